@@ -1,0 +1,70 @@
+"""The app: finds the handlers of the project, and wires what is global to Django."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from django.apps import AppConfig, apps
+from django.core import checks as django_checks
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.module_loading import module_has_submodule
+
+from socketio_server import checks, conf
+from socketio_server.clients import CLIENTS
+from socketio_server.protocol.socketio import Encoder
+
+if TYPE_CHECKING:
+    from socketio_server.service import Service
+
+EVENTS_MODULE = "events"
+
+
+class SocketIOConfig(AppConfig):
+    """The Django app ``socketio_server``."""
+
+    name = "socketio_server"
+    verbose_name = "Socket.IO server"
+
+    server: "Service | None" = None
+    """The server that runs in this process, if one does."""
+
+    events_modules: tuple[str, ...] = ()
+    """The modules with handlers that were found and imported."""
+
+    def ready(self) -> None:
+        """Register the checks, teach the encoder Django's types, import all ``events`` modules.
+
+        :raises ImportError: and whatever else such a module raises: it is never swallowed.
+        """
+        for check in (
+            checks.check_settings,
+            checks.check_urls,
+            checks.check_bundle,
+            checks.check_origins,
+        ):
+            django_checks.register(check, "socketio_server")
+        CLIENTS.encoder = Encoder(DjangoJSONEncoder().default)
+        self.events_modules = tuple(dict.fromkeys((*_apps_modules(), *_project_modules())))
+        for module in self.events_modules:
+            import_module(module)
+
+
+def _apps_modules() -> list[str]:
+    """Return the ``events`` modules of the installed apps, but not this package's own registry."""
+    return [
+        f"{app.name}.{EVENTS_MODULE}"
+        for app in apps.get_app_configs()
+        if app.name != SocketIOConfig.name
+        and app.module is not None
+        and module_has_submodule(app.module, EVENTS_MODULE)
+    ]
+
+
+def _project_modules() -> tuple[str, ...]:
+    """Return the modules that ``SOCKETIO_EVENTS`` names; by default ``events``, if there is one."""
+    if any(problem.setting == "SOCKETIO_EVENTS" for problem in conf.problems()):
+        return ()  # the check will say so
+    named = conf.events()
+    if named is not None:
+        return named
+    return (EVENTS_MODULE,) if find_spec(EVENTS_MODULE) is not None else ()

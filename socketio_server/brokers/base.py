@@ -1,0 +1,31 @@
+"""How a broadcast leaves the process that it was made in."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """An event, and whom it is for: plain data, so that it can cross to other processes.
+
+    :param event_name: the Socket.IO event.
+    :param args: its arguments.
+    :param channels: for the subscribers of any of these; ``None``: for everyone in the namespace.
+    :param skip: ids of sockets that don't get it.
+    """
+
+    namespace: str
+    event_name: str
+    args: tuple[Any, ...]
+    channels: tuple[str, ...] | None = None
+    skip: frozenset[str] = frozenset()
+
+
+class Broker(Protocol):
+    """Carries envelopes to every process of a cluster, this one included."""
+
+    def publish(self, envelope: Envelope) -> None:
+        """Have the envelope delivered, to local sockets at once.
+
+        :raises TypeError: if the arguments can't be encoded; nobody got anything then.
+        """

@@ -1,0 +1,60 @@
+"""System checks: what would go wrong later is said before the server starts.
+
+Identifiers are stable: ``socketio_server.E…`` keeps the server from starting, ``W…`` does not.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.staticfiles import finders
+from django.core.checks import CheckMessage, Error, Warning
+from django.urls import NoReverseMatch, reverse
+
+from socketio_server import client, conf
+
+
+def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """E001: each ``SOCKETIO_`` setting is one that exists, with a value that can be used."""
+    for problem in conf.problems():
+        yield Error(
+            f"{problem.setting} {problem.message}",
+            hint="All settings are listed in docs/reference.md.",
+            id="socketio_server.E001",
+        )
+
+
+def check_urls(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """E002: the server's URL is in the project's URLconf."""
+    try:
+        reverse("socketio")
+    except NoReverseMatch:
+        yield Error(
+            "The URLconf has no place for Socket.IO's requests.",
+            hint='Add path("", include("socketio_server.urls")) to the urlpatterns.',
+            id="socketio_server.E002",
+        )
+
+
+def check_bundle(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """E003: the official client, which the build copies into the package, is there."""
+    if finders.find(client.CLIENT_BUNDLE) is None:
+        yield Error(
+            f"The static file {client.CLIENT_BUNDLE} is missing.",
+            hint=(
+                "Run `pip install -e .` in the checkout of django-socketio-server, or install the "
+                "package anew; and keep django.contrib.staticfiles in INSTALLED_APPS."
+            ),
+            id="socketio_server.E003",
+        )
+
+
+def check_origins(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """W001: not every page of the web may talk to the server."""
+    if any(problem.setting == "SOCKETIO_ALLOWED_ORIGINS" for problem in conf.problems()):
+        return
+    if "*" in conf.options().allowed_origins:
+        yield Warning(
+            'SOCKETIO_ALLOWED_ORIGINS has "*": any page can act as its visitor on this server.',
+            hint="List the origins of your own pages.",
+            id="socketio_server.W001",
+        )

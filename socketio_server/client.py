@@ -1,0 +1,11 @@
+"""Where the browser's scripts are among the static files.
+
+The template tag writes them into pages, a system check looks whether they are there. The official client
+is put there when the package is built (``build_backend/``); the shim is ours and always there.
+"""
+
+CLIENT_BUNDLE = "socketio_server/socket.io.min.js"
+"""The official ``socket.io-client``, a global ``io``; absent in a tree that was never installed."""
+
+CLIENT_SHIM = "socketio_server/django-socketio.js"
+"""What channels and pages written for django-socketio need besides; loaded after the bundle."""

@@ -1,0 +1,103 @@
+"""Who is connected, and how a message reaches several of them.
+
+``CLIENTS`` is django-socketio's mapping from session ids to ``(request, socket, context)``, for looking
+and not for writing.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from socketio_server.brokers.base import Broker, Envelope
+from socketio_server.brokers.memory import MemoryBroker
+from socketio_server.channels import CHANNELS, Channels
+from socketio_server.protocol import engineio
+from socketio_server.protocol.socketio import Encoder
+from socketio_server.transports.base import Outgoing
+
+if TYPE_CHECKING:
+    from socketio_server.sockets import Socket
+
+
+class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
+    """The sockets of one process.
+
+    :param channels: which of them are on which channel.
+    """
+
+    def __init__(self, channels: Channels) -> None:
+        self.channels = channels
+        self.encoder = Encoder()
+        """Turns messages into JSON; the Django layer sets one that takes what Django's own takes."""
+        self.broker: Broker = MemoryBroker(self.deliver)
+        """Carries what is for several clients."""
+        self._sockets: dict[str, Socket] = {}
+        # The same by namespace, in order of connection (the inner values mean nothing).
+        self._members: dict[str, dict[Socket, None]] = {}
+
+    def add(self, socket: "Socket") -> None:
+        """Let a socket be found."""
+        self._sockets[socket.id] = socket
+        self._members.setdefault(socket.namespace, {})[socket] = None
+
+    def discard(self, socket: "Socket") -> None:
+        """Let a socket be found no more."""
+        self._sockets.pop(socket.id, None)
+        members = self._members.get(socket.namespace, {})
+        members.pop(socket, None)
+        if not members:
+            self._members.pop(socket.namespace, None)
+
+    def find(self, session_id: str, namespace: str) -> "Socket | None":
+        """Return the socket of that id, if it is connected to that namespace."""
+        socket = self._sockets.get(session_id)
+        return socket if socket is not None and socket.namespace == namespace else None
+
+    def members(self, namespace: str) -> "Collection[Socket]":
+        """Return all sockets of a namespace; it lives, so don't keep it."""
+        return self._members.get(namespace, {}).keys()
+
+    def encode(self, namespace: str, event_name: str, args: Sequence[Any]) -> Outgoing:
+        """Encode an event, once for all who get it.
+
+        :raises TypeError: if an argument can't be encoded.
+        """
+        encoded = self.encoder.event(event_name, args, namespace=namespace)
+        return Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
+
+    def deliver(self, envelope: Envelope) -> None:
+        """Send an event to the sockets of this process that it is for.
+
+        The fast path of a broadcast: encoded once, and no send of it waits, switches greenlets or
+        changes who is on a channel, so the registries can be walked as they are.
+
+        :raises TypeError: if an argument can't be encoded.
+        """
+        namespace, channels, skip = envelope.namespace, envelope.channels, envelope.skip
+        outgoing = self.encode(namespace, envelope.event_name, envelope.args)
+        recipients: Collection[Socket]
+        if channels is None:
+            recipients = self.members(namespace)
+        elif len(channels) == 1:
+            recipients = self.channels.subscribers(namespace, channels[0])
+        else:
+            recipients = dict.fromkeys(
+                socket
+                for channel in channels
+                for socket in self.channels.subscribers(namespace, channel)
+            )
+        for socket in recipients:
+            if socket.id not in skip:
+                socket.deliver(outgoing, channels)
+
+    def __getitem__(self, session_id: str) -> "tuple[Any, Socket, dict[Any, Any]]":
+        socket = self._sockets[session_id]
+        return socket.request, socket, socket.context
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sockets)
+
+    def __len__(self) -> int:
+        return len(self._sockets)
+
+
+CLIENTS = Clients(CHANNELS)

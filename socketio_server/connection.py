@@ -1,0 +1,270 @@
+"""A TCP connection on the event loop: reads as bytes come, writes without ever waiting.
+
+One ``Connection`` owns one non-blocking socket. It knows nothing of what the bytes mean; whoever was
+given at ``start`` (a ``ConnectionHandler``) gets them. All methods run on the loop's own thread;
+none of them switches greenlets, so they may be called from loop callbacks and from handlers alike.
+
+The write path is the fast path of a broadcast: one attempt to ``send`` on the spot, and only what the
+kernel does not take is kept. gevent's own ``sendall`` would ask ``getsockopt`` before each send and
+wait for slow peers. Calls upward never come out of ``write``: a failure is reported by a later loop
+callback, so a broadcast never sees its recipients change under it.
+"""
+
+import _socket
+from collections import deque
+from enum import Enum
+from typing import Any, Protocol
+
+from socketio_server.options import Options
+
+READ_SIZE = 65_536
+"""Bytes asked for in one ``recv``: a read of 64 kB costs no more than one of 4 kB (measured)."""
+
+_READ, _WRITE = 1, 2  # libev's event masks, which gevent's loops take
+
+
+class Watcher(Protocol):
+    """What the loop gives for a descriptor or a timer."""
+
+    def start(self, callback: Any, *args: Any) -> None: ...
+    def stop(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Loop(Protocol):
+    """The part of a gevent loop that the server uses; tests pass their own."""
+
+    def io(self, fd: int, events: int) -> Watcher: ...
+    def timer(self, after: float, repeat: float = 0.0) -> Watcher: ...
+    def run_callback(self, func: Any, *args: Any) -> Any: ...
+
+
+class LostBecause(Enum):
+    """Why a connection is gone."""
+
+    CLOSED = "closed by us"
+    EOF = "closed by the peer"
+    ERROR = "socket error"
+    OVERFLOW = "more bytes queued than allowed"
+    STALLED = "no progress while bytes were queued"
+
+
+class ConnectionHandler(Protocol):
+    """Who gets a connection's bytes. Called in loop callbacks: must never block."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take the next bytes, never empty."""
+
+    def connection_lost(self, because: LostBecause) -> None:
+        """The connection is gone; called exactly once, and nothing after it."""
+
+
+class Connection:
+    """A non-blocking socket with its read watcher and write buffer.
+
+    :param sock: a connected stream socket, which the connection owns from here on.
+    :param loop: the gevent loop that it lives on.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_buffered",
+        "_closed",
+        "_closing",
+        "_corked",
+        "_handler",
+        "_limit",
+        "_loop",
+        "_reader",
+        "_send",
+        "_sock",
+        "_stall_timeout",
+        "_stall_timer",
+        "_writer",
+    )
+
+    def __init__(self, sock: _socket.socket, loop: Loop, options: Options) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._send = sock.send
+        self._loop = loop
+        self._handler: ConnectionHandler | None = None
+        self._reader: Watcher | None = None
+        self._limit = options.max_queued_bytes
+        self._stall_timeout = options.stall_timeout
+        # None: nothing waits, write() may send at once. Otherwise what waits, in order.
+        self._buffer: deque[bytes | memoryview] | None = None
+        self._buffered = 0
+        self._corked = False
+        self._writer: Watcher | None = None  # while the kernel's buffer is full
+        self._stall_timer: Watcher | None = None
+        self._closing = False  # close() was called: goes once the buffer is empty
+        self._closed = False
+
+    @property
+    def queued(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+        return self._buffered
+
+    @property
+    def closed(self) -> bool:
+        """Whether the socket is closed, or about to be once its buffer is empty."""
+        return self._closed or self._closing
+
+    def start(self, handler: ConnectionHandler, data: bytes = b"") -> None:
+        """Begin to read.
+
+        :param handler: gets the bytes, and the end.
+        :param data: bytes that somebody has read from the socket already; they come first.
+        """
+        self._handler = handler
+        self._reader = self._loop.io(self._sock.fileno(), _READ)
+        self._reader.start(self._on_readable)
+        if data:
+            self._loop.run_callback(self._on_early_data, data)
+
+    def pause_reading(self) -> None:
+        """Stop reading, so that the peer's bytes wait in the kernel. Idempotent."""
+        if self._reader is not None:
+            self._reader.stop()
+
+    def resume_reading(self) -> None:
+        """Read again. Idempotent."""
+        if self._reader is not None and not self._closing:
+            self._reader.start(self._on_readable)
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``, or queue what the kernel does not take now; after a close, do nothing.
+
+        Never waits and never raises. More than ``max_queued_bytes`` waiting, or
+        ``stall_timeout`` without progress, closes the connection.
+        """
+        if self._buffer is not None:
+            self._enqueue(data)
+            return
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._fail(LostBecause.ERROR)
+            return
+        if sent != len(data):
+            self._buffer = deque()
+            self._enqueue(memoryview(data)[sent:])
+            self._wait_for_room()
+
+    def cork(self) -> None:
+        """Hold writes back until ``uncork``, which sends them together.
+
+        A second ``send`` right after the first to the same peer costs a third of it (measured), so
+        the answers to several messages that came in one read go out as one.
+        """
+        if self._buffer is None:
+            self._corked = True
+            self._buffer = deque()
+
+    def uncork(self) -> None:
+        """Send what ``cork`` held back."""
+        if self._corked:
+            self._corked = False
+            if self._writer is None and not self._closed:
+                self._flush()
+
+    def close(self) -> None:
+        """Close once all that is queued was sent. Reads no more. Idempotent."""
+        if self.closed:
+            return
+        self._closing = True
+        self.pause_reading()
+        if self._buffer is None:
+            self._fail(LostBecause.CLOSED)
+
+    def abort(self, because: LostBecause = LostBecause.CLOSED) -> None:
+        """Close now, whatever is queued. Idempotent."""
+        self._fail(because)
+
+    def _enqueue(self, data: bytes | memoryview) -> None:
+        if self._closed or self._buffer is None:
+            return
+        self._buffer.append(data)
+        self._buffered += len(data)
+        if self._buffered > self._limit:
+            # While corked nothing was tried yet; what remains after uncork is judged there.
+            if self._corked:
+                self._corked = False
+                self._flush()
+            if self._buffered > self._limit:
+                self._fail(LostBecause.OVERFLOW)
+
+    def _flush(self) -> None:
+        """Send all that is queued; go back to direct writes when nothing is left."""
+        buffer = self._buffer
+        while buffer:
+            data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
+            try:
+                sent = self._send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._fail(LostBecause.ERROR)
+                return
+            self._buffered -= sent
+            buffer.clear()
+            if sent != len(data):
+                buffer.append(memoryview(data)[sent:])
+                self._wait_for_room(progress=sent > 0)
+                return
+        self._stop_waiting()
+        self._buffer = None
+        if self._closing:
+            self._fail(LostBecause.CLOSED)
+
+    def _wait_for_room(self, *, progress: bool = True) -> None:
+        if self._writer is None:
+            self._writer = self._loop.io(self._sock.fileno(), _WRITE)
+            self._writer.start(self._flush)
+        if progress or self._stall_timer is None:
+            if self._stall_timer is not None:
+                self._stall_timer.close()
+            self._stall_timer = self._loop.timer(self._stall_timeout)
+            self._stall_timer.start(self._fail, LostBecause.STALLED)
+
+    def _stop_waiting(self) -> None:
+        for watcher in (self._writer, self._stall_timer):
+            if watcher is not None:
+                watcher.close()
+        self._writer = self._stall_timer = None
+
+    def _on_early_data(self, data: bytes) -> None:
+        if self._handler is not None and not self.closed:
+            self._handler.data_received(data)
+
+    def _on_readable(self) -> None:
+        try:
+            data = self._sock.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._fail(LostBecause.ERROR)
+            return
+        if not data:
+            self._fail(LostBecause.EOF)
+        elif self._handler is not None:
+            self._handler.data_received(data)
+
+    def _fail(self, because: LostBecause) -> None:
+        """Release the socket now, and tell the handler from the loop."""
+        if self._closed:
+            return
+        self._closed = True
+        self._buffer = deque()  # writes from here on end in _enqueue, which drops them
+        self._buffered = 0
+        self._stop_waiting()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        self._sock.close()
+        if self._handler is not None:
+            self._loop.run_callback(self._handler.connection_lost, because)
+            self._handler = None

@@ -1,0 +1,260 @@
+"""All Engine.IO sessions of a server: handshakes, requests by ``sid``, heartbeats, the end.
+
+The HTTP side of the Engine.IO protocol (v4, "Handshake" and "Transports"). What the sessions' messages
+mean is decided by the handlers that ``accept`` makes, one per session.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import gevent
+from gevent import socket
+
+from socketio_server import origins
+from socketio_server.connection import Connection, Loop
+from socketio_server.heartbeat import Deadlines, Heartbeat
+from socketio_server.options import Options
+from socketio_server.protocol import engineio
+from socketio_server.protocol.engineio import CloseReason, ErrorCode
+from socketio_server.session import Session, SessionHandler
+from socketio_server.transports.base import Transport
+from socketio_server.transports.polling import PollingTransport, Response, error_response
+from socketio_server.transports.websocket import WebSocketTransport
+
+SID_BYTES = 20
+"""Random bytes of a ``sid``: 160 bits, since whoever knows it can act as the client."""
+
+GOODBYE_TIME = 1.0
+"""Seconds over which a shutdown spreads its goodbyes, so that the clients don't return all at once."""
+
+Environ = Mapping[str, Any]
+
+
+class Engine:
+    """Keeps the sessions of one server.
+
+    :param loop: the gevent loop.
+    :param accept: makes the handler of a new session; its second argument is the request.
+    """
+
+    def __init__(
+        self, loop: Loop, options: Options, accept: Callable[[Session, Any], SessionHandler]
+    ) -> None:
+        self._loop = loop
+        self._options = options
+        self._accept = accept
+        self._sessions: dict[str, Session] = {}
+        # Ended over polling, with packets that the client has yet to fetch.
+        self._lingering: dict[str, PollingTransport] = {}
+        self._draining = False
+        self._heartbeat: Heartbeat[Session] = Heartbeat(
+            loop,
+            interval=options.ping_interval,
+            timeout=options.ping_timeout,
+            ping=Session.ping,
+            expire=self._heartbeat_expired,
+        )
+        self._probes: Deadlines[Session] = Deadlines(
+            loop, options.upgrade_timeout, Session.abandon_probe
+        )
+        self._farewells: Deadlines[str] = Deadlines(loop, options.close_timeout, self._forget)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is about to stop, and takes no new sessions."""
+        return self._draining
+
+    def is_allowed_origin(self, environ: Environ) -> bool:
+        """Return whether a request may come from the page that it comes from."""
+        return origins.is_allowed(
+            environ.get("HTTP_ORIGIN"),
+            environ.get("HTTP_HOST", ""),
+            self._options.allowed_origins,
+        )
+
+    def cors_headers(self, environ: Environ) -> list[tuple[str, str]]:
+        """Return the headers that let a page of another, allowed origin read the answer."""
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is None or not self.is_allowed_origin(environ):
+            return []
+        headers = [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
+        if origins.ANY not in self._options.allowed_origins:
+            headers.append(("Access-Control-Allow-Credentials", "true"))
+        if environ["REQUEST_METHOD"] == "OPTIONS":
+            headers.append(("Access-Control-Allow-Methods", "GET, POST"))
+            headers.append(("Access-Control-Allow-Headers", "Content-Type"))
+        return headers
+
+    def judge_handshake(self, environ: Environ) -> ErrorCode | None:
+        """Return what is wrong with a request that asks for a new session, if anything."""
+        params = _query(environ)
+        transport = params.get("transport", "")
+        if transport not in self._options.transports:
+            return ErrorCode.UNKNOWN_TRANSPORT
+        if "sid" in params:
+            return ErrorCode.UNKNOWN_SESSION
+        if environ["REQUEST_METHOD"] != "GET":
+            return ErrorCode.BAD_HANDSHAKE_METHOD
+        if params.get("EIO") != str(engineio.PROTOCOL_VERSION):
+            return ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
+        if (transport == "websocket") != is_websocket(environ):
+            return ErrorCode.BAD_REQUEST
+        return None
+
+    def open_polling(self, request: Any) -> Response:
+        """Open a session over polling, and answer the request that asked for it."""
+        session = self._new_session()
+        transport = PollingTransport(session, self._loop, self._options)
+        self._start(session, transport, request)
+        return transport.answer_at_once()
+
+    def open_websocket(self, request: Any, connection: Connection, data: bytes) -> None:
+        """Open a session over a WebSocket whose handshake is done.
+
+        :param data: bytes that came behind the handshake.
+        """
+        session = self._new_session()
+        transport = WebSocketTransport(connection, session, self._loop, self._options)
+        self._start(session, transport, request)
+        transport.start(data)
+
+    def find_upgradable(self, environ: Environ) -> Session | Response:
+        """Return the session that a WebSocket may try to take over, or the refusal."""
+        session = self._sessions.get(_query(environ).get("sid", ""))
+        if session is None:
+            return error_response(ErrorCode.UNKNOWN_SESSION)
+        if not self.is_allowed_origin(environ):
+            return error_response(ErrorCode.FORBIDDEN)
+        if "websocket" not in self._options.transports or not session.can_upgrade:
+            return error_response(ErrorCode.BAD_REQUEST)
+        return session
+
+    def probe_websocket(self, session: Session, connection: Connection, data: bytes) -> None:
+        """Let a WebSocket, its handshake done, try to take over a session."""
+        transport = WebSocketTransport(connection, session, self._loop, self._options)
+        if session.can_upgrade:
+            session.start_probe(transport)
+            transport.start(data)
+        else:  # it ended, or another was faster, while the handshake was written
+            connection.abort()
+
+    def respond(self, environ: Environ, sock: socket.socket) -> Response | None:
+        """Answer a request that carries a ``sid``; may wait, in the request's greenlet.
+
+        :param sock: the request's socket.
+        :return: ``None`` if the client went away meanwhile.
+        """
+        params = _query(environ)
+        method = environ["REQUEST_METHOD"]
+        if params.get("transport") not in self._options.transports:
+            return error_response(ErrorCode.UNKNOWN_TRANSPORT)
+        if not self.is_allowed_origin(environ):
+            return error_response(ErrorCode.FORBIDDEN)
+        if method == "OPTIONS":
+            return Response(204, b"")
+        sid = params["sid"]
+        session = self._sessions.get(sid)
+        transport = session.transport if session is not None else self._lingering.get(sid)
+        if transport is None:
+            return error_response(ErrorCode.UNKNOWN_SESSION)
+        if not isinstance(transport, PollingTransport) or params["transport"] != "polling":
+            return error_response(ErrorCode.BAD_REQUEST)
+        if method == "GET":
+            return transport.answer_get(sock)
+        if method != "POST":
+            return error_response(ErrorCode.BAD_REQUEST)
+        body = self._read_body(environ)
+        return body if isinstance(body, Response) else transport.answer_post(body)
+
+    def drain(self) -> None:
+        """Take no new sessions, and say goodbye to all; returns when all goodbyes are said."""
+        self._draining = True
+        sessions = list(self._sessions.values())
+        pause = GOODBYE_TIME / max(len(sessions), 1)
+        for count, session in enumerate(sessions):
+            session.close(CloseReason.SERVER_SHUTTING_DOWN)
+            if count % 10 == 9:
+                gevent.sleep(10 * pause)
+        self._heartbeat.clear()
+        self._probes.clear()
+
+    def pong_received(self, session: Session) -> None:
+        """A session's client answered a heartbeat (``SessionKeeper``)."""
+        self._heartbeat.pong(session)
+
+    def probe_started(self, session: Session) -> None:
+        """A WebSocket probes (``SessionKeeper``)."""
+        self._probes.add(session)
+
+    def probe_ended(self, session: Session) -> None:
+        """The probe finished or failed (``SessionKeeper``)."""
+        self._probes.discard(session)
+
+    def session_ended(self, session: Session, last_transport: Transport) -> None:
+        """A session is over (``SessionKeeper``)."""
+        del self._sessions[session.sid]
+        self._heartbeat.discard(session)
+        if isinstance(last_transport, PollingTransport) and not last_transport.drained:
+            self._lingering[session.sid] = last_transport
+            self._farewells.add(session.sid)
+
+    def _new_session(self) -> Session:
+        session = Session(secrets.token_urlsafe(SID_BYTES), self)
+        self._sessions[session.sid] = session
+        return session
+
+    def _start(self, session: Session, transport: Transport, request: Any) -> None:
+        options = self._options
+        upgrades = [
+            name
+            for name in ("websocket",)
+            if transport.name == "polling" and name in options.transports
+        ]
+        opening = engineio.encode_open(
+            sid=session.sid,
+            upgrades=upgrades,
+            ping_interval=options.ping_interval,
+            ping_timeout=options.ping_timeout,
+            max_payload=options.max_payload,
+        )
+        session.start(transport, self._accept(session, request), opening)
+        self._heartbeat.add(session)
+
+    def _read_body(self, environ: Environ) -> bytes | Response:
+        """Return a POST's body; its size is judged before anything is read."""
+        limit = self._options.max_payload
+        length = environ.get("CONTENT_LENGTH")
+        if length is not None and int(length) > limit:
+            return Response(413, b"")
+        body: bytes = environ["wsgi.input"].read(limit + 1)
+        if len(body) > limit:
+            return Response(413, b"")
+        if length is not None and len(body) < int(length):
+            return error_response(ErrorCode.BAD_REQUEST)
+        return body
+
+    def _heartbeat_expired(self, session: Session) -> None:
+        if session.paused:  # its pong may lie in the kernel, unread by our own choice
+            self._heartbeat.add(session)
+        else:
+            session.close(CloseReason.PING_TIMEOUT)
+
+    def _forget(self, sid: str) -> None:
+        del self._lingering[sid]
+
+
+def is_websocket(environ: Environ) -> bool:
+    """Return whether a request asks to become a WebSocket (RFC 6455 section 4.2.1)."""
+    return (
+        environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+        and "upgrade" in environ.get("HTTP_CONNECTION", "").lower()
+    )
+
+
+def _query(environ: Environ) -> dict[str, str]:
+    return dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))

@@ -1,0 +1,181 @@
+"""``python manage.py runserver_socketio [addr:port | port]``: Django's ``runserver`` with Socket.IO.
+
+Takes what ``runserver`` takes, with the same autoreload and static files, and adds what a server of
+long-lived connections needs: gevent's patches before anything else, and a goodbye to every client when
+the process stops or reloads.
+"""
+
+import errno
+import logging
+import os
+import signal
+import sys
+from datetime import datetime
+from socket import AF_INET, AF_INET6, create_server
+from time import monotonic
+from typing import Any
+
+import django
+from django.apps import apps
+from django.conf import settings
+from django.contrib.staticfiles.management.commands.runserver import Command as RunserverCommand
+from django.core.management.base import CommandError
+from django.utils import autoreload
+from gevent import get_hub, signal_handler
+from gevent.event import Event
+
+import socketio_server
+from socketio_server import conf
+from socketio_server.apps import SocketIOConfig
+from socketio_server.events import REGISTRY, Registration
+from socketio_server.hooks import message_logger
+from socketio_server.management import process
+from socketio_server.service import Service
+
+MAX_PORT = 65_535
+BACKLOG = 4096
+SAME_SIGNAL_TIME = 1.0
+"""Seconds within which further signals count as the first: Ctrl-C reaches parent and child, and the
+parent passes it on."""
+
+_ERRORS = {
+    errno.EACCES: "You don't have permission to access that port.",
+    errno.EADDRINUSE: "That port is already in use.",
+    errno.EADDRNOTAVAIL: "That IP address can't be assigned to.",
+}
+
+
+class Command(RunserverCommand):
+    """The command ``runserver_socketio``."""
+
+    help = "Starts a web server with Socket.IO for the whole project."
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._service: Service | None = None
+        self._stopping_since: float | None = None
+        self._stopped = Event()
+
+    @property
+    def default_addr(self) -> str:  # type: ignore[override]
+        """The address to listen on when none is given."""
+        return conf.options().host
+
+    @property
+    def default_port(self) -> str:  # type: ignore[override]
+        """The port to listen on when none is given."""
+        return str(conf.options().port)
+
+    def run(self, **options: Any) -> None:
+        """Run the server in the right kind of process: patched, and below a parent if it reloads."""
+        if int(self.port) > MAX_PORT:
+            raise CommandError(f"{self.port!r} is not a valid port number.")
+        if options["use_reloader"] and not self._is_reloaders_child():
+            sys.exit(process.supervise())
+        if not process.is_patched():
+            process.restart_patched()
+        if not options["use_reloader"]:
+            self.inner_run(None, **options)
+            return
+        try:
+            autoreload.run_with_reloader(self.inner_run, **options)
+        finally:  # the code changed, or a signal came
+            self._stop_service()
+
+    def inner_run(self, *args: Any, **options: Any) -> None:
+        """Check the project, then serve until a signal comes."""
+        autoreload.raise_last_exception()
+        if not options["skip_checks"]:
+            self.stdout.write("Performing system checks...\n\n")
+            self.check(display_num_errors=True)
+        self.check_migrations()
+        self._log_messages_to_stderr()
+        service = self._start_service(*args, **options)
+        self._print_banner(service, options["verbosity"])
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal_handler(signum, self._on_signal)
+        self._stopped.wait()
+
+    def _is_reloaders_child(self) -> bool:
+        return os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) == "true"
+
+    def _start_service(self, *args: Any, **options: Any) -> Service:
+        """Listen; where that fails say why in one line, and exit with status 1."""
+        family = AF_INET6 if self.use_ipv6 else AF_INET
+        try:
+            listener = create_server((self.addr, int(self.port)), family=family, backlog=BACKLOG)
+        except OSError as error:
+            self.stderr.write(f"Error: {_ERRORS.get(error.errno or 0, error)}")
+            os._exit(1)  # sys.exit would end no more than the reloader's thread
+        handler = self.get_handler(*args, **options)
+        service = Service(handler, listener, conf.options())
+        service.start()
+        self._service = _app_config().server = service
+        return service
+
+    def _stop_service(self) -> None:
+        if self._service is not None:
+            self._service.stop()
+
+    def _on_signal(self) -> None:
+        """Stop in order; a second signal, after a moment, ends the process at once."""
+        if self._stopping_since is not None:
+            if monotonic() - self._stopping_since > SAME_SIGNAL_TIME:
+                os._exit(1)
+            return
+        self._stopping_since = monotonic()
+        self._stop_service()
+        self._stopped.set()
+        if self._is_reloaders_child():  # the main greenlet runs Django's reloader
+            get_hub().parent.throw(SystemExit(0))
+
+    def _log_messages_to_stderr(self) -> None:
+        """Show the message log, as django-socketio did, where the project's LOGGING does not."""
+        if not message_logger.hasHandlers():
+            message_logger.addHandler(logging.StreamHandler())
+            message_logger.setLevel(logging.INFO)
+            message_logger.propagate = False
+
+    def _print_banner(self, service: Service, verbosity: int) -> None:
+        """Say where the server listens, and which handlers it found where."""
+        address = f"[{self.addr}]" if ":" in self.addr else self.addr
+        lines = [
+            datetime.now().strftime("%B %d, %Y - %X"),
+            f"Django version {django.get_version()}, using settings {settings.SETTINGS_MODULE!r}",
+            f"socketio_server {socketio_server.__version__} at {service.path}, "
+            f"{' and '.join(conf.options().transports)}",
+            *_describe_handlers(verbosity),
+            f"Starting server at http://{address}:{service.port}/",
+            "Quit the server with CONTROL-C.",
+        ]
+        self.stdout.write("\n".join(lines))
+
+
+def _app_config() -> SocketIOConfig:
+    config = apps.get_app_config(SocketIOConfig.name)
+    assert isinstance(config, SocketIOConfig)
+    return config
+
+
+def _describe_handlers(verbosity: int) -> list[str]:
+    """Return lines that tell which modules were searched, and what they registered."""
+    modules = _app_config().events_modules
+    if not modules:
+        return ["No handlers: there is no events.py in any app, nor beside manage.py."]
+    counts = [
+        f"{event.name} {len(event.registrations)}" for event in REGISTRY if event.registrations
+    ]
+    lines = [f"Handlers in {', '.join(modules)}: {', '.join(counts) or 'none'}"]
+    if verbosity > 1:
+        lines += [
+            f"  {event.name}: {_describe(registration)}"
+            for event in REGISTRY
+            for registration in event.registrations
+        ]
+    return lines
+
+
+def _describe(registration: Registration) -> str:
+    handler, pattern = registration
+    name = f"{handler.__module__}.{getattr(handler, '__qualname__', handler)}"
+    return f"{name} for channels {pattern.pattern!r}" if pattern else name

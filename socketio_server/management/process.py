@@ -1,0 +1,71 @@
+"""The processes behind ``runserver_socketio``: gevent's patches, and a parent that waits.
+
+gevent has to patch the standard library before anything else is imported, Django for one; a management
+command is too late for that. So the command's process replaces itself once with
+``python -m gevent.monkey manage.py …``. Patching happens here and nowhere else.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from django.utils import autoreload
+from gevent import monkey
+
+RELOAD_EXIT_CODE = 3
+"""What Django's autoreloader exits with when the code has changed."""
+
+
+def is_patched() -> bool:
+    """Return whether gevent has patched the standard library in this process."""
+    return bool(monkey.is_module_patched("socket") and monkey.is_module_patched("threading"))
+
+
+def restart_patched() -> NoReturn:
+    """Replace this process by one that runs the same command on patched modules."""
+    arguments = autoreload.get_child_arguments()
+    start = len(arguments) - len(sys.argv[1:])
+    head, rest = arguments[:start], arguments[start:]
+    if head[-2] == "-m":
+        head[-2:] = ["-m", "gevent.monkey", "--module", head[-1]]
+    else:
+        head[-1:] = ["-m", "gevent.monkey", head[-1]]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(head[0], [*head, *rest], _environ_with_script_folder())
+
+
+def supervise() -> int:
+    """Run the command in a child process, anew whenever the child exits because code changed.
+
+    Unlike Django's own loop, which kills its child a quarter of a second after Ctrl-C, this one passes
+    the signals on and waits: the child has clients to say goodbye to.
+
+    :return: the last child's exit status.
+    """
+    environ = {**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"}
+    child: subprocess.Popen[bytes] | None = None
+
+    def pass_on(signum: int, frame: Any) -> None:
+        if child is not None:
+            child.send_signal(signum)
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, pass_on)
+    while True:
+        child = subprocess.Popen(autoreload.get_child_arguments(), env=environ, close_fds=False)
+        status = child.wait()
+        if status != RELOAD_EXIT_CODE:
+            return status
+
+
+def _environ_with_script_folder() -> dict[str, str]:
+    """Return the environment, with the script's folder importable as if Python had started it."""
+    folder = str(Path(sys.argv[0]).resolve().parent)
+    if folder == os.getcwd():
+        return dict(os.environ)
+    known = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": folder if not known else folder + os.pathsep + known}

@@ -1,0 +1,201 @@
+"""Engine.IO packets and payloads: text and bytes in, values out, and back.
+
+Knows the wire of the Engine.IO protocol, revision 4
+(https://github.com/socketio/engine.io-protocol), for both transports: packets as they travel in
+WebSocket frames, and payloads (several packets in one HTTP body) as they travel over polling. Which
+packet may come when is the session's business; what a message carries is ``protocol.socketio``'s.
+
+What is sent most never changes, so it is constants and plain ``bytes``; an outgoing message is
+``b"4"`` before the Socket.IO packet, without an object in between.
+"""
+
+import binascii
+from collections.abc import Iterable, Sequence
+from enum import IntEnum, StrEnum
+
+import msgspec
+
+from socketio_server.exceptions import DecodeError
+
+PROTOCOL_VERSION = 4
+"""The revision spoken, as in the query parameter ``EIO``."""
+
+MESSAGE = b"4"
+"""What stands before every outgoing text message."""
+
+CLOSE = b"1"
+PING = b"2"
+PONG = b"3"
+UPGRADE = b"5"
+NOOP = b"6"
+
+PROBE_PING = "2probe"
+"""A client's first packet on the WebSocket that it wants to upgrade to (section Upgrade)."""
+
+PROBE_PONG = b"3probe"
+"""The answer to :data:`PROBE_PING`."""
+
+_SEPARATOR = b"\x1e"
+_BINARY = b"b"
+
+
+class PacketType(IntEnum):
+    """Packet types (section Protocol); on the wire each is its digit."""
+
+    OPEN = 0
+    CLOSE = 1
+    PING = 2
+    PONG = 3
+    MESSAGE = 4
+    UPGRADE = 5
+    NOOP = 6
+
+
+class ErrorCode(IntEnum):
+    """Why a request was refused: the reference server's numbers, which clients look at."""
+
+    UNKNOWN_TRANSPORT = 0
+    UNKNOWN_SESSION = 1
+    BAD_HANDSHAKE_METHOD = 2
+    BAD_REQUEST = 3
+    FORBIDDEN = 4
+    UNSUPPORTED_PROTOCOL_VERSION = 5
+
+
+ERROR_MESSAGES = {
+    ErrorCode.UNKNOWN_TRANSPORT: "Transport unknown",
+    ErrorCode.UNKNOWN_SESSION: "Session ID unknown",
+    ErrorCode.BAD_HANDSHAKE_METHOD: "Bad handshake method",
+    ErrorCode.BAD_REQUEST: "Bad request",
+    ErrorCode.FORBIDDEN: "Forbidden",
+    ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: "Unsupported protocol version",
+}
+"""The reference server's message for each code."""
+
+
+class CloseReason(StrEnum):
+    """Why a session or one of its namespaces ended, in the reference server's words."""
+
+    TRANSPORT_ERROR = "transport error"
+    TRANSPORT_CLOSE = "transport close"
+    FORCED_CLOSE = "forced close"
+    PING_TIMEOUT = "ping timeout"
+    PARSE_ERROR = "parse error"
+    SERVER_SHUTTING_DOWN = "server shutting down"
+    FORCED_SERVER_CLOSE = "forced server close"
+    CLIENT_NAMESPACE_DISCONNECT = "client namespace disconnect"
+    SERVER_NAMESPACE_DISCONNECT = "server namespace disconnect"
+
+
+class Packet(msgspec.Struct, frozen=True, gc=False):
+    """One packet as a client sent it.
+
+    ``data`` is what follows the type's digit; it is ``bytes`` for a binary message only.
+    """
+
+    type: PacketType
+    data: str | bytes = ""
+
+
+_TYPES = {str(int(packet_type)): packet_type for packet_type in PacketType}
+
+
+def decode_packet(text: str) -> Packet:
+    """Decode one text packet (section Packet encoding).
+
+    A WebSocket's binary frame is a binary message as it stands and needs no decoding.
+
+    :param text: a WebSocket's text frame, or one packet of a payload.
+    :returns: the packet.
+    :raises DecodeError: if the type is missing or unknown.
+    """
+    # A table of the seven ASCII digits: int() would take other scripts' digits as well.
+    packet_type = _TYPES.get(text[:1])
+    if packet_type is None:
+        raise DecodeError("no Engine.IO packet type" if text else "empty Engine.IO packet")
+    return Packet(packet_type, text[1:])
+
+
+def decode_payload(body: bytes, max_packets: int) -> list[Packet]:
+    """Decode the body of a polling POST (section HTTP long-polling).
+
+    :param body: the whole body; its size is the caller's to limit.
+    :param max_packets: how many packets it may hold; counted before anything is split, so that a
+        body of nothing but separators costs nothing.
+    :returns: its packets, at least one.
+    :raises DecodeError: if there are too many packets, the body is not UTF-8, or one is malformed.
+    """
+    packets = body.count(_SEPARATOR) + 1
+    if packets > max_packets:
+        raise DecodeError(f"{packets} packets in one payload, at most {max_packets} are allowed")
+    return [_decode_part(part) for part in body.split(_SEPARATOR)]
+
+
+def _decode_part(part: bytes) -> Packet:
+    """Decode one packet of a payload, where binary messages are ``b`` and base64."""
+    try:
+        if part.startswith(_BINARY):
+            data = binascii.a2b_base64(part[1:], strict_mode=True)
+            return Packet(PacketType.MESSAGE, data)
+        text = part.decode()
+    except ValueError as exc:
+        raise DecodeError("a packet is neither UTF-8 nor base64") from exc
+    return decode_packet(text)
+
+
+def encode_payload(packets: Iterable[bytes]) -> bytes:
+    """Join encoded packets into the body of a polling response (section HTTP long-polling).
+
+    :param packets: text packets, and binary messages as :func:`encode_binary` makes them.
+    :returns: the body.
+    """
+    return _SEPARATOR.join(packets)
+
+
+def encode_binary(data: bytes) -> bytes:
+    """Encode a binary message for a payload (section HTTP long-polling).
+
+    Over WebSocket it is a binary frame instead, as it stands.
+
+    :param data: the message.
+    :returns: ``b`` and the data in base64.
+    """
+    return _BINARY + binascii.b2a_base64(data, newline=False)
+
+
+def encode_open(
+    *,
+    sid: str,
+    upgrades: Sequence[str],
+    ping_interval: float,
+    ping_timeout: float,
+    max_payload: int,
+) -> bytes:
+    """Encode the packet that opens a session (section Handshake).
+
+    :param sid: the session's secret id.
+    :param upgrades: transports that the client may upgrade to.
+    :param ping_interval: seconds between heartbeats.
+    :param ping_timeout: seconds that the client's answer may take.
+    :param max_payload: bytes that one message or payload of the client may have.
+    :returns: the packet; times are whole milliseconds there.
+    """
+    handshake = {
+        "sid": sid,
+        "upgrades": upgrades,
+        "pingInterval": round(ping_interval * 1000),
+        "pingTimeout": round(ping_timeout * 1000),
+        "maxPayload": max_payload,
+    }
+    return b"0" + msgspec.json.encode(handshake)
+
+
+def encode_error(code: ErrorCode, message: str | None = None) -> bytes:
+    """Encode the body of a refused request, as the reference server words it.
+
+    :param code: why it was refused.
+    :param message: other words than the reference's for this code; the client may show them.
+    :returns: a JSON object with ``code`` and ``message``.
+    """
+    text = ERROR_MESSAGES[code] if message is None else message
+    return msgspec.json.encode({"code": int(code), "message": text})

@@ -1,0 +1,114 @@
+"""The Socket.IO packets of one session, routed to its sockets, one per namespace.
+
+Decides what may come when (Socket.IO protocol v5, "Connection to a namespace"); the packets' form is in
+``protocol.socketio``, and what a socket's packets do is the dispatcher's.
+"""
+
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from socketio_server.exceptions import DecodeError
+from socketio_server.protocol import engineio, socketio
+from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.socketio import Packet, PacketType
+from socketio_server.session import Session
+from socketio_server.sockets import Socket
+from socketio_server.transports.base import Outgoing
+
+if TYPE_CHECKING:
+    from socketio_server.dispatcher import Dispatcher
+
+
+class NamespaceRouter:
+    """Routes one session's packets (its ``SessionHandler``). Never blocks.
+
+    :param request: the Django request of the handshake.
+    :param scope: the context variables that handlers run with.
+    """
+
+    __slots__ = ("_assembly", "_dispatcher", "_full", "_sockets", "request", "scope", "session")
+
+    def __init__(
+        self, session: Session, request: Any, scope: Context, dispatcher: "Dispatcher"
+    ) -> None:
+        self.session = session
+        self.request = request
+        self.scope = scope
+        self._dispatcher = dispatcher
+        self._sockets: dict[str, Socket] = {}  # by namespace
+        self._assembly: socketio.Assembly | None = None  # while attachments are due
+        self._full = 0  # sockets whose inbox is full
+
+    def text_received(self, data: str) -> None:
+        """Route a packet (``SessionHandler``)."""
+        if self._assembly is not None:
+            raise DecodeError("text while attachments are due")
+        options = self._dispatcher.options
+        packet = socketio.decode(data, max_attachments=options.max_attachments)
+        if packet.attachments:
+            self._assembly = socketio.Assembly(packet, max_size=options.max_payload)
+        else:
+            self._route(packet)
+
+    def binary_received(self, data: bytes) -> None:
+        """Take an attachment, and route the packet when it was the last (``SessionHandler``)."""
+        if self._assembly is None:
+            raise DecodeError("an attachment that belongs to no packet")
+        packet = self._assembly.add(data)
+        if packet is not None:
+            self._assembly = None
+            self._route(packet)
+
+    def session_closed(self, reason: CloseReason) -> None:
+        """Let every socket end, after what came before (``SessionHandler``)."""
+        sockets, self._sockets = self._sockets, {}
+        self._dispatcher.router_closed(self)
+        for socket in sockets.values():
+            socket.inbox.put(reason)
+
+    def inbox_full(self, full: bool) -> None:
+        """Read no more from the client while any of its sockets has enough to do."""
+        self._full += 1 if full else -1
+        if full and self._full == 1:
+            self.session.pause_reading()
+        elif not self._full:
+            self.session.resume_reading()
+
+    def answer(self, socket: Socket) -> None:
+        """Tell the client that it joined the socket's namespace, and under which id."""
+        packet = socketio.encode_connect(socket.id, namespace=socket.namespace)
+        self.session.send(Outgoing(engineio.MESSAGE + packet))
+
+    def refuse(self, socket: Socket, message: str, data: Any) -> None:
+        """Tell the client that it may not join the socket's namespace, and why."""
+        if self._sockets.get(socket.namespace) is socket:
+            del self._sockets[socket.namespace]
+        self._send_connect_error(socket.namespace, message, data)
+
+    def _route(self, packet: Packet) -> None:
+        if packet.type is PacketType.CONNECT:
+            self._connect(packet)
+            return
+        socket = self._sockets.get(packet.namespace)
+        if socket is None:
+            raise DecodeError("a packet for a namespace that is not connected")
+        if packet.type is PacketType.DISCONNECT:
+            del self._sockets[socket.namespace]
+            socket.inbox.put(CloseReason.CLIENT_NAMESPACE_DISCONNECT)
+        elif packet.type is PacketType.EVENT:
+            socket.inbox.put(packet)
+
+    def _connect(self, packet: Packet) -> None:
+        namespace = packet.namespace
+        if namespace in self._sockets:
+            raise DecodeError("a namespace was joined twice")
+        if not self._dispatcher.has_namespace(namespace):
+            self._send_connect_error(namespace, "Invalid namespace")
+            return
+        socket = self._dispatcher.make_socket(self, namespace, auth=packet.data)
+        self._sockets[namespace] = socket
+        socket.inbox.put(packet)
+
+    def _send_connect_error(self, namespace: str, message: str, data: Any = None) -> None:
+        packet = self._dispatcher.encoder.connect_error(message, data, namespace=namespace)
+        self.session.send(Outgoing(engineio.MESSAGE + packet))

@@ -1,0 +1,61 @@
+"""``{% load socketio_tags %}{% socketio %}``: the scripts with which a page talks to the server.
+
+Two files, the official client and our shim, and no inline script: what the shim has to know stands in
+``data-`` attributes. What the shim makes of it is documented there.
+"""
+
+from typing import Any
+
+from django import template
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import NoReverseMatch, reverse
+
+from socketio_server import conf
+from socketio_server.client import CLIENT_BUNDLE, CLIENT_SHIM
+
+register = template.Library()
+
+
+@register.inclusion_tag("socketio_server/scripts.html", takes_context=True)
+def socketio(context: template.Context, *, nonce: str | None = None) -> dict[str, Any]:
+    """Write the script elements.
+
+    :param nonce: the page's Content-Security-Policy nonce; by default the one of Django's or
+        django-csp's middleware, where there is one.
+    :raises ImproperlyConfigured: when the project's URLs lack the server's.
+    """
+    return {
+        "bundle": CLIENT_BUNDLE,
+        "shim": CLIENT_SHIM,
+        "path": _server_path(),
+        "port": _server_port(),
+        "nonce": _page_nonce(context) if nonce is None else nonce,
+    }
+
+
+def _server_path() -> str:
+    try:
+        return reverse("socketio")
+    except NoReverseMatch as error:
+        raise ImproperlyConfigured(
+            "{% socketio %} needs the server's URL: add "
+            '`path("", include("socketio_server.urls"))` to the urlpatterns of your ROOT_URLCONF.'
+        ) from error
+
+
+def _server_port() -> str | None:
+    """Name the port that clients go to; ``None``: the page's own, since our server served it."""
+    config: Any = apps.get_app_config("socketio_server")
+    return None if config.server is not None else str(conf.options().port)
+
+
+def _page_nonce(context: template.Context) -> str:
+    """Find the nonce where Django (6.0 and later) and django-csp put it.
+
+    Both are lazy and false until first read as a string, which is also what puts them into the header.
+    """
+    nonce = context.get("csp_nonce")
+    if nonce is None:
+        nonce = getattr(context.get("request"), "csp_nonce", None)
+    return "" if nonce is None else str(nonce)

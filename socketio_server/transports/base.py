@@ -1,0 +1,97 @@
+"""What polling and WebSocket have in common: how a message is kept, and who hears of packets.
+
+A transport carries the Engine.IO packets of one session and knows nothing of Socket.IO.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from socketio_server.protocol import engineio, websocket
+
+
+class Outgoing:
+    """One Engine.IO message, encoded once for however many recipients and whichever transports.
+
+    :param packet: the Engine.IO text packet, type digit included.
+    :param attachments: binary messages that follow it.
+    """
+
+    __slots__ = ("_attachments", "_packet", "frames")
+
+    def __init__(self, packet: bytes, attachments: Sequence[bytes] = ()) -> None:
+        self._packet = packet
+        self._attachments = attachments
+        self.frames = websocket.encode_frame(websocket.Opcode.TEXT, packet)
+        """The message as WebSocket frames, ready to be sent."""
+        for attachment in attachments:
+            self.frames += websocket.encode_frame(websocket.Opcode.BINARY, attachment)
+
+    @property
+    def count(self) -> int:
+        """How many packets it is."""
+        return 1 + len(self._attachments)
+
+    @property
+    def packets(self) -> list[bytes]:
+        """The message as packets of a polling payload."""
+        return [self._packet, *map(engineio.encode_binary, self._attachments)]
+
+
+PING = Outgoing(engineio.PING)
+PONG = Outgoing(engineio.PONG)
+CLOSE = Outgoing(engineio.CLOSE)
+PROBE_PONG = Outgoing(engineio.PROBE_PONG)
+
+
+class TransportHandler(Protocol):
+    """A transport's session. Called in loop callbacks and in greenlets: must never block."""
+
+    def packet_received(self, transport: "Transport", packet: engineio.Packet) -> None:
+        """The client sent a packet."""
+
+    def transport_closed(self, transport: "Transport", reason: engineio.CloseReason) -> None:
+        """The transport is gone; called at most once."""
+
+
+class Transport(Protocol):
+    """Carries the packets of one session. No method waits, so all may be called from the loop."""
+
+    @property
+    def name(self) -> str:
+        """``"polling"`` or ``"websocket"``."""
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Send a message, or queue it; after a close, drop it."""
+
+    def close(self, reason: engineio.CloseReason) -> None:
+        """Say goodbye as the transport does, after all that was sent before. Idempotent."""
+
+    def pause_reading(self) -> None:
+        """Take no more packets from the client until ``resume_reading``. Idempotent."""
+
+    def resume_reading(self) -> None:
+        """Take packets again. Idempotent."""
+
+
+class ClosedTransport:
+    """What a session has before its start and after its end: whatever is sent goes nowhere.
+
+    :param name: the name of the transport that it had.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Drop the message."""
+
+    def close(self, reason: engineio.CloseReason) -> None:
+        """Do nothing."""
+
+    def pause_reading(self) -> None:
+        """Do nothing."""
+
+    def resume_reading(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,239 @@
+"""Engine.IO packets over HTTP long-polling.
+
+The session's packets wait in a queue until a GET takes them as one payload; a POST brings the client's.
+``answer_get`` and ``answer_post`` run in the greenlet of their HTTP request and may wait there; all
+else never waits.
+"""
+
+import logging
+import socket as socket_module
+from collections import deque
+from collections.abc import Iterable
+from time import monotonic
+from typing import NamedTuple
+
+import gevent
+from gevent import socket
+from gevent.event import Event
+
+from socketio_server.connection import Loop
+from socketio_server.exceptions import DecodeError
+from socketio_server.options import Options
+from socketio_server.protocol import engineio
+from socketio_server.protocol.engineio import CloseReason, ErrorCode
+from socketio_server.transports.base import CLOSE, Outgoing, TransportHandler
+
+PROBE_POLL_TIME = 0.1
+"""How long a GET waits, in seconds, while a probe is under way: the client is about to stop polling
+and must not be held, and one that goes on polling must not spin (the reference server's interval)."""
+
+logger = logging.getLogger("socketio_server")
+
+PACKETS_PER_ANSWER = 16
+"""Packets in one answer to a poll, so long as no message has more: the official Python client takes
+sixteen and gives up the connection over more."""
+
+_READ = 1  # libev's event mask
+
+
+class Response(NamedTuple):
+    """An answer to an HTTP request of the Engine.IO protocol."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/plain; charset=UTF-8"
+
+    @property
+    def closes(self) -> bool:
+        """Whether the HTTP connection ends with it: after an error its input can't be trusted."""
+        return self.status >= 400
+
+
+def error_response(code: ErrorCode) -> Response:
+    """An Engine.IO error: 403 where forbidden, else 400, with the reference server's JSON."""
+    status = 403 if code is ErrorCode.FORBIDDEN else 400
+    return Response(status, engineio.encode_error(code), "application/json")
+
+
+class PollingTransport:
+    """Carries the packets of one session over successive HTTP requests.
+
+    :param session: gets the packets and the end.
+    """
+
+    name = "polling"
+
+    __slots__ = (
+        "_loop",
+        "_options",
+        "_poll",
+        "_posting",
+        "_probing",
+        "_queue",
+        "_queued_bytes",
+        "_resumed",
+        "_session",
+    )
+
+    def __init__(self, session: TransportHandler, loop: Loop, options: Options) -> None:
+        self._session: TransportHandler | None = session  # None once closed or handed over
+        self._loop = loop
+        self._options = options
+        self._queue: deque[Outgoing] = deque()
+        self._queued_bytes = 0
+        self._poll: Event | None = None  # set to release the GET that waits
+        self._posting = False
+        self._probing = False  # a WebSocket is about to take over
+        self._resumed: Event | None = None  # while the session wants no more packets
+
+    @property
+    def drained(self) -> bool:
+        """Whether everything queued went into an answer."""
+        return not self._queue
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Queue a message for the next payload; too many of them close the session."""
+        if self._session is None:
+            return
+        self._queue.append(outgoing)
+        self._queued_bytes += len(outgoing.frames)
+        options = self._options
+        if self._queued_bytes > options.max_queued_bytes or len(self._queue) > (
+            options.max_queued_packets
+        ):
+            self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
+        self._release()
+
+    def close(self, reason: CloseReason) -> None:
+        """Queue a close packet behind all else, and let the waiting GET have it."""
+        if self._session is not None:
+            self._queue.append(CLOSE)
+            self._release()
+            self._report(reason)
+
+    def pause_reading(self) -> None:
+        """Let the POST that is under way wait for its answer."""
+        if self._resumed is None:
+            self._resumed = Event()
+
+    def resume_reading(self) -> None:
+        """Answer the POST that waits."""
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None:
+            resumed.set()
+
+    def start_probe(self) -> None:
+        """A WebSocket probes: release the waiting GET, so that the client can stop polling."""
+        self._probing = True
+        self._release()
+
+    def end_probe(self) -> None:
+        """The probe failed: GETs wait again as long as they like."""
+        self._probing = False
+
+    def hand_over(self) -> Iterable[Outgoing]:
+        """Give up: return what is still queued, for the transport that takes over."""
+        queue, self._queue = self._queue, deque()
+        self._session = None
+        self._release()
+        self.resume_reading()
+        return queue
+
+    def answer_get(self, sock: socket.socket) -> Response | None:
+        """Answer a poll with what is queued, or wait until there is something.
+
+        :param sock: the request's socket, watched for a client that goes away.
+        :return: the payload; ``None`` if the client went away before there was one.
+        """
+        if self._poll is not None:
+            self._fail("a second GET while one is pending")
+            return error_response(ErrorCode.BAD_REQUEST)
+        if not self._queue and self._session is not None and not self._wait(sock):
+            return None
+        return self.answer_at_once()
+
+    def answer_at_once(self) -> Response:
+        """Answer with what is queued; with nothing but a noop packet if that is nothing."""
+        packets: list[bytes] = []
+        queue = self._queue
+        while queue and (not packets or len(packets) + queue[0].count <= PACKETS_PER_ANSWER):
+            outgoing = queue.popleft()
+            self._queued_bytes -= len(outgoing.frames)
+            packets += outgoing.packets
+        return Response(200, engineio.encode_payload(packets or [engineio.NOOP]))
+
+    def answer_post(self, body: bytes) -> Response:
+        """Take the packets of a payload; waits while the session is paused."""
+        session = self._session
+        if session is None:
+            return error_response(ErrorCode.BAD_REQUEST)
+        if self._posting:
+            self._fail("a second POST while one is pending")
+            return error_response(ErrorCode.BAD_REQUEST)
+        self._posting = True
+        try:
+            self._take_payload(session, body)
+        except DecodeError as error:
+            self._fail(str(error))
+            return error_response(ErrorCode.BAD_REQUEST)
+        finally:
+            self._posting = False
+        return Response(200, b"ok", "text/html")
+
+    def _take_payload(self, session: TransportHandler, body: bytes) -> None:
+        """Hand up a payload's packets, as fast as the session takes them, and in turns."""
+        options = self._options
+        until = monotonic() + options.max_time_per_turn
+        for packet in engineio.decode_payload(body, options.max_packets_per_payload):
+            session.packet_received(self, packet)
+            if self._resumed is not None:
+                self._resumed.wait()
+            elif monotonic() > until:
+                gevent.sleep(0)
+                until = monotonic() + options.max_time_per_turn
+
+    def _wait(self, sock: socket.socket) -> bool:
+        """Wait for something to send; return whether the client is still there."""
+        self._poll = released = Event()
+        gone = False
+
+        def on_readable() -> None:
+            nonlocal gone
+            watcher.stop()
+            gone = _is_gone(sock)
+            if gone:
+                released.set()
+
+        watcher = self._loop.io(sock.fileno(), _READ)
+        watcher.start(on_readable)
+        try:
+            released.wait(PROBE_POLL_TIME if self._probing else None)
+        finally:
+            watcher.close()
+            self._poll = None
+        return not gone
+
+    def _release(self) -> None:
+        if self._poll is not None:
+            self._poll.set()
+
+    def _fail(self, why: str) -> None:
+        logger.warning("A client broke the protocol over polling: %s", why)
+        self.close(CloseReason.PARSE_ERROR)
+
+    def _report(self, reason: CloseReason) -> None:
+        session, self._session = self._session, None
+        self._release()
+        self.resume_reading()
+        if session is not None:
+            session.transport_closed(self, reason)
+
+
+def _is_gone(sock: socket.socket) -> bool:
+    """Whether a readable socket was closed by its peer, rather than sent something."""
+    try:
+        return not sock.recv(1, socket_module.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

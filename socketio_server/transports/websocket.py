@@ -1,0 +1,185 @@
+"""Engine.IO packets over one WebSocket.
+
+Sits between a ``Connection`` (bytes) and a session (packets); RFC 6455 itself is in
+``protocol.websocket``. Everything here runs in loop callbacks.
+"""
+
+import logging
+from time import monotonic
+
+from socketio_server.connection import Connection, Loop, LostBecause, Watcher
+from socketio_server.exceptions import DecodeError, ProtocolError
+from socketio_server.options import Options
+from socketio_server.protocol import engineio
+from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.websocket import (
+    Close,
+    CloseCode,
+    Opcode,
+    Parser,
+    Ping,
+    Pong,
+    encode_close,
+    encode_frame,
+)
+from socketio_server.transports.base import Outgoing, TransportHandler
+
+logger = logging.getLogger("socketio_server")
+
+_CLOSE_CODES = {
+    CloseReason.PARSE_ERROR: CloseCode.INVALID_DATA,
+    CloseReason.SERVER_SHUTTING_DOWN: CloseCode.GOING_AWAY,
+}
+"""How a session's end reads as a WebSocket close code; all else is a normal closure."""
+
+
+class WebSocketTransport:
+    """Carries the packets of one session over a connection whose handshake is done.
+
+    :param connection: the connection, not started yet.
+    :param session: gets the packets and the end.
+    """
+
+    name = "websocket"
+
+    __slots__ = (
+        "_close_timer",
+        "_closing",
+        "_connection",
+        "_loop",
+        "_more_timer",
+        "_options",
+        "_parser",
+        "_paused",
+        "_session",
+    )
+
+    def __init__(
+        self, connection: Connection, session: TransportHandler, loop: Loop, options: Options
+    ) -> None:
+        self._connection = connection
+        self._session: TransportHandler | None = session  # None once its end was reported
+        self._loop = loop
+        self._options = options
+        self._parser = Parser(
+            max_message_size=options.max_payload, max_fragments=options.max_fragments
+        )
+        self._paused = False  # the session wants no more packets for now
+        self._closing = False  # our close frame is out
+        self._close_timer: Watcher | None = None  # waits for the peer's close frame
+        self._more_timer: Watcher | None = None  # parsed frames wait for the next turn
+
+    def start(self, data: bytes = b"") -> None:
+        """Begin to read; ``data`` came with the handshake already."""
+        self._connection.start(self, data)
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Send a message at once, or queue it where the peer is slow."""
+        self._connection.write(outgoing.frames)
+
+    def close(self, reason: CloseReason) -> None:
+        """Send a close frame and give the peer ``close_timeout`` to answer it (RFC 6455 7.1.1)."""
+        if not self._closing:
+            self._send_close(_CLOSE_CODES.get(reason, CloseCode.NORMAL_CLOSURE))
+            self._report(reason)
+
+    def pause_reading(self) -> None:
+        """Leave the client's bytes in the kernel."""
+        self._paused = True
+        self._connection.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Handle what was parsed already, then read again."""
+        if self._paused:
+            self._paused = False
+            self._continue_soon()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came (``ConnectionHandler``)."""
+        self._parser.receive_data(data)
+        self._handle_frames()
+
+    def connection_lost(self, because: LostBecause) -> None:
+        """The connection is gone (``ConnectionHandler``)."""
+        for timer in (self._close_timer, self._more_timer):
+            if timer is not None:
+                timer.close()
+        self._close_timer = self._more_timer = None
+        clean = because in (LostBecause.EOF, LostBecause.CLOSED)
+        self._report(CloseReason.TRANSPORT_CLOSE if clean else CloseReason.TRANSPORT_ERROR)
+
+    def _handle_frames(self) -> None:
+        """Handle what was received, for one turn: a chatty client must not stop the others."""
+        connection, options = self._connection, self._options
+        connection.cork()
+        try:
+            until = monotonic() + options.max_time_per_turn
+            for _ in range(options.max_events_per_turn):
+                if self._paused or connection.closed:
+                    return
+                event = self._parser.next_event()
+                if event is None:
+                    return
+                self._handle(event)
+                if monotonic() > until:
+                    break
+            self._continue_soon()
+        except ProtocolError as error:
+            self._fail(error.code, error.reason)
+        except DecodeError as error:
+            self._fail(CloseCode.INVALID_DATA, str(error))
+        finally:
+            connection.uncork()
+
+    def _handle(self, event: "str | bytes | Ping | Pong | Close") -> None:
+        session = self._session
+        if isinstance(event, str):
+            if session is not None:
+                session.packet_received(self, engineio.decode_packet(event))
+        elif isinstance(event, bytes):
+            if session is not None:
+                message = engineio.Packet(engineio.PacketType.MESSAGE, event)
+                session.packet_received(self, message)
+        elif isinstance(event, Ping):
+            self._connection.write(encode_frame(Opcode.PONG, event.data))
+        elif isinstance(event, Close):
+            if not self._closing:
+                self._send_close(event.code)
+            self._connection.close()
+
+    def _continue_soon(self) -> None:
+        """Handle frames again when the loop has served the others."""
+        self._connection.pause_reading()
+        if self._more_timer is None:
+            self._more_timer = self._loop.timer(0.0)
+            self._more_timer.start(self._continue)
+
+    def _continue(self) -> None:
+        if self._more_timer is not None:
+            self._more_timer.close()
+            self._more_timer = None
+        if not self._paused:
+            self._connection.resume_reading()
+            self._handle_frames()
+
+    def _send_close(self, code: int | None, reason: str = "") -> None:
+        """Send our close frame, and cut the connection if the peer never answers it."""
+        self._closing = True
+        self._connection.write(encode_close(code, reason))
+        self._connection.resume_reading()
+        self._paused = False
+        self._close_timer = self._loop.timer(self._options.close_timeout)
+        self._close_timer.start(self._connection.abort)
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Refuse what the peer sent: close frame, no more reading (RFC 6455 7.1.7)."""
+        logger.warning("A client broke the protocol over WebSocket: %s", reason)
+        if not self._closing:
+            self._send_close(code, reason)
+        self._connection.close()
+        self._report(CloseReason.PARSE_ERROR)
+
+    def _report(self, reason: CloseReason) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.transport_closed(self, reason)

@@ -1,0 +1,79 @@
+"""The handshake: the one request of a connection that goes through the whole Django stack.
+
+So the project's middleware has run once, and the request that handlers get is a real one.
+"""
+
+from io import BytesIO
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+
+from socketio_server.engine import is_websocket
+from socketio_server.protocol.engineio import ErrorCode
+from socketio_server.server import UPGRADE_KEY
+from socketio_server.transports.polling import Response, error_response
+
+NOT_RUNNING = (
+    "This process does not serve Socket.IO: start it with `python manage.py runserver_socketio`.\n"
+)
+
+
+@csrf_exempt  # the origin is checked instead, on every request
+@never_cache
+def socketio(request: HttpRequest) -> HttpResponse:
+    """Open an Engine.IO session, or refuse with the protocol's own error.
+
+    A WebSocket is asked for by leaving the request where the server's handler looks for it; so a
+    refusal is an HTTP status, not a WebSocket that closes at once.
+    """
+    service = apps.get_app_config("socketio_server").server
+    if service is None:
+        return HttpResponse(NOT_RUNNING, status=503, content_type="text/plain")
+    environ: dict[str, Any] = request.META
+    engine = service.engine
+    if request.method == "OPTIONS":
+        response = _respond(Response(204, b""))
+    elif engine.draining:
+        response = _respond(Response(503, b""))
+    elif (error := _judge(request, engine)) is not None:
+        response = _respond(error_response(error))
+    elif is_websocket(environ):
+        environ[UPGRADE_KEY] = compact(request)
+        response = HttpResponse(status=101)
+    else:
+        response = _respond(engine.open_polling(compact(request)))
+    for name, value in engine.cors_headers(environ):
+        response[name] = value
+    return response
+
+
+def compact(request: HttpRequest) -> HttpRequest:
+    """Let a request that is kept for hours hold no more than handlers can use.
+
+    Its input stream would keep the HTTP handler and its buffers, tens of kB per connection.
+    """
+    request.META["wsgi.input"] = _EMPTY
+    request._stream = _EMPTY  # type: ignore[attr-defined]
+    return request
+
+
+_EMPTY = BytesIO()
+
+
+def _judge(request: HttpRequest, engine: Any) -> ErrorCode | None:
+    try:
+        request.get_host()  # in ALLOWED_HOSTS, or the origin's host would mean nothing
+    except DisallowedHost:
+        return ErrorCode.FORBIDDEN
+    if not engine.is_allowed_origin(request.META):
+        return ErrorCode.FORBIDDEN
+    error: ErrorCode | None = engine.judge_handshake(request.META)
+    return error
+
+
+def _respond(response: Response) -> HttpResponse:
+    return HttpResponse(response.body, status=response.status, content_type=response.content_type)
