@@ -1,7 +1,8 @@
 """A Socket.IO server inside a Django project.
 
-The functions here reach clients from outside of a handler: from views, signals, management commands.
-They are django-socketio's. Handlers are registered with the decorators of ``socketio_server.events``.
+The functions here reach clients from outside of a handler: from views, signals, management
+commands. They are django-socketio's. Handlers are registered with the decorators of
+``socketio_server.events``.
 """
 
 from typing import Any

@@ -1,8 +1,9 @@
 """Who is on which channel.
 
-``CHANNELS`` is django-socketio's mapping from channels to the session ids subscribed, for looking and not
-for writing: subscriptions are changed through ``socket.subscribe`` and ``socket.unsubscribe``. Channels
-are names that clients choose, so they share no space with the sockets' own ids.
+``CHANNELS`` is django-socketio's mapping from channels to the session ids subscribed, for looking
+and not for writing: subscriptions are changed through ``socket.subscribe`` and
+``socket.unsubscribe``. Channels are names that clients choose, so they share no space with the
+sockets' own ids.
 """
 
 from collections.abc import Collection, Iterator, Mapping

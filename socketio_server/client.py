@@ -1,7 +1,8 @@
 """Where the browser's scripts are among the static files.
 
-The template tag writes them into pages, a system check looks whether they are there. The official client
-is put there when the package is built (``build_backend/``); the shim is ours and always there.
+The template tag writes them into pages, a system check looks whether they are there. The official
+client is put there when the package is built (``build_backend/``); the shim is ours and always
+there.
 """
 
 CLIENT_BUNDLE = "socketio_server/socket.io.min.js"

@@ -1,7 +1,7 @@
 """Who is connected, and how a message reaches several of them.
 
-``CLIENTS`` is django-socketio's mapping from session ids to ``(request, socket, context)``, for looking
-and not for writing.
+``CLIENTS`` is django-socketio's mapping from session ids to ``(request, socket, context)``, for
+looking and not for writing.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -27,7 +27,8 @@ class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
     def __init__(self, channels: Channels) -> None:
         self.channels = channels
         self.encoder = Encoder()
-        """Turns messages into JSON; the Django layer sets one that takes what Django's own takes."""
+        """Turns messages into JSON; the Django layer sets one that takes what Django's own
+        takes."""
         self.broker: Broker = MemoryBroker(self.deliver)
         """Carries what is for several clients."""
         self._sockets: dict[str, Socket] = {}

@@ -1,7 +1,7 @@
 """Django's settings as the server's options.
 
-``SOCKETIO_PING_INTERVAL`` in the settings is ``options().ping_interval``: every field of ``Options`` is
-a setting. They are read when asked for, so ``override_settings`` works.
+``SOCKETIO_PING_INTERVAL`` in the settings is ``options().ping_interval``: every field of
+``Options`` is a setting. They are read when asked for, so ``override_settings`` works.
 """
 
 from collections.abc import Iterator

@@ -1,13 +1,14 @@
 """A TCP connection on the event loop: reads as bytes come, writes without ever waiting.
 
-One ``Connection`` owns one non-blocking socket. It knows nothing of what the bytes mean; whoever was
-given at ``start`` (a ``ConnectionHandler``) gets them. All methods run on the loop's own thread;
-none of them switches greenlets, so they may be called from loop callbacks and from handlers alike.
+One ``Connection`` owns one non-blocking socket. It knows nothing of what the bytes mean; whoever
+was given at ``start`` (a ``ConnectionHandler``) gets them. All methods run on the loop's own
+thread; none of them switches greenlets, so they may be called from loop callbacks and from
+handlers alike.
 
-The write path is the fast path of a broadcast: one attempt to ``send`` on the spot, and only what the
-kernel does not take is kept. gevent's own ``sendall`` would ask ``getsockopt`` before each send and
-wait for slow peers. Calls upward never come out of ``write``: a failure is reported by a later loop
-callback, so a broadcast never sees its recipients change under it.
+The write path is the fast path of a broadcast: one attempt to ``send`` on the spot, and only what
+the kernel does not take is kept. gevent's own ``sendall`` would ask ``getsockopt`` before each
+send and wait for slow peers. Calls upward never come out of ``write``: a failure is reported by a
+later loop callback, so a broadcast never sees its recipients change under it.
 """
 
 import _socket

@@ -1,14 +1,15 @@
-"""Packets become events: which handlers run, when, in which order, and what happens when one raises.
+"""Packets become events: which handlers run, when, in which order, and what happens when one
+raises.
 
-The one place where a connection's life is told: connect, events, and the end exactly once. Everything
-here but ``accept`` and the timeout runs in worker greenlets, one item after another per socket.
+The one place where a connection's life is told: connect, events, and the end exactly once.
+Everything here but ``accept`` and the timeout runs in worker greenlets, one item after another per
+socket.
 """
 
 import contextvars
 import logging
 import secrets
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Protocol
 
 import gevent
@@ -33,7 +34,8 @@ UNSUBSCRIBE = "__unsubscribe__"
 """The events by which clients join and leave channels (django-socketio's control words)."""
 
 SOCKET_ID_BYTES = 15
-"""Random bytes of a public id: 20 characters, the most that django-socketio's users had room for."""
+"""Random bytes of a public id: 20 characters, the most that django-socketio's users had room
+for."""
 
 _NO_ANSWER = object()
 
@@ -81,7 +83,7 @@ class Dispatcher:
         self._registry = registry
         self._clients = clients
         self._hooks = hooks
-        self._refusals = (Reject, *hooks.refusals)
+        self._refusals: tuple[type[Exception], ...] = (Reject, *hooks.refusals)
         self._pool = pool
         self._unjoined: Deadlines[NamespaceRouter] = Deadlines(
             loop, options.connect_timeout, self._connect_timed_out
@@ -114,7 +116,11 @@ class Dispatcher:
             request=router.request,
             auth=auth,
         )
-        handle = partial(router.scope.copy().run, self._handle, router, socket)
+        scope = router.scope.copy()
+
+        def handle(item: Packet | CloseReason) -> None:
+            scope.run(self._handle, router, socket, item)
+
         socket.inbox = Inbox(self._pool, self.options, handle, router.inbox_full)
         self._unjoined.discard(router)
         self._live += 1
@@ -217,7 +223,8 @@ class Dispatcher:
         self._hooks.log_message(socket.request, "unsubscribe", channel)
 
     def _end(self, socket: Socket, reason: CloseReason) -> None:
-        """Run the last handlers, all of which still see the socket on its channels, then forget it."""
+        """Run the last handlers, all of which still see the socket on its channels, then forget
+        it."""
         registry = self._registry
         socket.end(reason)
         channels = socket.channels
@@ -245,7 +252,8 @@ class Dispatcher:
         return channel if fits else None
 
     def _acknowledge(self, socket: Socket, packet: Packet, answer: Any) -> None:
-        """Answer a packet, if the client asked for it; a tuple gives several values, ``None`` none."""
+        """Answer a packet, if the client asked for it; a tuple gives several values, ``None``
+        none."""
         if packet.ack_id is None:
             return
         values = () if answer is None else answer if isinstance(answer, tuple) else (answer,)
@@ -257,7 +265,8 @@ class Dispatcher:
     def _fire(self, socket: Socket, event: Event, handlers: Sequence[Handler], *args: Any) -> Any:
         """Run an event's handlers.
 
-        :return: the first answer that is not ``None``; ``_NO_ANSWER`` where a handler raised instead.
+        :return: the first answer that is not ``None``; ``_NO_ANSWER`` where a handler raised
+            instead.
         :raises Reject: or another refusal, where the event may be refused and a handler did.
         """
         if not handlers:

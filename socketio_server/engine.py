@@ -1,7 +1,7 @@
 """All Engine.IO sessions of a server: handshakes, requests by ``sid``, heartbeats, the end.
 
-The HTTP side of the Engine.IO protocol (v4, "Handshake" and "Transports"). What the sessions' messages
-mean is decided by the handlers that ``accept`` makes, one per session.
+The HTTP side of the Engine.IO protocol (v4, "Handshake" and "Transports"). What the sessions'
+messages mean is decided by the handlers that ``accept`` makes, one per session.
 """
 
 import secrets
@@ -27,7 +27,8 @@ SID_BYTES = 20
 """Random bytes of a ``sid``: 160 bits, since whoever knows it can act as the client."""
 
 GOODBYE_TIME = 1.0
-"""Seconds over which a shutdown spreads its goodbyes, so that the clients don't return all at once."""
+"""Seconds over which a shutdown spreads its goodbyes, so that the clients don't return all at
+once."""
 
 Environ = Mapping[str, Any]
 

@@ -6,8 +6,8 @@
     def message(request, socket, context, message):
         socket.send_and_broadcast_channel(message)
 
-Pure Python; nothing here runs handlers. The seven events, their names and their rules for channels are
-django-socketio's.
+Pure Python; nothing here runs handlers. The seven events, their names and their rules for channels
+are django-socketio's.
 """
 
 import re
@@ -44,8 +44,8 @@ class Registration(NamedTuple):
 class Event:
     """A point in a connection's life, and its handlers in the order of their registration.
 
-    Used as a decorator: bare, called, or with a channel pattern, a regular expression that is matched
-    from the channel's beginning. The decorated function is returned unchanged.
+    Used as a decorator: bare, called, or with a channel pattern, a regular expression that is
+    matched from the channel's beginning. The decorated function is returned unchanged.
 
     :param name: the event's name, ``on_message`` say.
     :param supports_channels: whether handlers may be registered for channels.
@@ -81,8 +81,8 @@ class Event:
     def select(self, channels: Sequence[str]) -> tuple[Handler, ...]:
         """Return the handlers that run for a socket.
 
-        Those without a pattern run while the socket holds no channel, those with one while it matches
-        any that the socket holds.
+        Those without a pattern run while the socket holds no channel, those with one while it
+        matches any that the socket holds.
 
         :param channels: the channels that the socket holds.
         """
@@ -121,7 +121,8 @@ class Event:
 
 
 class Registry:
-    """The seven events of a server; the module's own are what ``from socketio_server import events`` gives."""
+    """The seven events of a server; the module's own are what ``from socketio_server import
+    events`` gives."""
 
     def __init__(self) -> None:
         self.on_connect = Event("on_connect", supports_channels=False, can_refuse=True)

@@ -1,8 +1,8 @@
 """The package's exceptions, sorted by whose fault they are.
 
-Faults of the caller (``EventError``, ``NoSocket``), of a handler's decision (``Reject``) and of the
-peer (``DecodeError``, ``ProtocolError``). A peer's fault never carries our internals: what it says may
-be logged, and only codes go back over the wire.
+Faults of the caller (``EventError``, ``NoSocket``), of a handler's decision (``Reject``) and of
+the peer (``DecodeError``, ``ProtocolError``). A peer's fault never carries our internals: what it
+says may be logged, and only codes go back over the wire.
 """
 
 from typing import Any
@@ -23,8 +23,8 @@ class NoSocket(SocketIOError):
 class Reject(SocketIOError):
     """Raised by an ``on_connect`` or ``on_subscribe`` handler to refuse the client.
 
-    :param message: what the client is told, as ``error.message`` of its ``connect_error`` event or as
-        ``error`` of the subscription's acknowledgement.
+    :param message: what the client is told, as ``error.message`` of its ``connect_error`` event or
+        as ``error`` of the subscription's acknowledgement.
     :param data: anything that JSON carries; the client sees it as ``error.data``.
     """
 

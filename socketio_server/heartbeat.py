@@ -1,7 +1,7 @@
 """Deadlines of many sessions, served by one timer each kind.
 
-All deadlines of one kind lie the same time ahead, so that the order in which they are set is the order
-in which they fall due: a dict serves as queue, and no session needs a timer of its own.
+All deadlines of one kind lie the same time ahead, so that the order in which they are set is the
+order in which they fall due: a dict serves as queue, and no session needs a timer of its own.
 """
 
 from collections.abc import Callable
@@ -89,7 +89,8 @@ class Deadlines(Generic[T]):
 
 
 class Heartbeat(Generic[T]):
-    """Asks every session now and then whether its client is still there (Engine.IO v4: server pings).
+    """Asks every session now and then whether its client is still there (Engine.IO v4: server
+    pings).
 
     :param ping: sends a session a ping.
     :param expire: a ping went unanswered for ``timeout`` seconds.

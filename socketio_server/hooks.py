@@ -18,13 +18,13 @@ message_logger = logging.getLogger("socketio_server.messages")
 class DjangoHooks:
     """Does around each event what Django does around each request (``EventHooks``).
 
-    Django's own functions take 7 µs where nothing is connected (measured), as much as the rest of an
-    event; so they run only in greenlets that have opened a database connection.
+    Django's own functions take 7 µs where nothing is connected (measured), as much as the rest of
+    an event; so they run only in greenlets that have opened a database connection.
 
     :param message_log_format: ``SOCKETIO_MESSAGE_LOG_FORMAT``.
     """
 
-    refusals = (PermissionDenied,)
+    refusals: tuple[type[Exception], ...] = (PermissionDenied,)
 
     def __init__(self, message_log_format: str | None) -> None:
         self._format = message_log_format
@@ -38,7 +38,8 @@ class DjangoHooks:
             close_old_connections()
 
     def after_event(self) -> None:
-        """Release connections as on ``request_finished``: at once, unless ``CONN_MAX_AGE`` says else."""
+        """Release connections as on ``request_finished``: at once, unless ``CONN_MAX_AGE`` says
+        else."""
         worker = getcurrent()
         if worker in self._connected:
             close_old_connections()

@@ -1,9 +1,9 @@
 """Every tunable of the server: its unit, its default and the reason for it.
 
-One frozen value, made once when a server starts and handed down through the layers, so that nothing
-below Django reads settings. ``conf.py`` fills it from Django's settings (``ping_interval`` is
-``SOCKETIO_PING_INTERVAL``), ``checks.py`` judges the values. Wire constants live beside the types that
-own them, not here.
+One frozen value, made once when a server starts and handed down through the layers, so that
+nothing below Django reads settings. ``conf.py`` fills it from Django's settings (``ping_interval``
+is ``SOCKETIO_PING_INTERVAL``), ``checks.py`` judges the values. Wire constants live beside the
+types that own them, not here.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ class Options:
     """%-format of the line that is logged per message; ``None`` logs none."""
 
     events: tuple[str, ...] | None = None
-    """Modules with handlers besides the apps' own; ``None``: ``events``, if there is such a module."""
+    """Modules with handlers besides the apps' own; ``None``: ``events``, if there is such a
+    module."""
 
     transports: tuple[str, ...] = ("polling", "websocket")
     """Transports that clients may use."""
@@ -37,13 +38,15 @@ class Options:
     """Time between heartbeats: below the 30 to 60 s after which proxies drop silent connections."""
 
     ping_timeout: float = 20.0
-    """How long a heartbeat may go unanswered; with the interval, a dead client is noticed in 45 s."""
+    """How long a heartbeat may go unanswered; with the interval, a dead client is noticed in 45
+    s."""
 
     connect_timeout: float = 45.0
     """How long a session may last without joining a namespace (the reference server's value)."""
 
     upgrade_timeout: float = 10.0
-    """How long a probing WebSocket may take to finish its upgrade (the reference server's value)."""
+    """How long a probing WebSocket may take to finish its upgrade (the reference server's
+    value)."""
 
     close_timeout: float = 2.0
     """How long the peer may take to answer a WebSocket close before the connection is cut."""
@@ -52,14 +55,17 @@ class Options:
     """How long a shutdown may take in all before the process goes without its clients' handlers."""
 
     max_payload: int = 1_000_000
-    """Size of one incoming message or polling payload (the reference server's ``maxHttpBufferSize``)."""
+    """Size of one incoming message or polling payload (the reference server's
+    ``maxHttpBufferSize``)."""
 
     max_packets_per_payload: int = 10_000
-    """Packets in one polling payload: the official clients send all that waits in one, so that a low
-    limit would cut off an honest page that sends a lot at once (twenty messages, say, against 16)."""
+    """Packets in one polling payload: the official clients send all that waits in one, so that a
+    low limit would cut off an honest page that sends a lot at once (twenty messages, say, against
+    16)."""
 
     max_fragments: int = 1024
-    """Frames of one fragmented WebSocket message, so that tiny fragments can't cost unbounded work."""
+    """Frames of one fragmented WebSocket message, so that tiny fragments can't cost unbounded
+    work."""
 
     max_attachments: int = 10
     """Binary attachments of one packet (the reference parser's value)."""
@@ -71,7 +77,8 @@ class Options:
     """Characters of a channel's name."""
 
     max_queued_bytes: int = 1_000_000
-    """Bytes that may wait for one client; beyond it the client is closed, never silently skipped."""
+    """Bytes that may wait for one client; beyond it the client is closed, never silently
+    skipped."""
 
     max_queued_packets: int = 1000
     """Packets that may wait for one polling client; beyond it the client is closed."""
@@ -80,7 +87,8 @@ class Options:
     """How long queued bytes may wait without any progress before the client is closed."""
 
     send_buffer: int = 131_072
-    """``SO_SNDBUF`` per connection: the kernel would otherwise hide megabytes per stalled client."""
+    """``SO_SNDBUF`` per connection: the kernel would otherwise hide megabytes per stalled
+    client."""
 
     max_pending_events: int = 64
     """Events of one socket that may wait for its handlers; at that, its client is not read from."""

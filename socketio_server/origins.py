@@ -1,7 +1,8 @@
 """Which pages may talk to the server: the browser's ``Origin`` against the request's own host.
 
-Browsers let any page open a WebSocket to any host, cookies included; only this check keeps a foreign
-page from acting as its visitor (RFC 6455 section 10.2). Clients that are no browsers send no origin.
+Browsers let any page open a WebSocket to any host, cookies included; only this check keeps a
+foreign page from acting as its visitor (RFC 6455 section 10.2). Clients that are no browsers send
+no origin.
 """
 
 from collections.abc import Collection

@@ -1,7 +1,7 @@
 """The Socket.IO packets of one session, routed to its sockets, one per namespace.
 
-Decides what may come when (Socket.IO protocol v5, "Connection to a namespace"); the packets' form is in
-``protocol.socketio``, and what a socket's packets do is the dispatcher's.
+Decides what may come when (Socket.IO protocol v5, "Connection to a namespace"); the packets' form
+is in ``protocol.socketio``, and what a socket's packets do is the dispatcher's.
 """
 
 from contextvars import Context

@@ -1,9 +1,10 @@
 """The HTTP server: gevent's WSGI server, with a request handler built on gevent-websocket's.
 
-Three kinds of requests: those that carry a ``sid`` are answered by the engine and never reach Django;
-a handshake goes through the whole Django stack, whose view asks for the WebSocket by leaving its
-request in the environ under ``UPGRADE_KEY``; all others are Django's alone. gevent-websocket does the
-WebSocket handshake only; after it the socket is taken out of the handler's and its greenlet's hands.
+Three kinds of requests: those that carry a ``sid`` are answered by the engine and never reach
+Django; a handshake goes through the whole Django stack, whose view asks for the WebSocket by
+leaving its request in the environ under ``UPGRADE_KEY``; all others are Django's alone.
+gevent-websocket does the WebSocket handshake only; after it the socket is taken out of the
+handler's and its greenlet's hands.
 """
 
 import _socket
@@ -35,10 +36,11 @@ _REPLACED_HEADERS = {b"content-length", b"content-type", b"connection", b"upgrad
 access_logger = logging.getLogger("django.server")
 
 
-class RequestHandler(WebSocketHandler):
+class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
     """Serves the HTTP requests of one connection, until it becomes a WebSocket."""
 
     server: "Server"
+    socket: Any  # None once it was taken out of the handler's hands
 
     def run_application(self) -> None:
         """Answer one request (overrides gevent-websocket's, which upgrades before it asks)."""
@@ -80,7 +82,8 @@ class RequestHandler(WebSocketHandler):
         self._sendall(b"".join(head))
 
     def log_request(self) -> None:
-        """Log the request as Django's own ``runserver`` does; the polls of a session only to debug."""
+        """Log the request as Django's own ``runserver`` does; the polls of a session only to
+        debug."""
         code = abs(self.code or 0)
         level = logging.DEBUG if self._is_for_session() else logging.INFO
         if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -177,7 +180,7 @@ class RequestHandler(WebSocketHandler):
         return Connection(raw, self.server.loop, self.server.options), data
 
 
-class Server(pywsgi.WSGIServer):  # type: ignore[misc]
+class Server(pywsgi.WSGIServer):
     """The HTTP server of one process.
 
     :param listener: a socket that listens already, or ``(host, port)``.

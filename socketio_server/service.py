@@ -1,9 +1,10 @@
 """Puts a server together from Django's settings and the layers below, and runs it.
 
-The one place where all parts meet. ``Service`` needs a process in which gevent has patched the standard
-library; the command ``runserver_socketio`` sees to that.
+The one place where all parts meet. ``Service`` needs a process in which gevent has patched the
+standard library; the command ``runserver_socketio`` sees to that.
 """
 
+from time import monotonic
 from typing import Any
 
 import gevent
@@ -59,7 +60,8 @@ class Service:
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        port: int = self._server.server_port
+        port = self._server.server_port
+        assert port is not None  # a TCP socket has one
         return port
 
     def start(self) -> None:
@@ -74,11 +76,11 @@ class Service:
 
         Takes no longer than ``drain_timeout``. Idempotent.
         """
-        if self._server.started:
+        if self._server.started and not self.engine.draining:
             self._server.stop_accepting()
-            with gevent.Timeout(self._options.drain_timeout, False):
-                self.engine.drain()
-                self._dispatcher.wait_until_idle(self._options.drain_timeout)
+            until = monotonic() + self._options.drain_timeout
+            self.engine.drain()
+            self._dispatcher.wait_until_idle(until - monotonic())
             self._server.stop(timeout=0)
 
 

@@ -1,7 +1,8 @@
 """One Engine.IO session: what a secret ``sid`` names, over whichever transport carries it just now.
 
-Knows the transports and the upgrade from one to the other (Engine.IO protocol, "Upgrade"); the engine
-that keeps all sessions gives it its deadlines. What the messages mean is the ``SessionHandler``'s.
+Knows the transports and the upgrade from one to the other (Engine.IO protocol, "Upgrade"); the
+engine that keeps all sessions gives it its deadlines. What the messages mean is the
+``SessionHandler``'s.
 """
 
 from enum import Enum
@@ -129,7 +130,8 @@ class Session:
         self.transport.send(PING)
 
     def close(self, reason: CloseReason) -> None:
-        """End the session: what was sent goes out first, then the transport's goodbye. Idempotent."""
+        """End the session: what was sent goes out first, then the transport's goodbye.
+        Idempotent."""
         self.transport.close(reason)
 
     def pause_reading(self) -> None:

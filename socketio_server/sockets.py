@@ -29,9 +29,9 @@ class SocketSession(NamedTuple):
 class Gate:
     """Holds a socket's messages back while a handler may still refuse what they would come from.
 
-    While ``on_connect`` runs that is everything, since nothing may precede the server's answer; while
-    ``on_subscribe`` runs it is what comes from the new channel alone, and whatever is sent behind it,
-    so that the order stays.
+    While ``on_connect`` runs that is everything, since nothing may precede the server's answer;
+    while ``on_subscribe`` runs it is what comes from the new channel alone, and whatever is sent
+    behind it, so that the order stays.
 
     :param channel: the new channel; ``None`` for a new connection.
     :param limit: bytes that may be held back.
@@ -119,7 +119,8 @@ class Socket:
 
     @property
     def session(self) -> SocketSession:
-        """Holds ``session_id``, the connection's public id: what the client sees as ``socket.id``."""
+        """Holds ``session_id``, the connection's public id: what the client sees as
+        ``socket.id``."""
         return SocketSession(self.id)
 
     @property

@@ -1,4 +1,5 @@
-"""The URL of Socket.IO's requests: ``path("", include("socketio_server.urls"))`` in the project's."""
+"""The URL of Socket.IO's requests: ``path("", include("socketio_server.urls"))`` in the
+project's."""
 
 from django.urls import path
 

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
+from socketio_server.apps import SocketIOConfig
 from socketio_server.engine import is_websocket
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.server import UPGRADE_KEY
@@ -30,7 +31,8 @@ def socketio(request: HttpRequest) -> HttpResponse:
     A WebSocket is asked for by leaving the request where the server's handler looks for it; so a
     refusal is an HTTP status, not a WebSocket that closes at once.
     """
-    service = apps.get_app_config("socketio_server").server
+    config = apps.get_app_config(SocketIOConfig.name)
+    service = config.server if isinstance(config, SocketIOConfig) else None
     if service is None:
         return HttpResponse(NOT_RUNNING, status=503, content_type="text/plain")
     environ: dict[str, Any] = request.META
@@ -57,7 +59,7 @@ def compact(request: HttpRequest) -> HttpRequest:
     Its input stream would keep the HTTP handler and its buffers, tens of kB per connection.
     """
     request.META["wsgi.input"] = _EMPTY
-    request._stream = _EMPTY  # type: ignore[attr-defined]
+    request._stream = _EMPTY
     return request
 
 

@@ -1,8 +1,8 @@
 """Greenlets that run handlers: one event at a time per socket, sockets side by side.
 
-Spawning a greenlet per event costs about 12 µs, switching to a parked one less than 1 µs (measured), so
-workers are kept. A job that comes up in a loop callback is switched to directly: the handler runs at
-once, and when it waits for something, control comes back to the callback.
+Spawning a greenlet per event costs about 12 µs, switching to a parked one less than 1 µs
+(measured), so workers are kept. A job that comes up in a loop callback is switched to directly:
+the handler runs at once, and when it waits for something, control comes back to the callback.
 """
 
 import logging
@@ -109,8 +109,8 @@ class Inbox(Generic[T]):
     """What waits for a socket's handlers: handled strictly one after another, in order.
 
     :param handle: handles one item, in a worker; must not raise.
-    :param on_full: called with ``True`` when ``max_pending_events`` wait, so that no more are fetched,
-        and with ``False`` when there is room again.
+    :param on_full: called with ``True`` when ``max_pending_events`` wait, so that no more are
+        fetched, and with ``False`` when there is room again.
     """
 
     __slots__ = (

@@ -1,7 +1,7 @@
 """The processes behind ``runserver_socketio``: gevent's patches, and a parent that waits.
 
-gevent has to patch the standard library before anything else is imported, Django for one; a management
-command is too late for that. So the command's process replaces itself once with
+gevent has to patch the standard library before anything else is imported, Django for one; a
+management command is too late for that. So the command's process replaces itself once with
 ``python -m gevent.monkey manage.py …``. Patching happens here and nowhere else.
 """
 
@@ -41,8 +41,8 @@ def restart_patched() -> NoReturn:
 def supervise() -> int:
     """Run the command in a child process, anew whenever the child exits because code changed.
 
-    Unlike Django's own loop, which kills its child a quarter of a second after Ctrl-C, this one passes
-    the signals on and waits: the child has clients to say goodbye to.
+    Unlike Django's own loop, which kills its child a quarter of a second after Ctrl-C, this one
+    passes the signals on and waits: the child has clients to say goodbye to.
 
     :return: the last child's exit status.
     """

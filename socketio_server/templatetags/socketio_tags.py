@@ -1,7 +1,7 @@
 """``{% load socketio_tags %}{% socketio %}``: the scripts with which a page talks to the server.
 
-Two files, the official client and our shim, and no inline script: what the shim has to know stands in
-``data-`` attributes. What the shim makes of it is documented there.
+Two files, the official client and our shim, and no inline script: what the shim has to know stands
+in ``data-`` attributes. What the shim makes of it is documented there.
 """
 
 from typing import Any
@@ -53,7 +53,8 @@ def _server_port() -> str | None:
 def _page_nonce(context: template.Context) -> str:
     """Find the nonce where Django (6.0 and later) and django-csp put it.
 
-    Both are lazy and false until first read as a string, which is also what puts them into the header.
+    Both are lazy and false until first read as a string, which is also what puts them into the
+    header.
     """
     nonce = context.get("csp_nonce")
     if nonce is None:

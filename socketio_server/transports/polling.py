@@ -1,8 +1,8 @@
 """Engine.IO packets over HTTP long-polling.
 
-The session's packets wait in a queue until a GET takes them as one payload; a POST brings the client's.
-``answer_get`` and ``answer_post`` run in the greenlet of their HTTP request and may wait there; all
-else never waits.
+The session's packets wait in a queue until a GET takes them as one payload; a POST brings the
+client's. ``answer_get`` and ``answer_post`` run in the greenlet of their HTTP request and may wait
+there; all else never waits.
 """
 
 import logging
@@ -24,8 +24,9 @@ from socketio_server.protocol.engineio import CloseReason, ErrorCode
 from socketio_server.transports.base import CLOSE, Outgoing, TransportHandler
 
 PROBE_POLL_TIME = 0.1
-"""How long a GET waits, in seconds, while a probe is under way: the client is about to stop polling
-and must not be held, and one that goes on polling must not spin (the reference server's interval)."""
+"""How long a GET waits, in seconds, while a probe is under way: the client is about to stop
+polling and must not be held, and one that goes on polling must not spin (the reference server's
+interval)."""
 
 logger = logging.getLogger("socketio_server")
 

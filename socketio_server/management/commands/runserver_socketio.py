@@ -1,8 +1,9 @@
-"""``python manage.py runserver_socketio [addr:port | port]``: Django's ``runserver`` with Socket.IO.
+"""``python manage.py runserver_socketio [addr:port | port]``: Django's ``runserver`` with
+Socket.IO.
 
-Takes what ``runserver`` takes, with the same autoreload and static files, and adds what a server of
-long-lived connections needs: gevent's patches before anything else, and a goodbye to every client when
-the process stops or reloads.
+Takes what ``runserver`` takes, with the same autoreload and static files, and adds what a server
+of long-lived connections needs: gevent's patches before anything else, and a goodbye to every
+client when the process stops or reloads.
 """
 
 import errno
@@ -50,6 +51,11 @@ class Command(RunserverCommand):
 
     help = "Starts a web server with Socket.IO for the whole project."
 
+    # Set by Django's command from its arguments.
+    addr: str
+    port: str
+    use_ipv6: bool
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._service: Service | None = None
@@ -67,7 +73,8 @@ class Command(RunserverCommand):
         return str(conf.options().port)
 
     def run(self, **options: Any) -> None:
-        """Run the server in the right kind of process: patched, and below a parent if it reloads."""
+        """Run the server in the right kind of process: patched, and below a parent if it
+        reloads."""
         if int(self.port) > MAX_PORT:
             raise CommandError(f"{self.port!r} is not a valid port number.")
         if options["use_reloader"] and not self._is_reloaders_child():
@@ -127,7 +134,9 @@ class Command(RunserverCommand):
         self._stop_service()
         self._stopped.set()
         if self._is_reloaders_child():  # the main greenlet runs Django's reloader
-            get_hub().parent.throw(SystemExit(0))
+            main = get_hub().parent
+            assert main is not None  # the hub's parent is the thread's first greenlet
+            main.throw(SystemExit(0))
 
     def _log_messages_to_stderr(self) -> None:
         """Show the message log, as django-socketio did, where the project's LOGGING does not."""

@@ -1,0 +1,303 @@
+"""JSON in Socket.IO packets: what is understood, and what an application may send."""
+
+import dataclasses
+import enum
+import json
+import math
+from collections import OrderedDict, defaultdict, namedtuple
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socketio_server.exceptions import DecodeError
+from socketio_server.protocol.socketio import Encoded, Encoder, decode
+
+ANY_TEXT = st.text(st.characters())  # lone surrogates as well
+
+# What the standard library's module takes.
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda children: (
+        st.lists(children)
+        | st.dictionaries(st.none() | st.booleans() | st.integers() | ANY_TEXT, children)
+    ),
+    max_leaves=10,
+)
+
+
+class TestJSON:
+    """What is JSON, and how much of it."""
+
+    @pytest.mark.parametrize(
+        "wire",
+        [
+            pytest.param('2["hello"', id="cut off"),
+            pytest.param('2["hello"]]', id="trailing bracket"),
+            pytest.param('2["hello"]x', id="trailing letter"),
+            pytest.param('2["hello",]', id="trailing comma"),
+            pytest.param("2['hello']", id="single quotes"),
+            pytest.param('2["hello",NaN]', id="NaN"),
+            pytest.param('2["hello",undefined]', id="undefined"),
+            pytest.param('2["a\nb"]', id="control character"),
+            pytest.param('2["a\0b","\\ud800"]', id="NUL beside a lone surrogate"),
+            pytest.param(r'2["\ud800",]', id="a lone surrogate and malformed"),
+            pytest.param('2["hello",1e999]', id="number too large"),
+            pytest.param(f'2["hello",{"9" * 5000}]', id="integer too large"),
+            pytest.param("2" + "[" * 100_000, id="open without end"),
+            pytest.param('2["hello",' + '{"a":' * 100_000, id="objects open without end"),
+            pytest.param('2["\ud800"]', id="surrogate that UTF-8 can't have carried"),
+        ],
+    )
+    def test_malformed_json_is_an_error(self, wire: str) -> None:
+        with pytest.raises(DecodeError):
+            decode(wire)
+
+    @pytest.mark.parametrize("nested", [("[", "]"), ('{"a":', "}"), ('["[",', ",{}]")])
+    def test_depth_is_bounded(self, nested: tuple[str, str]) -> None:
+        opening, closing = nested
+
+        def wire(depth: int) -> str:
+            return f'2["hello",{opening * depth}0{closing * depth}]'
+
+        assert decode(wire(98)).data[0] == "hello"
+        for depth in (100, 500, 5000):
+            with pytest.raises(DecodeError):
+                decode(wire(depth))
+
+    def test_many_brackets_are_not_deep(self) -> None:
+        rows = [{"id": number, "tags": []} for number in range(1000)]
+        assert decode("2" + json.dumps(["rows", rows, "[" * 1000])).data[1] == rows
+
+    @pytest.mark.parametrize(
+        ("escaped", "text"),
+        [
+            (r"\ud800", "\ufffd"),
+            (r"a\uDFFFb", "a\ufffdb"),
+            (r"\ud83d\ude00\ud83d", "😀\ufffd"),
+            (r"\ud83d\ud83d\ude00", "\ufffd😀"),
+            (r"\ude00\ude00", "\ufffd\ufffd"),
+            (r"\\ud800 \ud800", "\\ud800 \ufffd"),
+            (r"\\\ud800", "\\\ufffd"),
+            (r"\ud83d\\\ude00", "\ufffd\\\ufffd"),
+            (r"\ud800\"\n", '\ufffd"\n'),
+        ],
+    )
+    def test_half_a_character_becomes_a_replacement_character(
+        self, escaped: str, text: str
+    ) -> None:
+        assert decode(f'2["message","{escaped}"]').data == ["message", text]
+
+    @given(st.lists(st.text(st.characters(categories=["Cs"]) | st.sampled_from('a\\u"😀\n'))))
+    def test_any_javascript_string_is_understood(self, strings: list[str]) -> None:
+        # Python, like JavaScript, has halves side by side for what UTF-16 reads as one character.
+        expected = [
+            string.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            for string in strings
+        ]
+        assert decode("2" + json.dumps(["message", *strings])).data[1:] == expected
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Size(enum.IntEnum):
+    BIG = 3
+
+
+class Name(str):
+    """Like Django's ``SafeString``: its ``__str__`` gives no exact ``str``."""
+
+    def __str__(self) -> str:
+        return self
+
+
+class Count(int):
+    pass
+
+
+class Ratio(float):
+    pass
+
+
+class Point(msgspec.Struct):
+    x: int
+    raw: bytes = b""
+
+
+@dataclasses.dataclass
+class Row:
+    x: int
+
+
+Pair = namedtuple("Pair", "a b")
+
+VALUES = [
+    (None, "null"),
+    (2**64, "18446744073709551616"),
+    (float("nan"), "null"),
+    (-math.inf, "null"),
+    ((1, (2,)), "[1,[2]]"),
+    (Name("n"), '"n"'),
+    (Count(3), "3"),
+    (Ratio(0.5), "0.5"),
+    (Colour.RED, '"red"'),
+    (Size.BIG, "3"),
+    (Row(1), '{"x":1}'),
+    (Pair(1, Name("n")), '[1,"n"]'),
+    (OrderedDict(a=1), '{"a":1}'),
+    (defaultdict(Count, a=Count(1)), '{"a":1}'),
+    ({7}, "[7]"),
+    ({None: 1, True: 2, False: 3}, '{"null":1,"true":2,"false":3}'),
+    ({1: 1, 1.5: 2, Name("n"): 3, Count(4): 4}, '{"1":1,"1.5":2,"n":3,"4":4}'),
+    (Decimal("1.10"), '"1.10"'),
+    (UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
+    (date(2026, 1, 2), '"2026-01-02"'),
+    (time(3, 4, 5), '"03:04:05"'),
+    (datetime(2026, 1, 2, 3, 4, 5, 678901, UTC), '"2026-01-02T03:04:05.678901Z"'),
+    (timedelta(days=1, seconds=3), '"P1DT3S"'),
+    ("\ud800", '"\ufffd"'),
+    ("\ud83d\ude00", '"😀"'),
+    ({"\udfff": "€"}, '{"\ufffd":"€"}'),
+    ({Name("\udfff"): 1}, '{"\ufffd":1}'),
+]
+
+
+class TestValues:
+    """What an application may send, and what a client gets for it."""
+
+    @pytest.mark.parametrize(("value", "text"), VALUES)
+    def test_a_value_has_one_way_of_being_written(self, value: Any, text: str) -> None:
+        assert Encoder().event("a", [value]) == Encoded(f'2["a",{text}]'.encode(), ())
+
+    @pytest.mark.parametrize(("value", "text"), VALUES)
+    def test_beside_binary_data_it_is_written_in_the_same_way(self, value: Any, text: str) -> None:
+        wire = f'61-1[{text},{{"_placeholder":true,"num":0}}]'
+        assert Encoder().ack(1, [value, b"\x00"]) == Encoded(wire.encode(), (b"\x00",))
+
+    def test_binary_data_inside_of_objects_is_found(self) -> None:
+        text, attachments = Encoder().event("a", [Point(1, b"\x00"), {b"\x01"}])
+        assert json.loads(text[3:]) == [
+            "a",
+            {"x": 1, "raw": {"_placeholder": True, "num": 0}},
+            [{"_placeholder": True, "num": 1}],
+        ]
+        assert attachments == (b"\x00", b"\x01")
+
+    def test_the_default_hook_takes_other_types(self) -> None:
+        def default(value: Any) -> Any:
+            if isinstance(value, complex):
+                return {"re": value.real, "im": Name("i"), "raw": b"\x00", None: [range(2)]}
+            return list(value)
+
+        text, attachments = Encoder(default).event("a", [1j])
+        assert json.loads(text[3:]) == [
+            "a",
+            {"re": 0, "im": "i", "raw": {"_placeholder": True, "num": 0}, "null": [[0, 1]]},
+        ]
+        assert attachments == (b"\x00",)
+
+    def test_without_a_hook_the_error_names_the_type(self) -> None:
+        with pytest.raises(TypeError, match="complex"):
+            Encoder().event("a", [{"b": [1j]}])
+
+    def test_the_hooks_own_type_error_comes_through(self) -> None:
+        def default(value: Any) -> Any:
+            raise TypeError(f"no {type(value).__name__} here")
+
+        with pytest.raises(TypeError, match="no complex here"):
+            Encoder(default).ack(1, [1j])
+
+    def test_a_hooks_value_error_is_a_type_error(self) -> None:
+        def default(value: Any) -> Any:
+            raise ValueError("out of range")
+
+        with pytest.raises(TypeError, match="out of range"):
+            Encoder(default).connect_error("no", 1j)
+
+    def test_a_key_that_is_no_text_is_a_type_error(self) -> None:
+        with pytest.raises(TypeError):
+            Encoder().event("a", [{(1, 2): 3}])
+
+    def test_a_circular_structure_is_a_type_error(self) -> None:
+        array: list[Any] = []
+        array.append({"array": array})
+        with pytest.raises(TypeError, match="circular"):
+            Encoder().event("a", [array])
+
+    def test_a_structure_too_deep_is_a_type_error(self) -> None:
+        array: list[Any] = []
+        for _ in range(100_000):
+            array = [array]
+        with pytest.raises(TypeError, match="deep"):
+            Encoder().event("a", [array])
+
+    def test_a_hook_that_never_ends_is_a_type_error(self) -> None:
+        with pytest.raises(TypeError, match="circular"):
+            Encoder(lambda value: value).event("a", [1j])
+
+    @given(ANY_JSON)
+    def test_what_the_json_module_takes_is_taken(self, value: Any) -> None:
+        text, _ = Encoder().event("a", [value])
+        sent = json.loads(text[1:])[1]
+        expected = json.loads(json.dumps(mended(value)))
+        assert sent == expected
+
+
+class TestDjangoValues:
+    """With the hook that the Django layer passes in."""
+
+    @pytest.mark.parametrize(
+        ("make", "text"),
+        [
+            ("lazy", '"lazy"'),
+            ("safe", '"<b>safe</b>"'),
+            ("lazy in a list", '["lazy"]'),
+        ],
+    )
+    def test_lazy_and_safe_strings_are_strings(self, make: str, text: str) -> None:
+        functional = pytest.importorskip("django.utils.functional")
+        safestring = pytest.importorskip("django.utils.safestring")
+        values = {
+            "lazy": functional.lazystr("lazy"),
+            "safe": safestring.mark_safe("<b>safe</b>"),
+            "lazy in a list": [functional.lazystr("lazy")],
+        }
+        assert django_encoder().event("a", [values[make]]).text == f'2["a",{text}]'.encode()
+
+    def test_what_neither_knows_is_a_type_error_that_names_it(self) -> None:
+        with pytest.raises(TypeError, match="complex"):
+            django_encoder().event("a", [1j])
+
+    @pytest.mark.parametrize(
+        "value", [Decimal("1.10"), UUID(int=1), date(2026, 1, 2), datetime(2026, 1, 2, 3, 4, 5)]
+    )
+    def test_other_values_are_as_django_writes_them(self, value: Any) -> None:
+        encoders = pytest.importorskip("django.core.serializers.json")
+        expected = json.dumps(["a", value], cls=encoders.DjangoJSONEncoder, separators=(",", ":"))
+        assert django_encoder().event("a", [value]).text == b"2" + expected.encode()
+
+
+def django_encoder() -> Encoder:
+    """Return an encoder as the Django layer makes it."""
+    encoders = pytest.importorskip("django.core.serializers.json")
+    return Encoder(encoders.DjangoJSONEncoder().default)
+
+
+def mended(value: Any) -> Any:
+    """Return a value with what JSON can't carry replaced as it is documented."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [mended(item) for item in value]
+    if isinstance(value, dict):
+        return {mended(key): mended(item) for key, item in value.items()}
+    return value

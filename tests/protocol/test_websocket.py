@@ -1,0 +1,425 @@
+"""The server's side of RFC 6455, frame by frame."""
+
+from itertools import cycle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from socketio_server.exceptions import ProtocolError
+from socketio_server.protocol.websocket import (
+    Close,
+    CloseCode,
+    Opcode,
+    Parser,
+    Ping,
+    Pong,
+    encode_close,
+    encode_frame,
+)
+
+Event = str | bytes | Ping | Pong | Close
+
+MASK = b"\x37\xfa\x21\x3d"  # of the RFC's examples
+FIN = 0x80
+CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
+CLOSE, PING, PONG = 0x8, 0x9, 0xA
+
+# Section 5.7, and the lengths around which the header grows.
+MESSAGES = [
+    (b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", ["Hello"]),
+    (b"\x89\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", [Ping(b"Hello")]),
+    (b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", [Pong(b"Hello")]),
+    (b"\x01\x83\x00\x00\x00\x00Hel\x80\x82\x00\x00\x00\x00lo", ["Hello"]),
+    (b"\x81\x80\x37\xfa\x21\x3d", [""]),
+    (b"\x82\x80\x37\xfa\x21\x3d", [b""]),
+    (b"\x89\x80\x37\xfa\x21\x3d", [Ping(b"")]),
+    (b"\x81\xfd\x00\x00\x00\x00" + b"x" * 125, ["x" * 125]),
+    (b"\x81\xfe\x00\x7e\x00\x00\x00\x00" + b"x" * 126, ["x" * 126]),
+    (b"\x82\xfe\xff\xff\x00\x00\x00\x00" + b"x" * 65535, [b"x" * 65535]),
+    (b"\x82\xff\0\0\0\0\0\1\0\0\x00\x00\x00\x00" + b"x" * 65536, [b"x" * 65536]),
+    (b"\x88\x80\x37\xfa\x21\x3d", [Close(None, "")]),
+    (b"\x88\x82\x00\x00\x00\x00\x03\xe8", [Close(1000, "")]),
+    (b"\x88\x85\x00\x00\x00\x00\x03\xe9bye", [Close(1001, "bye")]),
+]
+
+
+def frame(first: int, data: bytes = b"", mask: bytes = MASK) -> bytes:
+    """Return a client's frame, masked byte by byte as section 5.3 has it."""
+    size = len(data)
+    if size <= 125:
+        length = bytes([0x80 | size])
+    elif size <= 0xFFFF:
+        length = bytes([0x80 | 126]) + size.to_bytes(2)
+    else:
+        length = bytes([0x80 | 127]) + size.to_bytes(8)
+    masked = bytes(byte ^ key for byte, key in zip(data, cycle(mask), strict=False))
+    return bytes([first]) + length + mask + masked
+
+
+def text(data: bytes) -> bytes:
+    """Return a text message in one frame."""
+    return frame(FIN | TEXT, data)
+
+
+def new_parser(*, max_message_size: int = 100_000, max_fragments: int = 1024) -> Parser:
+    """Return a parser with room enough for the examples."""
+    return Parser(max_message_size=max_message_size, max_fragments=max_fragments)
+
+
+def events_of(parser: Parser, *chunks: bytes) -> list[Event]:
+    """Feed a parser and return every event that comes out."""
+    events = []
+    for chunk in chunks:
+        parser.receive_data(chunk)
+        while (event := parser.next_event()) is not None:
+            events.append(event)
+    return events
+
+
+def in_bytes(data: bytes) -> list[bytes]:
+    """Return data in chunks of one byte."""
+    return [data[i : i + 1] for i in range(len(data))]
+
+
+def assert_fails(parser: Parser, data: bytes, code: CloseCode) -> None:
+    """Check that the next event is this failure, and stays it."""
+    parser.receive_data(data)
+    for _ in range(2):
+        with pytest.raises(ProtocolError) as raised:
+            parser.next_event()
+        assert raised.value.code == code
+        assert len(raised.value.reason.encode()) <= 123
+        parser.receive_data(text(b"too late"))
+
+
+# Frames that are well formed each by itself, nearly all, but not always in this order.
+FRAMES = st.lists(
+    st.builds(
+        frame,
+        st.sampled_from([0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A, 0x09, 0xC1]),
+        st.binary(max_size=20) | st.text(max_size=5).map(str.encode),
+    ),
+    max_size=8,
+).map(b"".join)
+
+
+class TestBaseFraming:
+    """Section 5.2."""
+
+    @pytest.mark.parametrize(("wire", "events"), MESSAGES)
+    def test_a_frame_is_an_event(self, wire: bytes, events: list[Event]) -> None:
+        assert events_of(new_parser(), wire) == events
+
+    @pytest.mark.parametrize(
+        ("wire", "events"), [(wire, events) for wire, events in MESSAGES if len(wire) < 1000]
+    )
+    def test_a_frame_may_arrive_byte_by_byte(self, wire: bytes, events: list[Event]) -> None:
+        assert events_of(new_parser(), *in_bytes(wire)) == events
+
+    @pytest.mark.parametrize(("wire", "events"), MESSAGES)
+    def test_the_next_frame_may_arrive_with_it_in_part(
+        self, wire: bytes, events: list[Event]
+    ) -> None:
+        after = text(b"after")
+        parser = new_parser()
+        assert events_of(parser, text(b"before") + wire + after[:5]) == ["before", *events]
+        closed = isinstance(events[-1], Close)
+        assert events_of(parser, after[5:] + after) == ([] if closed else ["after", "after"])
+
+    def test_nothing_comes_of_nothing(self) -> None:
+        assert new_parser().next_event() is None
+
+    def test_events_wait_until_they_are_asked_for(self) -> None:
+        parser = new_parser()
+        parser.receive_data(text(b"1") + text(b"2")[:4])
+        parser.receive_data(text(b"2")[4:])
+        assert parser.next_event() == "1"
+        parser.receive_data(text(b"3") * 2)
+        assert [parser.next_event() for _ in range(4)] == ["2", "3", "3", None]
+
+    def test_a_large_message_arrives_in_chunks(self) -> None:
+        message = "hellö wörld " * 5000
+        wire = text(b"first") + text(message.encode()) + text(b"last")
+        chunks = [wire[i : i + 1000] for i in range(0, len(wire), 1000)]
+        assert events_of(new_parser(), *chunks) == ["first", message, "last"]
+
+    @pytest.mark.parametrize("bit", [0x40, 0x20, 0x10])
+    @pytest.mark.parametrize("opcode", [TEXT, BINARY, CLOSE, PING])
+    def test_reserved_bits_are_refused(self, bit: int, opcode: int) -> None:
+        assert_fails(new_parser(), frame(FIN | bit | opcode), CloseCode.PROTOCOL_ERROR)
+
+    @pytest.mark.parametrize("opcode", [3, 4, 5, 6, 7, 0xB, 0xC, 0xD, 0xE, 0xF])
+    def test_unknown_opcodes_are_refused(self, opcode: int) -> None:
+        assert_fails(new_parser(), frame(FIN | opcode), CloseCode.PROTOCOL_ERROR)
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            pytest.param(b"\x81\xfe\x00\x7d", id="16 bits for 125"),
+            pytest.param(b"\x82\xfe\x00\x00", id="16 bits for 0"),
+            pytest.param(b"\x81\xff\0\0\0\0\0\0\xff\xff", id="64 bits for 65535"),
+            pytest.param(b"\x82\xff\0\0\0\0\0\0\0\0", id="64 bits for 0"),
+            pytest.param(b"\x82\xff\x80\0\0\0\0\0\0\1", id="the first bit of 64"),
+        ],
+    )
+    def test_a_length_must_be_proper(self, header: bytes) -> None:
+        assert_fails(new_parser(), header + MASK, CloseCode.PROTOCOL_ERROR)
+
+
+class TestMasking:
+    """Sections 5.1 and 5.3."""
+
+    @pytest.mark.parametrize("wire", [b"\x81\x05Hello", b"\x82\x00", b"\x89\x00", b"\x88\x00"])
+    def test_an_unmasked_frame_is_refused(self, wire: bytes) -> None:
+        assert_fails(new_parser(), wire, CloseCode.PROTOCOL_ERROR)
+
+    @given(st.binary(max_size=300), st.binary(min_size=4, max_size=4))
+    def test_any_mask_is_undone(self, data: bytes, mask: bytes) -> None:
+        assert events_of(new_parser(), frame(FIN | BINARY, data, mask)) == [data]
+
+    @pytest.mark.parametrize("size", [16383, 16384, 16385, 16387, 50_001])
+    def test_long_messages_are_unmasked_as_well(self, size: int) -> None:
+        data = bytes(number % 251 for number in range(size))
+        assert events_of(new_parser(), frame(FIN | BINARY, data)) == [data]
+
+
+class TestFragmentation:
+    """Section 5.4."""
+
+    @pytest.mark.parametrize(
+        ("opcode", "message"), [(TEXT, "h\u00e9llo w\U0001f600rld"), (BINARY, b"\xff\x00\xfe")]
+    )
+    def test_a_message_may_come_in_any_fragments(self, opcode: int, message: str | bytes) -> None:
+        data = message.encode() if isinstance(message, str) else message
+        wire = frame(opcode)
+        for byte in in_bytes(data):  # also in the midst of a character
+            wire += frame(CONTINUATION, byte)
+        wire += frame(FIN | CONTINUATION)
+        assert events_of(new_parser(), wire + text(b"next")) == [message, "next"]
+        assert events_of(new_parser(), *in_bytes(wire)) == [message]
+
+    def test_control_frames_may_come_in_between(self) -> None:
+        wire = (
+            frame(TEXT, b"one ")
+            + frame(FIN | PING, b"?")
+            + frame(CONTINUATION, b"two ")
+            + frame(FIN | PONG, b"!")
+            + frame(FIN | CONTINUATION, b"three")
+        )
+        assert events_of(new_parser(), wire) == [Ping(b"?"), Pong(b"!"), "one two three"]
+
+    def test_a_close_in_between_ends_it(self) -> None:
+        wire = frame(TEXT, b"one") + frame(FIN | CLOSE) + frame(FIN | CONTINUATION, b"two")
+        assert events_of(new_parser(), wire) == [Close(None, "")]
+
+    @pytest.mark.parametrize("first", [CONTINUATION, FIN | CONTINUATION])
+    def test_a_continuation_needs_a_message(self, first: int) -> None:
+        assert_fails(new_parser(), frame(first, b"x"), CloseCode.PROTOCOL_ERROR)
+        parser = new_parser()
+        assert events_of(parser, text(b"whole")) == ["whole"]
+        assert_fails(parser, frame(first, b"x"), CloseCode.PROTOCOL_ERROR)
+
+    @pytest.mark.parametrize("first", [TEXT, FIN | TEXT, BINARY, FIN | BINARY])
+    def test_messages_do_not_nest(self, first: int) -> None:
+        wire = frame(TEXT, b"one") + frame(first, b"two")
+        assert_fails(new_parser(), wire, CloseCode.PROTOCOL_ERROR)
+
+    @pytest.mark.parametrize("opcode", [CLOSE, PING, PONG])
+    def test_control_frames_are_never_fragmented(self, opcode: int) -> None:
+        assert_fails(new_parser(), frame(opcode), CloseCode.PROTOCOL_ERROR)
+
+
+class TestControlFrames:
+    """Section 5.5."""
+
+    @pytest.mark.parametrize("opcode", [CLOSE, PING, PONG])
+    def test_a_control_frame_has_at_most_125_bytes(self, opcode: int) -> None:
+        data = b"\x03\xe8" + b"x" * 123
+        assert len(events_of(new_parser(), frame(FIN | opcode, data))) == 1
+        assert_fails(new_parser(), frame(FIN | opcode, data + b"x"), CloseCode.PROTOCOL_ERROR)
+
+    @pytest.mark.parametrize(
+        "code", [1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 3999, 4000, 4999]
+    )
+    def test_a_close_may_have_these_codes(self, code: int) -> None:
+        wire = frame(FIN | CLOSE, code.to_bytes(2) + "adiós".encode())
+        assert events_of(new_parser(), wire) == [Close(code, "adiós")]
+
+    @pytest.mark.parametrize(
+        "code", [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65535]
+    )
+    def test_a_close_may_not_have_these_codes(self, code: int) -> None:
+        wire = frame(FIN | CLOSE, code.to_bytes(2))
+        assert_fails(new_parser(), wire, CloseCode.PROTOCOL_ERROR)
+
+    def test_a_close_with_half_a_code_is_refused(self) -> None:
+        assert_fails(new_parser(), frame(FIN | CLOSE, b"\x03"), CloseCode.PROTOCOL_ERROR)
+
+    def test_a_closes_reason_is_utf_8(self) -> None:
+        assert_fails(new_parser(), frame(FIN | CLOSE, b"\x03\xe8\xff"), CloseCode.INVALID_DATA)
+
+    def test_nothing_is_parsed_after_a_close(self) -> None:
+        parser = new_parser()
+        assert events_of(parser, frame(FIN | CLOSE) + b"\xff\xff") == [Close(None, "")]
+        assert events_of(parser, b"\xff\xff", text(b"late")) == []
+
+
+class TestUTF8:
+    """Sections 5.6 and 8.1."""
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pytest.param(b"\xff", id="no UTF-8 at all"),
+            pytest.param(b"a\x80", id="stray continuation byte"),
+            pytest.param(b"\xe2\x82", id="cut off"),
+            pytest.param(b"\xc0\xaf", id="overlong"),
+            pytest.param(b"\xed\xa0\x80", id="surrogate"),
+            pytest.param(b"\xf4\x90\x80\x80", id="beyond Unicode"),
+        ],
+    )
+    def test_text_must_be_utf_8(self, data: bytes) -> None:
+        assert_fails(new_parser(), text(data), CloseCode.INVALID_DATA)
+        fragments = b"".join(frame(CONTINUATION, byte) for byte in in_bytes(data))
+        wire = frame(TEXT) + fragments + frame(FIN | CONTINUATION)
+        assert_fails(new_parser(), wire, CloseCode.INVALID_DATA)
+
+    def test_a_bad_fragment_fails_before_the_message_ends(self) -> None:
+        assert_fails(new_parser(), frame(TEXT, b"fine \xff"), CloseCode.INVALID_DATA)
+
+    def test_binary_messages_need_not_be_utf_8(self) -> None:
+        assert events_of(new_parser(), frame(FIN | BINARY, b"\xff")) == [b"\xff"]
+
+
+class TestLimits:
+    """Section 10.4: what one message may cost."""
+
+    @pytest.mark.parametrize("opcode", [TEXT, BINARY])
+    def test_a_message_may_be_as_large_as_allowed(self, opcode: int) -> None:
+        (event,) = events_of(new_parser(max_message_size=1000), frame(FIN | opcode, b"x" * 1000))
+        assert len(event) == 1000  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            pytest.param(b"\x81\xfe\x03\xe9", id="text"),
+            pytest.param(b"\x82\xfe\x03\xe9", id="binary"),
+            pytest.param(b"\x01\xfe\x03\xe9", id="first fragment"),
+            pytest.param(b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff", id="more than memory"),
+        ],
+    )
+    def test_a_larger_one_is_refused_by_its_header(self, header: bytes) -> None:
+        parser = new_parser(max_message_size=1000)
+        assert_fails(parser, header + MASK, CloseCode.MESSAGE_TOO_BIG)
+
+    def test_fragments_count_together(self) -> None:
+        parser = new_parser(max_message_size=10)
+        wire = frame(TEXT, b"12345") + frame(CONTINUATION, b"67890")
+        assert events_of(parser, wire + frame(FIN | CONTINUATION)) == ["1234567890"]
+        assert events_of(parser, wire) == []
+        assert_fails(parser, b"\x80\x81" + MASK, CloseCode.MESSAGE_TOO_BIG)
+
+    def test_each_message_has_the_limit_to_itself(self) -> None:
+        wire = frame(BINARY, b"12345") + frame(FIN | CONTINUATION, b"67890")
+        assert events_of(new_parser(max_message_size=10), wire * 3) == [b"1234567890"] * 3
+
+    def test_control_frames_do_not_count(self) -> None:
+        wire = frame(TEXT, b"12") + frame(FIN | PING, b"12345") + frame(FIN | CONTINUATION, b"3")
+        assert events_of(new_parser(max_message_size=3), wire) == [Ping(b"12345"), "123"]
+
+    def test_a_message_may_have_as_many_fragments_as_allowed(self) -> None:
+        parser = new_parser(max_fragments=3)
+        wire = frame(TEXT) + frame(CONTINUATION) + frame(FIN | CONTINUATION)
+        assert events_of(parser, wire, wire) == ["", ""]
+        wire = frame(TEXT) + frame(CONTINUATION) * 3
+        assert_fails(parser, wire, CloseCode.MESSAGE_TOO_BIG)
+
+    def test_the_limit_is_named(self) -> None:
+        parser = new_parser(max_message_size=10)
+        parser.receive_data(text(b"x" * 11))
+        with pytest.raises(ProtocolError, match="at most 10 bytes"):
+            parser.next_event()
+
+
+class TestFailing:
+    """Section 7.1.7: what is right comes through, and what is wrong ends it."""
+
+    def test_what_came_before_the_error_is_returned_first(self) -> None:
+        parser = new_parser()
+        parser.receive_data(text(b"1") + frame(FIN | PING) + b"\x81\x00" + text(b"2"))
+        assert parser.next_event() == "1"
+        assert parser.next_event() == Ping(b"")
+        assert_fails(parser, b"", CloseCode.PROTOCOL_ERROR)
+
+    def test_an_error_is_told_by_the_first_two_bytes(self) -> None:
+        assert_fails(new_parser(), b"\xc1\xff", CloseCode.PROTOCOL_ERROR)
+
+    @given(st.binary(max_size=200) | FRAMES)
+    def test_any_bytes_are_events_or_an_error_however_they_arrive(self, wire: bytes) -> None:
+        whole = outcome(new_parser(max_message_size=50, max_fragments=4), [wire])
+        split = outcome(new_parser(max_message_size=50, max_fragments=4), in_bytes(wire))
+        assert whole == split
+
+
+class TestEncoding:
+    """Frames that the server sends: whole and never masked (section 5.1)."""
+
+    @pytest.mark.parametrize(
+        ("opcode", "data", "wire"),
+        [
+            (Opcode.TEXT, b"Hello", b"\x81\x05Hello"),
+            (Opcode.TEXT, b"", b"\x81\x00"),
+            (Opcode.BINARY, b"\xff", b"\x82\x01\xff"),
+            (Opcode.PING, b"", b"\x89\x00"),
+            (Opcode.PONG, b"Hello", b"\x8a\x05Hello"),
+            (Opcode.TEXT, b"x" * 125, b"\x81\x7d" + b"x" * 125),
+            (Opcode.TEXT, b"x" * 126, b"\x81\x7e\x00\x7e" + b"x" * 126),
+            (Opcode.BINARY, b"x" * 65535, b"\x82\x7e\xff\xff" + b"x" * 65535),
+            (Opcode.BINARY, b"x" * 65536, b"\x82\x7f\0\0\0\0\0\1\0\0" + b"x" * 65536),
+        ],
+    )
+    def test_the_length_takes_its_shortest_form(
+        self, opcode: Opcode, data: bytes, wire: bytes
+    ) -> None:
+        assert encode_frame(opcode, data) == wire
+
+    @pytest.mark.parametrize(
+        ("code", "reason", "wire"),
+        [
+            (None, "", b"\x88\x00"),
+            (CloseCode.NORMAL_CLOSURE, "", b"\x88\x02\x03\xe8"),
+            (CloseCode.GOING_AWAY, "bye", b"\x88\x05\x03\xe9bye"),
+            (4000, "adi\u00f3s", b"\x88\x08\x0f\xa0adi\xc3\xb3s"),
+            (1000, "x" * 124, b"\x88\x7d\x03\xe8" + b"x" * 123),
+            (1000, "x" * 122 + "\u20ac", b"\x88\x7c\x03\xe8" + b"x" * 122),
+            (1000, "\ud800", b"\x88\x03\x03\xe8?"),
+        ],
+    )
+    def test_a_close_has_a_code_and_as_much_reason_as_fits(
+        self, code: int | None, reason: str, wire: bytes
+    ) -> None:
+        assert encode_close(code, reason) == wire
+
+    @settings(max_examples=50)
+    @given(st.text(st.characters(exclude_categories=["Cs"])) | st.binary())
+    def test_what_is_encoded_is_what_is_parsed(self, message: str | bytes) -> None:
+        is_text = isinstance(message, str)
+        data = message.encode() if isinstance(message, str) else message
+        sent = encode_frame(Opcode.TEXT if is_text else Opcode.BINARY, data)
+        header = sent[: len(sent) - len(data)]
+        masked = bytes([header[0], header[1] | 0x80]) + header[2:] + bytes(4) + data
+        assert events_of(new_parser(), masked) == [message]
+
+
+def outcome(parser: Parser, chunks: list[bytes]) -> tuple[list[Event], int | None]:
+    """Return the events, and the close code of the failure after them if there was one."""
+    events: list[Event] = []
+    try:
+        for chunk in chunks:
+            parser.receive_data(chunk)
+            while (event := parser.next_event()) is not None:
+                events.append(event)
+    except ProtocolError as error:
+        return events, error.code
+    return events, None
