@@ -5,15 +5,27 @@ commands. They are django-socketio's. Handlers are registered with the decorator
 ``socketio_server.events``.
 """
 
+from collections.abc import Collection
 from typing import Any
 
+from socketio_server.acknowledgements import Answers
 from socketio_server.brokers.base import Envelope
 from socketio_server.channels import MAIN_NAMESPACE
 from socketio_server.clients import CLIENTS
 from socketio_server.exceptions import NoSocket
-from socketio_server.sockets import MESSAGE
+from socketio_server.sockets import EVERYONE, MESSAGE, Target, channels_of, check_event_name
 
-__all__ = ["NoSocket", "__version__", "broadcast", "broadcast_channel", "send"]
+__all__ = [
+    "EVERYONE",
+    "Answers",
+    "NoSocket",
+    "__version__",
+    "broadcast",
+    "broadcast_channel",
+    "call",
+    "emit",
+    "send",
+]
 
 __version__ = "0.1.0"
 
@@ -51,6 +63,56 @@ def broadcast_channel(message: Any, channel: str, *, namespace: str = MAIN_NAMES
     if not CLIENTS.channels.subscribers(namespace, channel):
         raise NoSocket(f"There are no clients on the channel: {channel}")
     _publish(message, namespace, (channel,))
+
+
+def emit(
+    event: str,
+    *args: Any,
+    to: Target = EVERYONE,
+    skip: Collection[str] = (),
+    namespace: str = MAIN_NAMESPACE,
+    volatile: bool = False,
+) -> None:
+    """Send a custom event to clients; none need be there to get it.
+
+    :param to: a channel, several (each client gets it once), or ``EVERYONE`` in the namespace.
+    :param skip: session ids of clients that don't get it.
+    :param volatile: whether clients that can't take it at once go without.
+    :raises TypeError: if an argument can't be encoded.
+    :raises ValueError: if the event's name is reserved.
+    """
+    check_event_name(event)
+    CLIENTS.broker.publish(
+        Envelope(
+            namespace=namespace,
+            event_name=event,
+            args=args,
+            channels=channels_of(to),
+            skip=frozenset(skip),
+            volatile=volatile,
+        )
+    )
+
+
+def call(
+    event: str,
+    *args: Any,
+    to: Target = EVERYONE,
+    skip: Collection[str] = (),
+    namespace: str = MAIN_NAMESPACE,
+    timeout: float | None = None,
+) -> Answers:
+    """Send a custom event to clients of this process, and wait for all their acknowledgements.
+
+    :param timeout: seconds to wait; ``None``: until all have answered or gone.
+    :return: the answers by session id, and the ids of those that did not answer.
+    :raises TypeError: if an argument can't be encoded.
+    :raises ValueError: if the event's name is reserved.
+    """
+    check_event_name(event)
+    return CLIENTS.call(
+        namespace, event, args, channels=channels_of(to), skip=skip, timeout=timeout
+    )
 
 
 def _publish(message: Any, namespace: str, channels: tuple[str, ...] | None) -> None:

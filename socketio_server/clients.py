@@ -7,6 +7,7 @@ looking and not for writing.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from socketio_server.acknowledgements import Answers, Waiter, ack_ids
 from socketio_server.brokers.base import Broker, Envelope
 from socketio_server.brokers.memory import MemoryBroker
 from socketio_server.channels import CHANNELS, Channels
@@ -57,12 +58,15 @@ class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
         """Return all sockets of a namespace; it lives, so don't keep it."""
         return self._members.get(namespace, {}).keys()
 
-    def encode(self, namespace: str, event_name: str, args: Sequence[Any]) -> Outgoing:
+    def encode(
+        self, namespace: str, event_name: str, args: Sequence[Any], ack_id: int | None = None
+    ) -> Outgoing:
         """Encode an event, once for all who get it.
 
+        :param ack_id: the id that they are to acknowledge it with, if they are.
         :raises TypeError: if an argument can't be encoded.
         """
-        encoded = self.encoder.event(event_name, args, namespace=namespace)
+        encoded = self.encoder.event(event_name, args, namespace=namespace, ack_id=ack_id)
         return Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
 
     def deliver(self, envelope: Envelope) -> None:
@@ -75,20 +79,50 @@ class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
         """
         namespace, channels, skip = envelope.namespace, envelope.channels, envelope.skip
         outgoing = self.encode(namespace, envelope.event_name, envelope.args)
-        recipients: Collection[Socket]
-        if channels is None:
-            recipients = self.members(namespace)
-        elif len(channels) == 1:
-            recipients = self.channels.subscribers(namespace, channels[0])
-        else:
-            recipients = dict.fromkeys(
-                socket
-                for channel in channels
-                for socket in self.channels.subscribers(namespace, channel)
-            )
-        for socket in recipients:
-            if socket.id not in skip:
+        volatile = envelope.volatile
+        for socket in self._recipients(namespace, channels):
+            if socket.id not in skip and not (volatile and not socket.writable):
                 socket.deliver(outgoing, channels)
+
+    def call(
+        self,
+        namespace: str,
+        event_name: str,
+        args: Sequence[Any],
+        *,
+        channels: tuple[str, ...] | None,
+        skip: Collection[str] = (),
+        timeout: float | None = None,
+    ) -> Answers:
+        """Send an event to sockets of this process, and wait for all their acknowledgements.
+
+        :param channels: as in ``Envelope``.
+        :param timeout: seconds to wait.
+        :raises TypeError: if an argument can't be encoded.
+        """
+        ack_id = next(ack_ids)
+        outgoing = self.encode(namespace, event_name, args, ack_id)
+        asked = [s for s in self._recipients(namespace, channels) if s.id not in skip]
+        waiter = Waiter(socket.id for socket in asked)
+        for socket in asked:
+            socket.ledger.add(ack_id, waiter)
+            socket.deliver(outgoing, channels)
+        answers = waiter.wait(timeout)
+        for socket in asked:
+            socket.ledger.discard(ack_id)
+        return answers
+
+    def _recipients(self, namespace: str, channels: tuple[str, ...] | None) -> "Collection[Socket]":
+        """Return the sockets on any of the channels, each once; it lives, so don't keep it."""
+        if channels is None:
+            return self.members(namespace)
+        if len(channels) == 1:
+            return self.channels.subscribers(namespace, channels[0])
+        return dict.fromkeys(
+            socket
+            for channel in channels
+            for socket in self.channels.subscribers(namespace, channel)
+        ).keys()
 
     def __getitem__(self, session_id: str) -> "tuple[Any, Socket, dict[Any, Any]]":
         socket = self._sockets[session_id]

@@ -125,6 +125,7 @@ _KINDS: dict[str, _Kind] = {
     "port": _Integer("a port number from 0 to 65535", least=0, most=65_535),
     "message_log_format": _OptionalFormat("a %-format or None"),
     "events": _Texts("a list of modules' dotted names or None", optional=True),
+    "middleware": _Texts("a list of dotted paths"),
     "transports": _Texts(
         'a list of "polling", "websocket" or both', choices=frozenset(("polling", "websocket"))
     ),

@@ -108,6 +108,11 @@ class Connection:
         return self._buffered
 
     @property
+    def congested(self) -> bool:
+        """Whether the kernel takes no more for now."""
+        return self._writer is not None
+
+    @property
     def closed(self) -> bool:
         """Whether the socket is closed, or about to be once its buffer is empty."""
         return self._closed or self._closing

@@ -9,29 +9,26 @@ socket.
 import contextvars
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import gevent
 from gevent.event import Event as GeventEvent
 
-from socketio_server.channels import MAIN_NAMESPACE
+from socketio_server import payloads
 from socketio_server.clients import Clients
 from socketio_server.connection import Loop
-from socketio_server.events import Event, Handler, Registry
-from socketio_server.exceptions import Reject
+from socketio_server.events import SUBSCRIBE, UNSUBSCRIBE, Event, Registration, Registry
+from socketio_server.exceptions import Reject, ValidationError
 from socketio_server.heartbeat import Deadlines
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import CloseReason
 from socketio_server.protocol.socketio import Packet, PacketType
 from socketio_server.router import NamespaceRouter
 from socketio_server.session import Session
-from socketio_server.sockets import MESSAGE, Gate, Socket
+from socketio_server.sockets import MESSAGE, Acknowledged, Gate, Socket
 from socketio_server.workers import Inbox, WorkerPool
-
-SUBSCRIBE = "__subscribe__"
-UNSUBSCRIBE = "__unsubscribe__"
-"""The events by which clients join and leave channels (django-socketio's control words)."""
 
 SOCKET_ID_BYTES = 15
 """Random bytes of a public id: 20 characters, the most that django-socketio's users had room
@@ -45,11 +42,61 @@ _HANDLER_ERRORS = (Exception, gevent.Timeout, SystemExit)
 logger = logging.getLogger("socketio_server")
 
 
+Item = Packet | CloseReason | Acknowledged
+"""What a socket's inbox holds: what the client sent, in order, and at the end why it closed."""
+
+
+class EventCall:
+    """One event on its way to its handlers, as middleware sees it.
+
+    :param event: ``on_message`` and the like, or the name of a custom event.
+    :param args: the handlers' arguments behind ``request``, ``socket`` and ``context``; middleware
+        may replace them.
+    """
+
+    __slots__ = ("_run", "args", "event", "raised", "socket")
+
+    def __init__(
+        self,
+        event: str,
+        socket: Socket,
+        args: Sequence[Any],
+        run: Callable[[Sequence[Any]], Any],
+    ) -> None:
+        self.event = event
+        self.socket = socket
+        self.args = args
+        self.raised = False
+        """Whether a handler raised, which was logged and told ``on_error`` already."""
+        self._run = run
+
+    def run(self) -> Any:
+        """Run the handlers: what the innermost middleware calls.
+
+        :return: their answer.
+        """
+        answer = self._run(self.args)
+        self.raised = answer is _NO_ANSWER
+        return None if self.raised else answer
+
+
+CallNext = Callable[[EventCall], Any]
+
+
 class EventHooks(Protocol):
     """What the layer above does around handlers; it knows Django, the dispatcher does not."""
 
     refusals: tuple[type[Exception], ...]
     """What a handler may raise, besides ``Reject``, to refuse a client."""
+
+    def capture(self) -> Any:
+        """Return what the project's middleware activated for a request besides context variables.
+
+        Runs in the greenlet of the handshake; ``None``: nothing.
+        """
+
+    def restore(self, captured: Any) -> None:
+        """Activate it again, in the worker's greenlet."""
 
     def before_event(self) -> None:
         """Runs in the worker's greenlet before an event's handlers."""
@@ -66,6 +113,7 @@ class Dispatcher:
 
     :param registry: the handlers.
     :param clients: the sockets.
+    :param middleware: wraps every event, if there is any.
     """
 
     def __init__(
@@ -77,6 +125,7 @@ class Dispatcher:
         pool: WorkerPool,
         loop: Loop,
         options: Options,
+        middleware: CallNext | None = None,
     ) -> None:
         self.options = options
         self.encoder = clients.encoder
@@ -84,6 +133,7 @@ class Dispatcher:
         self._clients = clients
         self._hooks = hooks
         self._refusals: tuple[type[Exception], ...] = (Reject, *hooks.refusals)
+        self._middleware = middleware
         self._pool = pool
         self._unjoined: Deadlines[NamespaceRouter] = Deadlines(
             loop, options.connect_timeout, self._connect_timed_out
@@ -95,16 +145,17 @@ class Dispatcher:
     def accept(self, session: Session, request: Any) -> NamespaceRouter:
         """Make the handler of a new session; must run in the greenlet of its handshake.
 
-        Handlers run in a copy of the context variables of that greenlet, so that what the project's
-        middleware activated, the request's language for one, is active in them too.
+        Handlers run in a copy of the context variables of that greenlet, and with what else the
+        project's middleware activated, so that the request's language is active in them too.
         """
-        router = NamespaceRouter(session, request, contextvars.copy_context(), self)
+        scope = contextvars.copy_context()
+        router = NamespaceRouter(session, request, scope, self._hooks.capture(), self)
         self._unjoined.add(router)
         return router
 
     def has_namespace(self, namespace: str) -> bool:
         """Return whether clients may join a namespace."""
-        return namespace == MAIN_NAMESPACE
+        return self._registry.has_namespace(namespace)
 
     def make_socket(self, router: NamespaceRouter, namespace: str, auth: Any) -> Socket:
         """Make the socket of a client that asks to join a namespace."""
@@ -112,13 +163,14 @@ class Dispatcher:
             secrets.token_urlsafe(SOCKET_ID_BYTES),
             namespace,
             session=router.session,
+            owner=router,
             clients=self._clients,
             request=router.request,
             auth=auth,
         )
         scope = router.scope.copy()
 
-        def handle(item: Packet | CloseReason) -> None:
+        def handle(item: Item) -> None:
             scope.run(self._handle, router, socket, item)
 
         socket.inbox = Inbox(self._pool, self.options, handle, router.inbox_full)
@@ -141,15 +193,24 @@ class Dispatcher:
     def _connect_timed_out(self, router: NamespaceRouter) -> None:
         router.session.close(CloseReason.FORCED_CLOSE)
 
-    def _handle(self, router: NamespaceRouter, socket: Socket, item: Packet | CloseReason) -> None:
+    def _handle(self, router: NamespaceRouter, socket: Socket, item: Item) -> None:
         """Handle one item of a socket's inbox; what comes behind its end is dropped."""
-        if isinstance(item, CloseReason):
-            if self._is_live(socket):
+        try:
+            if router.captured is not None:
+                self._hooks.restore(router.captured)
+            if isinstance(item, Packet):
+                if item.type is PacketType.CONNECT:
+                    self._connect(router, socket)
+                elif self._is_live(socket):
+                    self._event(socket, item)
+            elif not self._is_live(socket):
+                return
+            elif isinstance(item, CloseReason):
                 self._end(socket, item)
-        elif item.type is PacketType.CONNECT:
-            self._connect(router, socket)
-        elif self._is_live(socket):
-            self._event(socket, item)
+            else:
+                self._acknowledged(socket, item)
+        except Exception:  # a fault of ours must not end the worker, nor what waits behind it
+            logger.exception("Internal error in an event of socket %s", socket.id)
 
     def _is_live(self, socket: Socket) -> bool:
         return self._clients.find(socket.id, socket.namespace) is socket
@@ -160,7 +221,7 @@ class Dispatcher:
         self._clients.add(socket)
         socket.close_gate(Gate(None, self.options.max_queued_bytes))
         try:
-            self._fire(socket, event, event.select(()))
+            self._fire(socket, event, event.select(socket.namespace, ()))
         except self._refusals as error:
             self._forget(socket)
             router.refuse(socket, *_refusal(error))
@@ -171,19 +232,21 @@ class Dispatcher:
     def _event(self, socket: Socket, packet: Packet) -> None:
         name, *args = packet.data
         if name == MESSAGE:
-            self._message(socket, packet, args)
+            message = args[0] if len(args) == 1 else args or None
+            self._answer(socket, packet, self._registry.on_message, message)
+            self._hooks.log_message(socket.request, "message", message)
         elif name == SUBSCRIBE:
             self._subscribe(socket, packet, args)
         elif name == UNSUBSCRIBE:
             self._unsubscribe(socket, packet, args)
+        elif name in self._registry.custom:
+            self._answer(socket, packet, self._registry.custom[name], *args)
 
-    def _message(self, socket: Socket, packet: Packet, args: list[Any]) -> None:
-        message = args[0] if len(args) == 1 else args or None
-        event = self._registry.on_message
-        answer = self._fire(socket, event, event.select(socket.channels), message)
+    def _answer(self, socket: Socket, packet: Packet, event: Event, *args: Any) -> None:
+        """Run the handlers of what the client sent, and acknowledge with what they return."""
+        answer = self._fire(socket, event, socket.select(event), *args)
         if answer is not _NO_ANSWER:
             self._acknowledge(socket, packet, answer)
-        self._hooks.log_message(socket.request, "message", message)
 
     def _subscribe(self, socket: Socket, packet: Packet, args: list[Any]) -> None:
         """Put the socket on the channel, then run ``on_subscribe``, which may refuse."""
@@ -194,7 +257,7 @@ class Dispatcher:
             self._acknowledge(socket, packet, {"error": "Invalid channel"})
             return
         event = self._registry.on_subscribe
-        handlers = event.select_for(channel)
+        handlers = event.select_for(socket.namespace, channel)
         changed = socket.subscribe(channel)
         if changed and handlers:
             socket.close_gate(Gate(channel, self.options.max_queued_bytes))
@@ -218,21 +281,30 @@ class Dispatcher:
             return
         changed = socket.unsubscribe(channel)
         event = self._registry.on_unsubscribe
-        self._fire(socket, event, event.select_for(channel), channel)
+        self._fire(socket, event, event.select_for(socket.namespace, channel), channel)
         self._acknowledge(socket, packet, changed)
         self._hooks.log_message(socket.request, "unsubscribe", channel)
 
+    def _acknowledged(self, socket: Socket, item: Acknowledged) -> None:
+        """Run the callback of a client's acknowledgement."""
+        self._hooks.before_event()
+        try:
+            item.callback(*item.values)
+        except _HANDLER_ERRORS as error:
+            self._handler_raised(socket, "an acknowledgement", error)
+        finally:
+            self._hooks.after_event()
+
     def _end(self, socket: Socket, reason: CloseReason) -> None:
-        """Run the last handlers, all of which still see the socket on its channels, then forget
-        it."""
+        """Run the last handlers, all of which still see the socket on its channels; forget it."""
         registry = self._registry
         socket.end(reason)
-        channels = socket.channels
-        self._fire(socket, registry.on_disconnect, registry.on_disconnect.select(channels))
+        namespace, channels = socket.namespace, socket.channels
+        self._fire(socket, registry.on_disconnect, socket.select(registry.on_disconnect))
         for channel in channels:
-            unsubscribe = registry.on_unsubscribe
-            self._fire(socket, unsubscribe, unsubscribe.select_for(channel), channel)
-        self._fire(socket, registry.on_finish, registry.on_finish.select(socket.channels))
+            handlers = registry.on_unsubscribe.select_for(namespace, channel)
+            self._fire(socket, registry.on_unsubscribe, handlers, channel)
+        self._fire(socket, registry.on_finish, socket.select(registry.on_finish))
         self._forget(socket)
 
     def _forget(self, socket: Socket) -> None:
@@ -252,18 +324,19 @@ class Dispatcher:
         return channel if fits else None
 
     def _acknowledge(self, socket: Socket, packet: Packet, answer: Any) -> None:
-        """Answer a packet, if the client asked for it; a tuple gives several values, ``None``
-        none."""
+        """Answer a packet, if it asks for it; a tuple gives several values, ``None`` none."""
         if packet.ack_id is None:
             return
         values = () if answer is None else answer if isinstance(answer, tuple) else (answer,)
         try:
             socket.acknowledge(packet.ack_id, values)
         except TypeError as error:  # the handler's answer can't be encoded
-            self._handler_raised(socket, self._registry.on_message, error)
+            self._handler_raised(socket, packet.data[0], error)
 
-    def _fire(self, socket: Socket, event: Event, handlers: Sequence[Handler], *args: Any) -> Any:
-        """Run an event's handlers.
+    def _fire(
+        self, socket: Socket, event: Event, handlers: Sequence[Registration], *args: Any
+    ) -> Any:
+        """Run an event's handlers, inside of the middleware.
 
         :return: the first answer that is not ``None``; ``_NO_ANSWER`` where a handler raised
             instead.
@@ -273,31 +346,64 @@ class Dispatcher:
             return None
         self._hooks.before_event()
         try:
-            return self._run(socket, event, handlers, *args)
+            if self._middleware is None:
+                return self._run(socket, event, handlers, args)
+            return self._run_middleware(self._middleware, socket, event, handlers, args)
         finally:
             self._hooks.after_event()
 
-    def _run(self, socket: Socket, event: Event, handlers: Sequence[Handler], *args: Any) -> Any:
-        answer = None
+    def _run_middleware(
+        self,
+        middleware: CallNext,
+        socket: Socket,
+        event: Event,
+        handlers: Sequence[Registration],
+        args: tuple[Any, ...],
+    ) -> Any:
+        call = EventCall(event.name, socket, args, partial(self._run, socket, event, handlers))
+        try:
+            answer = middleware(call)
+        except _HANDLER_ERRORS as error:
+            if event.can_refuse and isinstance(error, self._refusals):
+                raise
+            self._handler_raised(socket, event.name, error)
+            return _NO_ANSWER
+        return _NO_ANSWER if call.raised and answer is None else answer
+
+    def _run(
+        self,
+        socket: Socket,
+        event: Event,
+        handlers: Sequence[Registration],
+        args: Sequence[Any],
+    ) -> Any:
+        answer: Any = None
         raised = False
-        for handler in handlers:
+        for registration in handlers:
             try:
-                result = handler(socket.request, socket, socket.context, *args)
+                own = payloads.convert(registration.types, args) if registration.types else args
+                result = registration.handler(socket.request, socket, socket.context, *own)
             except _HANDLER_ERRORS as error:
                 if event.can_refuse and isinstance(error, self._refusals):
                     raise
                 raised = True
-                self._handler_raised(socket, event, error)
+                self._handler_raised(socket, event.name, error)
+                if isinstance(error, ValidationError) and answer is None:
+                    answer = {"error": str(error)}
             else:
                 answer = result if answer is None else answer
         return _NO_ANSWER if raised and answer is None else answer
 
-    def _handler_raised(self, socket: Socket, event: Event, error: BaseException) -> None:
+    def _handler_raised(self, socket: Socket, event_name: str, error: BaseException) -> None:
         """Log what a handler raised, and run ``on_error``; the connection goes on."""
-        logger.error("Handler of %s raised for socket %s", event.name, socket.id, exc_info=error)
+        if isinstance(error, ValidationError):  # the client's fault, not the handler's
+            logger.warning("Invalid message to %s from socket %s", event_name, socket.id)
+        else:
+            text = "Handler of %s raised for socket %s"
+            logger.error(text, event_name, socket.id, exc_info=error)
         on_error = self._registry.on_error
-        if event is not on_error:
-            self._run(socket, on_error, on_error.select(socket.channels), error)
+        if event_name != on_error.name:
+            self._run(socket, on_error, socket.select(on_error), (error,))
 
 
 def _refusal(error: Exception) -> tuple[str, Any]:

@@ -34,6 +34,10 @@ class Reject(SocketIOError):
         self.data = data
 
 
+class ValidationError(SocketIOError, ValueError):
+    """Raised when a message does not fit the type that its handler's annotation names."""
+
+
 class DecodeError(SocketIOError, ValueError):
     """Raised when a peer's Engine.IO or Socket.IO packet is malformed or over a limit."""
 

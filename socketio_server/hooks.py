@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import datetime, tzinfo
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import close_old_connections, connections, reset_queries
 from django.db.backends.signals import connection_created
 from django.http import HttpRequest
+from django.utils import timezone, translation
 from greenlet import getcurrent, greenlet
 
 message_logger = logging.getLogger("socketio_server.messages")
@@ -30,6 +32,20 @@ class DjangoHooks:
         self._format = message_log_format
         self._connected: WeakSet[greenlet] = WeakSet()  # may hold a database connection
         connection_created.connect(self._on_connection_created)
+
+    def capture(self) -> "Surroundings | None":
+        """Return the language and time zone that are active, if they are not the settings' own."""
+        captured = Surroundings(translation.get_language(), timezone.get_current_timezone())
+        usual = Surroundings(settings.LANGUAGE_CODE, timezone.get_default_timezone())
+        return None if captured == usual else captured
+
+    def restore(self, captured: "Surroundings") -> None:
+        """Activate them for the handlers of an event."""
+        if captured.language is None:
+            translation.deactivate_all()
+        else:
+            translation.activate(captured.language)
+        timezone.activate(captured.timezone)
 
     def before_event(self) -> None:
         """Make sure that no broken or outdated connection is used, as on ``request_started``."""
@@ -65,6 +81,13 @@ class DjangoHooks:
 
     def _on_connection_created(self, **kwargs: Any) -> None:
         self._connected.add(getcurrent())
+
+
+class Surroundings(NamedTuple):
+    """What middleware may have activated for a request."""
+
+    language: str | None
+    timezone: tzinfo
 
 
 class _Values(dict[str, Any]):

@@ -34,6 +34,9 @@ class Options:
     allowed_origins: tuple[str, ...] = ()
     """Origins allowed besides the request's own host, as ``scheme://host[:port]``; ``*`` is any."""
 
+    middleware: tuple[str, ...] = ()
+    """Dotted paths of what wraps every event, outermost first."""
+
     ping_interval: float = 25.0
     """Time between heartbeats: below the 30 to 60 s after which proxies drop silent connections."""
 
@@ -75,6 +78,9 @@ class Options:
 
     max_channel_length: int = 128
     """Characters of a channel's name."""
+
+    max_namespaces: int = 16
+    """Namespaces that one client may join."""
 
     max_queued_bytes: int = 1_000_000
     """Bytes that may wait for one client; beyond it the client is closed, never silently

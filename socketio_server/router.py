@@ -24,19 +24,37 @@ class NamespaceRouter:
 
     :param request: the Django request of the handshake.
     :param scope: the context variables that handlers run with.
+    :param captured: what else the hooks are to restore for them.
     """
 
-    __slots__ = ("_assembly", "_dispatcher", "_full", "_sockets", "request", "scope", "session")
+    __slots__ = (
+        "_assembly",
+        "_dispatcher",
+        "_full",
+        "_left",
+        "_sockets",
+        "captured",
+        "request",
+        "scope",
+        "session",
+    )
 
     def __init__(
-        self, session: Session, request: Any, scope: Context, dispatcher: "Dispatcher"
+        self,
+        session: Session,
+        request: Any,
+        scope: Context,
+        captured: Any,
+        dispatcher: "Dispatcher",
     ) -> None:
         self.session = session
         self.request = request
         self.scope = scope
+        self.captured = captured
         self._dispatcher = dispatcher
         self._sockets: dict[str, Socket] = {}  # by namespace
         self._assembly: socketio.Assembly | None = None  # while attachments are due
+        self._left: frozenset[str] = frozenset()  # namespaces that we took the client out of
         self._full = 0  # sockets whose inbox is full
 
     def text_received(self, data: str) -> None:
@@ -64,7 +82,25 @@ class NamespaceRouter:
         sockets, self._sockets = self._sockets, {}
         self._dispatcher.router_closed(self)
         for socket in sockets.values():
+            socket.lose_client()
             socket.inbox.put(reason)
+
+    def disconnect(self, socket: Socket) -> None:
+        """Take a socket out of its namespace (``SocketOwner``)."""
+        namespace = socket.namespace
+        if self._sockets.get(namespace) is socket:
+            del self._sockets[namespace]
+            self._left |= {namespace}
+            packet = socketio.encode_disconnect(namespace=namespace)
+            self.session.send(Outgoing(engineio.MESSAGE + packet))
+            socket.lose_client()
+            socket.inbox.put(CloseReason.SERVER_NAMESPACE_DISCONNECT)
+
+    def disconnect_all(self) -> None:
+        """Take the client out of all namespaces, and end its session (``SocketOwner``)."""
+        for socket in list(self._sockets.values()):
+            self.disconnect(socket)
+        self.session.close(CloseReason.FORCED_SERVER_CLOSE)
 
     def inbox_full(self, full: bool) -> None:
         """Read no more from the client while any of its sockets has enough to do."""
@@ -91,22 +127,34 @@ class NamespaceRouter:
             return
         socket = self._sockets.get(packet.namespace)
         if socket is None:
-            raise DecodeError("a packet for a namespace that is not connected")
-        if packet.type is PacketType.DISCONNECT:
-            del self._sockets[socket.namespace]
-            socket.inbox.put(CloseReason.CLIENT_NAMESPACE_DISCONNECT)
+            if packet.namespace not in self._left:  # else it was on its way when we said goodbye
+                raise DecodeError("a packet for a namespace that is not connected")
         elif packet.type is PacketType.EVENT:
             socket.inbox.put(packet)
+        elif packet.type is PacketType.ACK:
+            if packet.ack_id is not None:
+                socket.settle(packet.ack_id, packet.data)
+        elif packet.type is PacketType.DISCONNECT:
+            del self._sockets[socket.namespace]
+            socket.lose_client()
+            socket.inbox.put(CloseReason.CLIENT_NAMESPACE_DISCONNECT)
+        else:
+            raise DecodeError(f"a client may not send a packet of type {packet.type.name}")
 
     def _connect(self, packet: Packet) -> None:
         namespace = packet.namespace
         if namespace in self._sockets:
             raise DecodeError("a namespace was joined twice")
-        if not self._dispatcher.has_namespace(namespace):
+        if len(
+            self._sockets
+        ) >= self._dispatcher.options.max_namespaces or not self._dispatcher.has_namespace(
+            namespace
+        ):
             self._send_connect_error(namespace, "Invalid namespace")
             return
         socket = self._dispatcher.make_socket(self, namespace, auth=packet.data)
         self._sockets[namespace] = socket
+        self._left -= {namespace}
         socket.inbox.put(packet)
 
     def _send_connect_error(self, namespace: str, message: str, data: Any = None) -> None:

@@ -4,16 +4,18 @@ The one place where all parts meet. ``Service`` needs a process in which gevent 
 standard library; the command ``runserver_socketio`` sees to that.
 """
 
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
 import gevent
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
+from django.utils.module_loading import import_string
 from gevent import monkey
 
 from socketio_server.clients import CLIENTS, Clients
-from socketio_server.dispatcher import Dispatcher
+from socketio_server.dispatcher import CallNext, Dispatcher, EventCall
 from socketio_server.engine import Engine
 from socketio_server.events import REGISTRY, Registry
 from socketio_server.hooks import DjangoHooks
@@ -50,6 +52,7 @@ class Service:
             pool=WorkerPool(hub, options),
             loop=loop,
             options=options,
+            middleware=_load_middleware(options.middleware),
         )
         self.engine = Engine(loop, options, self._dispatcher.accept)
         self.path = reverse("socketio")
@@ -82,6 +85,19 @@ class Service:
             self.engine.drain()
             self._dispatcher.wait_until_idle(until - monotonic())
             self._server.stop(timeout=0)
+
+
+def _load_middleware(paths: Sequence[str]) -> CallNext | None:
+    """Return what wraps every event: the first path's middleware outermost, as in Django's list.
+
+    Each path names a callable that takes the next one and returns its own.
+    """
+    if not paths:
+        return None
+    call_next: CallNext = EventCall.run
+    for path in reversed(paths):
+        call_next = import_string(path)(call_next)
+    return call_next
 
 
 def _check_patched() -> None:

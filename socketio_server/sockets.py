@@ -3,21 +3,61 @@
 The methods and names are django-socketio's. None of them waits for a client or switches greenlets.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
+from socketio_server.acknowledgements import (
+    CallbackRunner,
+    Ledger,
+    Pending,
+    Waiter,
+    ack_ids,
+)
 from socketio_server.brokers.base import Envelope
 from socketio_server.clients import Clients
 from socketio_server.protocol import engineio
 from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.socketio import RESERVED_EVENTS
 from socketio_server.session import Session
 from socketio_server.transports.base import Outgoing
 
 if TYPE_CHECKING:
+    from socketio_server.events import Event, Registration
     from socketio_server.workers import Inbox
 
 MESSAGE = "message"
 """The event that ``send`` and ``on_message`` stand for."""
+
+
+class Everyone(Enum):
+    """The type of ``EVERYONE``."""
+
+    EVERYONE = "everyone in the namespace"
+
+
+EVERYONE: Final = Everyone.EVERYONE
+"""Instead of channels: all clients of the namespace."""
+
+Target = str | Collection[str] | Literal[Everyone.EVERYONE]
+"""Whom an event is for: a channel, several, or ``EVERYONE``."""
+
+
+class SocketOwner(Protocol):
+    """What routes a client's packets to its sockets."""
+
+    def disconnect(self, socket: "Socket") -> None:
+        """Take a socket out of its namespace."""
+
+    def disconnect_all(self) -> None:
+        """Take the client out of all namespaces, and end its session."""
+
+
+class Acknowledged(NamedTuple):
+    """A client's acknowledgement on its way to a handler's callback."""
+
+    callback: Callable[..., Any]
+    values: Sequence[Any]
 
 
 class SocketSession(NamedTuple):
@@ -71,6 +111,7 @@ class Socket:
 
     :param socket_id: the public id.
     :param session: the Engine.IO session that carries it.
+    :param owner: what routes its packets.
     :param request: the Django request of the handshake.
     """
 
@@ -80,6 +121,9 @@ class Socket:
         "_clients",
         "_end_reason",
         "_gate",
+        "_ledger",
+        "_owner",
+        "_selections",
         "_session",
         "auth",
         "context",
@@ -96,6 +140,7 @@ class Socket:
         namespace: str,
         *,
         session: Session,
+        owner: SocketOwner,
         clients: Clients,
         request: Any,
         auth: Any = None,
@@ -112,10 +157,14 @@ class Socket:
         self.inbox: Inbox[Any]
         """What waits for the handlers; set and used by the dispatcher."""
         self._session = session
+        self._owner = owner
         self._clients = clients
         self._channels: tuple[str, ...] = ()
         self._gate: Gate | None = None  # None: messages pass
         self._end_reason: CloseReason | None = None  # set when the last handlers begin
+        self._ledger: Ledger | None = None  # None until the client owes an acknowledgement
+        # The handlers that run while the channels are what they are; None until one was asked for.
+        self._selections: dict[Event, tuple[Registration, ...]] | None = None
 
     @property
     def session(self) -> SocketSession:
@@ -154,7 +203,7 @@ class Socket:
 
         :raises TypeError: if it can't be encoded.
         """
-        self._publish(message, None)
+        self._publish(MESSAGE, (message,), None, skip=(self.id,))
 
     def broadcast_channel(self, message: Any, channel: str | None = None) -> None:
         """Send a message to every other client on a channel.
@@ -162,7 +211,8 @@ class Socket:
         :param channel: without one, on any of this socket's channels, each client once.
         :raises TypeError: if the message can't be encoded.
         """
-        self._publish(message, self._channels if channel is None else (channel,))
+        channels = self._channels if channel is None else (channel,)
+        self._publish(MESSAGE, (message,), channels, skip=(self.id,))
 
     def send_and_broadcast(self, message: Any) -> None:
         """Send a message to every client, this one included.
@@ -189,6 +239,7 @@ class Socket:
         if channel in self._channels:
             return False
         self._channels += (channel,)
+        self._selections = None
         self._clients.channels.add(self, channel)
         return True
 
@@ -200,8 +251,112 @@ class Socket:
         if channel not in self._channels:
             return False
         self._channels = tuple(held for held in self._channels if held != channel)
+        self._selections = None
         self._clients.channels.discard(self, channel)
         return True
+
+    def emit(
+        self,
+        event: str,
+        *args: Any,
+        to: Target | None = None,
+        skip: Collection[str] = (),
+        volatile: bool = False,
+        callback: Callable[..., Any] | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Send a custom event: to this client, or to all that ``to`` names.
+
+        :param to: a channel, several (each client gets it once), or ``EVERYONE`` in the namespace.
+        :param skip: session ids of clients that don't get it.
+        :param volatile: whether clients that can't take it at once go without.
+        :param callback: called with the values of this client's acknowledgement, as one of its
+            events.
+        :param timeout: seconds after which an acknowledgement comes too late for the callback.
+        :raises TypeError: if an argument can't be encoded.
+        :raises ValueError: if the event's name is reserved, or a callback is given with ``to``.
+        """
+        check_event_name(event)
+        if to is not None:
+            if callback is not None:
+                raise ValueError("a callback is for this client's answer: use call() with to=")
+            self._publish(event, args, channels_of(to), skip=skip, volatile=volatile)
+        elif self.id not in skip and not (volatile and not self.writable):
+            if callback is None:
+                self.deliver(self._clients.encode(self.namespace, event, args))
+            else:
+                self._emit_with_callback(event, args, callback, timeout)
+
+    def call(
+        self,
+        event: str,
+        *args: Any,
+        to: Target | None = None,
+        skip: Collection[str] = (),
+        timeout: float | None = None,
+    ) -> Any:
+        """Send a custom event, and wait for the acknowledgement; other sockets go on meanwhile.
+
+        :param to: with it, for all of these clients' acknowledgements.
+        :param timeout: seconds to wait; ``None``: until the client goes.
+        :return: the acknowledgement's value, a tuple where there are several; with ``to``,
+            ``Answers``.
+        :raises TimeoutError: if it did not come in time, or the client has gone; not with ``to``.
+        :raises TypeError: if an argument can't be encoded.
+        :raises ValueError: if the event's name is reserved.
+        :raises RuntimeError: in an ``on_connect`` handler, before the client knows that it is
+            connected.
+        """
+        check_event_name(event)
+        if to is not None:
+            channels = channels_of(to)
+            return self._clients.call(
+                self.namespace, event, args, channels=channels, skip=skip, timeout=timeout
+            )
+        if self._gate is not None and self._gate.channel is None and self.connected():
+            raise RuntimeError("on_connect can't call(): emit() with a callback instead")
+        waiter = Waiter((self.id,))
+        ack_id = self._ask(event, args, waiter)
+        answers = waiter.wait(timeout)
+        self.ledger.discard(ack_id)
+        if self.id not in answers.values:
+            raise TimeoutError(f"the client did not acknowledge {event!r}")
+        return answers.values[self.id]
+
+    def disconnect(self, close: bool = False) -> None:
+        """End this connection: to its namespace, or with ``close`` the client's whole session.
+
+        ``on_disconnect`` and the rest run after the event that is being handled.
+        """
+        if close:
+            self._owner.disconnect_all()
+        else:
+            self._owner.disconnect(self)
+
+    @property
+    def writable(self) -> bool:
+        """Whether a message would go out at once: nothing waits for the client."""
+        return self._gate is None and self._session.transport.writable
+
+    @property
+    def ledger(self) -> Ledger:
+        """The acknowledgements that the client owes. For the server's own use."""
+        if self._ledger is None:
+            self._ledger = Ledger()
+        return self._ledger
+
+    def select(self, event: "Event") -> "tuple[Registration, ...]":
+        """Return an event's handlers for the channels that are held now. For the dispatcher's use.
+
+        Kept until the channels change: patterns are not matched again for each message.
+        """
+        if self._selections is None:
+            self._selections = {}
+        selection = self._selections.get(event)
+        if selection is None:
+            selection = event.select(self.namespace, self._channels)
+            self._selections[event] = selection
+        return selection
 
     def deliver(self, outgoing: Outgoing, channels: Sequence[str] | None = None) -> None:
         """Send an encoded message; after the end, drop it. For the server's own use.
@@ -220,6 +375,16 @@ class Socket:
         """
         encoded = self._clients.encoder.ack(ack_id, values, namespace=self.namespace)
         self.deliver(Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments))
+
+    def settle(self, ack_id: int, values: Sequence[Any]) -> None:
+        """The client acknowledged an event. For the router's use."""
+        if self._ledger is not None:
+            self._ledger.settle(self.id, ack_id, values)
+
+    def lose_client(self) -> None:
+        """The client will acknowledge nothing more. For the router's use."""
+        if self._ledger is not None:
+            self._ledger.close(self.id)
 
     def end(self, reason: CloseReason) -> None:
         """Let nothing reach the client any more. For the dispatcher's use."""
@@ -251,13 +416,66 @@ class Socket:
         elif gate.overflows:
             self._session.close(CloseReason.TRANSPORT_ERROR)
 
-    def _publish(self, message: Any, channels: tuple[str, ...] | None) -> None:
+    def _publish(
+        self,
+        event: str,
+        args: tuple[Any, ...],
+        channels: tuple[str, ...] | None,
+        *,
+        skip: Collection[str],
+        volatile: bool = False,
+    ) -> None:
         self._clients.broker.publish(
             Envelope(
                 namespace=self.namespace,
-                event_name=MESSAGE,
-                args=(message,),
+                event_name=event,
+                args=args,
                 channels=channels,
-                skip=frozenset((self.id,)),
+                skip=frozenset(skip),
+                volatile=volatile,
             )
         )
+
+    def _ask(self, event: str, args: Sequence[Any], pending: Pending) -> int:
+        """Send an event that is to be acknowledged; return its id."""
+        ack_id = next(ack_ids)
+        outgoing = self._clients.encode(self.namespace, event, args, ack_id)
+        self.ledger.add(ack_id, pending)
+        if not self.connected():
+            self.lose_client()
+        elif self._gate is not None and self._gate.channel is not None:
+            self._session.send(outgoing)  # its answer may be what the handler waits for
+        else:
+            self.deliver(outgoing)
+        return ack_id
+
+    def _emit_with_callback(
+        self,
+        event: str,
+        args: Sequence[Any],
+        callback: Callable[..., Any],
+        timeout: float | None,
+    ) -> None:
+        ack_id: int | None = None
+
+        def run(values: Sequence[Any]) -> None:
+            self.inbox.put(Acknowledged(callback, values))
+
+        def forget() -> None:
+            if ack_id is not None:
+                self.ledger.discard(ack_id)
+
+        ack_id = self._ask(event, args, CallbackRunner(run, forget, timeout))
+
+
+def check_event_name(event: str) -> None:
+    """Raise ``ValueError`` if an event's name is one that the protocol keeps for itself."""
+    if event in RESERVED_EVENTS:
+        raise ValueError(f"the event name {event!r} is reserved")
+
+
+def channels_of(target: Target) -> tuple[str, ...] | None:
+    """Return the channels that a target names; ``None`` for ``EVERYONE``."""
+    if target is EVERYONE:
+        return None
+    return (target,) if isinstance(target, str) else tuple(target)

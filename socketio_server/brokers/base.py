@@ -12,6 +12,7 @@ class Envelope:
     :param args: its arguments.
     :param channels: for the subscribers of any of these; ``None``: for everyone in the namespace.
     :param skip: ids of sockets that don't get it.
+    :param volatile: whether clients that can't take it at once go without.
     """
 
     namespace: str
@@ -19,6 +20,7 @@ class Envelope:
     args: tuple[Any, ...]
     channels: tuple[str, ...] | None = None
     skip: frozenset[str] = frozenset()
+    volatile: bool = False
 
 
 class Broker(Protocol):

@@ -60,6 +60,10 @@ class Transport(Protocol):
     def name(self) -> str:
         """``"polling"`` or ``"websocket"``."""
 
+    @property
+    def writable(self) -> bool:
+        """Whether a message would go out at once."""
+
     def send(self, outgoing: Outgoing) -> None:
         """Send a message, or queue it; after a close, drop it."""
 
@@ -80,6 +84,8 @@ class ClosedTransport:
     """
 
     __slots__ = ("name",)
+
+    writable = False
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -88,6 +88,11 @@ class PollingTransport:
         self._resumed: Event | None = None  # while the session wants no more packets
 
     @property
+    def writable(self) -> bool:
+        """Whether a GET waits for something to send."""
+        return self._poll is not None and not self._queue
+
+    @property
     def drained(self) -> bool:
         """Whether everything queued went into an answer."""
         return not self._queue

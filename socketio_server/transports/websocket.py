@@ -69,6 +69,11 @@ class WebSocketTransport:
         self._close_timer: Watcher | None = None  # waits for the peer's close frame
         self._more_timer: Watcher | None = None  # parsed frames wait for the next turn
 
+    @property
+    def writable(self) -> bool:
+        """Whether the kernel has taken all that was sent."""
+        return not self._connection.congested
+
     def start(self, data: bytes = b"") -> None:
         """Begin to read; ``data`` came with the handshake already."""
         self._connection.start(self, data)

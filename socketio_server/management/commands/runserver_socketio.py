@@ -28,6 +28,7 @@ from gevent.event import Event
 import socketio_server
 from socketio_server import conf
 from socketio_server.apps import SocketIOConfig
+from socketio_server.channels import MAIN_NAMESPACE
 from socketio_server.events import REGISTRY, Registration
 from socketio_server.hooks import message_logger
 from socketio_server.management import process
@@ -185,6 +186,10 @@ def _describe_handlers(verbosity: int) -> list[str]:
 
 
 def _describe(registration: Registration) -> str:
-    handler, pattern = registration
-    name = f"{handler.__module__}.{getattr(handler, '__qualname__', handler)}"
-    return f"{name} for channels {pattern.pattern!r}" if pattern else name
+    handler = registration.handler
+    text = f"{handler.__module__}.{getattr(handler, '__qualname__', handler)}"
+    if registration.pattern is not None:
+        text += f" for channels {registration.pattern.pattern!r}"
+    if registration.namespace != MAIN_NAMESPACE:
+        text += f" in namespace {registration.namespace!r}"
+    return text

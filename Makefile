@@ -1,0 +1,69 @@
+# The one door: people and .ci/run go through it alike. `make` alone says what there is.
+
+PYTHON ?= python3
+ADDRESS ?= localhost:9000
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+BUNDLE := socketio_server/static/socketio_server/socket.io.min.js
+# What the installed package is made from, besides its code, which is used in place.
+RECIPE := setup.cfg pyproject.toml build_backend/backend.py package.json package-lock.json
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test lint format messages clean
+
+help:  ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
+
+setup: $(VENV)/tests  ## Make .venv, with the package (editable) and all that the tests need
+	@:
+
+demo: $(VENV)/package  ## Run the demo on http://localhost:9000/ (ADDRESS=host:port for another place)
+	$(BIN)/python manage.py runserver_socketio $(ADDRESS)
+
+test: setup node_modules lint  ## Lint, and run all tests with coverage (PYTEST_ARGS=... for some)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lint: setup  ## Check format, style, types and the order of the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## Put the Python code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+messages: setup  ## Collect and compile the demo's translations (needs gettext)
+	$(BIN)/python manage.py makemessages --all --no-wrap --ignore='.*' --ignore=node_modules --ignore=socketio_server
+	$(BIN)/python manage.py compilemessages --ignore='.*' --ignore=node_modules
+
+clean:  ## Remove all that was built or installed here
+	rm -rf $(VENV) node_modules build dist *.egg-info $(BUNDLE) $(BUNDLE).map .coverage .coverage.*
+
+$(VENV)/package: $(RECIPE)
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed (PYTHON=...)" \
+	  if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/tests: $(VENV)/package
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+# The editable install puts the client there: without it, install again.
+ifeq ($(wildcard $(BUNDLE)),)
+.PHONY: $(VENV)/package
+endif
+
+# The official clients for Node.js. Without npm, the tests that need them say so.
+node_modules: package.json package-lock.json
+	@if command -v npm >/dev/null; \
+	  then npm ci --ignore-scripts --no-audit --no-fund && touch node_modules; \
+	  else echo "No npm here: tests with the official JavaScript client can't run."; fi

@@ -1,0 +1,138 @@
+"""Acknowledgements that the server asked for: who waits for them, and until when."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+from typing import Any, NamedTuple, Protocol
+
+import gevent
+from gevent.event import Event
+
+MAX_PENDING = 1000
+"""Acknowledgements that one client may owe; beyond it the oldest is no longer waited for."""
+
+ack_ids = count(1)
+"""Ids for the whole process, so that a broadcast that is to be acknowledged is encoded but once."""
+
+
+class Pending(Protocol):
+    """Somebody who waits for a client's acknowledgement. Called in loop callbacks: must not
+    block."""
+
+    def answered(self, socket_id: str, values: Sequence[Any]) -> None:
+        """The client acknowledged."""
+
+    def gone(self, socket_id: str) -> None:
+        """The client has gone, and will not acknowledge."""
+
+
+class Answers(NamedTuple):
+    """What the clients of a broadcast answered.
+
+    :param values: their answers by session id; a tuple where there are several values.
+    :param missing: the ids of those that did not answer in time, or went away.
+    """
+
+    values: dict[str, Any]
+    missing: tuple[str, ...]
+
+
+class Ledger:
+    """The acknowledgements that one client owes."""
+
+    __slots__ = ("_pending",)
+
+    def __init__(self) -> None:
+        self._pending: dict[int, Pending] = {}
+
+    def add(self, ack_id: int, pending: Pending) -> None:
+        """Note that the client was asked to acknowledge ``ack_id``."""
+        if len(self._pending) >= MAX_PENDING:
+            self._pending.pop(next(iter(self._pending)))
+        self._pending[ack_id] = pending
+
+    def discard(self, ack_id: int) -> None:
+        """Wait no longer; an answer that comes yet is ignored."""
+        self._pending.pop(ack_id, None)
+
+    def settle(self, socket_id: str, ack_id: int, values: Sequence[Any]) -> None:
+        """The client acknowledged; one that nobody asked for is ignored."""
+        pending = self._pending.pop(ack_id, None)
+        if pending is not None:
+            pending.answered(socket_id, values)
+
+    def close(self, socket_id: str) -> None:
+        """The client has gone."""
+        owed, self._pending = self._pending, {}
+        for pending in owed.values():
+            pending.gone(socket_id)
+
+
+class Waiter:
+    """Collects the acknowledgements of several clients (``Pending``).
+
+    :param expected: the ids of the clients that were asked.
+    """
+
+    def __init__(self, expected: Iterable[str]) -> None:
+        self._due = dict.fromkeys(expected)
+        self._left: list[str] = []
+        self._values: dict[str, Any] = {}
+        self._done = Event()
+
+    def answered(self, socket_id: str, values: Sequence[Any]) -> None:
+        """Note an answer."""
+        self._values[socket_id] = unpack(values)
+        self._settle(socket_id)
+
+    def gone(self, socket_id: str) -> None:
+        """Note that a client will not answer."""
+        self._left.append(socket_id)
+        self._settle(socket_id)
+
+    def wait(self, timeout: float | None) -> Answers:
+        """Wait in the caller's greenlet until all have answered or gone, or ``timeout`` seconds."""
+        if self._due:
+            self._done.wait(timeout)
+        return Answers(self._values, (*self._left, *self._due))
+
+    def _settle(self, socket_id: str) -> None:
+        self._due.pop(socket_id, None)
+        if not self._due:
+            self._done.set()
+
+
+class CallbackRunner:
+    """Hands one client's acknowledgement to a callback (``Pending``).
+
+    :param run: has the callback run with the values, in the socket's order of events.
+    :param timeout: seconds after which ``forget`` is called, if there was no answer.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Any]], None],
+        forget: Callable[[], None],
+        timeout: float | None,
+    ) -> None:
+        self._run = run
+        self._timer = None if timeout is None else gevent.spawn_later(timeout, forget)
+
+    def answered(self, socket_id: str, values: Sequence[Any]) -> None:
+        """Have the callback run."""
+        self._stop()
+        self._run(values)
+
+    def gone(self, socket_id: str) -> None:
+        """Wait no longer."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.kill(block=False)
+
+
+def unpack(values: Sequence[Any]) -> Any:
+    """Return an acknowledgement's value; a tuple where there are several, ``None`` where none."""
+    if len(values) == 1:
+        return values[0]
+    return tuple(values) or None
