@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import gevent
 from gevent.event import Event as GeventEvent
+from greenlet import getcurrent
 
 from socketio_server import payloads
 from socketio_server.clients import Clients
@@ -35,6 +36,9 @@ SOCKET_ID_BYTES = 15
 for."""
 
 _NO_ANSWER = object()
+
+_ACKNOWLEDGEMENT = Event("acknowledgement", is_custom=True)
+"""What middleware and the log see when a client's acknowledgement goes to a callback."""
 
 _HANDLER_ERRORS = (Exception, gevent.Timeout, SystemExit)
 """What a handler may raise without ending more than itself."""
@@ -99,10 +103,13 @@ class EventHooks(Protocol):
         """Activate it again, in the worker's greenlet."""
 
     def before_event(self) -> None:
-        """Runs in the worker's greenlet before an event's handlers."""
+        """Runs before an event's handlers, in a worker that is dirty (see ``Worker``)."""
 
     def after_event(self) -> None:
-        """Runs there after them, whatever they raised."""
+        """Runs after them, whatever they raised, in a worker that is dirty."""
+
+    logs_messages: bool
+    """Whether ``log_message`` does anything."""
 
     def log_message(self, request: Any, kind: str, message: Any) -> None:
         """Log that a client subscribed, unsubscribed or sent a message."""
@@ -168,12 +175,14 @@ class Dispatcher:
             request=router.request,
             auth=auth,
         )
-        scope = router.scope.copy()
-
-        def handle(item: Item) -> None:
-            scope.run(self._handle, router, socket, item)
-
-        socket.inbox = Inbox(self._pool, self.options, handle, router.inbox_full)
+        socket.inbox = Inbox(
+            socket,
+            self._pool,
+            self.options,
+            run=router.scope.copy().run,
+            handle=self._handle,
+            on_full=router.inbox_full,
+        )
         self._unjoined.discard(router)
         self._live += 1
         self._idle.clear()
@@ -193,64 +202,72 @@ class Dispatcher:
     def _connect_timed_out(self, router: NamespaceRouter) -> None:
         router.session.close(CloseReason.FORCED_CLOSE)
 
-    def _handle(self, router: NamespaceRouter, socket: Socket, item: Item) -> None:
+    def _handle(self, socket: Socket, item: Item) -> None:
         """Handle one item of a socket's inbox; what comes behind its end is dropped."""
         try:
-            if router.captured is not None:
-                self._hooks.restore(router.captured)
-            if isinstance(item, Packet):
-                if item.type is PacketType.CONNECT:
-                    self._connect(router, socket)
-                elif self._is_live(socket):
-                    self._event(socket, item)
-            elif not self._is_live(socket):
+            captured = socket.owner.captured
+            if captured is not None:
+                self._hooks.restore(captured)
+            if type(item) is Packet:
+                if item.type is PacketType.EVENT:
+                    if socket.is_live:
+                        self._event(socket, item)
+                else:
+                    self._connect(socket)
+            elif not socket.is_live:
                 return
             elif isinstance(item, CloseReason):
                 self._end(socket, item)
-            else:
+            elif isinstance(item, Acknowledged):
                 self._acknowledged(socket, item)
         except Exception:  # a fault of ours must not end the worker, nor what waits behind it
             logger.exception("Internal error in an event of socket %s", socket.id)
 
-    def _is_live(self, socket: Socket) -> bool:
-        return self._clients.find(socket.id, socket.namespace) is socket
-
-    def _connect(self, router: NamespaceRouter, socket: Socket) -> None:
+    def _connect(self, socket: Socket) -> None:
         """Run ``on_connect``, then answer; nothing reaches the client before the answer."""
         event = self._registry.on_connect
         self._clients.add(socket)
+        socket.is_live = True
         socket.close_gate(Gate(None, self.options.max_queued_bytes))
         try:
-            self._fire(socket, event, event.select(socket.namespace, ()))
+            self._fire(socket, event, event.select(socket.namespace, ()), ())
         except self._refusals as error:
             self._forget(socket)
-            router.refuse(socket, *_refusal(error))
+            socket.owner.refuse(socket, *_refusal(error))
             return
-        router.answer(socket)
+        socket.owner.answer(socket)
         socket.open_gate(accepted=True)
 
     def _event(self, socket: Socket, packet: Packet) -> None:
-        name, *args = packet.data
-        if name == MESSAGE:
-            message = args[0] if len(args) == 1 else args or None
-            self._answer(socket, packet, self._registry.on_message, message)
-            self._hooks.log_message(socket.request, "message", message)
-        elif name == SUBSCRIBE:
-            self._subscribe(socket, packet, args)
-        elif name == UNSUBSCRIBE:
-            self._unsubscribe(socket, packet, args)
-        elif name in self._registry.custom:
-            self._answer(socket, packet, self._registry.custom[name], *args)
-
-    def _answer(self, socket: Socket, packet: Packet, event: Event, *args: Any) -> None:
         """Run the handlers of what the client sent, and acknowledge with what they return."""
-        answer = self._fire(socket, event, socket.select(event), *args)
-        if answer is not _NO_ANSWER:
+        data = packet.data
+        name = data[0]
+        args: Sequence[Any]
+        if name == MESSAGE:
+            event = self._registry.on_message
+            args = (data[1] if len(data) == 2 else data[1:] or None,)  # several arrive as a list
+            if self._hooks.logs_messages:
+                self._hooks.log_message(socket.request, "message", args[0])
+        elif name in self._registry.custom:
+            event = self._registry.custom[name]
+            args = data[1:]
+        else:
+            self._control(socket, packet, name)
+            return
+        answer = self._fire(socket, event, socket.select(event), args)
+        if packet.ack_id is not None and answer is not _NO_ANSWER:
             self._acknowledge(socket, packet, answer)
 
-    def _subscribe(self, socket: Socket, packet: Packet, args: list[Any]) -> None:
+    def _control(self, socket: Socket, packet: Packet, name: str) -> None:
+        """Handle an event that is for the server itself; one that nobody knows does nothing."""
+        if name == SUBSCRIBE:
+            self._subscribe(socket, packet)
+        elif name == UNSUBSCRIBE:
+            self._unsubscribe(socket, packet)
+
+    def _subscribe(self, socket: Socket, packet: Packet) -> None:
         """Put the socket on the channel, then run ``on_subscribe``, which may refuse."""
-        channel = self._channel_of(args)
+        channel = self._channel_of(packet)
         if channel is None or (
             channel not in socket.channels and len(socket.channels) >= self.options.max_channels
         ):
@@ -262,7 +279,7 @@ class Dispatcher:
         if changed and handlers:
             socket.close_gate(Gate(channel, self.options.max_queued_bytes))
         try:
-            self._fire(socket, event, handlers, channel)
+            self._fire(socket, event, handlers, (channel,))
         except self._refusals as error:
             socket.unsubscribe(channel)
             socket.open_gate(accepted=False)
@@ -274,40 +291,36 @@ class Dispatcher:
             self._acknowledge(socket, packet, changed)
             self._hooks.log_message(socket.request, "subscribe", channel)
 
-    def _unsubscribe(self, socket: Socket, packet: Packet, args: list[Any]) -> None:
-        channel = self._channel_of(args)
+    def _unsubscribe(self, socket: Socket, packet: Packet) -> None:
+        channel = self._channel_of(packet)
         if channel is None:
             self._acknowledge(socket, packet, {"error": "Invalid channel"})
             return
         changed = socket.unsubscribe(channel)
         event = self._registry.on_unsubscribe
-        self._fire(socket, event, event.select_for(socket.namespace, channel), channel)
+        self._fire(socket, event, event.select_for(socket.namespace, channel), (channel,))
         self._acknowledge(socket, packet, changed)
         self._hooks.log_message(socket.request, "unsubscribe", channel)
 
     def _acknowledged(self, socket: Socket, item: Acknowledged) -> None:
         """Run the callback of a client's acknowledgement."""
-        self._hooks.before_event()
-        try:
-            item.callback(*item.values)
-        except _HANDLER_ERRORS as error:
-            self._handler_raised(socket, "an acknowledgement", error)
-        finally:
-            self._hooks.after_event()
+        registration = Registration(item.run, None, socket.namespace, ())
+        self._fire(socket, _ACKNOWLEDGEMENT, (registration,), item.values)
 
     def _end(self, socket: Socket, reason: CloseReason) -> None:
         """Run the last handlers, all of which still see the socket on its channels; forget it."""
         registry = self._registry
         socket.end(reason)
         namespace, channels = socket.namespace, socket.channels
-        self._fire(socket, registry.on_disconnect, socket.select(registry.on_disconnect))
+        self._fire(socket, registry.on_disconnect, socket.select(registry.on_disconnect), ())
         for channel in channels:
             handlers = registry.on_unsubscribe.select_for(namespace, channel)
-            self._fire(socket, registry.on_unsubscribe, handlers, channel)
-        self._fire(socket, registry.on_finish, socket.select(registry.on_finish))
+            self._fire(socket, registry.on_unsubscribe, handlers, (channel,))
+        self._fire(socket, registry.on_finish, socket.select(registry.on_finish), ())
         self._forget(socket)
 
     def _forget(self, socket: Socket) -> None:
+        socket.is_live = False
         for channel in socket.channels:
             socket.unsubscribe(channel)
         self._clients.discard(socket)
@@ -315,11 +328,11 @@ class Dispatcher:
         if not self._live:
             self._idle.set()
 
-    def _channel_of(self, args: list[Any]) -> str | None:
+    def _channel_of(self, packet: Packet) -> str | None:
         """Return the channel that a client names, if it is one: clients choose the names."""
-        if len(args) != 1 or not isinstance(args[0], str):
+        if len(packet.data) != 2 or not isinstance(packet.data[1], str):
             return None
-        channel = args[0]
+        channel: str = packet.data[1]
         fits = 0 < len(channel) <= self.options.max_channel_length and channel.isprintable()
         return channel if fits else None
 
@@ -334,23 +347,25 @@ class Dispatcher:
             self._handler_raised(socket, packet.data[0], error)
 
     def _fire(
-        self, socket: Socket, event: Event, handlers: Sequence[Registration], *args: Any
+        self, socket: Socket, event: Event, handlers: Sequence[Registration], args: Sequence[Any]
     ) -> Any:
         """Run an event's handlers, inside of the middleware.
 
-        :return: the first answer that is not ``None``; ``_NO_ANSWER`` where a handler raised
-            instead.
+        :return: the first answer that is not ``None``; ``_NO_ANSWER`` where a handler raised.
         :raises Reject: or another refusal, where the event may be refused and a handler did.
         """
         if not handlers:
             return None
-        self._hooks.before_event()
+        worker = getcurrent()
+        if getattr(worker, "is_dirty", False):
+            self._hooks.before_event()
         try:
             if self._middleware is None:
                 return self._run(socket, event, handlers, args)
             return self._run_middleware(self._middleware, socket, event, handlers, args)
         finally:
-            self._hooks.after_event()
+            if getattr(worker, "is_dirty", False):
+                self._hooks.after_event()
 
     def _run_middleware(
         self,
@@ -358,7 +373,7 @@ class Dispatcher:
         socket: Socket,
         event: Event,
         handlers: Sequence[Registration],
-        args: tuple[Any, ...],
+        args: Sequence[Any],
     ) -> Any:
         call = EventCall(event.name, socket, args, partial(self._run, socket, event, handlers))
         try:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Any, NamedTuple
-from weakref import WeakSet
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
@@ -12,7 +11,9 @@ from django.db import close_old_connections, connections, reset_queries
 from django.db.backends.signals import connection_created
 from django.http import HttpRequest
 from django.utils import timezone, translation
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent
+
+from socketio_server.workers import Worker
 
 message_logger = logging.getLogger("socketio_server.messages")
 
@@ -21,7 +22,8 @@ class DjangoHooks:
     """Does around each event what Django does around each request (``EventHooks``).
 
     Django's own functions take 7 µs where nothing is connected (measured), as much as the rest of
-    an event; so they run only in greenlets that have opened a database connection.
+    an event; so they run only in workers that have opened a database connection, which are dirty
+    until it is closed.
 
     :param message_log_format: ``SOCKETIO_MESSAGE_LOG_FORMAT``.
     """
@@ -30,7 +32,7 @@ class DjangoHooks:
 
     def __init__(self, message_log_format: str | None) -> None:
         self._format = message_log_format
-        self._connected: WeakSet[greenlet] = WeakSet()  # may hold a database connection
+        self.logs_messages = message_log_format is not None
         connection_created.connect(self._on_connection_created)
 
     def capture(self) -> "Surroundings | None":
@@ -49,18 +51,16 @@ class DjangoHooks:
 
     def before_event(self) -> None:
         """Make sure that no broken or outdated connection is used, as on ``request_started``."""
-        if getcurrent() in self._connected:
-            reset_queries()
-            close_old_connections()
+        reset_queries()
+        close_old_connections()
 
     def after_event(self) -> None:
         """Release connections as on ``request_finished``: at once, unless ``CONN_MAX_AGE`` says
         else."""
+        close_old_connections()
         worker = getcurrent()
-        if worker in self._connected:
-            close_old_connections()
-            if not any(c.connection for c in connections.all(initialized_only=True)):
-                self._connected.discard(worker)
+        if isinstance(worker, Worker):
+            worker.is_dirty = any(c.connection for c in connections.all(initialized_only=True))
 
     def log_message(self, request: HttpRequest, kind: str, message: Any) -> None:
         """Log what a client did, as django-socketio did; never raises."""
@@ -80,7 +80,9 @@ class DjangoHooks:
             message_logger.info("%s", line)
 
     def _on_connection_created(self, **kwargs: Any) -> None:
-        self._connected.add(getcurrent())
+        worker = getcurrent()
+        if isinstance(worker, Worker):
+            worker.is_dirty = True
 
 
 class Surroundings(NamedTuple):

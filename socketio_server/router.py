@@ -63,7 +63,9 @@ class NamespaceRouter:
             raise DecodeError("text while attachments are due")
         options = self._dispatcher.options
         packet = socketio.decode(data, max_attachments=options.max_attachments)
-        if packet.attachments:
+        if packet.type is PacketType.EVENT and packet.namespace in self._sockets:
+            self._sockets[packet.namespace].inbox.put(packet)  # nearly every packet
+        elif packet.attachments:
             self._assembly = socketio.Assembly(packet, max_size=options.max_payload)
         else:
             self._route(packet)

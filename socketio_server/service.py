@@ -4,6 +4,7 @@ The one place where all parts meet. ``Service`` needs a process in which gevent 
 standard library; the command ``runserver_socketio`` sees to that.
 """
 
+import gc
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any
@@ -22,6 +23,9 @@ from socketio_server.hooks import DjangoHooks
 from socketio_server.options import Options
 from socketio_server.server import Server
 from socketio_server.workers import WorkerPool
+
+GC_THRESHOLDS = (20_000, 20, 50)
+"""How rarely the cyclic garbage collector runs: the server itself makes no cycles per message."""
 
 
 class Service:
@@ -73,6 +77,11 @@ class Service:
         :raises OSError: if the address can't be listened on.
         """
         self._server.start()
+        # What lives as long as the process is never looked at again, and what lives as long as a
+        # connection seldom: with thousands of them the collector takes a third of the time else.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
 
     def stop(self) -> None:
         """Say goodbye to all clients and run their last handlers; returns when that is done.

@@ -151,22 +151,28 @@ class Session:
         self._keeper.probe_started(self)
 
     def abandon_probe(self) -> None:
-        """The probe took too long: close its WebSocket, and leave the session as it is."""
+        """Close a WebSocket that probes in vain, and leave the session as it is."""
         if self._probe is not None:
             self._probe.close(CloseReason.TRANSPORT_CLOSE)
 
+    def message_received(self, transport: Transport, data: str | bytes) -> None:
+        """A transport got a message (``TransportHandler``)."""
+        if transport is self.transport:
+            if self._handler is None:
+                return
+            if type(data) is str:
+                self._handler.text_received(data)
+            else:
+                self._handler.binary_received(data)  # type: ignore[arg-type]  # the other of the two
+        elif transport is self._probe:
+            self.abandon_probe()
+
     def packet_received(self, transport: Transport, packet: engineio.Packet) -> None:
-        """A transport got a packet (``TransportHandler``)."""
+        """A transport got another packet (``TransportHandler``)."""
         if transport is self._probe:
             self._probe_packet_received(packet)
         elif transport is self.transport and self._handler is not None:
-            if packet.type is PacketType.MESSAGE:
-                data = packet.data
-                if isinstance(data, str):
-                    self._handler.text_received(data)
-                else:
-                    self._handler.binary_received(data)
-            elif packet.type is PacketType.PONG:
+            if packet.type is PacketType.PONG:
                 self._keeper.pong_received(self)
             elif packet.type is PacketType.CLOSE:
                 self.close(CloseReason.TRANSPORT_CLOSE)
@@ -195,7 +201,7 @@ class Session:
         elif state is ProbeState.PROBED and packet.type is PacketType.UPGRADE:
             self._upgrade(polling, probe)
         else:
-            probe.close(CloseReason.TRANSPORT_CLOSE)
+            self.abandon_probe()
 
     def _upgrade(self, polling: PollingTransport, probe: WebSocketTransport) -> None:
         """Let the WebSocket take over, with all that still waits for the client, in its order."""

@@ -46,6 +46,15 @@ Target = str | Collection[str] | Literal[Everyone.EVERYONE]
 class SocketOwner(Protocol):
     """What routes a client's packets to its sockets."""
 
+    captured: Any
+    """What the dispatcher's hooks restore for the handlers."""
+
+    def answer(self, socket: "Socket") -> None:
+        """Tell the client that it joined the socket's namespace, and under which id."""
+
+    def refuse(self, socket: "Socket", message: str, data: Any) -> None:
+        """Tell the client that it may not join the socket's namespace, and why."""
+
     def disconnect(self, socket: "Socket") -> None:
         """Take a socket out of its namespace."""
 
@@ -58,6 +67,10 @@ class Acknowledged(NamedTuple):
 
     callback: Callable[..., Any]
     values: Sequence[Any]
+
+    def run(self, request: Any, socket: "Socket", context: Any, *values: Any) -> None:
+        """Call the callback, in the way that handlers are called."""
+        self.callback(*values)
 
 
 class SocketSession(NamedTuple):
@@ -122,14 +135,15 @@ class Socket:
         "_end_reason",
         "_gate",
         "_ledger",
-        "_owner",
         "_selections",
         "_session",
         "auth",
         "context",
         "id",
         "inbox",
+        "is_live",
         "namespace",
+        "owner",
         "recovered",
         "request",
     )
@@ -154,10 +168,13 @@ class Socket:
         """The handlers' own: one dict per connection, from connect to finish."""
         self.recovered = False
         """Whether a lost session was taken up again."""
-        self.inbox: Inbox[Any]
+        self.inbox: Inbox[Socket, Any]
         """What waits for the handlers; set and used by the dispatcher."""
         self._session = session
-        self._owner = owner
+        self.owner = owner
+        """What routes its packets; for the dispatcher's use."""
+        self.is_live = False
+        """Whether its events are handled: from the first to the last; set by the dispatcher."""
         self._clients = clients
         self._channels: tuple[str, ...] = ()
         self._gate: Gate | None = None  # None: messages pass
@@ -329,9 +346,9 @@ class Socket:
         ``on_disconnect`` and the rest run after the event that is being handled.
         """
         if close:
-            self._owner.disconnect_all()
+            self.owner.disconnect_all()
         else:
-            self._owner.disconnect(self)
+            self.owner.disconnect(self)
 
     @property
     def writable(self) -> bool:

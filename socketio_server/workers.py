@@ -9,7 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import gevent
 from gevent.hub import Hub
@@ -20,6 +20,7 @@ from socketio_server.options import Options
 logger = logging.getLogger("socketio_server")
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 
 class Job(Protocol):
@@ -29,8 +30,28 @@ class Job(Protocol):
         """Do what is to be done; must not raise."""
 
 
+class Worker(greenlet):
+    """A greenlet that runs jobs for ever."""
+
+    is_dirty = False
+    """Whether a handler left something behind that hooks must look after: set and reset by them."""
+
+    def __init__(self, pool: "WorkerPool", hub: Hub) -> None:
+        super().__init__(parent=hub)
+        self._pool = pool
+
+    def run(self, job: Job) -> None:
+        """Run a job, then what waits for a worker, then park until there is more."""
+        pool = self._pool
+        while True:
+            job.work()
+            if pool.has_waiting:
+                pool.work_off()
+            job = pool.park(self)
+
+
 class WorkerPool:
-    """A bounded number of worker greenlets, parked while there is nothing to do.
+    """A bounded number of workers, parked while there is nothing to do.
 
     :param hub: the hub of the thread that the server runs in.
     """
@@ -39,15 +60,25 @@ class WorkerPool:
         self._hub = hub
         self._size = options.max_concurrent_handlers
         self._turn = options.max_time_per_turn
-        self._parked: list[greenlet] = []
+        self._parked: list[Worker] = []
         self._count = 0
         self._waiting: deque[Job] = deque()  # jobs that no worker has taken yet
         self._woken = False  # a loop callback that looks at them is due
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether jobs wait for a worker."""
+        return bool(self._waiting)
+
     def run(self, job: Job) -> None:
         """Run a job in a worker: at once where a loop callback asks for it, else soon."""
-        if getcurrent() is self._hub and not self._waiting and self._has_worker():
-            self._switch_to_worker(job)
+        if self._waiting or getcurrent() is not self._hub:
+            self.run_later(job)
+        elif self._parked:
+            self._parked.pop().switch(job)
+        elif self._count < self._size:
+            self._count += 1
+            Worker(self, self._hub).switch(job)
         else:
             self.run_later(job)
 
@@ -58,44 +89,23 @@ class WorkerPool:
             self._woken = True
             self._hub.loop.run_callback(self._serve_waiting)
 
-    def _has_worker(self) -> bool:
-        return bool(self._parked) or self._count < self._size
+    def work_off(self) -> None:
+        """Run jobs that wait, in the worker that calls; the loop gets its turns meanwhile."""
+        until = monotonic() + self._turn
+        while self._waiting:
+            if monotonic() > until:
+                gevent.sleep(0)
+                until = monotonic() + self._turn
+            else:
+                self._waiting.popleft().work()
 
-    def _serve_waiting(self) -> None:
-        self._woken = False
-        for _ in range(len(self._waiting)):
-            if not self._waiting or not self._has_worker():
-                break  # a worker that gets free takes the next
-            self._switch_to_worker(self._waiting.popleft())
-
-    def _switch_to_worker(self, job: Job) -> None:
-        if self._parked:
-            worker = self._parked.pop()
-        else:
-            self._count += 1
-            worker = greenlet(self._work, self._hub)
-        worker.switch(job)
-
-    def _work(self, job: Job) -> None:
-        """Run jobs for ever: a worker's life."""
-        while True:
-            job.work()
-            until = monotonic() + self._turn
-            while self._waiting:
-                if monotonic() > until:
-                    gevent.sleep(0)
-                    until = monotonic() + self._turn
-                else:
-                    self._waiting.popleft().work()
-            job = self._park()
-
-    def _park(self) -> Job:
-        """Wait for a job."""
-        worker = getcurrent()
+    def park(self, worker: Worker) -> Job:
+        """Wait for a job, in the worker that calls."""
         self._parked.append(worker)
         while True:
             try:
-                job: Job = self._hub.switch()
+                # Not the hub's own method, which looks for a hook that workers don't have.
+                job: Job = greenlet.switch(self._hub)
                 return job
             except GreenletExit:  # the interpreter ends
                 raise
@@ -104,10 +114,26 @@ class WorkerPool:
                 if worker not in self._parked:
                     self._parked.append(worker)
 
+    def _serve_waiting(self) -> None:
+        self._woken = False
+        for _ in range(len(self._waiting)):
+            if not self._waiting:
+                return
+            if self._parked:
+                worker = self._parked.pop()
+            elif self._count < self._size:
+                self._count += 1
+                worker = Worker(self, self._hub)
+            else:
+                return  # a worker that gets free takes the next
+            worker.switch(self._waiting.popleft())
 
-class Inbox(Generic[T]):
+
+class Inbox(Generic[S, T]):
     """What waits for a socket's handlers: handled strictly one after another, in order.
 
+    :param socket: whose it is.
+    :param run: runs ``handle`` in the socket's context variables.
     :param handle: handles one item, in a worker; must not raise.
     :param on_full: called with ``True`` when ``max_pending_events`` wait, so that no more are
         fetched, and with ``False`` when there is room again.
@@ -117,23 +143,28 @@ class Inbox(Generic[T]):
         "_handle",
         "_is_full",
         "_items",
-        "_limit",
         "_on_full",
+        "_options",
         "_pool",
-        "_turn",
+        "_run",
+        "_socket",
         "_working",
     )
 
     def __init__(
         self,
+        socket: S,
         pool: WorkerPool,
         options: Options,
-        handle: Callable[[T], None],
+        *,
+        run: Callable[..., Any],
+        handle: Callable[[S, T], None],
         on_full: Callable[[bool], None],
     ) -> None:
+        self._socket = socket
         self._pool = pool
-        self._limit = options.max_pending_events
-        self._turn = options.max_events_per_turn
+        self._options = options
+        self._run = run
         self._handle = handle
         self._on_full = on_full
         self._items: list[T] = []  # short: bounded by the limit and what one read brings
@@ -146,16 +177,16 @@ class Inbox(Generic[T]):
         if not self._working:
             self._working = True
             self._pool.run(self)
-        elif len(self._items) >= self._limit and not self._is_full:
+        elif len(self._items) >= self._options.max_pending_events and not self._is_full:
             self._is_full = True
             self._on_full(True)
 
     def work(self) -> None:
         """Handle what waits, for one turn (``Job``)."""
         items = self._items
-        for _ in range(self._turn):
-            self._handle(items.pop(0))
-            if self._is_full and len(items) <= self._limit // 2:
+        for _ in range(self._options.max_events_per_turn):
+            self._run(self._handle, self._socket, items.pop(0))
+            if self._is_full and len(items) <= self._options.max_pending_events // 2:
                 self._is_full = False
                 self._on_full(False)
             if not items:

@@ -13,7 +13,7 @@ encode themselves, and a short cut for the commonest packet, an event in the mai
 import re
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -52,7 +52,7 @@ class Packet(msgspec.Struct, frozen=True):
     attachments: int = 0
 
 
-class Encoded(NamedTuple):
+class Encoded(msgspec.Struct, frozen=True, gc=False):
     """An outgoing packet: its text in UTF-8, and the binary messages that follow it in order."""
 
     text: bytes
@@ -279,6 +279,8 @@ class Encoder:
         :raises TypeError: if something can't be encoded, or is circular or too deep.
         """
         json, attachments = self._dump((event_name, *args))
+        if not attachments and ack_id is None and namespace == "/":
+            return Encoded(b"2" + json)  # nearly every event
         if attachments:
             head = _head(b"5%d-" % len(attachments), namespace, ack_id)
         else:

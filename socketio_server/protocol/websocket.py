@@ -82,7 +82,6 @@ _FIRST_BYTES = frozenset(
 # 1006 and 1015 are reserved.
 _CLOSE_CODES = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 
-_SHORT = Struct("!BB")
 _MEDIUM = Struct("!BBH")
 _LONG = Struct("!BBQ")
 
@@ -148,6 +147,11 @@ class Parser:
         if type(self._buffer) is bytes:
             self._buffer = bytearray(self._buffer)
         self._buffer += data
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing is left of what was received, and nothing was wrong with it."""
+        return not self._buffer and self._failure is None
 
     def next_event(self) -> str | bytes | Ping | Pong | Close | None:
         """Return the next message or control frame, if all of it is there.
@@ -340,7 +344,7 @@ def encode_frame(opcode: int, data: bytes) -> bytes:
     size = len(data)
     first = _FIN | opcode
     if size <= 125:
-        return _SHORT.pack(first, size) + data
+        return b"%c%c%b" % (first, size, data)
     if size <= 0xFFFF:
         return _MEDIUM.pack(first, 126, size) + data
     return _LONG.pack(first, 127, size) + data

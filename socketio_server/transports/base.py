@@ -8,6 +8,8 @@ from typing import Protocol
 
 from socketio_server.protocol import engineio, websocket
 
+_TEXT, _BINARY = websocket.Opcode.TEXT, websocket.Opcode.BINARY
+
 
 class Outgoing:
     """One Engine.IO message, encoded once for however many recipients and whichever transports.
@@ -21,10 +23,10 @@ class Outgoing:
     def __init__(self, packet: bytes, attachments: Sequence[bytes] = ()) -> None:
         self._packet = packet
         self._attachments = attachments
-        self.frames = websocket.encode_frame(websocket.Opcode.TEXT, packet)
+        self.frames = websocket.encode_frame(_TEXT, packet)
         """The message as WebSocket frames, ready to be sent."""
-        for attachment in attachments:
-            self.frames += websocket.encode_frame(websocket.Opcode.BINARY, attachment)
+        if attachments:
+            self.frames += b"".join(websocket.encode_frame(_BINARY, a) for a in attachments)
 
     @property
     def count(self) -> int:
@@ -46,8 +48,11 @@ PROBE_PONG = Outgoing(engineio.PROBE_PONG)
 class TransportHandler(Protocol):
     """A transport's session. Called in loop callbacks and in greenlets: must never block."""
 
+    def message_received(self, transport: "Transport", data: str | bytes) -> None:
+        """The client sent a message; raises ``DecodeError`` if it can't be understood."""
+
     def packet_received(self, transport: "Transport", packet: engineio.Packet) -> None:
-        """The client sent a packet."""
+        """The client sent a packet of another type; raises ``DecodeError`` if it may not."""
 
     def transport_closed(self, transport: "Transport", reason: engineio.CloseReason) -> None:
         """The transport is gone; called at most once."""

@@ -20,7 +20,7 @@ from socketio_server.connection import Loop
 from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
-from socketio_server.protocol.engineio import CloseReason, ErrorCode
+from socketio_server.protocol.engineio import CloseReason, ErrorCode, PacketType
 from socketio_server.transports.base import CLOSE, Outgoing, TransportHandler
 
 PROBE_POLL_TIME = 0.1
@@ -191,7 +191,10 @@ class PollingTransport:
         options = self._options
         until = monotonic() + options.max_time_per_turn
         for packet in engineio.decode_payload(body, options.max_packets_per_payload):
-            session.packet_received(self, packet)
+            if packet.type is PacketType.MESSAGE:
+                session.message_received(self, packet.data)
+            else:
+                session.packet_received(self, packet)
             if self._resumed is not None:
                 self._resumed.wait()
             elif monotonic() > until:

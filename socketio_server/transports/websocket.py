@@ -24,6 +24,10 @@ from socketio_server.protocol.websocket import (
 )
 from socketio_server.transports.base import Outgoing, TransportHandler
 
+_Event = str | bytes | Ping | Pong | Close
+
+_MESSAGE = str(engineio.PacketType.MESSAGE.value)
+
 logger = logging.getLogger("socketio_server")
 
 _CLOSE_CODES = {
@@ -102,7 +106,8 @@ class WebSocketTransport:
     def data_received(self, data: bytes) -> None:
         """Bytes came (``ConnectionHandler``)."""
         self._parser.receive_data(data)
-        self._handle_frames()
+        if not self._paused:
+            self._handle_frames()
 
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
@@ -114,37 +119,57 @@ class WebSocketTransport:
         self._report(CloseReason.TRANSPORT_CLOSE if clean else CloseReason.TRANSPORT_ERROR)
 
     def _handle_frames(self) -> None:
-        """Handle what was received, for one turn: a chatty client must not stop the others."""
-        connection, options = self._connection, self._options
-        connection.cork()
+        """Handle what was received: nearly always one frame."""
+        parser = self._parser
         try:
-            until = monotonic() + options.max_time_per_turn
-            for _ in range(options.max_events_per_turn):
-                if self._paused or connection.closed:
-                    return
-                event = self._parser.next_event()
-                if event is None:
-                    return
+            event = parser.next_event()
+            if event is None:
+                return
+            if parser.is_drained:
                 self._handle(event)
-                if monotonic() > until:
-                    break
-            self._continue_soon()
+            else:
+                self._handle_several(event)
         except ProtocolError as error:
             self._fail(error.code, error.reason)
         except DecodeError as error:
             self._fail(CloseCode.INVALID_DATA, str(error))
+
+    def _handle_several(self, event: _Event) -> None:
+        """Handle frames for one turn: a chatty client must not stop the others.
+
+        What is sent to the client meanwhile goes out together.
+        """
+        connection, options = self._connection, self._options
+        connection.cork()
+        try:
+            until = monotonic() + options.max_time_per_turn
+            for _ in range(options.max_events_per_turn - 1):
+                self._handle(event)
+                if self._paused or connection.closed:
+                    return
+                following = self._parser.next_event()
+                if following is None:
+                    return
+                event = following
+                if monotonic() > until:
+                    break
+            self._handle(event)
+            self._continue_soon()
         finally:
             connection.uncork()
 
-    def _handle(self, event: "str | bytes | Ping | Pong | Close") -> None:
+    def _handle(self, event: _Event) -> None:
         session = self._session
         if isinstance(event, str):
-            if session is not None:
+            if session is None:
+                return
+            if event[:1] == _MESSAGE:
+                session.message_received(self, event[1:])
+            else:
                 session.packet_received(self, engineio.decode_packet(event))
         elif isinstance(event, bytes):
             if session is not None:
-                message = engineio.Packet(engineio.PacketType.MESSAGE, event)
-                session.packet_received(self, message)
+                session.message_received(self, event)
         elif isinstance(event, Ping):
             self._connection.write(encode_frame(Opcode.PONG, event.data))
         elif isinstance(event, Close):
