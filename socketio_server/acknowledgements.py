@@ -25,6 +25,29 @@ class Pending(Protocol):
         """The client has gone, and will not acknowledge."""
 
 
+class Clock(Protocol):
+    """How time passes while clients are waited for; the test client brings its own."""
+
+    def wait(self, event: Event, timeout: float | None) -> None:
+        """Wait in the caller's greenlet until the event is set, or ``timeout`` seconds."""
+
+    def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:
+        """Have ``func`` called in so many seconds; return what calls it off."""
+
+
+class GeventClock:
+    """Real time, in which other greenlets go on (``Clock``)."""
+
+    def wait(self, event: Event, timeout: float | None) -> None:
+        """Wait until the event is set, or ``timeout`` seconds."""
+        event.wait(timeout)
+
+    def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:
+        """Have ``func`` called in a greenlet of its own."""
+        timer = gevent.spawn_later(seconds, func)
+        return lambda: timer.kill(block=False)
+
+
 class Answers(NamedTuple):
     """What the clients of a broadcast answered.
 
@@ -73,7 +96,8 @@ class Waiter:
     :param expected: the ids of the clients that were asked.
     """
 
-    def __init__(self, expected: Iterable[str]) -> None:
+    def __init__(self, expected: Iterable[str], clock: Clock) -> None:
+        self._clock = clock
         self._due = dict.fromkeys(expected)
         self._left: list[str] = []
         self._values: dict[str, Any] = {}
@@ -92,7 +116,7 @@ class Waiter:
     def wait(self, timeout: float | None) -> Answers:
         """Wait in the caller's greenlet until all have answered or gone, or ``timeout`` seconds."""
         if self._due:
-            self._done.wait(timeout)
+            self._clock.wait(self._done, timeout)
         return Answers(self._values, (*self._left, *self._due))
 
     def _settle(self, socket_id: str) -> None:
@@ -113,9 +137,10 @@ class CallbackRunner:
         run: Callable[[Sequence[Any]], None],
         forget: Callable[[], None],
         timeout: float | None,
+        clock: Clock,
     ) -> None:
         self._run = run
-        self._timer = None if timeout is None else gevent.spawn_later(timeout, forget)
+        self._call_off = None if timeout is None else clock.call_later(timeout, forget)
 
     def answered(self, socket_id: str, values: Sequence[Any]) -> None:
         """Have the callback run."""
@@ -127,8 +152,8 @@ class CallbackRunner:
         self._stop()
 
     def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.kill(block=False)
+        if self._call_off is not None:
+            self._call_off()
 
 
 def unpack(values: Sequence[Any]) -> Any:

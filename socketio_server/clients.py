@@ -7,7 +7,7 @@ looking and not for writing.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from socketio_server.acknowledgements import Answers, Waiter, ack_ids
+from socketio_server.acknowledgements import Answers, Clock, GeventClock, Waiter, ack_ids
 from socketio_server.brokers.base import Broker, Envelope
 from socketio_server.brokers.memory import MemoryBroker
 from socketio_server.channels import CHANNELS, Channels
@@ -32,6 +32,8 @@ class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
         takes."""
         self.broker: Broker = MemoryBroker(self.deliver)
         """Carries what is for several clients."""
+        self.clock: Clock = GeventClock()
+        """Passes the time until clients acknowledge."""
         self._sockets: dict[str, Socket] = {}
         # The same by namespace, in order of connection (the inner values mean nothing).
         self._members: dict[str, dict[Socket, None]] = {}
@@ -103,7 +105,7 @@ class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
         ack_id = next(ack_ids)
         outgoing = self.encode(namespace, event_name, args, ack_id)
         asked = [s for s in self._recipients(namespace, channels) if s.id not in skip]
-        waiter = Waiter(socket.id for socket in asked)
+        waiter = Waiter((socket.id for socket in asked), self.clock)
         for socket in asked:
             socket.ledger.add(ack_id, waiter)
             socket.deliver(outgoing, channels)

@@ -70,7 +70,7 @@ class Connection:
     __slots__ = (
         "_buffer",
         "_buffered",
-        "_closed",
+        "_closed_because",
         "_closing",
         "_corked",
         "_handler",
@@ -100,7 +100,7 @@ class Connection:
         self._writer: Watcher | None = None  # while the kernel's buffer is full
         self._stall_timer: Watcher | None = None
         self._closing = False  # close() was called: goes once the buffer is empty
-        self._closed = False
+        self._closed_because: LostBecause | None = None  # None while the socket is open
 
     @property
     def queued(self) -> int:
@@ -115,7 +115,7 @@ class Connection:
     @property
     def closed(self) -> bool:
         """Whether the socket is closed, or about to be once its buffer is empty."""
-        return self._closed or self._closing
+        return self._closed_because is not None or self._closing
 
     def start(self, handler: ConnectionHandler, data: bytes = b"") -> None:
         """Begin to read.
@@ -123,6 +123,9 @@ class Connection:
         :param handler: gets the bytes, and the end.
         :param data: bytes that somebody has read from the socket already; they come first.
         """
+        if self._closed_because is not None:
+            self._loop.run_callback(handler.connection_lost, self._closed_because)
+            return
         self._handler = handler
         self._reader = self._loop.io(self._sock.fileno(), _READ)
         self._reader.start(self._on_readable)
@@ -158,7 +161,8 @@ class Connection:
         if sent != len(data):
             self._buffer = deque()
             self._enqueue(memoryview(data)[sent:])
-            self._wait_for_room()
+            if self._closed_because is None:
+                self._wait_for_room()
 
     def cork(self) -> None:
         """Hold writes back until ``uncork``, which sends them together.
@@ -174,7 +178,7 @@ class Connection:
         """Send what ``cork`` held back."""
         if self._corked:
             self._corked = False
-            if self._writer is None and not self._closed:
+            if self._writer is None and self._closed_because is None:
                 self._flush()
 
     def close(self) -> None:
@@ -191,7 +195,7 @@ class Connection:
         self._fail(because)
 
     def _enqueue(self, data: bytes | memoryview) -> None:
-        if self._closed or self._buffer is None:
+        if self._buffer is None or self.closed:
             return
         self._buffer.append(data)
         self._buffered += len(data)
@@ -261,9 +265,9 @@ class Connection:
 
     def _fail(self, because: LostBecause) -> None:
         """Release the socket now, and tell the handler from the loop."""
-        if self._closed:
+        if self._closed_because is not None:
             return
-        self._closed = True
+        self._closed_because = because
         self._buffer = deque()  # writes from here on end in _enqueue, which drops them
         self._buffered = 0
         self._stop_waiting()

@@ -29,7 +29,7 @@ from socketio_server.protocol.socketio import Packet, PacketType
 from socketio_server.router import NamespaceRouter
 from socketio_server.session import Session
 from socketio_server.sockets import MESSAGE, Acknowledged, Gate, Socket
-from socketio_server.workers import Inbox, WorkerPool
+from socketio_server.workers import Inbox, Pool
 
 SOCKET_ID_BYTES = 15
 """Random bytes of a public id: 20 characters, the most that django-socketio's users had room
@@ -121,6 +121,7 @@ class Dispatcher:
     :param registry: the handlers.
     :param clients: the sockets.
     :param middleware: wraps every event, if there is any.
+    :param on_raised: told what handlers raise, besides the log and ``on_error``.
     """
 
     def __init__(
@@ -129,10 +130,11 @@ class Dispatcher:
         registry: Registry,
         clients: Clients,
         hooks: EventHooks,
-        pool: WorkerPool,
+        pool: Pool,
         loop: Loop,
         options: Options,
         middleware: CallNext | None = None,
+        on_raised: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.options = options
         self.encoder = clients.encoder
@@ -141,6 +143,7 @@ class Dispatcher:
         self._hooks = hooks
         self._refusals: tuple[type[Exception], ...] = (Reject, *hooks.refusals)
         self._middleware = middleware
+        self._on_raised = on_raised
         self._pool = pool
         self._unjoined: Deadlines[NamespaceRouter] = Deadlines(
             loop, options.connect_timeout, self._connect_timed_out
@@ -416,6 +419,8 @@ class Dispatcher:
         else:
             text = "Handler of %s raised for socket %s"
             logger.error(text, event_name, socket.id, exc_info=error)
+        if self._on_raised is not None:
+            self._on_raised(error)
         on_error = self._registry.on_error
         if event_name != on_error.name:
             self._run(socket, on_error, socket.select(on_error), (error,))

@@ -26,7 +26,7 @@ class Deadlines(Generic[T]):
     :param clock: seconds that never go back.
     """
 
-    __slots__ = ("_clock", "_delay", "_due", "_loop", "_on_due", "_timer")
+    __slots__ = ("_clock", "_delay", "_due", "_firing", "_loop", "_on_due", "_timer")
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Deadlines(Generic[T]):
         self._on_due = on_due
         self._due: dict[T, float] = {}  # in order of time
         self._timer: Watcher | None = None  # while anything waits
+        self._firing = False  # on_due runs: the timer is set after it
 
     def __contains__(self, item: T) -> bool:
         return item in self._due
@@ -53,7 +54,7 @@ class Deadlines(Generic[T]):
         """Let ``item`` fall due in ``delay`` seconds, counted anew if it is in the queue."""
         self._due.pop(item, None)
         self._due[item] = self._clock() + self._delay
-        if self._timer is None:
+        if self._timer is None and not self._firing:
             self._arm(self._delay)
 
     def discard(self, item: T) -> bool:
@@ -81,10 +82,14 @@ class Deadlines(Generic[T]):
             if time > now:
                 break
             due.append(item)
-        for item in due:
-            if self.discard(item):
-                self._on_due(item)
-        if self._due and self._timer is None:
+        self._firing = True
+        try:
+            for item in due:
+                if self.discard(item):
+                    self._on_due(item)
+        finally:
+            self._firing = False
+        if self._due:
             self._arm(next(iter(self._due.values())) - now)
 
 

@@ -56,7 +56,7 @@ class Service:
             pool=WorkerPool(hub, options),
             loop=loop,
             options=options,
-            middleware=_load_middleware(options.middleware),
+            middleware=load_middleware(options.middleware),
         )
         self.engine = Engine(loop, options, self._dispatcher.accept)
         self.path = reverse("socketio")
@@ -96,7 +96,7 @@ class Service:
             self._server.stop(timeout=0)
 
 
-def _load_middleware(paths: Sequence[str]) -> CallNext | None:
+def load_middleware(paths: Sequence[str]) -> CallNext | None:
     """Return what wraps every event: the first path's middleware outermost, as in Django's list.
 
     Each path names a callable that takes the next one and returns its own.

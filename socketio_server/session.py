@@ -6,6 +6,7 @@ engine that keeps all sessions gives it its deadlines. What the messages mean is
 """
 
 from enum import Enum
+from functools import partial
 from typing import Protocol
 
 from socketio_server.exceptions import DecodeError
@@ -199,19 +200,22 @@ class Session:
             probe.send(PROBE_PONG)
             polling.start_probe()
         elif state is ProbeState.PROBED and packet.type is PacketType.UPGRADE:
-            self._upgrade(polling, probe)
+            probe.pause_reading()
+            polling.when_quiet(partial(self._upgrade, polling, probe))
         else:
             self.abandon_probe()
 
     def _upgrade(self, polling: PollingTransport, probe: WebSocketTransport) -> None:
         """Let the WebSocket take over, with all that still waits for the client, in its order."""
+        if probe is not self._probe:  # gone before the last POST was taken in
+            return
         self._end_probe()
         waiting = polling.hand_over()
         self.transport = probe
         for outgoing in waiting:
             probe.send(outgoing)
-        if self._paused:
-            probe.pause_reading()
+        if not self._paused:
+            probe.resume_reading()
 
     def _end_probe(self) -> None:
         self._probe = None

@@ -332,7 +332,7 @@ class Socket:
             )
         if self._gate is not None and self._gate.channel is None and self.connected():
             raise RuntimeError("on_connect can't call(): emit() with a callback instead")
-        waiter = Waiter((self.id,))
+        waiter = Waiter((self.id,), self._clients.clock)
         ack_id = self._ask(event, args, waiter)
         answers = waiter.wait(timeout)
         self.ledger.discard(ack_id)
@@ -482,7 +482,8 @@ class Socket:
             if ack_id is not None:
                 self.ledger.discard(ack_id)
 
-        ack_id = self._ask(event, args, CallbackRunner(run, forget, timeout))
+        clock = self._clients.clock
+        ack_id = self._ask(event, args, CallbackRunner(run, forget, timeout, clock))
 
 
 def check_event_name(event: str) -> None:

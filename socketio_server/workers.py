@@ -30,6 +30,16 @@ class Job(Protocol):
         """Do what is to be done; must not raise."""
 
 
+class Pool(Protocol):
+    """Whoever runs jobs: the server's workers, or the test client in the test's own thread."""
+
+    def run(self, job: Job) -> None:
+        """Run a job: at once if that is possible, else soon."""
+
+    def run_later(self, job: Job) -> None:
+        """Run a job when others had their turn."""
+
+
 class Worker(greenlet):
     """A greenlet that runs jobs for ever."""
 
@@ -154,7 +164,7 @@ class Inbox(Generic[S, T]):
     def __init__(
         self,
         socket: S,
-        pool: WorkerPool,
+        pool: Pool,
         options: Options,
         *,
         run: Callable[..., Any],

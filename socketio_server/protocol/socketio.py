@@ -13,7 +13,7 @@ encode themselves, and a short cut for the commonest packet, an event in the mai
 import re
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -52,7 +52,7 @@ class Packet(msgspec.Struct, frozen=True):
     attachments: int = 0
 
 
-class Encoded(msgspec.Struct, frozen=True, gc=False):
+class Encoded(NamedTuple):
     """An outgoing packet: its text in UTF-8, and the binary messages that follow it in order."""
 
     text: bytes

@@ -8,7 +8,7 @@ there; all else never waits.
 import logging
 import socket as socket_module
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import NamedTuple
 
@@ -66,6 +66,7 @@ class PollingTransport:
 
     __slots__ = (
         "_loop",
+        "_on_quiet",
         "_options",
         "_poll",
         "_posting",
@@ -84,6 +85,7 @@ class PollingTransport:
         self._queued_bytes = 0
         self._poll: Event | None = None  # set to release the GET that waits
         self._posting = False
+        self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
         self._probing = False  # a WebSocket is about to take over
         self._resumed: Event | None = None  # while the session wants no more packets
 
@@ -137,6 +139,13 @@ class PollingTransport:
         """The probe failed: GETs wait again as long as they like."""
         self._probing = False
 
+    def when_quiet(self, callback: Callable[[], None]) -> None:
+        """Call back once no POST is under way: at once, or when its packets were handed up."""
+        if self._posting:
+            self._on_quiet = callback
+        else:
+            callback()
+
     def hand_over(self) -> Iterable[Outgoing]:
         """Give up: return what is still queued, for the transport that takes over."""
         queue, self._queue = self._queue, deque()
@@ -184,6 +193,9 @@ class PollingTransport:
             return error_response(ErrorCode.BAD_REQUEST)
         finally:
             self._posting = False
+            on_quiet, self._on_quiet = self._on_quiet, None
+            if on_quiet is not None:
+                on_quiet()
         return Response(200, b"ok", "text/html")
 
     def _take_payload(self, session: TransportHandler, body: bytes) -> None:

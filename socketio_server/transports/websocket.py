@@ -143,17 +143,16 @@ class WebSocketTransport:
         connection.cork()
         try:
             until = monotonic() + options.max_time_per_turn
-            for _ in range(options.max_events_per_turn - 1):
+            for left in reversed(range(options.max_events_per_turn)):
                 self._handle(event)
                 if self._paused or connection.closed:
                     return
+                if not left or monotonic() > until:
+                    break
                 following = self._parser.next_event()
                 if following is None:
                     return
                 event = following
-                if monotonic() > until:
-                    break
-            self._handle(event)
             self._continue_soon()
         finally:
             connection.uncork()
