@@ -12,6 +12,7 @@ from socketio_server.acknowledgements import Answers
 from socketio_server.brokers.base import Envelope
 from socketio_server.channels import MAIN_NAMESPACE
 from socketio_server.clients import CLIENTS
+from socketio_server.counters import Snapshot
 from socketio_server.exceptions import NoSocket
 from socketio_server.sockets import EVERYONE, MESSAGE, Target, channels_of, check_event_name
 
@@ -25,6 +26,7 @@ __all__ = [
     "call",
     "emit",
     "send",
+    "stats",
 ]
 
 __version__ = "0.1.0"
@@ -113,6 +115,16 @@ def call(
     return CLIENTS.call(
         namespace, event, args, channels=channels_of(to), skip=skip, timeout=timeout
     )
+
+
+def stats() -> Snapshot:
+    """Return what the server of this process holds, and has counted since its start.
+
+    :raises RuntimeError: if no server runs in this process.
+    """
+    if CLIENTS.take_snapshot is None:
+        raise RuntimeError("No Socket.IO server runs in this process.")
+    return CLIENTS.take_snapshot()
 
 
 def _publish(message: Any, namespace: str, channels: tuple[str, ...] | None) -> None:

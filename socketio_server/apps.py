@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.apps import AppConfig, apps
 from django.core import checks as django_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import module_has_submodule
 
@@ -41,6 +42,7 @@ class SocketIOConfig(AppConfig):
             checks.check_urls,
             checks.check_bundle,
             checks.check_origins,
+            checks.check_database_drivers,
         ):
             django_checks.register(check, "socketio_server")
         CLIENTS.encoder = Encoder(DjangoJSONEncoder().default)
@@ -62,9 +64,10 @@ def _apps_modules() -> list[str]:
 
 def _project_modules() -> tuple[str, ...]:
     """Return the modules that ``SOCKETIO_EVENTS`` names; by default ``events``, if there is one."""
-    if any(problem.setting == "SOCKETIO_EVENTS" for problem in conf.problems()):
-        return ()  # the check will say so
-    named = conf.events()
+    try:
+        named: tuple[str, ...] | None = conf.option("events")
+    except ImproperlyConfigured:
+        return ()  # the check says so
     if named is not None:
         return named
     return (EVENTS_MODULE,) if find_spec(EVENTS_MODULE) is not None else ()

@@ -4,13 +4,16 @@ Identifiers are stable: ``socketio_server.E…`` keeps the server from starting,
 """
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Any
 
+from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import NoReverseMatch, reverse
 
-from socketio_server import client, conf
+from socketio_server import client, conf, origins
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
@@ -48,11 +51,38 @@ def check_bundle(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
         )
 
 
+def check_database_drivers(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """W002: no database driver waits in C, where gevent can't let others run."""
+    for alias, database in settings.DATABASES.items():
+        engine = database.get("ENGINE", "")
+        if engine == _POSTGRESQL and find_spec("psycopg") is not None:
+            continue
+        if engine in _BLOCKING_ENGINES:
+            yield Warning(
+                f"The driver of the database {alias!r} stops all clients while it waits.",
+                hint=_BLOCKING_ENGINES[engine],
+                id="socketio_server.W002",
+            )
+
+
+_POSTGRESQL = "django.db.backends.postgresql"
+
+_BLOCKING_ENGINES = {
+    _POSTGRESQL: "Install psycopg 3, which waits in Python: `pip install psycopg[binary]`.",
+    "django.db.backends.mysql": "Use PyMySQL (pymysql.install_as_MySQLdb()), which is Python.",
+    "django.db.backends.oracle": "Use python-oracledb's thin mode, or keep queries short.",
+}
+"""Engines whose usual driver is a C library that gevent can't patch. SQLite has nobody to wait for
+but its own file."""
+
+
 def check_origins(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     """W001: not every page of the web may talk to the server."""
-    if any(problem.setting == "SOCKETIO_ALLOWED_ORIGINS" for problem in conf.problems()):
-        return
-    if "*" in conf.options().allowed_origins:
+    try:
+        allowed = conf.option("allowed_origins")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    if origins.ANY in allowed:
         yield Warning(
             'SOCKETIO_ALLOWED_ORIGINS has "*": any page can act as its visitor on this server.',
             hint="List the origins of your own pages.",

@@ -4,13 +4,14 @@
 looking and not for writing.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from socketio_server.acknowledgements import Answers, Clock, GeventClock, Waiter, ack_ids
 from socketio_server.brokers.base import Broker, Envelope
 from socketio_server.brokers.memory import MemoryBroker
 from socketio_server.channels import CHANNELS, Channels
+from socketio_server.counters import Snapshot
 from socketio_server.protocol import engineio
 from socketio_server.protocol.socketio import Encoder
 from socketio_server.transports.base import Outgoing
@@ -34,6 +35,10 @@ class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
         """Carries what is for several clients."""
         self.clock: Clock = GeventClock()
         """Passes the time until clients acknowledge."""
+        self.take_snapshot: Callable[[], Snapshot] | None = None
+        """Tells what the server of this process counts; ``None`` while none runs."""
+        self.messages_out = 0
+        """Events that were sent, one for each recipient."""
         self._sockets: dict[str, Socket] = {}
         # The same by namespace, in order of connection (the inner values mean nothing).
         self._members: dict[str, dict[Socket, None]] = {}
@@ -82,9 +87,12 @@ class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
         namespace, channels, skip = envelope.namespace, envelope.channels, envelope.skip
         outgoing = self.encode(namespace, envelope.event_name, envelope.args)
         volatile = envelope.volatile
+        count = 0
         for socket in self._recipients(namespace, channels):
             if socket.id not in skip and not (volatile and not socket.writable):
                 socket.deliver(outgoing, channels)
+                count += 1
+        self.messages_out += count
 
     def call(
         self,

@@ -6,6 +6,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Any
 
 from django.conf import settings
@@ -34,10 +35,16 @@ def options() -> Options:
     return Options(**{name: _convert(value) for name, value in _given()})
 
 
-def events() -> tuple[str, ...] | None:
-    """Return the modules that ``SOCKETIO_EVENTS`` names, whatever the other settings hold."""
-    named = getattr(settings, _setting("events"), None)
-    return None if named is None else tuple(named)
+def option(name: str) -> Any:
+    """Return one option, whatever the other settings hold.
+
+    :raises ImproperlyConfigured: if its own setting can't be used.
+    """
+    for problem in problems():
+        if problem.setting == _setting(name):
+            raise ImproperlyConfigured(f"{problem.setting} {problem.message}")
+    given = dict(_given())
+    return _convert(given[name]) if name in given else getattr(Options(), name)
 
 
 def problems() -> Iterator[Problem]:
@@ -84,17 +91,25 @@ class _Text(_Kind):
         return isinstance(value, str) and bool(value)
 
 
-class _OptionalFormat(_Kind):
+class _OptionalText(_Kind):
     def accepts(self, value: Any) -> bool:
-        return value is None or isinstance(value, str)
+        return value is None or (isinstance(value, str) and bool(value))
+
+
+class _Flag(_Kind):
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, bool)
 
 
 @dataclass(frozen=True)
 class _Integer(_Kind):
     least: int = 1
     most: int | None = None
+    optional: bool = False
 
     def accepts(self, value: Any) -> bool:
+        if value is None:
+            return self.optional
         if not isinstance(value, int) or isinstance(value, bool):
             return False
         return value >= self.least and (self.most is None or value <= self.most)
@@ -102,7 +117,9 @@ class _Integer(_Kind):
 
 class _Seconds(_Kind):
     def accepts(self, value: Any) -> bool:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return False
+        return 0 < value < inf
 
 
 @dataclass(frozen=True)
@@ -123,8 +140,13 @@ _POSITIVE_INT = _Integer("a whole number above 0")
 _KINDS: dict[str, _Kind] = {
     "host": _Text("the name or address of a host"),
     "port": _Integer("a port number from 0 to 65535", least=0, most=65_535),
-    "message_log_format": _OptionalFormat("a %-format or None"),
+    "message_log_format": _OptionalText("a %-format or None"),
     "events": _Texts("a list of modules' dotted names or None", optional=True),
+    "compression_threshold": _Integer("a number of bytes, or None", least=0, optional=True),
+    "cookie": _OptionalText("a cookie's name, or None"),
+    "per_message_deflate": _Flag("True or False"),
+    "allow_eio3": _Flag("True or False"),
+    "trusted_proxies": _Texts("a list of addresses"),
     "middleware": _Texts("a list of dotted paths"),
     "transports": _Texts(
         'a list of "polling", "websocket" or both', choices=frozenset(("polling", "websocket"))
@@ -136,6 +158,9 @@ _KINDS: dict[str, _Kind] = {
             "ping_timeout",
             "connect_timeout",
             "upgrade_timeout",
+            "head_timeout",
+            "body_timeout",
+            "keep_alive_timeout",
             "close_timeout",
             "drain_timeout",
             "stall_timeout",

@@ -13,6 +13,7 @@ later loop callback, so a broadcast never sees its recipients change under it.
 
 import _socket
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
 
@@ -65,6 +66,7 @@ class Connection:
 
     :param sock: a connected stream socket, which the connection owns from here on.
     :param loop: the gevent loop that it lives on.
+    :param on_release: called once when the socket is closed; must not block.
     """
 
     __slots__ = (
@@ -74,8 +76,11 @@ class Connection:
         "_closing",
         "_corked",
         "_handler",
+        "_held",
         "_limit",
         "_loop",
+        "_on_release",
+        "_paused",
         "_reader",
         "_send",
         "_sock",
@@ -84,13 +89,22 @@ class Connection:
         "_writer",
     )
 
-    def __init__(self, sock: _socket.socket, loop: Loop, options: Options) -> None:
+    def __init__(
+        self,
+        sock: _socket.socket,
+        loop: Loop,
+        options: Options,
+        on_release: Callable[[], None] | None = None,
+    ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._send = sock.send
         self._loop = loop
         self._handler: ConnectionHandler | None = None
         self._reader: Watcher | None = None
+        self._on_release = on_release
+        self._paused = False  # the handler wants no more bytes for now
+        self._held = False  # the peer owes us reading before it may send more
         self._limit = options.max_queued_bytes
         self._stall_timeout = options.stall_timeout
         # None: nothing waits, write() may send at once. Otherwise what waits, in order.
@@ -132,15 +146,21 @@ class Connection:
         if data:
             self._loop.run_callback(self._on_early_data, data)
 
+    @property
+    def held(self) -> bool:
+        """Whether the peer is not read from until it has taken more of what waits for it."""
+        return self._held
+
     def pause_reading(self) -> None:
         """Stop reading, so that the peer's bytes wait in the kernel. Idempotent."""
+        self._paused = True
         if self._reader is not None:
             self._reader.stop()
 
     def resume_reading(self) -> None:
         """Read again. Idempotent."""
-        if self._reader is not None and not self._closing:
-            self._reader.start(self._on_readable)
+        self._paused = False
+        self._read_if_wanted()
 
     def write(self, data: bytes) -> None:
         """Send ``data``, or queue what the kernel does not take now; after a close, do nothing.
@@ -206,6 +226,10 @@ class Connection:
                 self._flush()
             if self._buffered > self._limit:
                 self._fail(LostBecause.OVERFLOW)
+        elif self._buffered > self._limit // 2 and not self._held and not self._corked:
+            self._held = True
+            if self._reader is not None:
+                self._reader.stop()
 
     def _flush(self) -> None:
         """Send all that is queued; go back to direct writes when nothing is left."""
@@ -229,6 +253,14 @@ class Connection:
         self._buffer = None
         if self._closing:
             self._fail(LostBecause.CLOSED)
+        elif self._held:
+            self._held = False
+            self._read_if_wanted()
+
+    def _read_if_wanted(self) -> None:
+        wanted = not (self._paused or self._held or self._closing)
+        if self._reader is not None and wanted:
+            self._reader.start(self._on_readable)
 
     def _wait_for_room(self, *, progress: bool = True) -> None:
         if self._writer is None:
@@ -275,6 +307,8 @@ class Connection:
             self._reader.close()
             self._reader = None
         self._sock.close()
+        if self._on_release is not None:
+            self._on_release()
         if self._handler is not None:
             self._loop.run_callback(self._handler.connection_lost, because)
             self._handler = None

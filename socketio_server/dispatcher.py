@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import perf_counter
 from typing import Any, Protocol
 
 import gevent
@@ -20,6 +21,7 @@ from greenlet import getcurrent
 from socketio_server import payloads
 from socketio_server.clients import Clients
 from socketio_server.connection import Loop
+from socketio_server.counters import Stats
 from socketio_server.events import SUBSCRIBE, UNSUBSCRIBE, Event, Registration, Registry
 from socketio_server.exceptions import Reject, ValidationError
 from socketio_server.heartbeat import Deadlines
@@ -120,6 +122,7 @@ class Dispatcher:
 
     :param registry: the handlers.
     :param clients: the sockets.
+    :param stats: where events are counted.
     :param middleware: wraps every event, if there is any.
     :param on_raised: told what handlers raise, besides the log and ``on_error``.
     """
@@ -133,10 +136,12 @@ class Dispatcher:
         pool: Pool,
         loop: Loop,
         options: Options,
+        stats: Stats,
         middleware: CallNext | None = None,
         on_raised: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.options = options
+        self.stats = stats
         self.encoder = clients.encoder
         self._registry = registry
         self._clients = clients
@@ -362,11 +367,14 @@ class Dispatcher:
         worker = getcurrent()
         if getattr(worker, "is_dirty", False):
             self._hooks.before_event()
+        began = perf_counter()
         try:
             if self._middleware is None:
                 return self._run(socket, event, handlers, args)
             return self._run_middleware(self._middleware, socket, event, handlers, args)
         finally:
+            self.stats.events += 1
+            self.stats.handler_time += perf_counter() - began
             if getattr(worker, "is_dirty", False):
                 self._hooks.after_event()
 

@@ -13,7 +13,10 @@ import gevent
 from gevent import socket
 
 from socketio_server import origins
+from socketio_server.admission import Admission
+from socketio_server.binding import Binding
 from socketio_server.connection import Connection, Loop
+from socketio_server.counters import Stats
 from socketio_server.heartbeat import Deadlines, Heartbeat
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
@@ -41,7 +44,11 @@ class Engine:
     """
 
     def __init__(
-        self, loop: Loop, options: Options, accept: Callable[[Session, Any], SessionHandler]
+        self,
+        loop: Loop,
+        options: Options,
+        accept: Callable[[Session, Any], SessionHandler],
+        stats: Stats,
     ) -> None:
         self._loop = loop
         self._options = options
@@ -50,6 +57,15 @@ class Engine:
         # Ended over polling, with packets that the client has yet to fetch.
         self._lingering: dict[str, PollingTransport] = {}
         self._draining = False
+        self.stats = stats
+        """What the server counts."""
+        self.admission = Admission(
+            max_connections=options.max_connections,
+            max_per_address=options.max_connections_per_address,
+            max_burst=options.max_handshakes_per_address,
+            trusted=options.trusted_proxies,
+        )
+        """How many connections there are, and may be."""
         self._heartbeat: Heartbeat[Session] = Heartbeat(
             loop,
             interval=options.ping_interval,
@@ -64,6 +80,11 @@ class Engine:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for clients which are slow to take them."""
+        return sum(session.transport.queued_bytes for session in self._sessions.values())
 
     @property
     def draining(self) -> bool:
@@ -107,9 +128,14 @@ class Engine:
             return ErrorCode.BAD_REQUEST
         return None
 
-    def open_polling(self, request: Any) -> Response:
-        """Open a session over polling, and answer the request that asked for it."""
+    def open_polling(self, request: Any, cookie: str | None) -> Response:
+        """Open a session over polling, and answer the request that asked for it.
+
+        :param cookie: the value of the request's cookie ``options.cookie``, if it had one.
+        """
         session = self._new_session()
+        if self._options.cookie is not None:
+            session.binding = Binding(cookie)
         transport = PollingTransport(session, self._loop, self._options)
         self._start(session, transport, request)
         return transport.answer_at_once()
@@ -130,6 +156,8 @@ class Engine:
         if session is None:
             return error_response(ErrorCode.UNKNOWN_SESSION)
         if not self.is_allowed_origin(environ):
+            return error_response(ErrorCode.FORBIDDEN)
+        if not self._is_bound_to(session, environ):
             return error_response(ErrorCode.FORBIDDEN)
         if "websocket" not in self._options.transports or not session.can_upgrade:
             return error_response(ErrorCode.BAD_REQUEST)
@@ -165,6 +193,9 @@ class Engine:
             return error_response(ErrorCode.UNKNOWN_SESSION)
         if not isinstance(transport, PollingTransport) or params["transport"] != "polling":
             return error_response(ErrorCode.BAD_REQUEST)
+        if session is not None and not self._is_bound_to(session, environ):
+            self.stats.refuse("stolen sid", session, "a request with another browser's sid")
+            return error_response(ErrorCode.FORBIDDEN)
         if method == "GET":
             return transport.answer_get(sock)
         if method != "POST":
@@ -187,6 +218,10 @@ class Engine:
     def pong_received(self, session: Session) -> None:
         """A session's client answered a heartbeat (``SessionKeeper``)."""
         self._heartbeat.pong(session)
+
+    def client_refused(self, session: Session, kind: str, why: str) -> None:
+        """A session's client broke a rule (``SessionKeeper``)."""
+        self.stats.refuse(kind, session, why)
 
     def probe_started(self, session: Session) -> None:
         """A WebSocket probes (``SessionKeeper``)."""
@@ -226,13 +261,23 @@ class Engine:
         session.start(transport, self._accept(session, request), opening)
         self._heartbeat.add(session)
 
+    def _is_bound_to(self, session: Session, environ: Environ) -> bool:
+        """Return whether a request comes from the browser that opened the session."""
+        if session.binding is None or self._options.cookie is None:
+            return True
+        return session.binding.admits(cookie_of(environ, self._options.cookie))
+
     def _read_body(self, environ: Environ) -> bytes | Response:
         """Return a POST's body; its size is judged before anything is read."""
         limit = self._options.max_payload
         length = environ.get("CONTENT_LENGTH")
         if length is not None and int(length) > limit:
             return Response(413, b"")
-        body: bytes = environ["wsgi.input"].read(limit + 1)
+        try:
+            with gevent.Timeout(self._options.body_timeout):
+                body: bytes = environ["wsgi.input"].read(limit + 1)
+        except (gevent.Timeout, TimeoutError):
+            return Response(408, b"")
         if len(body) > limit:
             return Response(413, b"")
         if length is not None and len(body) < int(length):
@@ -240,13 +285,24 @@ class Engine:
         return body
 
     def _heartbeat_expired(self, session: Session) -> None:
-        if session.paused:  # its pong may lie in the kernel, unread by our own choice
+        if (
+            not session.transport.is_read
+        ):  # its pong may lie in the kernel, unread by our own choice
             self._heartbeat.add(session)
         else:
             session.close(CloseReason.PING_TIMEOUT)
 
     def _forget(self, sid: str) -> None:
         del self._lingering[sid]
+
+
+def cookie_of(environ: Environ, name: str) -> str | None:
+    """Return the value of a request's cookie, if it has one (RFC 6265 section 5.4)."""
+    for part in environ.get("HTTP_COOKIE", "").split(";"):
+        key, _, value = part.strip().partition("=")
+        if key == name:
+            return str(value)
+    return None
 
 
 def is_websocket(environ: Environ) -> bool:

@@ -51,11 +51,24 @@ class Options:
     """How long a probing WebSocket may take to finish its upgrade (the reference server's
     value)."""
 
+    head_timeout: float = 10.0
+    """How long the head of an HTTP request may take to arrive."""
+
+    body_timeout: float = 10.0
+    """How long a request's body may stand still, and that of a polling request take in all."""
+
+    keep_alive_timeout: float = 5.0
+    """How long an HTTP connection may be idle between two requests."""
+
     close_timeout: float = 2.0
     """How long the peer may take to answer a WebSocket close before the connection is cut."""
 
     drain_timeout: float = 10.0
     """How long a shutdown may take in all before the process goes without its clients' handlers."""
+
+    compression_threshold: int | None = 1024
+    """Size from which answers to polls are compressed, where the client takes it; ``None``:
+    never."""
 
     max_payload: int = 1_000_000
     """Size of one incoming message or polling payload (the reference server's
@@ -88,6 +101,36 @@ class Options:
 
     max_queued_packets: int = 1000
     """Packets that may wait for one polling client; beyond it the client is closed."""
+
+    max_connections: int = 10_000
+    """Connections of one process; never more than 80% of its descriptors."""
+
+    max_connections_per_address: int = 100
+    """Connections of one address; loopback and ``trusted_proxies`` are exempt."""
+
+    max_handshakes_per_address: int = 200
+    """Handshakes of one address at once, ten more a second after that; the same are exempt."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses of reverse proxies, behind which all clients seem to have one address."""
+
+    max_packet_rate: int = 1000
+    """Packets a second that one client may go on sending; beyond it, reading pauses."""
+
+    max_packet_burst: int = 50_000
+    """Packets that one client may send at once, above that rate."""
+
+    max_websocket_pings: int = 20
+    """WebSocket pings of one client in a second; beyond it the client is closed."""
+
+    cookie: str | None = "socketio"
+    """Name of the cookie that binds a polling session to its browser; ``None`` sets none."""
+
+    per_message_deflate: bool = False
+    """Whether WebSocket messages may be compressed: costs time and memory for every client."""
+
+    allow_eio3: bool = False
+    """Whether clients of Engine.IO 3 (``socket.io-client`` 2.x) are let in as well."""
 
     stall_timeout: float = 10.0
     """How long queued bytes may wait without any progress before the client is closed."""

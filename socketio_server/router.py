@@ -61,6 +61,7 @@ class NamespaceRouter:
         """Route a packet (``SessionHandler``)."""
         if self._assembly is not None:
             raise DecodeError("text while attachments are due")
+        self._dispatcher.stats.messages_in += 1
         options = self._dispatcher.options
         packet = socketio.decode(data, max_attachments=options.max_attachments)
         if packet.type is PacketType.EVENT and packet.namespace in self._sockets:

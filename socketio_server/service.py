@@ -4,7 +4,9 @@ The one place where all parts meet. ``Service`` needs a process in which gevent 
 standard library; the command ``runserver_socketio`` sees to that.
 """
 
+import dataclasses
 import gc
+import resource
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any
@@ -16,6 +18,7 @@ from django.utils.module_loading import import_string
 from gevent import monkey
 
 from socketio_server.clients import CLIENTS, Clients
+from socketio_server.counters import Snapshot, Stats
 from socketio_server.dispatcher import CallNext, Dispatcher, EventCall
 from socketio_server.engine import Engine
 from socketio_server.events import REGISTRY, Registry
@@ -26,6 +29,10 @@ from socketio_server.workers import WorkerPool
 
 GC_THRESHOLDS = (20_000, 20, 50)
 """How rarely the cyclic garbage collector runs: the server itself makes no cycles per message."""
+
+
+DESCRIPTOR_SHARE = 0.8
+"""Of the descriptors that the process may open, how many may be connections."""
 
 
 class Service:
@@ -47,8 +54,13 @@ class Service:
     ) -> None:
         _check_patched()
         hub = gevent.get_hub()
+        self._clients = clients
+        self._stats = Stats()
         loop: Any = hub.loop
-        self._options = options
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = min(options.max_connections, int(descriptors * DESCRIPTOR_SHARE))
+        options = dataclasses.replace(options, max_connections=most)
+        self.options = options
         self._dispatcher = Dispatcher(
             registry=registry,
             clients=clients,
@@ -56,9 +68,10 @@ class Service:
             pool=WorkerPool(hub, options),
             loop=loop,
             options=options,
+            stats=self._stats,
             middleware=load_middleware(options.middleware),
         )
-        self.engine = Engine(loop, options, self._dispatcher.accept)
+        self.engine = Engine(loop, options, self._dispatcher.accept, self._stats)
         self.path = reverse("socketio")
         self._server = Server(
             listener, application, engine=self.engine, path=self.path, options=options
@@ -77,11 +90,28 @@ class Service:
         :raises OSError: if the address can't be listened on.
         """
         self._server.start()
+        self._clients.take_snapshot = self.snapshot
         # What lives as long as the process is never looked at again, and what lives as long as a
         # connection seldom: with thousands of them the collector takes a third of the time else.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+
+    def snapshot(self) -> Snapshot:
+        """Return what the server holds and has counted so far."""
+        clients, stats = self._clients, self._stats
+        return {
+            "connections": self.engine.admission.total,
+            "sessions": len(self.engine),
+            "sockets": len(clients),
+            "channels": len(clients.channels),
+            "queued_bytes": self.engine.queued_bytes,
+            "messages_in": stats.messages_in,
+            "messages_out": clients.messages_out,
+            "events": stats.events,
+            "handler_seconds": stats.handler_time,
+            "refusals": dict(stats.refusals),
+        }
 
     def stop(self) -> None:
         """Say goodbye to all clients and run their last handlers; returns when that is done.
@@ -90,10 +120,11 @@ class Service:
         """
         if self._server.started and not self.engine.draining:
             self._server.stop_accepting()
-            until = monotonic() + self._options.drain_timeout
+            until = monotonic() + self.options.drain_timeout
             self.engine.drain()
             self._dispatcher.wait_until_idle(until - monotonic())
             self._server.stop(timeout=0)
+            self._clients.take_snapshot = None
 
 
 def load_middleware(paths: Sequence[str]) -> CallNext | None:

@@ -9,6 +9,7 @@ from enum import Enum
 from functools import partial
 from typing import Protocol
 
+from socketio_server.binding import Binding
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol import engineio
 from socketio_server.protocol.engineio import CloseReason, PacketType
@@ -46,6 +47,9 @@ class SessionKeeper(Protocol):
     def pong_received(self, session: "Session") -> None:
         """The client answered a heartbeat."""
 
+    def client_refused(self, session: "Session", kind: str, why: str) -> None:
+        """The client broke a rule."""
+
     def probe_started(self, session: "Session") -> None:
         """A WebSocket probes; it has ``upgrade_timeout`` to finish."""
 
@@ -77,6 +81,7 @@ class Session:
         "_paused",
         "_probe",
         "_probe_state",
+        "binding",
         "close_reason",
         "sid",
         "transport",
@@ -88,6 +93,8 @@ class Session:
         """What carries the session now: the fast path sends to it directly."""
         self.close_reason: CloseReason | None = None
         """Why the session ended; ``None`` while it lasts."""
+        self.binding: Binding | None = None
+        """The browser that its requests must come from; ``None``: any that knows the ``sid``."""
         self._keeper = keeper
         self._handler: SessionHandler | None = None  # None before start and after the end
         self._probe: WebSocketTransport | None = None
@@ -98,11 +105,6 @@ class Session:
     def is_open(self) -> bool:
         """Whether the session has begun and not ended."""
         return self._handler is not None
-
-    @property
-    def paused(self) -> bool:
-        """Whether the client is not being read from, so that its pongs can't be expected."""
-        return self._paused
 
     @property
     def can_upgrade(self) -> bool:
@@ -179,6 +181,10 @@ class Session:
                 self.close(CloseReason.TRANSPORT_CLOSE)
             elif packet.type is not PacketType.NOOP:
                 raise DecodeError(f"a client may not send a packet of type {packet.type.name}")
+
+    def client_refused(self, kind: str, why: str) -> None:
+        """The client broke a rule (``TransportHandler``)."""
+        self._keeper.client_refused(self, kind, why)
 
     def transport_closed(self, transport: Transport, reason: CloseReason) -> None:
         """A transport is gone (``TransportHandler``)."""

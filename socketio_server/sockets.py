@@ -213,6 +213,7 @@ class Socket:
 
         :raises TypeError: if it can't be encoded.
         """
+        self._clients.messages_out += 1
         self.deliver(self._clients.encode(self.namespace, MESSAGE, (message,)))
 
     def broadcast(self, message: Any) -> None:
@@ -299,6 +300,7 @@ class Socket:
                 raise ValueError("a callback is for this client's answer: use call() with to=")
             self._publish(event, args, channels_of(to), skip=skip, volatile=volatile)
         elif self.id not in skip and not (volatile and not self.writable):
+            self._clients.messages_out += 1
             if callback is None:
                 self.deliver(self._clients.encode(self.namespace, event, args))
             else:

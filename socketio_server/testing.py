@@ -50,13 +50,13 @@ from socketio_server.dispatcher import CallNext, Dispatcher
 from socketio_server.engine import Engine
 from socketio_server.events import REGISTRY, SUBSCRIBE, UNSUBSCRIBE, Registry
 from socketio_server.exceptions import DecodeError, SocketIOError, ValidationError
+from socketio_server.handler import UPGRADE_KEY
 from socketio_server.heartbeat import Heartbeat
 from socketio_server.hooks import DjangoHooks
 from socketio_server.options import Options
 from socketio_server.protocol import engineio, socketio
 from socketio_server.protocol.engineio import CloseReason
 from socketio_server.protocol.socketio import Packet, PacketType
-from socketio_server.server import UPGRADE_KEY
 from socketio_server.service import load_middleware
 from socketio_server.session import Session
 from socketio_server.sockets import MESSAGE, Socket, check_event_name
@@ -407,7 +407,7 @@ class SocketIOClient:
         request = self._shake_hands(options, dispatcher)
         link = _Link(request, options, _weakly(self._message_arrived), _weakly(self._closed))
         self._link = link
-        self._finalizer = weakref.finalize(self, _abandon, link, repr(self))
+        self._finalizer = weakref.finalize(self, _abandon, link)
         self._finalizer.atexit = False
         link.open(dispatcher)
         return link
@@ -459,9 +459,8 @@ class SocketIOClient:
             self._link.receive(encoded.text.decode(), *encoded.attachments)
 
     def _answer(self, packet: Packet, answer: Any) -> None:
-        event, *args = packet.data
         try:
-            values = answer(*args) if callable(answer) else answer
+            values = answer(*packet.data[1:]) if callable(answer) else answer
         except Exception as error:  # noqa: BLE001  # the test's own, and so raised in the test
             _world.errors.append(error)
         else:
@@ -672,7 +671,8 @@ class _World:
         with self._hold():
             yield
             self._run_queue()
-            errors, self.errors = self.errors, []
+            errors = list(self.errors)
+            self.errors.clear()
         if errors:  # invalid messages last: that was the client's fault
             raise min(errors, key=lambda error: isinstance(error, ValidationError))
 
@@ -705,6 +705,7 @@ class _World:
         """A client is connected."""
         if self._usual_clock is None:
             self._usual_clock, CLIENTS.clock = CLIENTS.clock, self
+            self.errors.clear()
         self._links.add(link)
 
     def discard(self, link: "_Link") -> None:
@@ -754,6 +755,7 @@ class _Link:
 
     name = "websocket"
     writable = True
+    is_read = True
 
     def __init__(
         self,
@@ -762,13 +764,14 @@ class _Link:
         on_message: Callable[[str | bytes], None],
         on_close: Callable[[], None],
     ) -> None:
+        self.is_open = False
+        """Whether the session lasts."""
         self.silent = False
         """Whether all is lost that is sent, in both directions."""
         self._request = request
         self._options = options
         self._on_message = on_message
         self._on_close = on_close
-        self._is_open = False
         self._session = Session(secrets.token_urlsafe(), self)
         self._heartbeat: Heartbeat[Session] = Heartbeat(
             _world,
@@ -782,7 +785,7 @@ class _Link:
     def open(self, dispatcher: Dispatcher) -> None:
         """Begin the session; must run in the context of its handshake."""
         _world.add(self)
-        self._is_open = True
+        self.is_open = True
         handler = dispatcher.accept(self._session, self._request)
         opening = engineio.encode_open(
             sid=self._session.sid,
@@ -798,10 +801,10 @@ class _Link:
         """Hand the server what the client sends."""
         try:
             for message in messages:
-                if self._is_open and not self.silent:
+                if self.is_open and not self.silent:
                     self._session.message_received(self, message)
         except DecodeError as error:
-            logger.warning("A test client broke the protocol: %s", error)
+            self.client_refused(self._session, "bad packet", str(error))
             self.close(CloseReason.PARSE_ERROR)
 
     def drop(self) -> None:
@@ -813,13 +816,13 @@ class _Link:
                 for channel in socket.channels:
                     socket.unsubscribe(channel)
                 CLIENTS.discard(socket)
-        self._is_open = False
+        self.is_open = False
         self._heartbeat.clear()
         _world.discard(self)
 
     def send(self, outgoing: Outgoing) -> None:
         """Hand the client what the server sends (``Transport``)."""
-        if not self._is_open or self.silent:
+        if not self.is_open or self.silent:
             return
         payload = engineio.encode_payload(outgoing.packets)
         for packet in engineio.decode_payload(payload, outgoing.count):
@@ -830,8 +833,8 @@ class _Link:
 
     def close(self, reason: CloseReason) -> None:
         """End the session; both sides do it by this (``Transport``)."""
-        if self._is_open:
-            self._is_open = False
+        if self.is_open:
+            self.is_open = False
             self._on_close()
             self._session.transport_closed(self, reason)
 
@@ -845,6 +848,10 @@ class _Link:
         """The client answered a heartbeat (``SessionKeeper``)."""
         self._heartbeat.pong(session)
 
+    def client_refused(self, session: Session, kind: str, why: str) -> None:
+        """Log that the client broke a rule (``SessionKeeper``)."""
+        logger.warning("Refused (%s): %s", kind, why)
+
     def probe_started(self, session: Session) -> None:
         """Do nothing: there is no upgrade (``SessionKeeper``)."""
 
@@ -857,7 +864,7 @@ class _Link:
         _world.discard(self)
 
     def _pong(self) -> None:
-        if self._is_open and not self.silent:
+        if self.is_open and not self.silent:
             pong = engineio.Packet(engineio.PacketType.PONG)
             self._session.packet_received(self, pong)
 
@@ -897,10 +904,12 @@ def _weakly(method: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-def _abandon(link: _Link, client: str) -> None:
+def _abandon(link: _Link) -> None:
     """A client was forgotten while it was connected: no other test may find its remains."""
+    was_open = link.is_open
     link.drop()
-    warnings.warn(f"{client} was never disconnected", ResourceWarning, stacklevel=2)
+    if was_open:
+        warnings.warn("a SocketIOClient was never disconnected", ResourceWarning, stacklevel=2)
 
 
 def _list(events: Sequence[tuple[Any, ...]]) -> str:

@@ -3,19 +3,22 @@
 So the project's middleware has run once, and the request that handlers get is a real one.
 """
 
+import secrets
 from io import BytesIO
 from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from socketio_server.apps import SocketIOConfig
-from socketio_server.engine import is_websocket
+from socketio_server.engine import SID_BYTES, Engine, is_websocket
+from socketio_server.handler import UPGRADE_KEY
+from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
-from socketio_server.server import UPGRADE_KEY
 from socketio_server.transports.polling import Response, error_response
 
 NOT_RUNNING = (
@@ -41,15 +44,36 @@ def socketio(request: HttpRequest) -> HttpResponse:
         response = _respond(Response(204, b""))
     elif engine.draining:
         response = _respond(Response(503, b""))
+    elif not engine.admission.may_shake_hands(request.META.get("REMOTE_ADDR", "")):
+        address = request.META.get("REMOTE_ADDR", "")
+        engine.stats.refuse("handshake", address, f"too many handshakes from {address}")
+        response = _respond(Response(429, b""))
     elif (error := _judge(request, engine)) is not None:
         response = _respond(error_response(error))
     elif is_websocket(environ):
         environ[UPGRADE_KEY] = compact(request)
         response = HttpResponse(status=101)
     else:
-        response = _respond(engine.open_polling(compact(request)))
+        response = _open_polling(request, engine, service.options)
     for name, value in engine.cors_headers(environ):
         response[name] = value
+    return response
+
+
+def _open_polling(request: HttpRequest, engine: Engine, options: Options) -> HttpResponse:
+    """Open a session over polling; give a browser that has none the cookie that binds it."""
+    name = options.cookie
+    cookie = None if name is None else request.COOKIES.get(name)
+    response = _respond(engine.open_polling(compact(request), cookie))
+    if name is not None and cookie is None:
+        response.set_cookie(
+            name,
+            secrets.token_urlsafe(SID_BYTES),
+            path=reverse("socketio"),
+            secure=request.is_secure(),
+            httponly=True,
+            samesite="Lax",
+        )
     return response
 
 
@@ -66,7 +90,7 @@ def compact(request: HttpRequest) -> HttpRequest:
 _EMPTY = BytesIO()
 
 
-def _judge(request: HttpRequest, engine: Any) -> ErrorCode | None:
+def _judge(request: HttpRequest, engine: Engine) -> ErrorCode | None:
     try:
         request.get_host()  # in ALLOWED_HOSTS, or the origin's host would mean nothing
     except DisallowedHost:

@@ -54,6 +54,9 @@ class TransportHandler(Protocol):
     def packet_received(self, transport: "Transport", packet: engineio.Packet) -> None:
         """The client sent a packet of another type; raises ``DecodeError`` if it may not."""
 
+    def client_refused(self, kind: str, why: str) -> None:
+        """The client broke a rule: to be counted and logged, no more."""
+
     def transport_closed(self, transport: "Transport", reason: engineio.CloseReason) -> None:
         """The transport is gone; called at most once."""
 
@@ -68,6 +71,14 @@ class Transport(Protocol):
     @property
     def writable(self) -> bool:
         """Whether a message would go out at once."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for the client."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether what the client sends is read just now, so that its pong can be expected."""
 
     def send(self, outgoing: Outgoing) -> None:
         """Send a message, or queue it; after a close, drop it."""
@@ -91,6 +102,8 @@ class ClosedTransport:
     __slots__ = ("name",)
 
     writable = False
+    is_read = False
+    queued_bytes = 0
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -5,7 +5,6 @@ client's. ``answer_get`` and ``answer_post`` run in the greenlet of their HTTP r
 there; all else never waits.
 """
 
-import logging
 import socket as socket_module
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -21,14 +20,13 @@ from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.engineio import CloseReason, ErrorCode, PacketType
+from socketio_server.ratelimit import RateLimit
 from socketio_server.transports.base import CLOSE, Outgoing, TransportHandler
 
 PROBE_POLL_TIME = 0.1
 """How long a GET waits, in seconds, while a probe is under way: the client is about to stop
 polling and must not be held, and one that goes on polling must not spin (the reference server's
 interval)."""
-
-logger = logging.getLogger("socketio_server")
 
 PACKETS_PER_ANSWER = 16
 """Packets in one answer to a poll, so long as no message has more: the official Python client takes
@@ -73,6 +71,7 @@ class PollingTransport:
         "_probing",
         "_queue",
         "_queued_bytes",
+        "_rate",
         "_resumed",
         "_session",
     )
@@ -83,6 +82,7 @@ class PollingTransport:
         self._options = options
         self._queue: deque[Outgoing] = deque()
         self._queued_bytes = 0
+        self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, monotonic())
         self._poll: Event | None = None  # set to release the GET that waits
         self._posting = False
         self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
@@ -93,6 +93,16 @@ class PollingTransport:
     def writable(self) -> bool:
         """Whether a GET waits for something to send."""
         return self._poll is not None and not self._queue
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a POST would be taken in at once."""
+        return self._resumed is None
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for a GET."""
+        return self._queued_bytes
 
     @property
     def drained(self) -> bool:
@@ -109,6 +119,7 @@ class PollingTransport:
         if self._queued_bytes > options.max_queued_bytes or len(self._queue) > (
             options.max_queued_packets
         ):
+            self._session.client_refused("slow client", "it fetched too little of what waits")
             self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
         self._release()
 
@@ -209,6 +220,8 @@ class PollingTransport:
                 session.packet_received(self, packet)
             if self._resumed is not None:
                 self._resumed.wait()
+            elif not self._rate.spend():
+                gevent.sleep(self._rate.wait(monotonic()))
             elif monotonic() > until:
                 gevent.sleep(0)
                 until = monotonic() + options.max_time_per_turn
@@ -239,7 +252,8 @@ class PollingTransport:
             self._poll.set()
 
     def _fail(self, why: str) -> None:
-        logger.warning("A client broke the protocol over polling: %s", why)
+        if self._session is not None:
+            self._session.client_refused("packet", why)
         self.close(CloseReason.PARSE_ERROR)
 
     def _report(self, reason: CloseReason) -> None:

@@ -4,7 +4,6 @@ Sits between a ``Connection`` (bytes) and a session (packets); RFC 6455 itself i
 ``protocol.websocket``. Everything here runs in loop callbacks.
 """
 
-import logging
 from time import monotonic
 
 from socketio_server.connection import Connection, Loop, LostBecause, Watcher
@@ -22,13 +21,14 @@ from socketio_server.protocol.websocket import (
     encode_close,
     encode_frame,
 )
+from socketio_server.ratelimit import RateLimit
 from socketio_server.transports.base import Outgoing, TransportHandler
+
+_SLOW = (LostBecause.OVERFLOW, LostBecause.STALLED)
 
 _Event = str | bytes | Ping | Pong | Close
 
 _MESSAGE = str(engineio.PacketType.MESSAGE.value)
-
-logger = logging.getLogger("socketio_server")
 
 _CLOSE_CODES = {
     CloseReason.PARSE_ERROR: CloseCode.INVALID_DATA,
@@ -55,6 +55,8 @@ class WebSocketTransport:
         "_options",
         "_parser",
         "_paused",
+        "_pings",
+        "_rate",
         "_session",
     )
 
@@ -68,6 +70,8 @@ class WebSocketTransport:
         self._parser = Parser(
             max_message_size=options.max_payload, max_fragments=options.max_fragments
         )
+        self._rate: RateLimit | None = None  # None until the first frame
+        self._pings: RateLimit | None = None  # None until the first ping
         self._paused = False  # the session wants no more packets for now
         self._closing = False  # our close frame is out
         self._close_timer: Watcher | None = None  # waits for the peer's close frame
@@ -92,6 +96,16 @@ class WebSocketTransport:
             self._send_close(_CLOSE_CODES.get(reason, CloseCode.NORMAL_CLOSURE))
             self._report(reason)
 
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+        return self._connection.queued
+
+    @property
+    def is_read(self) -> bool:
+        """Whether what the client sends is read just now."""
+        return not (self._paused or self._connection.held or self._more_timer is not None)
+
     def pause_reading(self) -> None:
         """Leave the client's bytes in the kernel."""
         self._paused = True
@@ -106,7 +120,7 @@ class WebSocketTransport:
     def data_received(self, data: bytes) -> None:
         """Bytes came (``ConnectionHandler``)."""
         self._parser.receive_data(data)
-        if not self._paused:
+        if not self._paused and self._more_timer is None:
             self._handle_frames()
 
     def connection_lost(self, because: LostBecause) -> None:
@@ -115,6 +129,8 @@ class WebSocketTransport:
             if timer is not None:
                 timer.close()
         self._close_timer = self._more_timer = None
+        if because in _SLOW and self._session is not None:
+            self._session.client_refused("slow client", because.value)
         clean = because in (LostBecause.EOF, LostBecause.CLOSED)
         self._report(CloseReason.TRANSPORT_CLOSE if clean else CloseReason.TRANSPORT_ERROR)
 
@@ -145,7 +161,7 @@ class WebSocketTransport:
             until = monotonic() + options.max_time_per_turn
             for left in reversed(range(options.max_events_per_turn)):
                 self._handle(event)
-                if self._paused or connection.closed:
+                if self._paused or connection.closed or self._more_timer is not None:
                     return
                 if not left or monotonic() > until:
                     break
@@ -159,6 +175,11 @@ class WebSocketTransport:
 
     def _handle(self, event: _Event) -> None:
         session = self._session
+        if self._rate is None:
+            options = self._options
+            self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, monotonic())
+        if not self._rate.spend():
+            self._continue_soon(self._rate.wait(monotonic()))
         if isinstance(event, str):
             if session is None:
                 return
@@ -170,17 +191,26 @@ class WebSocketTransport:
             if session is not None:
                 session.message_received(self, event)
         elif isinstance(event, Ping):
+            self._check_ping()
             self._connection.write(encode_frame(Opcode.PONG, event.data))
         elif isinstance(event, Close):
             if not self._closing:
                 self._send_close(event.code)
             self._connection.close()
 
-    def _continue_soon(self) -> None:
-        """Handle frames again when the loop has served the others."""
+    def _check_ping(self) -> None:
+        """A WebSocket's pings have no use here, where the heartbeat is Engine.IO's."""
+        most, now = self._options.max_websocket_pings, monotonic()
+        if self._pings is None:
+            self._pings = RateLimit(most, most, now)
+        if not self._pings.spend() and self._pings.wait(now):
+            raise ProtocolError(CloseCode.POLICY_VIOLATION, "too many pings")
+
+    def _continue_soon(self, wait: float = 0.0) -> None:
+        """Handle frames again when the loop has served the others, or after ``wait`` seconds."""
         self._connection.pause_reading()
         if self._more_timer is None:
-            self._more_timer = self._loop.timer(0.0)
+            self._more_timer = self._loop.timer(wait)
             self._more_timer.start(self._continue)
 
     def _continue(self) -> None:
@@ -202,7 +232,8 @@ class WebSocketTransport:
 
     def _fail(self, code: int, reason: str) -> None:
         """Refuse what the peer sent: close frame, no more reading (RFC 6455 7.1.7)."""
-        logger.warning("A client broke the protocol over WebSocket: %s", reason)
+        if self._session is not None:
+            self._session.client_refused("packet", reason)
         if not self._closing:
             self._send_close(code, reason)
         self._connection.close()

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from datetime import datetime
+from ipaddress import ip_address
 from socket import AF_INET, AF_INET6, create_server
 from time import monotonic
 from typing import Any
@@ -33,6 +34,8 @@ from socketio_server.events import REGISTRY, Registration
 from socketio_server.hooks import message_logger
 from socketio_server.management import process
 from socketio_server.service import Service
+
+logger = logging.getLogger("socketio_server")
 
 MAX_PORT = 65_535
 BACKLOG = 4096
@@ -102,6 +105,7 @@ class Command(RunserverCommand):
         self._print_banner(service, options["verbosity"])
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal_handler(signum, self._on_signal)
+        signal_handler(signal.SIGUSR1, _log_stats)
         self._stopped.wait()
 
     def _is_reloaders_child(self) -> bool:
@@ -159,6 +163,28 @@ class Command(RunserverCommand):
             "Quit the server with CONTROL-C.",
         ]
         self.stdout.write("\n".join(lines))
+        if settings.DEBUG and not _is_local(self.addr):
+            self.stdout.write(
+                self.style.WARNING(
+                    "WARNING: DEBUG is on, and others can reach this address: its error pages show "
+                    "them the project's settings and code. Set DEBUG = False."
+                )
+            )
+
+
+def _is_local(address: str) -> bool:
+    """Return whether only this machine can reach an address; host names other than its own
+    can't."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _log_stats() -> None:
+    """Log what the server counts: what SIGUSR1 asks for."""
+    text = ", ".join(f"{key} {value}" for key, value in socketio_server.stats().items())
+    logger.warning("Statistics: %s", text)
 
 
 def _app_config() -> SocketIOConfig:

@@ -1,0 +1,91 @@
+"""How many connections there may be: in all, and from one address. Pure; the clock is passed in."""
+
+from collections.abc import Callable, Collection
+from ipaddress import ip_address
+from time import monotonic
+
+HANDSHAKES_PER_SECOND = 10.0
+"""How fast an address gets back what it used up of its burst of handshakes."""
+
+MAX_ADDRESSES = 100_000
+"""Addresses whose handshakes are counted; with more of them all begin anew."""
+
+
+class Admission:
+    """Counts connections, and says whether there may be another.
+
+    Loopback addresses and trusted proxies are no single clients, so only the total counts for them.
+
+    :param max_connections: connections of all addresses.
+    :param max_per_address: connections of one address.
+    :param max_burst: handshakes of one address at once; ten more a second after that.
+    :param trusted: addresses of proxies, for which only the total counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_connections: int,
+        max_per_address: int,
+        max_burst: int,
+        trusted: Collection[str] = (),
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._max_connections = max_connections
+        self._max_per_address = max_per_address
+        self._max_burst = max_burst
+        self._trusted = frozenset(trusted)
+        self._clock = clock
+        self._total = 0
+        self._connections: dict[str, int] = {}
+        # How many handshakes an address has left, as of when.
+        self._handshakes: dict[str, tuple[float, float]] = {}
+
+    @property
+    def total(self) -> int:
+        """Connections that are open."""
+        return self._total
+
+    def enter(self, address: str) -> str | None:
+        """Count a connection, unless there are too many: then return why it may not come in.
+
+        After ``None``, call ``leave`` once when the connection is gone.
+        """
+        if self._total >= self._max_connections:
+            return "too many connections"
+        if self._is_counted(address):
+            count = self._connections.get(address, 0)
+            if count >= self._max_per_address:
+                return "too many connections from one address"
+            self._connections[address] = count + 1
+        self._total += 1
+        return None
+
+    def leave(self, address: str) -> None:
+        """A connection is gone."""
+        self._total -= 1
+        count = self._connections.get(address, 0)
+        if count > 1:
+            self._connections[address] = count - 1
+        else:
+            self._connections.pop(address, None)
+
+    def may_shake_hands(self, address: str) -> bool:
+        """Count a handshake; return whether the address has not had too many lately."""
+        if not self._is_counted(address):
+            return True
+        now = self._clock()
+        left, since = self._handshakes.get(address, (float(self._max_burst), now))
+        left = min(self._max_burst, left + (now - since) * HANDSHAKES_PER_SECOND)
+        if len(self._handshakes) >= MAX_ADDRESSES:
+            self._handshakes.clear()
+        self._handshakes[address] = max(left - 1, 0.0), now
+        return left >= 1
+
+    def _is_counted(self, address: str) -> bool:
+        if address in self._trusted:
+            return False
+        try:
+            return not ip_address(address.partition("%")[0]).is_loopback
+        except ValueError:  # the peer of a Unix socket has no address
+            return False
