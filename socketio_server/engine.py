@@ -6,7 +6,7 @@ messages mean is decided by the handlers that ``accept`` makes, one per session.
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import gevent
@@ -14,6 +14,7 @@ from gevent import socket
 
 from socketio_server import origins
 from socketio_server.admission import Admission
+from socketio_server.answers import Response
 from socketio_server.binding import Binding
 from socketio_server.connection import Connection, Loop
 from socketio_server.counters import Stats
@@ -23,7 +24,7 @@ from socketio_server.protocol import engineio
 from socketio_server.protocol.engineio import CloseReason, ErrorCode
 from socketio_server.session import Session, SessionHandler
 from socketio_server.transports.base import Transport
-from socketio_server.transports.polling import PollingTransport, Response, error_response
+from socketio_server.transports.polling import PollingTransport, error_response
 from socketio_server.transports.websocket import WebSocketTransport
 
 SID_BYTES = 20
@@ -34,6 +35,14 @@ GOODBYE_TIME = 1.0
 once."""
 
 Environ = Mapping[str, Any]
+Query = Mapping[str, str]
+
+
+class BodyReader(Protocol):
+    """A request's body."""
+
+    def read(self, size: int) -> bytes:
+        """Return so many bytes, or all that there are; may wait."""
 
 
 class Engine:
@@ -114,7 +123,7 @@ class Engine:
 
     def judge_handshake(self, environ: Environ) -> ErrorCode | None:
         """Return what is wrong with a request that asks for a new session, if anything."""
-        params = _query(environ)
+        params = parse_query(environ.get("QUERY_STRING", ""))
         transport = params.get("transport", "")
         if transport not in self._options.transports:
             return ErrorCode.UNKNOWN_TRANSPORT
@@ -150,9 +159,12 @@ class Engine:
         self._start(session, transport, request)
         transport.start(data)
 
-    def find_upgradable(self, environ: Environ) -> Session | Response:
-        """Return the session that a WebSocket may try to take over, or the refusal."""
-        session = self._sessions.get(_query(environ).get("sid", ""))
+    def find_upgradable(self, environ: Environ, params: Query) -> Session | Response:
+        """Return the session that a WebSocket may try to take over, or the refusal.
+
+        :param params: the request's query.
+        """
+        session = self._sessions.get(params["sid"])
         if session is None:
             return error_response(ErrorCode.UNKNOWN_SESSION)
         if not self.is_allowed_origin(environ):
@@ -172,13 +184,17 @@ class Engine:
         else:  # it ended, or another was faster, while the handshake was written
             connection.abort()
 
-    def respond(self, environ: Environ, sock: socket.socket) -> Response | None:
+    def respond(
+        self, environ: Environ, params: Query, body: BodyReader, sock: socket.socket
+    ) -> Response | None:
         """Answer a request that carries a ``sid``; may wait, in the request's greenlet.
 
+        :param environ: of the request; some headers and the method suffice.
+        :param params: the request's query.
+        :param body: reads the request's body.
         :param sock: the request's socket.
         :return: ``None`` if the client went away meanwhile.
         """
-        params = _query(environ)
         method = environ["REQUEST_METHOD"]
         if params.get("transport") not in self._options.transports:
             return error_response(ErrorCode.UNKNOWN_TRANSPORT)
@@ -200,8 +216,8 @@ class Engine:
             return transport.answer_get(sock)
         if method != "POST":
             return error_response(ErrorCode.BAD_REQUEST)
-        body = self._read_body(environ)
-        return body if isinstance(body, Response) else transport.answer_post(body)
+        data = self._read_body(environ, body)
+        return data if isinstance(data, Response) else transport.answer_post(data)
 
     def drain(self) -> None:
         """Take no new sessions, and say goodbye to all; returns when all goodbyes are said."""
@@ -267,7 +283,7 @@ class Engine:
             return True
         return session.binding.admits(cookie_of(environ, self._options.cookie))
 
-    def _read_body(self, environ: Environ) -> bytes | Response:
+    def _read_body(self, environ: Environ, reader: BodyReader) -> bytes | Response:
         """Return a POST's body; its size is judged before anything is read."""
         limit = self._options.max_payload
         length = environ.get("CONTENT_LENGTH")
@@ -275,7 +291,7 @@ class Engine:
             return Response(413, b"")
         try:
             with gevent.Timeout(self._options.body_timeout):
-                body: bytes = environ["wsgi.input"].read(limit + 1)
+                body = reader.read(limit + 1)
         except (gevent.Timeout, TimeoutError):
             return Response(408, b"")
         if len(body) > limit:
@@ -313,5 +329,9 @@ def is_websocket(environ: Environ) -> bool:
     )
 
 
-def _query(environ: Environ) -> dict[str, str]:
-    return dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+def parse_query(query: str) -> Query:
+    """Return the parameters of a query string; of several with one name the last."""
+    if "%" in query or "+" in query:
+        return dict(parse_qsl(query, keep_blank_values=True))
+    # Nearly always; the standard library takes ten times as long (measured).
+    return {key: value for key, _, value in (part.partition("=") for part in query.split("&"))}

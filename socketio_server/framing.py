@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from socketio_server.exceptions import SocketIOError
 
+MAX_REQUEST_LINE = 8190
 MAX_HEADERS = 100
 MAX_HEAD_SIZE = 65_536
 
 # A token, a colon, and what may be in a value (RFC 9110 sections 5.6.2 and 5.5).
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r?\n")
 _LENGTH = re.compile("[0-9]{1,18}")
-_METHOD = re.compile(r"[A-Z]{1,20}")
+_REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e]+) (HTTP/1\.[01])\r?\n")
 
 
 class BadHead(SocketIOError, ValueError):
@@ -30,16 +31,18 @@ class BadHead(SocketIOError, ValueError):
         self.status = status
 
 
-def check_request_line(line: str) -> None:
-    """Check the form of a request line (RFC 9112 section 3).
+def split_request_line(line: str) -> tuple[str, str, str]:
+    """Return a request line's method, target and version (RFC 9112 section 3).
 
-    :raises BadHead: if it is not ``METHOD target HTTP/1.x``.
+    :raises BadHead: if it is too long, or not ``METHOD target HTTP/1.x``.
     """
-    words = line.rstrip("\r\n").split(" ")
-    if len(words) != 3 or words[2] not in ("HTTP/1.1", "HTTP/1.0"):
+    if len(line) > MAX_REQUEST_LINE:
+        raise BadHead("the request line is too long", status=414)
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
         raise BadHead("the request line is malformed")
-    if not _METHOD.fullmatch(words[0]) or not words[1].isprintable() or not words[1]:
-        raise BadHead("the request line is malformed")
+    method, target, version = match.groups()
+    return method, target, version
 
 
 class Headers:

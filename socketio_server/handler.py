@@ -1,35 +1,34 @@
 """One HTTP connection: a request handler for gevent's WSGI server, built on gevent-websocket's.
 
 Three kinds of requests: those that carry a ``sid`` are answered by the engine and never reach
-Django; a handshake goes through the whole Django stack, whose view asks for the WebSocket by
-leaving its request in the environ under ``UPGRADE_KEY``; all others are Django's alone.
-gevent-websocket does the WebSocket handshake only; after it the socket is taken out of the
-handler's and its greenlet's hands.
+Django, nor most of pywsgi, which would take longer over them than the engine (measured); a handshake
+goes through the whole Django stack, whose view asks for the WebSocket by leaving its request in
+the environ under ``UPGRADE_KEY``; all others are Django's alone. gevent-websocket does the WebSocket
+handshake only; after it the socket is taken out of the handler's and its greenlet's hands.
 """
 
 import _socket
 import base64
 import binascii
 import errno
-import gzip
 import logging
-import re
 from functools import partial
 from http import HTTPStatus
+from time import time
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
-import gevent
 from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 
 from socketio_server import framing
+from socketio_server.answers import Response, encode_response, http_date
 from socketio_server.connection import Connection
-from socketio_server.engine import Engine, is_websocket
+from socketio_server.engine import Engine, Query, is_websocket, parse_query
+from socketio_server.heartbeat import Deadlines
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.session import Session
-from socketio_server.transports.polling import Response, error_response
+from socketio_server.transports.polling import error_response
 
 UPGRADE_KEY = "socketio_server.upgrade"
 """Where the handshake view leaves its request in the environ, to ask for the WebSocket."""
@@ -39,8 +38,15 @@ _KEY_SIZE = 16  # bytes of a decoded Sec-WebSocket-Key, same section
 _REPLACED_HEADERS = {b"content-length", b"content-type", b"connection", b"upgrade"}
 """Headers of the view's answer that a 101 may not carry, or that the handshake sets itself."""
 
-_GZIP = re.compile(r"(?:^|[,\s])(?:gzip|\*)(?!\s*;\s*q=0(?:\.0*)?(?:\s*,|\s*$))", re.IGNORECASE)
-"""Matches an ``Accept-Encoding`` that takes gzip (RFC 9110 section 12.5.3)."""
+_SESSION_HEADERS = (
+    ("HTTP_HOST", "host"),
+    ("HTTP_ORIGIN", "origin"),
+    ("HTTP_COOKIE", "cookie"),
+    ("HTTP_UPGRADE", "upgrade"),
+    ("HTTP_CONNECTION", "connection"),
+    ("CONTENT_LENGTH", "content-length"),
+)
+"""The headers that the engine looks at."""
 
 access_logger = logging.getLogger("django.server")
 
@@ -52,6 +58,11 @@ class HandlerContext(Protocol):
     options: Options
     path: str
     loop: Any
+    application: Any
+    idle_deadlines: "Deadlines[RequestHandler]"
+    """Connections on which a request is awaited."""
+    head_deadlines: "Deadlines[RequestHandler]"
+    """Connections on which the head of a request is incomplete."""
 
 
 class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
@@ -60,64 +71,50 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
     server: "HandlerContext"
     socket: Any  # None once it was taken out of the handler's hands
 
-    _deadline: gevent.Timeout | None = None  # while a request's head is awaited
     is_detached = False
     """Whether the socket lives on as a WebSocket."""
 
     _has_answered = False  # a request came on this connection before
 
-    def read_requestline(self) -> str:
-        """Wait for a request, no longer than a connection may be idle (overrides pywsgi's)."""
-        options = self.server.options
-        self.socket.settimeout(options.body_timeout)
-        wait = options.keep_alive_timeout if self._has_answered else options.head_timeout
-        self._deadline = gevent.Timeout.start_new(wait)
-        self._has_answered = True
+    def give_up(self) -> None:
+        """Cut the connection: the client took too long over a request's head. Runs in the loop."""
+        if self.socket is not None:
+            self.server.engine.stats.refuse("slow request", self._address, "a head took too long")
+            self.socket.close()
+
+    def close_idle(self) -> None:
+        """Close the connection: no further request came. Runs in the loop."""
+        if self.socket is not None:
+            self.socket.close()
+
+    def handle_one_request(self) -> Any:
+        """Read a request and answer it (overrides pywsgi's, with the same results).
+
+        :return: ``None``: close the connection; ``True``: read the next; otherwise a status and the
+            bytes to send before closing.
+        """
         try:
-            line: str = super().read_requestline()
-        except gevent.Timeout as timeout:
-            self._cancel_deadline()
-            raise TimeoutError("no request came") from timeout  # pywsgi closes without a word
-        except BaseException:
-            self._cancel_deadline()
-            raise
-        if not line:
-            self._cancel_deadline()
-        return line
-
-    def read_request(self, raw_requestline: str) -> bool:
-        """Read a request's head, no longer than it may take (overrides pywsgi's)."""
-        try:
-            framing.check_request_line(raw_requestline)
-            return bool(super().read_request(raw_requestline))
-        except gevent.Timeout as timeout:
-            raise framing.BadHead("the head took too long", status=408) from timeout
-        finally:
-            self._cancel_deadline()
-
-    def MessageClass(self, rfile: Any, *args: Any) -> Any:
-        """Read the headers (overrides pywsgi's, which is too lenient)."""
-        return framing.read_headers(rfile.readline, is_http_11=self.request_version == "HTTP/1.1")
-
-    def _cancel_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.close()
-            self._deadline = None
-
-    def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
-        """Refuse a request that can't be read; the connection ends (overrides pywsgi's)."""
-        status = HTTPStatus(ex.status if isinstance(ex, framing.BadHead) else 400)
-        address = _address(self.client_address)
-        self.server.engine.stats.refuse("http", address, f"{ex} (from {address})")
-        head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
-        return str(status.value), f"{head}Content-Length: 0\r\n\r\n".encode()
+            self.requestline = self._read_request_line()
+            if not self.requestline:
+                return None
+            self._read_head()
+        except OSError:  # gone, or given up
+            return None
+        except framing.BadHead as error:
+            return self._refuse(error)
+        self.response_length = 0
+        target, _, query = self.path.partition("?")
+        params = parse_query(query) if "sid=" in query and target == self.server.path else {}
+        if "sid" in params:
+            self._serve_session(params, query)
+        else:
+            self._serve_application()
+        return None if self.close_connection or self.rfile.closed else True
 
     def run_application(self) -> None:
-        """Answer one request (overrides gevent-websocket's, which upgrades before it asks)."""
-        if self._is_for_session():
-            self._serve_session()
-        elif is_websocket(self.environ) and not self._can_become_websocket():
-            self._write_response(error_response(ErrorCode.BAD_REQUEST))
+        """Let Django answer (overrides gevent-websocket's, which upgrades before it asks)."""
+        if is_websocket(self.environ) and not self._can_become_websocket():
+            self._write_response(error_response(ErrorCode.BAD_REQUEST), self.environ)
         else:
             pywsgi.WSGIHandler.run_application(self)
 
@@ -137,67 +134,95 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         if self.close_connection and b"connection" not in names:
             self.response_headers.append((b"Connection", b"close"))
 
-    def _write_with_headers(self, data: bytes) -> None:
-        """Send headers and body in one go: two sends cost a delayed acknowledgement's 40 ms."""
-        self.headers_sent = True
-        self.finalize_headers()
-        head = [b"HTTP/1.1 ", self.status, b"\r\n"]
-        for name, value in self.response_headers:
-            head += (name, b": ", value, b"\r\n")
-        head.append(b"\r\n")
-        if self.response_use_chunked and data:
-            head += (b"%x\r\n" % len(data), data, b"\r\n")
-        else:
-            head.append(data)
-        self._sendall(b"".join(head))
-
     def log_request(self) -> None:
-        """Log the request as Django's own ``runserver`` does; the polls of a session only to
-        debug."""
-        code = abs(self.code or 0)
-        level = logging.DEBUG if self._is_for_session() else logging.INFO
-        if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            level = logging.ERROR
-        elif code >= HTTPStatus.BAD_REQUEST:
-            level = logging.WARNING
-        if access_logger.isEnabledFor(level):
-            arguments = (self.requestline, code or "-", self.response_length)
-            access_logger.log(level, '"%s" %s %s', *arguments, extra={"status_code": code})
+        """Log the request as Django's own ``runserver`` does."""
+        self._log(abs(self.code or 0), logging.INFO)
 
-    def _sendall(self, data: bytes) -> None:
-        """Send, as long as the client goes on taking (overrides pywsgi's, which waits for ever)."""
-        self.socket.settimeout(self.server.options.stall_timeout)
-        view = memoryview(data)
+    @property
+    def _address(self) -> str:
+        """The client's address; empty for a Unix socket's."""
+        address = self.client_address
+        return address[0] if isinstance(address, tuple) else ""
+
+    def _read_request_line(self) -> str:
+        """Wait for a request, no longer than a connection may be idle; return "" at its end."""
+        server = self.server
+        deadlines = server.idle_deadlines if self._has_answered else server.head_deadlines
+        self._has_answered = True
+        self.socket.settimeout(None)
+        deadlines.add(self)
         try:
-            while view:
-                view = view[self.socket.send(view) :]
-        except TimeoutError as error:
-            self.close_connection = True
-            raise BrokenPipeError(errno.EPIPE, "the client takes no more") from error
-        self.response_length += len(data)
+            line: bytes = self.rfile.readline(framing.MAX_REQUEST_LINE + 1)
+        finally:
+            deadlines.discard(self)
+        return line.decode("latin-1")
 
-    def _is_for_session(self) -> bool:
-        """Whether the request carries a ``sid``, and so is the engine's business alone."""
-        environ = self.environ
-        return bool(
-            environ
-            and "sid=" in environ["QUERY_STRING"]
-            and environ["PATH_INFO"] == self.server.path
-            and "sid" in dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True))
-        )
+    def _read_head(self) -> None:
+        """Read the rest of a request's head.
 
-    def _serve_session(self) -> None:
+        :raises BadHead: if it can't be accepted.
+        """
+        self.command, self.path, self.request_version = framing.split_request_line(self.requestline)
+        is_http_11 = self.request_version == "HTTP/1.1"
+        self.server.head_deadlines.add(self)
+        try:
+            self.headers = framing.read_headers(self.rfile.readline, is_http_11=is_http_11)
+        finally:
+            self.server.head_deadlines.discard(self)
+        length = self.headers.get("content-length")
+        self.content_length = None if length is None else int(length)
+        connection = (self.headers.get("connection") or "").lower()
+        self.close_connection = "close" in connection if is_http_11 else connection != "keep-alive"
+
+    def _refuse(self, error: framing.BadHead) -> tuple[str, bytes]:
+        """Return what a request is answered with that can't be read; the connection ends."""
+        address = self._address
+        self.server.engine.stats.refuse("http", address, f"{error} (from {address})")
+        status = HTTPStatus(error.status)
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+        return str(status.value), f"{head}Content-Length: 0\r\n\r\n".encode()
+
+    def _serve_application(self) -> None:
+        """Let Django answer, in the way of pywsgi."""
+        if self.content_length or self.headers.get("transfer-encoding"):
+            self.socket.settimeout(self.server.options.body_timeout)
+        self.environ = self.get_environ()
+        self.application = self.server.application
+        self.handle_one_response()
+
+    def _serve_session(self, params: Query, query: str) -> None:
+        """Let the engine answer a request that carries a ``sid``."""
         engine = self.server.engine
-        if not is_websocket(self.environ):
-            self._write_response(engine.respond(self.environ, self.socket))
+        headers = self.headers
+        environ = {"REQUEST_METHOD": self.command, "QUERY_STRING": query}
+        for key, name in _SESSION_HEADERS:
+            value = headers.get(name)
+            if value is not None:
+                environ[key] = value
+        if is_websocket(environ):
+            self._serve_upgrade(params)
             return
-        session = engine.find_upgradable(self.environ)
+        chunked = headers.get("transfer-encoding") is not None
+        body = pywsgi.Input(self.rfile, self.content_length, chunked_input=chunked)
+        try:
+            response = engine.respond(environ, params, body, self.socket)
+            self._write_response(response, environ)
+        except OSError:  # the client went away
+            self.close_connection = True
+
+    def _serve_upgrade(self, params: Query) -> None:
+        """Let a WebSocket try to take over a session."""
+        engine = self.server.engine
+        self.environ = self.get_environ()
+        session = engine.find_upgradable(self.environ, params)
         if isinstance(session, Session) and self._can_become_websocket():
+            self.headers_sent = False
             connection, data = self._switch_protocols([])
             engine.probe_websocket(session, connection, data)
         else:
             refused = session if isinstance(session, Response) else None
-            self._write_response(refused or error_response(ErrorCode.BAD_REQUEST))
+            response = refused or error_response(ErrorCode.BAD_REQUEST)
+            self._write_response(response, self.environ)
 
     def _can_become_websocket(self) -> bool:
         """Check what gevent-websocket would answer with a 500, or let pass."""
@@ -215,37 +240,63 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             and "HTTP_TRANSFER_ENCODING" not in environ
         )
 
-    def _write_response(self, response: Response | None) -> None:
+    def _write_response(self, response: Response | None, environ: dict[str, Any]) -> None:
         """Write one of the engine's answers; ``None``: the client has gone."""
         if response is None:
             self.close_connection = True
             return
-        body, coding = self._compress(response)
-        headers = [
-            ("Content-Type", response.content_type),
-            ("Content-Length", str(len(body))),
-            *coding,
-            ("Cache-Control", "no-store"),
-            *self.server.engine.cors_headers(self.environ),
-        ]
-        if response.closes:
-            self.close_connection = True
-        if is_websocket(self.environ):
+        headers = self.server.engine.cors_headers(environ)
+        if is_websocket(environ):
             headers.append(("Sec-WebSocket-Version", WEBSOCKET_VERSION))
-        status = HTTPStatus(response.status)
-        self.start_response(f"{status.value} {status.phrase}", headers)
-        self.write(b"" if self.command == "HEAD" else body)
+        self.close_connection = self.close_connection or response.closes
+        answer = encode_response(
+            response,
+            headers=headers,
+            date=http_date(int(time())),
+            accept_encoding=self.headers.get("accept-encoding") or "",
+            compression_threshold=self.server.options.compression_threshold,
+            closes=self.close_connection,
+            without_body=self.command == "HEAD",
+        )
+        self._sendall(answer)
+        self._log(response.status, logging.DEBUG)
 
-    def _compress(self, response: Response) -> tuple[bytes, list[tuple[str, str]]]:
-        """Return an answer's body, compressed where it is worth it, and the headers that say so."""
-        threshold = self.server.options.compression_threshold
-        if threshold is None or len(response.body) < threshold:
-            return response.body, []
-        vary = ("Vary", "Accept-Encoding")
-        if not _GZIP.search(self.environ.get("HTTP_ACCEPT_ENCODING", "")):
-            return response.body, [vary]
-        body = gzip.compress(response.body, compresslevel=1, mtime=0)
-        return body, [("Content-Encoding", "gzip"), vary]
+    def _write_with_headers(self, data: bytes) -> None:
+        """Send headers and body in one go: two sends cost a delayed acknowledgement's 40 ms."""
+        self.headers_sent = True
+        self.finalize_headers()
+        head = [b"HTTP/1.1 ", self.status, b"\r\n"]
+        for name, value in self.response_headers:
+            head += (name, b": ", value, b"\r\n")
+        head.append(b"\r\n")
+        if self.response_use_chunked and data:
+            head += (b"%x\r\n" % len(data), data, b"\r\n")
+        else:
+            head.append(data)
+        self._sendall(b"".join(head))
+
+    def _sendall(self, data: bytes) -> None:
+        """Send, as long as the client goes on taking (overrides pywsgi's, which waits for ever)."""
+        self.socket.settimeout(self.server.options.stall_timeout)
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self.socket.send(view) :]
+        except TimeoutError as error:
+            self.close_connection = True
+            raise BrokenPipeError(errno.EPIPE, "the client takes no more") from error
+        self.response_length += len(data)
+
+    def _log(self, code: int, level: int) -> None:
+        """Log an answered request, errors at a higher level."""
+        if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            level = logging.ERROR
+        elif code >= HTTPStatus.BAD_REQUEST:
+            level = logging.WARNING
+        if access_logger.isEnabledFor(level):
+            line = self.requestline.rstrip()
+            arguments = (line, code or "-", self.response_length)
+            access_logger.log(level, '"%s" %s %s', *arguments, extra={"status_code": code})
 
     def _switch_protocols(
         self, view_headers: list[tuple[bytes, bytes]]
@@ -273,10 +324,5 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         self.socket = None
         raw = _socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
         self.is_detached = True
-        leave = partial(self.server.engine.admission.leave, _address(self.client_address))
+        leave = partial(self.server.engine.admission.leave, self._address)
         return Connection(raw, self.server.loop, self.server.options, leave), data
-
-
-def _address(client_address: Any) -> str:
-    """Return the address of a client; empty for a Unix socket's."""
-    return client_address[0] if isinstance(client_address, tuple) else ""

@@ -7,6 +7,7 @@ from gevent import pywsgi, socket
 
 from socketio_server.engine import Engine
 from socketio_server.handler import RequestHandler
+from socketio_server.heartbeat import Deadlines
 from socketio_server.options import Options
 
 
@@ -40,6 +41,12 @@ class Server(pywsgi.WSGIServer):
         self.engine = engine
         self.path = path
         self.options = options
+        self.head_deadlines: Deadlines[RequestHandler] = Deadlines(
+            self.loop, options.head_timeout, RequestHandler.give_up
+        )
+        self.idle_deadlines: Deadlines[RequestHandler] = Deadlines(
+            self.loop, options.keep_alive_timeout, RequestHandler.close_idle
+        )
         self.logger = logging.getLogger("socketio_server.handshake")
 
     def handle(self, sock: Any, address: Any) -> None:

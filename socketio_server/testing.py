@@ -20,7 +20,6 @@ sockets overlap: here each runs to its end, or until it waits for an acknowledge
 
 import contextvars
 import json
-import logging
 import secrets
 import warnings
 import weakref
@@ -46,6 +45,7 @@ from socketio_server.apps import SocketIOConfig
 from socketio_server.channels import MAIN_NAMESPACE
 from socketio_server.clients import CLIENTS
 from socketio_server.connection import Watcher
+from socketio_server.counters import Stats
 from socketio_server.dispatcher import CallNext, Dispatcher
 from socketio_server.engine import Engine
 from socketio_server.events import REGISTRY, SUBSCRIBE, UNSUBSCRIBE, Registry
@@ -80,8 +80,6 @@ _HANDSHAKE_HEADERS = {
     "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
 }
 _MAX_ATTACHMENTS = 999_999_999  # no limit: the server may send what it likes
-
-logger = logging.getLogger("socketio_server")
 
 
 class ConnectionRefused(SocketIOError):
@@ -394,6 +392,7 @@ class SocketIOClient:
     def _open(self) -> "_Link":
         """Make the handshake, and open a session."""
         options = conf.options()
+        stats = Stats()
         dispatcher = Dispatcher(
             registry=self._registry,
             clients=CLIENTS,
@@ -401,11 +400,12 @@ class SocketIOClient:
             pool=_world,
             loop=_world,
             options=options,
+            stats=stats,
             middleware=_world.middleware(options.middleware),
             on_raised=_world.errors.append if self._raise_handler_errors else None,
         )
         request = self._shake_hands(options, dispatcher)
-        link = _Link(request, options, _weakly(self._message_arrived), _weakly(self._closed))
+        link = _Link(request, options, stats, _weakly(self._message_arrived), _weakly(self._closed))
         self._link = link
         self._finalizer = weakref.finalize(self, _abandon, link)
         self._finalizer.atexit = False
@@ -418,7 +418,7 @@ class SocketIOClient:
         :raises ConnectionRefused: if the view or some middleware answers anything else.
         """
         judging = replace(options, transports=("websocket",))
-        engine = Engine(_world, judging, dispatcher.accept)
+        engine = Engine(_world, judging, dispatcher.accept, dispatcher.stats)
         if self._user is not None:
             self._client.force_login(self._user)
         with _serving(engine):
@@ -756,11 +756,13 @@ class _Link:
     name = "websocket"
     writable = True
     is_read = True
+    queued_bytes = 0
 
     def __init__(
         self,
         request: HttpRequest,
         options: Options,
+        stats: Stats,
         on_message: Callable[[str | bytes], None],
         on_close: Callable[[], None],
     ) -> None:
@@ -770,6 +772,7 @@ class _Link:
         """Whether all is lost that is sent, in both directions."""
         self._request = request
         self._options = options
+        self._stats = stats
         self._on_message = on_message
         self._on_close = on_close
         self._session = Session(secrets.token_urlsafe(), self)
@@ -804,7 +807,7 @@ class _Link:
                 if self.is_open and not self.silent:
                     self._session.message_received(self, message)
         except DecodeError as error:
-            self.client_refused(self._session, "bad packet", str(error))
+            self._session.client_refused("packet", str(error))
             self.close(CloseReason.PARSE_ERROR)
 
     def drop(self) -> None:
@@ -849,8 +852,8 @@ class _Link:
         self._heartbeat.pong(session)
 
     def client_refused(self, session: Session, kind: str, why: str) -> None:
-        """Log that the client broke a rule (``SessionKeeper``)."""
-        logger.warning("Refused (%s): %s", kind, why)
+        """The client broke a rule (``SessionKeeper``)."""
+        self._stats.refuse(kind, self, why)
 
     def probe_started(self, session: Session) -> None:
         """Do nothing: there is no upgrade (``SessionKeeper``)."""

@@ -14,12 +14,13 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
+from socketio_server.answers import Response
 from socketio_server.apps import SocketIOConfig
 from socketio_server.engine import SID_BYTES, Engine, is_websocket
 from socketio_server.handler import UPGRADE_KEY
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
-from socketio_server.transports.polling import Response, error_response
+from socketio_server.transports.polling import error_response
 
 NOT_RUNNING = (
     "This process does not serve Socket.IO: start it with `python manage.py runserver_socketio`.\n"

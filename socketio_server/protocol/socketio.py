@@ -42,7 +42,8 @@ class Packet(msgspec.Struct, frozen=True):
     """One packet as a client sent it.
 
     ``data`` is the decoded JSON, ``None`` where there was none; ``attachments`` is how many binary
-    messages still have to come for it (see :class:`Assembly`), 0 for a packet that is complete.
+    messages still have to come for it (see :class:`Assembly`), 0 for a packet that is complete;
+    ``query`` is what revision 4's CONNECT may carry (``protocol.socketio4``).
     """
 
     type: PacketType
@@ -50,6 +51,7 @@ class Packet(msgspec.Struct, frozen=True):
     data: Any = None
     ack_id: int | None = None
     attachments: int = 0
+    query: str = ""
 
 
 class Encoded(NamedTuple):
@@ -282,9 +284,9 @@ class Encoder:
         if not attachments and ack_id is None and namespace == "/":
             return Encoded(b"2" + json)  # nearly every event
         if attachments:
-            head = _head(b"5%d-" % len(attachments), namespace, ack_id)
+            head = encode_head(b"5%d-" % len(attachments), namespace, ack_id)
         else:
-            head = _head(b"2", namespace, ack_id)
+            head = encode_head(b"2", namespace, ack_id)
         return Encoded(head + json, attachments)
 
     def ack(self, ack_id: int, values: Sequence[Any], *, namespace: str = "/") -> Encoded:
@@ -298,9 +300,9 @@ class Encoder:
         """
         json, attachments = self._dump(tuple(values))
         if attachments:
-            head = _head(b"6%d-" % len(attachments), namespace, ack_id)
+            head = encode_head(b"6%d-" % len(attachments), namespace, ack_id)
         else:
-            head = _head(b"3", namespace, ack_id)
+            head = encode_head(b"3", namespace, ack_id)
         return Encoded(head + json, attachments)
 
     def connect_error(self, message: str, data: Any = None, *, namespace: str = "/") -> bytes:
@@ -316,7 +318,7 @@ class Encoder:
         json, attachments = self._dump_foreign(error)
         if attachments:
             raise TypeError("a connect_error packet can't carry binary data")
-        return _head(b"4", namespace) + json
+        return encode_head(b"4", namespace) + json
 
 
 def encode_connect(socket_id: str, *, namespace: str = "/") -> bytes:
@@ -326,7 +328,7 @@ def encode_connect(socket_id: str, *, namespace: str = "/") -> bytes:
     :param namespace: the namespace that was joined.
     :returns: the text of the packet.
     """
-    return _head(b"0", namespace) + msgspec.json.encode({"sid": socket_id})
+    return encode_head(b"0", namespace) + msgspec.json.encode({"sid": socket_id})
 
 
 def encode_disconnect(*, namespace: str = "/") -> bytes:
@@ -335,10 +337,10 @@ def encode_disconnect(*, namespace: str = "/") -> bytes:
     :param namespace: the namespace that ends.
     :returns: the text of the packet.
     """
-    return _head(b"1", namespace)
+    return encode_head(b"1", namespace)
 
 
-def _head(head: bytes, namespace: str, ack_id: int | None = None) -> bytes:
+def encode_head(head: bytes, namespace: str, ack_id: int | None = None) -> bytes:
     """Add namespace and id to a packet's type; the main namespace goes without saying."""
     if namespace != "/":
         head = b"%b%b," % (head, namespace.encode())

@@ -2,9 +2,9 @@
 
 The parser is fed with what was received and asked for the next event; it never blocks, and judges a
 frame by its header before it keeps any of it. Answering (a pong to a ping, a close to a close or to
-a ``ProtocolError``) and the handshake are the caller's. No extensions are spoken, so a reserved bit
-is an error; an extension's places are ``_FIRST_BYTES`` and where frames become messages
-(``Parser.next_event`` and ``Parser._take_data``).
+a ``ProtocolError``) and the handshake are the caller's. The one extension that is spoken, where it
+was negotiated, is permessage-deflate (RFC 7692, ``protocol.deflate``); any other reserved bit is an
+error.
 
 This is the server's hot path: one received chunk is nearly always one short text frame.
 """
@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from socketio_server.exceptions import ProtocolError
+from socketio_server.exceptions import DecodeError, ProtocolError
+from socketio_server.protocol.deflate import Inflater, deflate
 
 
 class Opcode(IntEnum):
@@ -67,6 +68,7 @@ class Close(msgspec.Struct, frozen=True, gc=False):
 _FIN = 0x80
 _CONTROL = 0x08  # the bit that control frames' opcodes share
 _RESERVED_BITS = 0x70
+_RSV1 = 0x40  # a compressed message's first frame (RFC 7692 section 6)
 _MASKED = 0x80
 _MAX_CONTROL_SIZE = 125
 _TEXT_FRAME = _FIN | Opcode.TEXT
@@ -76,6 +78,10 @@ _TEXT_FRAME = _FIN | Opcode.TEXT
 _FIRST_BYTES = frozenset(
     [fin | opcode for fin in (0, _FIN) for opcode in (0x0, 0x1, 0x2)]
     + [_FIN | opcode for opcode in (0x8, 0x9, 0xA)]
+)
+
+_COMPRESSED_FIRST_BYTES = frozenset(
+    [fin | _RSV1 | opcode for fin in (0, _FIN) for opcode in (Opcode.TEXT, Opcode.BINARY)]
 )
 
 # The codes that a close frame may carry, sections 7.4.1 and 7.4.2 and the IANA registry: 1004 to
@@ -93,16 +99,18 @@ _UNMASK_PIECE = 16384
 
 
 class _FragmentedMessage:
-    """A message of which some frames are still to come."""
+    """A message of which some frames are still to come, or that is compressed."""
 
-    __slots__ = ("decoder", "frames", "parts", "size")
+    __slots__ = ("decoder", "frames", "inflated", "inflater", "parts", "size")
 
-    def __init__(self, is_text: bool) -> None:
-        # Decoding frame by frame tells bad UTF-8 at once; None for a binary message.
-        self.decoder = _UTF8_DECODER() if is_text else None
+    def __init__(self, *, is_text: bool, is_compressed: bool) -> None:
+        # Inflating and decoding frame by frame tells what is bad or too big at once.
+        self.inflater = Inflater() if is_compressed else None
+        self.decoder = _UTF8_DECODER() if is_text else None  # None for a binary message
         self.parts: list[Any] = []  # str of a text message, bytes of a binary one
         self.frames = 0
-        self.size = 0  # bytes of all frames so far
+        self.size = 0  # bytes of all frames so far, as they came
+        self.inflated = 0  # bytes that they inflated to, where the message is compressed
 
 
 class Parser:
@@ -111,23 +119,29 @@ class Parser:
     After :meth:`receive_data`, call :meth:`next_event` until it returns ``None`` (at once or in
     portions: what is not asked for waits). An idle parser holds no buffer.
 
-    :param max_message_size: bytes that one message may have, in one frame or in several.
+    :param max_message_size: bytes that one message may have, in one frame or in several; of a
+        compressed one both what comes and what it inflates to.
     :param max_fragments: frames that one message may have.
+    :param inflates: whether messages may come compressed, because the handshake said so.
     """
 
     __slots__ = (
         "_buffer",
         "_ended",
         "_failure",
+        "_inflates",
         "_max_fragments",
         "_max_message_size",
         "_message",
         "_position",
     )
 
-    def __init__(self, *, max_message_size: int, max_fragments: int = 1024) -> None:
+    def __init__(
+        self, *, max_message_size: int, max_fragments: int = 1024, inflates: bool = False
+    ) -> None:
         self._max_message_size = max_message_size
         self._max_fragments = max_fragments
+        self._inflates = inflates
         self._buffer: bytes | bytearray = b""  # a bytearray while a frame arrives in pieces
         self._position = 0  # what comes before it in the buffer is done with
         self._message: _FragmentedMessage | None = None  # None between messages
@@ -198,10 +212,7 @@ class Parser:
                 return None
             length = self._check_length(buffer[start + 2 : start + 2 + extended])
         if length > limit:
-            raise self._fail(
-                CloseCode.MESSAGE_TOO_BIG,
-                f"message too big, at most {self._max_message_size} bytes are allowed",
-            )
+            raise self._fail_too_big()
         end = head + length
         if len(buffer) < end:
             return None
@@ -214,7 +225,7 @@ class Parser:
 
     def _check_start(self, first: int, second: int) -> int:
         """Judge a frame's first two bytes; return how many bytes of data it may have."""
-        if first not in _FIRST_BYTES:
+        if first not in _FIRST_BYTES and not (self._inflates and first in _COMPRESSED_FIRST_BYTES):
             raise self._fail(CloseCode.PROTOCOL_ERROR, _explain_first_byte(first))
         if second < _MASKED:  # section 5.1
             raise self._fail(CloseCode.PROTOCOL_ERROR, "frame is not masked")
@@ -252,11 +263,16 @@ class Parser:
         is_final = first & _FIN != 0
         message = self._message
         if message is None:
-            if is_final:
+            is_compressed = first & _RSV1 != 0
+            if is_final and not is_compressed:
                 return data  # binary: next_event returns whole text messages itself
-            message = self._message = _FragmentedMessage(first == Opcode.TEXT)
+            message = self._message = _FragmentedMessage(
+                is_text=first & 0x0F == Opcode.TEXT, is_compressed=is_compressed
+            )
         message.frames += 1
         message.size += len(data)
+        if message.inflater is not None:
+            data = self._inflate(message, message.inflater, data, is_final)
         if message.decoder is None:
             message.parts.append(data)
         else:
@@ -269,6 +285,20 @@ class Parser:
         self._message = None
         whole: str | bytes = (b"" if message.decoder is None else "").join(message.parts)
         return whole
+
+    def _inflate(
+        self, message: _FragmentedMessage, inflater: Inflater, data: bytes, is_final: bool
+    ) -> bytes:
+        """Return what a frame's data inflates to, and never more than is allowed (RFC 7692 7.2.2)."""
+        allowed = self._max_message_size - message.inflated
+        try:
+            inflated = inflater.inflate(data, allowed + 1, is_last=is_final)
+        except DecodeError as exc:
+            raise self._fail(CloseCode.INVALID_DATA, str(exc)) from exc
+        if len(inflated) > allowed:
+            raise self._fail_too_big()
+        message.inflated += len(inflated)
+        return inflated
 
     def _take_control(self, first: int, data: bytes) -> Ping | Pong | Close:
         """Return what a control frame is (section 5.5)."""
@@ -299,6 +329,13 @@ class Parser:
             return data.decode()
         except UnicodeDecodeError as exc:
             raise self._fail(CloseCode.INVALID_DATA, _BAD_UTF8) from exc
+
+    def _fail_too_big(self) -> ProtocolError:
+        """Note that a message is too big; return the error to raise for it."""
+        return self._fail(
+            CloseCode.MESSAGE_TOO_BIG,
+            f"message too big, at most {self._max_message_size} bytes are allowed",
+        )
 
     def _fail(self, code: CloseCode, reason: str) -> ProtocolError:
         """Note that the peer broke the protocol; return the error to raise for it."""
@@ -348,6 +385,18 @@ def encode_frame(opcode: int, data: bytes) -> bytes:
     if size <= 0xFFFF:
         return _MEDIUM.pack(first, 126, size) + data
     return _LONG.pack(first, 127, size) + data
+
+
+def encode_deflated_frame(opcode: int, data: bytes) -> bytes:
+    """Encode a whole message as a compressed frame (RFC 7692 section 7.2.1).
+
+    No context is needed to inflate it, so it can go to any client that takes compressed messages.
+
+    :param opcode: text, whose data must be UTF-8, or binary.
+    :param data: the message.
+    :returns: the frame, which may be larger than an uncompressed one where data is short or random.
+    """
+    return encode_frame(_RSV1 | opcode, deflate(data))
 
 
 def encode_close(code: int | None = None, reason: str = "") -> bytes:

@@ -9,12 +9,12 @@ import socket as socket_module
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import NamedTuple
 
 import gevent
 from gevent import socket
 from gevent.event import Event
 
+from socketio_server.answers import Response
 from socketio_server.connection import Loop
 from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
@@ -33,19 +33,6 @@ PACKETS_PER_ANSWER = 16
 sixteen and gives up the connection over more."""
 
 _READ = 1  # libev's event mask
-
-
-class Response(NamedTuple):
-    """An answer to an HTTP request of the Engine.IO protocol."""
-
-    status: int
-    body: bytes
-    content_type: str = "text/plain; charset=UTF-8"
-
-    @property
-    def closes(self) -> bool:
-        """Whether the HTTP connection ends with it: after an error its input can't be trusted."""
-        return self.status >= 400
 
 
 def error_response(code: ErrorCode) -> Response:

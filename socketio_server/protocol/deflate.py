@@ -1,0 +1,147 @@
+"""The permessage-deflate extension (RFC 7692): its negotiation, and one message in or out.
+
+No context is taken over from message to message, on either side: nothing is kept while a connection
+is idle, and a message is deflated once for however many recipients. Frames, their RSV1 bit and what
+a failure answers are ``protocol.websocket``'s; whether compression is on, and for which messages,
+is the caller's.
+"""
+
+import re
+import zlib
+
+from socketio_server.exceptions import DecodeError
+
+# --- Negotiation (sections 5 and 7.1) ---------------------------------------------------------
+
+DEFLATE_ANSWER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+"""The ``Sec-WebSocket-Extensions`` header of a handshake that accepts the extension.
+
+It says nothing of windows: a client may use any, and must expect ours of up to 32 KiB.
+"""
+
+_NAME = "permessage-deflate"
+
+_FLAGS = frozenset(["server_no_context_takeover", "client_no_context_takeover"])
+_WINDOW_BITS = frozenset(["8", "9", "10", "11", "12", "13", "14", "15"])
+
+_BLANK = " \t"
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_QUOTED = re.compile(r'=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*(?=[;,]|\Z)')
+_MALFORMED = "\0"  # no character of a token
+
+
+def accepts_deflate(offers: str) -> bool:
+    """Judge a ``Sec-WebSocket-Extensions`` header (section 7.1 and RFC 6455 section 9.1).
+
+    :param offers: its value; several values are joined by commas.
+    :returns: whether one of the offers can be accepted by :data:`DEFLATE_ANSWER`. What is malformed
+        or unknown is declined by itself, and the others still count.
+    """
+    plain = _QUOTED.sub(_unquote, offers)
+    if '"' in plain:  # not where a value is, or without an end: where do the offers end?
+        return False
+    return any(_is_acceptable(offer) for offer in plain.split(","))
+
+
+def _unquote(match: re.Match[str]) -> str:
+    """Replace a quoted value by the token that it must be (RFC 6455 section 9.1)."""
+    value = re.sub(r"\\(.)", r"\1", match[1])
+    return "=" + (value if _TOKEN.fullmatch(value) else _MALFORMED)
+
+
+def _is_acceptable(offer: str) -> bool:
+    """Tell whether one offer can be accepted as the answer does it."""
+    name, *parameters = (part.strip(_BLANK) for part in offer.split(";"))
+    if name != _NAME:
+        return False
+    seen = set()
+    for parameter in parameters:
+        key, equals, value = parameter.partition("=")
+        key = key.rstrip(_BLANK)
+        if key in seen or not _is_parameter(key, value.strip(_BLANK) if equals else None):
+            return False
+        seen.add(key)
+    return True
+
+
+def _is_parameter(key: str, value: str | None) -> bool:
+    """Tell whether a parameter (sections 7.1.1 and 7.1.2) is a proper one that we can go by.
+
+    ``server_max_window_bits`` is none, whatever its value: accepting it means to repeat it in the
+    answer (section 7.1.2.1), and clients that sent it insist on that.
+    """
+    if key == "client_max_window_bits":
+        return value is None or value in _WINDOW_BITS
+    return key in _FLAGS and value is None
+
+
+# --- Messages (section 7.2) -------------------------------------------------------------------
+
+_TAIL = b"\x00\x00\xff\xff"  # of a flush; left out on the wire (section 7.2.1)
+
+# Behind the tail, an empty block that says it is the last: unless it is understood as such, the
+# message broke off within a block.
+_END = _TAIL + b"\x03\x00"
+
+# What deflates up to so many bytes as well as anything (window bits, memory level); setting up the
+# usual 256 KiB takes ten times as long as deflating a short message.
+_SMALL_SIZE = 4096
+_SMALL = (12, 5)
+_LARGE = (15, 8)
+
+# Blocks with BFINAL set that one message may have: each costs a copy of all that follows it.
+_MAX_FINAL_BLOCKS = 16
+
+
+def deflate(data: bytes) -> bytes:
+    """Deflate a whole message (section 7.2.1).
+
+    :param data: the message.
+    :returns: what inflates to it without any context.
+    """
+    window_bits, memory_level = _SMALL if len(data) <= _SMALL_SIZE else _LARGE
+    compressor = zlib.compressobj(wbits=-window_bits, memLevel=memory_level)
+    deflated = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    return deflated[: -len(_TAIL)]
+
+
+class Inflater:
+    """Inflates one message, frame by frame (section 7.2.2)."""
+
+    __slots__ = ("_final_blocks", "_stream")
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._final_blocks = 0  # so far
+
+    def inflate(self, data: bytes, max_length: int, *, is_last: bool) -> bytes:
+        """Inflate the next frame's data, of which there may be too much.
+
+        :param data: the data.
+        :param max_length: where inflating stops, at least 1; a result of this length may have had
+            more to come, and then the inflater is spent.
+        :param is_last: whether the message ends with this frame.
+        :returns: what came out.
+        :raises DecodeError: if the data is malformed, or the message ends where it can't.
+        """
+        if is_last:
+            data += _END
+        try:
+            inflated = self._stream.decompress(data, max_length)
+            # Blocks may follow one with BFINAL set (section 7.2.1); for zlib it ends the stream.
+            while self._stream.unused_data and len(inflated) < max_length:
+                data = self._stream.unused_data
+                self._restart()
+                inflated += self._stream.decompress(data, max_length - len(inflated))
+        except zlib.error as exc:
+            raise DecodeError("malformed deflate data") from exc
+        if is_last and not self._stream.eof and len(inflated) < max_length:
+            raise DecodeError("deflate data breaks off")
+        return inflated
+
+    def _restart(self) -> None:
+        """Begin anew after a block with BFINAL set."""
+        self._final_blocks += 1
+        if self._final_blocks > _MAX_FINAL_BLOCKS:
+            raise DecodeError(f"more than {_MAX_FINAL_BLOCKS} deflate blocks with BFINAL set")
+        self._stream = zlib.decompressobj(-zlib.MAX_WBITS)

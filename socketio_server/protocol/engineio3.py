@@ -1,0 +1,228 @@
+"""Engine.IO revision 3, which ``socket.io-client`` 2.x speaks: where its wire differs from 4's.
+
+The specification is https://github.com/socketio/engine.io-protocol/tree/v3, and where it is silent
+engine.io-parser 2.x. Packet types, text packets, errors and close reasons are those of
+``protocol.engineio``, and so are its constants. What differs:
+
+* The client sends PING, and the server answers with a PONG that carries the same data
+  (:func:`encode_pong`, section Packet): ``2`` gets ``3``, and ``2probe`` gets ``3probe``.
+* A binary packet has a type, in its first byte, also as a WebSocket's binary frame
+  (:func:`decode_binary_packet`, :func:`encode_binary_packet`). A client that can't send binary
+  frames sends a text frame as in a payload, ``b4`` and base64.
+* A payload gives each packet's length before it, in one of two forms (section Payload). Text,
+  which every client reads, ``<length>:<packet>`` for each, in UTF-16 code units, as JavaScript
+  counts; and binary (with XHR2), which a client uses where there is binary data to send and which a
+  client reads unless it asked with ``b64=1`` for the other.
+* The handshake says nothing of ``maxPayload``.
+
+JSONP is not spoken.
+"""
+
+import binascii
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from socketio_server.exceptions import DecodeError
+from socketio_server.protocol import engineio
+from socketio_server.protocol.engineio import Packet, PacketType
+
+PROTOCOL_VERSION = 3
+"""The revision spoken, as in the query parameter ``EIO``."""
+
+BINARY_MESSAGE = b"\x04"
+"""What stands before every binary message, in a WebSocket's binary frame and a binary payload."""
+
+BINARY_CONTENT_TYPE = "application/octet-stream"
+"""The content type of a payload in its binary form; anything else is its text form.
+
+As an answer's, exactly this: clients compare.
+"""
+
+_BASE64_MESSAGE = b"b4"
+
+# Lengths: ASCII digits without a zero in front, so few that the number stays small.
+_TEXT_HEAD = re.compile(rb"([1-9]\x00(?:[0-9]\x00){0,8}):\x00")  # in UTF-16, low byte first
+_BINARY_HEAD = re.compile(rb"([\x00\x01])([\x01-\x09][\x00-\x09]{0,8})\xff")
+_DIGITS = bytes.maketrans(bytes(range(10)), b"0123456789")
+
+# --- Decoding ---------------------------------------------------------------------------------
+
+
+def decode_packet(text: str) -> Packet:
+    """Decode one text packet (section Packet), which may be a binary message in base64.
+
+    :param text: a WebSocket's text frame, or one packet of a payload.
+    :returns: the packet.
+    :raises DecodeError: if the type is missing or unknown, or base64 is malformed.
+    """
+    if not text.startswith("b"):
+        return engineio.decode_packet(text)
+    if not text.startswith("b4"):
+        raise DecodeError("only a message can be binary")
+    try:
+        data = binascii.a2b_base64(text[2:], strict_mode=True)
+    except ValueError as exc:
+        raise DecodeError("a binary message is not base64") from exc
+    return Packet(PacketType.MESSAGE, data)
+
+
+def decode_binary_packet(data: bytes) -> Packet:
+    """Decode one binary packet (section Packet).
+
+    :param data: a WebSocket's binary frame, or one binary packet of a binary payload.
+    :returns: the packet, always a binary message.
+    :raises DecodeError: if it is empty or has another type.
+    """
+    if not data.startswith(BINARY_MESSAGE):
+        raise DecodeError("only a message can be binary")
+    return Packet(PacketType.MESSAGE, data[1:])
+
+
+def decode_payload(body: bytes, max_packets: int, *, content_type: str = "") -> list[Packet]:
+    """Decode the body of a polling POST (section Payload).
+
+    :param body: the whole body; its size is the caller's to limit.
+    :param max_packets: how many packets it may hold; none is looked for beyond them.
+    :param content_type: the request's ``Content-Type``, which tells the form.
+    :returns: its packets, at least one.
+    :raises DecodeError: if there are too many packets or none, or one is malformed.
+    """
+    is_binary = content_type.partition(";")[0].strip().lower() == BINARY_CONTENT_TYPE
+    packets: list[Packet] = []
+    for packet in _binary_packets(body) if is_binary else _text_packets(body):
+        if len(packets) == max_packets:
+            raise DecodeError(f"more than {max_packets} packets in one payload")
+        packets.append(packet)
+    if not packets:
+        raise DecodeError("empty payload")
+    return packets
+
+
+def _text_packets(body: bytes) -> Iterator[Packet]:
+    """Yield the packets of a text payload.
+
+    It is cut as UTF-16, where a length is a length; one that cuts a character in two is an error.
+    """
+    try:
+        units = body.decode().encode("utf-16-le")
+        end = 0
+        while end < len(units):
+            head = _TEXT_HEAD.match(units, end)
+            if head is None:
+                raise DecodeError("a payload's packet has no proper length")
+            end = _end_of_packet(units, head.end(), 2 * int(head[1][::2]))
+            yield decode_packet(units[head.end() : end].decode("utf-16-le"))
+    except UnicodeDecodeError as exc:
+        raise DecodeError("a payload is not UTF-8, or a length ends within a character") from exc
+
+
+def _binary_packets(body: bytes) -> Iterator[Packet]:
+    """Yield the packets of a binary payload, where lengths are bytes."""
+    end = 0
+    while end < len(body):
+        head = _BINARY_HEAD.match(body, end)
+        if head is None:
+            raise DecodeError("a payload's packet has no proper length")
+        end = _end_of_packet(body, head.end(), int(head[2].translate(_DIGITS)))
+        data = body[head.end() : end]
+        if head[1] == b"\x01":
+            yield decode_binary_packet(data)
+            continue
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as exc:
+            raise DecodeError("a text packet is not UTF-8") from exc
+        yield decode_packet(text)
+
+
+def _end_of_packet(payload: bytes, start: int, size: int) -> int:
+    """Return where a packet ends, if the payload is that long."""
+    if size > len(payload) - start:
+        raise DecodeError("a payload is shorter than a length in it says")
+    return start + size
+
+
+# --- Encoding ---------------------------------------------------------------------------------
+
+
+def encode_pong(data: str = "") -> bytes:
+    """Encode the answer to a client's PING (section Packet, ping).
+
+    :param data: what the ping carried.
+    :returns: the packet.
+    """
+    return engineio.PONG + data.encode()
+
+
+def encode_binary_packet(data: bytes) -> bytes:
+    """Encode a binary message for a WebSocket's binary frame or a binary payload (section Packet).
+
+    :param data: the message.
+    :returns: the type's byte and the data.
+    """
+    return BINARY_MESSAGE + data
+
+
+def encode_binary(data: bytes) -> bytes:
+    """Encode a binary message for a text payload, or for a text frame to a ``b64=1`` client.
+
+    :param data: the message.
+    :returns: ``b4`` and the data in base64.
+    """
+    return _BASE64_MESSAGE + binascii.b2a_base64(data, newline=False)
+
+
+def encode_payload(packets: Iterable[bytes]) -> bytes:
+    """Join encoded packets into the body of a polling response, in the form that all clients read.
+
+    :param packets: text packets, and binary messages as :func:`encode_binary` makes them.
+    :returns: the body, to be sent as text in UTF-8.
+    """
+    return b"".join([b"%d:%b" % (_count_units(packet), packet) for packet in packets])
+
+
+def encode_binary_payload(packets: Iterable[bytes]) -> bytes:
+    """Join encoded packets into the body of a polling response, in its binary form.
+
+    :param packets: text packets, and binary ones as :func:`encode_binary_packet` makes them; their
+        first byte tells them apart.
+    :returns: the body, to be sent as :data:`BINARY_CONTENT_TYPE`.
+    """
+    return b"".join(
+        [
+            b"%c%b\xff%b" % (packet.startswith(BINARY_MESSAGE), _digits(len(packet)), packet)
+            for packet in packets
+        ]
+    )
+
+
+def encode_open(
+    *, sid: str, upgrades: Sequence[str], ping_interval: float, ping_timeout: float
+) -> bytes:
+    """Encode the packet that opens a session (section Anatomy of an Engine.IO session).
+
+    :param sid: the session's secret id; the client takes it for its public id as well.
+    :param upgrades: transports that the client may upgrade to.
+    :param ping_interval: seconds between the client's pings.
+    :param ping_timeout: seconds that the server's answer may take.
+    :returns: the packet; times are whole milliseconds there.
+    """
+    handshake = {
+        "sid": sid,
+        "upgrades": upgrades,
+        "pingInterval": round(ping_interval * 1000),
+        "pingTimeout": round(ping_timeout * 1000),
+    }
+    return b"0" + msgspec.json.encode(handshake)
+
+
+def _count_units(packet: bytes) -> int:
+    """Return the length of UTF-8 in UTF-16 code units."""
+    return len(packet) if packet.isascii() else len(packet.decode().encode("utf-16-le")) // 2
+
+
+def _digits(number: int) -> bytes:
+    """Return a number's digits as bytes from 0 to 9."""
+    return bytes(map(int, str(number)))

@@ -1,0 +1,71 @@
+"""Socket.IO revision 4, which ``socket.io-client`` 2.x speaks: where its packets differ from 5's.
+
+The specification is https://github.com/socketio/socket.io-protocol/tree/v4. What is here stands in
+for its namesake of ``protocol.socketio``; packets are that module's, events and acknowledgements
+are the same bytes (so one encoding goes to clients of both), and binary ones are put together by
+the same ``Assembly``. What differs:
+
+* A client is in the main namespace without asking: the server sends CONNECT unasked, ``0``, before
+  anything else (section Connection to the default namespace).
+* CONNECT never has data. A client's may carry a query behind the namespace, ``0/admin?token=1,``,
+  and the server's tells no id: the client makes up its own, of the Engine.IO ``sid`` and the
+  namespace (section Packet types, CONNECT).
+* A refusal is called ERROR, and its data is the message itself (section Packet types, ERROR).
+* Clients keep ``error``, ``ping``, ``pong`` and all names of ``connect…`` and ``reconnect…`` to
+  themselves: an event of such a name would pass for their own.
+"""
+
+import re
+
+from socketio_server.exceptions import DecodeError
+from socketio_server.protocol import socketio
+from socketio_server.protocol.socketio import Packet, PacketType, encode_disconnect
+
+__all__ = ["Encoder", "decode", "encode_connect", "encode_disconnect"]
+
+# Section Packet encoding; the comma may be missing at a packet's end, as for the other types.
+_CONNECT = re.compile(r"0(?:(/[^,?]*)(?:\?([^,]*))?,?)?", re.DOTALL)
+
+
+def decode(text: str, *, max_attachments: int = 10) -> Packet:
+    """Decode the text of one packet (section Packet encoding), as ``protocol.socketio.decode``.
+
+    :param text: an Engine.IO text message.
+    :param max_attachments: how many attachments a packet may announce.
+    :returns: the packet; a CONNECT has its query, as it came, in ``query``.
+    :raises DecodeError: if the packet is malformed or over a limit.
+    """
+    if not text.startswith("0"):
+        return socketio.decode(text, max_attachments=max_attachments)
+    match = _CONNECT.fullmatch(text)
+    if match is None:
+        raise DecodeError("a CONNECT packet carries a namespace and a query at most")
+    namespace, query = match.groups()
+    return Packet(PacketType.CONNECT, namespace or "/", query=query or "")
+
+
+class Encoder(socketio.Encoder):
+    """Encodes packets whose data comes from an application, as ``protocol.socketio.Encoder``."""
+
+    __slots__ = ()
+
+    def connect_error(self, message: str, data: object = None, *, namespace: str = "/") -> bytes:
+        """Encode the refusal of a namespace (section Packet types, ERROR).
+
+        :param message: what the client's ``error`` event gets.
+        :param data: left out: there is no place for it beside the message.
+        :param namespace: the namespace that was asked for.
+        :returns: the text of the packet.
+        """
+        json, _ = self._dump_foreign(message)
+        return socketio.encode_head(b"4", namespace) + json
+
+
+def encode_connect(socket_id: str, *, namespace: str = "/") -> bytes:
+    """Encode the server's CONNECT (section Exchange protocol): asked for or, for ``/``, not.
+
+    :param socket_id: left out: the client has made up an id of its own.
+    :param namespace: the namespace that was joined.
+    :returns: the text of the packet.
+    """
+    return socketio.encode_head(b"0", namespace)
