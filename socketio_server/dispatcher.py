@@ -26,6 +26,7 @@ from socketio_server.events import SUBSCRIBE, UNSUBSCRIBE, Event, Registration, 
 from socketio_server.exceptions import Reject, ValidationError
 from socketio_server.heartbeat import Deadlines
 from socketio_server.options import Options
+from socketio_server.protocol import socketio4
 from socketio_server.protocol.engineio import CloseReason
 from socketio_server.protocol.socketio import Packet, PacketType
 from socketio_server.router import NamespaceRouter
@@ -95,7 +96,7 @@ class EventHooks(Protocol):
     refusals: tuple[type[Exception], ...]
     """What a handler may raise, besides ``Reject``, to refuse a client."""
 
-    def capture(self) -> Any:
+    def capture(self, request: Any) -> Any:
         """Return what the project's middleware activated for a request besides context variables.
 
         Runs in the greenlet of the handshake; ``None``: nothing.
@@ -143,6 +144,8 @@ class Dispatcher:
         self.options = options
         self.stats = stats
         self.encoder = clients.encoder
+        self.old_encoder = socketio4.Encoder()
+        """Encodes refusals for clients of Socket.IO 4; all else is the same."""
         self._registry = registry
         self._clients = clients
         self._hooks = hooks
@@ -164,7 +167,7 @@ class Dispatcher:
         project's middleware activated, so that the request's language is active in them too.
         """
         scope = contextvars.copy_context()
-        router = NamespaceRouter(session, request, scope, self._hooks.capture(), self)
+        router = NamespaceRouter(session, request, scope, self._hooks.capture(request), self)
         self._unjoined.add(router)
         return router
 

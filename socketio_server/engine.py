@@ -16,16 +16,17 @@ from socketio_server import origins
 from socketio_server.admission import Admission
 from socketio_server.answers import Response
 from socketio_server.binding import Binding
-from socketio_server.connection import Connection, Loop
+from socketio_server.connection import Loop
 from socketio_server.counters import Stats
 from socketio_server.heartbeat import Deadlines, Heartbeat
 from socketio_server.options import Options
-from socketio_server.protocol import engineio
+from socketio_server.protocol import engineio, engineio3
 from socketio_server.protocol.engineio import CloseReason, ErrorCode
 from socketio_server.session import Session, SessionHandler
 from socketio_server.transports.base import Transport
 from socketio_server.transports.polling import PollingTransport, error_response
-from socketio_server.transports.websocket import WebSocketTransport
+from socketio_server.transports.revision3 import PollingTransport3, WebSocketTransport3
+from socketio_server.transports.websocket import Upgraded, WebSocketTransport
 
 SID_BYTES = 20
 """Random bytes of a ``sid``: 160 bits, since whoever knows it can act as the client."""
@@ -33,6 +34,8 @@ SID_BYTES = 20
 GOODBYE_TIME = 1.0
 """Seconds over which a shutdown spreads its goodbyes, so that the clients don't return all at
 once."""
+
+REVISION_3 = engineio3.PROTOCOL_VERSION
 
 Environ = Mapping[str, Any]
 Query = Mapping[str, str]
@@ -65,6 +68,9 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         # Ended over polling, with packets that the client has yet to fetch.
         self._lingering: dict[str, PollingTransport] = {}
+        self._revisions = {str(engineio.PROTOCOL_VERSION)}
+        if options.allow_eio3:
+            self._revisions.add(str(REVISION_3))
         self._draining = False
         self.stats = stats
         """What the server counts."""
@@ -81,6 +87,10 @@ class Engine:
             timeout=options.ping_timeout,
             ping=Session.ping,
             expire=self._heartbeat_expired,
+        )
+        # Clients of revision 3 send the pings themselves.
+        self._pinged: Deadlines[Session] = Deadlines(
+            loop, options.ping_interval + options.ping_timeout, self._heartbeat_expired
         )
         self._probes: Deadlines[Session] = Deadlines(
             loop, options.upgrade_timeout, Session.abandon_probe
@@ -131,33 +141,36 @@ class Engine:
             return ErrorCode.UNKNOWN_SESSION
         if environ["REQUEST_METHOD"] != "GET":
             return ErrorCode.BAD_HANDSHAKE_METHOD
-        if params.get("EIO") != str(engineio.PROTOCOL_VERSION):
+        if params.get("EIO") not in self._revisions:
             return ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
         if (transport == "websocket") != is_websocket(environ):
             return ErrorCode.BAD_REQUEST
         return None
 
-    def open_polling(self, request: Any, cookie: str | None) -> Response:
+    def open_polling(self, environ: Environ, request: Any, cookie: str | None) -> Response:
         """Open a session over polling, and answer the request that asked for it.
 
+        :param environ: of the request.
         :param cookie: the value of the request's cookie ``options.cookie``, if it had one.
         """
-        session = self._new_session()
+        session = self._new_session(environ)
         if self._options.cookie is not None:
             session.binding = Binding(cookie)
-        transport = PollingTransport(session, self._loop, self._options)
+        make = PollingTransport3 if session.revision == REVISION_3 else PollingTransport
+        transport = make(session, self._loop, self._options)
         self._start(session, transport, request)
         return transport.answer_at_once()
 
-    def open_websocket(self, request: Any, connection: Connection, data: bytes) -> None:
+    def open_websocket(self, environ: Environ, request: Any, upgraded: Upgraded) -> None:
         """Open a session over a WebSocket whose handshake is done.
 
-        :param data: bytes that came behind the handshake.
+        :param environ: of the request.
         """
-        session = self._new_session()
-        transport = WebSocketTransport(connection, session, self._loop, self._options)
+        session = self._new_session(environ)
+        make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport
+        transport = make(upgraded, session, self._loop, self._options)
         self._start(session, transport, request)
-        transport.start(data)
+        transport.start()
 
     def find_upgradable(self, environ: Environ, params: Query) -> Session | Response:
         """Return the session that a WebSocket may try to take over, or the refusal.
@@ -175,14 +188,15 @@ class Engine:
             return error_response(ErrorCode.BAD_REQUEST)
         return session
 
-    def probe_websocket(self, session: Session, connection: Connection, data: bytes) -> None:
+    def probe_websocket(self, session: Session, upgraded: Upgraded) -> None:
         """Let a WebSocket, its handshake done, try to take over a session."""
-        transport = WebSocketTransport(connection, session, self._loop, self._options)
+        make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport
+        transport = make(upgraded, session, self._loop, self._options)
         if session.can_upgrade:
             session.start_probe(transport)
-            transport.start(data)
+            transport.start()
         else:  # it ended, or another was faster, while the handshake was written
-            connection.abort()
+            upgraded.connection.abort()
 
     def respond(
         self, environ: Environ, params: Query, body: BodyReader, sock: socket.socket
@@ -217,7 +231,12 @@ class Engine:
         if method != "POST":
             return error_response(ErrorCode.BAD_REQUEST)
         data = self._read_body(environ, body)
-        return data if isinstance(data, Response) else transport.answer_post(data)
+        if isinstance(data, bytes):
+            return transport.answer_post(data, environ.get("CONTENT_TYPE", ""))
+        if session is not None:  # what is missing would leave it open and deaf
+            self.stats.refuse("body", session, f"a body was refused with {data.status}")
+            session.close(CloseReason.PARSE_ERROR)
+        return data
 
     def drain(self) -> None:
         """Take no new sessions, and say goodbye to all; returns when all goodbyes are said."""
@@ -229,11 +248,16 @@ class Engine:
             if count % 10 == 9:
                 gevent.sleep(10 * pause)
         self._heartbeat.clear()
+        self._pinged.clear()
         self._probes.clear()
 
     def pong_received(self, session: Session) -> None:
         """A session's client answered a heartbeat (``SessionKeeper``)."""
         self._heartbeat.pong(session)
+
+    def ping_received(self, session: Session) -> None:
+        """A session's client asked for a heartbeat (``SessionKeeper``)."""
+        self._pinged.add(session)
 
     def client_refused(self, session: Session, kind: str, why: str) -> None:
         """A session's client broke a rule (``SessionKeeper``)."""
@@ -251,12 +275,14 @@ class Engine:
         """A session is over (``SessionKeeper``)."""
         del self._sessions[session.sid]
         self._heartbeat.discard(session)
+        self._pinged.discard(session)
         if isinstance(last_transport, PollingTransport) and not last_transport.drained:
             self._lingering[session.sid] = last_transport
             self._farewells.add(session.sid)
 
-    def _new_session(self) -> Session:
-        session = Session(secrets.token_urlsafe(SID_BYTES), self)
+    def _new_session(self, environ: Environ) -> Session:
+        revision = int(parse_query(environ["QUERY_STRING"])["EIO"])  # judge_handshake looked at it
+        session = Session(secrets.token_urlsafe(SID_BYTES), self, revision)
         self._sessions[session.sid] = session
         return session
 
@@ -267,15 +293,24 @@ class Engine:
             for name in ("websocket",)
             if transport.name == "polling" and name in options.transports
         ]
-        opening = engineio.encode_open(
-            sid=session.sid,
-            upgrades=upgrades,
-            ping_interval=options.ping_interval,
-            ping_timeout=options.ping_timeout,
-            max_payload=options.max_payload,
-        )
+        if session.revision == REVISION_3:
+            opening = engineio3.encode_open(
+                sid=session.sid,
+                upgrades=upgrades,
+                ping_interval=options.ping_interval,
+                ping_timeout=options.ping_timeout,
+            )
+            self._pinged.add(session)
+        else:
+            opening = engineio.encode_open(
+                sid=session.sid,
+                upgrades=upgrades,
+                ping_interval=options.ping_interval,
+                ping_timeout=options.ping_timeout,
+                max_payload=options.max_payload,
+            )
+            self._heartbeat.add(session)
         session.start(transport, self._accept(session, request), opening)
-        self._heartbeat.add(session)
 
     def _is_bound_to(self, session: Session, environ: Environ) -> bool:
         """Return whether a request comes from the browser that opened the session."""
@@ -304,7 +339,7 @@ class Engine:
         if (
             not session.transport.is_read
         ):  # its pong may lie in the kernel, unread by our own choice
-            self._heartbeat.add(session)
+            (self._pinged if session.revision == REVISION_3 else self._heartbeat).add(session)
         else:
             session.close(CloseReason.PING_TIMEOUT)
 

@@ -1,10 +1,11 @@
 """One HTTP connection: a request handler for gevent's WSGI server, built on gevent-websocket's.
 
 Three kinds of requests: those that carry a ``sid`` are answered by the engine and never reach
-Django, nor most of pywsgi, which would take longer over them than the engine (measured); a handshake
-goes through the whole Django stack, whose view asks for the WebSocket by leaving its request in
-the environ under ``UPGRADE_KEY``; all others are Django's alone. gevent-websocket does the WebSocket
-handshake only; after it the socket is taken out of the handler's and its greenlet's hands.
+Django, nor most of pywsgi, which would take longer over them than the engine (measured); a
+handshake goes through the whole Django stack, whose view asks for the WebSocket by leaving its
+request in the environ under ``UPGRADE_KEY``; all others are Django's alone. gevent-websocket does
+the WebSocket handshake only; after it the socket is taken out of the handler's and its greenlet's
+hands.
 """
 
 import _socket
@@ -12,6 +13,7 @@ import base64
 import binascii
 import errno
 import logging
+import re
 from functools import partial
 from http import HTTPStatus
 from time import time
@@ -26,9 +28,11 @@ from socketio_server.connection import Connection
 from socketio_server.engine import Engine, Query, is_websocket, parse_query
 from socketio_server.heartbeat import Deadlines
 from socketio_server.options import Options
+from socketio_server.protocol.deflate import DEFLATE_ANSWER, accepts_deflate
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.session import Session
 from socketio_server.transports.polling import error_response
+from socketio_server.transports.websocket import Upgraded
 
 UPGRADE_KEY = "socketio_server.upgrade"
 """Where the handshake view leaves its request in the environ, to ask for the WebSocket."""
@@ -45,8 +49,11 @@ _SESSION_HEADERS = (
     ("HTTP_UPGRADE", "upgrade"),
     ("HTTP_CONNECTION", "connection"),
     ("CONTENT_LENGTH", "content-length"),
+    ("CONTENT_TYPE", "content-type"),
 )
 """The headers that the engine looks at."""
+
+_SID = re.compile(r"\bsid=[^&\s]*")  # a secret: never logged
 
 access_logger = logging.getLogger("django.server")
 
@@ -122,8 +129,8 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         """Write the application's answer, or do the upgrade that the view asked for."""
         request = self.environ.pop(UPGRADE_KEY, None)
         if request is not None and self.code == HTTPStatus.SWITCHING_PROTOCOLS:
-            connection, data = self._switch_protocols(self.response_headers)
-            self.server.engine.open_websocket(request, connection, data)
+            upgraded = self._switch_protocols(self.response_headers)
+            self.server.engine.open_websocket(self.environ, request, upgraded)
         else:
             super().process_result()
 
@@ -217,8 +224,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         session = engine.find_upgradable(self.environ, params)
         if isinstance(session, Session) and self._can_become_websocket():
             self.headers_sent = False
-            connection, data = self._switch_protocols([])
-            engine.probe_websocket(session, connection, data)
+            engine.probe_websocket(session, self._switch_protocols([]))
         else:
             refused = session if isinstance(session, Response) else None
             response = refused or error_response(ErrorCode.BAD_REQUEST)
@@ -294,24 +300,26 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         elif code >= HTTPStatus.BAD_REQUEST:
             level = logging.WARNING
         if access_logger.isEnabledFor(level):
-            line = self.requestline.rstrip()
+            line = _SID.sub("sid=…", self.requestline.rstrip())
             arguments = (line, code or "-", self.response_length)
             access_logger.log(level, '"%s" %s %s', *arguments, extra={"status_code": code})
 
-    def _switch_protocols(
-        self, view_headers: list[tuple[bytes, bytes]]
-    ) -> tuple[Connection, bytes]:
+    def _switch_protocols(self, view_headers: list[tuple[bytes, bytes]]) -> Upgraded:
         """Answer 101 and take the socket out of this handler's hands.
 
         pywsgi would read and throw away what the client sends next on its way out, and close the
         socket; so it must not have it any more.
 
         :param view_headers: the view's headers, of which cookies and the like are kept.
-        :return: the connection, not started, and what the client sent behind its handshake.
         """
         kept = [item for item in view_headers if item[0].lower() not in _REPLACED_HEADERS]
         self.upgrade_connection()
         self.response_headers += kept
+        offers = self.environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
+        deflates = self.server.options.per_message_deflate and accepts_deflate(offers)
+        if deflates:
+            answer = DEFLATE_ANSWER.encode()
+            self.response_headers.append((b"Sec-WebSocket-Extensions", answer))
         self.write(b"")
         self.websocket.closed = True  # or it would send a close frame when it is collected
         del self.websocket
@@ -325,4 +333,5 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         raw = _socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
         self.is_detached = True
         leave = partial(self.server.engine.admission.leave, self._address)
-        return Connection(raw, self.server.loop, self.server.options, leave), data
+        connection = Connection(raw, self.server.loop, self.server.options, leave)
+        return Upgraded(connection, data, deflates)

@@ -35,18 +35,17 @@ class DjangoHooks:
         self.logs_messages = message_log_format is not None
         connection_created.connect(self._on_connection_created)
 
-    def capture(self) -> "Surroundings | None":
-        """Return the language and time zone that are active, if they are not the settings' own."""
-        captured = Surroundings(translation.get_language(), timezone.get_current_timezone())
+    def capture(self, request: HttpRequest) -> "Surroundings | None":
+        """Return the request's language, which ``LocaleMiddleware`` leaves on it, and the active
+        time zone, if they are not the settings' own."""
+        language = getattr(request, "LANGUAGE_CODE", None) or settings.LANGUAGE_CODE
+        captured = Surroundings(language, timezone.get_current_timezone())
         usual = Surroundings(settings.LANGUAGE_CODE, timezone.get_default_timezone())
         return None if captured == usual else captured
 
     def restore(self, captured: "Surroundings") -> None:
         """Activate them for the handlers of an event."""
-        if captured.language is None:
-            translation.deactivate_all()
-        else:
-            translation.activate(captured.language)
+        translation.activate(captured.language)
         timezone.activate(captured.timezone)
 
     def before_event(self) -> None:
@@ -88,7 +87,7 @@ class DjangoHooks:
 class Surroundings(NamedTuple):
     """What middleware may have activated for a request."""
 
-    language: str | None
+    language: str
     timezone: tzinfo
 
 

@@ -74,7 +74,7 @@ class Options:
     """Size of one incoming message or polling payload (the reference server's
     ``maxHttpBufferSize``)."""
 
-    max_packets_per_payload: int = 10_000
+    max_packets_per_payload: int = 50_000
     """Packets in one polling payload: the official clients send all that waits in one, so that a
     low limit would cut off an honest page that sends a lot at once (twenty messages, say, against
     16)."""

@@ -7,8 +7,9 @@ is in ``protocol.socketio``, and what a socket's packets do is the dispatcher's.
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from socketio_server.channels import MAIN_NAMESPACE
 from socketio_server.exceptions import DecodeError
-from socketio_server.protocol import engineio, socketio
+from socketio_server.protocol import engineio, engineio3, socketio, socketio4
 from socketio_server.protocol.engineio import CloseReason
 from socketio_server.protocol.socketio import Packet, PacketType
 from socketio_server.session import Session
@@ -29,6 +30,8 @@ class NamespaceRouter:
 
     __slots__ = (
         "_assembly",
+        "_closing",
+        "_decode",
         "_dispatcher",
         "_full",
         "_left",
@@ -55,7 +58,20 @@ class NamespaceRouter:
         self._sockets: dict[str, Socket] = {}  # by namespace
         self._assembly: socketio.Assembly | None = None  # while attachments are due
         self._left: frozenset[str] = frozenset()  # namespaces that we took the client out of
+        self._decode = socketio4.decode if self._is_old else socketio.decode
+        # Once the session is to end: the sockets whose goodbye is still held back.
+        self._closing: list[Socket] | None = None
         self._full = 0  # sockets whose inbox is full
+
+    @property
+    def _is_old(self) -> bool:
+        """Whether the client speaks Engine.IO 3, and so Socket.IO 4."""
+        return self.session.revision == engineio3.PROTOCOL_VERSION
+
+    def session_started(self) -> None:
+        """Take a client of Socket.IO 4 into the main namespace, for which it does not ask."""
+        if self._is_old:
+            self._connect(Packet(PacketType.CONNECT))
 
     def text_received(self, data: str) -> None:
         """Route a packet (``SessionHandler``)."""
@@ -63,7 +79,7 @@ class NamespaceRouter:
             raise DecodeError("text while attachments are due")
         self._dispatcher.stats.messages_in += 1
         options = self._dispatcher.options
-        packet = socketio.decode(data, max_attachments=options.max_attachments)
+        packet = self._decode(data, max_attachments=options.max_attachments)
         if packet.type is PacketType.EVENT and packet.namespace in self._sockets:
             self._sockets[packet.namespace].inbox.put(packet)  # nearly every packet
         elif packet.attachments:
@@ -95,15 +111,27 @@ class NamespaceRouter:
             del self._sockets[namespace]
             self._left |= {namespace}
             packet = socketio.encode_disconnect(namespace=namespace)
-            self.session.send(Outgoing(engineio.MESSAGE + packet))
+            socket.deliver(Outgoing(engineio.MESSAGE + packet))
             socket.lose_client()
             socket.inbox.put(CloseReason.SERVER_NAMESPACE_DISCONNECT)
 
     def disconnect_all(self) -> None:
         """Take the client out of all namespaces, and end its session (``SocketOwner``)."""
-        for socket in list(self._sockets.values()):
+        sockets = list(self._sockets.values())
+        for socket in sockets:
             self.disconnect(socket)
-        self.session.close(CloseReason.FORCED_SERVER_CLOSE)
+        self._closing = [socket for socket in sockets if socket.is_gated]
+        self._close_if_told()
+
+    def gate_opened(self, socket: Socket) -> None:
+        """What was held back from a socket's client was sent (``SocketOwner``)."""
+        if self._closing is not None:
+            self._closing = [other for other in self._closing if other is not socket]
+            self._close_if_told()
+
+    def _close_if_told(self) -> None:
+        if not self._closing:
+            self.session.close(CloseReason.FORCED_SERVER_CLOSE)
 
     def inbox_full(self, full: bool) -> None:
         """Read no more from the client while any of its sockets has enough to do."""
@@ -115,7 +143,8 @@ class NamespaceRouter:
 
     def answer(self, socket: Socket) -> None:
         """Tell the client that it joined the socket's namespace, and under which id."""
-        packet = socketio.encode_connect(socket.id, namespace=socket.namespace)
+        encode = socketio4.encode_connect if self._is_old else socketio.encode_connect
+        packet = encode(socket.id, namespace=socket.namespace)
         self.session.send(Outgoing(engineio.MESSAGE + packet))
 
     def refuse(self, socket: Socket, message: str, data: Any) -> None:
@@ -146,6 +175,8 @@ class NamespaceRouter:
 
     def _connect(self, packet: Packet) -> None:
         namespace = packet.namespace
+        if self._is_old and namespace == MAIN_NAMESPACE and namespace in self._sockets:
+            return  # it asks for what it has
         if namespace in self._sockets:
             raise DecodeError("a namespace was joined twice")
         if len(
@@ -161,5 +192,7 @@ class NamespaceRouter:
         socket.inbox.put(packet)
 
     def _send_connect_error(self, namespace: str, message: str, data: Any = None) -> None:
-        packet = self._dispatcher.encoder.connect_error(message, data, namespace=namespace)
+        dispatcher = self._dispatcher
+        encoder = dispatcher.old_encoder if self._is_old else dispatcher.encoder
+        packet = encoder.connect_error(message, data, namespace=namespace)
         self.session.send(Outgoing(engineio.MESSAGE + packet))

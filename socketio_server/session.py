@@ -11,7 +11,7 @@ from typing import Protocol
 
 from socketio_server.binding import Binding
 from socketio_server.exceptions import DecodeError
-from socketio_server.protocol import engineio
+from socketio_server.protocol import engineio, engineio3
 from socketio_server.protocol.engineio import CloseReason, PacketType
 from socketio_server.transports.base import (
     PING,
@@ -31,6 +31,9 @@ _CLOSED = {name: ClosedTransport(name) for name in ("", "polling", "websocket")}
 class SessionHandler(Protocol):
     """Who gets a session's messages. Called in loop callbacks and greenlets: must never block."""
 
+    def session_started(self) -> None:
+        """The session has begun; called exactly once, before all else."""
+
     def text_received(self, data: str) -> None:
         """The client sent text; raises ``DecodeError`` to end the session for it."""
 
@@ -46,6 +49,9 @@ class SessionKeeper(Protocol):
 
     def pong_received(self, session: "Session") -> None:
         """The client answered a heartbeat."""
+
+    def ping_received(self, session: "Session") -> None:
+        """The client asked for a heartbeat, as those of revision 3 do."""
 
     def client_refused(self, session: "Session", kind: str, why: str) -> None:
         """The client broke a rule."""
@@ -73,6 +79,7 @@ class Session:
 
     :param sid: the secret that the client's requests carry; never shown or logged.
     :param keeper: the engine.
+    :param revision: the Engine.IO revision that the client speaks, 4 or 3.
     """
 
     __slots__ = (
@@ -83,12 +90,16 @@ class Session:
         "_probe_state",
         "binding",
         "close_reason",
+        "revision",
         "sid",
         "transport",
     )
 
-    def __init__(self, sid: str, keeper: SessionKeeper) -> None:
+    def __init__(
+        self, sid: str, keeper: SessionKeeper, revision: int = engineio.PROTOCOL_VERSION
+    ) -> None:
         self.sid = sid
+        self.revision = revision
         self.transport: Transport = _CLOSED[""]
         """What carries the session now: the fast path sends to it directly."""
         self.close_reason: CloseReason | None = None
@@ -123,6 +134,7 @@ class Session:
         self.transport = transport
         self._handler = handler
         transport.send(Outgoing(opening))
+        handler.session_started()
 
     def send(self, outgoing: Outgoing) -> None:
         """Send a message to the client; after the end, drop it."""
@@ -177,6 +189,9 @@ class Session:
         elif transport is self.transport and self._handler is not None:
             if packet.type is PacketType.PONG:
                 self._keeper.pong_received(self)
+            elif packet.type is PacketType.PING and self.revision == engineio3.PROTOCOL_VERSION:
+                self._keeper.ping_received(self)
+                transport.send(Outgoing(engineio3.encode_pong(str(packet.data))))
             elif packet.type is PacketType.CLOSE:
                 self.close(CloseReason.TRANSPORT_CLOSE)
             elif packet.type is not PacketType.NOOP:

@@ -52,6 +52,9 @@ class SocketOwner(Protocol):
     def answer(self, socket: "Socket") -> None:
         """Tell the client that it joined the socket's namespace, and under which id."""
 
+    def gate_opened(self, socket: "Socket") -> None:
+        """What was held back from a socket's client was sent."""
+
     def refuse(self, socket: "Socket", message: str, data: Any) -> None:
         """Tell the client that it may not join the socket's namespace, and why."""
 
@@ -410,6 +413,11 @@ class Socket:
         self._end_reason = reason
         self._gate = Gate(None, 0)
 
+    @property
+    def is_gated(self) -> bool:
+        """Whether messages may be held back. For the router's use."""
+        return self._gate is not None
+
     def close_gate(self, gate: Gate) -> None:
         """Hold messages back until ``open_gate``. For the dispatcher's use."""
         self._gate = gate
@@ -420,6 +428,7 @@ class Socket:
         if gate is not None:
             for outgoing in gate.release(accepted=accepted):
                 self._session.send(outgoing)
+            self.owner.gate_opened(self)
 
     def _deliver_through(
         self, gate: Gate, outgoing: Outgoing, channels: Sequence[str] | None

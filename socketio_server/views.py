@@ -11,7 +11,6 @@ from django.apps import apps
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from socketio_server.answers import Response
@@ -22,13 +21,19 @@ from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.transports.polling import error_response
 
+_VERSIONS = {
+    ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: (
+        "Unsupported protocol version: use socket.io-client 3 or 4, or set "
+        "SOCKETIO_ALLOW_EIO3 = True on the server for socket.io-client 2"
+    )
+}
+
 NOT_RUNNING = (
     "This process does not serve Socket.IO: start it with `python manage.py runserver_socketio`.\n"
 )
 
 
 @csrf_exempt  # the origin is checked instead, on every request
-@never_cache
 def socketio(request: HttpRequest) -> HttpResponse:
     """Open an Engine.IO session, or refuse with the protocol's own error.
 
@@ -50,12 +55,13 @@ def socketio(request: HttpRequest) -> HttpResponse:
         engine.stats.refuse("handshake", address, f"too many handshakes from {address}")
         response = _respond(Response(429, b""))
     elif (error := _judge(request, engine)) is not None:
-        response = _respond(error_response(error))
+        response = _respond(error_response(error, _VERSIONS.get(error)))
     elif is_websocket(environ):
         environ[UPGRADE_KEY] = compact(request)
         response = HttpResponse(status=101)
     else:
         response = _open_polling(request, engine, service.options)
+    response["Cache-Control"] = "no-store"
     for name, value in engine.cors_headers(environ):
         response[name] = value
     return response
@@ -65,7 +71,7 @@ def _open_polling(request: HttpRequest, engine: Engine, options: Options) -> Htt
     """Open a session over polling; give a browser that has none the cookie that binds it."""
     name = options.cookie
     cookie = None if name is None else request.COOKIES.get(name)
-    response = _respond(engine.open_polling(compact(request), cookie))
+    response = _respond(engine.open_polling(request.META, compact(request), cookie))
     if name is not None and cookie is None:
         response.set_cookie(
             name,

@@ -4,6 +4,7 @@ The loop's clock is moved by hand while its watchers look at real descriptors, s
 are tested on real sockets without a moment of waiting.
 """
 
+import json
 import select
 import socket as socket_module
 import struct
@@ -14,13 +15,21 @@ from typing import Any
 
 import gevent
 
+from socketio_server.channels import Channels
+from socketio_server.clients import Clients
 from socketio_server.connection import Connection, LostBecause
+from socketio_server.counters import Stats
+from socketio_server.dispatcher import CallNext, Dispatcher, EventHooks
+from socketio_server.events import Registry
+from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.engineio import CloseReason
 from socketio_server.protocol.websocket import Close, Opcode, Ping, Pong
 from socketio_server.session import Session, SessionHandler
+from socketio_server.sockets import Socket
 from socketio_server.transports.base import Outgoing, Transport, TransportHandler
+from socketio_server.workers import WorkerPool
 
 PATIENCE = 20.0
 """Seconds after which a test that waits in the real hub has failed."""
@@ -29,9 +38,14 @@ MOMENT = 1e-9
 """A time in seconds that has always passed already by the clock that the engine reads."""
 
 
+TURNS = 50
+"""Turns of the hub that are more than any chain of greenlets here that wake each other up."""
+
+
 def settle() -> None:
-    """Let all greenlets run until each of them has ended or waits for another."""
-    assert gevent.get_hub().join(timeout=PATIENCE), "the hub never came to rest"
+    """Let all greenlets run until each of them has ended, or waits for another or for time."""
+    for _ in range(TURNS):
+        gevent.sleep(0)
 
 
 # --- The loop ---------------------------------------------------------------------------------
@@ -57,6 +71,9 @@ class FakeWatcher:
     def close(self) -> None:
         self.stop()
         self._closed = True
+
+    def is_due(self) -> bool:
+        raise NotImplementedError
 
 
 class FakeIO(FakeWatcher):
@@ -310,16 +327,23 @@ def outgoing(text: str, *attachments: bytes) -> Outgoing:
 class RecordingTransportHandler:
     """Records what a transport says (``TransportHandler``)."""
 
-    def __init__(self, on_packet: Callable[[engineio.Packet], None] | None = None) -> None:
+    def __init__(self) -> None:
         self.packets: list[engineio.Packet] = []
         self.closed: list[CloseReason] = []
-        self.on_packet = on_packet
+        self.refusals: list[str] = []
+        self.on_packet: Callable[[engineio.Packet], object] | None = None
+
+    def message_received(self, transport: Transport, data: str | bytes) -> None:
+        self.packet_received(transport, engineio.Packet(engineio.PacketType.MESSAGE, data))
 
     def packet_received(self, transport: Transport, packet: engineio.Packet) -> None:
         assert not self.closed, "called after the end"
         self.packets.append(packet)
         if self.on_packet is not None:
             self.on_packet(packet)
+
+    def client_refused(self, kind: str, why: str) -> None:
+        self.refusals.append(f"{kind}: {why}")
 
     def transport_closed(self, transport: Transport, reason: CloseReason) -> None:
         self.closed.append(reason)
@@ -340,7 +364,13 @@ class RecordingTransport:
         """The packets as polling would carry them: binary ones as ``b`` and base64."""
         self.closed: list[CloseReason] = []
         self.paused = False
+        self.writable = True
+        self.queued_bytes = 0
         self._session = session
+
+    @property
+    def is_read(self) -> bool:
+        return not self.paused
 
     def send(self, outgoing: Outgoing) -> None:
         if not self.closed:
@@ -383,11 +413,15 @@ class RecordingKeeper:
 
     def __init__(self) -> None:
         self.pongs = 0
+        self.refusals: list[str] = []
         self.probing = False
         self.ended: list[Transport] = []
 
     def pong_received(self, session: Session) -> None:
         self.pongs += 1
+
+    def client_refused(self, session: Session, kind: str, why: str) -> None:
+        self.refusals.append(f"{kind}: {why}")
 
     def probe_started(self, session: Session) -> None:
         self.probing = True
@@ -415,10 +449,150 @@ def make_session(
 def receive(session: Session, *messages: str | bytes) -> None:
     """Let a session's client send messages."""
     for message in messages:
-        packet = engineio.Packet(engineio.PacketType.MESSAGE, message)
-        session.packet_received(session.transport, packet)
+        session.message_received(session.transport, message)
 
 
 def packets(body: bytes) -> Sequence[str]:
     """The packets of a polling payload."""
     return body.decode().split("\x1e")
+
+
+# --- Servers ----------------------------------------------------------------------------------
+
+
+class RecordingHooks:
+    """Records what happens around handlers (``EventHooks``)."""
+
+    refusals: tuple[type[Exception], ...] = (PermissionError,)
+    logs_messages = True
+
+    def __init__(self) -> None:
+        self.log: list[tuple[object, str, object]] = []
+        """Each message that is to be logged: request, kind, message."""
+        self.captured: object = None
+        self.restored: list[object] = []
+
+    def capture(self, request: object) -> object:
+        return self.captured
+
+    def restore(self, captured: object) -> None:
+        self.restored.append(captured)
+
+    def before_event(self) -> None:
+        pass
+
+    def after_event(self) -> None:
+        pass
+
+    def log_message(self, request: object, kind: str, message: object) -> None:
+        self.log.append((request, kind, message))
+
+
+class FakeServer:
+    """All of a server above its sessions, put together as the service does it.
+
+    Its handlers run in real workers, in the hub of the test's own thread: ``settle`` lets them.
+    """
+
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        hooks: EventHooks | None = None,
+        middleware: CallNext | None = None,
+        clients: Clients | None = None,
+    ) -> None:
+        self.options = options or Options()
+        self.registry = Registry()
+        self.clients = Clients(Channels()) if clients is None else clients
+        self.hooks = hooks or RecordingHooks()
+        self.stats = Stats()
+        self.loop = FakeLoop()
+        self.dispatcher = Dispatcher(
+            registry=self.registry,
+            clients=self.clients,
+            hooks=self.hooks,
+            pool=WorkerPool(gevent.get_hub(), self.options),
+            loop=self.loop,
+            options=self.options,
+            stats=self.stats,
+            middleware=middleware,
+        )
+
+    def open(self, *, request: object = None, name: str = "websocket") -> "FakeClient":
+        """Open a session that has joined no namespace."""
+        return FakeClient(self, request, name)
+
+    def connect(
+        self,
+        *,
+        request: object = None,
+        name: str = "websocket",
+        auth: object = None,
+        channels: Sequence[str] = (),
+    ) -> "FakeClient":
+        """Connect a client to the main namespace, and let it subscribe to channels."""
+        client = self.open(request=request, name=name)
+        client.send("0" if auth is None else "0" + json.dumps(auth))
+        for channel in channels:
+            client.emit("__subscribe__", channel)
+        client.received()
+        return client
+
+
+class FakeClient:
+    """A client of a ``FakeServer``; it speaks Socket.IO packets, as text."""
+
+    def __init__(self, server: FakeServer, request: object, name: str) -> None:
+        self.server = server
+        self.session = Session("the-secret", RecordingKeeper())
+        self.transport = RecordingTransport(self.session, name)
+        handler = server.dispatcher.accept(self.session, request)
+        self.session.start(self.transport, handler, b"0{}")
+        self._read = 1  # packets that were looked at; the first opens the session
+
+    @property
+    def id(self) -> str:
+        """The id that the server gave when the client joined the main namespace."""
+        answer = next(p for p in reversed(self.transport.sent) if p.startswith('40{"sid":'))
+        session_id: str = json.loads(answer[2:])["sid"]
+        return session_id
+
+    @property
+    def socket(self) -> Socket:
+        """What the server's handlers hold."""
+        return self.server.clients[self.id][1]
+
+    @property
+    def closed(self) -> list[CloseReason]:
+        """Why the session was closed, if it was."""
+        return self.transport.closed
+
+    def send(self, *packets: str | bytes) -> None:
+        """Send Socket.IO packets and attachments, and let handlers run."""
+        try:
+            receive(self.session, *packets)
+        except DecodeError:  # as the transports do it
+            self.session.close(CloseReason.PARSE_ERROR)
+        settle()
+
+    def emit(self, *data: object, ack_id: int | None = None) -> None:
+        """Send an event."""
+        self.send(f"2{'' if ack_id is None else ack_id}{json.dumps(data)}")
+
+    def received(self) -> list[str]:
+        """Return the packets and attachments that came since the last call."""
+        new = self.transport.sent[self._read :]
+        self._read += len(new)
+        return [packet.removeprefix("4") for packet in new]
+
+    def messages(self) -> list[object]:
+        """Return the messages that came since the last call, when nothing else may have come."""
+        events = [json.loads(packet.removeprefix("2")) for packet in self.received()]
+        assert all(name == "message" for name, _ in events), events
+        return [message for _, message in events]
+
+    def leave(self, reason: CloseReason = CloseReason.TRANSPORT_CLOSE) -> None:
+        """End the session, and let handlers run."""
+        self.session.close(reason)
+        settle()

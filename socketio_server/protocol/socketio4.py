@@ -24,7 +24,7 @@ from socketio_server.protocol.socketio import Packet, PacketType, encode_disconn
 __all__ = ["Encoder", "decode", "encode_connect", "encode_disconnect"]
 
 # Section Packet encoding; the comma may be missing at a packet's end, as for the other types.
-_CONNECT = re.compile(r"0(?:(/[^,?]*)(?:\?([^,]*))?,?)?", re.DOTALL)
+_CONNECT = re.compile(r"0(?:(/[^,?]*)(?:\?([^,]*))?,?)?")
 
 
 def decode(text: str, *, max_attachments: int = 10) -> Packet:

@@ -263,11 +263,10 @@ class Parser:
         is_final = first & _FIN != 0
         message = self._message
         if message is None:
-            is_compressed = first & _RSV1 != 0
-            if is_final and not is_compressed:
+            if is_final and not first & _RSV1:
                 return data  # binary: next_event returns whole text messages itself
             message = self._message = _FragmentedMessage(
-                is_text=first & 0x0F == Opcode.TEXT, is_compressed=is_compressed
+                is_text=first & 0x0F == Opcode.TEXT, is_compressed=first & _RSV1 != 0
             )
         message.frames += 1
         message.size += len(data)
@@ -289,7 +288,7 @@ class Parser:
     def _inflate(
         self, message: _FragmentedMessage, inflater: Inflater, data: bytes, is_final: bool
     ) -> bytes:
-        """Return what a frame's data inflates to, and never more than is allowed (RFC 7692 7.2.2)."""
+        """Return what a frame's data inflates to, if that is allowed (RFC 7692 section 7.2.2)."""
         allowed = self._max_message_size - message.inflated
         try:
             inflated = inflater.inflate(data, allowed + 1, is_last=is_final)

@@ -6,7 +6,7 @@ A transport carries the Engine.IO packets of one session and knows nothing of So
 from collections.abc import Sequence
 from typing import Protocol
 
-from socketio_server.protocol import engineio, websocket
+from socketio_server.protocol import engineio, engineio3, websocket
 
 _TEXT, _BINARY = websocket.Opcode.TEXT, websocket.Opcode.BINARY
 
@@ -18,11 +18,12 @@ class Outgoing:
     :param attachments: binary messages that follow it.
     """
 
-    __slots__ = ("_attachments", "_packet", "frames")
+    __slots__ = ("_attachments", "_deflated", "_packet", "frames")
 
     def __init__(self, packet: bytes, attachments: Sequence[bytes] = ()) -> None:
         self._packet = packet
         self._attachments = attachments
+        self._deflated: bytes | None = None  # made when the first recipient takes it
         self.frames = websocket.encode_frame(_TEXT, packet)
         """The message as WebSocket frames, ready to be sent."""
         if attachments:
@@ -34,9 +35,33 @@ class Outgoing:
         return 1 + len(self._attachments)
 
     @property
+    def deflated_frames(self) -> bytes:
+        """The message as compressed WebSocket frames."""
+        if self._deflated is None:
+            self._deflated = websocket.encode_deflated_frame(_TEXT, self._packet) + b"".join(
+                websocket.encode_deflated_frame(_BINARY, data) for data in self._attachments
+            )
+        return self._deflated
+
+    @property
+    def frames3(self) -> bytes:
+        """The message as WebSocket frames for Engine.IO revision 3."""
+        if not self._attachments:
+            return self.frames
+        binary = map(engineio3.encode_binary_packet, self._attachments)
+        return websocket.encode_frame(_TEXT, self._packet) + b"".join(
+            websocket.encode_frame(_BINARY, data) for data in binary
+        )
+
+    @property
     def packets(self) -> list[bytes]:
         """The message as packets of a polling payload."""
         return [self._packet, *map(engineio.encode_binary, self._attachments)]
+
+    @property
+    def packets3(self) -> list[bytes]:
+        """The message as packets of a polling payload of Engine.IO revision 3."""
+        return [self._packet, *map(engineio3.encode_binary, self._attachments)]
 
 
 PING = Outgoing(engineio.PING)

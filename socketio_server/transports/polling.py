@@ -9,6 +9,7 @@ import socket as socket_module
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
+from typing import ClassVar
 
 import gevent
 from gevent import socket
@@ -19,7 +20,7 @@ from socketio_server.connection import Loop
 from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
-from socketio_server.protocol.engineio import CloseReason, ErrorCode, PacketType
+from socketio_server.protocol.engineio import CloseReason, ErrorCode, Packet, PacketType
 from socketio_server.ratelimit import RateLimit
 from socketio_server.transports.base import CLOSE, Outgoing, TransportHandler
 
@@ -35,10 +36,13 @@ sixteen and gives up the connection over more."""
 _READ = 1  # libev's event mask
 
 
-def error_response(code: ErrorCode) -> Response:
-    """An Engine.IO error: 403 where forbidden, else 400, with the reference server's JSON."""
+def error_response(code: ErrorCode, message: str | None = None) -> Response:
+    """An Engine.IO error: 403 where forbidden, else 400, with the reference server's JSON.
+
+    :param message: other words than the reference server's for this code.
+    """
     status = 403 if code is ErrorCode.FORBIDDEN else 400
-    return Response(status, engineio.encode_error(code), "application/json")
+    return Response(status, engineio.encode_error(code, message), "application/json")
 
 
 class PollingTransport:
@@ -60,6 +64,7 @@ class PollingTransport:
         "_queued_bytes",
         "_rate",
         "_resumed",
+        "_room",
         "_session",
     )
 
@@ -74,6 +79,7 @@ class PollingTransport:
         self._posting = False
         self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
         self._probing = False  # a WebSocket is about to take over
+        self._room: Event | None = None  # while a POST waits for GETs
         self._resumed: Event | None = None  # while the session wants no more packets
 
     @property
@@ -170,13 +176,20 @@ class PollingTransport:
         packets: list[bytes] = []
         queue = self._queue
         while queue and (not packets or len(packets) + queue[0].count <= PACKETS_PER_ANSWER):
+            if packets and queue[0] is CLOSE:
+                break  # the JavaScript client acts on it before it hands out what came before
             outgoing = queue.popleft()
             self._queued_bytes -= len(outgoing.frames)
-            packets += outgoing.packets
-        return Response(200, engineio.encode_payload(packets or [engineio.NOOP]))
+            packets += self._packets_of(outgoing)
+        if self._room is not None and not self._is_half_full():
+            self._room.set()
+        return Response(200, self._encode_payload(packets or [engineio.NOOP]))
 
-    def answer_post(self, body: bytes) -> Response:
-        """Take the packets of a payload; waits while the session is paused."""
+    def answer_post(self, body: bytes, content_type: str) -> Response:
+        """Take the packets of a payload; waits while the session is paused.
+
+        :param content_type: the request's header of that name.
+        """
         session = self._session
         if session is None:
             return error_response(ErrorCode.BAD_REQUEST)
@@ -185,7 +198,7 @@ class PollingTransport:
             return error_response(ErrorCode.BAD_REQUEST)
         self._posting = True
         try:
-            self._take_payload(session, body)
+            self._take_payload(session, self._decode_payload(body, content_type))
         except DecodeError as error:
             self._fail(str(error))
             return error_response(ErrorCode.BAD_REQUEST)
@@ -196,22 +209,51 @@ class PollingTransport:
                 on_quiet()
         return Response(200, b"ok", "text/html")
 
-    def _take_payload(self, session: TransportHandler, body: bytes) -> None:
+    def _take_payload(self, session: TransportHandler, packets: Iterable[Packet]) -> None:
         """Hand up a payload's packets, as fast as the session takes them, and in turns."""
         options = self._options
         until = monotonic() + options.max_time_per_turn
-        for packet in engineio.decode_payload(body, options.max_packets_per_payload):
+        for packet in packets:
             if packet.type is PacketType.MESSAGE:
                 session.message_received(self, packet.data)
             else:
                 session.packet_received(self, packet)
             if self._resumed is not None:
                 self._resumed.wait()
+            elif self._is_half_full():
+                self._wait_for_room()
             elif not self._rate.spend():
                 gevent.sleep(self._rate.wait(monotonic()))
             elif monotonic() > until:
                 gevent.sleep(0)
                 until = monotonic() + options.max_time_per_turn
+
+    def _is_half_full(self) -> bool:
+        """Whether the client must fetch before it may send more: an echo flood pays for itself."""
+        options = self._options
+        return (
+            self._queued_bytes > options.max_queued_bytes // 2
+            or len(self._queue) > options.max_queued_packets // 2
+        )
+
+    def _wait_for_room(self) -> None:
+        """Let the POST wait until GETs have fetched enough; without any, the client is closed."""
+        while self._is_half_full() and self._session is not None:
+            self._room = Event()
+            before = self._queued_bytes
+            self._room.wait(self._options.stall_timeout)
+            if self._queued_bytes >= before and self._session is not None:
+                self._session.client_refused("slow client", "it fetched nothing of what waits")
+                self._report(CloseReason.TRANSPORT_ERROR)
+        self._room = None
+
+    _encode_payload: ClassVar = staticmethod(engineio.encode_payload)
+
+    def _packets_of(self, outgoing: Outgoing) -> list[bytes]:
+        return outgoing.packets
+
+    def _decode_payload(self, body: bytes, content_type: str) -> list[Packet]:
+        return engineio.decode_payload(body, self._options.max_packets_per_payload)
 
     def _wait(self, sock: socket.socket) -> bool:
         """Wait for something to send; return whether the client is still there."""
@@ -247,6 +289,8 @@ class PollingTransport:
         session, self._session = self._session, None
         self._release()
         self.resume_reading()
+        if self._room is not None:
+            self._room.set()
         if session is not None:
             session.transport_closed(self, reason)
 

@@ -5,6 +5,7 @@ Sits between a ``Connection`` (bytes) and a session (packets); RFC 6455 itself i
 """
 
 from time import monotonic
+from typing import NamedTuple
 
 from socketio_server.connection import Connection, Loop, LostBecause, Watcher
 from socketio_server.exceptions import DecodeError, ProtocolError
@@ -37,10 +38,23 @@ _CLOSE_CODES = {
 """How a session's end reads as a WebSocket close code; all else is a normal closure."""
 
 
+class Upgraded(NamedTuple):
+    """What a WebSocket handshake leaves.
+
+    :param connection: the connection, not started yet.
+    :param data: bytes that the client sent behind its handshake.
+    :param deflates: whether permessage-deflate was agreed on.
+    """
+
+    connection: Connection
+    data: bytes = b""
+    deflates: bool = False
+
+
 class WebSocketTransport:
     """Carries the packets of one session over a connection whose handshake is done.
 
-    :param connection: the connection, not started yet.
+    :param upgraded: what the handshake left.
     :param session: gets the packets and the end.
     """
 
@@ -50,6 +64,8 @@ class WebSocketTransport:
         "_close_timer",
         "_closing",
         "_connection",
+        "_deflates",
+        "_early_data",
         "_loop",
         "_more_timer",
         "_options",
@@ -61,14 +77,18 @@ class WebSocketTransport:
     )
 
     def __init__(
-        self, connection: Connection, session: TransportHandler, loop: Loop, options: Options
+        self, upgraded: Upgraded, session: TransportHandler, loop: Loop, options: Options
     ) -> None:
-        self._connection = connection
+        self._early_data = upgraded.data
+        self._deflates = upgraded.deflates
+        self._connection = upgraded.connection
         self._session: TransportHandler | None = session  # None once its end was reported
         self._loop = loop
         self._options = options
         self._parser = Parser(
-            max_message_size=options.max_payload, max_fragments=options.max_fragments
+            max_message_size=options.max_payload,
+            max_fragments=options.max_fragments,
+            inflates=upgraded.deflates,
         )
         self._rate: RateLimit | None = None  # None until the first frame
         self._pings: RateLimit | None = None  # None until the first ping
@@ -82,13 +102,14 @@ class WebSocketTransport:
         """Whether the kernel has taken all that was sent."""
         return not self._connection.congested
 
-    def start(self, data: bytes = b"") -> None:
-        """Begin to read; ``data`` came with the handshake already."""
+    def start(self) -> None:
+        """Begin to read."""
+        data, self._early_data = self._early_data, b""
         self._connection.start(self, data)
 
     def send(self, outgoing: Outgoing) -> None:
         """Send a message at once, or queue it where the peer is slow."""
-        self._connection.write(outgoing.frames)
+        self._connection.write(self._encode(outgoing))
 
     def close(self, reason: CloseReason) -> None:
         """Send a close frame and give the peer ``close_timeout`` to answer it (RFC 6455 7.1.1)."""
@@ -189,7 +210,7 @@ class WebSocketTransport:
                 session.packet_received(self, engineio.decode_packet(event))
         elif isinstance(event, bytes):
             if session is not None:
-                session.message_received(self, event)
+                session.message_received(self, self._decode_binary(event))
         elif isinstance(event, Ping):
             self._check_ping()
             self._connection.write(encode_frame(Opcode.PONG, event.data))
@@ -197,6 +218,17 @@ class WebSocketTransport:
             if not self._closing:
                 self._send_close(event.code)
             self._connection.close()
+
+    def _encode(self, outgoing: Outgoing) -> bytes:
+        if not self._deflates:
+            return outgoing.frames
+        threshold = self._options.compression_threshold
+        if threshold is None or len(outgoing.frames) < threshold:
+            return outgoing.frames
+        return outgoing.deflated_frames
+
+    def _decode_binary(self, data: bytes) -> bytes:
+        return data
 
     def _check_ping(self) -> None:
         """A WebSocket's pings have no use here, where the heartbeat is Engine.IO's."""

@@ -385,10 +385,11 @@ class TestNamespaces:
         assert encode_disconnect(namespace="/ä") == b"1/\xc3\xa4,"
 
 
-def encoded(packet: Packet) -> Encoded:
+def encoded(packet: Packet, encoder: Encoder | None = None) -> Encoded:
     """Encode an event or acknowledgement as the server would send it."""
+    encoder = encoder or Encoder()
     if packet.type is ACK:
         assert packet.ack_id is not None
-        return Encoder().ack(packet.ack_id, packet.data, namespace=packet.namespace)
+        return encoder.ack(packet.ack_id, packet.data, namespace=packet.namespace)
     event_name, *args = packet.data
-    return Encoder().event(event_name, args, namespace=packet.namespace, ack_id=packet.ack_id)
+    return encoder.event(event_name, args, namespace=packet.namespace, ack_id=packet.ack_id)

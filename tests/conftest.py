@@ -1,0 +1,101 @@
+"""Servers for the tests that need them: each a process of its own, as few of them as possible."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.server import MANAGE, Configuration, Server
+from tests.support.types import MakeConfiguration, StartServer
+
+
+def configuration(
+    folder: Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    events: str | Sequence[str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Configuration:
+    """Make a configuration, with the shorter spellings that ``StartServer`` allows."""
+    settings = dict(settings or {})
+    if events is not None:
+        settings["SOCKETIO_EVENTS"] = [events] if isinstance(events, str) else list(events)
+    return Configuration(folder, settings=settings, environment=environment or {}, **more)
+
+
+def _stop(servers: list[Server]) -> None:
+    """Stop servers in order, all at once; kill what does not stop."""
+    try:
+        for server in servers:
+            if server.running:
+                server.stop()
+    finally:
+        for server in servers:
+            server.kill()
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> MakeConfiguration:
+    """Make the configuration of a server that the test runs by itself."""
+
+    def configure(**more: Any) -> Configuration:
+        return configuration(more.pop("folder", None) or tmp_path, **more)
+
+    return configure
+
+
+@pytest.fixture
+def start_server(configure: MakeConfiguration) -> Iterator[StartServer]:
+    """Start servers that the test may stop; those that still run at its end are killed."""
+    servers: list[Server] = []
+
+    def start(**more: Any) -> Server:
+        server = Server(configure(**more))
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def share_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Start servers that last for all tests; who asks for the same again gets the same."""
+    servers: dict[str, Server] = {}
+
+    def share(**more: Any) -> Server:
+        key = json.dumps(more, default=str, sort_keys=True)
+        if key not in servers:
+            folder = more.pop("folder", None) or tmp_path_factory.mktemp("server")
+            servers[key] = Server(configuration(folder, **more))
+        return servers[key]
+
+    yield share
+    _stop(list(servers.values()))
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A migrated database: what servers need in their environment to use it."""
+    folder = tmp_path_factory.mktemp("database")
+    environment = {"TEST_DATABASE": str(folder / "db.sqlite3")}
+    migrate = Configuration(folder, environment=environment)
+    subprocess.run(
+        [sys.executable, str(MANAGE), "migrate", "--verbosity=0"],
+        env=migrate.variables,
+        cwd=migrate.started_in,
+        check=True,
+    )
+    return environment
+
+
+@pytest.fixture(scope="session")
+def server(share_server: StartServer, database: dict[str, str]) -> Server:
+    """The server of all tests that need no other."""
+    return share_server(environment=database)

@@ -1,0 +1,129 @@
+"""Namespaces with the official clients: several on one session, each with what is its own."""
+
+import pytest
+
+from tests.interop.clients import JAVASCRIPT_FLAVOURS, WATCHER
+from tests.interop.conftest import Connect
+
+BOTH = ["/", "/chat"]
+
+
+class TestNamespaces:
+    def test_share_a_session_and_nothing_else(self, connect: Connect) -> None:
+        client = connect(namespaces=BOTH)
+        client.wait_until_connected("/chat")
+        assert client.ids["/"] != client.ids["/chat"]
+        for namespace in BOTH:
+            known = client.who(namespace)
+            assert (known["id"], known["namespace"]) == (client.ids[namespace], namespace)
+
+    def test_have_handlers_of_their_own(self, connect: Connect) -> None:
+        client = connect(namespaces=BOTH)
+        client.wait_until_connected("/chat")
+        client.send("hello", namespace="/chat")
+        client.send("hello")
+        assert client.message("/chat") == ["/chat", "hello"]
+        assert client.message() == "hello"
+
+    def test_need_not_include_the_main_one(self, open_client: Connect) -> None:
+        client = open_client(namespaces=["/chat"])
+        client.wait_until_connected("/chat")
+        client.send("hello", namespace="/chat")
+        assert client.message("/chat") == ["/chat", "hello"]
+
+    def test_may_be_named_by_a_pattern(self, open_client: Connect) -> None:
+        namespaces = ["/team-7", "/team-12"]
+        client = open_client(namespaces=namespaces)
+        for namespace in namespaces:
+            client.wait_until_connected(namespace)
+            client.send("hello", namespace=namespace)
+            assert client.message(namespace) == [namespace, "hello"]
+
+    @pytest.mark.parametrize("namespace", ["/nowhere", "/team-", "/team-7/x", "/Chat"])
+    def test_that_nobody_made_are_invalid(self, open_client: Connect, namespace: str) -> None:
+        client = open_client(namespaces=[namespace])
+        assert client.wait_for("connect_error", namespace) == ["Invalid namespace", None]
+
+    @pytest.mark.parametrize("flavour", JAVASCRIPT_FLAVOURS, ids=str)
+    def test_that_are_invalid_do_not_touch_the_others(self, connect: Connect) -> None:
+        client = connect(namespaces=["/", "/nowhere"])
+        assert client.wait_for("connect_error", "/nowhere") == ["Invalid namespace", None]
+        client.send("still here")
+        assert client.message() == "still here"
+
+
+class TestBroadcastsInANamespace:
+    def test_stay_there(self, connect: Connect) -> None:
+        sender, other = connect(namespaces=BOTH), connect(namespaces=BOTH)
+        for client in (sender, other):
+            client.wait_until_connected("/chat")
+        sender.ask("broadcast", "in chat", namespace="/chat")
+        sender.ask("broadcast", "in the main namespace")
+        assert other.message("/chat") == "in chat"
+        assert other.message() == "in the main namespace"
+        assert other.pending("message", "/") == other.pending("message", "/chat") == []
+
+    def test_to_a_channel_stay_on_the_channel_of_that_namespace(self, connect: Connect) -> None:
+        sender, other = connect(namespaces=BOTH), connect(namespaces=BOTH)
+        for client in (sender, other):
+            client.wait_until_connected("/chat")
+        sender.subscribe("room-1", namespace="/chat")
+        other.subscribe("room-1", namespace="/chat")
+        other.subscribe("room-1")
+        sender.send("in chat", namespace="/chat")
+        sender.ask("broadcast", "in the main namespace")
+        assert other.message("/chat") == "in chat"
+        assert other.message() == "in the main namespace"
+
+
+class TestLeavingANamespace:
+    @pytest.mark.parametrize("flavour", JAVASCRIPT_FLAVOURS, ids=str)
+    def test_leaves_the_others_alone(self, connect: Connect) -> None:
+        client, watcher = connect(namespaces=BOTH), connect(WATCHER, namespaces=BOTH)
+        first_id = client.wait_until_connected("/chat")
+        watcher.wait_until_connected("/chat")
+        watcher.subscribe(f"journal-{first_id}")
+        client.disconnect("/chat")
+        assert client.wait_for("disconnect", "/chat") == ["io client disconnect"]
+        assert watcher.message() == ["disconnect", "client namespace disconnect"]
+        assert client.ask("echo", "still here") == ["still here"]
+        client.do("join", namespace="/chat")
+        assert client.wait_until_connected("/chat") != first_id
+
+    def test_because_the_server_says_so_leaves_the_others_alone(self, connect: Connect) -> None:
+        client = connect(namespaces=BOTH)
+        client.wait_until_connected("/chat")
+        client.emit("send away", False, namespace="/chat")
+        client.wait_until_sent_away("/chat")
+        assert client.ask("echo", "still here") == ["still here"]
+
+    def test_with_the_whole_session_leaves_all(self, connect: Connect) -> None:
+        client = connect(namespaces=BOTH)
+        client.wait_until_connected("/chat")
+        client.emit("send away", True, namespace="/chat")
+        for namespace in BOTH:
+            client.wait_until_sent_away(namespace, with_session=True)
+
+
+class TestAuth:
+    @pytest.mark.parametrize("auth", [{"token": "x"}, {"deep": [{"er": None}], "Zoë": "😀"}, {}])
+    def test_reaches_the_handlers_as_the_client_gave_it(
+        self, connect: Connect, auth: dict[str, object]
+    ) -> None:
+        client = connect(namespaces=BOTH, auth=auth)
+        client.wait_until_connected("/chat")
+        assert client.who()["auth"] == client.who("/chat")["auth"] == auth
+
+    def test_is_none_or_empty_where_the_client_has_none(self, connect: Connect) -> None:
+        assert not connect().who()["auth"]
+
+    def test_lets_in_who_has_the_right_token(self, open_client: Connect) -> None:
+        client = open_client(namespaces=["/members"], auth={"token": "the right one"})
+        assert client.wait_until_connected("/members")
+
+    def test_keeps_out_who_has_not(self, open_client: Connect) -> None:
+        client = open_client(namespaces=["/members"], auth={"token": "another"})
+        assert client.wait_for("connect_error", "/members") == [
+            "Wrong token",
+            {"got": {"token": "another"}},
+        ]

@@ -1,0 +1,1 @@
+"""The Django project that the servers under test run."""

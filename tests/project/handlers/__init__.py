@@ -1,0 +1,1 @@
+"""Modules with handlers, of which a test chooses with ``SOCKETIO_EVENTS``."""

@@ -1,0 +1,106 @@
+"""Does what a message says: ``{"do": "…", …}``; the answer goes into the acknowledgement.
+
+Registered twice, so that one of the two runs whether the socket holds channels or not.
+"""
+
+import datetime
+import decimal
+import uuid
+from threading import Thread
+from time import sleep
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from django.utils.translation import get_language, gettext_lazy
+
+import socketio_server
+from socketio_server import events
+from socketio_server.sockets import Socket
+from tests.project.gates import open_gate, wait_at
+from tests.project.journal import record
+
+Context = dict[str, Any]
+
+THINGS: dict[str, Any] = {
+    "datetime": datetime.datetime(2014, 2, 3, 4, 5, 6, tzinfo=datetime.UTC),
+    "date": datetime.date(2014, 2, 3),
+    "decimal": decimal.Decimal("1.10"),
+    "uuid": uuid.UUID(int=5),
+    "lazy": gettext_lazy("Yes"),
+    "tuple": (1, 2),
+    "set": {1},
+    "object": object(),
+}
+"""What a message can hold that JSON from a client can't."""
+
+
+@events.on_message(channel=".")
+@events.on_message
+def obey(request: HttpRequest, socket: Socket, context: Context, message: Any) -> Any:
+    """Obey a command."""
+    match message:
+        case {"do": "nothing"}:
+            return "nothing"
+        case {"do": "method", "name": str(name), "args": list(args)}:
+            return [getattr(socket, name)(*args)]
+        case {"do": "function", "name": str(name), "args": list(args)}:
+            return [getattr(socketio_server, name)(*args)]
+        case {"do": "attribute", "name": str(name)}:
+            return [getattr(socket, name)]
+        case {"do": "answer", "values": list(values)}:
+            return tuple(values)
+        case {"do": "answer nothing"}:
+            return None
+        case {"do": "raise", "text": str(text)}:
+            raise RuntimeError(text)
+        case {"do": "send thing", "thing": str(thing), "method": str(method)}:
+            return getattr(socket, method)({thing: THINGS[thing]})
+        case {"do": "remember", "key": str(key), "value": value}:
+            context[key] = value
+            return "remembered"
+        case {"do": "describe request"}:
+            return describe(request)
+        case {"do": "wait", "gate": str(gate)}:
+            record("waiting", gate, socket)
+            wait_at(gate)
+            record("passed", gate, socket)
+            return "passed"
+        case {"do": "open", "gate": str(gate)}:
+            open_gate(gate)
+            return "opened"
+        case {"do": "count", "to": int(end)}:
+            Thread(target=count, args=(socket, end)).start()
+            return "counting"
+        case {"do": "count users"}:
+            users = User.objects.count()
+            if "gate" in message:
+                record("waiting", message["gate"], socket)
+                wait_at(message["gate"])
+            if "then" in message:
+                raise RuntimeError("counted")
+            return users
+    return None
+
+
+def count(socket: Socket, end: int) -> None:
+    """Send the numbers one by one, letting others do something in between."""
+    for number in range(end):
+        socket.send(number)
+        sleep(0.001)
+
+
+def describe(request: HttpRequest) -> dict[str, Any]:
+    """Tell what a handler finds in the request."""
+    return {
+        "class": type(request).__name__,
+        "user": request.user.get_username(),
+        "authenticated": request.user.is_authenticated,
+        "colour": request.session.get("colour"),
+        "cookies": request.COOKIES,
+        "query": request.GET.dict(),
+        "path": request.path,
+        "agent": request.META.get("HTTP_USER_AGENT"),
+        "address": request.META.get("REMOTE_ADDR"),
+        "language": get_language(),
+    }

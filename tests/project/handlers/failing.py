@@ -1,0 +1,32 @@
+"""Raises in the events that the client's query string names (``?fail=on_message``)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+
+from socketio_server import events
+
+
+def failing(event: events.Event) -> Callable[..., None]:
+    """Return a handler that raises where the client wants it."""
+
+    def handle(request: HttpRequest, *args: Any) -> None:
+        if event.name in request.GET.getlist("fail"):
+            raise RuntimeError(f"failed in {event.name}")
+
+    return handle
+
+
+for event in (
+    events.on_connect,
+    events.on_subscribe,
+    events.on_message,
+    events.on_unsubscribe,
+    events.on_error,
+    events.on_disconnect,
+    events.on_finish,
+):
+    event(failing(event))
+    if event not in (events.on_connect, events.on_subscribe, events.on_unsubscribe):
+        event(channel=".")(failing(event))

@@ -1,0 +1,12 @@
+"""The test project's URLs."""
+
+from django.urls import include, path
+
+from tests.project import views
+
+urlpatterns = [
+    path("login/", views.log_in),
+    path("state/", views.state),
+    path("outside/<function>/", views.outside),
+    path("", include("socketio_server.urls")),
+]
