@@ -57,6 +57,9 @@ class ConnectionHandler(Protocol):
     def data_received(self, data: bytes) -> None:
         """Take the next bytes, never empty."""
 
+    def drained(self) -> None:
+        """The peer, which was not read from meanwhile, has taken what waited for it."""
+
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone; called exactly once, and nothing after it."""
 
@@ -120,6 +123,11 @@ class Connection:
     def queued(self) -> int:
         """Bytes that the kernel has not taken yet."""
         return self._buffered
+
+    @property
+    def half_full(self) -> bool:
+        """Whether so much waits that the peer must take some before it may send more."""
+        return self._buffered > self._limit // 2
 
     @property
     def congested(self) -> bool:
@@ -226,7 +234,12 @@ class Connection:
                 self._flush()
             if self._buffered > self._limit:
                 self._fail(LostBecause.OVERFLOW)
-        elif self._buffered > self._limit // 2 and not self._held and not self._corked:
+        elif self._writer is not None:
+            self._hold_if_half_full()
+
+    def _hold_if_half_full(self) -> None:
+        """Read no more from a peer that takes too little: an echo flood pays for itself."""
+        if self.half_full and not self._held:
             self._held = True
             if self._reader is not None:
                 self._reader.stop()
@@ -256,6 +269,8 @@ class Connection:
         elif self._held:
             self._held = False
             self._read_if_wanted()
+            if self._handler is not None:
+                self._handler.drained()
 
     def _read_if_wanted(self) -> None:
         wanted = not (self._paused or self._held or self._closing)
@@ -266,6 +281,7 @@ class Connection:
         if self._writer is None:
             self._writer = self._loop.io(self._sock.fileno(), _WRITE)
             self._writer.start(self._flush)
+        self._hold_if_half_full()
         if progress or self._stall_timer is None:
             if self._stall_timer is not None:
                 self._stall_timer.close()

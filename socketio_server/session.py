@@ -184,7 +184,9 @@ class Session:
 
     def packet_received(self, transport: Transport, packet: engineio.Packet) -> None:
         """A transport got another packet (``TransportHandler``)."""
-        if transport is self._probe:
+        if packet.type is PacketType.MESSAGE:
+            self.message_received(transport, packet.data)
+        elif transport is self._probe:
             self._probe_packet_received(packet)
         elif transport is self.transport and self._handler is not None:
             if packet.type is PacketType.PONG:

@@ -17,6 +17,9 @@ class WebSocketTransport3(WebSocketTransport):
 
     __slots__ = ()
 
+    # A client without binary frames sends base64 in a text frame.
+    _decode_packet: ClassVar = staticmethod(engineio3.decode_packet)
+
     def _encode(self, outgoing: Outgoing) -> bytes:
         return outgoing.frames3
 

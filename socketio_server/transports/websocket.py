@@ -5,7 +5,7 @@ Sits between a ``Connection`` (bytes) and a session (packets); RFC 6455 itself i
 """
 
 from time import monotonic
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from socketio_server.connection import Connection, Loop, LostBecause, Watcher
 from socketio_server.exceptions import DecodeError, ProtocolError
@@ -144,6 +144,11 @@ class WebSocketTransport:
         if not self._paused and self._more_timer is None:
             self._handle_frames()
 
+    def drained(self) -> None:
+        """The client has taken what waited for it (``ConnectionHandler``)."""
+        if not self._paused:
+            self._continue_soon()
+
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
         for timer in (self._close_timer, self._more_timer):
@@ -184,7 +189,7 @@ class WebSocketTransport:
                 self._handle(event)
                 if self._paused or connection.closed or self._more_timer is not None:
                     return
-                if not left or monotonic() > until:
+                if not left or monotonic() > until or connection.half_full:
                     break
                 following = self._parser.next_event()
                 if following is None:
@@ -207,7 +212,7 @@ class WebSocketTransport:
             if event[:1] == _MESSAGE:
                 session.message_received(self, event[1:])
             else:
-                session.packet_received(self, engineio.decode_packet(event))
+                session.packet_received(self, self._decode_packet(event))
         elif isinstance(event, bytes):
             if session is not None:
                 session.message_received(self, self._decode_binary(event))
@@ -218,6 +223,8 @@ class WebSocketTransport:
             if not self._closing:
                 self._send_close(event.code)
             self._connection.close()
+
+    _decode_packet: ClassVar = staticmethod(engineio.decode_packet)
 
     def _encode(self, outgoing: Outgoing) -> bytes:
         if not self._deflates:
@@ -249,7 +256,7 @@ class WebSocketTransport:
         if self._more_timer is not None:
             self._more_timer.close()
             self._more_timer = None
-        if not self._paused:
+        if not self._paused and not self._connection.held:
             self._connection.resume_reading()
             self._handle_frames()
 
