@@ -12,7 +12,6 @@ from django.utils.module_loading import module_has_submodule
 
 from socketio_server import checks, conf
 from socketio_server.clients import CLIENTS
-from socketio_server.protocol.socketio import Encoder
 
 if TYPE_CHECKING:
     from socketio_server.service import Service
@@ -45,7 +44,7 @@ class SocketIOConfig(AppConfig):
             checks.check_database_drivers,
         ):
             django_checks.register(check, "socketio_server")
-        CLIENTS.encoder = Encoder(DjangoJSONEncoder().default)
+        CLIENTS.encode_with(DjangoJSONEncoder().default)
         self.events_modules = tuple(dict.fromkeys((*_apps_modules(), *_project_modules())))
         for module in self.events_modules:
             import_module(module)

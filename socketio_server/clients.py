@@ -12,7 +12,7 @@ from socketio_server.brokers.base import Broker, Envelope
 from socketio_server.brokers.memory import MemoryBroker
 from socketio_server.channels import CHANNELS, Channels
 from socketio_server.counters import Snapshot
-from socketio_server.protocol import engineio
+from socketio_server.protocol import engineio, socketio4
 from socketio_server.protocol.socketio import Encoder
 from socketio_server.transports.base import Outgoing
 
@@ -28,6 +28,8 @@ class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
 
     def __init__(self, channels: Channels) -> None:
         self.channels = channels
+        self.old_encoder = socketio4.Encoder()
+        """The same for clients of Socket.IO 4; only refusals differ."""
         self.encoder = Encoder()
         """Turns messages into JSON; the Django layer sets one that takes what Django's own
         takes."""
@@ -42,6 +44,11 @@ class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
         self._sockets: dict[str, Socket] = {}
         # The same by namespace, in order of connection (the inner values mean nothing).
         self._members: dict[str, dict[Socket, None]] = {}
+
+    def encode_with(self, default: Callable[[Any], Any]) -> None:
+        """Let messages hold what ``default`` takes, a ``json.JSONEncoder.default``."""
+        self.encoder = Encoder(default)
+        self.old_encoder = socketio4.Encoder(default)
 
     def add(self, socket: "Socket") -> None:
         """Let a socket be found."""

@@ -26,7 +26,6 @@ from socketio_server.events import SUBSCRIBE, UNSUBSCRIBE, Event, Registration, 
 from socketio_server.exceptions import Reject, ValidationError
 from socketio_server.heartbeat import Deadlines
 from socketio_server.options import Options
-from socketio_server.protocol import socketio4
 from socketio_server.protocol.engineio import CloseReason
 from socketio_server.protocol.socketio import Packet, PacketType
 from socketio_server.router import NamespaceRouter
@@ -144,8 +143,7 @@ class Dispatcher:
         self.options = options
         self.stats = stats
         self.encoder = clients.encoder
-        self.old_encoder = socketio4.Encoder()
-        """Encodes refusals for clients of Socket.IO 4; all else is the same."""
+        self.old_encoder = clients.old_encoder
         self._registry = registry
         self._clients = clients
         self._hooks = hooks
