@@ -21,7 +21,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     for problem in conf.problems():
         yield Error(
             f"{problem.setting} {problem.message}",
-            hint="All settings are listed in docs/reference.md.",
+            hint="All settings are listed in docs/reference/settings.md.",
             id="socketio_server.E001",
         )
 
@@ -55,25 +55,31 @@ def check_database_drivers(app_configs: Any, **kwargs: Any) -> Iterable[CheckMes
     """W002: no database driver waits in C, where gevent can't let others run."""
     for alias, database in settings.DATABASES.items():
         engine = database.get("ENGINE", "")
-        if engine == _POSTGRESQL and find_spec("psycopg") is not None:
-            continue
-        if engine in _BLOCKING_ENGINES:
+        driver, hint = _PATIENT_DRIVERS.get(engine, (None, ""))
+        if driver is not None and find_spec(driver) is None:
             yield Warning(
-                f"The driver of the database {alias!r} stops all clients while it waits.",
-                hint=_BLOCKING_ENGINES[engine],
+                f"The driver of the database {alias!r} ({engine}) stops all clients while it waits.",
+                hint=hint,
                 id="socketio_server.W002",
             )
 
 
-_POSTGRESQL = "django.db.backends.postgresql"
-
-_BLOCKING_ENGINES = {
-    _POSTGRESQL: "Install psycopg 3, which waits in Python: `pip install psycopg[binary]`.",
-    "django.db.backends.mysql": "Use PyMySQL (pymysql.install_as_MySQLdb()), which is Python.",
-    "django.db.backends.oracle": "Use python-oracledb's thin mode, or keep queries short.",
+_PATIENT_DRIVERS = {
+    "django.db.backends.postgresql": (
+        "psycopg",
+        "Install psycopg 3, which waits in Python: `pip install psycopg[binary]`.",
+    ),
+    "django.db.backends.mysql": (
+        "pymysql",
+        "Install PyMySQL, which is Python, and call `pymysql.install_as_MySQLdb()`.",
+    ),
+    "django.db.backends.oracle": (
+        "oracledb",
+        "Install python-oracledb, whose thin mode is Python: `pip install oracledb`.",
+    ),
 }
-"""Engines whose usual driver is a C library that gevent can't patch. SQLite has nobody to wait for
-but its own file."""
+"""By engine, the driver that lets others run while it waits: gevent can't patch C libraries. SQLite
+has nobody to wait for but its own file."""
 
 
 def check_origins(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:

@@ -57,7 +57,9 @@ def problems() -> Iterator[Problem]:
     known = {_setting(field.name) for field in fields(Options)}
     for setting in dir(settings):
         if setting.startswith(PREFIX) and setting not in known:
-            yield Problem(setting, "is no setting of socketio_server; see docs/reference.md.")
+            yield Problem(
+                setting, "is no setting of socketio_server; see docs/reference/settings.md."
+            )
 
 
 def _given() -> Iterator[tuple[str, Any]]:

@@ -285,7 +285,7 @@ class Dispatcher:
         event = self._registry.on_subscribe
         handlers = event.select_for(socket.namespace, channel)
         changed = socket.subscribe(channel)
-        if changed and handlers:
+        if changed and (handlers or self._middleware is not None):
             socket.close_gate(Gate(channel, self.options.max_queued_bytes))
         try:
             self._fire(socket, event, handlers, (channel,))
@@ -363,7 +363,7 @@ class Dispatcher:
         :return: the first answer that is not ``None``; ``_NO_ANSWER`` where a handler raised.
         :raises Reject: or another refusal, where the event may be refused and a handler did.
         """
-        if not handlers:
+        if not handlers and self._middleware is None:
             return None
         worker = getcurrent()
         if getattr(worker, "is_dirty", False):

@@ -1,0 +1,79 @@
+"""The handshake: a WebSocket's request, by Django's test client, to the server's own view."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from django.apps import apps
+from django.http import HttpRequest
+from django.test import Client
+from django.urls import reverse
+
+from socketio_server.apps import SocketIOConfig
+from socketio_server.dispatcher import Dispatcher
+from socketio_server.engine import Engine
+from socketio_server.handler import UPGRADE_KEY
+from socketio_server.options import Options
+from socketio_server.protocol import engineio
+from socketio_server.testing.exceptions import ConnectionRefused
+from socketio_server.testing.world import world
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+_QUERY = {"EIO": str(engineio.PROTOCOL_VERSION), "transport": "websocket"}
+_HEADERS = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
+
+
+@dataclass(frozen=True)
+class Handshake:
+    """What a client asks to be let in with; the parameters are ``SocketIOClient``'s."""
+
+    client: Client
+    user: "AbstractBaseUser | None"
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    secure: bool
+
+    def make(self, options: Options, dispatcher: Dispatcher) -> HttpRequest:
+        """Make the request; return what handlers get of it.
+
+        :raises ConnectionRefused: if the view or some middleware answers anything else.
+        """
+        judging = replace(options, transports=("websocket",))
+        engine = Engine(world, judging, dispatcher.accept, dispatcher.stats)
+        if self.user is not None:
+            self.client.force_login(self.user)
+        with _serving(engine):
+            response = self.client.get(
+                reverse("socketio"),
+                {**self.query, **_QUERY},
+                secure=self.secure,
+                headers={**_HEADERS, **self.headers},
+            )
+        request: HttpRequest | None = response.wsgi_request.META.pop(UPGRADE_KEY, None)
+        if request is None or response.status_code != 101:
+            text = response.content[:200].decode(errors="replace")
+            message = f"{response.status_code} {response.reason_phrase}: {text}"
+            raise ConnectionRefused(message, response=response)
+        return request
+
+
+@contextmanager
+def _serving(engine: Engine) -> Iterator[None]:
+    """Let the view find a server, as far as it asks for one: by its engine, which judges."""
+    config = apps.get_app_config(SocketIOConfig.name)
+    assert isinstance(config, SocketIOConfig)
+    usual = config.server
+    config.server = cast(Any, SimpleNamespace(engine=engine))
+    try:
+        yield
+    finally:
+        config.server = usual

@@ -1,0 +1,184 @@
+"""What is between a client and the router: a session, carried in memory."""
+
+import secrets
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+
+from socketio_server.clients import CLIENTS
+from socketio_server.dispatcher import Dispatcher
+from socketio_server.exceptions import DecodeError
+from socketio_server.heartbeat import Heartbeat
+from socketio_server.options import Options
+from socketio_server.protocol import engineio
+from socketio_server.protocol.engineio import CloseReason
+from socketio_server.session import Session
+from socketio_server.testing.world import world
+from socketio_server.transports.base import Outgoing
+
+
+class Link:
+    """One connection of a client: at once its session's transport (``Transport``) and the keeper of
+    its deadlines (``SessionKeeper``).
+
+    Does not keep the client alive: it holds the client's methods weakly.
+
+    :param request: the handshake's.
+    :param on_message: the client's method that takes what arrives.
+    :param on_close: the client's method that is called when the session is over.
+    """
+
+    name = "websocket"
+    writable = True
+    is_read = True
+    queued_bytes = 0
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        options: Options,
+        dispatcher: Dispatcher,
+        *,
+        on_message: Callable[[str | bytes], None],
+        on_close: Callable[[], None],
+    ) -> None:
+        self.is_open = False
+        """Whether the session lasts."""
+        self.silent = False
+        """Whether all is lost that is sent, in both directions."""
+        self._request = request
+        self._options = options
+        self._dispatcher = dispatcher
+        self._on_message = _weakly(on_message)
+        self._on_close = _weakly(on_close)
+        self._session = Session(secrets.token_urlsafe(), self)
+        self._heartbeat: Heartbeat[Session] = Heartbeat(
+            world,
+            interval=options.ping_interval,
+            timeout=options.ping_timeout,
+            ping=Session.ping,
+            expire=lambda session: session.close(CloseReason.PING_TIMEOUT),
+            clock=lambda: world.now,
+        )
+
+    # --- The client's side --------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begin the session; must run in the context of its handshake."""
+        world.add(self)
+        self.is_open = True
+        handler = self._dispatcher.accept(self._session, self._request)
+        opening = engineio.encode_open(
+            sid=self._session.sid,
+            upgrades=[],
+            ping_interval=self._options.ping_interval,
+            ping_timeout=self._options.ping_timeout,
+            max_payload=self._options.max_payload,
+        )
+        self._session.start(self, handler, opening)
+        self._heartbeat.add(self._session)
+
+    def receive(self, *messages: str | bytes) -> None:
+        """Hand the server what the client sends."""
+        try:
+            for message in messages:
+                if self.is_open and not self.silent:
+                    self._session.message_received(self, message)
+        except DecodeError as error:
+            self._session.client_refused("packet", str(error))
+            self.close(CloseReason.PARSE_ERROR)
+
+    def drop(self) -> None:
+        """Take what is left of the client out of the registries, without running handlers."""
+        for _, socket, _ in list(CLIENTS.values()):
+            if socket.request is self._request:
+                socket.is_live = False
+                socket.end(CloseReason.TRANSPORT_CLOSE)
+                for channel in socket.channels:
+                    socket.unsubscribe(channel)
+                CLIENTS.discard(socket)
+        if self.is_open:
+            self.is_open = False
+            self._on_close()
+        self._heartbeat.clear()
+        world.discard(self)
+
+    def abandon(self) -> None:
+        """The client was forgotten, maybe while it was connected: no other test may find its
+        remains."""
+        was_open = self.is_open
+        self.drop()
+        if was_open:
+            warnings.warn("a SocketIOClient was never disconnected", ResourceWarning, stacklevel=2)
+
+    # --- The server's side: Transport ---------------------------------------------------------
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Hand the client what the server sends."""
+        if not self.is_open or self.silent:
+            return
+        payload = engineio.encode_payload(outgoing.packets)
+        for packet in engineio.decode_payload(payload, outgoing.count):
+            if packet.type is engineio.PacketType.MESSAGE:
+                self._on_message(packet.data)
+            elif packet.type is engineio.PacketType.PING:
+                world.run_callback(self._pong)
+
+    def close(self, reason: CloseReason) -> None:
+        """End the session; both sides do it by this."""
+        if self.is_open:
+            self.is_open = False
+            self._on_close()
+            self._session.transport_closed(self, reason)
+
+    def pause_reading(self) -> None:
+        """Do nothing: what the client sent was read at once."""
+
+    def resume_reading(self) -> None:
+        """Do nothing."""
+
+    # --- The server's side: SessionKeeper -----------------------------------------------------
+
+    def pong_received(self, session: Session) -> None:
+        """The client answered a heartbeat."""
+        self._heartbeat.pong(session)
+
+    def ping_received(self, session: Session) -> None:
+        """Nothing: clients of revision 4 send no pings."""
+
+    def client_refused(self, session: Session, kind: str, why: str) -> None:
+        """The client broke a rule."""
+        self._dispatcher.stats.refuse(kind, self, why)
+
+    def probe_started(self, session: Session) -> None:
+        """Do nothing: there is no upgrade."""
+
+    def probe_ended(self, session: Session) -> None:
+        """Do nothing."""
+
+    def session_ended(self, session: Session, last_transport: Any) -> None:
+        """The session is over."""
+        self._heartbeat.clear()
+        world.discard(self)
+
+    # ------------------------------------------------------------------------------------------
+
+    def _pong(self) -> None:
+        if self.is_open and not self.silent:
+            pong = engineio.Packet(engineio.PacketType.PONG)
+            self._session.packet_received(self, pong)
+
+
+def _weakly(method: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that calls a method while its object is there, and does not keep it so."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*args: Any) -> None:
+        alive = reference()
+        if alive is not None:
+            alive(*args)
+
+    return call

@@ -1,0 +1,200 @@
+"""What the official client library would be: Socket.IO, as a client speaks it."""
+
+import json
+import weakref
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from socketio_server import conf
+from socketio_server.channels import MAIN_NAMESPACE
+from socketio_server.clients import CLIENTS
+from socketio_server.counters import Stats
+from socketio_server.dispatcher import Dispatcher
+from socketio_server.events import Registry
+from socketio_server.hooks import DjangoHooks
+from socketio_server.protocol import socketio
+from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.socketio import Packet, PacketType
+from socketio_server.sockets import Socket
+from socketio_server.testing.exceptions import ConnectionRefused
+from socketio_server.testing.handshake import Handshake
+from socketio_server.testing.link import Link
+from socketio_server.testing.world import world
+
+_MAX_ATTACHMENTS = 999_999_999  # no limit: the server may send what it likes
+
+
+class Peer:
+    """The part of ``SocketIOClient`` that tests don't see: connections, and the packets on them.
+
+    The parameters are ``SocketIOClient``'s.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        auth: Mapping[str, Any] | None,
+        handshake: Handshake,
+        registry: Registry,
+        *,
+        raise_handler_errors: bool,
+    ) -> None:
+        self.namespace = namespace
+        self.session_id = ""
+        """The connection's public id, ``socket.session.session_id`` in handlers; empty before the
+        first connection."""
+        self._auth = auth
+        self._handshake = handshake
+        self._registry = registry
+        self._raise_handler_errors = raise_handler_errors
+        self._link: Link | None = None  # None before the first connection
+        self._finalizer: weakref.finalize[..., Any] | None = None  # while it is connected
+        self._socket: Socket | None = None  # the server's end, also after the connection's end
+        self._joined = False  # the server let us into the namespace, and we are in it yet
+        self._left = False  # the server took us out of it
+        self._refusal: ConnectionRefused | None = None
+        self._assembly: socketio.Assembly | None = None  # while attachments are due
+        self._received: list[tuple[Any, ...]] = []
+        self._answers: dict[str, Any] = {}  # to what the server wants acknowledged, by event
+        self._owed: list[Packet] = []  # what it wants acknowledged, and nobody has
+        self._ack_ids = count()
+        self._acks: dict[int, Sequence[Any]] = {}  # the server's acknowledgements
+        self._encoder = socketio.Encoder()
+
+    # --- The connection -----------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Make the handshake, and open a session."""
+        self._socket = self._refusal = self._assembly = None
+        self._left = False
+        self._owed.clear()
+        options = conf.options()
+        dispatcher = Dispatcher(
+            registry=self._registry,
+            clients=CLIENTS,
+            hooks=DjangoHooks(options.message_log_format),
+            pool=world,
+            loop=world,
+            options=options,
+            stats=Stats(),
+            middleware=world.middleware(options.middleware),
+            on_raised=world.errors.append if self._raise_handler_errors else None,
+        )
+        request = self._handshake.make(options, dispatcher)
+        link = Link(
+            request,
+            options,
+            dispatcher,
+            on_message=self._message_arrived,
+            on_close=self._closed,
+        )
+        self._link = link
+        self._finalizer = weakref.finalize(self, link.abandon)
+        self._finalizer.atexit = False
+        link.open()
+
+    def _join(self) -> None:
+        """Ask to be let into the namespace."""
+        head = "0" if self.namespace == MAIN_NAMESPACE else f"0{self.namespace},"
+        auth = "" if self._auth is None else json.dumps(self._auth)
+        self._transmit(socketio.Encoded(f"{head}{auth}".encode()))
+
+    def _close(self, reason: CloseReason) -> None:
+        """End the connection, if there is one."""
+        link, finalizer = self._link, self._finalizer
+        if link is None or finalizer is None:
+            return
+        try:
+            with world.turn():
+                if self._joined and reason is CloseReason.CLIENT_NAMESPACE_DISCONNECT:
+                    link.receive(socketio.encode_disconnect(namespace=self.namespace).decode())
+                    reason = CloseReason.TRANSPORT_CLOSE
+                link.close(reason)
+        finally:
+            if not world.busy:  # whatever went wrong, nothing of it stays
+                link.drop()
+                finalizer.detach()
+                self._finalizer = None
+
+    def _closed(self) -> None:
+        """The session is over."""
+        self._joined = False
+
+    # --- To the server ------------------------------------------------------------------------
+
+    def _require_link(self) -> Link:
+        """Return what carries the client's packets.
+
+        :raises RuntimeError: if it is not connected.
+        """
+        world.settle()
+        if self._link is None or not self._joined:
+            reason = None if self._socket is None else self._socket.close_reason
+            raise RuntimeError(f"the client is not connected: {reason or 'call connect() first'}")
+        return self._link
+
+    def _emit(self, event: str, args: Sequence[Any], ack_id: int | None = None) -> None:
+        """Send an event."""
+        self._require_link()
+        self._transmit(self._encoder.event(event, args, namespace=self.namespace, ack_id=ack_id))
+
+    def _acknowledge(self, packet: Packet, values: Sequence[Any]) -> None:
+        """Acknowledge an event; nothing comes of it after the end."""
+        assert packet.ack_id is not None  # the server asked
+        self._transmit(self._encoder.ack(packet.ack_id, values, namespace=self.namespace))
+
+    def _answer(self, packet: Packet, answer: Any) -> None:
+        """Acknowledge an event with what the test prepared."""
+        try:
+            values = answer(*packet.data[1:]) if callable(answer) else answer
+            some = () if values is None else values if isinstance(values, tuple) else (values,)
+            self._acknowledge(packet, some)
+        except Exception as error:  # noqa: BLE001  # the test's own, and so raised in the test
+            world.errors.append(error)
+
+    def _transmit(self, encoded: socketio.Encoded) -> None:
+        if self._link is not None:
+            self._link.receive(encoded.text.decode(), *encoded.attachments)
+
+    # --- From the server ----------------------------------------------------------------------
+
+    def _message_arrived(self, data: str | bytes) -> None:
+        if isinstance(data, str):
+            packet = socketio.decode(data, max_attachments=_MAX_ATTACHMENTS)
+            if packet.attachments:
+                self._assembly = socketio.Assembly(packet, max_size=2**63)
+            else:
+                self._packet_arrived(packet)
+        elif self._assembly is not None and (whole := self._assembly.add(data)) is not None:
+            self._assembly = None
+            self._packet_arrived(whole)
+
+    def _packet_arrived(self, packet: Packet) -> None:
+        """Take a packet, as the official client does: after it was taken out, none."""
+        if self._left:
+            return
+        if packet.type is PacketType.CONNECT:
+            self._joined = True
+            self.session_id = packet.data["sid"]
+            self._socket = CLIENTS.find(self.session_id, self.namespace)
+        elif packet.type is PacketType.CONNECT_ERROR:
+            self._refusal = ConnectionRefused(packet.data["message"], packet.data.get("data"))
+        elif packet.type is PacketType.DISCONNECT:
+            self._joined = False
+            self._left = True
+            if self._link is not None:  # as it has no other namespace
+                world.run_callback(self._link.close, CloseReason.TRANSPORT_CLOSE)
+        elif packet.type is PacketType.EVENT:
+            self._event_arrived(packet)
+        elif packet.ack_id is not None:
+            self._acks[packet.ack_id] = packet.data
+
+    def _event_arrived(self, packet: Packet) -> None:
+        event = packet.data[0]
+        self._received.append(tuple(packet.data))
+        if packet.ack_id is not None:
+            if event in self._answers:
+                world.run_callback(self._answer, packet, self._answers[event])
+            else:
+                self._owed.append(packet)

@@ -1,0 +1,321 @@
+"""The how-to guides, followed in the tutorial's project: their code does what they say.
+
+A guide's Python makes a project, which is served; its JavaScript runs in Node.js as if it stood in
+one of the project's pages, with what the script logs compared to what the guide says.
+"""
+
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+
+from tests.docs.conftest import Connect, RunScript, Serve
+from tests.docs.pages import page
+from tests.support.client import ConnectError
+from tests.support.server import Server
+
+
+def script(name: str) -> str:
+    """Return all of a guide's scripts, as if they stood in one page."""
+    return "".join(block.text for block in page(name).of("js"))
+
+
+def post(server: Server, path: str, **form: str) -> str:
+    """Send a form as a page of the site's would; return the answer."""
+    token = "t" * 32
+    request = urllib.request.Request(
+        server.url + path,
+        urllib.parse.urlencode(form).encode(),
+        {"Cookie": f"csrftoken={token}", "X-CSRFToken": token},
+    )
+    with urllib.request.urlopen(request, timeout=20) as response:
+        return str(response.read().decode())
+
+
+def get(server: Server, path: str) -> str:
+    """Fetch a page."""
+    with urllib.request.urlopen(server.url + path, timeout=20) as response:
+        return str(response.read().decode())
+
+
+class TestAcknowledgements:
+    PAGE = "docs/how-to/acknowledgements.md"
+
+    def test_its_page_shows_what_it_says(self, serve: Serve, run_script: RunScript) -> None:
+        run_script(serve(self.PAGE), script(self.PAGE)).wait_for(
+            [
+                "Stored: true",
+                "The sum is 5.",
+                "3, and 1 is left.",
+                "It is 23.",
+                "There was no answer.",
+                "Rename it to Ann?",
+                "renamed to Ann",
+                "You like blue.",
+            ]
+        )
+
+    def test_what_a_handler_raises_is_in_the_log_only(self, serve: Serve, connect: Connect) -> None:
+        server = serve(self.PAGE)
+        client = connect(server)
+        client.ask_later("divide", 1, 0)
+        assert client.call("add", 1, 1) == 2
+        server.wait_for_output("ZeroDivisionError")
+        assert not any("Zero" in packet for packet in client.packets)
+
+    def test_several_clients_are_asked_at_once(self, serve: Serve, connect: Connect) -> None:
+        server = serve(self.PAGE)
+        asking, answering = connect(server), connect(server)
+        for client in (asking, answering):
+            client.subscribe("room-1")
+        answer = asking.ask_later("vote", "Tea?")
+        assert answering.next_event() == ["question", "Tea?"]
+        (question,) = (packet for packet in answering.packets if "Tea?" in packet)
+        ack_id = question[1:].partition("[")[0]
+        answering.carrier.send(f"43{ack_id}[true]")
+        asking.wait_until(lambda: asking.is_acknowledged(answer))
+        assert asking.answer_to(answer) == [{"yes": 1, "no answer": 1}]
+
+
+class TestNamespaces:
+    PAGE = "docs/how-to/namespaces.md"
+
+    def test_its_page_shows_what_it_says(self, serve: Serve, run_script: RunScript) -> None:
+        run_script(serve(self.PAGE), script(self.PAGE)).wait_for_all(
+            [
+                "Welcome to the news.",
+                "News: It works",
+                "published",
+                "e4 in /game-7",
+                "Invalid namespace",
+            ]
+        )
+
+    def test_a_view_reaches_a_namespace(self, serve: Serve, connect: Connect) -> None:
+        client = connect(serve(self.PAGE), join=False)
+        client.carrier.send("40/news,")
+        client.wait_until(lambda: any("Welcome" in packet for packet in client.packets))
+        assert get(serve(self.PAGE), "breaking/") == "Sent."
+        client.wait_until(lambda: any("Breaking!" in packet for packet in client.packets))
+
+
+class TestBinary:
+    PAGE = "docs/how-to/binary.md"
+
+    def test_its_page_shows_what_it_says(self, serve: Serve, run_script: RunScript) -> None:
+        run_script(serve(self.PAGE), script(self.PAGE)).wait_for(
+            ["three bytes: 3 bytes", "The digest has 32 bytes.", "12 pixels"]
+        )
+
+
+class TestTypedMessages:
+    PAGE = "docs/how-to/typed-messages.md"
+
+    def test_its_page_shows_what_it_says(self, serve: Serve, run_script: RunScript) -> None:
+        (error,) = page(self.PAGE).of("text")
+        run_script(serve(self.PAGE), script(self.PAGE)).wait_for(
+            [
+                "moved to 3, 4",
+                "moved to 3, 0",
+                error.text.strip(),
+                "2 guests on 17 May",
+                "Invalid: Expected `int`, got `str` - at `$.room`",
+            ]
+        )
+
+    def test_one_line_is_logged_without_a_traceback(self, serve: Serve, connect: Connect) -> None:
+        server = serve(self.PAGE)
+        before = len(server.output)
+        assert "error" in connect(server).call("move", {"x": "three"})
+        server.wait_for_output("Invalid message to move", before)
+        assert "Traceback" not in server.output[before:]
+
+    def test_an_argument_that_is_left_out_is_the_handlers_business(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(self.PAGE)
+        connect(server).emit("move")
+        server.wait_for_output(r"TypeError: move\(\) missing 1 required positional argument")
+
+
+class TestMiddleware:
+    PAGE = "docs/how-to/middleware.md"
+
+    def test_slow_handlers_are_warned_of(self, serve: Serve, connect: Connect) -> None:
+        server = serve(self.PAGE)
+        assert connect(server).call("report") == "done"
+        server.wait_for_output(r"report took \d\.\d s")
+
+    def test_nobody_sends_more_than_twenty_messages_at_once(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        client, other = connect(serve(self.PAGE)), connect(serve(self.PAGE))
+        answers = [client.call("message", "hello") for _ in range(21)]
+        assert answers == ["HELLO"] * 20 + [{"error": "Not so fast, please."}]
+        assert other.call("message", "hello") == "HELLO"
+
+
+class TestRefusingClients:
+    PAGE = "docs/how-to/refusing-clients.md"
+
+    def test_its_page_shows_what_it_says(self, serve: Serve, run_script: RunScript) -> None:
+        server = serve(self.PAGE)
+        lines = ["This page is too old.", "Reload: true", "Will it try again? false"]
+        run_script(server, script(self.PAGE)).wait_for(lines)
+        lines = ["room-1: true", "staff-news: Staff only.", "Goodbye.", "io server disconnect"]
+        run_script(server, script(self.PAGE)).wait_for(lines)
+
+
+class TestAuthentication:
+    PAGE = "docs/how-to/authentication.md"
+    LOG_IN = """
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+user = User.objects.create_user("ann")
+session = SessionStore()
+session[SESSION_KEY] = str(user.pk)
+session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+session.save()
+print(session.session_key, user.pk)
+"""
+
+    def test_who_is_not_logged_in_is_refused(self, serve: Serve, connect: Connect) -> None:
+        with pytest.raises(ConnectError) as caught:
+            connect(serve(self.PAGE))
+        assert caught.value.error == {"message": "Please log in."}
+
+    def test_its_page_shows_what_it_says(self, serve: Serve, run_script: RunScript) -> None:
+        run_script(serve(self.PAGE), script(self.PAGE)).wait_for(["The token is not valid."])
+
+    def test_who_is_logged_in_is_known_can_be_reached_and_is_sent_away_at_logout(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(self.PAGE)
+        *_, line = serve.project(self.PAGE).manage("shell", "-c", self.LOG_IN).splitlines()
+        session, user = line.split()
+        client = connect(server, headers={"Cookie": f"sessionid={session}"})
+        client.send("Hello!")
+        assert client.next_message() == {"from": "ann", "text": "Hello!"}
+        assert client.subscribe("user-1000") == {"error": "That channel is private."}
+        assert get(server, f"remind/{user}/") == "Sent."
+        assert client.next_event() == ["reminder", "Tea is ready."]
+        token = "t" * 32
+        urllib.request.urlopen(
+            urllib.request.Request(
+                server.url + "accounts/logout/",
+                b"",
+                {"Cookie": f"csrftoken={token}; sessionid={session}", "X-CSRFToken": token},
+            ),
+            timeout=20,
+        ).close()
+        client.wait_for_close()
+        assert client.disconnected
+
+    def test_a_token_that_the_project_signed_is_valid(self, serve: Serve, connect: Connect) -> None:
+        sign = "from django.core import signing; print(signing.dumps('lamp', salt='device'))"
+        token = serve.project(self.PAGE).manage("shell", "-c", sign).split()[-1]
+        client = connect(serve(self.PAGE), join=False)
+        client.carrier.send(f'40/devices,{{"token":"{token}"}}')
+        client.wait_until(lambda: any("Hello, lamp." in packet for packet in client.packets))
+
+
+class TestSendingFromOutside:
+    PAGE = "docs/how-to/sending-from-outside.md"
+
+    def test_a_view_reaches_everybody(self, serve: Serve, connect: Connect) -> None:
+        client = connect(serve(self.PAGE))
+        assert post(serve(self.PAGE), "announce/", text="Hello!") == "Sent."
+        assert client.next_message() == "Hello!"
+
+    def test_a_view_learns_that_nobody_is_there(self, serve_anew: Serve) -> None:
+        assert post(serve_anew(self.PAGE), "announce/", text="Hello!") == "Nobody is there."
+
+    def test_a_signal_reaches_everybody(self, serve: Serve, connect: Connect) -> None:
+        client = connect(serve(self.PAGE))
+        assert post(serve(self.PAGE), "sign-up/", name="bob") == "Welcome."
+        assert client.next_event() == ["new user", "bob"]
+
+    def test_a_command_reaches_everybody_through_the_server(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(self.PAGE)
+        client = connect(server)
+        (command,) = page(self.PAGE).of("sh")
+        text = command.text.split('"')[1]
+        said = serve.project(self.PAGE).manage("notify", text, "--server", server.url)
+        assert "Sent." in said
+        assert client.next_event() == ["notice", text]
+
+    def test_who_has_no_signature_reaches_nobody(self, serve: Serve) -> None:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            post(serve(self.PAGE), "notify/", text="Hello!")
+        assert caught.value.code == 403
+        caught.value.close()
+
+    def test_another_process_has_no_clients(self, serve: Serve, connect: Connect) -> None:
+        connect(serve(self.PAGE))
+        code = """
+import socketio_server
+socketio_server.emit("notice", "nobody gets it")
+try:
+    socketio_server.broadcast("nobody gets it")
+except socketio_server.NoSocket as error:
+    print(error)
+"""
+        said = serve.project(self.PAGE).manage("shell", "-c", code)
+        assert "There are no clients." in said
+
+
+class TestAnotherPortOrHost:
+    """What pages on another port of the same host can do is in ``test_another_port``."""
+
+    PAGE = "docs/how-to/another-port-or-host.md"
+    HANDSHAKE = "live/socket.io/?EIO=4&transport=polling"
+
+    def status(self, server: Server, host: str, origin: str) -> int:
+        """Return how a handshake for a host from a page of some origin is answered."""
+        request = urllib.request.Request(
+            server.url + self.HANDSHAKE, headers={"Host": host, "Origin": origin}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+
+    def test_pages_that_are_listed_may_connect_to_the_hosts_that_are_listed(
+        self, serve: Serve
+    ) -> None:
+        server = serve(self.PAGE)
+        assert self.status(server, "live.example.com", "https://www.example.com") == 200
+        assert self.status(server, "live.example.com", "https://live.example.com") == 200
+
+    def test_others_may_not(self, serve: Serve) -> None:
+        server = serve(self.PAGE)
+        assert self.status(server, "live.example.com", "https://evil.example") == 403
+        assert self.status(server, "live.example.com", "https://www.example.com:8000") == 403
+        assert self.status(server, "evil.example", "https://www.example.com") in (400, 403)
+
+
+class TestMovingFromDjangoSocketio:
+    PAGE = "docs/how-to/moving-from-django-socketio.md"
+
+    def test_its_page_shows_what_it_says(self, serve: Serve, run_script: RunScript) -> None:
+        run_script(serve(self.PAGE), script(self.PAGE)).wait_for(["connected", "an array"])
+
+    def test_its_handlers_run_by_their_channels(self, serve: Serve, connect: Connect) -> None:
+        client = connect(serve(self.PAGE))
+        client.send("before")
+        client.subscribe("dashboard")
+        client.send("after")
+        assert client.next_messages(2) == ["before", {"dashboard": "after"}]
+
+    def test_all_names_of_the_table_exist(self) -> None:
+        for old, new in page(self.PAGE).rows:
+            if "import" in new:
+                exec(new.strip("`"))
+            assert "django_socketio" in old or new == "the same", old

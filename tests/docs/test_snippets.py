@@ -1,0 +1,171 @@
+"""Every fenced block of every page: whatever it is, it is well-formed, and what it names exists.
+
+What the code does is for ``test_tutorial``, ``test_how_to``, ``test_reference`` and
+``test_testing``.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+from configparser import ConfigParser
+
+import pytest
+from django.core.management import get_commands, load_command_class
+from django.http import HttpRequest
+from django.template import Context, Template
+
+from socketio_server.options import Options
+from tests.docs import test_how_to, test_reference
+from tests.docs.conftest import Serve
+from tests.docs.pages import Block, Page, blocks, pages
+from tests.docs.scripts import parse, scripts_in
+from tests.support.server import ROOT
+
+LANGUAGES = {"python", "diff", "html", "js", "sh", "text", "nginx", "ini"}
+OUTPUT = {"banner", "page", "log"}
+"""What blocks of output show; the tests of their pages compare them."""
+
+MEASURED = {"docs/performance.md", "docs/capacity.md"}
+"""Pages with output that no test can compare."""
+
+FOLLOWED = ["docs/deployment.md", "docs/reference/checks.md", "docs/reference/settings.md"]
+"""Pages whose projects no other test serves."""
+
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+VARIABLES = set(re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE))
+
+UNCHECKED = {"cd", "curl", "git", "grep", "mkdir", "npm", "systemctl"}
+"""Other people's programs, which do not depend on anything here."""
+
+
+def commands(block: Block) -> Iterator[list[str]]:
+    """Yield the words of a block's commands."""
+    for line in block.text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words:
+            yield words
+
+
+def own_commands() -> set[str]:
+    """Return the management commands that pages make."""
+    paths = [block.path or "" for block in blocks("python")]
+    return {path.split("/")[-1][:-3] for path in paths if "/management/commands/" in path}
+
+
+def check_manage(arguments: list[str]) -> None:
+    """Fail unless a management command exists and takes these arguments."""
+    name, *rest = arguments
+    if name not in own_commands():
+        command = load_command_class(get_commands()[name], name)
+        command.create_parser("manage.py", name).parse_args(rest)
+
+
+def check_make(arguments: list[str]) -> None:
+    """Fail unless the Makefile has these targets and variables."""
+    for argument in arguments:
+        variable, is_assignment, _ = argument.partition("=")
+        assert variable in VARIABLES if is_assignment else argument in TARGETS, argument
+
+
+def check_command(words: list[str]) -> None:
+    """Fail unless a command is one that does what the page says, as far as that can be told."""
+    program, *arguments = words
+    program = program.removeprefix(".venv/bin/")
+    if program in ("python", "python3") and arguments[0] == "manage.py":
+        check_manage(arguments[1:])
+    elif program in ("python", "python3"):
+        assert arguments[:2] in (["-m", "venv"], ["-m", "pip"]), words
+    elif program == "make":
+        check_make(arguments)
+    elif program == "django-admin":
+        assert arguments[0] in get_commands()
+    elif program == "pytest":
+        assert (ROOT / arguments[0]).exists(), arguments[0]
+    elif program == ".":
+        assert arguments == [".venv/bin/activate"]
+    else:
+        assert program in UNCHECKED, words
+
+
+class TestEveryBlock:
+    @pytest.mark.parametrize("found", pages(), ids=str)
+    def test_it_says_what_it_is(self, found: Page) -> None:
+        for block in found.blocks:
+            assert block.language in LANGUAGES, block
+            if block.language == "text" and block.page not in MEASURED:
+                assert block.path in OUTPUT, block
+
+    @pytest.mark.parametrize("found", pages(), ids=str)
+    def test_no_fence_is_left_open_or_indented(self, found: Page) -> None:
+        assert not [line for line in found.prose if "```" in line]
+
+
+class TestPython:
+    @pytest.mark.parametrize("block", blocks("python"), ids=str)
+    def test_it_is_a_part_of_a_file(self, block: Block) -> None:
+        assert block.path is not None
+        assert block.path.endswith(".py")
+        compile(block.text, block.path, "exec")
+
+    def test_its_project_is_served_or_checked_by_some_test(self) -> None:
+        served = {
+            test.PAGE
+            for module in (test_how_to, test_reference)
+            for test in vars(module).values()
+            if isinstance(getattr(test, "PAGE", None), str)
+        }
+        own = {"README.md", "docs/tutorial.md", "docs/testing.md"}  # have test modules of their own
+        assert {block.page for block in blocks("python")} <= served.union(FOLLOWED, own)
+
+    @pytest.mark.parametrize("name", FOLLOWED)
+    def test_a_project_that_follows_the_page_has_no_problems(self, serve: Serve, name: str) -> None:
+        assert "System check identified no issues" in serve.project(name).manage("check")
+
+
+class TestDjangoTemplates:
+    @pytest.mark.parametrize("block", blocks("html"), ids=str)
+    def test_they_are_rendered_with_the_scripts(self, block: Block) -> None:
+        html = Template(block.text).render(Context({"request": HttpRequest()}))
+        assert "/socket.io.min.js" in html
+        assert "/django-socketio.js" in html
+
+    @pytest.mark.parametrize("block", blocks("html"), ids=str)
+    def test_their_scripts_are_well_formed(self, block: Block) -> None:
+        assert parse(scripts_in(block.text)) == ""
+
+
+class TestJavaScript:
+    @pytest.mark.parametrize("block", blocks("js"), ids=str)
+    def test_it_is_well_formed(self, block: Block) -> None:
+        assert parse(block.text) == ""
+
+
+class TestShell:
+    @pytest.mark.parametrize("block", blocks("sh"), ids=str)
+    def test_its_commands_exist(self, block: Block) -> None:
+        for words in commands(block):
+            check_command(words)
+
+
+class TestDeployment:
+    def test_nginx_lets_websockets_through_and_waits_long_enough(self) -> None:
+        (block,) = blocks("nginx")
+        assert block.text.count("{") == block.text.count("}")
+        values = dict(re.findall(r"^ +(\w+(?: [A-Z][\w-]+)?) +([^;]+);$", block.text, re.MULTILINE))
+        assert values["proxy_http_version"] == "1.1"
+        assert values["proxy_set_header Upgrade"] == "$http_upgrade"
+        assert values["proxy_set_header Connection"] == "$connection_upgrade"
+        assert values["proxy_set_header Host"] == "$http_host"
+        assert int(values["proxy_read_timeout"][:-1]) > Options().ping_interval
+        assert int(values["client_max_body_size"][:-1]) * 2**20 >= Options().max_payload
+
+    def test_systemd_starts_the_command_and_waits_for_its_end(self) -> None:
+        (block,) = blocks("ini")
+        unit = ConfigParser(interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment, method-assign]
+        unit.read_string(block.text)
+        service = unit["Service"]
+        python, *arguments = service["ExecStart"].split()
+        check_command([python.rpartition("/")[2], *arguments])
+        assert int(service["TimeoutStopSec"]) > Options().drain_timeout
