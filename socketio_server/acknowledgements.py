@@ -60,34 +60,43 @@ class Answers(NamedTuple):
 
 
 class Ledger:
-    """The acknowledgements that one client owes."""
+    """The acknowledgements that one client owes.
 
-    __slots__ = ("_pending",)
+    :param socket_id: the client's public id.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_is_closed", "_pending", "_socket_id")
+
+    def __init__(self, socket_id: str) -> None:
+        self._socket_id = socket_id
         self._pending: dict[int, Pending] = {}
+        self._is_closed = False  # the client has gone
 
     def add(self, ack_id: int, pending: Pending) -> None:
         """Note that the client was asked to acknowledge ``ack_id``."""
+        if self._is_closed:
+            pending.gone(self._socket_id)
+            return
         if len(self._pending) >= MAX_PENDING:
-            self._pending.pop(next(iter(self._pending)))
+            self._pending.pop(next(iter(self._pending))).gone(self._socket_id)
         self._pending[ack_id] = pending
 
     def discard(self, ack_id: int) -> None:
         """Wait no longer; an answer that comes yet is ignored."""
         self._pending.pop(ack_id, None)
 
-    def settle(self, socket_id: str, ack_id: int, values: Sequence[Any]) -> None:
+    def settle(self, ack_id: int, values: Sequence[Any]) -> None:
         """The client acknowledged; one that nobody asked for is ignored."""
         pending = self._pending.pop(ack_id, None)
         if pending is not None:
-            pending.answered(socket_id, values)
+            pending.answered(self._socket_id, values)
 
-    def close(self, socket_id: str) -> None:
+    def close(self) -> None:
         """The client has gone."""
+        self._is_closed = True
         owed, self._pending = self._pending, {}
         for pending in owed.values():
-            pending.gone(socket_id)
+            pending.gone(self._socket_id)
 
 
 class Waiter:

@@ -54,11 +54,11 @@ def check_bundle(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
 def check_database_drivers(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     """W002: no database driver waits in C, where gevent can't let others run."""
     for alias, database in settings.DATABASES.items():
-        engine = database.get("ENGINE", "")
-        driver, hint = _PATIENT_DRIVERS.get(engine, (None, ""))
-        if driver is not None and find_spec(driver) is None:
+        engine = str(database.get("ENGINE", ""))
+        driver, hint = _PATIENT_DRIVERS.get(engine, ("", ""))
+        if driver and find_spec(driver) is None:
             yield Warning(
-                f"The driver of the database {alias!r} ({engine}) stops all clients while it waits.",
+                f"The database {alias!r} ({engine}) stops all clients while its driver waits.",
                 hint=hint,
                 id="socketio_server.W002",
             )

@@ -6,6 +6,7 @@ Everything here but ``accept`` and the timeout runs in worker greenlets, one ite
 socket.
 """
 
+import asyncio
 import contextvars
 import logging
 import secrets
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 
 import gevent
 from gevent.event import Event as GeventEvent
-from greenlet import getcurrent
+from greenlet import GreenletExit, getcurrent
 
 from socketio_server import payloads
 from socketio_server.clients import Clients
@@ -42,7 +43,14 @@ _NO_ANSWER = object()
 _ACKNOWLEDGEMENT = Event("acknowledgement", is_custom=True)
 """What middleware and the log see when a client's acknowledgement goes to a callback."""
 
-_HANDLER_ERRORS = (Exception, gevent.Timeout, SystemExit)
+_HANDLER_ERRORS = (
+    Exception,
+    gevent.Timeout,
+    GreenletExit,
+    SystemExit,
+    GeneratorExit,
+    asyncio.CancelledError,
+)
 """What a handler may raise without ending more than itself."""
 
 logger = logging.getLogger("socketio_server")
@@ -242,6 +250,7 @@ class Dispatcher:
             self._fire(socket, event, event.select(socket.namespace, ()), ())
         except self._refusals as error:
             self._forget(socket)
+            socket.lose_client()
             socket.owner.refuse(socket, *_refusal(error))
             return
         socket.owner.answer(socket)

@@ -348,12 +348,13 @@ class Engine:
 
 
 def cookie_of(environ: Environ, name: str) -> str | None:
-    """Return the value of a request's cookie, if it has one (RFC 6265 section 5.4)."""
+    """Return a request's cookie, if it has one; of several the last, as Django does."""
+    found = None
     for part in environ.get("HTTP_COOKIE", "").split(";"):
         key, _, value = part.strip().partition("=")
         if key == name:
-            return str(value)
-    return None
+            found = str(value)
+    return found
 
 
 def is_websocket(environ: Environ) -> bool:

@@ -36,9 +36,8 @@ class DjangoHooks:
         connection_created.connect(self._on_connection_created)
 
     def capture(self, request: HttpRequest) -> "Surroundings | None":
-        """Return the request's language, which ``LocaleMiddleware`` leaves on it, and the active
-        time zone, if they are not the settings' own."""
-        language = getattr(request, "LANGUAGE_CODE", None) or settings.LANGUAGE_CODE
+        """Return the language and time zone that are active, if they are not the settings' own."""
+        language = translation.get_language() or settings.LANGUAGE_CODE
         captured = Surroundings(language, timezone.get_current_timezone())
         usual = Surroundings(settings.LANGUAGE_CODE, timezone.get_default_timezone())
         return None if captured == usual else captured

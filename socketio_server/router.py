@@ -4,6 +4,7 @@ Decides what may come when (Socket.IO protocol v5, "Connection to a namespace");
 is in ``protocol.socketio``, and what a socket's packets do is the dispatcher's.
 """
 
+import logging
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from socketio_server.transports.base import Outgoing
 
 if TYPE_CHECKING:
     from socketio_server.dispatcher import Dispatcher
+
+logger = logging.getLogger("socketio_server")
 
 
 class NamespaceRouter:
@@ -194,5 +197,9 @@ class NamespaceRouter:
     def _send_connect_error(self, namespace: str, message: str, data: Any = None) -> None:
         dispatcher = self._dispatcher
         encoder = dispatcher.old_encoder if self._is_old else dispatcher.encoder
-        packet = encoder.connect_error(message, data, namespace=namespace)
+        try:
+            packet = encoder.connect_error(message, data, namespace=namespace)
+        except TypeError:
+            logger.exception("The data of a refusal can't be sent; the client goes without")
+            packet = encoder.connect_error(str(message), namespace=namespace)
         self.session.send(Outgoing(engineio.MESSAGE + packet))

@@ -255,9 +255,9 @@ class Socket:
     def subscribe(self, channel: str) -> bool:
         """Put this socket on a channel; fires no event.
 
-        :return: ``False`` if it was on it already.
+        :return: ``False`` if it was on it already, or its last handler has run.
         """
-        if channel in self._channels:
+        if channel in self._channels or (self._end_reason is not None and not self.is_live):
             return False
         self._channels += (channel,)
         self._selections = None
@@ -364,7 +364,7 @@ class Socket:
     def ledger(self) -> Ledger:
         """The acknowledgements that the client owes. For the server's own use."""
         if self._ledger is None:
-            self._ledger = Ledger()
+            self._ledger = Ledger(self.id)
         return self._ledger
 
     def select(self, event: "Event") -> "tuple[Registration, ...]":
@@ -401,12 +401,11 @@ class Socket:
     def settle(self, ack_id: int, values: Sequence[Any]) -> None:
         """The client acknowledged an event. For the router's use."""
         if self._ledger is not None:
-            self._ledger.settle(self.id, ack_id, values)
+            self._ledger.settle(ack_id, values)
 
     def lose_client(self) -> None:
         """The client will acknowledge nothing more. For the router's use."""
-        if self._ledger is not None:
-            self._ledger.close(self.id)
+        self.ledger.close()
 
     def end(self, reason: CloseReason) -> None:
         """Let nothing reach the client any more. For the dispatcher's use."""
@@ -469,9 +468,7 @@ class Socket:
         ack_id = next(ack_ids)
         outgoing = self._clients.encode(self.namespace, event, args, ack_id)
         self.ledger.add(ack_id, pending)
-        if not self.connected():
-            self.lose_client()
-        elif self._gate is not None and self._gate.channel is not None:
+        if self._gate is not None and self._gate.channel is not None:
             self._session.send(outgoing)  # its answer may be what the handler waits for
         else:
             self.deliver(outgoing)

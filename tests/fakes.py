@@ -165,6 +165,12 @@ class FakeLoop:
             self.run()
         self.now = until
 
+    def wake_up(self) -> None:
+        """Run what waits for descriptors, whether they are ready or not, as loops may."""
+        for watcher in [w for w in self.watchers if isinstance(w, FakeIO)]:
+            if watcher.callback is not None:
+                self._run(watcher.callback)
+
     @property
     def timers(self) -> int:
         """How many timers run."""
@@ -187,6 +193,7 @@ class RecordingConnectionHandler:
     def __init__(self, loop: FakeLoop) -> None:
         self.received = b""
         self.lost: list[LostBecause] = []
+        self.drains = 0
         self._loop = loop
 
     def data_received(self, data: bytes) -> None:
@@ -194,6 +201,10 @@ class RecordingConnectionHandler:
         assert data, "nothing was received"
         assert not self.lost, "called after the end"
         self.received += data
+
+    def drained(self) -> None:
+        assert self._loop.running, "called from outside of the loop"
+        self.drains += 1
 
     def connection_lost(self, because: LostBecause) -> None:
         assert self._loop.running, "called from outside of the loop"
@@ -337,7 +348,8 @@ class RecordingTransportHandler:
         self.packet_received(transport, engineio.Packet(engineio.PacketType.MESSAGE, data))
 
     def packet_received(self, transport: Transport, packet: engineio.Packet) -> None:
-        assert not self.closed, "called after the end"
+        if self.closed:
+            return  # as sessions do
         self.packets.append(packet)
         if self.on_packet is not None:
             self.on_packet(packet)
@@ -395,6 +407,11 @@ class RecordingSessionHandler:
     def __init__(self) -> None:
         self.messages: list[str | bytes] = []
         self.closed: list[CloseReason] = []
+        self.started = 0
+
+    def session_started(self) -> None:
+        assert not self.messages, "called after a message"
+        self.started += 1
 
     def text_received(self, data: str) -> None:
         assert not self.closed, "called after the end"
@@ -413,12 +430,16 @@ class RecordingKeeper:
 
     def __init__(self) -> None:
         self.pongs = 0
+        self.pings = 0
         self.refusals: list[str] = []
         self.probing = False
         self.ended: list[Transport] = []
 
     def pong_received(self, session: Session) -> None:
         self.pongs += 1
+
+    def ping_received(self, session: Session) -> None:
+        self.pings += 1
 
     def client_refused(self, session: Session, kind: str, why: str) -> None:
         self.refusals.append(f"{kind}: {why}")

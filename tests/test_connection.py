@@ -5,7 +5,7 @@ ever called by the loop.
 """
 
 import socket as socket_module
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -26,10 +26,11 @@ class Wire:
         ours: socket_module.socket,
         peer: socket_module.socket,
         options: Options,
+        on_release: Callable[[], None] | None = None,
     ) -> None:
         self.loop = FakeLoop()
         self.handler = RecordingConnectionHandler(self.loop)
-        self.connection = Connection(ours, self.loop, options)
+        self.connection = Connection(ours, self.loop, options, on_release)
         self.connection.start(self.handler)
         self.peer = peer
 
@@ -215,9 +216,7 @@ class TestWriting:
         sizes=st.lists(st.integers(0, 60_000), max_size=20),
         reads=st.lists(st.integers(1, 100_000), max_size=20),
     )
-    def test_every_byte_arrives_once_and_in_order(
-        self, sizes: list[int], reads: list[int]
-    ) -> None:
+    def test_every_byte_arrives_once_and_in_order(self, sizes: list[int], reads: list[int]) -> None:
         with socket_pair() as (ours, peer):
             ours.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_SNDBUF, 10_000)
             wire = Wire(ours, peer, Options(max_queued_bytes=10_000_000))
@@ -294,6 +293,14 @@ class TestBackpressure:
 
         assert wire.handler.lost == [LostBecause.STALLED]
 
+    def test_a_wake_up_that_sends_nothing_is_no_progress(self, wire: Wire) -> None:
+        wire.fill()
+        wire.loop.advance(9.0)
+        wire.loop.wake_up()  # for nothing: the kernel's buffer is still full
+        wire.loop.advance(1.0)
+
+        assert wire.handler.lost == [LostBecause.STALLED]
+
     def test_no_timer_runs_while_nothing_is_queued(self, wire: Wire) -> None:
         assert wire.loop.timers == 0
         wire.fill()
@@ -306,6 +313,78 @@ class TestBackpressure:
         wire.loop.run()
 
         assert not wire.loop.watchers
+
+
+class TestAPeerThatOwesUsReading:
+    """Over half of the limit it is not read from: an echo flood pays for itself (security, 10)."""
+
+    @pytest.fixture
+    def options(self) -> Options:
+        return Options(max_queued_bytes=5000)
+
+    def owe(self, wire: Wire) -> bytes:
+        """Queue just over half of the limit; return all that was written."""
+        written = wire.fill()
+        more = b"y" * (2501 - wire.connection.queued)
+        wire.connection.write(more)
+        return written + more
+
+    def test_it_is_not_read_from(self, wire: Wire) -> None:
+        self.owe(wire)
+        assert wire.connection.held
+        wire.peer.sendall(b"give me more")
+        wire.loop.run()
+
+        assert wire.handler.received == b""
+        assert wire.handler.lost == []
+
+    def test_until_it_has_taken_what_waits(self, wire: Wire) -> None:
+        written = self.owe(wire)
+        wire.peer.sendall(b"give me more")
+        assert wire.drain() == written
+
+        assert not wire.connection.held
+        assert wire.handler.received == b"give me more"
+        assert wire.handler.drains == 1
+
+    def test_up_to_half_of_the_limit_it_is(self, wire: Wire) -> None:
+        wire.fill()
+        wire.connection.write(b"y" * (2500 - wire.connection.queued))
+        assert not wire.connection.held
+        wire.peer.sendall(b"give me more")
+        wire.loop.run()
+
+        assert wire.handler.received == b"give me more"
+
+    def test_resuming_does_not_free_it(self, wire: Wire) -> None:
+        self.owe(wire)
+        wire.connection.pause_reading()
+        wire.connection.resume_reading()
+        wire.peer.sendall(b"give me more")
+        wire.loop.run()
+
+        assert wire.handler.received == b""
+
+    def test_a_pause_outlasts_it(self, wire: Wire) -> None:
+        self.owe(wire)
+        wire.connection.pause_reading()
+        wire.peer.sendall(b"give me more")
+        wire.drain()
+        assert wire.handler.received == b""
+
+        wire.connection.resume_reading()
+        wire.loop.run()
+        assert wire.handler.received == b"give me more"
+
+    @pytest.mark.parametrize("how", ["stalls", "reads and stalls again"])
+    def test_one_that_reads_nothing_is_given_up(self, wire: Wire, how: str) -> None:
+        self.owe(wire)
+        if how == "reads and stalls again":
+            wire.drain()
+            self.owe(wire)
+        wire.loop.advance(10.0)
+
+        assert wire.handler.lost == [LostBecause.STALLED]
 
 
 class TestCork:
@@ -445,6 +524,28 @@ class TestClosing:
         wire.loop.run()
 
         assert wire.handler.lost == [LostBecause.CLOSED]
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            pytest.param(lambda wire: wire.connection.close(), id="close"),
+            pytest.param(lambda wire: wire.connection.abort(), id="abort"),
+            pytest.param(lambda wire: wire.peer.close(), id="by the peer"),
+        ],
+    )
+    def test_its_descriptor_is_given_back_once(
+        self, options: Options, end: Callable[[Wire], None]
+    ) -> None:
+        released: list[str] = []
+        with socket_pair() as (ours, peer):
+            wire = Wire(ours, peer, options, lambda: released.append("released"))
+            end(wire)
+            wire.loop.run()
+            wire.connection.abort()
+            wire.loop.run()
+
+            assert ours.fileno() == -1
+        assert released == ["released"]
 
     def test_the_end_is_told_once(self, wire: Wire) -> None:
         wire.connection.abort(LostBecause.STALLED)

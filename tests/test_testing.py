@@ -1309,8 +1309,8 @@ class TestMiddlewareAroundEvents:
 
         settings.SOCKETIO_MIDDLEWARE = [f"{__name__}.count_events"]
         with SocketIOClient(registry=registry) as a, SocketIOClient(registry=registry) as b:
-            assert a.call("name") == ("a name", 1)
-            assert b.call("name") == ("a name", 2)
+            assert a.call("name") == ("a name", 3)  # the first two were their connections
+            assert b.call("name") == ("a name", 4)
 
 
 class TestNothingIsLeftBehind:

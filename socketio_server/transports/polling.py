@@ -138,6 +138,8 @@ class PollingTransport:
         """A WebSocket probes: release the waiting GET, so that the client can stop polling."""
         self._probing = True
         self._release()
+        if self._room is not None:
+            self._room.set()
 
     def end_probe(self) -> None:
         """The probe failed: GETs wait again as long as they like."""
@@ -220,7 +222,7 @@ class PollingTransport:
                 session.packet_received(self, packet)
             if self._resumed is not None:
                 self._resumed.wait()
-            elif self._is_half_full():
+            elif self._is_half_full() and not self._probing:
                 self._wait_for_room()
             elif not self._rate.spend():
                 gevent.sleep(self._rate.wait(monotonic()))
@@ -238,11 +240,11 @@ class PollingTransport:
 
     def _wait_for_room(self) -> None:
         """Let the POST wait until GETs have fetched enough; without any, the client is closed."""
-        while self._is_half_full() and self._session is not None:
+        while self._is_half_full() and self._session is not None and not self._probing:
             self._room = Event()
             before = self._queued_bytes
             self._room.wait(self._options.stall_timeout)
-            if self._queued_bytes >= before and self._session is not None:
+            if self._queued_bytes >= before and self._session is not None and not self._probing:
                 self._session.client_refused("slow client", "it fetched nothing of what waits")
                 self._report(CloseReason.TRANSPORT_ERROR)
         self._room = None

@@ -1,0 +1,83 @@
+"""``CHANNELS``: who is on which channel."""
+
+import pytest
+
+from socketio_server.channels import CHANNELS
+from socketio_server.clients import CLIENTS
+from tests.fakes import FakeServer
+
+
+class TestAsAMapping:
+    """What django-socketio's ``CHANNELS`` was: channels and the session ids subscribed."""
+
+    def test_a_channel_lists_its_subscribers_in_order_of_subscription(self) -> None:
+        server = FakeServer()
+        a, b, c = (server.connect() for _ in range(3))
+        for client in (b, a, c):
+            client.socket.subscribe("room")
+
+        assert server.clients.channels["room"] == (b.id, a.id, c.id)
+
+    def test_a_channel_without_subscribers_is_none(self) -> None:
+        server = FakeServer()
+        client = server.connect(channels=["room", "other"])
+        client.socket.unsubscribe("room")
+
+        assert list(server.clients.channels) == ["other"]
+        assert "room" not in server.clients.channels
+        with pytest.raises(KeyError):
+            server.clients.channels["room"]
+
+    def test_its_length_is_the_number_of_channels(self) -> None:
+        server = FakeServer()
+        assert len(server.clients.channels) == 0
+        server.connect(channels=["room", "other"])
+        server.connect(channels=["room"])
+
+        assert len(server.clients.channels) == 2
+
+    def test_it_is_for_looking_only(self) -> None:
+        assert not hasattr(CHANNELS, "__setitem__")
+        assert not hasattr(CHANNELS, "__delitem__")
+
+    def test_the_process_s_own_is_that_of_its_clients(self) -> None:
+        assert CLIENTS.channels is CHANNELS
+
+
+class TestSubscribers:
+    def test_they_are_the_sockets_on_a_channel(self) -> None:
+        server = FakeServer()
+        a, b = server.connect(channels=["room"]), server.connect(channels=["room"])
+        server.connect(channels=["other"])
+
+        assert list(server.clients.channels.subscribers("/", "room")) == [a.socket, b.socket]
+
+    @pytest.mark.parametrize(("namespace", "channel"), [("/", "other"), ("/other", "room")])
+    def test_there_are_none_elsewhere(self, namespace: str, channel: str) -> None:
+        server = FakeServer()
+        server.connect(channels=["room"])
+
+        assert not server.clients.channels.subscribers(namespace, channel)
+
+    def test_channels_belong_to_their_namespace(self) -> None:
+        server = FakeServer()
+
+        @server.registry.on_connect(namespace="/admin")
+        def connect(request: object, socket: object, context: object) -> None: ...
+
+        client = server.connect()
+        client.send("0/admin,", '2/admin,["__subscribe__","room"]')
+
+        assert "room" not in server.clients.channels
+        (socket,) = server.clients.channels.subscribers("/admin", "room")
+        assert socket.namespace == "/admin"
+
+    def test_a_socket_s_id_is_no_channel(self) -> None:
+        """Whoever subscribes to somebody's id must not see what is sent to that socket."""
+        server = FakeServer()
+        victim = server.connect()
+        spy = server.connect(channels=[victim.id])
+        victim.socket.send("secret")
+
+        assert victim.messages() == ["secret"]
+        assert spy.received() == []

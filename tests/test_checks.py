@@ -1,0 +1,154 @@
+"""System checks: what would go wrong later is said before the server starts."""
+
+import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+import pytest
+from django.conf import settings
+from django.core import checks as django_checks
+from django.core.checks import CheckMessage
+from django.test import override_settings
+
+from socketio_server import client
+
+
+def run() -> list[CheckMessage]:
+    """Run the package's checks as ``manage.py check`` does."""
+    return django_checks.run_checks(tags=["socketio_server"])
+
+
+def ids() -> list[str | None]:
+    return [message.id for message in run()]
+
+
+@pytest.fixture
+def empty_urlconf() -> Iterator[ModuleType]:
+    module = ModuleType("empty_urlconf")
+    vars(module)["urlpatterns"] = []
+    with override_settings(ROOT_URLCONF=module):
+        yield module
+
+
+class TestAProjectThatIsWellSetUp:
+    def test_has_nothing_to_be_said_about(self) -> None:
+        assert run() == []
+
+
+class TestSettings:
+    """E001."""
+
+    @override_settings(SOCKETIO_PING_INTERVAL="soon", SOCKETIO_PORT=-1)
+    def test_each_bad_one_is_an_error_of_its_own(self) -> None:
+        messages = run()
+
+        assert [message.id for message in messages] == ["socketio_server.E001"] * 2
+        assert all(message.is_serious() for message in messages)
+        assert messages[0].msg == "SOCKETIO_PORT must be a port number from 0 to 65535, not -1."
+        assert messages[1].msg.startswith("SOCKETIO_PING_INTERVAL must be a number of seconds")
+
+    @override_settings(SOCKETIO_PNIG_INTERVAL=25)
+    def test_one_that_does_not_exist_is_an_error(self) -> None:
+        (message,) = run()
+
+        assert message.id == "socketio_server.E001"
+        assert "SOCKETIO_PNIG_INTERVAL" in message.msg
+        assert message.hint
+
+    @pytest.mark.parametrize(
+        "name", ["HOST", "PORT", "EVENTS", "TRANSPORTS", "ALLOWED_ORIGINS", "MAX_PAYLOAD"]
+    )
+    def test_a_bad_one_keeps_no_other_check_from_running(self, name: str) -> None:
+        """``manage.py check`` shows messages, never a traceback."""
+        with override_settings(**{f"SOCKETIO_{name}": object()}):
+            assert ids() == ["socketio_server.E001"]
+
+
+class TestUrls:
+    """E002."""
+
+    def test_a_urlconf_without_the_server_s_url_is_an_error(
+        self, empty_urlconf: ModuleType
+    ) -> None:
+        (message,) = run()
+
+        assert message.id == "socketio_server.E002"
+        assert message.is_serious()
+        assert message.hint is not None
+        assert 'include("socketio_server.urls")' in message.hint
+
+
+class TestBundle:
+    """E003."""
+
+    def test_a_missing_client_is_an_error_that_names_the_command(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(client, "CLIENT_BUNDLE", "socketio_server/not-there.js")
+        (message,) = run()
+
+        assert message.id == "socketio_server.E003"
+        assert message.is_serious()
+        assert "not-there.js" in message.msg
+        assert message.hint is not None
+        assert "pip install -e ." in message.hint
+
+
+class TestOrigins:
+    """W001."""
+
+    @override_settings(SOCKETIO_ALLOWED_ORIGINS=["*"])
+    def test_any_origin_is_a_warning(self) -> None:
+        (message,) = run()
+
+        assert message.id == "socketio_server.W001"
+        assert not message.is_serious(django_checks.ERROR)
+        assert message.is_serious(django_checks.WARNING)
+
+    @override_settings(SOCKETIO_ALLOWED_ORIGINS=["https://example.com"])
+    def test_named_ones_are_none(self) -> None:
+        assert run() == []
+
+
+class TestDatabaseDrivers:
+    """W002."""
+
+    @pytest.mark.parametrize(
+        ("engine", "expected"),
+        [
+            ("django.db.backends.sqlite3", []),
+            ("django.db.backends.mysql", ["socketio_server.W002"]),
+            ("django.db.backends.oracle", ["socketio_server.W002"]),
+            ("someone.elses.backend", []),
+        ],
+    )
+    def test_one_that_waits_in_c_is_a_warning(
+        self, monkeypatch: pytest.MonkeyPatch, engine: str, expected: list[str]
+    ) -> None:
+        monkeypatch.setitem(settings.DATABASES, "other", {"ENGINE": engine})
+
+        assert ids() == expected
+
+    @pytest.mark.parametrize(
+        ("installed", "expected"), [(True, []), (False, ["socketio_server.W002"])]
+    )
+    def test_postgresql_is_one_without_psycopg_3(
+        self, monkeypatch: pytest.MonkeyPatch, installed: bool, expected: list[str]
+    ) -> None:
+        psycopg = ModuleType("psycopg")
+        psycopg.__spec__ = ModuleSpec("psycopg", None)
+        monkeypatch.setitem(sys.modules, "psycopg", psycopg if installed else None)
+        monkeypatch.setitem(
+            settings.DATABASES, "other", {"ENGINE": "django.db.backends.postgresql"}
+        )
+
+        assert ids() == expected
+
+    def test_it_names_the_database_and_what_to_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(settings.DATABASES, "other", {"ENGINE": "django.db.backends.mysql"})
+        (message,) = run()
+
+        assert "'other'" in message.msg
+        assert message.hint
+        assert not message.is_serious(django_checks.ERROR)

@@ -1,0 +1,194 @@
+"""Django's settings as options: each setting with good values and bad ones."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from socketio_server import conf
+from socketio_server.options import Options
+
+FIELDS = [field.name for field in dataclasses.fields(Options)]
+TIMES = [
+    "close_timeout",
+    "connect_timeout",
+    "body_timeout",
+    "drain_timeout",
+    "head_timeout",
+    "keep_alive_timeout",
+    "max_time_per_turn",
+    "ping_interval",
+    "ping_timeout",
+    "stall_timeout",
+    "upgrade_timeout",
+]
+NUMBERS = [
+    "max_attachments",
+    "max_connections",
+    "max_connections_per_address",
+    "max_handshakes_per_address",
+    "max_packet_burst",
+    "max_packet_rate",
+    "max_websocket_pings",
+    "max_channel_length",
+    "max_channels",
+    "max_concurrent_handlers",
+    "max_events_per_turn",
+    "max_fragments",
+    "max_namespaces",
+    "max_packets_per_payload",
+    "max_payload",
+    "max_pending_events",
+    "max_queued_bytes",
+    "max_queued_packets",
+    "send_buffer",
+]
+
+GOOD = [
+    ("host", "0.0.0.0"),
+    ("host", "::1"),
+    ("host", "example.com"),
+    ("port", 0),
+    ("port", 65_535),
+    ("message_log_format", None),
+    ("message_log_format", "%(MESSAGE)s"),
+    ("events", None),
+    ("events", []),
+    ("events", ["mysite.events", "other.events"]),
+    ("transports", ["polling"]),
+    ("transports", ("websocket",)),
+    ("transports", ["websocket", "polling"]),
+    ("allowed_origins", []),
+    ("allowed_origins", ["https://example.com", "http://localhost:3000"]),
+    ("allowed_origins", ("*",)),
+    ("middleware", []),
+    ("middleware", ["mysite.socketio.log_events"]),
+    ("trusted_proxies", ["10.0.0.1", "::1"]),
+    ("cookie", "another"),
+    ("cookie", None),
+    ("compression_threshold", None),
+    ("compression_threshold", 0),
+    ("per_message_deflate", True),
+    ("allow_eio3", True),
+    *((name, value) for name in TIMES for value in (0.5, 60)),
+    *((name, value) for name in NUMBERS for value in (1, 10_000_000)),
+]
+
+BAD: list[tuple[str, Any]] = [
+    *(("host", value) for value in ("", None, 127, b"localhost")),
+    *(("port", value) for value in (-1, 65_536, "9000", 9000.0, None, True)),
+    *(("message_log_format", value) for value in (True, 0, b"%(MESSAGE)s", ["%(MESSAGE)s"])),
+    *(("events", value) for value in ("mysite.events", [1], [None], True, 5)),
+    *(
+        ("transports", value)
+        for value in ([], "polling", ["flashsocket"], ["polling", "Websocket"], None, [1])
+    ),
+    *(("allowed_origins", value) for value in ("https://example.com", "*", None, [None], [1])),
+    *(("middleware", value) for value in ("mysite.socketio.log_events", None, [None], [len])),
+    *(("trusted_proxies", value) for value in ("10.0.0.1", None, [None])),
+    *(("cookie", value) for value in ("", 1, True, ["socketio"])),
+    *(("compression_threshold", value) for value in (-1, 1.5, "1024", True)),
+    *(("per_message_deflate", value) for value in (None, 1, "yes")),
+    *(("allow_eio3", value) for value in (None, 1, "yes")),
+    *(
+        (name, value)
+        for name in TIMES
+        for value in (0, -1, "25", None, True, float("nan"), float("inf"))
+    ),
+    *((name, value) for name in NUMBERS for value in (0, -1, 1.5, "10", None, True)),
+]
+
+
+def setting(name: str) -> str:
+    return f"SOCKETIO_{name.upper()}"
+
+
+class TestOptions:
+    def test_without_settings_they_are_the_defaults(self) -> None:
+        assert conf.options() == Options()
+
+    @pytest.mark.parametrize(("name", "value"), GOOD)
+    def test_a_good_setting_is_an_option(self, name: str, value: object) -> None:
+        expected: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value}
+        with override_settings(**{setting(name): value}):
+            assert list(conf.problems()) == []
+            assert conf.options() == Options(**expected)
+
+    @pytest.mark.parametrize(("name", "value"), BAD)
+    def test_a_bad_one_is_refused_by_name(self, name: str, value: object) -> None:
+        with override_settings(**{setting(name): value}):
+            (problem,) = conf.problems()
+            assert problem.setting == setting(name)
+            assert problem.message.startswith("must be ")
+            assert repr(value) in problem.message
+            with pytest.raises(ImproperlyConfigured, match=f"^{setting(name)} must be "):
+                conf.options()
+
+    def test_settings_are_read_late(self) -> None:
+        with override_settings(SOCKETIO_PORT=1234):
+            assert conf.options().port == 1234
+            with override_settings(SOCKETIO_PORT=4321):
+                assert conf.options().port == 4321
+            assert conf.options().port == 1234
+        assert conf.options().port == 9000
+
+    def test_every_problem_is_told(self) -> None:
+        with override_settings(SOCKETIO_PORT="x", SOCKETIO_HOST=1, SOCKETIO_MAX_PAYLOAD=0):
+            assert {problem.setting for problem in conf.problems()} == {
+                "SOCKETIO_PORT",
+                "SOCKETIO_HOST",
+                "SOCKETIO_MAX_PAYLOAD",
+            }
+
+
+class TestEveryField:
+    @pytest.mark.parametrize("name", FIELDS)
+    def test_its_default_is_a_good_setting(self, name: str) -> None:
+        with override_settings(**{setting(name): getattr(Options(), name)}):
+            assert list(conf.problems()) == []
+            assert conf.options() == Options()
+
+    @pytest.mark.parametrize("name", FIELDS)
+    def test_it_does_not_take_just_anything(self, name: str) -> None:
+        with override_settings(**{setting(name): object()}):
+            assert [problem.setting for problem in conf.problems()] == [setting(name)]
+
+    @pytest.mark.parametrize("name", FIELDS)
+    def test_the_tables_above_cover_it(self, name: str) -> None:
+        assert name in {n for n, _ in GOOD}
+        assert name in {n for n, _ in BAD}
+
+
+class TestUnknownSettings:
+    @pytest.mark.parametrize("name", ["SOCKETIO_PING_INTERVALL", "SOCKETIO_", "SOCKETIO_SECRET"])
+    def test_one_that_does_not_exist_is_reported(self, name: str) -> None:
+        with override_settings(**{name: 1}):
+            (problem,) = conf.problems()
+
+        assert problem.setting == name
+        assert "no setting" in problem.message
+
+    @pytest.mark.parametrize("name", ["SOCKET_IO_PORT", "MY_SOCKETIO_PORT"])
+    def test_those_of_others_are_their_own_business(self, name: str) -> None:
+        with override_settings(**{name: object()}):
+            assert list(conf.problems()) == []
+
+
+class TestOneOption:
+    """What has to be known before the checks can say what is wrong with the rest."""
+
+    @override_settings(SOCKETIO_EVENTS=["a.events"], SOCKETIO_HOST="nonsense", SOCKETIO_PORT="x")
+    def test_it_can_be_read_whatever_the_other_settings_hold(self) -> None:
+        assert conf.option("events") == ("a.events",)
+        assert conf.option("ping_interval") == Options().ping_interval
+
+    @pytest.mark.parametrize("name", FIELDS)
+    def test_without_a_setting_it_is_the_default(self, name: str) -> None:
+        assert conf.option(name) == getattr(Options(), name)
+
+    @override_settings(SOCKETIO_PORT="x")
+    def test_its_own_setting_must_make_sense(self) -> None:
+        with pytest.raises(ImproperlyConfigured, match=r"^SOCKETIO_PORT must be "):
+            conf.option("port")

@@ -1,0 +1,251 @@
+"""The handshake view: the one request of a connection that goes through Django's stack."""
+
+import json
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.http import HttpRequest
+from django.test import Client, RequestFactory, override_settings
+from django.urls import reverse
+
+from socketio_server import views
+from socketio_server.counters import Stats
+from socketio_server.engine import Engine
+from socketio_server.handler import UPGRADE_KEY
+from socketio_server.options import Options
+from socketio_server.protocol.engineio import ErrorCode
+from socketio_server.session import Session
+from tests.fakes import FakeLoop, RecordingSessionHandler
+
+HANDSHAKE = {"EIO": "4", "transport": "polling"}
+WEBSOCKET = {"EIO": "4", "transport": "websocket"}
+WEBSOCKET_HEADERS = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade"}
+
+
+class Service:
+    """The part of a running server that the view knows."""
+
+    def __init__(self) -> None:
+        self.requests: list[HttpRequest] = []
+        self.options = Options(
+            allowed_origins=("https://listed.test",), max_handshakes_per_address=3
+        )
+        self.engine = Engine(FakeLoop(), self.options, self.accept, Stats())
+
+    def accept(self, session: Session, request: HttpRequest) -> RecordingSessionHandler:
+        self.requests.append(request)
+        return RecordingSessionHandler()
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    made = Service()
+    monkeypatch.setattr(apps.get_app_config("socketio_server"), "server", made)
+    return made
+
+
+@pytest.fixture
+def url() -> str:
+    return reverse("socketio")
+
+
+@pytest.fixture
+def strict_client() -> Client:
+    """A client that is refused where Django's CSRF protection is in force."""
+    return Client(enforce_csrf_checks=True)
+
+
+def assert_refused(response: Any, code: ErrorCode) -> None:
+    assert response.status_code == (403 if code is ErrorCode.FORBIDDEN else 400)
+    assert response["Content-Type"] == "application/json"
+    assert json.loads(response.content)["code"] == code
+
+
+class TestUrl:
+    def test_clients_find_it_where_they_look(self, url: str) -> None:
+        assert url == "/socket.io/"
+
+
+class TestWithoutAServer:
+    def test_it_says_how_to_start_one(self, client: Client, url: str) -> None:
+        response = client.get(url, HANDSHAKE)
+
+        assert response.status_code == 503
+        assert b"runserver_socketio" in response.content
+
+
+class TestHandshakeOverPolling:
+    def test_it_opens_a_session(self, client: Client, url: str, service: Service) -> None:
+        response = client.get(url, HANDSHAKE)
+
+        assert response.status_code == 200
+        assert response["Content-Type"] == "text/plain; charset=UTF-8"
+        assert response.content.startswith(b'0{"sid":"')
+        assert len(service.engine) == 1
+
+    def test_it_is_never_cached(self, client: Client, url: str, service: Service) -> None:
+        assert "no-store" in client.get(url, HANDSHAKE)["Cache-Control"]
+
+    def test_the_handlers_request_went_through_the_middleware(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        client.get(url, {**HANDSHAKE, "token": "abc"}, HTTP_ACCEPT_LANGUAGE="fr", HTTP_X_TAG="7")
+
+        (request,) = service.requests
+        assert isinstance(request, HttpRequest)
+        assert request.LANGUAGE_CODE == "fr"  # LocaleMiddleware's
+        assert request.GET["token"] == "abc"
+        assert request.META["HTTP_X_TAG"] == "7"
+        assert request.get_host() == "testserver"
+
+    def test_the_request_keeps_no_input_stream(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        """It would hold the HTTP handler and its buffers, for hours."""
+        response = client.get(url, HANDSHAKE)
+        (request,) = service.requests
+
+        assert request.META["wsgi.input"].read() == b""
+        assert type(request.META["wsgi.input"]).__module__ == "_io"
+        assert request.body == b""
+        assert response.wsgi_request is request
+
+
+class TestTheCookie:
+    """It binds a polling session to its browser (security, 2)."""
+
+    def test_a_browser_without_one_gets_one_that_scripts_can_not_read(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        cookie = client.get(url, HANDSHAKE).cookies["socketio"]
+
+        assert len(cookie.value) * 6 >= 160  # bits
+        assert cookie["httponly"]
+        assert cookie["samesite"] == "Lax"
+        assert cookie["path"] == url
+        assert not cookie["secure"]
+
+    def test_over_https_it_stays_there(self, client: Client, url: str, service: Service) -> None:
+        assert client.get(url, HANDSHAKE, secure=True).cookies["socketio"]["secure"]
+
+    def test_one_who_has_it_keeps_it(self, client: Client, url: str, service: Service) -> None:
+        client.get(url, HANDSHAKE)
+
+        assert not client.get(url, HANDSHAKE).cookies
+
+
+class TestHandshakeOverWebSocket:
+    def test_it_asks_the_server_for_the_upgrade(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        response = client.get(url, WEBSOCKET, **WEBSOCKET_HEADERS)  # type: ignore[arg-type]
+        request = response.wsgi_request
+
+        assert response.status_code == 101
+        assert request.META[UPGRADE_KEY] is request
+        assert len(service.engine) == 0  # the session begins once the 101 is written
+
+    def test_a_refused_one_asks_for_nothing(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        response = client.get(
+            url,
+            {**WEBSOCKET, "EIO": "3"},
+            **WEBSOCKET_HEADERS,  # type: ignore[arg-type]
+        )
+
+        assert_refused(response, ErrorCode.UNSUPPORTED_PROTOCOL_VERSION)
+        assert UPGRADE_KEY not in response.wsgi_request.META
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("query", "code"),
+        [
+            ({}, ErrorCode.UNKNOWN_TRANSPORT),
+            ({"EIO": "4", "transport": "carrier pigeon"}, ErrorCode.UNKNOWN_TRANSPORT),
+            ({"transport": "polling"}, ErrorCode.UNSUPPORTED_PROTOCOL_VERSION),
+            ({**HANDSHAKE, "sid": "unknown"}, ErrorCode.UNKNOWN_SESSION),
+            (WEBSOCKET, ErrorCode.BAD_REQUEST),
+        ],
+    )
+    def test_they_are_the_protocol_s_own(
+        self, client: Client, url: str, service: Service, query: dict[str, str], code: ErrorCode
+    ) -> None:
+        assert_refused(client.get(url, query), code)
+        assert len(service.engine) == 0
+
+    @pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
+    def test_another_method_gets_the_protocol_s_error_and_not_django_s(
+        self, strict_client: Client, url: str, service: Service, method: str
+    ) -> None:
+        query = "?EIO=4&transport=polling"
+        response = getattr(strict_client, method)(url + query)
+
+        assert_refused(response, ErrorCode.BAD_HANDSHAKE_METHOD)
+
+    def test_a_head_request_has_no_body(self, client: Client, url: str, service: Service) -> None:
+        response = client.head(url, HANDSHAKE)
+
+        assert response.status_code == 400
+        assert response.content == b""
+
+    def test_a_foreign_page(self, client: Client, url: str, service: Service) -> None:
+        response = client.get(url, HANDSHAKE, HTTP_ORIGIN="http://evil.test")
+
+        assert_refused(response, ErrorCode.FORBIDDEN)
+        assert "Access-Control-Allow-Origin" not in response
+        assert len(service.engine) == 0
+
+    @override_settings(ALLOWED_HOSTS=["example.com"])
+    def test_a_host_that_is_not_ours(self, rf: RequestFactory, url: str, service: Service) -> None:
+        """Its pages would pass for the request's own host."""
+        request = rf.get(url, HANDSHAKE, HTTP_HOST="evil.test", HTTP_ORIGIN="http://evil.test")
+        response = views.socketio(request)
+
+        assert_refused(response, ErrorCode.FORBIDDEN)
+        assert len(service.engine) == 0
+
+    def test_too_many_from_one_address(self, client: Client, url: str, service: Service) -> None:
+        answers = [
+            client.get(url, HANDSHAKE, REMOTE_ADDR="192.0.2.1").status_code for _ in range(4)
+        ]
+        other = client.get(url, HANDSHAKE, REMOTE_ADDR="192.0.2.2").status_code
+
+        assert answers == [200, 200, 200, 429]
+        assert other == 200
+        assert len(service.engine) == 4
+
+    def test_while_the_server_stops(self, client: Client, url: str, service: Service) -> None:
+        service.engine.drain()
+        response = client.get(url, HANDSHAKE)
+
+        assert response.status_code == 503
+        assert len(service.engine) == 0
+
+
+class TestOtherOrigins:
+    def test_a_listed_page_may_read_the_answer(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        response = client.get(url, HANDSHAKE, HTTP_ORIGIN="https://listed.test")
+
+        assert response.status_code == 200
+        assert response["Access-Control-Allow-Origin"] == "https://listed.test"
+        assert response["Access-Control-Allow-Credentials"] == "true"
+        assert "Origin" in response["Vary"]
+
+    def test_so_it_may_an_error(self, client: Client, url: str, service: Service) -> None:
+        response = client.get(url, {"EIO": "4"}, HTTP_ORIGIN="https://listed.test")
+
+        assert_refused(response, ErrorCode.UNKNOWN_TRANSPORT)
+        assert response["Access-Control-Allow-Origin"] == "https://listed.test"
+
+    def test_a_preflight_is_answered(self, client: Client, url: str, service: Service) -> None:
+        response = client.options(url, HTTP_ORIGIN="https://listed.test")
+
+        assert response.status_code == 204
+        assert response.content == b""
+        assert response["Access-Control-Allow-Methods"] == "GET, POST"
+        assert len(service.engine) == 0

@@ -1,0 +1,339 @@
+"""Worker greenlets and inboxes, in a real hub: the one of the test's own thread, unpatched."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+import gevent
+import pytest
+from gevent.event import Event
+from greenlet import getcurrent
+
+from socketio_server.options import Options
+from socketio_server.workers import Inbox, WorkerPool
+from tests.fakes import PATIENCE, settle
+
+UNHURRIED = 1000.0
+
+
+@dataclass
+class Task:
+    """A job that does what it was given."""
+
+    action: Callable[[], object]
+
+    def work(self) -> None:
+        self.action()
+
+
+def make_pool(**options: float) -> WorkerPool:
+    limits = {"max_time_per_turn": UNHURRIED, **options}
+    return WorkerPool(gevent.get_hub(), Options(**limits))  # type: ignore[arg-type]
+
+
+def in_loop(action: Callable[[], object]) -> None:
+    """Do something in a callback of the loop, as connections do."""
+    gevent.get_hub().loop.run_callback(action)
+    settle()
+
+
+class TestWorkerPool:
+    def test_a_job_is_run(self) -> None:
+        done: list[str] = []
+        make_pool().run(Task(lambda: done.append("job")))
+        settle()
+
+        assert done == ["job"]
+
+    def test_a_callback_of_the_loop_has_it_run_at_once(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+
+        def callback() -> None:
+            pool.run(Task(lambda: done.append("job")))
+            done.append("callback")
+
+        in_loop(callback)
+        assert done == ["job", "callback"]
+
+    def test_anybody_else_has_it_run_later(self) -> None:
+        """A handler must not be interrupted by another one when it sends something."""
+        done: list[str] = []
+        pool = make_pool()
+
+        def outer() -> None:
+            pool.run(Task(lambda: done.append("inner")))
+            done.append("outer")
+
+        in_loop(lambda: pool.run(Task(outer)))
+        assert done == ["outer", "inner"]
+
+    def test_what_is_to_run_later_waits_for_the_loop(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+
+        def callback() -> None:
+            pool.run_later(Task(lambda: done.append("job")))
+            done.append("callback")
+
+        in_loop(callback)
+        assert done == ["callback", "job"]
+
+    def test_a_job_that_waits_holds_nobody_up(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+        go_on = Event()
+
+        def wait() -> None:
+            go_on.wait()
+            done.append("first")
+
+        def callback() -> None:
+            pool.run(Task(wait))
+            pool.run(Task(lambda: done.append("second")))
+
+        in_loop(callback)
+        assert done == ["second"]
+
+        go_on.set()
+        settle()
+        assert done == ["second", "first"]
+
+    def test_no_more_jobs_run_side_by_side_than_allowed(self) -> None:
+        started: list[int] = []
+        pool = make_pool(max_concurrent_handlers=2)
+        gates = [Event() for _ in range(4)]
+
+        def make(number: int) -> Task:
+            def work() -> None:
+                started.append(number)
+                gates[number].wait()
+
+            return Task(work)
+
+        for number in range(4):
+            pool.run(make(number))
+        settle()
+        assert started == [0, 1]
+
+        gates[1].set()
+        settle()
+        assert started == [0, 1, 2]
+
+        gates[0].set()
+        settle()
+        assert started == [0, 1, 2, 3]
+
+    def test_jobs_that_wait_for_a_worker_are_not_overtaken(self) -> None:
+        done: list[str] = []
+        pool = make_pool(max_concurrent_handlers=1)
+        go_on = Event()
+
+        def callback() -> None:
+            pool.run(Task(lambda: go_on.wait()))
+            pool.run(Task(lambda: done.append("waiting")))
+
+        in_loop(callback)
+        go_on.set()
+        in_loop(lambda: pool.run(Task(lambda: done.append("newcomer"))))
+        settle()
+
+        assert done == ["waiting", "newcomer"]
+
+    def test_nor_are_those_that_wait_for_the_loop(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+
+        def callback() -> None:
+            pool.run_later(Task(lambda: done.append("waiting")))
+            pool.run(Task(lambda: done.append("newcomer")))
+
+        in_loop(callback)
+        assert done == ["waiting", "newcomer"]
+
+    def test_workers_are_used_again(self) -> None:
+        workers: set[object] = set()
+        pool = make_pool()
+        for _ in range(5):
+            in_loop(lambda: pool.run(Task(lambda: workers.add(getcurrent()))))
+
+        assert len(workers) == 1
+
+    def test_a_long_queue_leaves_turns_to_the_loop(self) -> None:
+        turn = 0.0001
+        pool = make_pool(max_concurrent_handlers=1, max_time_per_turn=turn)
+        done: list[int] = []
+        others: list[int] = []
+
+        def make(number: int) -> Task:
+            def work() -> None:
+                done.append(number)
+                gevent.get_hub().loop.run_callback(lambda: others.append(len(done)))
+                until = monotonic() + 2 * turn
+                while monotonic() < until:
+                    pass  # a handler that computes
+
+            return Task(work)
+
+        for number in range(10):
+            pool.run(make(number))
+        settle()
+
+        assert done == list(range(10))
+        assert min(others) < 10
+
+    def test_a_timeout_that_goes_off_after_its_handler_harms_nobody(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """``gevent.Timeout.start_new`` and no ``cancel``: a mistake that handlers make."""
+        done: list[str] = []
+        pool = make_pool(max_concurrent_handlers=1)
+        in_loop(lambda: pool.run(Task(lambda: gevent.Timeout.start_new(0.001))))
+        with gevent.Timeout(PATIENCE):
+            while not caplog.records:
+                gevent.sleep(0.001)
+        in_loop(lambda: pool.run(Task(lambda: done.append("next"))))
+
+        assert "timeout" in caplog.records[0].getMessage()
+        assert done == ["next"]
+
+
+# --- Inboxes ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Box:
+    """An inbox, what it handled, and whether it said that it was full."""
+
+    limit: int = 1000
+    turn: int = 1000
+    handled: list[str] = field(default_factory=list)
+    full: list[bool] = field(default_factory=list)
+    action: Callable[[str], object] = lambda item: None
+    pool: WorkerPool = field(default_factory=lambda: make_pool())
+
+    def __post_init__(self) -> None:
+        options = Options(max_pending_events=self.limit, max_events_per_turn=self.turn)
+        self.inbox: Inbox[str, str] = Inbox(
+            "owner",
+            self.pool,
+            options,
+            run=lambda handle, *args: handle(*args),
+            handle=self.handle,
+            on_full=self.full.append,
+        )
+
+    def handle(self, owner: str, item: str) -> None:
+        assert owner == "owner"
+        self.handled.append(item)
+        self.action(item)
+
+    def put(self, *items: str) -> None:
+        for item in items:
+            self.inbox.put(item)
+
+
+class TestInbox:
+    def test_items_are_handled_in_order(self) -> None:
+        box = Box()
+        box.put("a", "b", "c")
+        settle()
+
+        assert box.handled == ["a", "b", "c"]
+
+    def test_strictly_one_after_another(self) -> None:
+        go_on = Event()
+        box = Box(action=lambda item: go_on.wait() if item == "a" else None)
+        in_loop(lambda: box.put("a", "b"))
+        assert box.handled == ["a"]
+
+        in_loop(lambda: box.put("c"))
+        assert box.handled == ["a"]
+
+        go_on.set()
+        settle()
+        assert box.handled == ["a", "b", "c"]
+
+    def test_several_side_by_side(self) -> None:
+        never = Event()
+        stuck = Box(action=lambda item: never.wait())
+        other = Box()
+
+        def callback() -> None:
+            stuck.put("a")
+            other.put("b")
+
+        in_loop(callback)
+
+        assert other.handled == ["b"]
+        never.set()
+        settle()
+
+    def test_a_handler_may_put_something_itself(self) -> None:
+        box = Box(action=lambda item: box.put("again") if item == "first" else None)
+        box.put("first", "second")
+        settle()
+
+        assert box.handled == ["first", "second", "again"]
+
+    def test_it_can_be_used_again_once_it_is_empty(self) -> None:
+        box = Box()
+        for item in "abc":
+            box.put(item)
+            settle()
+
+        assert box.handled == ["a", "b", "c"]
+
+    def test_a_full_one_leaves_turns_to_the_others(self) -> None:
+        done: list[str] = []
+        pool = make_pool(max_concurrent_handlers=1)
+        chatty = Box(turn=2, action=done.append, pool=pool)
+        modest = Box(action=done.append, pool=pool)
+        chatty.put("c1", "c2", "c3", "c4", "c5")
+        modest.put("m1")
+        settle()
+
+        assert done == ["c1", "c2", "m1", "c3", "c4", "c5"]
+
+    @pytest.mark.parametrize("limit", [2, 3, 10])
+    def test_it_says_when_it_is_full_and_when_there_is_room_again(self, limit: int) -> None:
+        go_on = Event()
+        box = Box(limit=limit, action=lambda item: go_on.wait())
+        in_loop(lambda: box.put("in work"))
+        in_loop(lambda: box.put(*"x" * (limit - 1)))
+        assert box.full == []
+
+        in_loop(lambda: box.put("the last straw", "one more"))
+        assert box.full == [True]
+
+        go_on.set()
+        settle()
+        assert box.full == [True, False]
+        assert len(box.handled) == limit + 2
+
+    def test_there_is_room_again_once_half_of_it_is_done(self) -> None:
+        gates = [Event() for _ in range(5)]
+        box = Box(limit=4, action=lambda item: gates[int(item)].wait())
+        in_loop(lambda: box.put(*"01234"))
+        assert box.full == [True]
+
+        gates[0].set()
+        settle()
+        assert box.full == [True]
+
+        gates[1].set()
+        gates[2].set()
+        settle()
+        assert box.handled == ["0", "1", "2", "3"]
+        assert box.full == [True, False]
+        for gate in gates:
+            gate.set()
+        settle()
+
+    def test_it_may_be_full_several_times(self) -> None:
+        box = Box(limit=2)
+        for _ in range(3):
+            gevent.spawn(box.put, "a", "b", "c")
+            settle()
+
+        assert box.full == [True, False] * 3
