@@ -14,7 +14,7 @@ from socketio_server.channels import MAIN_NAMESPACE
 from socketio_server.clients import CLIENTS
 from socketio_server.counters import Snapshot
 from socketio_server.exceptions import NoSocket
-from socketio_server.sockets import EVERYONE, MESSAGE, Target, channels_of, check_event_name
+from socketio_server.targets import EVERYONE, MESSAGE, Target, channels_of, check_event_name
 
 __all__ = [
     "EVERYONE",

@@ -99,6 +99,17 @@ class Ledger:
             pending.gone(self._socket_id)
 
 
+class Acknowledged(NamedTuple):
+    """A client's acknowledgement on its way to a handler's callback."""
+
+    callback: Callable[..., Any]
+    values: Sequence[Any]
+
+    def run(self, request: Any, socket: Any, context: Any, *values: Any) -> None:
+        """Call the callback, in the way that handlers are called."""
+        self.callback(*values)
+
+
 class Waiter:
     """Collects the acknowledgements of several clients (``Pending``).
 

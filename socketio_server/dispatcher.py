@@ -20,18 +20,21 @@ from gevent.event import Event as GeventEvent
 from greenlet import GreenletExit, getcurrent
 
 from socketio_server import payloads
+from socketio_server.acknowledgements import Acknowledged
 from socketio_server.clients import Clients
 from socketio_server.connection import Loop
 from socketio_server.counters import Stats
 from socketio_server.events import SUBSCRIBE, UNSUBSCRIBE, Event, Registration, Registry
 from socketio_server.exceptions import Reject, ValidationError
+from socketio_server.gates import Gate
 from socketio_server.heartbeat import Deadlines
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import CloseReason
 from socketio_server.protocol.socketio import Packet, PacketType
 from socketio_server.router import NamespaceRouter
 from socketio_server.session import Session
-from socketio_server.sockets import MESSAGE, Acknowledged, Gate, Socket
+from socketio_server.sockets import Socket
+from socketio_server.targets import MESSAGE
 from socketio_server.workers import Inbox, Pool
 
 SOCKET_ID_BYTES = 15

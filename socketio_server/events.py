@@ -20,7 +20,7 @@ from socketio_server import payloads
 from socketio_server.channels import MAIN_NAMESPACE
 from socketio_server.exceptions import EventError, Reject, ValidationError
 from socketio_server.protocol.socketio import RESERVED_EVENTS
-from socketio_server.sockets import EVERYONE, MESSAGE
+from socketio_server.targets import EVERYONE, MESSAGE
 
 __all__ = [
     "EVERYONE",

@@ -4,10 +4,10 @@ The methods and names are django-socketio's. None of them waits for a client or 
 """
 
 from collections.abc import Callable, Collection, Sequence
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from socketio_server.acknowledgements import (
+    Acknowledged,
     CallbackRunner,
     Ledger,
     Pending,
@@ -16,31 +16,16 @@ from socketio_server.acknowledgements import (
 )
 from socketio_server.brokers.base import Envelope
 from socketio_server.clients import Clients
+from socketio_server.gates import Gate
 from socketio_server.protocol import engineio
 from socketio_server.protocol.engineio import CloseReason
-from socketio_server.protocol.socketio import RESERVED_EVENTS
 from socketio_server.session import Session
+from socketio_server.targets import MESSAGE, Target, channels_of, check_event_name
 from socketio_server.transports.base import Outgoing
 
 if TYPE_CHECKING:
     from socketio_server.events import Event, Registration
     from socketio_server.workers import Inbox
-
-MESSAGE = "message"
-"""The event that ``send`` and ``on_message`` stand for."""
-
-
-class Everyone(Enum):
-    """The type of ``EVERYONE``."""
-
-    EVERYONE = "everyone in the namespace"
-
-
-EVERYONE: Final = Everyone.EVERYONE
-"""Instead of channels: all clients of the namespace."""
-
-Target = str | Collection[str] | Literal[Everyone.EVERYONE]
-"""Whom an event is for: a channel, several, or ``EVERYONE``."""
 
 
 class SocketOwner(Protocol):
@@ -65,61 +50,10 @@ class SocketOwner(Protocol):
         """Take the client out of all namespaces, and end its session."""
 
 
-class Acknowledged(NamedTuple):
-    """A client's acknowledgement on its way to a handler's callback."""
-
-    callback: Callable[..., Any]
-    values: Sequence[Any]
-
-    def run(self, request: Any, socket: "Socket", context: Any, *values: Any) -> None:
-        """Call the callback, in the way that handlers are called."""
-        self.callback(*values)
-
-
 class SocketSession(NamedTuple):
     """``socket.session``: where django-socketio's handlers found the id of a connection."""
 
     session_id: str
-
-
-class Gate:
-    """Holds a socket's messages back while a handler may still refuse what they would come from.
-
-    While ``on_connect`` runs that is everything, since nothing may precede the server's answer;
-    while ``on_subscribe`` runs it is what comes from the new channel alone, and whatever is sent
-    behind it, so that the order stays.
-
-    :param channel: the new channel; ``None`` for a new connection.
-    :param limit: bytes that may be held back.
-    """
-
-    __slots__ = ("_held", "_limit", "_size", "channel")
-
-    def __init__(self, channel: str | None, limit: int) -> None:
-        self.channel = channel
-        self._limit = limit
-        self._size = 0
-        self._held: list[tuple[Outgoing, bool]] = []  # with whether it came from the new channel
-
-    def holds(self, outgoing: Outgoing, *, doubtful: bool) -> bool:
-        """Hold a message back, or return ``False`` if it may pass.
-
-        :param doubtful: whether it would not come but for what may be refused.
-        """
-        if not doubtful and not self._held and self.channel is not None:
-            return False
-        self._size += len(outgoing.frames)
-        self._held.append((outgoing, doubtful))
-        return True
-
-    @property
-    def overflows(self) -> bool:
-        """Whether more is held back than may be."""
-        return self._size > self._limit
-
-    def release(self, *, accepted: bool) -> list[Outgoing]:
-        """Return what was held back, in order, without the doubtful unless ``accepted``."""
-        return [outgoing for outgoing, doubtful in self._held if accepted or not doubtful]
 
 
 class Socket:
@@ -492,16 +426,3 @@ class Socket:
 
         clock = self._clients.clock
         ack_id = self._ask(event, args, CallbackRunner(run, forget, timeout, clock))
-
-
-def check_event_name(event: str) -> None:
-    """Raise ``ValueError`` if an event's name is one that the protocol keeps for itself."""
-    if event in RESERVED_EVENTS:
-        raise ValueError(f"the event name {event!r} is reserved")
-
-
-def channels_of(target: Target) -> tuple[str, ...] | None:
-    """Return the channels that a target names; ``None`` for ``EVERYONE``."""
-    if target is EVERYONE:
-        return None
-    return (target,) if isinstance(target, str) else tuple(target)

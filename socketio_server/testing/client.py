@@ -13,7 +13,7 @@ from socketio_server.channels import MAIN_NAMESPACE
 from socketio_server.events import REGISTRY, SUBSCRIBE, UNSUBSCRIBE, Registry
 from socketio_server.exceptions import ValidationError
 from socketio_server.protocol.engineio import CloseReason
-from socketio_server.sockets import MESSAGE, check_event_name
+from socketio_server.targets import MESSAGE, check_event_name
 from socketio_server.testing.exceptions import SubscriptionRefused
 from socketio_server.testing.handshake import Handshake
 from socketio_server.testing.peer import Peer
