@@ -28,6 +28,7 @@ from socketio_server.events import SUBSCRIBE, UNSUBSCRIBE, Event, Registration, 
 from socketio_server.exceptions import Reject, ValidationError
 from socketio_server.gates import Gate
 from socketio_server.heartbeat import Deadlines
+from socketio_server.middleware import NO_ANSWER, CallNext, EventCall
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import CloseReason
 from socketio_server.protocol.socketio import Packet, PacketType
@@ -40,8 +41,6 @@ from socketio_server.workers import Inbox, Pool
 SOCKET_ID_BYTES = 15
 """Random bytes of a public id: 20 characters, the most that django-socketio's users had room
 for."""
-
-_NO_ANSWER = object()
 
 _ACKNOWLEDGEMENT = Event("acknowledgement", is_custom=True)
 """What middleware and the log see when a client's acknowledgement goes to a callback."""
@@ -61,43 +60,6 @@ logger = logging.getLogger("socketio_server")
 
 Item = Packet | CloseReason | Acknowledged
 """What a socket's inbox holds: what the client sent, in order, and at the end why it closed."""
-
-
-class EventCall:
-    """One event on its way to its handlers, as middleware sees it.
-
-    :param event: ``on_message`` and the like, or the name of a custom event.
-    :param args: the handlers' arguments behind ``request``, ``socket`` and ``context``; middleware
-        may replace them.
-    """
-
-    __slots__ = ("_run", "args", "event", "raised", "socket")
-
-    def __init__(
-        self,
-        event: str,
-        socket: Socket,
-        args: Sequence[Any],
-        run: Callable[[Sequence[Any]], Any],
-    ) -> None:
-        self.event = event
-        self.socket = socket
-        self.args = args
-        self.raised = False
-        """Whether a handler raised, which was logged and told ``on_error`` already."""
-        self._run = run
-
-    def run(self) -> Any:
-        """Run the handlers: what the innermost middleware calls.
-
-        :return: their answer.
-        """
-        answer = self._run(self.args)
-        self.raised = answer is _NO_ANSWER
-        return None if self.raised else answer
-
-
-CallNext = Callable[[EventCall], Any]
 
 
 class EventHooks(Protocol):
@@ -276,7 +238,7 @@ class Dispatcher:
             self._control(socket, packet, name)
             return
         answer = self._fire(socket, event, socket.select(event), args)
-        if packet.ack_id is not None and answer is not _NO_ANSWER:
+        if packet.ack_id is not None and answer is not NO_ANSWER:
             self._acknowledge(socket, packet, answer)
 
     def _control(self, socket: Socket, packet: Packet, name: str) -> None:
@@ -372,7 +334,7 @@ class Dispatcher:
     ) -> Any:
         """Run an event's handlers, inside of the middleware.
 
-        :return: the first answer that is not ``None``; ``_NO_ANSWER`` where a handler raised.
+        :return: the first answer that is not ``None``; ``NO_ANSWER`` where a handler raised.
         :raises Reject: or another refusal, where the event may be refused and a handler did.
         """
         if not handlers and self._middleware is None:
@@ -406,8 +368,8 @@ class Dispatcher:
             if event.can_refuse and isinstance(error, self._refusals):
                 raise
             self._handler_raised(socket, event.name, error)
-            return _NO_ANSWER
-        return _NO_ANSWER if call.raised and answer is None else answer
+            return NO_ANSWER
+        return NO_ANSWER if call.raised and answer is None else answer
 
     def _run(
         self,
@@ -431,7 +393,7 @@ class Dispatcher:
                     answer = {"error": str(error)}
             else:
                 answer = result if answer is None else answer
-        return _NO_ANSWER if raised and answer is None else answer
+        return NO_ANSWER if raised and answer is None else answer
 
     def _handler_raised(self, socket: Socket, event_name: str, error: BaseException) -> None:
         """Log what a handler raised, and run ``on_error``; the connection goes on."""

@@ -19,10 +19,11 @@ from gevent import monkey
 
 from socketio_server.clients import CLIENTS, Clients
 from socketio_server.counters import Snapshot, Stats
-from socketio_server.dispatcher import CallNext, Dispatcher, EventCall
+from socketio_server.dispatcher import Dispatcher
 from socketio_server.engine import Engine
 from socketio_server.events import REGISTRY, Registry
 from socketio_server.hooks import DjangoHooks
+from socketio_server.middleware import CallNext, EventCall
 from socketio_server.options import Options
 from socketio_server.server import Server
 from socketio_server.workers import WorkerPool

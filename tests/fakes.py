@@ -19,9 +19,10 @@ from socketio_server.channels import Channels
 from socketio_server.clients import Clients
 from socketio_server.connection import Connection, LostBecause
 from socketio_server.counters import Stats
-from socketio_server.dispatcher import CallNext, Dispatcher, EventHooks
+from socketio_server.dispatcher import Dispatcher, EventHooks
 from socketio_server.events import Registry
 from socketio_server.exceptions import DecodeError
+from socketio_server.middleware import CallNext
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.engineio import CloseReason

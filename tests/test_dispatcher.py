@@ -14,8 +14,8 @@ import pytest
 from gevent.event import Event
 from greenlet import GreenletExit
 
-from socketio_server.dispatcher import EventCall
 from socketio_server.events import Reject, ValidationError
+from socketio_server.middleware import EventCall
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import CloseReason
 from socketio_server.sockets import Socket

@@ -20,8 +20,8 @@ import socketio_server
 from socketio_server import EVERYONE, NoSocket, events
 from socketio_server.channels import CHANNELS
 from socketio_server.clients import CLIENTS
-from socketio_server.dispatcher import CallNext, EventCall
 from socketio_server.events import Registry, Reject, ValidationError
+from socketio_server.middleware import CallNext, EventCall
 from socketio_server.testing import (
     ConnectionRefused,
     SocketIOClient,

@@ -16,8 +16,8 @@ from gevent.event import Event
 from socketio_server.acknowledgements import Clock as ServerClock
 from socketio_server.clients import CLIENTS
 from socketio_server.connection import Watcher
-from socketio_server.dispatcher import CallNext
 from socketio_server.exceptions import ValidationError
+from socketio_server.middleware import CallNext
 from socketio_server.service import load_middleware
 from socketio_server.workers import Job
 
