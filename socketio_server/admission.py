@@ -79,8 +79,9 @@ class Admission:
         left = min(self._max_burst, left + (now - since) * HANDSHAKES_PER_SECOND)
         if len(self._handshakes) >= MAX_ADDRESSES:
             self._handshakes.clear()
-        self._handshakes[address] = max(left - 1, 0.0), now
-        return left >= 1
+        admitted = left >= 1
+        self._handshakes[address] = left - 1 if admitted else left, now
+        return admitted
 
     def _is_counted(self, address: str) -> bool:
         if address in self._trusted:

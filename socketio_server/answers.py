@@ -1,7 +1,6 @@
 """The engine's answers as bytes of HTTP: pure, and made in one piece for one ``send``."""
 
 import gzip
-import re
 from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache
@@ -9,9 +8,6 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
-
-# An Accept-Encoding that takes gzip (RFC 9110 section 12.5.3).
-_GZIP = re.compile(r"(?:^|[,\s])(?:gzip|\*)(?!\s*;\s*q=0(?:\.0*)?(?:\s*,|\s*$))", re.IGNORECASE)
 
 
 class Response(NamedTuple):
@@ -34,6 +30,22 @@ def http_date(seconds: int) -> bytes:
     :param seconds: since the epoch.
     """
     return formatdate(seconds, usegmt=True).encode()
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Return whether a client takes gzip (RFC 9110 section 12.5.3).
+
+    :param accept_encoding: the request's header of that name.
+    """
+    weights: dict[str, float] = {}
+    for item in accept_encoding.lower().split(","):
+        coding, _, parameter = item.partition(";")
+        name, _, weight = parameter.strip().partition("=")
+        try:
+            weights[coding.strip()] = float(weight) if name.strip() == "q" else 1.0
+        except ValueError:
+            continue
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
 def encode_response(
@@ -63,7 +75,7 @@ def encode_response(
     ]
     if compression_threshold is not None and len(body) >= compression_threshold:
         head.append("Vary: Accept-Encoding\r\n")
-        if _GZIP.search(accept_encoding):
+        if takes_gzip(accept_encoding):
             head.append("Content-Encoding: gzip\r\n")
             body = gzip.compress(body, compresslevel=1, mtime=0)
     head += [f"{name}: {value}\r\n" for name, value in headers]

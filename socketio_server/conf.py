@@ -4,6 +4,7 @@
 ``Options`` is a setting. They are read when asked for, so ``override_settings`` works.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from math import inf
@@ -137,6 +138,12 @@ class _Texts(_Kind):
         return self.choices is None or (bool(value) and self.choices.issuperset(value))
 
 
+class _Origins(_Texts):
+    def accepts(self, value: Any) -> bool:
+        return super().accepts(value) and all(_ORIGIN.fullmatch(origin) for origin in value)
+
+
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s]+")
 _SECONDS = _Seconds("a number of seconds above 0")
 _POSITIVE_INT = _Integer("a whole number above 0")
 _KINDS: dict[str, _Kind] = {
@@ -153,7 +160,7 @@ _KINDS: dict[str, _Kind] = {
     "transports": _Texts(
         'a list of "polling", "websocket" or both', choices=frozenset(("polling", "websocket"))
     ),
-    "allowed_origins": _Texts('a list of origins as "https://example.com", or ["*"]'),
+    "allowed_origins": _Origins('a list of origins as "https://example.com", or ["*"]'),
     **dict.fromkeys(
         (
             "ping_interval",

@@ -224,7 +224,7 @@ class Engine:
         if not isinstance(transport, PollingTransport) or params["transport"] != "polling":
             return error_response(ErrorCode.BAD_REQUEST)
         if session is not None and not self._is_bound_to(session, environ):
-            self.stats.refuse("stolen sid", session, "a request with another browser's sid")
+            self.stats.refuse("stolen sid", id(session), "a request with another browser's sid")
             return error_response(ErrorCode.FORBIDDEN)
         if method == "GET":
             return transport.answer_get(sock)
@@ -234,7 +234,7 @@ class Engine:
         if isinstance(data, bytes):
             return transport.answer_post(data, environ.get("CONTENT_TYPE", ""))
         if session is not None:  # what is missing would leave it open and deaf
-            self.stats.refuse("body", session, f"a body was refused with {data.status}")
+            self.stats.refuse("body", id(session), f"a body was refused with {data.status}")
             session.close(CloseReason.PARSE_ERROR)
         return data
 
@@ -261,7 +261,7 @@ class Engine:
 
     def client_refused(self, session: Session, kind: str, why: str) -> None:
         """A session's client broke a rule (``SessionKeeper``)."""
-        self.stats.refuse(kind, session, why)
+        self.stats.refuse(kind, id(session), why)
 
     def probe_started(self, session: Session) -> None:
         """A WebSocket probes (``SessionKeeper``)."""
@@ -311,6 +311,8 @@ class Engine:
             )
             self._heartbeat.add(session)
         session.start(transport, self._accept(session, request), opening)
+        if self._draining:  # its handshake was under way when the goodbyes were said
+            session.close(CloseReason.SERVER_SHUTTING_DOWN)
 
     def _is_bound_to(self, session: Session, environ: Environ) -> bool:
         """Return whether a request comes from the browser that opened the session."""

@@ -103,11 +103,10 @@ class WorkerPool:
         """Run jobs that wait, in the worker that calls; the loop gets its turns meanwhile."""
         until = monotonic() + self._turn
         while self._waiting:
+            self._waiting.popleft().work()
             if monotonic() > until:
                 gevent.sleep(0)
                 until = monotonic() + self._turn
-            else:
-                self._waiting.popleft().work()
 
     def park(self, worker: Worker) -> Job:
         """Wait for a job, in the worker that calls."""

@@ -48,8 +48,11 @@ def supervise() -> int:
     """
     environ = {**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"}
     child: subprocess.Popen[bytes] | None = None
+    signalled = False
 
     def pass_on(signum: int, frame: Any) -> None:
+        nonlocal signalled
+        signalled = True
         if child is not None:
             child.send_signal(signum)
 
@@ -57,8 +60,10 @@ def supervise() -> int:
         signal.signal(signum, pass_on)
     while True:
         child = subprocess.Popen(autoreload.get_child_arguments(), env=environ, close_fds=False)
+        if signalled:  # it came before there was a child to pass it on to
+            child.terminate()
         status = child.wait()
-        if status != RELOAD_EXIT_CODE:
+        if status != RELOAD_EXIT_CODE or signalled:
             return status
 
 
