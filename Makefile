@@ -3,6 +3,7 @@
 PYTHON ?= python3
 ADDRESS ?= localhost:9000
 PYTEST_ARGS ?=
+BENCHMARK_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ RECIPE := setup.cfg pyproject.toml build_backend/backend.py package.json package
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint format messages clean
+.PHONY: help setup demo test lint format messages benchmark clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -43,8 +44,11 @@ messages: setup  ## Collect and compile the demo's translations (needs gettext)
 	$(BIN)/python manage.py makemessages --all --no-wrap --ignore='.*' --ignore=node_modules --ignore=socketio_server
 	$(BIN)/python manage.py compilemessages --ignore='.*' --ignore=node_modules
 
+benchmark: $(VENV)/package  ## Measure the server beside others, for ten minutes (BENCHMARK_ARGS=--help)
+	$(BIN)/python benchmarks/run.py $(BENCHMARK_ARGS)
+
 clean:  ## Remove all that was built or installed here
-	rm -rf $(VENV) node_modules build dist *.egg-info $(BUNDLE) $(BUNDLE).map .coverage .coverage.*
+	rm -rf $(VENV) node_modules build dist *.egg-info $(BUNDLE) $(BUNDLE).map .coverage .coverage.* .bench
 
 $(VENV)/package: $(RECIPE)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed (PYTHON=...)" \

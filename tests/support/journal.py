@@ -38,6 +38,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._entries: list[Entry] = []
+        self._read = 0  # bytes of the file that these are
 
     def entries(self, socket: str | None = None, handler: str | None = None) -> list[Entry]:
         """Return what happened, in order.
@@ -45,11 +47,10 @@ class Journal:
         :param socket: to one socket only.
         :param handler: as one handler of each event saw it.
         """
-        text = self.path.read_text() if self.path.exists() else ""
-        whole_lines = text[: text.rfind("\n") + 1].splitlines()
+        self._read_on()
         return [
             entry
-            for entry in (Entry(**json.loads(line)) for line in whole_lines)
+            for entry in self._entries
             if socket in (None, entry.socket) and handler in (None, entry.handler)
         ]
 
@@ -81,3 +82,14 @@ class Journal:
         found = wait_until(look, f"{what} in the journal")
         assert found is not None
         return found
+
+    def _read_on(self) -> None:
+        """Read the lines that were written since, so far as they are whole."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._read)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._read += len(whole)
+        self._entries += [Entry(**json.loads(line)) for line in whole.split(b"\n")[:-1]]

@@ -15,17 +15,16 @@ def state(server: Server) -> dict[str, Any]:
         return found
 
 
-def wait_until_gone(server: Server, *ids: str) -> None:
-    """Wait until a server has forgotten its clients.
+def wait_until_gone(server: Server, client_id: str) -> None:
+    """Wait until a server has forgotten a client."""
+    wait_until(lambda: client_id not in state(server)["clients"], "the server to forget the client")
 
-    :param ids: those clients; all, if there are none.
-    """
 
-    def is_gone() -> bool:
-        there = state(server)["clients"].keys()
-        return there.isdisjoint(ids) if ids else not there
-
-    wait_until(is_gone, "the server to forget its clients")
+def wait_until_alone(server: Server, *ids: str) -> None:
+    """Wait until a server has no other clients than these."""
+    wait_until(
+        lambda: state(server)["clients"].keys() == set(ids), "the server to forget its clients"
+    )
 
 
 def outside(server: Server, function: str, *args: Any) -> Response:

@@ -46,7 +46,7 @@
 
   function show(message) {
     if (!message || typeof message !== "object") {
-      return; // Whoever is in the room may send anything.
+      return; // Not from a page like this one: whoever is in the room may send anything.
     }
     keepAtEnd(() => {
       messages.append(message.action === "system-info" ? systemLine(message) : bubble(message));
@@ -66,13 +66,14 @@
   }
 
   function systemLine({ message }) {
-    return element("li", "system", message);
+    return element("li", "system", asText(message));
   }
 
-  function bubble({ from, name = "", text = "" }) {
-    const item = element("li", from === socket.id ? "mine" : "theirs");
-    const avatar = element("span", "avatar", Array.from(String(name))[0]);
-    avatar.style.setProperty("--hue", hue(String(name)));
+  function bubble(message) {
+    const name = asText(message.name);
+    const item = element("li", message.from === socket.id ? "mine" : "theirs");
+    const avatar = element("span", "avatar", Array.from(name)[0]);
+    avatar.style.setProperty("--hue", hue(name));
     avatar.setAttribute("aria-hidden", "true");
     const head = element("p", "head");
     const time = new Date().toLocaleTimeString(document.documentElement.lang, {
@@ -82,9 +83,13 @@
     });
     head.append(element("b", "", name), " ", element("time", "", time));
     const body = element("div", "bubble");
-    body.append(head, element("p", "said", text));
+    body.append(head, element("p", "said", asText(message.text)));
     item.append(avatar, body);
     return item;
+  }
+
+  function asText(value = "") {
+    return typeof value === "string" ? value : JSON.stringify(value);
   }
 
   /** Make an element; what people typed goes in as text, and never as HTML. */

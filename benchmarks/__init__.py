@@ -1,0 +1,1 @@
+"""What the documentation says of speed and memory, measured: see ``run.py``."""
