@@ -6,6 +6,7 @@ messages mean is decided by the handlers that ``accept`` makes, one per session.
 
 import secrets
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -155,7 +156,7 @@ class Engine:
         """
         session = self._new_session(environ)
         if self._options.cookie is not None:
-            session.binding = Binding(cookie)
+            session.binding = Binding(cookie, monotonic())
         make = PollingTransport3 if session.revision == REVISION_3 else PollingTransport
         transport = make(session, self._loop, self._options)
         self._start(session, transport, request)
@@ -218,7 +219,13 @@ class Engine:
             return Response(204, b"")
         sid = params["sid"]
         session = self._sessions.get(sid)
-        transport = session.transport if session is not None else self._lingering.get(sid)
+        transport: Transport | None
+        if session is not None:
+            transport = session.transport
+        else:
+            transport = self._lingering.get(sid)
+            if transport is not None and not transport.queued_bytes:
+                transport = None  # its goodbye was fetched
         if transport is None:
             return error_response(ErrorCode.UNKNOWN_SESSION)
         if not isinstance(transport, PollingTransport) or params["transport"] != "polling":
@@ -318,7 +325,7 @@ class Engine:
         """Return whether a request comes from the browser that opened the session."""
         if session.binding is None or self._options.cookie is None:
             return True
-        return session.binding.admits(cookie_of(environ, self._options.cookie))
+        return session.binding.admits(cookie_of(environ, self._options.cookie), monotonic())
 
     def _read_body(self, environ: Environ, reader: BodyReader) -> bytes | Response:
         """Return a POST's body; its size is judged before anything is read."""

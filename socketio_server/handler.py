@@ -14,8 +14,10 @@ import binascii
 import errno
 import logging
 import re
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
+from socket import SHUT_RDWR
 from time import time
 from typing import Any, Protocol
 
@@ -87,12 +89,17 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         """Cut the connection: the client took too long over a request's head. Runs in the loop."""
         if self.socket is not None:
             self.server.engine.stats.refuse("slow request", self._address, "a head took too long")
-            self.socket.close()
+            self._shut_down()
 
     def close_idle(self) -> None:
         """Close the connection: no further request came. Runs in the loop."""
         if self.socket is not None:
-            self.socket.close()
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        """Wake the greenlet that reads: for it the client has gone."""
+        with suppress(OSError):
+            self.socket.shutdown(SHUT_RDWR)
 
     def handle_one_request(self) -> Any:
         """Read a request and answer it (overrides pywsgi's, with the same results).
@@ -131,6 +138,8 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         if request is not None and self.code == HTTPStatus.SWITCHING_PROTOCOLS:
             upgraded = self._switch_protocols(self.response_headers)
             self.server.engine.open_websocket(self.environ, request, upgraded)
+        elif self.command == "HEAD":
+            self.write(b"")  # the headers alone, which pywsgi leaves to the application
         else:
             super().process_result()
 

@@ -120,7 +120,6 @@ class Service:
         Takes no longer than ``drain_timeout``. Idempotent.
         """
         if self._server.started and not self.engine.draining:
-            self._server.stop_accepting()
             until = monotonic() + self.options.drain_timeout
             self.engine.drain()
             self._dispatcher.wait_until_idle(until - monotonic())

@@ -227,7 +227,7 @@ class TestContentLength:
             "5,5",
             "5;",
             "five",
-            "٥",
+            "\u0665",
             "1_0",
             "9" * 19,
         ],

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from time import sleep
 from typing import Any, NoReturn
 
 from django.utils import autoreload
@@ -30,12 +31,14 @@ def restart_patched() -> NoReturn:
     start = len(arguments) - len(sys.argv[1:])
     head, rest = arguments[:start], arguments[start:]
     if head[-2] == "-m":
-        head[-2:] = ["-m", "gevent.monkey", "--module", head[-1]]
+        head[-2:] = ["-P", "-m", "gevent.monkey", "--module", head[-1]]
+        folder = os.getcwd()
     else:
-        head[-1:] = ["-m", "gevent.monkey", head[-1]]
+        head[-1:] = ["-P", "-m", "gevent.monkey", head[-1]]
+        folder = str(Path(sys.argv[0]).resolve().parent)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(head[0], [*head, *rest], _environ_with_script_folder())
+    os.execve(head[0], [*head, *rest], _environ_with(folder))
 
 
 def supervise() -> int:
@@ -58,19 +61,31 @@ def supervise() -> int:
 
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, pass_on)
+    reloaded = False
     while True:
         child = subprocess.Popen(autoreload.get_child_arguments(), env=environ, close_fds=False)
         if signalled:  # it came before there was a child to pass it on to
             child.terminate()
         status = child.wait()
-        if status != RELOAD_EXIT_CODE or signalled:
+        if signalled or (status != RELOAD_EXIT_CODE and not reloaded):
             return status
+        if status != RELOAD_EXIT_CODE:  # an error in what was just written: it will be mended
+            _wait_for_change()
+        reloaded = True
 
 
-def _environ_with_script_folder() -> dict[str, str]:
-    """Return the environment, with the script's folder importable as if Python had started it."""
-    folder = str(Path(sys.argv[0]).resolve().parent)
-    if folder == os.getcwd():
-        return dict(os.environ)
+def _environ_with(folder: str) -> dict[str, str]:
+    """Return the environment, with a folder importable first, as Python itself would have it."""
     known = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": folder if not known else folder + os.pathsep + known}
+
+
+def _wait_for_change() -> None:
+    """Wait until one of the project's modules changes: the code does not even start as it is."""
+    before = _modification_times()
+    while _modification_times() == before:
+        sleep(0.5)
+
+
+def _modification_times() -> dict[Path, float]:
+    return dict(autoreload.StatReloader().snapshot_files())

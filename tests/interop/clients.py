@@ -26,11 +26,18 @@ SHORT_PATIENCE = 2.0
 
 
 class Language(NamedTuple):
-    """An official client's language, and how it words what the protocol leaves to it."""
+    """An official client's language and generation, and how it words what the protocol leaves to
+    it."""
 
     name: str
+    revision: int
+    """The revision of Engine.IO that it speaks."""
+
     command: tuple[str, ...]
     """Starts its driver."""
+
+    package: str | None
+    """What it needs in ``node_modules``; ``None`` if it is not for Node.js."""
 
     client_left: str
     """The reason that it gives where it left by itself."""
@@ -44,14 +51,24 @@ class Language(NamedTuple):
 
 JAVASCRIPT = Language(
     "javascript",
-    ("node", str(HERE / "driver.mjs")),
+    4,
+    ("node", str(HERE / "driver.mjs"), "./revision4.mjs"),
+    "socket.io-client",
     client_left="io client disconnect",
     server_sent_away="io server disconnect",
     transport_closed="transport close",
 )
+JAVASCRIPT_2 = JAVASCRIPT._replace(
+    name="javascript2",
+    revision=3,
+    command=("node", str(HERE / "driver.mjs"), "./revision3.mjs"),
+    package="socket.io-client-2",
+)
 PYTHON = Language(
     "python",
+    4,
     (sys.executable, str(HERE / "driver.py")),
+    None,
     client_left="client disconnect",
     server_sent_away="server disconnect",
     transport_closed="transport error",
@@ -64,6 +81,11 @@ class Flavour(NamedTuple):
     language: Language
     way: str
     transports: tuple[str, ...]
+
+    @property
+    def revision(self) -> int:
+        """The revision of Engine.IO that it speaks."""
+        return self.language.revision
 
     @property
     def last_transport(self) -> str:
@@ -86,20 +108,30 @@ WAYS = {
 }
 FLAVOURS = [
     Flavour(language, way, transports)
-    for language in (JAVASCRIPT, PYTHON)
+    for language in (JAVASCRIPT, JAVASCRIPT_2, PYTHON)
     for way, transports in WAYS.items()
 ]
-
-
-JAVASCRIPT_FLAVOURS = [flavour for flavour in FLAVOURS if flavour.language is JAVASCRIPT]
+JAVASCRIPT_FLAVOURS = [flavour for flavour in FLAVOURS if flavour.language is not PYTHON]
+JAVASCRIPT_4_FLAVOURS = [flavour for flavour in FLAVOURS if flavour.language is JAVASCRIPT]
+REVISION_3_FLAVOURS = [flavour for flavour in FLAVOURS if flavour.revision == 3]
+REVISION_4_FLAVOURS = [flavour for flavour in FLAVOURS if flavour.revision == 4]
+RETURNING_FLAVOURS = [
+    flavour
+    for flavour in FLAVOURS
+    if flavour.language is not PYTHON or flavour.last_transport == "websocket"
+]
+"""Those that connect anew wherever the server ends the session in order. Over polling it ends with
+a packet, and the Python client, if it sees that one first, takes itself to be sent away for good.
+"""
 WATCHER = Flavour(PYTHON, "websocket", WAYS["websocket"])
 """For clients that only look on."""
 
 Key = tuple[str | None, str, str | None]
 """What happened to a client: the namespace, the kind, and an event's name.
 
-The kinds and their arguments: ``connect`` (id, transport), ``connect_error`` (message, data),
-``disconnect`` (reason), ``event`` (the event's own); of no namespace, ``upgrade`` and ``ping``.
+The kinds and their arguments: ``connect`` (id, transport), ``connect_error`` (message, data; of
+revision 3 the message alone), ``disconnect`` (reason), ``event`` (the event's own); of no
+namespace, ``upgrade`` and ``ping`` (a heartbeat, whoever began it).
 """
 
 
@@ -165,7 +197,7 @@ class Client:
     ) -> "Future[list[Any]]":
         """Emit an event; return what will hold the values of its acknowledgement.
 
-        :param timeout: after which the client itself gives up (JavaScript only).
+        :param timeout: after which the client itself gives up (JavaScript 4.x only).
         """
         return self.start("ask", namespace=namespace, event=[event, *args], timeout=timeout)
 
@@ -204,10 +236,12 @@ class Client:
     def wait_until_connected(self, namespace: str = "/") -> str:
         """Wait until the client has joined a namespace, and got to its last transport.
 
-        :return: the public id there.
+        :return: the public id there; the server's handlers tell it where the client is not told.
         """
         public_id: str = self.wait_for("connect", namespace)[0]
         self.opened.result(PATIENCE)  # the Python client takes note of things only from then on
+        if self.flavour.revision == 3:
+            public_id = self.ids[namespace] = self.who(namespace)["id"]
         last_transport = self.flavour.last_transport
         with self._changed:
             if not self._changed.wait_for(lambda: self._transport == last_transport, PATIENCE):

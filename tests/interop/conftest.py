@@ -5,12 +5,16 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.interop.clients import FLAVOURS, JAVASCRIPT, Client, Driver, Flavour, Language
+from tests.interop.clients import FLAVOURS, Client, Driver, Flavour, Language
 from tests.support.server import ROOT, Server
 from tests.support.tools import require
 from tests.support.types import StartServer
 
 HANDLERS = "tests.project.interop_events"
+SETTINGS = {"SOCKETIO_ALLOW_EIO3": True}
+"""For servers that clients of both revisions of Engine.IO can talk to."""
+RESTLESS = {**SETTINGS, "SOCKETIO_PING_INTERVAL": 0.05}
+"""For servers with a lot of heartbeats."""
 
 
 class Connect(Protocol):
@@ -25,10 +29,10 @@ def start_driver() -> Iterator[Callable[[Language], Driver]]:
     drivers: dict[Language, Driver] = {}
 
     def start(language: Language) -> Driver:
-        if language is JAVASCRIPT:
+        if language.package is not None:
             require("node")
-            package = ROOT / "node_modules" / "socket.io-client"
-            require("socket.io-client (npm ci)", found=package.exists())
+            package = ROOT / "node_modules" / language.package
+            require(f"{language.package} (npm ci)", found=package.exists())
         if language not in drivers:
             drivers[language] = Driver(language)
         return drivers[language]
@@ -41,7 +45,7 @@ def start_driver() -> Iterator[Callable[[Language], Driver]]:
 @pytest.fixture(scope="session")
 def server(share_server: StartServer) -> Server:
     """The server of most of these tests."""
-    return share_server(events=HANDLERS)
+    return share_server(events=HANDLERS, settings=SETTINGS)
 
 
 @pytest.fixture(params=FLAVOURS, ids=str)

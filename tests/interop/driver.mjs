@@ -1,11 +1,18 @@
-// Drives the official JavaScript client for the tests: one JSON object per line in (a command), one
-// per line out (a command's result, or something that happened to a client). What the commands mean
-// is told in clients.py; driver.py is the same for the Python client.
+// Drives the official JavaScript clients for the tests: one JSON object per line in (a command),
+// one per line out (a command's result, or something that happened to a client). What the commands
+// mean is told in clients.py; driver.py is the same for the Python client.
+//
+// The argument names the module that knows what is particular to the client's generation:
+// revision4.mjs or revision3.mjs.
 
 import { createInterface } from "node:readline";
-import { Manager, NodeWebSocket, NodeXHR } from "socket.io-client";
 
-const clients = new Map(); // by number: { manager, sockets by namespace, answers by event, upgrade }
+const { canTimeOut, makeManager, watchManager, watchSocket, forget, silence } = await import(
+  process.argv[2]
+);
+
+// By number: { manager, sockets by namespace, answers by event, upgrade }.
+const clients = new Map();
 
 const commands = {
   // Connects to one or more namespaces. `early` is emitted before there is a connection. With
@@ -13,21 +20,25 @@ const commands = {
   open({ client, url, query, headers, transports, namespaces, auth, early, reconnection, held }) {
     const upgrade = {};
     upgrade.promise = new Promise((resolve) => (upgrade.resolve = resolve));
-    const manager = new Manager(url, {
+    const options = {
       autoConnect: false,
       query,
       extraHeaders: headers,
-      transports: held ? [NodeXHR, heldWebSocket(upgrade.promise)] : transports,
+      transports,
       reconnection,
       reconnectionDelay: 50,
       reconnectionDelayMax: 250,
       randomizationFactor: 0,
-    });
+    };
+    const manager = makeManager(url, options, held ? upgrade.promise : null);
     const sockets = new Map(namespaces.map((name) => [name, manager.socket(name, { auth })]));
     clients.set(client, { manager, sockets, answers: new Map(), upgrade });
-    watchManager(client, manager);
+    manager.on("open", () => {
+      manager.engine.once("upgrade", () => reporter(client, null)("upgrade"));
+    });
+    watchManager(manager, reporter(client, null));
     for (const [namespace, socket] of sockets) {
-      watchSocket(client, namespace, socket);
+      watch(client, namespace, socket);
       for (const event of early) socket.emit(...event);
       socket.connect();
     }
@@ -43,12 +54,14 @@ const commands = {
     const socket = find(client, namespace);
     if (timeout === null) {
       socket.emit(...event, (...values) => reply({ result: values }));
-    } else {
+    } else if (canTimeOut) {
       socket
         .timeout(timeout * 1000)
         .emit(...event, (error, ...values) =>
           reply(error ? { error: error.message } : { result: values }),
         );
+    } else {
+      throw new Error("this client knows no timeouts");
     }
     return LATER;
   },
@@ -58,8 +71,8 @@ const commands = {
     clients.get(client).answers.set(event, values);
   },
 
-  // Emits numbers, one per millisecond: some before the upgrade, which is held until then, some while
-  // it goes on, and some behind it. Reports how many in all.
+  // Emits numbers, one per millisecond: some before the upgrade, which is held until then, some
+  // while it goes on, and some behind it. Reports how many in all.
   count({ client, namespace, before, behind }, reply) {
     const { manager, upgrade } = clients.get(client);
     const socket = find(client, namespace);
@@ -90,43 +103,42 @@ const commands = {
     clients.get(client).manager.engine.close();
   },
 
+  // Takes part in the heartbeat no longer, and stays otherwise as it is.
+  silence({ client }) {
+    silence(clients.get(client).manager);
+  },
+
+  // Reports the ids that the client goes by on its own side.
+  ids({ client }, reply) {
+    const { sockets } = clients.get(client);
+    reply({ result: Object.fromEntries([...sockets].map(([name, { id }]) => [name, id])) });
+    return LATER;
+  },
+
   // Lets go of a client, whatever its state.
   forget({ client }) {
     const { manager, sockets } = clients.get(client);
     clients.delete(client);
     manager.reconnection(false);
-    for (const socket of sockets.values()) socket.offAny().removeAllListeners().disconnect();
+    for (const socket of sockets.values()) forget(socket);
   },
 };
 
 const LATER = Symbol("the command replies by itself");
 
-function heldWebSocket(released) {
-  return class extends NodeWebSocket {
-    doOpen() {
-      released.then(() => super.doOpen());
-    }
-  };
-}
-
 function find(client, namespace) {
   return clients.get(client).sockets.get(namespace);
 }
 
-function watchManager(client, manager) {
-  const report = (kind, ...args) => write({ client, namespace: null, kind, args });
-  manager.on("open", () => {
-    manager.engine.once("upgrade", () => report("upgrade"));
-  });
-  manager.on("ping", () => report("ping"));
+function reporter(client, namespace) {
+  return (kind, ...args) => write({ client, namespace, kind, args });
 }
 
-function watchSocket(client, namespace, socket) {
-  const report = (kind, ...args) => write({ client, namespace, kind, args });
+function watch(client, namespace, socket) {
+  const report = reporter(client, namespace);
   socket.on("connect", () => report("connect", socket.id, socket.io.engine.transport.name));
-  socket.on("connect_error", (error) => report("connect_error", error.message, error.data));
   socket.on("disconnect", (reason) => report("disconnect", reason));
-  socket.onAny((...args) => {
+  watchSocket(socket, report, (...args) => {
     if (typeof args.at(-1) === "function") {
       const acknowledge = args.pop();
       const { answers } = clients.get(client);

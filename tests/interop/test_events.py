@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from tests.interop.clients import FLAVOURS, JAVASCRIPT_FLAVOURS, WATCHER, ClientError, Flavour
+from tests.interop.clients import (
+    FLAVOURS,
+    JAVASCRIPT_4_FLAVOURS,
+    JAVASCRIPT_FLAVOURS,
+    WATCHER,
+    ClientError,
+    Flavour,
+)
 from tests.interop.conftest import Connect
 from tests.support.tools import PATIENCE
 
@@ -115,7 +122,7 @@ class TestAcknowledgementsOfTheServer:
         answers = [client.start_asking("echo", number) for number in range(300)]
         assert [answer.result(PATIENCE) for answer in answers] == [[n] for n in range(300)]
 
-    @pytest.mark.parametrize("flavour", JAVASCRIPT_FLAVOURS, ids=str)
+    @pytest.mark.parametrize("flavour", JAVASCRIPT_4_FLAVOURS, ids=str)
     def test_come_in_time_or_the_client_gives_up_by_itself(self, connect: Connect) -> None:
         client = connect()
         answered = client.start_asking("echo", "in time", timeout=PATIENCE)

@@ -7,8 +7,16 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.interop.clients import FLAVOURS, JAVASCRIPT, Client, Driver, Flavour, Language
-from tests.interop.conftest import HANDLERS
+from tests.interop.clients import (
+    FLAVOURS,
+    PYTHON,
+    RETURNING_FLAVOURS,
+    Client,
+    Driver,
+    Flavour,
+    Language,
+)
+from tests.interop.conftest import HANDLERS, SETTINGS
 from tests.support.server import Configuration, Server
 from tests.support.tools import free_port
 
@@ -36,7 +44,7 @@ def stories(
     configuration = Configuration(
         tmp_path_factory.mktemp("restarted"),
         arguments=("--noreload", f"127.0.0.1:{free_port()}"),
-        settings={"SOCKETIO_EVENTS": [HANDLERS]},
+        settings={**SETTINGS, "SOCKETIO_EVENTS": [HANDLERS]},
     )
     with ExitStack() as stack:
         server = Server(configuration)
@@ -80,15 +88,11 @@ class TestAServerThatStops:
     def test_closes_the_transports_in_order(self, stories: Stories, flavour: Flavour) -> None:
         language = flavour.language
         # The Python client calls it so where the server ends the session by a packet.
-        by_packet = language is not JAVASCRIPT and flavour.last_transport == "polling"
+        by_packet = language is PYTHON and flavour.last_transport == "polling"
         reason = language.server_sent_away if by_packet else language.transport_closed
         assert stories[flavour].reason == reason
 
-    @pytest.mark.parametrize(
-        "flavour",
-        [f for f in FLAVOURS if f.language is JAVASCRIPT or f.last_transport == "websocket"],
-        ids=str,
-    )
+    @pytest.mark.parametrize("flavour", RETURNING_FLAVOURS, ids=str)
     def test_has_its_clients_back_with_new_ids(self, stories: Stories, flavour: Flavour) -> None:
         story = stories[flavour]
         assert story.second_id not in (None, story.first_id)

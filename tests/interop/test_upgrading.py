@@ -1,15 +1,15 @@
-"""The upgrade from polling to WebSocket, as the official JavaScript client does it."""
+"""The upgrade from polling to WebSocket, as the official JavaScript clients do it."""
 
 from concurrent.futures import Future
 from typing import NamedTuple
 
 import pytest
 
-from tests.interop.clients import JAVASCRIPT, WAYS, Client, Flavour
+from tests.interop.clients import JAVASCRIPT_FLAVOURS, Client
 from tests.interop.conftest import Connect
 from tests.support.tools import PATIENCE
 
-UPGRADING = Flavour(JAVASCRIPT, "upgrade", WAYS["upgrade"])
+UPGRADING = [flavour for flavour in JAVASCRIPT_FLAVOURS if flavour.upgrades]
 BEFORE, BEHIND = 20, 30
 """Messages to send before the upgrade begins, and when it is over."""
 
@@ -21,7 +21,7 @@ class Flight(NamedTuple):
     sent: "Future[int]"
 
 
-@pytest.mark.parametrize("flavour", [UPGRADING], ids=str)
+@pytest.mark.parametrize("flavour", UPGRADING, ids=str)
 class TestMessagesDuringTheUpgrade:
     def test_are_not_lost_nor_doubled_nor_reordered_in_either_direction(
         self, open_client: Connect

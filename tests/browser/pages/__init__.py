@@ -1,0 +1,1 @@
+"""A Django project for the browser tests: the demo, and other pages beside it."""

@@ -1,0 +1,107 @@
+"""Clients for the live tests, over every transport."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.server import Server
+from tests.support.types import Connect, StartServer
+from tests.support.wire import TRANSPORTS, Polling, TransportName, Upgrading, open_carrier
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> TransportName:
+    """Every way to carry a session; ``upgraded`` has gone from polling to WebSocket."""
+    name: TransportName = request.param
+    return name
+
+
+@pytest.fixture
+def impatient(share_server: StartServer) -> Server:
+    """A server that does not wait long for anything, and keeps much for slow readers meanwhile."""
+    return share_server(
+        settings={
+            "SOCKETIO_PING_INTERVAL": 0.2,
+            "SOCKETIO_PING_TIMEOUT": 1.0,
+            "SOCKETIO_CONNECT_TIMEOUT": 2.0,
+            "SOCKETIO_UPGRADE_TIMEOUT": 0.3,
+            "SOCKETIO_CLOSE_TIMEOUT": 0.5,
+            "SOCKETIO_STALL_TIMEOUT": 0.3,
+            "SOCKETIO_MAX_QUEUED_BYTES": 10_000_000,
+        }
+    )
+
+
+@pytest.fixture
+def frugal(share_server: StartServer) -> Server:
+    """A server that keeps little for slow readers, and logs no messages."""
+    return share_server(
+        settings={"SOCKETIO_MAX_QUEUED_BYTES": 200_000, "SOCKETIO_MESSAGE_LOG_FORMAT": None}
+    )
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def gate() -> str:
+    """The name of a gate that no other test opens."""
+    return f"gate-{next(_numbers)}"
+
+
+@pytest.fixture
+def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    """Connect clients, which are closed when the test ends."""
+    clients: list[Client] = []
+
+    def connect(
+        transport: TransportName = "websocket",
+        *,
+        to: Server | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: Any = None,
+        receive_buffer: int | None = None,
+        join: bool = True,
+    ) -> Client:
+        server: Server = request.getfixturevalue("server") if to is None else to
+        carrier = open_carrier(
+            transport,
+            server.address,
+            query=query,
+            headers=headers,
+            receive_buffer=receive_buffer,
+        )
+        client = Client(carrier, upgrades=transport == "upgraded")
+        clients.append(client)
+        return client.connect(auth) if join else client
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def session(server: Server) -> Iterator[Polling]:
+    """A session over polling."""
+    session = Polling(server.address)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def upgrading_client(connect: Connect) -> Client:
+    """A client that is connected over polling, and can upgrade."""
+    client = connect("upgraded", join=False)
+    client.upgrades = False
+    return client.connect()
+
+
+@pytest.fixture
+def upgrading(upgrading_client: Client) -> Upgrading:
+    """Its session."""
+    assert isinstance(upgrading_client.carrier, Upgrading)
+    return upgrading_client.carrier

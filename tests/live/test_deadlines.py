@@ -1,0 +1,196 @@
+"""How long the server waits for what a client is slow to send (security, rule 13)."""
+
+import json
+from contextlib import suppress
+
+import pytest
+
+from tests.support.http import Http
+from tests.support.server import Server
+from tests.support.tools import PATIENCE
+from tests.support.types import Connect, StartServer
+from tests.support.wire import Polling
+
+HEAD = b"GET /state/ HTTP/1.1\r\nHost: localhost\r\n"
+TRICKLE = 0.05
+"""Seconds between the bytes of who sends one after the other: far below every deadline."""
+
+
+def wait_for_end(http: Http) -> bytes:
+    """Return what the server still sends before it closes, or lets the connection break."""
+    http.sock.settimeout(PATIENCE)
+    with suppress(ConnectionResetError):
+        return http.read_to_the_end()
+    return b""
+
+
+def trickle(http: Http, data: bytes) -> int:
+    """Send bytes one by one, until the server closes; return how many could be sent."""
+    for count, byte in enumerate(data):
+        if http.has_response(TRICKLE):
+            return count
+        try:
+            http.send(bytes([byte]))
+        except OSError:
+            return count
+    return len(data)
+
+
+@pytest.fixture
+def hasty(share_server: StartServer) -> Server:
+    """A server that does not wait long for requests."""
+    return share_server(
+        settings={
+            "SOCKETIO_HEAD_TIMEOUT": 0.5,
+            "SOCKETIO_BODY_TIMEOUT": 0.5,
+            "SOCKETIO_KEEP_ALIVE_TIMEOUT": 0.5,
+        }
+    )
+
+
+class TestASlowHead:
+    @pytest.mark.parametrize(
+        "start",
+        [b"", b"G", b"GET /state/ HTTP/1.1", b"GET /state/ HTTP/1.1\r\n", HEAD, HEAD + b"A: b"],
+    )
+    def test_is_not_waited_for_any_longer(self, hasty: Server, start: bytes) -> None:
+        with Http(hasty.address) as http:
+            http.send(start)
+            assert wait_for_end(http) == b""
+
+    def test_is_not_any_faster_because_it_never_stops(self, hasty: Server) -> None:
+        with Http(hasty.address) as http:
+            http.send(HEAD)
+            endless = b"A: " + b"b" * 1000
+            assert trickle(http, endless) < len(endless)
+            assert wait_for_end(http) == b""
+
+    def test_of_a_request_line_is_not_either(self, hasty: Server) -> None:
+        with Http(hasty.address) as http:
+            endless = b"GET /" + b"a" * 1000
+            assert trickle(http, endless) < len(endless)
+            assert wait_for_end(http) == b""
+
+    def test_of_a_second_request_is_not_waited_for_either(self, hasty: Server) -> None:
+        with Http(hasty.address) as http:
+            assert http.get("/state/").status == 200
+            http.send(HEAD)
+            assert wait_for_end(http) == b""
+
+    def test_is_counted_and_logged(self, hasty: Server) -> None:
+        with Http(hasty.address) as http:
+            http.send(HEAD)
+            wait_for_end(http)
+        hasty.wait_for_output(r"Refused \(slow request\): a head took too long")
+        assert "Traceback" not in hasty.output
+
+    def test_is_nobody_elses_concern(self, hasty: Server, connect: Connect) -> None:
+        client = connect(to=hasty)
+        slow = [Http(hasty.address) for _ in range(50)]
+        for http in slow:
+            http.send(HEAD)
+        assert client.messages() == []
+        for http in slow:
+            assert wait_for_end(http) == b""
+            http.close()
+        assert client.messages() == []
+
+
+class TestASlowBody:
+    @pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])
+    def test_of_a_session_is_answered_with_408_and_ends_it(
+        self, hasty: Server, connect: Connect, framing: str
+    ) -> None:
+        client, bystander = connect("polling", to=hasty), connect(to=hasty)
+        assert isinstance(client.carrier, Polling)
+        with Http(hasty.address) as http:
+            head = f"POST {client.carrier.target} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n"
+            http.send(head.encode() + b'20\r\n42["')
+            assert bystander.messages() == []
+            response = http.read_response()
+            assert (response.status, response.headers["connection"]) == (408, "close")
+            assert wait_for_end(http) == b""
+        client.wait_for_close()
+        last = hasty.journal.wait_for("on_finish", client.id)[-1]
+        assert last.details["close_reason"] == "parse error"
+
+    def test_of_a_session_is_not_any_faster_because_it_never_stops(
+        self, hasty: Server, connect: Connect
+    ) -> None:
+        client = connect("polling", to=hasty)
+        assert isinstance(client.carrier, Polling)
+        with Http(hasty.address) as http:
+            head = f"POST {client.carrier.target} HTTP/1.1\r\nHost: localhost\r\n"
+            http.send(f"{head}Content-Length: 1000\r\n\r\n".encode())
+            endless = b"4" * 1000
+            assert trickle(http, endless) < len(endless)
+            assert http.read_response().status == 408
+
+    def test_that_comes_in_time_is_taken(self, hasty: Server, connect: Connect) -> None:
+        client = connect("polling", to=hasty)
+        assert isinstance(client.carrier, Polling)
+        body = '42["message","hello"]'
+        with Http(hasty.address) as http:
+            head = f"POST {client.carrier.target} HTTP/1.1\r\nHost: localhost\r\n"
+            http.send(f"{head}Content-Length: {len(body)}\r\n\r\n{body[:5]}".encode())
+            http.send(body[5:].encode())
+            assert http.read_response().body == b"ok"
+        hasty.journal.wait_for("on_message", client.id)
+
+    def test_of_djangos_ends_the_connection_and_nothing_comes_of_it(
+        self, hasty: Server, connect: Connect
+    ) -> None:
+        bystander = connect(to=hasty)
+        body = json.dumps(["half"])
+        with Http(hasty.address) as http:
+            head = "POST /outside/broadcast/ HTTP/1.1\r\nHost: localhost\r\n"
+            http.send(f"{head}Content-Length: {len(body) + 1}\r\n\r\n{body}".encode())
+            assert b" 200 " not in wait_for_end(http).partition(b"\r\n")[0]
+        assert bystander.messages() == []
+
+
+class TestAnIdleConnection:
+    @pytest.mark.parametrize("path", ["/state/", "/nowhere/"])
+    def test_is_closed_without_a_word(self, hasty: Server, path: str) -> None:
+        with Http(hasty.address) as http:
+            assert http.get(path).status in (200, 404)
+            assert wait_for_end(http) == b""
+
+    def test_of_a_session_is_closed_and_the_session_goes_on(
+        self, hasty: Server, connect: Connect
+    ) -> None:
+        client = connect("polling", to=hasty)
+        assert isinstance(client.carrier, Polling)
+        with Http(hasty.address) as http:
+            http.request("POST", client.carrier.target, '42["message","before"]')
+            assert wait_for_end(http) == b""
+        with Http(hasty.address) as http:
+            http.request("POST", client.carrier.target, '42["message","after"]')
+        hasty.journal.wait_until(
+            lambda entries: len([e for e in entries if e.event == "on_message"]) == 2,
+            "both messages",
+            client.id,
+            "bare",
+        )
+
+    def test_is_no_poll_that_waits(self, hasty: Server, connect: Connect) -> None:
+        client, sender = connect("polling", to=hasty), connect(to=hasty)
+        assert isinstance(client.carrier, Polling)
+        client.carrier.start_poll()
+        with Http(hasty.address) as idle:  # for longer than it may be, while the poll waits
+            assert idle.get("/state/").status == 200
+            assert wait_for_end(idle) == b""
+        sender.function("send", client.id, "late")
+        assert client.next_message() == "late"
+
+    def test_is_no_websocket(self, hasty: Server, connect: Connect) -> None:
+        client = connect(to=hasty)
+        with Http(hasty.address) as idle:
+            assert idle.get("/state/").status == 200
+            assert wait_for_end(idle) == b""
+        assert client.messages() == []
+
+    def test_serves_one_request_after_the_other_in_time(self, server: Server) -> None:
+        with Http(server.address) as http:
+            for _ in range(20):
+                assert http.get("/state/").status == 200

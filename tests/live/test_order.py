@@ -1,0 +1,118 @@
+"""One socket's events strictly one after another, those of different sockets side by side."""
+
+from tests.support.server import Server
+from tests.support.types import Connect
+from tests.support.wire import TransportName
+
+
+class TestEventsOfOneSocket:
+    def test_they_come_in_the_order_in_which_the_client_sent_them(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        client = connect(transport)
+        for number in range(200):
+            client.send(number)
+        client.messages()
+        assert [
+            entry.details["args"][0]
+            for entry in server.journal.entries(client.id, "bare")
+            if entry.event == "on_message"
+        ] == list(range(200))
+
+    def test_none_begins_before_the_one_before_it_has_ended(
+        self, server: Server, connect: Connect, transport: TransportName, gate: str
+    ) -> None:
+        slow, other = connect(transport), connect()
+        slow.ask_later("message", {"do": "wait", "gate": gate})
+        slow.send("behind")
+        server.journal.wait_for("waiting", slow.id)
+        other.open(gate)
+        happened = server.journal.wait_for("on_message", slow.id)
+        events = [entry.event for entry in happened if entry.handler in ("bare", gate)]
+        assert events == ["on_connect", "waiting", "passed", "on_message"]
+
+    def test_the_end_comes_after_what_the_client_had_sent_before(
+        self, server: Server, connect: Connect, transport: TransportName, gate: str
+    ) -> None:
+        client, other = connect(transport), connect()
+        client.ask_later("message", {"do": "wait", "gate": gate})
+        server.journal.wait_for("waiting", client.id)
+        client.send("last words")
+        client.close()
+        other.open(gate)
+        server.journal.wait_for("on_finish", client.id)
+        assert server.journal.events(client.id, "bare") == [
+            "on_connect",
+            "on_message",
+            "on_disconnect",
+            "on_finish",
+        ]
+
+
+class TestEventsOfDifferentSockets:
+    def test_a_handler_that_waits_delays_nobody_else(
+        self, server: Server, connect: Connect, transport: TransportName, gate: str
+    ) -> None:
+        waiting = [connect(transport) for _ in range(5)]
+        acks = [client.ask_later("message", {"do": "wait", "gate": gate}) for client in waiting]
+        for client in waiting:
+            server.journal.wait_for("waiting", client.id)
+        other = connect(transport)
+        assert other.subscribe("room-1") is True
+        other.open(gate)
+        answers = [client.answer_to(ack) for client, ack in zip(waiting, acks, strict=True)]
+        assert answers == [["passed"]] * 5
+
+    def test_a_client_is_connected_while_the_on_connect_of_another_waits(
+        self, server: Server, connect: Connect, transport: TransportName, gate: str
+    ) -> None:
+        waiting = connect(transport, query={"gate": gate}, join=False)
+        waiting.ask_to_connect()
+        server.journal.wait_for("waiting", handler=gate)
+        connect(transport).open(gate)
+        assert waiting.next_message() == "from on_connect"
+
+    def test_a_waiting_handler_gets_messages_to_its_client_all_the_same(
+        self, server: Server, connect: Connect, transport: TransportName, gate: str
+    ) -> None:
+        waiting, other = connect(transport), connect()
+        waiting.ask_later("message", {"do": "wait", "gate": gate})
+        server.journal.wait_for("waiting", waiting.id)
+        other.function("send", waiting.id, "meanwhile")
+        assert waiting.next_message() == "meanwhile"
+        other.open(gate)
+
+
+class TestContext:
+    def test_it_is_one_dict_from_connect_to_finish(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        client = connect(transport)
+        client.subscribe("room-1")
+        client.do("remember", key="name", value="Ann")
+        client.unsubscribe("room-1")
+        client.send("hello")
+        client.disconnect()
+        happened = server.journal.wait_for("on_finish", client.id, "bare")
+        assert [entry.event for entry in happened] == [
+            "on_connect",
+            "on_subscribe",
+            "on_unsubscribe",
+            "on_message",
+            "on_disconnect",
+            "on_finish",
+        ]
+        assert len({entry.details["context_identity"] for entry in happened}) == 1
+        assert happened[0].details["context"] == {}
+        assert happened[-1].details["context"] == {"name": "Ann"}
+
+    def test_each_connection_has_its_own(self, server: Server, connect: Connect) -> None:
+        one, other = connect(), connect()
+        one.do("remember", key="name", value="Ann")
+        other.ask("message", "hello")
+        (seen,) = [
+            entry.details["context"]
+            for entry in server.journal.entries(other.id, "bare")
+            if entry.event == "on_message"
+        ]
+        assert seen == {}

@@ -1,0 +1,159 @@
+"""Sending from outside of handlers, and what a message may hold (semantics, sections 3 and 4)."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.server import Server
+from tests.support.types import Connect
+from tests.support.views import outside, state, wait_until_alone, wait_until_gone
+from tests.support.wire import TransportName
+
+
+class TestFunctions:
+    def test_send_reaches_one_client(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        client, other = connect(transport), connect()
+        assert outside(server, "send", client.id, {"a": [1]}).text == "done"
+        assert client.messages() == [{"a": [1]}]
+        assert other.messages() == []
+
+    def test_send_wakes_a_client_that_waits(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        client = connect(transport)
+        if transport == "polling":
+            client.carrier.start_poll()  # type: ignore[attr-defined]
+        outside(server, "send", client.id, "hello")
+        assert client.next_message() == "hello"
+
+    def test_broadcast_reaches_every_client_once(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        clients = [connect(transport) for _ in range(3)]
+        clients[0].subscribe("room-1")
+        clients[0].subscribe("room-2")
+        outside(server, "broadcast", "hello")
+        assert [client.messages() for client in clients] == [["hello"]] * 3
+
+    def test_broadcast_channel_reaches_every_client_on_the_channel_once(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        clients = [connect(transport) for _ in range(3)]
+        for client in clients[:2]:
+            client.subscribe("room-1")
+        clients[2].subscribe("room-2")
+        outside(server, "broadcast_channel", "hello", "room-1")
+        assert [client.messages() for client in clients] == [["hello"], ["hello"], []]
+
+
+class TestNoSocket:
+    @pytest.mark.parametrize("session_id", ["nobody", "", "é"])
+    def test_when_there_is_no_such_client(self, server: Server, session_id: str) -> None:
+        response = outside(server, "send", session_id, "hello")
+        assert response.status == 404
+        assert response.text == f"There is no socket with the session ID: {session_id}"
+
+    def test_when_that_client_has_gone(self, server: Server, connect: Connect) -> None:
+        client = connect()
+        client.disconnect()
+        wait_until_gone(server, client.id)
+        assert outside(server, "send", client.id, "hello").status == 404
+
+    def test_when_it_is_the_secret_id(self, server: Server, connect: Connect) -> None:
+        client = connect()
+        assert outside(server, "send", client.carrier.handshake["sid"], "hello").status == 404
+
+    def test_when_there_are_no_clients(self, impatient: Server) -> None:
+        wait_until_alone(impatient)
+        response = outside(impatient, "broadcast", "hello")
+        assert (response.status, response.text) == (404, "There are no clients.")
+
+    def test_when_nobody_is_on_the_channel(self, server: Server, connect: Connect) -> None:
+        client = connect()
+        client.subscribe("room-1")
+        client.unsubscribe("room-1")
+        response = outside(server, "broadcast_channel", "hello", "room-1")
+        assert response.status == 404
+        assert response.text == "There are no clients on the channel: room-1"
+
+
+class TestRegistries:
+    def test_clients_maps_session_ids_to_request_socket_and_context(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        client = connect(transport)
+        client.do("remember", key="name", value="Ann")
+        assert state(server)["clients"][client.id] == {
+            "id": client.id,
+            "path": "/socket.io/",
+            "context": {"name": "Ann"},
+        }
+
+    def test_channels_maps_channels_to_subscribers(self, server: Server, connect: Connect) -> None:
+        one, other = connect(), connect()
+        one.subscribe("mapped")
+        other.subscribe("mapped")
+        assert state(server)["channels"]["mapped"] == [one.id, other.id]
+        one.unsubscribe("mapped")
+        other.close()
+        wait_until_gone(server, other.id)
+        assert "mapped" not in state(server)["channels"]
+
+
+class TestWhatAMessageMayHold:
+    @pytest.mark.parametrize(
+        ("thing", "arrives"),
+        [
+            ("datetime", "2014-02-03T04:05:06Z"),
+            ("date", "2014-02-03"),
+            ("decimal", "1.10"),
+            ("uuid", "00000000-0000-0000-0000-000000000005"),
+            ("lazy", "Yes"),
+            ("tuple", [1, 2]),
+        ],
+    )
+    def test_what_djangos_json_encoder_takes(
+        self, connect: Connect, transport: TransportName, thing: str, arrives: Any
+    ) -> None:
+        client = connect(transport)
+        client.do_without_answer("send thing", thing=thing, method="send")
+        assert client.messages() == [{thing: arrives}]
+
+    @pytest.mark.parametrize("method", ["send", "broadcast", "send_and_broadcast"])
+    def test_what_cannot_be_encoded_raises_before_anything_is_sent_to_anyone(
+        self, server: Server, connect: Connect, method: str
+    ) -> None:
+        client, other = connect(), connect("polling")
+        client.do_without_answer("send thing", thing="object", method=method)
+        assert [client.messages(), other.messages()] == [[], []]
+        self.check_type_error(server, client)
+
+    @pytest.mark.parametrize("method", ["broadcast_channel", "send_and_broadcast_channel"])
+    def test_nor_to_anyone_on_a_channel(
+        self, server: Server, connect: Connect, method: str
+    ) -> None:
+        client, other = connect(), connect()
+        for member in (client, other):
+            member.subscribe("room-1")
+        client.do_without_answer("send thing", thing="object", method=method)
+        assert [client.messages(), other.messages()] == [[], []]
+        self.check_type_error(server, client)
+
+    def test_nor_where_nobody_would_get_it(self, frugal: Server, connect: Connect) -> None:
+        client = connect(to=frugal)
+        wait_until_alone(frugal, client.id)
+        client.do_without_answer("send thing", thing="object", method="broadcast")
+        client.messages()
+        self.check_type_error(frugal, client)
+
+    def check_type_error(self, server: Server, client: Client) -> None:
+        """Check that the handler's call raised a ``TypeError``."""
+        (error,) = [
+            entry.details["args"][0]
+            for entry in server.journal.entries(client.id)
+            if entry.event == "on_error" and entry.handler in ("bare", "room")
+        ]
+        assert error.startswith("TypeError(")

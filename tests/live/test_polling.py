@@ -1,0 +1,181 @@
+"""HTTP long-polling: GETs that wait, POSTs that bring, and limits (Engine.IO protocol)."""
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.http import Http
+from tests.support.server import Server
+from tests.support.types import Connect
+from tests.support.views import outside
+from tests.support.wire import SEPARATOR, Polling, target
+
+
+@pytest.fixture
+def client(connect: Connect) -> Client:
+    """A client over polling."""
+    return connect("polling")
+
+
+@pytest.fixture
+def polling(client: Client) -> Polling:
+    """Its session."""
+    assert isinstance(client.carrier, Polling)
+    return client.carrier
+
+
+class TestPost:
+    def test_is_answered_with_ok(self, client: Client, polling: Polling) -> None:
+        response = polling.post('42["message","hello"]')
+        assert (response.status, response.body) == (200, b"ok")
+
+    def test_may_bring_many_packets_which_are_taken_in_order(
+        self, server: Server, client: Client, polling: Polling
+    ) -> None:
+        polling.send(*(f'42["message",{number}]' for number in range(1000)))
+        client.messages()
+        received = [
+            entry.details["args"][0]
+            for entry in server.journal.entries(client.id, "bare")
+            if entry.event == "on_message"
+        ]
+        assert received == list(range(1000))
+
+    def test_may_come_in_chunks(self, server: Server, client: Client, polling: Polling) -> None:
+        packet = b'42["message","in chunks"]'
+        chunks = b"".join(b"%x\r\n%b\r\n" % (1, packet[i : i + 1]) for i in range(len(packet)))
+        with Http(server.address) as http:
+            http.send(
+                f"POST {polling.target} HTTP/1.1\r\nHost: localhost\r\n"
+                "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+            )
+            http.send(chunks + b"0\r\n\r\n")
+            assert http.read_response().body == b"ok"
+        client.messages()
+        assert server.journal.entries(client.id, "bare")[-1].details["args"] == ["in chunks"]
+
+    def test_of_maxpayload_bytes_is_taken(
+        self, server: Server, client: Client, polling: Polling
+    ) -> None:
+        packet = '42["message","{}"]'
+        text = "x" * (client.carrier.handshake["maxPayload"] - len(packet) + 2)
+        assert polling.post(packet.replace("{}", text)).status == 200
+        client.messages()
+        assert server.journal.entries(client.id, "bare")[-1].details["args"] == [text]
+
+    def test_of_more_is_refused_with_413_before_it_was_sent(
+        self, server: Server, polling: Polling
+    ) -> None:
+        size = polling.handshake["maxPayload"] + 1
+        with Http(server.address) as http:
+            http.send_request("POST", polling.target, headers={"Content-Length": str(size)})
+            response = http.read_response()
+        assert response.status == 413
+        assert response.headers["connection"].lower() == "close"
+
+    def test_of_more_in_chunks_is_refused_with_413(self, server: Server, polling: Polling) -> None:
+        with Http(server.address) as http:
+            http.send(
+                f"POST {polling.target} HTTP/1.1\r\nHost: localhost\r\n"
+                "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+            )
+            size = polling.handshake["maxPayload"] + 1
+            http.send(b"%x\r\n" % size + b"x" * size + b"\r\n0\r\n\r\n")
+            assert http.read_response().status == 413
+
+    def test_that_is_too_large_leaves_other_clients_alone(
+        self, connect: Connect, polling: Polling
+    ) -> None:
+        other = connect("polling")
+        polling.post("4" * (polling.handshake["maxPayload"] + 1))
+        assert other.messages() == []
+
+
+class TestGet:
+    def test_waits_until_there_is_something(
+        self, server: Server, client: Client, polling: Polling
+    ) -> None:
+        polling.start_poll()
+        assert polling.post("3").body == b"ok"
+        assert not polling.has_answer()
+        outside(server, "send", client.id, "hello")
+        assert client.next_message() == "hello"
+
+    def test_brings_all_that_waits_in_order(self, client: Client) -> None:
+        client.do("count", to=50)
+        assert client.next_messages(50) == list(range(50))
+
+    def test_a_second_one_ends_the_session(
+        self, server: Server, client: Client, polling: Polling
+    ) -> None:
+        polling.start_poll()
+        with Http(server.address) as http:
+            http.send_request("GET", polling.target)
+            second = http.read_response()
+        assert second.status == 400
+        client.wait_for_close()
+        last = server.journal.wait_for("on_finish", client.id)[-1]
+        assert last.details["close_reason"] == "parse error"
+        with Http(server.address) as http:
+            assert http.get(polling.target).json["code"] == 1
+
+    def test_one_that_went_away_does_not_stand_in_the_way(
+        self, server: Server, client: Client, polling: Polling
+    ) -> None:
+        for _ in range(3):
+            with Http(server.address) as http:
+                http.send_request("GET", polling.target)
+        assert client.messages() == []
+
+    def test_what_comes_after_one_went_away_waits_for_the_next(
+        self, server: Server, client: Client, polling: Polling
+    ) -> None:
+        with Http(server.address) as http:
+            http.send_request("GET", polling.target)
+            polling.post("3")  # the server has seen the GET before it answers this
+        polling.post("3")
+        client.do_without_answer("count", to=20)
+        assert client.next_messages(20) == list(range(20))
+
+    def test_is_released_when_the_client_closes(self, client: Client, polling: Polling) -> None:
+        polling.start_poll()
+        assert polling.post("1").body == b"ok"
+        assert set(polling.finish()) <= {"1", "6"}
+
+    def test_is_released_when_the_server_closes(self, client: Client, polling: Polling) -> None:
+        polling.start_poll()
+        assert polling.post("4garbage").status == 400
+        assert polling.finish()[-1] == "1"
+
+
+class TestConnections:
+    def test_one_serves_many_requests(self, server: Server) -> None:
+        with Http(server.address) as http:
+            for _ in range(3):
+                sid = http.get(target("polling")).text.split('"')[3]
+                session = target("polling", sid=sid)
+                assert http.post(session, SEPARATOR.join(["40", "41"])).body == b"ok"
+                assert http.get(session).text.startswith("40{")
+                assert http.post(session, "1").body == b"ok"
+
+    @pytest.mark.parametrize("request_of", ["a handshake", "a session"])
+    def test_one_that_the_client_wants_closed_is_closed_and_the_response_says_so(
+        self, server: Server, session: Polling, request_of: str
+    ) -> None:
+        is_handshake = request_of == "a handshake"
+        method, body = ("GET", "") if is_handshake else ("POST", "3")
+        path = target("polling") if is_handshake else session.target
+        with Http(server.address) as http:
+            response = http.request(method, path, body, {"Connection": "close"})
+            assert response.status == 200
+            assert response.headers["connection"].lower() == "close"
+            assert http.read_to_the_end() == b""
+
+    def test_one_goes_on_after_requests_that_follow_each_other_without_waiting(
+        self, server: Server, client: Client, polling: Polling
+    ) -> None:
+        with Http(server.address) as http:
+            for number in range(3):
+                http.send_request("POST", polling.target, f'42["message",{number}]')
+            assert [http.read_response().body for _ in range(3)] == [b"ok"] * 3
+        client.messages()
+        assert server.journal.entries(client.id, "bare")[-1].details["args"] == [2]

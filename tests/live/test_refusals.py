@@ -1,0 +1,167 @@
+"""Refusing clients and subscriptions: ``Reject`` and ``PermissionDenied`` (section 1)."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client, ConnectError
+from tests.support.server import Server
+from tests.support.types import Connect
+from tests.support.views import outside, state
+from tests.support.wire import TransportName
+
+WAYS = [
+    pytest.param("plain", {"message": "not you"}, id="Reject"),
+    pytest.param("data", {"message": "not you", "data": {"until": "noon"}}, id="Reject with data"),
+    pytest.param("denied", {"message": "members only"}, id="PermissionDenied"),
+]
+
+
+class TestARefusedClient:
+    @pytest.mark.parametrize(("way", "error"), WAYS)
+    def test_is_told_why(
+        self, connect: Connect, transport: TransportName, way: str, error: dict[str, Any]
+    ) -> None:
+        with pytest.raises(ConnectError) as raised:
+            connect(transport, query={"refuse": way})
+        assert raised.value.error == error
+
+    def test_is_told_something_where_the_exception_says_nothing(self, connect: Connect) -> None:
+        with pytest.raises(ConnectError) as raised:
+            connect(query={"refuse": "silent"})
+        assert raised.value.error == {"message": "Permission denied"}
+
+    def test_has_no_further_events(
+        self, server: Server, connect: Connect, transport: TransportName, gate: str
+    ) -> None:
+        client = connect(transport, query={"refuse": "plain", "gate": gate}, join=False)
+        client.ask_to_connect()
+        (waiting,) = server.journal.wait_for("waiting", handler=gate)
+        outside(server, "open_gate", gate)
+        with pytest.raises(ConnectError):
+            client.connect()
+        client.close()
+        other = connect()
+        other.disconnect()
+        server.journal.wait_for("on_finish", other.id)
+        assert server.journal.events(waiting.socket) == ["waiting"]
+
+    def test_gets_nothing_but_the_refusal(
+        self, server: Server, connect: Connect, transport: TransportName, gate: str
+    ) -> None:
+        client = connect(transport, query={"refuse": "plain", "gate": gate}, join=False)
+        client.ask_to_connect()
+        server.journal.wait_for("waiting", handler=gate)
+        connect().method("broadcast", "hello")
+        outside(server, "open_gate", gate)
+        client.wait_until(lambda: bool(client.packets))
+        with pytest.raises(ConnectError):
+            client.connect()
+        assert client.packets == ['4{"message":"not you"}'] * 2
+
+    def test_is_no_client_any_more(self, server: Server, connect: Connect, gate: str) -> None:
+        client = connect(query={"refuse": "plain", "gate": gate}, join=False)
+        client.ask_to_connect()
+        (waiting,) = server.journal.wait_for("waiting", handler=gate)
+        outside(server, "open_gate", gate)
+        client.wait_until(lambda: bool(client.packets))
+        assert waiting.socket not in state(server)["clients"]
+
+    def test_is_not_what_an_error_handler_hears_of(self, server: Server, connect: Connect) -> None:
+        before = len(server.journal.entries())
+        with pytest.raises(ConnectError):
+            connect(query={"refuse": "plain"})
+        assert "on_error" not in [entry.event for entry in server.journal.entries()[before:]]
+
+
+class TestAnAcceptedClient:
+    def test_gets_the_answer_before_all_that_was_sent_to_it_meanwhile(
+        self, server: Server, connect: Connect, transport: TransportName, gate: str
+    ) -> None:
+        client = connect(transport, query={"gate": gate}, join=False)
+        client.ask_to_connect()
+        (waiting,) = server.journal.wait_for("waiting", handler=gate)
+        other = connect()
+        other.method("broadcast", "broadcast")
+        other.function("send", waiting.socket, "sent")
+        assert client.packets == []
+        outside(server, "open_gate", gate)
+        assert client.next_messages(3) == ["from on_connect", "broadcast", "sent"]
+        assert client.packets[0] == f'0{{"sid":"{waiting.socket}"}}'
+
+
+class TestARefusedSubscription:
+    @pytest.mark.parametrize(("way", "error"), WAYS)
+    def test_is_undone_and_its_acknowledgement_says_why(
+        self, connect: Connect, transport: TransportName, way: str, error: dict[str, Any]
+    ) -> None:
+        client = connect(transport)
+        client.subscribe("lobby")
+        answer = client.subscribe(f"refused-{way}")
+        assert answer.pop("error") == error["message"]
+        assert answer == {key: value for key, value in error.items() if key == "data"}
+        assert client.attribute("channels") == ["lobby"]
+
+    def test_delivers_nothing_from_that_channel_in_between(
+        self, server: Server, connect: Connect, transport: TransportName, gate: str
+    ) -> None:
+        channel = f"refused-plain-at-{gate}"
+        client = connect(transport)
+        self.subscribe_and_wait(server, client, channel)
+        other = connect()
+        other.method("broadcast_channel", "a secret", channel)
+        other.method("broadcast", "for all")
+        other.method("broadcast_channel", "another secret", channel)
+        outside(server, "open_gate", gate)
+        assert client.messages() == ["from on_subscribe", "for all"]
+
+    def test_is_not_in_the_channel_afterwards(self, server: Server, connect: Connect) -> None:
+        client = connect()
+        client.subscribe("refused-plain")
+        assert "refused-plain" not in state(server)["channels"]
+        connect().method("broadcast_channel", "a secret", "refused-plain")
+        assert client.messages() == []
+
+    def test_has_no_on_unsubscribe_at_the_end(self, server: Server, connect: Connect) -> None:
+        client = connect()
+        client.subscribe("refused-plain")
+        client.disconnect()
+        server.journal.wait_for("on_finish", client.id)
+        assert "on_unsubscribe" not in server.journal.events(client.id)
+
+    def test_leaves_the_connection_as_it_is(self, connect: Connect) -> None:
+        client = connect()
+        client.subscribe("refused-plain")
+        assert client.subscribe("room-1") is True
+
+    def test_delivers_what_came_from_a_channel_held_already(
+        self, server: Server, connect: Connect, gate: str
+    ) -> None:
+        client = connect()
+        client.subscribe("lobby")
+        self.subscribe_and_wait(server, client, f"refused-plain-at-{gate}")
+        connect().method("broadcast_channel", "hello", "lobby")
+        outside(server, "open_gate", gate)
+        assert client.messages() == ["from on_subscribe", "hello"]
+
+    def subscribe_and_wait(self, server: Server, client: Client, channel: str) -> None:
+        """Ask for a channel, and wait until its handler waits at its gate."""
+        client.ask_later("__subscribe__", channel)
+        server.journal.wait_for("waiting", client.id)
+
+
+class TestAnAcceptedSubscription:
+    def test_delivers_all_that_came_from_the_channel_meanwhile_in_order(
+        self, server: Server, connect: Connect, transport: TransportName, gate: str
+    ) -> None:
+        channel = f"open-at-{gate}"
+        client = connect(transport)
+        asked = client.ask_later("__subscribe__", channel)
+        server.journal.wait_for("waiting", client.id)
+        other = connect()
+        other.method("broadcast_channel", 1, channel)
+        other.function("send", client.id, 2)
+        other.method("broadcast_channel", 3, channel)
+        outside(server, "open_gate", gate)
+        assert client.answer_to(asked) == [True]
+        assert client.messages() == ["from on_subscribe", 1, 2, 3]

@@ -1,0 +1,236 @@
+"""WebSockets: the handshake and the frames (RFC 6455; security, rule 7)."""
+
+import base64
+import hashlib
+import os
+import struct
+
+import pytest
+
+from tests.support import websocket
+from tests.support.client import Client
+from tests.support.http import Http, Response
+from tests.support.server import Server
+from tests.support.types import Connect
+from tests.support.websocket import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    WebSocket,
+    frame,
+    frame_head,
+    handshake_headers,
+)
+from tests.support.wire import OverWebSocket, target
+
+WEBSOCKET = target("websocket")
+MASK = b"mask"
+
+
+def refusal(server: Server, method: str = "GET", **headers: str | None) -> Response:
+    """Return the response to a handshake with some headers changed."""
+    with Http(server.address) as http:
+        return http.request(method, WEBSOCKET, headers=handshake_headers(**headers))
+
+
+@pytest.fixture
+def client(connect: Connect) -> Client:
+    """A client over WebSocket."""
+    return connect("websocket")
+
+
+@pytest.fixture
+def raw(client: Client) -> WebSocket:
+    """Its WebSocket."""
+    assert isinstance(client.carrier, OverWebSocket)
+    return client.carrier.websocket
+
+
+class TestHandshake:
+    def test_is_answered_as_the_standard_wants(self, server: Server) -> None:
+        key = base64.b64encode(os.urandom(16)).decode()
+        with Http(server.address) as http:
+            response = http.get(WEBSOCKET, handshake_headers(sec_websocket_key=key))
+        magic = key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(magic.encode()).digest()).decode()
+        assert response.status == 101
+        assert response.headers["sec-websocket-accept"] == accept
+        assert response.headers["upgrade"].lower() == "websocket"
+        assert response.headers["connection"].lower() == "upgrade"
+        assert "content-length" not in response.headers
+        assert "sec-websocket-extensions" not in response.headers
+
+    def test_header_values_are_compared_whatever_their_case(self, server: Server) -> None:
+        headers = {"upgrade": "WebSocket", "connection": "keep-alive, UPGRADE"}
+        assert refusal(server, **headers).status == 101
+
+    @pytest.mark.parametrize(
+        "key",
+        [None, "", "short", "=" * 24, "é" * 12, "A" * 22 + "=", "AAAAAAAAAAAAAAAAAAAAAAAA" * 2],
+    )
+    def test_a_bad_key_is_a_400(self, server: Server, key: str | None) -> None:
+        response = refusal(server, sec_websocket_key=key)
+        assert (response.status, response.json["code"]) == (400, 3)
+
+    @pytest.mark.parametrize("version", [None, "", "12", "8", "14", "thirteen", "\u0661\u0663"])
+    def test_a_bad_version_is_a_400_that_names_the_right_one(
+        self, server: Server, version: str | None
+    ) -> None:
+        response = refusal(server, sec_websocket_version=version)
+        assert (response.status, response.json["code"]) == (400, 3)
+        assert response.headers["sec-websocket-version"] == "13"
+
+    @pytest.mark.parametrize("method", ["POST", "PUT"])
+    def test_another_method_than_get_is_a_400(self, server: Server, method: str) -> None:
+        assert refusal(server, method).status == 400
+
+    @pytest.mark.parametrize("header", [{"upgrade": "h2c"}, {"connection": "keep-alive"}])
+    def test_a_request_that_asks_for_no_websocket_is_a_400(
+        self, server: Server, header: dict[str, str]
+    ) -> None:
+        response = refusal(server, **header)
+        assert (response.status, response.json["code"]) == (400, 3)
+
+    def test_http_1_0_is_a_400(self, server: Server) -> None:
+        with Http(server.address) as http:
+            http.send_request("GET", WEBSOCKET, headers=handshake_headers(), version="1.0")
+            assert http.read_response().status == 400
+
+    def test_a_body_is_a_400(self, server: Server) -> None:
+        with Http(server.address) as http:
+            assert http.request("GET", WEBSOCKET, "body", handshake_headers()).status == 400
+
+    def test_what_comes_with_it_in_one_go_is_not_lost(self, server: Server) -> None:
+        frames = frame(TEXT, "40") + frame(TEXT, '421["message",{"do":"nothing"}]')
+        carried = WebSocket(server.address, WEBSOCKET, behind=frames)
+        received = [carried.receive_text() for _ in range(3)]
+        assert received[0].startswith('0{"sid"')
+        assert received[1].startswith('40{"sid"')
+        assert received[2] == '431["nothing"]'
+        carried.close()
+
+
+class TestFrames:
+    def test_a_message_may_come_in_fragments(self, client: Client, raw: WebSocket) -> None:
+        parts = ['42["mess', 'age",{"do":', '"answer","values":["é', '"]}]']
+        parts[0] = "421" + parts[0][2:]
+        raw.send(frame(TEXT, parts[0], fin=False))
+        raw.send(frame(CONTINUATION, parts[1], fin=False))
+        raw.send(frame(PING, "between"))
+        raw.send(frame(CONTINUATION, parts[2], fin=False) + frame(CONTINUATION, parts[3]))
+        assert raw.receive() == Frame(PONG, b"between")
+        assert raw.receive_text() == '431["é"]'
+
+    def test_a_frame_may_come_byte_by_byte(self, raw: WebSocket) -> None:
+        for byte in frame(TEXT, '421["message",{"do":"nothing"}]'):
+            raw.send(bytes([byte]))
+        assert raw.receive_text() == '431["nothing"]'
+
+    def test_many_frames_may_come_at_once(self, client: Client, raw: WebSocket) -> None:
+        raw.send(b"".join(frame(TEXT, f'42{n}["message",{{"do":"nothing"}}]') for n in range(500)))
+        received = [raw.receive_text() for _ in range(500)]
+        assert received == [f'43{number}["nothing"]' for number in range(500)]
+
+    def test_a_message_of_maxpayload_bytes_is_taken(self, client: Client) -> None:
+        room = client.carrier.handshake["maxPayload"] - len('421["message", {"do": "x", "y": ""}]')
+        assert client.ask("message", {"do": "x", "y": "y" * room}) == []
+
+    @pytest.mark.parametrize("data", [b"", b"data", b"\xff" * 125])
+    def test_a_ping_is_answered_with_its_data(self, raw: WebSocket, data: bytes) -> None:
+        raw.send(frame(PING, data))
+        assert raw.receive() == Frame(PONG, data)
+
+    def test_a_pong_is_ignored(self, client: Client, raw: WebSocket) -> None:
+        raw.send(frame(PONG, "unasked"))
+        assert client.messages() == []
+
+    @pytest.mark.parametrize("code", [1000, 1001, 1011, 3000, 4999])
+    def test_a_close_is_answered_with_its_code_and_the_end(
+        self, server: Server, client: Client, raw: WebSocket, code: int
+    ) -> None:
+        raw.send(frame(CLOSE, struct.pack("!H", code) + b"bye"))
+        assert raw.wait_for_close().code == code
+        last = server.journal.wait_for("on_finish", client.id)[-1]
+        assert last.details["close_reason"] == "transport close"
+
+    def test_what_follows_a_close_is_ignored(self, server: Server, client: Client) -> None:
+        assert isinstance(client.carrier, OverWebSocket)
+        client.carrier.websocket.send(frame(CLOSE) + frame(TEXT, '42["message","late"]'))
+        server.journal.wait_for("on_finish", client.id)
+        assert "on_message" not in server.journal.events(client.id)
+
+
+class TestBadFrames:
+    @pytest.mark.parametrize(
+        ("data", "code"),
+        [
+            pytest.param(frame(TEXT, "2", masked=False), 1002, id="unmasked"),
+            pytest.param(frame(TEXT, "2", reserved=1), 1002, id="reserved bit 3"),
+            pytest.param(frame(TEXT, "2", reserved=2), 1002, id="reserved bit 2"),
+            pytest.param(frame(TEXT, "2", reserved=4), 1002, id="reserved bit 1"),
+            pytest.param(frame(0x3, "2"), 1002, id="unknown data opcode"),
+            pytest.param(frame(0xB, "2"), 1002, id="unknown control opcode"),
+            pytest.param(frame(PING, "2", fin=False), 1002, id="fragmented ping"),
+            pytest.param(frame(PING, "x" * 126), 1002, id="long ping"),
+            pytest.param(frame(CLOSE, "x" * 126), 1002, id="long close"),
+            pytest.param(frame(CLOSE, b"\x03"), 1002, id="half a close code"),
+            pytest.param(frame(CLOSE, b"\x03\xed"), 1002, id="close code 1005"),
+            pytest.param(frame(CLOSE, b"\x00\x01"), 1002, id="close code 1"),
+            pytest.param(frame(CLOSE, b"\x03\xe8\xff"), 1007, id="close reason not UTF-8"),
+            pytest.param(frame(CONTINUATION, "2"), 1002, id="continuation of nothing"),
+            pytest.param(frame(TEXT, "4", fin=False) + frame(TEXT, "2"), 1002, id="interrupted"),
+            pytest.param(frame(TEXT, b"4\xff"), 1007, id="not UTF-8"),
+            pytest.param(frame(TEXT, b"4\xc3", fin=False) + frame(CONTINUATION), 1007, id="half"),
+            pytest.param(frame_head(0x81, 1_000_001) + MASK, 1009, id="too long by its header"),
+            pytest.param(b"\x81\xff" + b"\xff" * 8 + MASK, 1002, id="a length of 64 bits"),
+            pytest.param(b"\x81\xfe\x00\x01" + MASK, 1002, id="a length that is not the shortest"),
+            pytest.param(
+                frame(TEXT, "x" * 600_000, fin=False) + frame(CONTINUATION, "x" * 600_000),
+                1009,
+                id="too long in all",
+            ),
+            pytest.param(
+                frame(TEXT, "4", fin=False) + frame(CONTINUATION, "", fin=False) * 1024,
+                1009,
+                id="too many fragments",
+            ),
+        ],
+    )
+    def test_close_the_connection_with_their_code_and_nobody_else_notices(
+        self, server: Server, connect: Connect, data: bytes, code: int
+    ) -> None:
+        other, client = connect("websocket"), connect("websocket")
+        assert isinstance(client.carrier, OverWebSocket)
+        client.carrier.websocket.send(data)
+        assert client.carrier.websocket.wait_for_close().code == code
+        last = server.journal.wait_for("on_finish", client.id)[-1]
+        assert last.details["close_reason"] == "parse error"
+        assert other.messages() == []
+
+    @pytest.mark.parametrize("opcode", [TEXT, BINARY])
+    def test_do_so_after_all_that_came_before_them(
+        self, server: Server, client: Client, raw: WebSocket, opcode: int
+    ) -> None:
+        raw.send(frame(TEXT, '42["message","before"]') + frame(opcode, "2", reserved=7))
+        server.journal.wait_for("on_finish", client.id)
+        assert server.journal.events(client.id, "bare") == [
+            "on_connect",
+            "on_message",
+            "on_disconnect",
+            "on_finish",
+        ]
+
+    def test_never_get_an_answer_in_http(self, server: Server) -> None:
+        carried = WebSocket(server.address, WEBSOCKET, behind=b"GET / HTTP/1.1\r\n\r\n")
+        carried.receive_text()
+        assert carried.wait_for_close().code == 1002
+
+
+class TestRefused:
+    def test_is_an_http_status_and_not_a_websocket_that_closes(self, server: Server) -> None:
+        with pytest.raises(websocket.Refused):
+            WebSocket(server.address, "/socket.io/?EIO=3&transport=websocket")
