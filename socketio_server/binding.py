@@ -16,31 +16,23 @@ class _State(Enum):
     FREE = "the client keeps no cookies"
 
 
-GRACE = 5.0
-"""Seconds in which a new browser's cookie may change: tabs that open at once set one each."""
-
-
 class Binding:
     """What a session's requests must carry.
 
     :param cookie: the cookie of the handshake's request, if it had one.
-    :param now: seconds that never go back.
     """
 
-    __slots__ = ("_cookie", "_settled_at", "_state")
+    __slots__ = ("_cookie", "_state")
 
-    def __init__(self, cookie: str | None, now: float) -> None:
-        self._settled_at = now if cookie is not None else now + GRACE
+    def __init__(self, cookie: str | None) -> None:
         self._cookie = cookie or ""
         self._state = _State.UNDECIDED if cookie is None else _State.BOUND
 
-    def admits(self, cookie: str | None, now: float) -> bool:
+    def admits(self, cookie: str | None) -> bool:
         """Return whether a request with this cookie, or none, may act for the session."""
         if self._state is _State.UNDECIDED:
             self._state = _State.FREE if cookie is None else _State.BOUND
             self._cookie = cookie or ""
         if self._state is _State.FREE:
             return True
-        if cookie is not None and now < self._settled_at:
-            self._cookie = cookie
         return cookie is not None and hmac.compare_digest(cookie.encode(), self._cookie.encode())

@@ -6,7 +6,6 @@ messages mean is decided by the handlers that ``accept`` makes, one per session.
 
 import secrets
 from collections.abc import Callable, Mapping
-from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -156,7 +155,7 @@ class Engine:
         """
         session = self._new_session(environ)
         if self._options.cookie is not None:
-            session.binding = Binding(cookie, monotonic())
+            session.binding = Binding(cookie)
         make = PollingTransport3 if session.revision == REVISION_3 else PollingTransport
         transport = make(session, self._loop, self._options)
         self._start(session, transport, request)
@@ -325,7 +324,7 @@ class Engine:
         """Return whether a request comes from the browser that opened the session."""
         if session.binding is None or self._options.cookie is None:
             return True
-        return session.binding.admits(cookie_of(environ, self._options.cookie), monotonic())
+        return session.binding.admits(cookie_of(environ, self._options.cookie))
 
     def _read_body(self, environ: Environ, reader: BodyReader) -> bytes | Response:
         """Return a POST's body; its size is judged before anything is read."""

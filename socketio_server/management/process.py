@@ -19,6 +19,9 @@ from gevent import monkey
 RELOAD_EXIT_CODE = 3
 """What Django's autoreloader exits with when the code has changed."""
 
+FAILURE = 1
+"""What a child exits with whose code does not even start."""
+
 
 def is_patched() -> bool:
     """Return whether gevent has patched the standard library in this process."""
@@ -67,10 +70,12 @@ def supervise() -> int:
         if signalled:  # it came before there was a child to pass it on to
             child.terminate()
         status = child.wait()
-        if signalled or (status != RELOAD_EXIT_CODE and not reloaded):
+        if signalled or status not in (RELOAD_EXIT_CODE, FAILURE):
             return status
-        if status != RELOAD_EXIT_CODE:  # an error in what was just written: it will be mended
-            _wait_for_change()
+        if status == FAILURE:
+            if not reloaded:
+                return status
+            _wait_for_change()  # an error in what was just written will be mended
         reloaded = True
 
 

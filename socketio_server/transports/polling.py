@@ -58,7 +58,6 @@ class PollingTransport:
         "_on_quiet",
         "_options",
         "_poll",
-        "_poll_sock",
         "_posting",
         "_probing",
         "_queue",
@@ -77,7 +76,6 @@ class PollingTransport:
         self._queued_bytes = 0
         self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, monotonic())
         self._poll: Event | None = None  # set to release the GET that waits
-        self._poll_sock: socket.socket | None = None  # that GET's
         self._posting = False
         self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
         self._probing = False  # a WebSocket is about to take over
@@ -169,9 +167,6 @@ class PollingTransport:
         :param sock: the request's socket, watched for a client that goes away.
         :return: the payload; ``None`` if the client went away before there was one.
         """
-        if self._poll is not None and self._poll_sock is not None and _is_gone(self._poll_sock):
-            self._poll.set()  # the first went away, which the loop has yet to tell it
-            self._poll = None
         if self._poll is not None:
             self._fail("a second GET while one is pending")
             return error_response(ErrorCode.BAD_REQUEST)
@@ -266,7 +261,6 @@ class PollingTransport:
     def _wait(self, sock: socket.socket) -> bool:
         """Wait for something to send; return whether the client is still there."""
         self._poll = released = Event()
-        self._poll_sock = sock
         gone = False
 
         def on_readable() -> None:
@@ -275,6 +269,7 @@ class PollingTransport:
             gone = _is_gone(sock)
             if gone:
                 released.set()
+                self._poll = None  # its client may be back with the next already
 
         watcher = self._loop.io(sock.fileno(), _READ)
         watcher.start(on_readable)
@@ -283,8 +278,8 @@ class PollingTransport:
         finally:
             watcher.close()
             if self._poll is released:
-                self._poll = self._poll_sock = None
-        return not (gone or _is_gone(sock))
+                self._poll = None
+        return not gone
 
     def _release(self) -> None:
         if self._poll is not None:
