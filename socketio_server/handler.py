@@ -223,6 +223,9 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         try:
             response = engine.respond(environ, params, body, self.socket)
             self._write_response(response, environ)
+            if not self.close_connection:  # a body that nobody wanted is no request
+                limit = self.server.options.max_payload
+                self.close_connection = len(body.read(limit + 1)) > limit
         except OSError:  # the client went away
             self.close_connection = True
 

@@ -1,16 +1,26 @@
 """Servers for the tests that need them: each a process of its own, as few of them as possible."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from tests.support.server import MANAGE, Configuration, Server
 from tests.support.types import MakeConfiguration, StartServer
+
+
+def pytest_configure() -> None:
+    """Stop the servers, too, when somebody ends the tests."""
+
+    def end(signum: int, frame: object) -> NoReturn:
+        pytest.exit("terminated", returncode=128 + signum)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def configuration(

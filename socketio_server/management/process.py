@@ -66,6 +66,7 @@ def supervise() -> int:
         signal.signal(signum, pass_on)
     reloaded = False
     while True:
+        before = _modification_times()
         child = subprocess.Popen(autoreload.get_child_arguments(), env=environ, close_fds=False)
         if signalled:  # it came before there was a child to pass it on to
             child.terminate()
@@ -75,7 +76,7 @@ def supervise() -> int:
         if status == FAILURE:
             if not reloaded:
                 return status
-            _wait_for_change()  # an error in what was just written will be mended
+            _wait_for_change(before)  # an error in what was just written will be mended
         reloaded = True
 
 
@@ -85,9 +86,8 @@ def _environ_with(folder: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": folder if not known else folder + os.pathsep + known}
 
 
-def _wait_for_change() -> None:
-    """Wait until one of the project's modules changes: the code does not even start as it is."""
-    before = _modification_times()
+def _wait_for_change(before: dict[Path, float]) -> None:
+    """Wait until one of the project's modules is another than it was."""
     while _modification_times() == before:
         sleep(0.5)
 

@@ -58,6 +58,7 @@ class PollingTransport:
         "_on_quiet",
         "_options",
         "_poll",
+        "_poll_sock",
         "_posting",
         "_probing",
         "_queue",
@@ -76,6 +77,7 @@ class PollingTransport:
         self._queued_bytes = 0
         self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, monotonic())
         self._poll: Event | None = None  # set to release the GET that waits
+        self._poll_sock: socket.socket | None = None  # that GET's
         self._posting = False
         self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
         self._probing = False  # a WebSocket is about to take over
@@ -167,6 +169,9 @@ class PollingTransport:
         :param sock: the request's socket, watched for a client that goes away.
         :return: the payload; ``None`` if the client went away before there was one.
         """
+        if self._poll is not None and self._poll_sock is not None and _is_gone(self._poll_sock):
+            self._poll.set()  # its client is back with the next before the loop told us
+            self._poll = None
         if self._poll is not None:
             self._fail("a second GET while one is pending")
             return error_response(ErrorCode.BAD_REQUEST)
@@ -261,6 +266,7 @@ class PollingTransport:
     def _wait(self, sock: socket.socket) -> bool:
         """Wait for something to send; return whether the client is still there."""
         self._poll = released = Event()
+        self._poll_sock = sock
         gone = False
 
         def on_readable() -> None:
@@ -279,7 +285,7 @@ class PollingTransport:
             watcher.close()
             if self._poll is released:
                 self._poll = None
-        return not gone
+        return not (gone or _is_gone(sock))
 
     def _release(self) -> None:
         if self._poll is not None:
@@ -301,10 +307,14 @@ class PollingTransport:
 
 
 def _is_gone(sock: socket.socket) -> bool:
-    """Whether a readable socket was closed by its peer, rather than sent something."""
+    """Whether a socket was closed by its peer; never waits."""
+    timeout = sock.gettimeout()
+    sock.settimeout(0.0)
     try:
         return not sock.recv(1, socket_module.MSG_PEEK)
     except BlockingIOError:
         return False
     except OSError:
         return True
+    finally:
+        sock.settimeout(timeout)

@@ -160,15 +160,6 @@ class TestABrowserThatComesForTheFirstTime:
                 assert http.request("POST", session_of(tab), "40", own).status == 200
                 assert http.get(session_of(tab), own).text.startswith("40{")
 
-    def test_may_open_two_tabs_one_of_which_is_faster(self, server: Server) -> None:
-        # Both handshakes were under way, without a cookie, before the first was answered. So the
-        # faster tab goes on with its own cookie until the answer to the other replaces it.
-        faster, slower = handshake(server), handshake(server)
-        with Http(server.address) as http:
-            joined = http.request("POST", session_of(faster), "40", cookie_of(faster))
-            assert joined.status == 200
-            assert http.get(session_of(faster), cookie_of(slower)).status == 200
-
     def test_may_have_two_cookies_of_that_name(self, server: Server) -> None:
         # One of them from an application of the parent domain, say.
         own = {"Cookie": "socketio=one; socketio=two"}

@@ -79,10 +79,11 @@ class TestASlowHead:
 
     def test_is_counted_and_logged(self, hasty: Server) -> None:
         with Http(hasty.address) as http:
+            seen = len(hasty.output)
             http.send(HEAD)
             wait_for_end(http)
         hasty.wait_for_output(r"Refused \(slow request\): a head took too long")
-        assert "Traceback" not in hasty.output
+        assert "Traceback" not in hasty.output[seen:]
 
     def test_is_nobody_elses_concern(self, hasty: Server, connect: Connect) -> None:
         client = connect(to=hasty)

@@ -118,14 +118,6 @@ class TestGet:
         with Http(server.address) as http:
             assert http.get(polling.target).json["code"] == 1
 
-    def test_one_that_went_away_does_not_stand_in_the_way(
-        self, server: Server, client: Client, polling: Polling
-    ) -> None:
-        for _ in range(3):
-            with Http(server.address) as http:
-                http.send_request("GET", polling.target)
-        assert client.messages() == []
-
     def test_what_comes_after_one_went_away_waits_for_the_next(
         self, server: Server, client: Client, polling: Polling
     ) -> None:

@@ -119,7 +119,11 @@ class Http:
 
     def has_response(self, timeout: float = 0.0) -> bool:
         """Return whether there is something to read, be it the end."""
-        return bool(self._received or select.select([self.sock], [], [], timeout)[0])
+        if self._received:
+            return True
+        poll = select.poll()  # select() itself takes no more than 1,024 files
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
 
     def read_exactly(self, size: int) -> bytes:
         """Read so many bytes.

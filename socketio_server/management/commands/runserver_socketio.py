@@ -137,6 +137,8 @@ class Command(RunserverCommand):
             return
         self._stopping_since = monotonic()
         self._stop_service()
+        for signum in (signal.SIGINT, signal.SIGTERM):  # the parent may pass it on only now
+            signal.signal(signum, signal.SIG_IGN)
         self._stopped.set()
         if self._is_reloaders_child():  # the main greenlet runs Django's reloader
             main = get_hub().parent
