@@ -1,7 +1,6 @@
 """The engine's answers as bytes of HTTP: pure, and made in one piece for one ``send``."""
 
 import gzip
-from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -51,7 +50,7 @@ def takes_gzip(accept_encoding: str) -> bool:
 def encode_response(
     response: Response,
     *,
-    headers: Iterable[tuple[str, str]],
+    headers: tuple[tuple[str, str], ...],
     date: bytes,
     accept_encoding: str,
     compression_threshold: int | None,
@@ -67,19 +66,35 @@ def encode_response(
     :param closes: whether the connection ends with it.
     :param without_body: whether it answers a HEAD.
     """
-    body = response.body
-    head = [
-        f"HTTP/1.1 {response.status} {_PHRASES[response.status]}\r\n"
-        f"Content-Type: {response.content_type}\r\n"
-        "Cache-Control: no-store\r\n"
-    ]
+    body, coding = response.body, ""
     if compression_threshold is not None and len(body) >= compression_threshold:
-        head.append("Vary: Accept-Encoding\r\n")
+        coding = "Vary: Accept-Encoding\r\n"
         if takes_gzip(accept_encoding):
-            head.append("Content-Encoding: gzip\r\n")
+            coding += "Content-Encoding: gzip\r\n"
             body = gzip.compress(body, compresslevel=1, mtime=0)
-    head += [f"{name}: {value}\r\n" for name, value in headers]
-    if closes:
-        head.append("Connection: close\r\n")
-    head.append(f"Content-Length: {len(body)}\r\nDate: ")
-    return b"%b%b\r\n\r\n%b" % ("".join(head).encode(), date, b"" if without_body else body)
+    head = _encode_head(
+        response.status, response.content_type, coding, headers, closes, len(body), date
+    )
+    return head if without_body else head + body
+
+
+@lru_cache(maxsize=256)
+def _encode_head(
+    status: int,
+    content_type: str,
+    coding: str,
+    headers: tuple[tuple[str, str], ...],
+    closes: bool,
+    length: int,
+    date: bytes,
+) -> bytes:
+    """Return an answer's head; within a second, most are the same."""
+    close = "Connection: close\r\n" if closes else ""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    head = (
+        f"HTTP/1.1 {status} {_PHRASES[status]}\r\n"
+        f"Content-Type: {content_type}\r\n"
+        f"Cache-Control: no-store\r\n{coding}{lines}"
+        f"{close}Content-Length: {length}\r\nDate: "
+    )
+    return head.encode() + date + b"\r\n\r\n"

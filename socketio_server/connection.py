@@ -14,6 +14,7 @@ later loop callback, so a broadcast never sees its recipients change under it.
 import _socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Any, Protocol
 
@@ -58,7 +59,14 @@ class ConnectionHandler(Protocol):
         """Take the next bytes, never empty."""
 
     def drained(self) -> None:
-        """The peer, which was not read from meanwhile, has taken what waited for it."""
+        """The peer, which was not read from meanwhile or of whom this was asked, has taken what
+        waited for it."""
+
+    def eof_received(self) -> bool:
+        """The peer sends no more; return whether there is yet something to be sent to it.
+
+        Otherwise the connection is lost.
+        """
 
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone; called exactly once, and nothing after it."""
@@ -85,10 +93,10 @@ class Connection:
         "_on_release",
         "_paused",
         "_reader",
-        "_send",
         "_sock",
         "_stall_timeout",
         "_stall_timer",
+        "_tells_when_drained",
         "_writer",
     )
 
@@ -101,7 +109,6 @@ class Connection:
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._send = sock.send
         self._loop = loop
         self._handler: ConnectionHandler | None = None
         self._reader: Watcher | None = None
@@ -114,6 +121,7 @@ class Connection:
         self._buffer: deque[bytes | memoryview] | None = None
         self._buffered = 0
         self._corked = False
+        self._tells_when_drained = False  # the handler wants to know when the buffer is empty
         self._writer: Watcher | None = None  # while the kernel's buffer is full
         self._stall_timer: Watcher | None = None
         self._closing = False  # close() was called: goes once the buffer is empty
@@ -140,7 +148,7 @@ class Connection:
         return self._closed_because is not None or self._closing
 
     def start(self, handler: ConnectionHandler, data: bytes = b"") -> None:
-        """Begin to read.
+        """Begin to read, or let another handler go on.
 
         :param handler: gets the bytes, and the end.
         :param data: bytes that somebody has read from the socket already; they come first.
@@ -149,8 +157,9 @@ class Connection:
             self._loop.run_callback(handler.connection_lost, self._closed_because)
             return
         self._handler = handler
-        self._reader = self._loop.io(self._sock.fileno(), _READ)
-        self._reader.start(self._on_readable)
+        if self._reader is None:
+            self._reader = self._loop.io(self._sock.fileno(), _READ)
+        self.resume_reading()
         if data:
             self._loop.run_callback(self._on_early_data, data)
 
@@ -170,7 +179,7 @@ class Connection:
         self._paused = False
         self._read_if_wanted()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send ``data``, or queue what the kernel does not take now; after a close, do nothing.
 
         Never waits and never raises. More than ``max_queued_bytes`` waiting, or
@@ -180,7 +189,7 @@ class Connection:
             self._enqueue(data)
             return
         try:
-            sent = self._send(data)
+            sent = self._sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -208,6 +217,30 @@ class Connection:
             self._corked = False
             if self._writer is None and self._closed_because is None:
                 self._flush()
+
+    def tell_when_drained(self) -> bool:
+        """Have the handler told when all that is queued was sent.
+
+        :return: ``False`` if nothing is queued.
+        """
+        self._tells_when_drained = self._writer is not None
+        return self._tells_when_drained
+
+    def has_ended(self) -> bool:
+        """Return whether the peer has closed or broken the connection; looks without waiting."""
+        if self._closed_because is not None:
+            return True
+        try:
+            return not self._sock.recv(1, _socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def finish(self) -> None:
+        """Tell the peer, behind all that is queued, that nothing follows; it is read from still."""
+        with suppress(OSError):  # the peer has gone
+            self._sock.shutdown(_socket.SHUT_WR)
 
     def close(self) -> None:
         """Close once all that is queued was sent. Reads no more. Idempotent."""
@@ -250,7 +283,7 @@ class Connection:
         while buffer:
             data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
             try:
-                sent = self._send(data)
+                sent = self._sock.send(data)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -266,8 +299,8 @@ class Connection:
         self._buffer = None
         if self._closing:
             self._fail(LostBecause.CLOSED)
-        elif self._held:
-            self._held = False
+        elif self._held or self._tells_when_drained:
+            self._held = self._tells_when_drained = False
             self._read_if_wanted()
             if self._handler is not None:
                 self._handler.drained()
@@ -307,9 +340,17 @@ class Connection:
             self._fail(LostBecause.ERROR)
             return
         if not data:
-            self._fail(LostBecause.EOF)
+            self._end_of_file()
         elif self._handler is not None:
             self._handler.data_received(data)
+
+    def _end_of_file(self) -> None:
+        """The peer sends no more: read no more, or it would be said again and again."""
+        if self._handler is None or not self._handler.eof_received():
+            self._fail(LostBecause.EOF)
+        elif self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _fail(self, because: LostBecause) -> None:
         """Release the socket now, and tell the handler from the loop."""

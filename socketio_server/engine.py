@@ -6,11 +6,10 @@ messages mean is decided by the handlers that ``accept`` makes, one per session.
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl
 
 import gevent
-from gevent import socket
 
 from socketio_server import origins
 from socketio_server.admission import Admission
@@ -39,13 +38,6 @@ REVISION_3 = engineio3.PROTOCOL_VERSION
 
 Environ = Mapping[str, Any]
 Query = Mapping[str, str]
-
-
-class BodyReader(Protocol):
-    """A request's body."""
-
-    def read(self, size: int) -> bytes:
-        """Return so many bytes, or all that there are; may wait."""
 
 
 class Engine:
@@ -118,18 +110,18 @@ class Engine:
             self._options.allowed_origins,
         )
 
-    def cors_headers(self, environ: Environ) -> list[tuple[str, str]]:
+    def cors_headers(self, environ: Environ) -> tuple[tuple[str, str], ...]:
         """Return the headers that let a page of another, allowed origin read the answer."""
         origin = environ.get("HTTP_ORIGIN")
         if origin is None or not self.is_allowed_origin(environ):
-            return []
+            return ()
         headers = [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
         if origins.ANY not in self._options.allowed_origins:
             headers.append(("Access-Control-Allow-Credentials", "true"))
         if environ["REQUEST_METHOD"] == "OPTIONS":
             headers.append(("Access-Control-Allow-Methods", "GET, POST"))
             headers.append(("Access-Control-Allow-Headers", "Content-Type"))
-        return headers
+        return tuple(headers)
 
     def judge_handshake(self, environ: Environ) -> ErrorCode | None:
         """Return what is wrong with a request that asks for a new session, if anything."""
@@ -198,16 +190,11 @@ class Engine:
         else:  # it ended, or another was faster, while the handshake was written
             upgraded.connection.abort()
 
-    def respond(
-        self, environ: Environ, params: Query, body: BodyReader, sock: socket.socket
-    ) -> Response | None:
-        """Answer a request that carries a ``sid``; may wait, in the request's greenlet.
+    def find_polled(self, environ: Environ, params: Query) -> PollingTransport | Response:
+        """Return what a request with a ``sid`` is for, or its answer, if that is clear already.
 
-        :param environ: of the request; some headers and the method suffice.
+        :param environ: of the request; its method, and the headers.
         :param params: the request's query.
-        :param body: reads the request's body.
-        :param sock: the request's socket.
-        :return: ``None`` if the client went away meanwhile.
         """
         method = environ["REQUEST_METHOD"]
         if params.get("transport") not in self._options.transports:
@@ -232,17 +219,21 @@ class Engine:
         if session is not None and not self._is_bound_to(session, environ):
             self.stats.refuse("stolen sid", id(session), "a request with another browser's sid")
             return error_response(ErrorCode.FORBIDDEN)
-        if method == "GET":
-            return transport.answer_get(sock)
-        if method != "POST":
+        if method not in ("GET", "POST"):
             return error_response(ErrorCode.BAD_REQUEST)
-        data = self._read_body(environ, body)
-        if isinstance(data, bytes):
-            return transport.answer_post(data, environ.get("CONTENT_TYPE", ""))
-        if session is not None:  # what is missing would leave it open and deaf
-            self.stats.refuse("body", id(session), f"a body was refused with {data.status}")
+        return transport
+
+    def body_refused(self, params: Query, status: int) -> None:
+        """A POST's body was too large, too late or malformed: what is missing would leave its
+        session open and deaf, so end it.
+
+        :param params: the request's query.
+        :param status: what it was answered with.
+        """
+        session = self._sessions.get(params["sid"])
+        if session is not None:
+            self.stats.refuse("body", id(session), f"a body was refused with {status}")
             session.close(CloseReason.PARSE_ERROR)
-        return data
 
     def drain(self) -> None:
         """Take no new sessions, and say goodbye to all; returns when all goodbyes are said."""
@@ -325,23 +316,6 @@ class Engine:
         if session.binding is None or self._options.cookie is None:
             return True
         return session.binding.admits(cookie_of(environ, self._options.cookie))
-
-    def _read_body(self, environ: Environ, reader: BodyReader) -> bytes | Response:
-        """Return a POST's body; its size is judged before anything is read."""
-        limit = self._options.max_payload
-        length = environ.get("CONTENT_LENGTH")
-        if length is not None and int(length) > limit:
-            return Response(413, b"")
-        try:
-            with gevent.Timeout(self._options.body_timeout):
-                body = reader.read(limit + 1)
-        except (gevent.Timeout, TimeoutError):
-            return Response(408, b"")
-        if len(body) > limit:
-            return Response(413, b"")
-        if length is not None and len(body) < int(length):
-            return error_response(ErrorCode.BAD_REQUEST)
-        return body
 
     def _heartbeat_expired(self, session: Session) -> None:
         if (

@@ -1,12 +1,14 @@
-"""How an HTTP request's head must look: stricter than gevent's ``pywsgi``, which guesses.
+"""How an HTTP request looks: its head, and where its body ends. Bytes in, values out.
 
-Where a proxy and the server behind it disagree on where a request ends, a client can smuggle one
-past the proxy (RFC 9112 section 11.2); so whatever could be read in two ways is refused. Pure
-functions.
+Stricter than gevent's ``pywsgi``, which guesses. Where a proxy and the server behind it disagree on
+where a request ends, a client can smuggle one past the proxy (RFC 9112 section 11.2); so whatever
+could be read in two ways is refused.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 from socketio_server.exceptions import SocketIOError
 
@@ -14,10 +16,24 @@ MAX_REQUEST_LINE = 8190
 MAX_HEADERS = 100
 MAX_HEAD_SIZE = 65_536
 
+_CACHED_SIZE = 2048
+"""Bytes of a header block that is remembered; a client's are mostly the same in all its requests.
+
+Parsing one takes longer than all else that is done for a polling request (measured).
+"""
+
+_MAX_CHUNK_LINE = 1024
+_MAX_TRAILERS = 8192
+
+_HEAD_END = re.compile(rb"\n\r?\n")
 # A token, a colon, and what may be in a value (RFC 9110 sections 5.6.2 and 5.5).
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r?\n")
+_FIELD = r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r?\n"
+_FIELDS = re.compile(_FIELD)
+_BLOCK = re.compile(f"(?:{_FIELD})*+\r?\n")
 _LENGTH = re.compile("[0-9]{1,18}")
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e]+) (HTTP/1\.[01])\r?\n")
+# RFC 9112 section 7.1; what stands behind a semicolon means nothing to us.
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 
 
 class BadHead(SocketIOError, ValueError):
@@ -31,92 +47,242 @@ class BadHead(SocketIOError, ValueError):
         self.status = status
 
 
-def split_request_line(line: str) -> tuple[str, str, str]:
-    """Return a request line's method, target and version (RFC 9112 section 3).
-
-    :raises BadHead: if it is too long, or not ``METHOD target HTTP/1.x``.
-    """
-    if len(line) > MAX_REQUEST_LINE:
-        raise BadHead("the request line is too long", status=414)
-    match = _REQUEST_LINE.fullmatch(line)
-    if match is None:
-        raise BadHead("the request line is malformed")
-    method, target, version = match.groups()
-    return method, target, version
+class BadBody(SocketIOError, ValueError):
+    """Raised when it can't be told where a request's body ends."""
 
 
 class Headers:
-    """A request's headers, with as much of an e-mail message's interface as pywsgi asks for.
-
-    The standard library parses headers as those of e-mail, which takes longer than all else that is
-    done for a polling request (measured).
+    """A request's headers, each of which is well-formed, and which leave no doubt about the body.
 
     :param fields: names in lower case, and values, each in order of arrival.
+    :raises BadHead: if the body's length is in doubt, or whom the request is for.
     """
 
-    status = ""  # pywsgi looks here for what went wrong in parsing
+    __slots__ = ("connection", "content_length", "environ", "is_chunked")
 
-    def __init__(self, fields: list[tuple[str, str]]) -> None:
-        self._first: dict[str, str] = {}
+    def __init__(self, fields: Iterable[tuple[str, str]], *, is_http_11: bool) -> None:
+        self.environ: dict[str, str] = {}
+        """The headers as WSGI names them (PEP 3333). Several of one name are joined by commas;
+        names with an underscore are left out, as they would look like others."""
+        environ = self.environ
         for name, value in fields:
-            self._first.setdefault(name, value)
-        self._fields = fields
+            key = _key_of(name)
+            if key in environ:
+                separator = "; " if key == "HTTP_COOKIE" else ","
+                environ[key] += separator + value
+            elif "_" not in name:
+                environ[key] = value if key in _UNIQUE else _share(value)
+        length = _check(environ, is_http_11=is_http_11)
+        self.content_length = length
+        """Bytes of the body; 0 where there is none, or where it comes in chunks."""
+        self.is_chunked = "HTTP_TRANSFER_ENCODING" in environ
+        """Whether the body comes in chunks."""
+        self.connection = environ.get("HTTP_CONNECTION", "").lower()
+        """The header ``Connection``, in lower case."""
 
-    def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the first header of that name."""
-        return self._first.get(name.lower(), default)
 
-    getheader = get
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a request."""
 
-    def __delitem__(self, name: str) -> None:
-        del self._first[name.lower()]
+    method: str
+    target: str
+    version: str
+    headers: Headers
 
     @property
-    def typeheader(self) -> str | None:
-        """The Content-Type."""
-        return self._first.get("content-type")
+    def line(self) -> str:
+        """The request line, as it came but for its end."""
+        return f"{self.method} {self.target} {self.version}"
 
     @property
-    def headers(self) -> list[str]:
-        """All headers, as the lines that they came in."""
-        return [f"{name}: {value}" for name, value in self._fields]
+    def closes(self) -> bool:
+        """Whether the client wants the connection to end with the answer (RFC 9112 section 9.3)."""
+        connection = self.headers.connection
+        if self.version == "HTTP/1.1":
+            return "close" in connection
+        return connection != "keep-alive"
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows."""
+        return self.headers.content_length > 0 or self.headers.is_chunked
 
 
-def read_headers(readline: Callable[[int], bytes], *, is_http_11: bool) -> Headers:
-    """Read the header lines of a request, up to and with the empty line (RFC 9112 section 5).
+def find_head_end(data: bytes, start: int = 0) -> int | None:
+    """Return where a request's head ends; ``None`` if its end has not come yet.
 
-    :param readline: reads one line of at most so many bytes.
-    :return: the headers, each of which is well-formed, and which leave no doubt about the body.
+    :param data: all that came of it.
+    :param start: how much of that was looked at already.
+    :raises BadHead: if it is too large.
+    """
+    found = _HEAD_END.search(data, max(0, start - 2))
+    size = len(data) if found is None else found.end()
+    if size > MAX_REQUEST_LINE and not 0 <= data.find(b"\n", 0, MAX_REQUEST_LINE):
+        raise BadHead("the request line is too long", status=414)
+    if size > MAX_HEAD_SIZE:
+        raise BadHead("the head is too large", status=431)
+    return None if found is None else found.end()
+
+
+def parse_head(data: bytes) -> Head:
+    """Return the head of a request (RFC 9112 sections 3 and 5).
+
+    :param data: the head, up to and with the empty line.
     :raises BadHead: if a line is malformed, there are too many, or the body's length is in doubt.
     """
-    fields: list[tuple[str, str]] = []
-    left = MAX_HEAD_SIZE
-    while True:
-        line = readline(left + 1)
-        left -= len(line)
-        if left < 0 or len(fields) > MAX_HEADERS:
-            raise BadHead("the head is too large", status=431)
-        if line in (b"\r\n", b"\n"):
-            break
-        match = _FIELD.fullmatch(line)
-        if match is None:
-            raise BadHead("a header is malformed")
-        name, value = match.groups()
-        fields.append((name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")))
-    _check_fields(fields, is_http_11=is_http_11)
-    return Headers(fields)
+    end = data.find(b"\n") + 1
+    match = _REQUEST_LINE.fullmatch(data[:end].decode("latin-1"))
+    if match is None:
+        raise BadHead("the request line is malformed")
+    method, target, version = match.groups()
+    block = data[end:]
+    parse = _parse_headers_once if len(block) <= _CACHED_SIZE else parse_headers
+    return Head(method, target, version, parse(block, version == "HTTP/1.1"))
 
 
-def _check_fields(fields: list[tuple[str, str]], *, is_http_11: bool) -> None:
-    """Check the headers that say where the request ends, and for whom it is (RFC 9112 3.2, 6)."""
-    lengths = [value for name, value in fields if name == "content-length"]
-    codings = [value.lower() for name, value in fields if name == "transfer-encoding"]
-    hosts = sum(name == "host" for name, _ in fields)
-    if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
+def parse_headers(block: bytes, is_http_11: bool = True) -> Headers:
+    """Return the headers of a request.
+
+    :param block: their lines, up to and with the empty line.
+    :raises BadHead: as ``parse_head`` does.
+    """
+    text = block.decode("latin-1")
+    if _BLOCK.fullmatch(text) is None:
+        raise BadHead("a header is malformed")
+    found = _FIELDS.findall(text)
+    if len(found) > MAX_HEADERS:
+        raise BadHead("the head is too large", status=431)
+    fields = ((name.lower(), value.strip(" \t")) for name, value in found)
+    return Headers(fields, is_http_11=is_http_11)
+
+
+_parse_headers_once = lru_cache(maxsize=256)(parse_headers)
+
+
+_UNIQUE = frozenset(["HTTP_COOKIE", "HTTP_SEC_WEBSOCKET_KEY"])
+"""Headers of which each client has a value of its own."""
+
+
+@lru_cache(maxsize=512)
+def _key_of(name: str) -> str:
+    """Return a header's name in WSGI: one string for all requests, as they may be kept for hours."""
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_LENGTH", "CONTENT_TYPE") else f"HTTP_{key}"
+
+
+@lru_cache(maxsize=512)
+def _share(value: str) -> str:
+    """Return an equal string that other requests have, for the same reason."""
+    return value
+
+
+def _check(environ: Mapping[str, str], *, is_http_11: bool) -> int:
+    """Check the headers that say where the request ends, and for whom it is (RFC 9112 3.2, 6).
+
+    :return: the body's length, 0 where none is given.
+    """
+    length = environ.get("CONTENT_LENGTH")
+    coding = environ.get("HTTP_TRANSFER_ENCODING")
+    if length is not None and _LENGTH.fullmatch(length) is None:  # two are joined by a comma
         raise BadHead("Content-Length is malformed")
-    if codings and (lengths or not is_http_11):
+    if coding is not None and (length is not None or not is_http_11):
         raise BadHead("Transfer-Encoding is out of place")
-    if codings and codings != ["chunked"]:
+    if coding is not None and coding.lower() != "chunked":
         raise BadHead("Transfer-Encoding is not understood", status=501)
-    if hosts > 1 or (is_http_11 and not hosts):
+    host = environ.get("HTTP_HOST")
+    if (host is None and is_http_11) or (host is not None and "," in host):
         raise BadHead("exactly one Host is needed")
+    return 0 if length is None else int(length)
+
+
+class SizedBody:
+    """The body of a request that says its length.
+
+    :param length: bytes.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it has come."""
+        return not self._left
+
+    def receive(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take what came; return what of it belongs to the body, and what comes behind."""
+        body = data[: self._left]
+        self._left -= len(body)
+        return body, data[len(body) :]
+
+
+class ChunkedBody:
+    """The body of a request that comes in chunks (RFC 9112 section 7.1)."""
+
+    def __init__(self) -> None:
+        self._buffer = b""  # the beginning of a line
+        self._left: int | None = None  # of a chunk, its end included; None: its size comes next
+        self._trailers: int | None = None  # bytes of these so far; None before the last chunk
+        self.is_complete = False
+        """Whether all of it has come."""
+
+    def receive(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take what came; return what of it belongs to the body, and what comes behind.
+
+        :raises BadBody: if a chunk is malformed.
+        """
+        data = self._buffer + data
+        self._buffer = b""
+        parts = []
+        while data and not self.is_complete:
+            if self._left is not None:
+                part, data = self._take_chunk(self._left, data)
+                parts.append(part)
+            else:
+                line, newline, rest = data.partition(b"\n")
+                if len(line) > _MAX_CHUNK_LINE:
+                    raise BadBody("a chunk's head is too long")
+                if not newline:
+                    self._buffer = data
+                    break
+                self._take_line(line + newline)
+                data = rest
+        return b"".join(parts), data if self.is_complete else b""
+
+    def _take_chunk(self, left: int, data: bytes) -> tuple[bytes, bytes]:
+        """Take what came of a chunk of which so much is left, with the two bytes at its end."""
+        taken, rest = data[:left], data[left:]
+        left -= len(taken)
+        end = b"\r\n"[max(0, 2 - left - len(taken)) : 2 - left] if left < 2 else b""
+        if not taken.endswith(end):
+            raise BadBody("a chunk is longer than it says")
+        self._left = left or None
+        return taken[: len(taken) - len(end)], rest
+
+    def _take_line(self, line: bytes) -> None:
+        """Take a line: a chunk's size, or a trailer."""
+        if self._trailers is not None:
+            self._trailers += len(line)
+            if self._trailers > _MAX_TRAILERS:
+                raise BadBody("the trailers are too long")
+            self.is_complete = line == b"\r\n"
+            if not self.is_complete and _FIELDS.fullmatch(line.decode("latin-1")) is None:
+                raise BadBody("a trailer is malformed")
+            return
+        match = _CHUNK.fullmatch(line)
+        if match is None:
+            raise BadBody("a chunk's size is malformed")
+        size = int(match[1], 16)
+        if size:
+            self._left = size + 2
+        else:
+            self._trailers = 0
+
+
+Body = SizedBody | ChunkedBody
+
+
+def body_of(head: Head) -> Body:
+    """Return what takes in the body of a request."""
+    return ChunkedBody() if head.headers.is_chunked else SizedBody(head.headers.content_length)

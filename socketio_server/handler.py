@@ -1,40 +1,37 @@
-"""One HTTP connection: a request handler for gevent's WSGI server, built on gevent-websocket's.
+"""One request of Django's: a handler of gevent's WSGI server, built on gevent-websocket's.
 
-Three kinds of requests: those that carry a ``sid`` are answered by the engine and never reach
-Django, nor most of pywsgi, which would take longer over them than the engine (measured); a
-handshake goes through the whole Django stack, whose view asks for the WebSocket by leaving its
-request in the environ under ``UPGRADE_KEY``; all others are Django's alone. gevent-websocket does
-the WebSocket handshake only; after it the socket is taken out of the handler's and its greenlet's
-hands.
+A handshake goes through the whole Django stack, whose view asks for the WebSocket by leaving its
+request in the environ under ``UPGRADE_KEY``; so does everything that is not Socket.IO's. Reading
+the request and keeping the connection are ``http``'s; gevent-websocket does the WebSocket handshake
+only, and after it the connection is taken out of the handler's hands.
 """
 
-import _socket
 import base64
 import binascii
-import errno
+import contextvars
+import io
 import logging
 import re
-from contextlib import suppress
-from functools import partial
 from http import HTTPStatus
-from socket import SHUT_RDWR
 from time import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote_to_bytes
 
 from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 
-from socketio_server import framing
 from socketio_server.answers import Response, encode_response, http_date
-from socketio_server.connection import Connection
-from socketio_server.engine import Engine, Query, is_websocket, parse_query
-from socketio_server.heartbeat import Deadlines
+from socketio_server.engine import Engine, Query, is_websocket
+from socketio_server.framing import Head
 from socketio_server.options import Options
 from socketio_server.protocol.deflate import DEFLATE_ANSWER, accepts_deflate
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.session import Session
 from socketio_server.transports.polling import error_response
 from socketio_server.transports.websocket import Upgraded
+
+if TYPE_CHECKING:
+    from socketio_server.http import HttpConnection
 
 UPGRADE_KEY = "socketio_server.upgrade"
 """Where the handshake view leaves its request in the environ, to ask for the WebSocket."""
@@ -44,20 +41,10 @@ _KEY_SIZE = 16  # bytes of a decoded Sec-WebSocket-Key, same section
 _REPLACED_HEADERS = {b"content-length", b"content-type", b"connection", b"upgrade"}
 """Headers of the view's answer that a 101 may not carry, or that the handshake sets itself."""
 
-_SESSION_HEADERS = (
-    ("HTTP_HOST", "host"),
-    ("HTTP_ORIGIN", "origin"),
-    ("HTTP_COOKIE", "cookie"),
-    ("HTTP_UPGRADE", "upgrade"),
-    ("HTTP_CONNECTION", "connection"),
-    ("CONTENT_LENGTH", "content-length"),
-    ("CONTENT_TYPE", "content-type"),
-)
-"""The headers that the engine looks at."""
-
 _SID = re.compile(r"\bsid=[^&\s]*")  # a secret: never logged
 
 access_logger = logging.getLogger("django.server")
+logger = logging.getLogger("socketio_server.http")
 
 
 class HandlerContext(Protocol):
@@ -65,65 +52,96 @@ class HandlerContext(Protocol):
 
     engine: Engine
     options: Options
-    path: str
-    loop: Any
     application: Any
-    idle_deadlines: "Deadlines[RequestHandler]"
-    """Connections on which a request is awaited."""
-    head_deadlines: "Deadlines[RequestHandler]"
-    """Connections on which the head of a request is incomplete."""
+
+    environ: dict[str, Any]
+    """What is the same in the environ of every request."""
+
+
+_NO_BODY = io.BytesIO()
+
+
+class _LeftAlone:
+    """Instead of pywsgi's input, whose rest it would throw away: where a body ends is ``http``'s
+    business."""
+
+    def _discard(self) -> None:
+        """Do nothing."""
+
+
+_LEFT_ALONE = _LeftAlone()
 
 
 class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
-    """Serves the HTTP requests of one connection, until it becomes a WebSocket."""
+    """Answers one request, in a worker's greenlet (``Job``).
+
+    :param connection: where the request came from.
+    :param body: what the request's body can be read from, if it has one.
+    :param params: the query of a WebSocket that wants to take over a session; else empty.
+    """
 
     server: "HandlerContext"
-    socket: Any  # None once it was taken out of the handler's hands
+    socket: "HttpConnection"
 
-    is_detached = False
-    """Whether the socket lives on as a WebSocket."""
+    def __init__(
+        self,
+        connection: "HttpConnection",
+        head: Head,
+        server: HandlerContext,
+        *,
+        body: io.IOBase | None,
+        params: Query,
+    ) -> None:
+        super().__init__(connection, connection.address, server, rfile=body or _NO_BODY)
+        self._head = head
+        self._params = params
+        self._is_detached = False  # the connection lives on as a WebSocket
+        self.requestline = head.line
+        self.command, self.path = head.method, head.target
+        self.request_version = head.version
+        self.close_connection = head.closes
+        self.wsgi_input = _LEFT_ALONE
 
-    _has_answered = False  # a request came on this connection before
+    def work(self) -> None:
+        """Answer the request (``Job``), in context variables of its own."""
+        contextvars.Context().run(self._answer)
 
-    def give_up(self) -> None:
-        """Cut the connection: the client took too long over a request's head. Runs in the loop."""
-        if self.socket is not None:
-            self.server.engine.stats.refuse("slow request", self._address, "a head took too long")
-            self._shut_down()
-
-    def close_idle(self) -> None:
-        """Close the connection: no further request came. Runs in the loop."""
-        if self.socket is not None:
-            self._shut_down()
-
-    def _shut_down(self) -> None:
-        """Wake the greenlet that reads: for it the client has gone."""
-        with suppress(OSError):
-            self.socket.shutdown(SHUT_RDWR)
-
-    def handle_one_request(self) -> Any:
-        """Read a request and answer it (overrides pywsgi's, with the same results).
-
-        :return: ``None``: close the connection; ``True``: read the next; otherwise a status and the
-            bytes to send before closing.
-        """
+    def _answer(self) -> None:
         try:
-            self.requestline = self._read_request_line()
-            if not self.requestline:
-                return None
-            self._read_head()
-        except OSError:  # gone, or given up
-            return None
-        except framing.BadHead as error:
-            return self._refuse(error)
-        self.response_length = 0
-        target, _, query = self.path.partition("?")
-        params = parse_query(query) if "sid=" in query and target == self.server.path else {}
-        if "sid" in params:
-            self._serve_session(params, query)
-        else:
-            self._serve_application()
-        return None if self.close_connection or self.rfile.closed else True
+            self.environ = self.get_environ()
+            if self._params:
+                self._serve_upgrade(self._params)
+            else:
+                self.application = self.server.application
+                self.handle_one_response()
+        except OSError:  # the client has gone
+            self.close_connection = True
+        except Exception:  # a fault of ours must not end the worker
+            logger.exception("Internal error in answering a request")
+            self.close_connection = True
+        if not self._is_detached:
+            self.socket.request_done(closes=self.close_connection)
+
+    def get_environ(self) -> dict[str, Any]:
+        """Return the request's environ (PEP 3333; overrides pywsgi's, which takes four times as
+        long)."""
+        head = self._head
+        path, _, query = head.target.partition("?")
+        host = self.client_address
+        environ = dict(self.server.environ)
+        environ.update(head.headers.environ)
+        environ["REQUEST_METHOD"] = head.method
+        environ["SCRIPT_NAME"] = ""
+        environ["PATH_INFO"] = (
+            unquote_to_bytes(path).decode("latin-1") if "%" in path else path
+        )
+        environ["QUERY_STRING"] = query
+        environ["SERVER_PROTOCOL"] = head.version
+        if isinstance(host, tuple):
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = host[0], str(host[1])
+        environ["wsgi.input"] = self.rfile
+        environ["wsgi.input_terminated"] = True
+        return environ
 
     def run_application(self) -> None:
         """Let Django answer (overrides gevent-websocket's, which upgrades before it asks)."""
@@ -154,85 +172,9 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         """Log the request as Django's own ``runserver`` does."""
         self._log(abs(self.code or 0), logging.INFO)
 
-    @property
-    def _address(self) -> str:
-        """The client's address; empty for a Unix socket's."""
-        address = self.client_address
-        return address[0] if isinstance(address, tuple) else ""
-
-    def _read_request_line(self) -> str:
-        """Wait for a request, no longer than a connection may be idle; return "" at its end."""
-        server = self.server
-        deadlines = server.idle_deadlines if self._has_answered else server.head_deadlines
-        self._has_answered = True
-        self.socket.settimeout(None)
-        deadlines.add(self)
-        try:
-            line: bytes = self.rfile.readline(framing.MAX_REQUEST_LINE + 1)
-        finally:
-            deadlines.discard(self)
-        return line.decode("latin-1")
-
-    def _read_head(self) -> None:
-        """Read the rest of a request's head.
-
-        :raises BadHead: if it can't be accepted.
-        """
-        self.command, self.path, self.request_version = framing.split_request_line(self.requestline)
-        is_http_11 = self.request_version == "HTTP/1.1"
-        self.server.head_deadlines.add(self)
-        try:
-            self.headers = framing.read_headers(self.rfile.readline, is_http_11=is_http_11)
-        finally:
-            self.server.head_deadlines.discard(self)
-        length = self.headers.get("content-length")
-        self.content_length = None if length is None else int(length)
-        connection = (self.headers.get("connection") or "").lower()
-        self.close_connection = "close" in connection if is_http_11 else connection != "keep-alive"
-
-    def _refuse(self, error: framing.BadHead) -> tuple[str, bytes]:
-        """Return what a request is answered with that can't be read; the connection ends."""
-        address = self._address
-        self.server.engine.stats.refuse("http", address, f"{error} (from {address})")
-        status = HTTPStatus(error.status)
-        head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
-        return str(status.value), f"{head}Content-Length: 0\r\n\r\n".encode()
-
-    def _serve_application(self) -> None:
-        """Let Django answer, in the way of pywsgi."""
-        if self.content_length or self.headers.get("transfer-encoding"):
-            self.socket.settimeout(self.server.options.body_timeout)
-        self.environ = self.get_environ()
-        self.application = self.server.application
-        self.handle_one_response()
-
-    def _serve_session(self, params: Query, query: str) -> None:
-        """Let the engine answer a request that carries a ``sid``."""
-        engine = self.server.engine
-        headers = self.headers
-        environ = {"REQUEST_METHOD": self.command, "QUERY_STRING": query}
-        for key, name in _SESSION_HEADERS:
-            value = headers.get(name)
-            if value is not None:
-                environ[key] = value
-        if is_websocket(environ):
-            self._serve_upgrade(params)
-            return
-        chunked = headers.get("transfer-encoding") is not None
-        body = pywsgi.Input(self.rfile, self.content_length, chunked_input=chunked)
-        try:
-            response = engine.respond(environ, params, body, self.socket)
-            self._write_response(response, environ)
-            if not self.close_connection:  # a body that nobody wanted is no request
-                limit = self.server.options.max_payload
-                self.close_connection = len(body.read(limit + 1)) > limit
-        except OSError:  # the client went away
-            self.close_connection = True
-
     def _serve_upgrade(self, params: Query) -> None:
         """Let a WebSocket try to take over a session."""
         engine = self.server.engine
-        self.environ = self.get_environ()
         session = engine.find_upgradable(self.environ, params)
         if isinstance(session, Session) and self._can_become_websocket():
             self.headers_sent = False
@@ -254,24 +196,18 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             and environ["REQUEST_METHOD"] == "GET"
             and environ.get("HTTP_SEC_WEBSOCKET_VERSION") == WEBSOCKET_VERSION
             and self.request_version == "HTTP/1.1"
-            and not self.content_length
-            and "HTTP_TRANSFER_ENCODING" not in environ
+            and not self._head.has_body
         )
 
-    def _write_response(self, response: Response | None, environ: dict[str, Any]) -> None:
-        """Write one of the engine's answers; ``None``: the client has gone."""
-        if response is None:
-            self.close_connection = True
-            return
+    def _write_response(self, response: Response, environ: dict[str, Any]) -> None:
+        """Write one of the engine's answers to a WebSocket's request."""
         headers = self.server.engine.cors_headers(environ)
-        if is_websocket(environ):
-            headers.append(("Sec-WebSocket-Version", WEBSOCKET_VERSION))
         self.close_connection = self.close_connection or response.closes
         answer = encode_response(
             response,
-            headers=headers,
+            headers=(*headers, ("Sec-WebSocket-Version", WEBSOCKET_VERSION)),
             date=http_date(int(time())),
-            accept_encoding=self.headers.get("accept-encoding") or "",
+            accept_encoding=environ.get("HTTP_ACCEPT_ENCODING", ""),
             compression_threshold=self.server.options.compression_threshold,
             closes=self.close_connection,
             without_body=self.command == "HEAD",
@@ -294,33 +230,15 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         self._sendall(b"".join(head))
 
     def _sendall(self, data: bytes) -> None:
-        """Send, as long as the client goes on taking (overrides pywsgi's, which waits for ever)."""
-        self.socket.settimeout(self.server.options.stall_timeout)
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[self.socket.send(view) :]
-        except TimeoutError as error:
-            self.close_connection = True
-            raise BrokenPipeError(errno.EPIPE, "the client takes no more") from error
+        """Send, as long as the client goes on taking (overrides pywsgi's)."""
+        self.socket.sendall(data)
         self.response_length += len(data)
 
     def _log(self, code: int, level: int) -> None:
-        """Log an answered request, errors at a higher level."""
-        if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            level = logging.ERROR
-        elif code >= HTTPStatus.BAD_REQUEST:
-            level = logging.WARNING
-        if access_logger.isEnabledFor(level):
-            line = _SID.sub("sid=…", self.requestline.rstrip())
-            arguments = (line, code or "-", self.response_length)
-            access_logger.log(level, '"%s" %s %s', *arguments, extra={"status_code": code})
+        log_access(self.requestline, code, self.response_length, level)
 
     def _switch_protocols(self, view_headers: list[tuple[bytes, bytes]]) -> Upgraded:
-        """Answer 101 and take the socket out of this handler's hands.
-
-        pywsgi would read and throw away what the client sends next on its way out, and close the
-        socket; so it must not have it any more.
+        """Answer 101 and take the connection out of this handler's hands.
 
         :param view_headers: the view's headers, of which cookies and the like are kept.
         """
@@ -337,13 +255,22 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         del self.websocket
         for key in ("wsgi.websocket", "wsgi.websocket_version"):
             self.environ.pop(key, None)
-        sock = self.socket
-        sock.settimeout(0.0)
-        data = self.rfile.peek()
-        self.rfile.close()
-        self.socket = None
-        raw = _socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
-        self.is_detached = True
-        leave = partial(self.server.engine.admission.leave, self._address)
-        connection = Connection(raw, self.server.loop, self.server.options, leave)
+        self._is_detached = True
+        connection, data = self.socket.detach()
         return Upgraded(connection, data, deflates)
+
+
+def log_access(line: str, code: int, size: int, level: int) -> None:
+    """Log a request as Django's own ``runserver`` does, errors at a higher level.
+
+    :param line: the request line.
+    :param code: the answer's status.
+    :param size: the answer's bytes.
+    """
+    if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        level = logging.ERROR
+    elif code >= HTTPStatus.BAD_REQUEST:
+        level = logging.WARNING
+    if access_logger.isEnabledFor(level):
+        arguments = (_SID.sub("sid=…", line), code or "-", size)
+        access_logger.log(level, '"%s" %s %s', *arguments, extra={"status_code": code})

@@ -5,14 +5,15 @@ foreign page from acting as its visitor (RFC 6455 section 10.2). Clients that ar
 no origin.
 """
 
-from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 ANY = "*"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def is_allowed(origin: str | None, host: str, allowed: Collection[str]) -> bool:
+@lru_cache(maxsize=1024)
+def is_allowed(origin: str | None, host: str, allowed: tuple[str, ...]) -> bool:
     """Return whether a request may come from a page of ``origin``.
 
     :param origin: the request's ``Origin`` header; ``None`` if it has none.

@@ -1,14 +1,19 @@
-"""The HTTP server of one process: gevent's WSGI server with our request handler."""
+"""The HTTP server of one process: gevent's WSGI server, whose connections live on the loop."""
 
+import _socket
 import logging
+from functools import partial
 from typing import Any
 
-from gevent import pywsgi, socket
+from gevent import get_hub, pywsgi, socket
 
+from socketio_server.connection import Connection
 from socketio_server.engine import Engine
 from socketio_server.handler import RequestHandler
 from socketio_server.heartbeat import Deadlines
+from socketio_server.http import HttpConnection
 from socketio_server.options import Options
+from socketio_server.workers import WorkerPool
 
 
 class Server(pywsgi.WSGIServer):
@@ -41,27 +46,39 @@ class Server(pywsgi.WSGIServer):
         self.engine = engine
         self.path = path
         self.options = options
-        self.head_deadlines: Deadlines[RequestHandler] = Deadlines(
-            self.loop, options.head_timeout, RequestHandler.give_up
-        )
-        self.idle_deadlines: Deadlines[RequestHandler] = Deadlines(
-            self.loop, options.keep_alive_timeout, RequestHandler.close_idle
-        )
+        self.request_workers = WorkerPool(get_hub(), options, options.max_connections)
+        make, loop = Deadlines[HttpConnection], self.loop
+        self.head_deadlines = make(loop, options.head_timeout, HttpConnection.give_up_head)
+        self.idle_deadlines = make(loop, options.keep_alive_timeout, HttpConnection.cut)
+        self.body_deadlines = make(loop, options.body_timeout, HttpConnection.give_up_body)
+        self.closing_deadlines = make(loop, options.close_timeout, HttpConnection.cut)
         self.logger = logging.getLogger("socketio_server.handshake")
+
+    def do_read(self) -> Any:
+        """Accept a connection (overrides gevent's, which makes a socket of its own kind)."""
+        listener: Any = self.socket
+        try:
+            fd, address = listener._accept()
+        except BlockingIOError:
+            return None
+        family, kind, protocol = listener.family, listener.type, listener.proto
+        return _socket.socket(family, kind, protocol, fileno=fd), address
+
+    def do_handle(self, sock: Any, address: Any) -> None:
+        """Serve a connection on the loop (overrides gevent's, which spawns a greenlet)."""
+        self.handle(sock, address)
 
     def handle(self, sock: Any, address: Any) -> None:
         """Serve a connection, if there are not too many already."""
         host = address[0] if isinstance(address, tuple) else ""
-        refused = self.engine.admission.enter(host)
+        admission = self.engine.admission
+        refused = admission.enter(host)
         if refused is not None:
             self.engine.stats.refuse("connection", host, f"{refused}: {host}")
+            sock.close()
             return
-        handler = self.handler_class(sock, address, self)
-        try:
-            handler.handle()
-        finally:
-            if not handler.is_detached:
-                self.engine.admission.leave(host)
+        connection = Connection(sock, self.loop, self.options, partial(admission.leave, host))
+        HttpConnection(connection, address, self).start()
 
     def init_socket(self) -> None:
         """Listen, with options that the accepted sockets inherit."""

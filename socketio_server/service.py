@@ -66,7 +66,7 @@ class Service:
             registry=registry,
             clients=clients,
             hooks=DjangoHooks(options.message_log_format),
-            pool=WorkerPool(hub, options),
+            pool=WorkerPool(hub, options, options.max_concurrent_handlers),
             loop=loop,
             options=options,
             stats=self._stats,

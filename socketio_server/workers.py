@@ -19,6 +19,9 @@ from socketio_server.options import Options
 
 logger = logging.getLogger("socketio_server")
 
+MAX_PARKED = 100
+"""Workers that are kept for the next jobs; what it takes to have more at once is soon made again."""
+
 T = TypeVar("T")
 S = TypeVar("S")
 
@@ -55,8 +58,12 @@ class Worker(greenlet):
         pool = self._pool
         while True:
             job.work()
+            del job  # nothing that it holds is kept while the worker is parked
             if pool.has_waiting:
                 pool.work_off()
+            if pool.has_enough_parked:
+                pool.dismiss()
+                return
             job = pool.park(self)
 
 
@@ -64,11 +71,12 @@ class WorkerPool:
     """A bounded number of workers, parked while there is nothing to do.
 
     :param hub: the hub of the thread that the server runs in.
+    :param size: workers that there may be.
     """
 
-    def __init__(self, hub: Hub, options: Options) -> None:
+    def __init__(self, hub: Hub, options: Options, size: int) -> None:
         self._hub = hub
-        self._size = options.max_concurrent_handlers
+        self._size = size
         self._turn = options.max_time_per_turn
         self._parked: list[Worker] = []
         self._count = 0
@@ -79,6 +87,15 @@ class WorkerPool:
     def has_waiting(self) -> bool:
         """Whether jobs wait for a worker."""
         return bool(self._waiting)
+
+    @property
+    def has_enough_parked(self) -> bool:
+        """Whether so many workers are parked that another is not worth its memory."""
+        return len(self._parked) >= MAX_PARKED
+
+    def dismiss(self) -> None:
+        """A worker ends."""
+        self._count -= 1
 
     def run(self, job: Job) -> None:
         """Run a job in a worker: at once where a loop callback asks for it, else soon."""

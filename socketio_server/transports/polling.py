@@ -1,22 +1,16 @@
 """Engine.IO packets over HTTP long-polling.
 
 The session's packets wait in a queue until a GET takes them as one payload; a POST brings the
-client's. ``answer_get`` and ``answer_post`` run in the greenlet of their HTTP request and may wait
-there; all else never waits.
+client's. The requests are ``Exchange``s: they are answered now or later, and nothing here waits.
 """
 
-import socket as socket_module
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import ClassVar
-
-import gevent
-from gevent import socket
-from gevent.event import Event
+from typing import ClassVar, Protocol
 
 from socketio_server.answers import Response
-from socketio_server.connection import Loop
+from socketio_server.connection import Loop, Watcher
 from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
@@ -33,7 +27,15 @@ PACKETS_PER_ANSWER = 16
 """Packets in one answer to a poll, so long as no message has more: the official Python client takes
 sixteen and gives up the connection over more."""
 
-_READ = 1  # libev's event mask
+
+class Exchange(Protocol):
+    """A request of the client that waits for its answer. Never blocks."""
+
+    def reply(self, response: Response) -> None:
+        """Answer it; called once. Where the client has gone, nothing happens."""
+
+    def has_ended(self) -> bool:
+        """Return whether the client has gone, even if nobody was told yet."""
 
 
 def error_response(code: ErrorCode, message: str | None = None) -> Response:
@@ -45,6 +47,9 @@ def error_response(code: ErrorCode, message: str | None = None) -> Response:
     return Response(status, engineio.encode_error(code, message), "application/json")
 
 
+_BAD_REQUEST = error_response(ErrorCode.BAD_REQUEST)
+
+
 class PollingTransport:
     """Carries the packets of one session over successive HTTP requests.
 
@@ -54,19 +59,23 @@ class PollingTransport:
     name = "polling"
 
     __slots__ = (
+        "_incoming",
+        "_is_taking",
         "_loop",
         "_on_quiet",
         "_options",
+        "_paused",
         "_poll",
-        "_poll_sock",
-        "_posting",
+        "_poll_timer",
+        "_post",
         "_probing",
         "_queue",
         "_queued_bytes",
         "_rate",
-        "_resumed",
-        "_room",
+        "_releasing",
         "_session",
+        "_timer",
+        "_waits_from",
     )
 
     def __init__(self, session: TransportHandler, loop: Loop, options: Options) -> None:
@@ -76,13 +85,17 @@ class PollingTransport:
         self._queue: deque[Outgoing] = deque()
         self._queued_bytes = 0
         self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, monotonic())
-        self._poll: Event | None = None  # set to release the GET that waits
-        self._poll_sock: socket.socket | None = None  # that GET's
-        self._posting = False
+        self._poll: Exchange | None = None  # the GET that waits
+        self._poll_timer: Watcher | None = None  # ends it while a probe is under way
+        self._releasing = False  # it will be answered when what runs now is done
+        self._post: Exchange | None = None  # the POST whose packets are taken in
+        self._incoming: deque[Packet] = deque()  # those of its packets that are still to be
+        self._is_taking = False  # one of them is being handed up
+        self._paused = False  # the session wants no more packets for now
+        self._timer: Watcher | None = None  # goes on with them
+        self._waits_from: int | None = None  # bytes queued when it began to wait for GETs
         self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
         self._probing = False  # a WebSocket is about to take over
-        self._room: Event | None = None  # while a POST waits for GETs
-        self._resumed: Event | None = None  # while the session wants no more packets
 
     @property
     def writable(self) -> bool:
@@ -92,7 +105,7 @@ class PollingTransport:
     @property
     def is_read(self) -> bool:
         """Whether a POST would be taken in at once."""
-        return self._resumed is None
+        return not self._paused
 
     @property
     def queued_bytes(self) -> int:
@@ -128,21 +141,20 @@ class PollingTransport:
 
     def pause_reading(self) -> None:
         """Let the POST that is under way wait for its answer."""
-        if self._resumed is None:
-            self._resumed = Event()
+        self._paused = True
 
     def resume_reading(self) -> None:
-        """Answer the POST that waits."""
-        resumed, self._resumed = self._resumed, None
-        if resumed is not None:
-            resumed.set()
+        """Go on with the POST that waits."""
+        if self._paused:
+            self._paused = False
+            self._go_on_after(0.0)
 
     def start_probe(self) -> None:
         """A WebSocket probes: release the waiting GET, so that the client can stop polling."""
         self._probing = True
         self._release()
-        if self._room is not None:
-            self._room.set()
+        if self._waits_from is not None:
+            self._go_on_after(0.0)
 
     def end_probe(self) -> None:
         """The probe failed: GETs wait again as long as they like."""
@@ -150,7 +162,7 @@ class PollingTransport:
 
     def when_quiet(self, callback: Callable[[], None]) -> None:
         """Call back once no POST is under way: at once, or when its packets were handed up."""
-        if self._posting:
+        if self._post is not None:
             self._on_quiet = callback
         else:
             callback()
@@ -158,29 +170,37 @@ class PollingTransport:
     def hand_over(self) -> Iterable[Outgoing]:
         """Give up: return what is still queued, for the transport that takes over."""
         queue, self._queue = self._queue, deque()
+        self._queued_bytes = 0
         self._session = None
         self._release()
-        self.resume_reading()
         return queue
 
-    def answer_get(self, sock: socket.socket) -> Response | None:
-        """Answer a poll with what is queued, or wait until there is something.
-
-        :param sock: the request's socket, watched for a client that goes away.
-        :return: the payload; ``None`` if the client went away before there was one.
-        """
-        if self._poll is not None and self._poll_sock is not None and _is_gone(self._poll_sock):
-            self._poll.set()  # its client is back with the next before the loop told us
-            self._poll = None
+    def answer_get(self, poll: Exchange) -> None:
+        """Answer a poll with what is queued, or when there is something."""
         if self._poll is not None:
-            self._fail("a second GET while one is pending")
-            return error_response(ErrorCode.BAD_REQUEST)
-        if not self._queue and self._session is not None and not self._wait(sock):
-            return None
-        return self.answer_at_once()
+            if poll.has_ended():
+                return  # its client has sent the one that waits since then
+            if not self._poll.has_ended():
+                self._fail("a second GET while one is pending")
+                poll.reply(_BAD_REQUEST)
+                return
+            self._end_poll()  # its client is back with the next before the loop told us
+        if self._queue or self._session is None:
+            poll.reply(self.answer_at_once())
+            return
+        self._poll = poll
+        if self._probing:
+            self._poll_timer = self._loop.timer(PROBE_POLL_TIME)
+            self._poll_timer.start(self._answer_poll)
+
+    def poll_lost(self, poll: Exchange) -> None:
+        """The client of a GET that waited has gone."""
+        if poll is self._poll:
+            self._end_poll()
 
     def answer_at_once(self) -> Response:
-        """Answer with what is queued; with nothing but a noop packet if that is nothing."""
+        """Return an answer with what is queued; with nothing but a noop packet if that is
+        nothing."""
         packets: list[bytes] = []
         queue = self._queue
         while queue and (not packets or len(packets) + queue[0].count <= PACKETS_PER_ANSWER):
@@ -189,71 +209,106 @@ class PollingTransport:
             outgoing = queue.popleft()
             self._queued_bytes -= len(outgoing.frames)
             packets += self._packets_of(outgoing)
-        if self._room is not None and not self._is_half_full():
-            self._room.set()
+        if self._waits_from is not None and not self._is_half_full():
+            self._go_on_after(0.0)
         return Response(200, self._encode_payload(packets or [engineio.NOOP]))
 
-    def answer_post(self, body: bytes, content_type: str) -> Response:
-        """Take the packets of a payload; waits while the session is paused.
+    def answer_post(self, body: bytes, content_type: str, post: Exchange) -> None:
+        """Take the packets of a payload, as fast as the session takes them, and answer then.
 
         :param content_type: the request's header of that name.
         """
-        session = self._session
-        if session is None:
-            return error_response(ErrorCode.BAD_REQUEST)
-        if self._posting:
+        if self._session is None:
+            post.reply(_BAD_REQUEST)
+            return
+        if self._post is not None:
             self._fail("a second POST while one is pending")
-            return error_response(ErrorCode.BAD_REQUEST)
-        self._posting = True
+            post.reply(_BAD_REQUEST)
+            return
         try:
-            self._take_payload(session, self._decode_payload(body, content_type))
+            packets = self._decode_payload(body, content_type)
         except DecodeError as error:
             self._fail(str(error))
-            return error_response(ErrorCode.BAD_REQUEST)
-        finally:
-            self._posting = False
-            on_quiet, self._on_quiet = self._on_quiet, None
-            if on_quiet is not None:
-                on_quiet()
-        return Response(200, b"ok", "text/html")
+            post.reply(_BAD_REQUEST)
+            return
+        self._post = post
+        self._incoming.extend(packets)
+        if not self._paused:
+            self._take_packets()
 
-    def _take_payload(self, session: TransportHandler, packets: Iterable[Packet]) -> None:
-        """Hand up a payload's packets, as fast as the session takes them, and in turns."""
-        options = self._options
+    def _take_packets(self) -> None:
+        """Hand up packets of the POST, in turns: a chatty client must not stop the others."""
+        options, incoming = self._options, self._incoming
+        self._waits_from = None
         until = monotonic() + options.max_time_per_turn
-        for packet in packets:
+        while incoming and self._session is not None:
+            if not self._hand_up(self._session, incoming.popleft()):
+                return
+            if self._paused:
+                return
+            if self._is_half_full() and not self._probing:
+                self._waits_from = self._queued_bytes
+                self._go_on_after(options.stall_timeout)
+                return
+            if not self._rate.spend():
+                self._go_on_after(self._rate.wait(monotonic()))
+                return
+            if monotonic() > until:
+                self._go_on_after(0.0)
+                return
+        self._end_post(Response(200, b"ok", "text/html"))
+
+    def _hand_up(self, session: TransportHandler, packet: Packet) -> bool:
+        """Give the session a packet; return whether it could be understood."""
+        self._is_taking = True
+        try:
             if packet.type is PacketType.MESSAGE:
                 session.message_received(self, packet.data)
             else:
                 session.packet_received(self, packet)
-            if self._resumed is not None:
-                self._resumed.wait()
-            elif self._is_half_full() and not self._probing:
-                self._wait_for_room()
-            elif not self._rate.spend():
-                gevent.sleep(self._rate.wait(monotonic()))
-            elif monotonic() > until:
-                gevent.sleep(0)
-                until = monotonic() + options.max_time_per_turn
+        except DecodeError as error:
+            self._fail(str(error))
+            self._end_post(_BAD_REQUEST)
+            return False
+        finally:
+            self._is_taking = False
+        return True
 
-    def _is_half_full(self) -> bool:
-        """Whether the client must fetch before it may send more: an echo flood pays for itself."""
-        options = self._options
-        return (
-            self._queued_bytes > options.max_queued_bytes // 2
-            or len(self._queue) > options.max_queued_packets // 2
-        )
+    def _end_post(self, response: Response) -> None:
+        """Answer the POST: its packets were handed up, or nobody wants them any more."""
+        post, self._post = self._post, None
+        self._incoming.clear()
+        on_quiet, self._on_quiet = self._on_quiet, None
+        if on_quiet is not None:
+            on_quiet()
+        if post is not None:
+            post.reply(response)
 
-    def _wait_for_room(self) -> None:
-        """Let the POST wait until GETs have fetched enough; without any, the client is closed."""
-        while self._is_half_full() and self._session is not None and not self._probing:
-            self._room = Event()
-            before = self._queued_bytes
-            self._room.wait(self._options.stall_timeout)
-            if self._queued_bytes >= before and self._session is not None and not self._probing:
-                self._session.client_refused("slow client", "it fetched nothing of what waits")
-                self._report(CloseReason.TRANSPORT_ERROR)
-        self._room = None
+    def _go_on_after(self, seconds: float) -> None:
+        """Go on with the POST, if there is one, when the loop has served the others."""
+        self._stop_timer()
+        if self._post is not None and not self._is_taking:
+            self._timer = self._loop.timer(seconds)
+            self._timer.start(self._go_on)
+
+    def _go_on(self) -> None:
+        self._stop_timer()
+        if self._paused:
+            return
+        session, waits_from = self._session, self._waits_from
+        if session is None or waits_from is None or self._probing or not self._is_half_full():
+            self._take_packets()
+        elif self._queued_bytes < waits_from:  # GETs fetch too little, but they do
+            self._waits_from = self._queued_bytes
+            self._go_on_after(self._options.stall_timeout)
+        else:
+            session.client_refused("slow client", "it fetched nothing of what waits")
+            self._report(CloseReason.TRANSPORT_ERROR)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
 
     _encode_payload: ClassVar = staticmethod(engineio.encode_payload)
 
@@ -263,33 +318,33 @@ class PollingTransport:
     def _decode_payload(self, body: bytes, content_type: str) -> list[Packet]:
         return engineio.decode_payload(body, self._options.max_packets_per_payload)
 
-    def _wait(self, sock: socket.socket) -> bool:
-        """Wait for something to send; return whether the client is still there."""
-        self._poll = released = Event()
-        self._poll_sock = sock
-        gone = False
-
-        def on_readable() -> None:
-            nonlocal gone
-            watcher.stop()
-            gone = _is_gone(sock)
-            if gone:
-                released.set()
-                self._poll = None  # its client may be back with the next already
-
-        watcher = self._loop.io(sock.fileno(), _READ)
-        watcher.start(on_readable)
-        try:
-            released.wait(PROBE_POLL_TIME if self._probing else None)
-        finally:
-            watcher.close()
-            if self._poll is released:
-                self._poll = None
-        return not (gone or _is_gone(sock))
+    def _is_half_full(self) -> bool:
+        """Whether the client must fetch before it may send more: an echo flood pays for itself."""
+        options = self._options
+        return (
+            self._queued_bytes > options.max_queued_bytes // 2
+            or len(self._queue) > options.max_queued_packets // 2
+        )
 
     def _release(self) -> None:
-        if self._poll is not None:
-            self._poll.set()
+        """Answer the GET that waits, once what runs now is done: it may send more."""
+        if self._poll is not None and not self._releasing:
+            self._releasing = True
+            self._loop.run_callback(self._answer_poll)
+
+    def _answer_poll(self) -> None:
+        """Answer the GET that waits with what is queued by now."""
+        self._releasing = False
+        poll = self._poll
+        self._end_poll()
+        if poll is not None:
+            poll.reply(self.answer_at_once())
+
+    def _end_poll(self) -> None:
+        self._poll = None
+        if self._poll_timer is not None:
+            self._poll_timer.close()
+            self._poll_timer = None
 
     def _fail(self, why: str) -> None:
         if self._session is not None:
@@ -299,22 +354,7 @@ class PollingTransport:
     def _report(self, reason: CloseReason) -> None:
         session, self._session = self._session, None
         self._release()
-        self.resume_reading()
-        if self._room is not None:
-            self._room.set()
+        self._paused = False
+        self._go_on_after(0.0)  # with a POST that waits, for its answer
         if session is not None:
             session.transport_closed(self, reason)
-
-
-def _is_gone(sock: socket.socket) -> bool:
-    """Whether a socket was closed by its peer; never waits."""
-    timeout = sock.gettimeout()
-    sock.settimeout(0.0)
-    try:
-        return not sock.recv(1, socket_module.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    finally:
-        sock.settimeout(timeout)

@@ -149,6 +149,10 @@ class WebSocketTransport:
         if not self._paused:
             self._continue_soon()
 
+    def eof_received(self) -> bool:
+        """The client sends no more (``ConnectionHandler``): so it has gone."""
+        return False
+
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
         for timer in (self._close_timer, self._more_timer):
