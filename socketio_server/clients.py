@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from socketio_server.sockets import Socket
 
 
+_MESSAGE = engineio.MESSAGE  # globals are found faster than attributes
+
+
 class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
     """The sockets of one process.
 
@@ -80,8 +83,8 @@ class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
         :param ack_id: the id that they are to acknowledge it with, if they are.
         :raises TypeError: if an argument can't be encoded.
         """
-        encoded = self.encoder.event(event_name, args, namespace=namespace, ack_id=ack_id)
-        return Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
+        encoded = self.encoder.event(event_name, args, namespace, ack_id)
+        return Outgoing(_MESSAGE + encoded.text, encoded.attachments)
 
     def deliver(self, envelope: Envelope) -> None:
         """Send an event to the sockets of this process that it is for.
@@ -91,14 +94,23 @@ class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
 
         :raises TypeError: if an argument can't be encoded.
         """
-        namespace, channels, skip = envelope.namespace, envelope.channels, envelope.skip
+        namespace, channels = envelope.namespace, envelope.channels
         outgoing = self.encode(namespace, envelope.event_name, envelope.args)
+        frames = outgoing.frames
         volatile = envelope.volatile
-        count = 0
-        for socket in self._recipients(namespace, channels):
-            if socket.id not in skip and not (volatile and not socket.writable):
+        recipients = self._recipients(namespace, channels)
+        # Among thousands of clients nothing of any of them is in the CPU's cache. So the loop looks
+        # at as few of their objects as it can; with each of the four more that ``deliver`` looks
+        # at, a delivery takes longer by a tenth (measured).
+        skipped = {self._sockets.get(session_id) for session_id in envelope.skip}
+        count = len(recipients)
+        for socket in recipients:
+            if socket in skipped or (volatile and not socket.writable):
+                count -= 1
+            elif (direct := socket.direct) is not None:
+                direct.write(frames)
+            else:
                 socket.deliver(outgoing, channels)
-                count += 1
         self.messages_out += count
 
     def call(

@@ -127,6 +127,7 @@ class Dispatcher:
         self._unjoined: Deadlines[NamespaceRouter] = Deadlines(
             loop, options.connect_timeout, self._connect_timed_out
         )
+        self._item_handler = self._handle  # one bound method for all inboxes
         self._live = 0  # sockets that were accepted, or may yet be, and have not ended
         self._idle = GeventEvent()  # set while there are none
         self._idle.set()
@@ -161,9 +162,9 @@ class Dispatcher:
             socket,
             self._pool,
             self.options,
-            run=router.scope.copy().run,
-            handle=self._handle,
-            on_full=router.inbox_full,
+            scope=router.scope.copy(),
+            handle=self._item_handler,
+            on_full=_inbox_full,
         )
         self._unjoined.discard(router)
         self._live += 1
@@ -407,6 +408,11 @@ class Dispatcher:
         on_error = self._registry.on_error
         if event_name != on_error.name:
             self._run(socket, on_error, socket.select(on_error), (error,))
+
+
+def _inbox_full(socket: Socket, full: bool) -> None:
+    """Read no more from a client while its handlers have enough to do."""
+    socket.owner.inbox_full(full)
 
 
 def _refusal(error: Exception) -> tuple[str, Any]:

@@ -31,6 +31,7 @@ class DjangoHooks:
     refusals: tuple[type[Exception], ...] = (PermissionDenied,)
 
     def __init__(self, message_log_format: str | None) -> None:
+        self._usual = Surroundings(settings.LANGUAGE_CODE, timezone.get_default_timezone())
         self._format = message_log_format
         self.logs_messages = message_log_format is not None
         connection_created.connect(self._on_connection_created)
@@ -39,8 +40,7 @@ class DjangoHooks:
         """Return the language and time zone that are active, if they are not the settings' own."""
         language = translation.get_language() or settings.LANGUAGE_CODE
         captured = Surroundings(language, timezone.get_current_timezone())
-        usual = Surroundings(settings.LANGUAGE_CODE, timezone.get_default_timezone())
-        return None if captured == usual else captured
+        return None if captured == self._usual else captured
 
     def restore(self, captured: "Surroundings") -> None:
         """Activate them for the handlers of an event."""

@@ -6,14 +6,15 @@ class RateLimit:
 
     :param rate: events a second, for ever.
     :param burst: events on top, once; they come back at the same rate.
+    :param left: how many of these are left to begin with; ``None``: all.
     """
 
     __slots__ = ("_burst", "_left", "_rate", "_since")
 
-    def __init__(self, rate: float, burst: int, now: float) -> None:
+    def __init__(self, rate: float, burst: int, now: float, left: int | None = None) -> None:
         self._rate = rate
         self._burst = burst
-        self._left = float(burst)
+        self._left = float(burst if left is None else left)
         self._since = now
 
     def spend(self) -> bool:

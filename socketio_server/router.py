@@ -20,6 +20,8 @@ from socketio_server.transports.base import Outgoing
 if TYPE_CHECKING:
     from socketio_server.dispatcher import Dispatcher
 
+_EVENT = PacketType.EVENT  # globals are found faster than attributes
+
 logger = logging.getLogger("socketio_server")
 
 
@@ -80,12 +82,13 @@ class NamespaceRouter:
         """Route a packet (``SessionHandler``)."""
         if self._assembly is not None:
             raise DecodeError("text while attachments are due")
-        self._dispatcher.stats.messages_in += 1
-        options = self._dispatcher.options
-        packet = self._decode(data, max_attachments=options.max_attachments)
-        if packet.type is PacketType.EVENT and packet.namespace in self._sockets:
-            self._sockets[packet.namespace].inbox.put(packet)  # nearly every packet
+        dispatcher = self._dispatcher
+        dispatcher.stats.messages_in += 1
+        packet = self._decode(data, dispatcher.options.max_attachments)
+        if packet.type is _EVENT and (socket := self._sockets.get(packet.namespace)) is not None:
+            socket.inbox.put(packet)  # nearly every packet
         elif packet.attachments:
+            options = dispatcher.options
             self._assembly = socketio.Assembly(packet, max_size=options.max_payload)
         else:
             self._route(packet)
@@ -191,7 +194,8 @@ class NamespaceRouter:
             return
         socket = self._dispatcher.make_socket(self, namespace, auth=packet.data)
         self._sockets[namespace] = socket
-        self._left -= {namespace}
+        if self._left:
+            self._left -= {namespace}
         socket.inbox.put(packet)
 
     def _send_connect_error(self, namespace: str, message: str, data: Any = None) -> None:

@@ -16,6 +16,7 @@ from socketio_server.acknowledgements import (
 )
 from socketio_server.brokers.base import Envelope
 from socketio_server.clients import Clients
+from socketio_server.connection import Connection
 from socketio_server.gates import Gate
 from socketio_server.protocol import engineio
 from socketio_server.protocol.engineio import CloseReason
@@ -36,6 +37,9 @@ class SocketOwner(Protocol):
 
     def answer(self, socket: "Socket") -> None:
         """Tell the client that it joined the socket's namespace, and under which id."""
+
+    def inbox_full(self, full: bool) -> None:
+        """A socket's handlers have enough to do, or again room for more."""
 
     def gate_opened(self, socket: "Socket") -> None:
         """What was held back from a socket's client was sent."""
@@ -76,6 +80,7 @@ class Socket:
         "_session",
         "auth",
         "context",
+        "direct",
         "id",
         "inbox",
         "is_live",
@@ -115,6 +120,8 @@ class Socket:
         self._clients = clients
         self._channels: tuple[str, ...] = ()
         self._gate: Gate | None = None  # None: messages pass
+        self.direct: Connection | None = None
+        """Where messages go on the shortest way; ``None``: ``deliver`` knows another."""
         self._end_reason: CloseReason | None = None  # set when the last handlers begin
         self._ledger: Ledger | None = None  # None until the client owes an acknowledgement
         # The handlers that run while the channels are what they are; None until one was asked for.
@@ -319,8 +326,12 @@ class Socket:
 
         :param channels: where it comes from channels, which.
         """
-        if self._gate is None:
-            self._session.transport.send(outgoing)
+        if self.direct is not None:
+            self.direct.write(outgoing.frames)
+        elif self._gate is None:
+            transport = self._session.transport
+            transport.send(outgoing)
+            self.direct = transport.direct
         else:
             self._deliver_through(self._gate, outgoing, channels)
 
@@ -344,7 +355,7 @@ class Socket:
     def end(self, reason: CloseReason) -> None:
         """Let nothing reach the client any more. For the dispatcher's use."""
         self._end_reason = reason
-        self._gate = Gate(None, 0)
+        self.close_gate(Gate(None, 0))
 
     @property
     def is_gated(self) -> bool:
@@ -354,6 +365,7 @@ class Socket:
     def close_gate(self, gate: Gate) -> None:
         """Hold messages back until ``open_gate``. For the dispatcher's use."""
         self._gate = gate
+        self.direct = None
 
     def open_gate(self, *, accepted: bool) -> None:
         """Send what was held back, unless it came from what was refused."""

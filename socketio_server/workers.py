@@ -8,8 +8,9 @@ the handler runs at once, and when it waits for something, control comes back to
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import gevent
 from gevent.hub import Hub
@@ -56,12 +57,13 @@ class Worker(greenlet):
     def run(self, job: Job) -> None:
         """Run a job, then what waits for a worker, then park until there is more."""
         pool = self._pool
+        waiting, parked = pool.waiting, pool.parked
         while True:
             job.work()
             del job  # nothing that it holds is kept while the worker is parked
-            if pool.has_waiting:
+            if waiting:
                 pool.work_off()
-            if pool.has_enough_parked:
+            if len(parked) >= MAX_PARKED:
                 pool.dismiss()
                 return
             job = pool.park(self)
@@ -78,20 +80,12 @@ class WorkerPool:
         self._hub = hub
         self._size = size
         self._turn = options.max_time_per_turn
-        self._parked: list[Worker] = []
+        self.parked: list[Worker] = []
+        """Workers without a job."""
         self._count = 0
-        self._waiting: deque[Job] = deque()  # jobs that no worker has taken yet
+        self.waiting: deque[Job] = deque()
+        """Jobs that no worker has taken yet."""
         self._woken = False  # a loop callback that looks at them is due
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether jobs wait for a worker."""
-        return bool(self._waiting)
-
-    @property
-    def has_enough_parked(self) -> bool:
-        """Whether so many workers are parked that another is not worth its memory."""
-        return len(self._parked) >= MAX_PARKED
 
     def dismiss(self) -> None:
         """A worker ends."""
@@ -99,10 +93,10 @@ class WorkerPool:
 
     def run(self, job: Job) -> None:
         """Run a job in a worker: at once where a loop callback asks for it, else soon."""
-        if self._waiting or getcurrent() is not self._hub:
+        if self.waiting or getcurrent() is not self._hub:
             self.run_later(job)
-        elif self._parked:
-            self._parked.pop().switch(job)
+        elif self.parked:
+            self.parked.pop().switch(job)
         elif self._count < self._size:
             self._count += 1
             Worker(self, self._hub).switch(job)
@@ -111,7 +105,7 @@ class WorkerPool:
 
     def run_later(self, job: Job) -> None:
         """Run a job when the loop has served the others."""
-        self._waiting.append(job)
+        self.waiting.append(job)
         if not self._woken:
             self._woken = True
             self._hub.loop.run_callback(self._serve_waiting)
@@ -119,15 +113,15 @@ class WorkerPool:
     def work_off(self) -> None:
         """Run jobs that wait, in the worker that calls; the loop gets its turns meanwhile."""
         until = monotonic() + self._turn
-        while self._waiting:
-            self._waiting.popleft().work()
+        while self.waiting:
+            self.waiting.popleft().work()
             if monotonic() > until:
                 gevent.sleep(0)
                 until = monotonic() + self._turn
 
     def park(self, worker: Worker) -> Job:
         """Wait for a job, in the worker that calls."""
-        self._parked.append(worker)
+        self.parked.append(worker)
         while True:
             try:
                 # Not the hub's own method, which looks for a hook that workers don't have.
@@ -137,32 +131,32 @@ class WorkerPool:
                 raise
             except BaseException:
                 logger.exception("A handler left a timeout behind, which went off after its end")
-                if worker not in self._parked:
-                    self._parked.append(worker)
+                if worker not in self.parked:
+                    self.parked.append(worker)
 
     def _serve_waiting(self) -> None:
         self._woken = False
-        for _ in range(len(self._waiting)):
-            if not self._waiting:
+        for _ in range(len(self.waiting)):
+            if not self.waiting:
                 return
-            if self._parked:
-                worker = self._parked.pop()
+            if self.parked:
+                worker = self.parked.pop()
             elif self._count < self._size:
                 self._count += 1
                 worker = Worker(self, self._hub)
             else:
                 return  # a worker that gets free takes the next
-            worker.switch(self._waiting.popleft())
+            worker.switch(self.waiting.popleft())
 
 
 class Inbox(Generic[S, T]):
     """What waits for a socket's handlers: handled strictly one after another, in order.
 
     :param socket: whose it is.
-    :param run: runs ``handle`` in the socket's context variables.
+    :param scope: the context variables that they run with.
     :param handle: handles one item, in a worker; must not raise.
-    :param on_full: called with ``True`` when ``max_pending_events`` wait, so that no more are
-        fetched, and with ``False`` when there is room again.
+    :param on_full: called with the socket and ``True`` when ``max_pending_events`` wait, so that no
+        more are fetched, and with ``False`` when there is room again.
     """
 
     __slots__ = (
@@ -172,7 +166,7 @@ class Inbox(Generic[S, T]):
         "_on_full",
         "_options",
         "_pool",
-        "_run",
+        "_scope",
         "_socket",
         "_working",
     )
@@ -183,14 +177,14 @@ class Inbox(Generic[S, T]):
         pool: Pool,
         options: Options,
         *,
-        run: Callable[..., Any],
+        scope: Context,
         handle: Callable[[S, T], None],
-        on_full: Callable[[bool], None],
+        on_full: Callable[[S, bool], None],
     ) -> None:
         self._socket = socket
         self._pool = pool
         self._options = options
-        self._run = run
+        self._scope = scope
         self._handle = handle
         self._on_full = on_full
         self._items: list[T] = []  # short: bounded by the limit and what one read brings
@@ -205,16 +199,16 @@ class Inbox(Generic[S, T]):
             self._pool.run(self)
         elif len(self._items) >= self._options.max_pending_events and not self._is_full:
             self._is_full = True
-            self._on_full(True)
+            self._on_full(self._socket, True)
 
     def work(self) -> None:
         """Handle what waits, for one turn (``Job``)."""
         items = self._items
         for _ in range(self._options.max_events_per_turn):
-            self._run(self._handle, self._socket, items.pop(0))
+            self._scope.run(self._handle, self._socket, items.pop(0))
             if self._is_full and len(items) <= self._options.max_pending_events // 2:
                 self._is_full = False
-                self._on_full(False)
+                self._on_full(self._socket, False)
             if not items:
                 self._working = False
                 return

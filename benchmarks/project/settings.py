@@ -60,7 +60,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "handlers": {"null": {"class": "logging.NullHandler"}},
-    "loggers": {"django.server": {"handlers": ["null"], "propagate": False}},
+    "loggers": {"django.server": {"handlers": ["null"], "level": "ERROR", "propagate": False}},
 }
 if not IS_PLAIN:
     SOCKETIO_MESSAGE_LOG_FORMAT = None

@@ -13,7 +13,7 @@ encode themselves, and a short cut for the commonest packet, an event in the mai
 import re
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -54,7 +54,7 @@ class Packet(msgspec.Struct, frozen=True):
     query: str = ""
 
 
-class Encoded(NamedTuple):
+class Encoded(msgspec.Struct, frozen=True, gc=False):
     """An outgoing packet: its text in UTF-8, and the binary messages that follow it in order."""
 
     text: bytes
@@ -79,7 +79,7 @@ _PACKET = re.compile(
 )
 
 
-def decode(text: str, *, max_attachments: int = 10) -> Packet:
+def decode(text: str, max_attachments: int = 10) -> Packet:
     """Decode the text of one packet (section Packet encoding).
 
     A binary packet that announces attachments is returned with ``attachments`` set and placeholders
@@ -91,7 +91,9 @@ def decode(text: str, *, max_attachments: int = 10) -> Packet:
     :raises DecodeError: if the packet is malformed or over a limit.
     """
     if text.startswith("2["):  # an event in the main namespace: nearly every packet is one
-        return Packet(_EVENT, "/", _check_event(_parse(text[1:])))
+        data = _parse(text[1:])
+        if data and type(data[0]) is str and data[0] not in RESERVED_EVENTS:
+            return Packet(_EVENT, "/", data)
     match = _PACKET.match(text)
     if match is None:
         raise DecodeError("no Socket.IO packet type")
@@ -267,7 +269,6 @@ class Encoder:
         self,
         event_name: str,
         args: Sequence[Any],
-        *,
         namespace: str = "/",
         ack_id: int | None = None,
     ) -> Encoded:

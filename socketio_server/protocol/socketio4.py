@@ -27,7 +27,7 @@ __all__ = ["Encoder", "decode", "encode_connect", "encode_disconnect"]
 _CONNECT = re.compile(r"0(?:(/[^,?]*)(?:\?([^,]*))?,?)?")
 
 
-def decode(text: str, *, max_attachments: int = 10) -> Packet:
+def decode(text: str, max_attachments: int = 10) -> Packet:
     """Decode the text of one packet (section Packet encoding), as ``protocol.socketio.decode``.
 
     :param text: an Engine.IO text message.

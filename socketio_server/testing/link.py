@@ -32,6 +32,7 @@ class Link:
     """
 
     name = "websocket"
+    direct = None
     writable = True
     is_read = True
     queued_bytes = 0

@@ -6,9 +6,11 @@ A transport carries the Engine.IO packets of one session and knows nothing of So
 from collections.abc import Sequence
 from typing import Protocol
 
+from socketio_server.connection import Connection
 from socketio_server.protocol import engineio, engineio3, websocket
 
 _TEXT, _BINARY = websocket.Opcode.TEXT, websocket.Opcode.BINARY
+_encode_frame = websocket.encode_frame
 
 
 class Outgoing:
@@ -24,10 +26,10 @@ class Outgoing:
         self._packet = packet
         self._attachments = attachments
         self._deflated: bytes | None = None  # made when the first recipient takes it
-        self.frames = websocket.encode_frame(_TEXT, packet)
+        self.frames = _encode_frame(_TEXT, packet)
         """The message as WebSocket frames, ready to be sent."""
         if attachments:
-            self.frames += b"".join(websocket.encode_frame(_BINARY, a) for a in attachments)
+            self.frames += b"".join(_encode_frame(_BINARY, data) for data in attachments)
 
     @property
     def count(self) -> int:
@@ -98,6 +100,11 @@ class Transport(Protocol):
         """Whether a message would go out at once."""
 
     @property
+    def direct(self) -> Connection | None:
+        """The connection that takes ``Outgoing.frames`` as they are, for good; ``None``: what is
+        sent must go through ``send``."""
+
+    @property
     def queued_bytes(self) -> int:
         """Bytes that wait for the client."""
 
@@ -126,6 +133,7 @@ class ClosedTransport:
 
     __slots__ = ("name",)
 
+    direct = None
     writable = False
     is_read = False
     queued_bytes = 0

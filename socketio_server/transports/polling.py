@@ -57,6 +57,7 @@ class PollingTransport:
     """
 
     name = "polling"
+    direct = None
 
     __slots__ = (
         "_incoming",

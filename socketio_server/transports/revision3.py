@@ -17,11 +17,13 @@ class WebSocketTransport3(WebSocketTransport):
 
     __slots__ = ()
 
+    _takes_frames = False
     # A client without binary frames sends base64 in a text frame.
     _decode_packet: ClassVar = staticmethod(engineio3.decode_packet)
 
-    def _encode(self, outgoing: Outgoing) -> bytes:
-        return outgoing.frames3
+    def send(self, outgoing: Outgoing) -> None:
+        """Send a message, its attachments as this revision wants them."""
+        self._connection.write(outgoing.frames3)
 
     def _decode_binary(self, data: bytes) -> bytes:
         message = engineio3.decode_binary_packet(data).data

@@ -64,6 +64,7 @@ class WebSocketTransport:
         "_close_timer",
         "_closing",
         "_connection",
+        "_credit",
         "_deflates",
         "_early_data",
         "_loop",
@@ -74,6 +75,7 @@ class WebSocketTransport:
         "_pings",
         "_rate",
         "_session",
+        "direct",
     )
 
     def __init__(
@@ -90,12 +92,18 @@ class WebSocketTransport:
             max_fragments=options.max_fragments,
             inflates=upgraded.deflates,
         )
-        self._rate: RateLimit | None = None  # None until the first frame
+        is_direct = self._takes_frames and not upgraded.deflates
+        self.direct = upgraded.connection if is_direct else None
+        """The connection that takes ``Outgoing.frames`` as they are (``Transport``)."""
+        self._credit = options.max_packet_burst  # frames before the rate is looked at
+        self._rate: RateLimit | None = None  # None while there is credit
         self._pings: RateLimit | None = None  # None until the first ping
         self._paused = False  # the session wants no more packets for now
         self._closing = False  # our close frame is out
         self._close_timer: Watcher | None = None  # waits for the peer's close frame
         self._more_timer: Watcher | None = None  # parsed frames wait for the next turn
+
+    _takes_frames: ClassVar = True  # the client takes ``Outgoing.frames`` as they are
 
     @property
     def writable(self) -> bool:
@@ -109,7 +117,10 @@ class WebSocketTransport:
 
     def send(self, outgoing: Outgoing) -> None:
         """Send a message at once, or queue it where the peer is slow."""
-        self._connection.write(self._encode(outgoing))
+        if self._deflates:
+            self._connection.write(self._deflate(outgoing))
+        else:
+            self._connection.write(outgoing.frames)
 
     def close(self, reason: CloseReason) -> None:
         """Send a close frame and give the peer ``close_timeout`` to answer it (RFC 6455 7.1.1)."""
@@ -140,8 +151,15 @@ class WebSocketTransport:
 
     def data_received(self, data: bytes) -> None:
         """Bytes came (``ConnectionHandler``)."""
+        is_taken = not self._paused and self._more_timer is None
+        if is_taken and (text := self._parser.take_text(data)) is not None:
+            try:
+                self._handle(text)
+            except DecodeError as error:
+                self._fail(CloseCode.INVALID_DATA, str(error))
+            return
         self._parser.receive_data(data)
-        if not self._paused and self._more_timer is None:
+        if is_taken:
             self._handle_frames()
 
     def drained(self) -> None:
@@ -205,15 +223,13 @@ class WebSocketTransport:
 
     def _handle(self, event: _Event) -> None:
         session = self._session
-        if self._rate is None:
-            options = self._options
-            self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, monotonic())
-        if not self._rate.spend():
-            self._continue_soon(self._rate.wait(monotonic()))
+        self._credit -= 1
+        if self._credit < 0:
+            self._spend_rate()
         if isinstance(event, str):
             if session is None:
                 return
-            if event[:1] == _MESSAGE:
+            if event.startswith(_MESSAGE):
                 session.message_received(self, event[1:])
             else:
                 session.packet_received(self, self._decode_packet(event))
@@ -230,9 +246,7 @@ class WebSocketTransport:
 
     _decode_packet: ClassVar = staticmethod(engineio.decode_packet)
 
-    def _encode(self, outgoing: Outgoing) -> bytes:
-        if not self._deflates:
-            return outgoing.frames
+    def _deflate(self, outgoing: Outgoing) -> bytes:
         threshold = self._options.compression_threshold
         if threshold is None or len(outgoing.frames) < threshold:
             return outgoing.frames
@@ -240,6 +254,14 @@ class WebSocketTransport:
 
     def _decode_binary(self, data: bytes) -> bytes:
         return data
+
+    def _spend_rate(self) -> None:
+        """The client has sent very much: read no more than it may go on sending."""
+        if self._rate is None:
+            options, now = self._options, monotonic()
+            self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, now, left=0)
+        if not self._rate.spend():
+            self._continue_soon(self._rate.wait(monotonic()))
 
     def _check_ping(self) -> None:
         """A WebSocket's pings have no use here, where the heartbeat is Engine.IO's."""
