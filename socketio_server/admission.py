@@ -1,6 +1,7 @@
 """How many connections there may be: in all, and from one address. Pure; the clock is passed in."""
 
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from ipaddress import ip_address
 from time import monotonic
 
@@ -84,9 +85,13 @@ class Admission:
         return admitted
 
     def _is_counted(self, address: str) -> bool:
-        if address in self._trusted:
-            return False
-        try:
-            return not ip_address(address.partition("%")[0]).is_loopback
-        except ValueError:  # the peer of a Unix socket has no address
-            return False
+        return address not in self._trusted and _is_single_client(address)
+
+
+@lru_cache(maxsize=1024)
+def _is_single_client(address: str) -> bool:
+    """Return whether an address is neither this machine's own nor missing, as a Unix socket's."""
+    try:
+        return not ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

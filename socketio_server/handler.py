@@ -154,8 +154,13 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         """Write the application's answer, or do the upgrade that the view asked for."""
         request = self.environ.pop(UPGRADE_KEY, None)
         if request is not None and self.code == HTTPStatus.SWITCHING_PROTOCOLS:
-            upgraded = self._switch_protocols(self.response_headers)
-            self.server.engine.open_websocket(self.environ, request, upgraded)
+            connection = self.socket.connection
+            connection.cork()  # the handshake's answer and the session's first packet go together
+            try:
+                upgraded = self._switch_protocols(self.response_headers)
+                self.server.engine.open_websocket(self.environ, request, upgraded)
+            finally:
+                connection.uncork()
         elif self.command == "HEAD":
             self.write(b"")  # the headers alone, which pywsgi leaves to the application
         else:

@@ -79,7 +79,6 @@ class HttpConnection:
         "_body",
         "_buffer",
         "_closes",
-        "_connection",
         "_drained",
         "_environ",
         "_found",
@@ -94,11 +93,12 @@ class HttpConnection:
         "_state",
         "_upload",
         "address",
+        "connection",
     )
 
     def __init__(self, connection: Connection, address: Any, server: HttpServer) -> None:
         self.address = address
-        self._connection = connection
+        self.connection = connection
         self._server = server
         self._state = State.HEAD
         self._buffer = b""  # what came and was not used yet
@@ -120,7 +120,7 @@ class HttpConnection:
     def start(self) -> None:
         """Begin to read."""
         self._server.head_deadlines.add(self)
-        self._connection.start(self)
+        self.connection.start(self)
 
     # --- The loop's side: ConnectionHandler ---------------------------------------------------
 
@@ -143,7 +143,7 @@ class HttpConnection:
         elif self._outbox is not None:
             self._send_on(self._outbox)
         elif self._state is State.CLOSING:
-            self._connection.finish()
+            self.connection.finish()
 
     def eof_received(self) -> bool:
         """The peer sends no more (``ConnectionHandler``); what it asked for is answered still."""
@@ -196,7 +196,7 @@ class HttpConnection:
 
     def has_ended(self) -> bool:
         """Return whether the client has gone (``Exchange``)."""
-        return self._is_gone or self._connection.has_ended()
+        return self._is_gone or self.connection.has_ended()
 
     # --- The greenlet's side ------------------------------------------------------------------
 
@@ -207,9 +207,9 @@ class HttpConnection:
         """
         view = memoryview(data)
         while view and not self._is_gone:
-            self._connection.write(view[:PIECE])
+            self.connection.write(view[:PIECE])
             view = view[PIECE:]
-            if self._connection.tell_when_drained():
+            if self.connection.tell_when_drained():
                 self._drained = Event()
                 self._drained.wait()
                 self._drained = None
@@ -242,18 +242,18 @@ class HttpConnection:
         self._state = State.GONE
         self._forget_deadlines()
         data, self._buffer = self._buffer, b""
-        return self._connection, data
+        return self.connection, data
 
     def want_body(self) -> None:
         """Somebody waits for the request's body: ask for more of it."""
-        self._connection.resume_reading()
+        self.connection.resume_reading()
 
     # --- Deadlines ----------------------------------------------------------------------------
 
     def give_up_head(self) -> None:
         """Cut the connection: the client took too long over a request's head."""
         self._server.engine.stats.refuse("slow request", self.host, "a head took too long")
-        self._connection.abort()
+        self.connection.abort()
 
     def give_up_body(self) -> None:
         """Refuse the request: the client took too long over its body."""
@@ -261,7 +261,7 @@ class HttpConnection:
 
     def cut(self) -> None:
         """Close the connection: no further request came, or the client did not close it."""
-        self._connection.abort()
+        self.connection.abort()
 
     @property
     def host(self) -> str:
@@ -317,7 +317,7 @@ class HttpConnection:
         self._server.engine.stats.refuse("http", self.host, f"{error} (from {self.host})")
         status = HTTPStatus(error.status)
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
-        self._connection.write(f"{head}Content-Length: 0\r\n\r\n".encode())
+        self.connection.write(f"{head}Content-Length: 0\r\n\r\n".encode())
         self._linger()
 
     # --- Requests of sessions -----------------------------------------------------------------
@@ -343,7 +343,7 @@ class HttpConnection:
         self._size = 0
         data, self._buffer = self._buffer, b""
         if not data and expects_continue(head):
-            self._connection.write(CONTINUE)
+            self.connection.write(CONTINUE)
         if data:
             self._read_body(data)
         if self._state is State.BODY:
@@ -423,7 +423,7 @@ class HttpConnection:
             if rest:
                 self._keep(rest)
         elif upload.size > PIECE:
-            self._connection.pause_reading()
+            self.connection.pause_reading()
 
     # --- The end of a request -----------------------------------------------------------------
 
@@ -431,15 +431,15 @@ class HttpConnection:
         """Keep what came of the next request until this one is answered."""
         self._buffer += data
         if len(self._buffer) > PIECE:
-            self._connection.pause_reading()
+            self.connection.pause_reading()
 
     def _send_on(self, data: memoryview) -> None:
         """Send what is left of an answer, no faster than the peer takes it."""
         self._outbox = None
         while data:
-            self._connection.write(data[:PIECE])
+            self.connection.write(data[:PIECE])
             data = data[PIECE:]
-            if data and self._connection.tell_when_drained():
+            if data and self.connection.tell_when_drained():
                 self._outbox = data
                 return
         if self._state is State.FLUSHING:
@@ -449,7 +449,7 @@ class HttpConnection:
         """The answer is on its way: await the next request, or close."""
         if self._closes:
             if self._has_ended or (self._is_read and not self._buffer):
-                self._connection.close()
+                self.connection.close()
             else:
                 self._linger()
             return
@@ -457,7 +457,7 @@ class HttpConnection:
         self._head = self._body = None
         self._server.idle_deadlines.add(self)
         if self._buffer:
-            self._connection.resume_reading()
+            self.connection.resume_reading()
             self._server.loop.run_callback(self._read_on)
 
     def _read_on(self) -> None:
@@ -470,12 +470,12 @@ class HttpConnection:
         the connection, and take our answer with it (RFC 9112 section 9.6)."""
         self._state = State.CLOSING
         self._buffer = b""
-        self._connection.resume_reading()
+        self.connection.resume_reading()
         self._server.closing_deadlines.add(self)
         if self._has_ended:
-            self._connection.close()
-        elif not self._connection.tell_when_drained():
-            self._connection.finish()
+            self.connection.close()
+        elif not self.connection.tell_when_drained():
+            self.connection.finish()
 
     def _forget_deadlines(self) -> None:
         server = self._server

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from socketio_server.dispatcher import Dispatcher
 
 _EVENT = PacketType.EVENT  # globals are found faster than attributes
+_NONE: frozenset[str] = frozenset()
 
 logger = logging.getLogger("socketio_server")
 
@@ -62,7 +63,7 @@ class NamespaceRouter:
         self._dispatcher = dispatcher
         self._sockets: dict[str, Socket] = {}  # by namespace
         self._assembly: socketio.Assembly | None = None  # while attachments are due
-        self._left: frozenset[str] = frozenset()  # namespaces that we took the client out of
+        self._left = _NONE  # namespaces that we took the client out of
         self._decode = socketio4.decode if self._is_old else socketio.decode
         # Once the session is to end: the sockets whose goodbye is still held back.
         self._closing: list[Socket] | None = None

@@ -2,7 +2,7 @@
 
 import _socket
 import logging
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from gevent import get_hub, pywsgi, socket
@@ -52,6 +52,8 @@ class Server(pywsgi.WSGIServer):
         self.idle_deadlines = make(loop, options.keep_alive_timeout, HttpConnection.cut)
         self.body_deadlines = make(loop, options.body_timeout, HttpConnection.give_up_body)
         self.closing_deadlines = make(loop, options.close_timeout, HttpConnection.cut)
+        # One function for all connections of an address.
+        self._leave = lru_cache(maxsize=1024)(partial(partial, engine.admission.leave))
         self.logger = logging.getLogger("socketio_server.handshake")
 
     def do_read(self) -> Any:
@@ -77,7 +79,7 @@ class Server(pywsgi.WSGIServer):
             self.engine.stats.refuse("connection", host, f"{refused}: {host}")
             sock.close()
             return
-        connection = Connection(sock, self.loop, self.options, partial(admission.leave, host))
+        connection = Connection(sock, self.loop, self.options, self._leave(host))
         HttpConnection(connection, address, self).start()
 
     def init_socket(self) -> None:

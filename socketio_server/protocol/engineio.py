@@ -35,6 +35,8 @@ PROBE_PING = "2probe"
 PROBE_PONG = b"3probe"
 """The answer to :data:`PROBE_PING`."""
 
+_encode_json = msgspec.json.Encoder().encode  # made once: half of the module's function's time
+
 _SEPARATOR = b"\x1e"
 _BINARY = b"b"
 
@@ -187,7 +189,7 @@ def encode_open(
         "pingTimeout": round(ping_timeout * 1000),
         "maxPayload": max_payload,
     }
-    return b"0" + msgspec.json.encode(handshake)
+    return b"0" + _encode_json(handshake)
 
 
 def encode_error(code: ErrorCode, message: str | None = None) -> bytes:
