@@ -110,15 +110,18 @@ class Engine:
             self._options.allowed_origins,
         )
 
-    def cors_headers(self, environ: Environ) -> tuple[tuple[str, str], ...]:
-        """Return the headers that let a page of another, allowed origin read the answer."""
+    def cors_headers(self, method: str, environ: Environ) -> tuple[tuple[str, str], ...]:
+        """Return the headers that let a page of another, allowed origin read the answer.
+
+        :param environ: the request's headers, as WSGI names them.
+        """
         origin = environ.get("HTTP_ORIGIN")
         if origin is None or not self.is_allowed_origin(environ):
             return ()
         headers = [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
         if origins.ANY not in self._options.allowed_origins:
             headers.append(("Access-Control-Allow-Credentials", "true"))
-        if environ["REQUEST_METHOD"] == "OPTIONS":
+        if method == "OPTIONS":
             headers.append(("Access-Control-Allow-Methods", "GET, POST"))
             headers.append(("Access-Control-Allow-Headers", "Content-Type"))
         return tuple(headers)
@@ -190,13 +193,14 @@ class Engine:
         else:  # it ended, or another was faster, while the handshake was written
             upgraded.connection.abort()
 
-    def find_polled(self, environ: Environ, params: Query) -> PollingTransport | Response:
+    def find_polled(
+        self, method: str, environ: Environ, params: Query
+    ) -> PollingTransport | Response:
         """Return what a request with a ``sid`` is for, or its answer, if that is clear already.
 
-        :param environ: of the request; its method, and the headers.
+        :param environ: the request's headers, as WSGI names them.
         :param params: the request's query.
         """
-        method = environ["REQUEST_METHOD"]
         if params.get("transport") not in self._options.transports:
             return error_response(ErrorCode.UNKNOWN_TRANSPORT)
         if not self.is_allowed_origin(environ):
@@ -352,4 +356,4 @@ def parse_query(query: str) -> Query:
     if "%" in query or "+" in query:
         return dict(parse_qsl(query, keep_blank_values=True))
     # Nearly always; the standard library takes ten times as long (measured).
-    return {key: value for key, _, value in (part.partition("=") for part in query.split("&"))}
+    return {key: value for key, _, value in [part.partition("=") for part in query.split("&")]}

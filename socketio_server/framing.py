@@ -7,8 +7,9 @@ could be read in two ways is refused.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from socketio_server.exceptions import SocketIOError
 
@@ -25,7 +26,6 @@ Parsing one takes longer than all else that is done for a polling request (measu
 _MAX_CHUNK_LINE = 1024
 _MAX_TRAILERS = 8192
 
-_HEAD_END = re.compile(rb"\n\r?\n")
 # A token, a colon, and what may be in a value (RFC 9110 sections 5.6.2 and 5.5).
 _FIELD = r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r?\n"
 _FIELDS = re.compile(_FIELD)
@@ -81,8 +81,7 @@ class Headers:
         """The header ``Connection``, in lower case."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """The head of a request."""
 
     method: str
@@ -116,13 +115,16 @@ def find_head_end(data: bytes, start: int = 0) -> int | None:
     :param start: how much of that was looked at already.
     :raises BadHead: if it is too large.
     """
-    found = _HEAD_END.search(data, max(0, start - 2))
-    size = len(data) if found is None else found.end()
+    start = max(0, start - 2)
+    end = data.find(b"\n\r\n", start)
+    bare = data.find(b"\n\n", start, end if end >= 0 else None)
+    found = bare + 2 if bare >= 0 else end + 3 if end >= 0 else None
+    size = len(data) if found is None else found
     if size > MAX_REQUEST_LINE and not 0 <= data.find(b"\n", 0, MAX_REQUEST_LINE):
         raise BadHead("the request line is too long", status=414)
     if size > MAX_HEAD_SIZE:
         raise BadHead("the head is too large", status=431)
-    return None if found is None else found.end()
+    return found
 
 
 def parse_head(data: bytes) -> Head:

@@ -206,7 +206,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
 
     def _write_response(self, response: Response, environ: dict[str, Any]) -> None:
         """Write one of the engine's answers to a WebSocket's request."""
-        headers = self.server.engine.cors_headers(environ)
+        headers = self.server.engine.cors_headers(self.command, environ)
         self.close_connection = self.close_connection or response.closes
         answer = encode_response(
             response,
@@ -240,7 +240,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         self.response_length += len(data)
 
     def _log(self, code: int, level: int) -> None:
-        log_access(self.requestline, code, self.response_length, level)
+        log_access(self._head, code, self.response_length, level)
 
     def _switch_protocols(self, view_headers: list[tuple[bytes, bytes]]) -> Upgraded:
         """Answer 101 and take the connection out of this handler's hands.
@@ -266,17 +266,17 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         return Upgraded(connection, data, deflates)
 
 
-def log_access(line: str, code: int, size: int, level: int) -> None:
+def log_access(head: Head, code: int, size: int, level: int) -> None:
     """Log a request as Django's own ``runserver`` does, errors at a higher level.
 
-    :param line: the request line.
+    :param head: the request's.
     :param code: the answer's status.
     :param size: the answer's bytes.
     """
-    if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if code >= 500:
         level = logging.ERROR
-    elif code >= HTTPStatus.BAD_REQUEST:
+    elif code >= 400:
         level = logging.WARNING
     if access_logger.isEnabledFor(level):
-        arguments = (_SID.sub("sid=…", line), code or "-", size)
+        arguments = (_SID.sub("sid=…", head.line), code or "-", size)
         access_logger.log(level, '"%s" %s %s', *arguments, extra={"status_code": code})

@@ -55,7 +55,7 @@ class HttpServer(HandlerContext, Protocol):
     """Connections on which nothing is to come any more."""
 
 
-class State(Enum):
+class _State(Enum):
     """What a connection is at."""
 
     HEAD = auto()  # the head of a request is awaited
@@ -64,6 +64,10 @@ class State(Enum):
     FLUSHING = auto()  # its answer is on its way
     CLOSING = auto()  # all was said; what the client still sends is thrown away
     GONE = auto()  # it was lost, or became a WebSocket
+
+
+# Globals are found faster than an enumeration's members.
+_HEAD, _BODY, _ANSWERING, _FLUSHING, _CLOSING, _GONE = _State
 
 
 class HttpConnection:
@@ -80,7 +84,6 @@ class HttpConnection:
         "_buffer",
         "_closes",
         "_drained",
-        "_environ",
         "_found",
         "_has_ended",
         "_head",
@@ -100,15 +103,14 @@ class HttpConnection:
         self.address = address
         self.connection = connection
         self._server = server
-        self._state = State.HEAD
+        self._state = _HEAD
         self._buffer = b""  # what came and was not used yet
         self._looked_at = 0  # bytes of it in which no head ends
         self._has_ended = False  # the peer sends no more
         self._head: Head | None = None  # of the request that is read or answered
         self._closes = False  # the connection ends with its answer
-        # Of a session's request: its query, its environ, what it is for, and its body so far.
+        # Of a session's request: its query, what it is for, and its body so far.
         self._params: Query = {}
-        self._environ: dict[str, Any] = {}
         self._found: PollingTransport | Response | None = None
         self._body: Body | None = None
         self._parts: list[bytes] = []
@@ -127,13 +129,13 @@ class HttpConnection:
     def data_received(self, data: bytes) -> None:
         """Bytes came (``ConnectionHandler``)."""
         state = self._state
-        if state is State.HEAD:
+        if state is _HEAD:
             self._read_head(self._buffer + data if self._buffer else data)
-        elif state is State.BODY:
+        elif state is _BODY:
             self._read_body(data)
         elif self._upload is not None:
             self._read_upload(self._upload, data)
-        elif state is not State.CLOSING:
+        elif state is not _CLOSING:
             self._keep(data)
 
     def drained(self) -> None:
@@ -142,7 +144,7 @@ class HttpConnection:
             self._drained.set()
         elif self._outbox is not None:
             self._send_on(self._outbox)
-        elif self._state is State.CLOSING:
+        elif self._state is _CLOSING:
             self.connection.finish()
 
     def eof_received(self) -> bool:
@@ -150,16 +152,17 @@ class HttpConnection:
         self._has_ended = True
         if self._upload is not None:
             self._upload.end(is_complete=False)
-        if self._state is State.BODY:
+        if self._state is _BODY:
             self._refuse_body(error_response(ErrorCode.BAD_REQUEST))
-        if isinstance(self._found, PollingTransport) and self._method == "GET":
+        is_get = self._head is not None and self._head.method == "GET"
+        if is_get and isinstance(self._found, PollingTransport):
             return False  # nobody waits for what is to come without being there
-        return self._state in (State.ANSWERING, State.FLUSHING)
+        return self._state in (_ANSWERING, _FLUSHING)
 
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
         found, self._found = self._found, None
-        self._state = State.GONE
+        self._state = _GONE
         self._forget_deadlines()
         if isinstance(found, PollingTransport):
             found.poll_lost(self)
@@ -173,25 +176,26 @@ class HttpConnection:
     def reply(self, response: Response) -> None:
         """Answer the request of a session (``Exchange``)."""
         head = self._head
-        if self._state not in (State.ANSWERING, State.BODY) or head is None:
+        if self._state not in (_ANSWERING, _BODY) or head is None:
             return
         self._found = None
-        self._state = State.ANSWERING
+        self._state = _ANSWERING
         closes = head.closes or response.closes or self._has_ended
         server = self._server
-        environ = self._environ
+        environ = head.headers.environ
+        has_origin = "HTTP_ORIGIN" in environ
         answer = encode_response(
             response,
-            headers=server.engine.cors_headers(environ),
+            headers=server.engine.cors_headers(head.method, environ) if has_origin else (),
             date=http_date(int(time())),
             accept_encoding=environ.get("HTTP_ACCEPT_ENCODING", ""),
             compression_threshold=server.options.compression_threshold,
             closes=closes,
             without_body=head.method == "HEAD",
         )
-        log_access(head.line, response.status, len(answer), logging.DEBUG)
+        log_access(head, response.status, len(answer), logging.DEBUG)
         self._closes = closes
-        self._state = State.FLUSHING
+        self._state = _FLUSHING
         self._send_on(memoryview(answer))
 
     def has_ended(self) -> bool:
@@ -218,7 +222,7 @@ class HttpConnection:
 
     @property
     def _is_gone(self) -> bool:
-        return self._state is State.GONE
+        return self._state is _GONE
 
     def fileno(self) -> int:
         """Return what gevent-websocket asks a socket for, and never uses here."""
@@ -231,7 +235,7 @@ class HttpConnection:
         """
         self._closes = closes or self._has_ended or not self._is_read
         self._upload = None
-        if self._state is State.ANSWERING:
+        if self._state is _ANSWERING:
             self._end_exchange()
 
     def detach(self) -> tuple[Connection, bytes]:
@@ -239,7 +243,7 @@ class HttpConnection:
 
         :return: the connection, and what came on it behind the request.
         """
-        self._state = State.GONE
+        self._state = _GONE
         self._forget_deadlines()
         data, self._buffer = self._buffer, b""
         return self.connection, data
@@ -271,10 +275,6 @@ class HttpConnection:
     # ------------------------------------------------------------------------------------------
 
     @property
-    def _method(self) -> str:
-        return "" if self._head is None else self._head.method
-
-    @property
     def _is_read(self) -> bool:
         """Whether all of the request has come."""
         if self._body is not None:
@@ -300,7 +300,7 @@ class HttpConnection:
         self._looked_at = 0
         if not server.idle_deadlines.discard(self):
             server.head_deadlines.discard(self)
-        self._state = State.ANSWERING
+        self._state = _ANSWERING
         self._closes = head.closes
         path, _, query = head.target.partition("?")
         params = parse_query(query) if "sid=" in query and path == server.path else {}
@@ -324,20 +324,20 @@ class HttpConnection:
 
     def _serve_session(self, head: Head, params: Query) -> None:
         """Let the engine answer a request that carries a ``sid``."""
-        self._environ = {**head.headers.environ, "REQUEST_METHOD": head.method}
         self._params = params
-        found = self._found = self._server.engine.find_polled(self._environ, params)
+        engine, headers = self._server.engine, head.headers
+        found = self._found = engine.find_polled(head.method, headers.environ, params)
         self._body = None
         if not head.has_body or (isinstance(found, Response) and found.closes):
-            self._answer(found, b"")
-        elif head.headers.content_length > self._server.options.max_payload:
+            self._answer(head, found, b"")
+        elif headers.content_length > self._server.options.max_payload:
             self._refuse_body(Response(413, b""))
         else:
             self._await_body(head)
 
     def _await_body(self, head: Head) -> None:
         """Collect the body of a request."""
-        self._state = State.BODY
+        self._state = _BODY
         self._body = framing.body_of(head)
         self._parts = []
         self._size = 0
@@ -346,7 +346,7 @@ class HttpConnection:
             self.connection.write(CONTINUE)
         if data:
             self._read_body(data)
-        if self._state is State.BODY:
+        if self._state is _BODY:
             self._server.body_deadlines.add(self)
 
     def _read_body(self, data: bytes) -> None:
@@ -363,20 +363,19 @@ class HttpConnection:
             self._refuse_body(Response(413, b""))
             return
         self._parts.append(part)
-        if body.is_complete and self._found is not None:
+        if body.is_complete and self._head is not None and self._found is not None:
             self._server.body_deadlines.discard(self)
-            self._state = State.ANSWERING
+            self._state = _ANSWERING
             parts, self._parts = self._parts, []
-            self._answer(self._found, b"".join(parts))
+            self._answer(self._head, self._found, b"".join(parts))
 
-    def _answer(self, found: PollingTransport | Response, body: bytes) -> None:
+    def _answer(self, head: Head, found: PollingTransport | Response, body: bytes) -> None:
         if isinstance(found, Response):
             self.reply(found)
-        elif self._method == "GET":
+        elif head.method == "GET":
             found.answer_get(self)
         else:
-            content_type = self._environ.get("CONTENT_TYPE", "")
-            found.answer_post(body, content_type, self)
+            found.answer_post(body, head.headers.environ.get("CONTENT_TYPE", ""), self)
 
     def _refuse_body(self, response: Response) -> None:
         """Refuse a request because of its body, and end the session that it was for."""
@@ -442,7 +441,7 @@ class HttpConnection:
             if data and self.connection.tell_when_drained():
                 self._outbox = data
                 return
-        if self._state is State.FLUSHING:
+        if self._state is _FLUSHING:
             self._end_exchange()
 
     def _end_exchange(self) -> None:
@@ -453,7 +452,7 @@ class HttpConnection:
             else:
                 self._linger()
             return
-        self._state = State.HEAD
+        self._state = _HEAD
         self._head = self._body = None
         self._server.idle_deadlines.add(self)
         if self._buffer:
@@ -462,13 +461,13 @@ class HttpConnection:
 
     def _read_on(self) -> None:
         """Look at what came while the last request was answered."""
-        if self._state is State.HEAD and self._buffer:
+        if self._state is _HEAD and self._buffer:
             self._read_head(self._buffer)
 
     def _linger(self) -> None:
         """Close, but not before the client has read why: closing with its bytes unread would reset
         the connection, and take our answer with it (RFC 9112 section 9.6)."""
-        self._state = State.CLOSING
+        self._state = _CLOSING
         self._buffer = b""
         self.connection.resume_reading()
         self._server.closing_deadlines.add(self)

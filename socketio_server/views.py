@@ -62,7 +62,7 @@ def socketio(request: HttpRequest) -> HttpResponse:
     else:
         response = _open_polling(request, engine, service.options)
     response["Cache-Control"] = "no-store"
-    for name, value in engine.cors_headers(environ):
+    for name, value in engine.cors_headers(request.method or "", environ):
         response[name] = value
     return response
 
