@@ -38,7 +38,7 @@ UPGRADE_KEY = "socketio_server.upgrade"
 
 WEBSOCKET_VERSION = "13"  # RFC 6455 section 4.1
 _KEY_SIZE = 16  # bytes of a decoded Sec-WebSocket-Key, same section
-_REPLACED_HEADERS = {b"content-length", b"content-type", b"connection", b"upgrade"}
+_REPLACED_HEADERS = {"content-length", "content-type", "connection", "upgrade"}
 """Headers of the view's answer that a 101 may not carry, or that the handshake sets itself."""
 
 _SID = re.compile(r"\bsid=[^&\s]*")  # a secret: never logged
@@ -96,6 +96,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         self._head = head
         self._params = params
         self._is_detached = False  # the connection lives on as a WebSocket
+        self._view_headers: list[tuple[str, str]] = []  # of a handshake's answer
         self.requestline = head.line
         self.command, self.path = head.method, head.target
         self.request_version = head.version
@@ -150,6 +151,16 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         else:
             pywsgi.WSGIHandler.run_application(self)
 
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Any:
+        """Begin the answer (PEP 3333), or take what the view wants in that to a handshake."""
+        if UPGRADE_KEY in self.environ and status.startswith("101"):
+            self.code = HTTPStatus.SWITCHING_PROTOCOLS
+            self._view_headers = headers
+            return self.write
+        return super().start_response(status, headers, exc_info)
+
     def process_result(self) -> None:
         """Write the application's answer, or do the upgrade that the view asked for."""
         request = self.environ.pop(UPGRADE_KEY, None)
@@ -157,7 +168,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             connection = self.socket.connection
             connection.cork()  # the handshake's answer and the session's first packet go together
             try:
-                upgraded = self._switch_protocols(self.response_headers)
+                upgraded = self._switch_protocols(self._view_headers)
                 self.server.engine.open_websocket(self.environ, request, upgraded)
             finally:
                 connection.uncork()
@@ -242,14 +253,17 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
     def _log(self, code: int, level: int) -> None:
         log_access(self._head, code, self.response_length, level)
 
-    def _switch_protocols(self, view_headers: list[tuple[bytes, bytes]]) -> Upgraded:
+    def _switch_protocols(self, view_headers: list[tuple[str, str]]) -> Upgraded:
         """Answer 101 and take the connection out of this handler's hands.
 
         :param view_headers: the view's headers, of which cookies and the like are kept.
         """
-        kept = [item for item in view_headers if item[0].lower() not in _REPLACED_HEADERS]
         self.upgrade_connection()
-        self.response_headers += kept
+        self.response_headers += [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in view_headers
+            if name.lower() not in _REPLACED_HEADERS
+        ]
         offers = self.environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
         deflates = self.server.options.per_message_deflate and accepts_deflate(offers)
         if deflates:

@@ -1,8 +1,9 @@
 """The processes behind ``runserver_socketio``: gevent's patches, and a parent that waits.
 
 gevent has to patch the standard library before anything else is imported, Django for one; a
-management command is too late for that. So the command's process replaces itself once with
-``python -m gevent.monkey manage.py …``. Patching happens here and nowhere else.
+management command is too late for that. So the command's process starts the same command again,
+on patched modules (``patched``): in its own place, or below itself where it waits for changes. That
+is left out where ``manage.py`` has patched by itself.
 """
 
 import os
@@ -30,18 +31,10 @@ def is_patched() -> bool:
 
 def restart_patched() -> NoReturn:
     """Replace this process by one that runs the same command on patched modules."""
-    arguments = autoreload.get_child_arguments()
-    start = len(arguments) - len(sys.argv[1:])
-    head, rest = arguments[:start], arguments[start:]
-    if head[-2] == "-m":
-        head[-2:] = ["-P", "-m", "gevent.monkey", "--module", head[-1]]
-        folder = os.getcwd()
-    else:
-        head[-1:] = ["-P", "-m", "gevent.monkey", head[-1]]
-        folder = str(Path(sys.argv[0]).resolve().parent)
+    arguments, environ = _patched_command()
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(head[0], [*head, *rest], _environ_with(folder))
+    os.execve(arguments[0], arguments, environ)
 
 
 def supervise() -> int:
@@ -52,7 +45,8 @@ def supervise() -> int:
 
     :return: the last child's exit status.
     """
-    environ = {**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"}
+    arguments, environ = _patched_command()
+    environ[autoreload.DJANGO_AUTORELOAD_ENV] = "true"
     child: subprocess.Popen[bytes] | None = None
     signalled = False
 
@@ -67,7 +61,7 @@ def supervise() -> int:
     reloaded = False
     while True:
         before = _modification_times()
-        child = subprocess.Popen(autoreload.get_child_arguments(), env=environ, close_fds=False)
+        child = subprocess.Popen(arguments, env=environ, close_fds=False)
         if signalled:  # it came before there was a child to pass it on to
             child.terminate()
         status = child.wait()
@@ -78,6 +72,21 @@ def supervise() -> int:
                 return status
             _wait_for_change(before)  # an error in what was just written will be mended
         reloaded = True
+
+
+def _patched_command() -> tuple[list[str], dict[str, str]]:
+    """Return what runs this process's command on patched modules: arguments and environment."""
+    arguments = autoreload.get_child_arguments()
+    start = len(arguments) - len(sys.argv[1:])
+    head, rest = arguments[:start], arguments[start:]
+    patched = ["-P", str(Path(__file__).with_name("patched.py"))]
+    if head[-2] == "-m":
+        head[-2:] = [*patched, "--module", head[-1]]
+        folder = os.getcwd()
+    else:
+        head[-1:] = [*patched, head[-1]]
+        folder = str(Path(sys.argv[0]).resolve().parent)
+    return [*head, *rest], _environ_with(folder)
 
 
 def _environ_with(folder: str) -> dict[str, str]:

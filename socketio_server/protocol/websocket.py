@@ -10,6 +10,7 @@ This is the server's hot path: one received chunk is nearly always one short tex
 """
 
 import codecs
+from collections.abc import Iterator
 from enum import IntEnum
 from struct import Struct
 from typing import Any
@@ -100,8 +101,8 @@ _LONG = Struct("!BBQ")
 _BAD_UTF8 = "invalid UTF-8"
 _UTF8_DECODER = codecs.getincrementaldecoder("utf-8")
 
-# A multiple of 4. Measured: a megabyte takes thrice as long as one integer, which leaves the cache.
-_UNMASK_PIECE = 16384
+# A multiple of 4. Measured: larger ones leave the CPU's first cache, and take half as long again.
+_UNMASK_PIECE = 8192
 
 
 class _FragmentedMessage:
@@ -395,11 +396,20 @@ def _unmask(data: bytes | bytearray, mask: bytes | bytearray) -> bytes:
     """Undo a client's masking (section 5.3), as one XOR of big integers for each piece."""
     size = len(data)
     if size > _UNMASK_PIECE:
-        pieces = range(0, size, _UNMASK_PIECE)
-        return b"".join([_unmask(data[i : i + _UNMASK_PIECE], mask) for i in pieces])
+        return b"".join(_unmask_pieces(data, mask))
     key = (mask * (size // 4 + 1))[:size]
     unmasked = int.from_bytes(data, "little") ^ int.from_bytes(key, "little")
     return unmasked.to_bytes(size, "little")
+
+
+def _unmask_pieces(data: bytes | bytearray, mask: bytes | bytearray) -> Iterator[bytes]:
+    """Unmask a large frame: the key is the same for all pieces but the last."""
+    key = int.from_bytes(mask * (_UNMASK_PIECE // 4), "little")
+    end = len(data) - len(data) % _UNMASK_PIECE
+    for start in range(0, end, _UNMASK_PIECE):
+        piece = int.from_bytes(data[start : start + _UNMASK_PIECE], "little")
+        yield (piece ^ key).to_bytes(_UNMASK_PIECE, "little")
+    yield _unmask(data[end:], mask)
 
 
 def encode_frame(opcode: int, data: bytes) -> bytes:
