@@ -118,11 +118,14 @@ class _Integer(_Kind):
         return value >= self.least and (self.most is None or value <= self.most)
 
 
+@dataclass(frozen=True)
 class _Seconds(_Kind):
+    may_be_zero: bool = False
+
     def accepts(self, value: Any) -> bool:
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             return False
-        return 0 < value < inf
+        return 0 < value < inf or (self.may_be_zero and value == 0)
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ _KINDS: dict[str, _Kind] = {
     "message_log_format": _OptionalText("a %-format or None"),
     "events": _Texts("a list of modules' dotted names or None", optional=True),
     "compression_threshold": _Integer("a number of bytes, or None", least=0, optional=True),
+    "database_idle_timeout": _Seconds("a number of seconds, or 0", may_be_zero=True),
     "cookie": _OptionalText("a cookie's name, or None"),
     "per_message_deflate": _Flag("True or False"),
     "allow_eio3": _Flag("True or False"),

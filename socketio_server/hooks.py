@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
+from time import monotonic
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -13,7 +14,9 @@ from django.http import HttpRequest
 from django.utils import timezone, translation
 from greenlet import getcurrent
 
-from socketio_server.workers import Worker
+from socketio_server.connection import Loop
+from socketio_server.heartbeat import Deadlines
+from socketio_server.workers import Worker, WorkerPool
 
 message_logger = logging.getLogger("socketio_server.messages")
 
@@ -26,11 +29,16 @@ class DjangoHooks:
     until it is closed.
 
     :param message_log_format: ``SOCKETIO_MESSAGE_LOG_FORMAT``.
+    :param release: has a worker let go of its connections when it has been idle for so long;
+        ``None``: they are closed after each event, as ``CONN_MAX_AGE`` says.
     """
 
     refusals: tuple[type[Exception], ...] = (PermissionDenied,)
 
-    def __init__(self, message_log_format: str | None) -> None:
+    def __init__(
+        self, message_log_format: str | None, release: "IdleRelease | None" = None
+    ) -> None:
+        self._release = release
         self._usual = Surroundings(settings.LANGUAGE_CODE, timezone.get_default_timezone())
         self._format = message_log_format
         self.logs_messages = message_log_format is not None
@@ -53,12 +61,12 @@ class DjangoHooks:
         close_old_connections()
 
     def after_event(self) -> None:
-        """Release connections as on ``request_finished``: at once, unless ``CONN_MAX_AGE`` says
-        else."""
-        close_old_connections()
+        """Release connections as on ``request_finished``, but keep good ones for the worker's next
+        event, if that comes soon."""
         worker = getcurrent()
-        if isinstance(worker, Worker):
-            worker.is_dirty = any(c.connection for c in connections.all(initialized_only=True))
+        if self._release is not None and isinstance(worker, Worker):
+            self._release.put_off(worker)
+        close_connections()
 
     def log_message(self, request: HttpRequest, kind: str, message: Any) -> None:
         """Log what a client did, as django-socketio did; never raises."""
@@ -81,6 +89,50 @@ class DjangoHooks:
         worker = getcurrent()
         if isinstance(worker, Worker):
             worker.is_dirty = True
+
+
+class IdleRelease:
+    """Closes the database connections of workers that have been idle for a while.
+
+    :param pool: the workers, of which an idle one closes its own connections: they are its
+        thread's, as far as Django can tell.
+    :param timeout: seconds.
+    """
+
+    def __init__(self, pool: WorkerPool, loop: Loop, timeout: float) -> None:
+        self._pool = pool
+        self._timeout = timeout
+        self._idle: Deadlines[Worker] = Deadlines(loop, timeout, self._close)
+
+    def put_off(self, worker: Worker) -> None:
+        """Let the worker's connections be young enough for its next event. Runs in the worker."""
+        until = monotonic() + self._timeout
+        for connection in connections.all(initialized_only=True):
+            if connection.close_at is not None:
+                connection.close_at = max(connection.close_at, until)
+        self._idle.add(worker)
+
+    def _close(self, worker: Worker) -> None:
+        if worker.is_dirty:  # else they were closed already; if it works, it is put off again
+            self._pool.run_in(worker, _CLOSE)
+
+
+class _Close:
+    """Closes the connections that are too old, of the worker that it runs in (``Job``)."""
+
+    def work(self) -> None:
+        close_connections()
+
+
+_CLOSE = _Close()
+
+
+def close_connections() -> None:
+    """Close the current greenlet's connections that are broken or old enough, as Django does."""
+    close_old_connections()
+    worker = getcurrent()
+    if isinstance(worker, Worker):
+        worker.is_dirty = any(c.connection for c in connections.all(initialized_only=True))
 
 
 class Surroundings(NamedTuple):

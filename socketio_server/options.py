@@ -148,5 +148,10 @@ class Options:
     max_time_per_turn: float = 0.010
     """How long one connection may keep the loop before the others get their turn."""
 
+    database_idle_timeout: float = 1.0
+    """How long a database connection of handlers may be idle before it is closed, where
+    ``CONN_MAX_AGE`` would have it closed at once: with SQLite, opening one for each event takes
+    longer than a query (measured), with a server over the network much longer."""
+
     max_concurrent_handlers: int = 1000
     """Handlers that may run side by side; each may hold a greenlet and a database connection."""

@@ -22,7 +22,7 @@ from socketio_server.counters import Snapshot, Stats
 from socketio_server.dispatcher import Dispatcher
 from socketio_server.engine import Engine
 from socketio_server.events import REGISTRY, Registry
-from socketio_server.hooks import DjangoHooks
+from socketio_server.hooks import DjangoHooks, IdleRelease
 from socketio_server.middleware import CallNext, EventCall
 from socketio_server.options import Options
 from socketio_server.server import Server
@@ -62,11 +62,13 @@ class Service:
         most = min(options.max_connections, int(descriptors * DESCRIPTOR_SHARE))
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
+        pool = WorkerPool(hub, options, options.max_concurrent_handlers)
+        release = IdleRelease(pool, loop, options.database_idle_timeout)
         self._dispatcher = Dispatcher(
             registry=registry,
             clients=clients,
-            hooks=DjangoHooks(options.message_log_format),
-            pool=WorkerPool(hub, options, options.max_concurrent_handlers),
+            hooks=DjangoHooks(options.message_log_format, release),
+            pool=pool,
             loop=loop,
             options=options,
             stats=self._stats,

@@ -63,7 +63,7 @@ class Worker(greenlet):
             del job  # nothing that it holds is kept while the worker is parked
             if waiting:
                 pool.work_off()
-            if len(parked) >= MAX_PARKED:
+            if len(parked) >= MAX_PARKED and not self.is_dirty:
                 pool.dismiss()
                 return
             job = pool.park(self)
@@ -109,6 +109,12 @@ class WorkerPool:
         if not self._woken:
             self._woken = True
             self._hub.loop.run_callback(self._serve_waiting)
+
+    def run_in(self, worker: Worker, job: Job) -> None:
+        """Run a job in a certain worker, if that has nothing else to do; only from the loop."""
+        if worker in self.parked:
+            self.parked.remove(worker)
+            worker.switch(job)
 
     def work_off(self) -> None:
         """Run jobs that wait, in the worker that calls; the loop gets its turns meanwhile."""
