@@ -151,15 +151,8 @@ class WebSocketTransport:
 
     def data_received(self, data: bytes) -> None:
         """Bytes came (``ConnectionHandler``)."""
-        is_taken = not self._paused and self._more_timer is None
-        if is_taken and (text := self._parser.take_text(data)) is not None:
-            try:
-                self._handle(text)
-            except DecodeError as error:
-                self._fail(CloseCode.INVALID_DATA, str(error))
-            return
         self._parser.receive_data(data)
-        if is_taken:
+        if not self._paused and self._more_timer is None:
             self._handle_frames()
 
     def drained(self) -> None:

@@ -182,13 +182,13 @@ class TestValues:
         assert Encoder().ack(1, [value, b"\x00"]) == Encoded(wire.encode(), (b"\x00",))
 
     def test_binary_data_inside_of_objects_is_found(self) -> None:
-        text, attachments = Encoder().event("a", [Point(1, b"\x00"), {b"\x01"}])
-        assert json.loads(text[3:]) == [
+        made = Encoder().event("a", [Point(1, b"\x00"), {b"\x01"}])
+        assert json.loads(made.text[3:]) == [
             "a",
             {"x": 1, "raw": {"_placeholder": True, "num": 0}},
             [{"_placeholder": True, "num": 1}],
         ]
-        assert attachments == (b"\x00", b"\x01")
+        assert made.attachments == (b"\x00", b"\x01")
 
     def test_the_default_hook_takes_other_types(self) -> None:
         def default(value: Any) -> Any:
@@ -196,12 +196,12 @@ class TestValues:
                 return {"re": value.real, "im": Name("i"), "raw": b"\x00", None: [range(2)]}
             return list(value)
 
-        text, attachments = Encoder(default).event("a", [1j])
-        assert json.loads(text[3:]) == [
+        made = Encoder(default).event("a", [1j])
+        assert json.loads(made.text[3:]) == [
             "a",
             {"re": 0, "im": "i", "raw": {"_placeholder": True, "num": 0}, "null": [[0, 1]]},
         ]
-        assert attachments == (b"\x00",)
+        assert made.attachments == (b"\x00",)
 
     def test_without_a_hook_the_error_names_the_type(self) -> None:
         with pytest.raises(TypeError, match="complex"):
@@ -244,8 +244,8 @@ class TestValues:
 
     @given(ANY_JSON)
     def test_what_the_json_module_takes_is_taken(self, value: Any) -> None:
-        text, _ = Encoder().event("a", [value])
-        sent = json.loads(text[1:])[1]
+        made = Encoder().event("a", [value])
+        sent = json.loads(made.text[1:])[1]
         expected = json.loads(json.dumps(mended(value)))
         assert sent == expected
 

@@ -327,31 +327,29 @@ class TestSending:
 
     @pytest.mark.parametrize("wrap", [bytes, bytearray, memoryview])
     def test_every_kind_of_binary_data_is_an_attachment(self, wrap: Any) -> None:
-        text, attachments = Encoder().event("a", [wrap(b"\x00\x01")])
-        assert text == b'51-["a",{"_placeholder":true,"num":0}]'
-        assert attachments == (b"\x00\x01",)
-        assert type(attachments[0]) is bytes
+        made = Encoder().event("a", [wrap(b"\x00\x01")])
+        assert made.text == b'51-["a",{"_placeholder":true,"num":0}]'
+        assert made.attachments == (b"\x00\x01",)
+        assert type(made.attachments[0]) is bytes
 
     def test_the_callers_objects_are_never_changed(self) -> None:
         message = {"a": [b"1", {"b": (b"2", bytearray(b"3"))}], None: {"c": b"4"}}
         before = copy.deepcopy(message)
-        text, attachments = Encoder().event("message", [message])
-        assert text.startswith(b"54-")
-        assert attachments == (b"1", b"2", b"3", b"4")
+        made = Encoder().event("message", [message])
+        assert made.text.startswith(b"54-")
+        assert made.attachments == (b"1", b"2", b"3", b"4")
         assert message == before
 
     @given(MESSAGES, st.none() | st.integers(0, 10**15 - 1), st.sampled_from(["/", "/a", "/a/b"]))
     def test_what_is_sent_is_what_arrives(
         self, message: Any, ack_id: int | None, namespace: str
     ) -> None:
-        text, attachments = Encoder().event(
-            "message", [message], namespace=namespace, ack_id=ack_id
-        )
-        packet = decode(text.decode(), max_attachments=1000)
-        if attachments:
-            assert packet.attachments == len(attachments)
+        made = Encoder().event("message", [message], namespace=namespace, ack_id=ack_id)
+        packet = decode(made.text.decode(), max_attachments=1000)
+        if made.attachments:
+            assert packet.attachments == len(made.attachments)
             assembly = Assembly(packet, max_size=10_000)
-            *_, last = map(assembly.add, attachments)
+            *_, last = map(assembly.add, made.attachments)
             assert last is not None
             packet = last
         assert packet == Packet(EVENT, namespace, ["message", message], ack_id)
