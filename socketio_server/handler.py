@@ -24,7 +24,7 @@ from socketio_server.answers import Response, encode_response, http_date
 from socketio_server.engine import Engine, Query, is_websocket
 from socketio_server.framing import Head
 from socketio_server.options import Options
-from socketio_server.protocol.deflate import DEFLATE_ANSWER, accepts_deflate
+from socketio_server.protocol.deflate import agree_on_deflate
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.session import Session
 from socketio_server.transports.polling import error_response
@@ -265,9 +265,10 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             if name.lower() not in _REPLACED_HEADERS
         ]
         offers = self.environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
-        deflates = self.server.options.per_message_deflate and accepts_deflate(offers)
-        if deflates:
-            answer = DEFLATE_ANSWER.encode()
+        deflates = self.server.options.per_message_deflate
+        agreement = agree_on_deflate(offers) if deflates else None
+        if agreement is not None:
+            answer = agreement.answer.encode()
             self.response_headers.append((b"Sec-WebSocket-Extensions", answer))
         self.write(b"")
         # Its finalizer would send a close frame, or look for somebody to tell, for 25 µs.
@@ -277,7 +278,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             self.environ.pop(key, None)
         self._is_detached = True
         connection, data = self.socket.detach()
-        return Upgraded(connection, data, deflates)
+        return Upgraded(connection, data, None if agreement is None else agreement.window_bits)
 
 
 def log_access(head: Head, code: int, size: int, level: int) -> None:

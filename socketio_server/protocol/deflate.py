@@ -8,6 +8,7 @@ is the caller's.
 
 import re
 import zlib
+from typing import NamedTuple
 
 from socketio_server.exceptions import DecodeError
 
@@ -16,13 +17,20 @@ from socketio_server.exceptions import DecodeError
 DEFLATE_ANSWER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 """The ``Sec-WebSocket-Extensions`` header of a handshake that accepts the extension.
 
-It says nothing of windows: a client may use any, and must expect ours of up to 32 KiB.
+It says nothing of windows: a client may use any, and must expect ours of up to 32 KiB, unless it
+asked for a smaller one.
 """
 
+MAX_WINDOW_BITS = 15
+"""The largest window, 32 KiB, as its size's logarithm to the base 2 (section 7.1.2)."""
+
 _NAME = "permessage-deflate"
+_SERVER_WINDOW = "server_max_window_bits"
+_CLIENT_WINDOW = "client_max_window_bits"
 
 _FLAGS = frozenset(["server_no_context_takeover", "client_no_context_takeover"])
-_WINDOW_BITS = frozenset(["8", "9", "10", "11", "12", "13", "14", "15"])
+_CLIENT_WINDOW_BITS = frozenset(["8", "9", "10", "11", "12", "13", "14", "15"])
+_SERVER_WINDOW_BITS = _CLIENT_WINDOW_BITS - {"8"}  # zlib makes none of so few bits
 
 _BLANK = " \t"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -30,17 +38,32 @@ _QUOTED = re.compile(r'=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*(?=[;,]|\Z)')
 _MALFORMED = "\0"  # no character of a token
 
 
-def accepts_deflate(offers: str) -> bool:
+class Agreement(NamedTuple):
+    """What a client and this server have agreed on.
+
+    :param answer: the handshake's ``Sec-WebSocket-Extensions`` header.
+    :param window_bits: how large a window the messages to this client may have.
+    """
+
+    answer: str
+    window_bits: int
+
+
+def agree_on_deflate(offers: str) -> Agreement | None:
     """Judge a ``Sec-WebSocket-Extensions`` header (section 7.1 and RFC 6455 section 9.1).
 
     :param offers: its value; several values are joined by commas.
-    :returns: whether one of the offers can be accepted by :data:`DEFLATE_ANSWER`. What is malformed
-        or unknown is declined by itself, and the others still count.
+    :returns: the agreement on the first of the offers that can be accepted, if there is one. What
+        is malformed or unknown is declined by itself, and the others still count.
     """
     plain = _QUOTED.sub(_unquote, offers)
     if '"' in plain:  # not where a value is, or without an end: where do the offers end?
-        return False
-    return any(_is_acceptable(offer) for offer in plain.split(","))
+        return None
+    for offer in plain.split(","):
+        agreement = _accept(offer)
+        if agreement is not None:
+            return agreement
+    return None
 
 
 def _unquote(match: re.Match[str]) -> str:
@@ -49,29 +72,31 @@ def _unquote(match: re.Match[str]) -> str:
     return "=" + (value if _TOKEN.fullmatch(value) else _MALFORMED)
 
 
-def _is_acceptable(offer: str) -> bool:
-    """Tell whether one offer can be accepted as the answer does it."""
+def _accept(offer: str) -> Agreement | None:
+    """Accept one offer, if it can be."""
     name, *parameters = (part.strip(_BLANK) for part in offer.split(";"))
     if name != _NAME:
-        return False
-    seen = set()
+        return None
+    seen: dict[str, str | None] = {}
     for parameter in parameters:
-        key, equals, value = parameter.partition("=")
-        key = key.rstrip(_BLANK)
-        if key in seen or not _is_parameter(key, value.strip(_BLANK) if equals else None):
-            return False
-        seen.add(key)
-    return True
+        key, equals, text = parameter.partition("=")
+        key, value = key.rstrip(_BLANK), text.strip(_BLANK) if equals else None
+        if key in seen or not _is_parameter(key, value):
+            return None
+        seen[key] = value
+    bits = seen.get(_SERVER_WINDOW)
+    if bits is None:
+        return Agreement(DEFLATE_ANSWER, MAX_WINDOW_BITS)
+    # To accept it is to repeat it (section 7.1.2.1).
+    return Agreement(f"{DEFLATE_ANSWER}; {_SERVER_WINDOW}={bits}", int(bits))
 
 
 def _is_parameter(key: str, value: str | None) -> bool:
-    """Tell whether a parameter (sections 7.1.1 and 7.1.2) is a proper one that we can go by.
-
-    ``server_max_window_bits`` is none, whatever its value: accepting it means to repeat it in the
-    answer (section 7.1.2.1), and clients that sent it insist on that.
-    """
-    if key == "client_max_window_bits":
-        return value is None or value in _WINDOW_BITS
+    """Tell whether a parameter (sections 7.1.1 and 7.1.2) is a proper one that we can go by."""
+    if key == _CLIENT_WINDOW:
+        return value is None or value in _CLIENT_WINDOW_BITS
+    if key == _SERVER_WINDOW:
+        return value in _SERVER_WINDOW_BITS
     return key in _FLAGS and value is None
 
 
@@ -87,20 +112,21 @@ _END = _TAIL + b"\x03\x00"
 # usual 256 KiB takes ten times as long as deflating a short message.
 _SMALL_SIZE = 4096
 _SMALL = (12, 5)
-_LARGE = (15, 8)
+_LARGE = (MAX_WINDOW_BITS, 8)
 
 # Blocks with BFINAL set that one message may have: each costs a copy of all that follows it.
 _MAX_FINAL_BLOCKS = 16
 
 
-def deflate(data: bytes) -> bytes:
+def deflate(data: bytes, *, window_bits: int = MAX_WINDOW_BITS) -> bytes:
     """Deflate a whole message (section 7.2.1).
 
     :param data: the message.
+    :param window_bits: how large a window it may have, at least 9.
     :returns: what inflates to it without any context.
     """
-    window_bits, memory_level = _SMALL if len(data) <= _SMALL_SIZE else _LARGE
-    compressor = zlib.compressobj(wbits=-window_bits, memLevel=memory_level)
+    bits, memory_level = _SMALL if len(data) <= _SMALL_SIZE else _LARGE
+    compressor = zlib.compressobj(wbits=-min(bits, window_bits), memLevel=memory_level)
     deflated = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
     return deflated[: -len(_TAIL)]
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from socketio_server.exceptions import DecodeError, ProtocolError
-from socketio_server.protocol.deflate import Inflater, deflate
+from socketio_server.protocol.deflate import MAX_WINDOW_BITS, Inflater, deflate
 
 
 class Opcode(IntEnum):
@@ -433,16 +433,18 @@ def encode_frame(opcode: int, data: bytes) -> bytes:
     return _LONG.pack(first, 127, size) + data
 
 
-def encode_deflated_frame(opcode: int, data: bytes) -> bytes:
+def encode_deflated_frame(opcode: int, data: bytes, *, window_bits: int = MAX_WINDOW_BITS) -> bytes:
     """Encode a whole message as a compressed frame (RFC 7692 section 7.2.1).
 
-    No context is needed to inflate it, so it can go to any client that takes compressed messages.
+    No context is needed to inflate it, so it can go to any client that takes compressed messages
+    with such a window.
 
     :param opcode: text, whose data must be UTF-8, or binary.
     :param data: the message.
+    :param window_bits: how large a window it may have, at least 9.
     :returns: the frame, which may be larger than an uncompressed one where data is short or random.
     """
-    return encode_frame(_RSV1 | opcode, deflate(data))
+    return encode_frame(_RSV1 | opcode, deflate(data, window_bits=window_bits))
 
 
 def encode_close(code: int | None = None, reason: str = "") -> bytes:

@@ -25,7 +25,8 @@ class Outgoing:
     def __init__(self, packet: bytes, attachments: Sequence[bytes] = ()) -> None:
         self._packet = packet
         self._attachments = attachments
-        self._deflated: bytes | None = None  # made when the first recipient takes it
+        # By window; each is made when the first recipient takes it.
+        self._deflated: dict[int, bytes] | None = None
         self.frames = _encode_frame(_TEXT, packet)
         """The message as WebSocket frames, ready to be sent."""
         if attachments:
@@ -36,14 +37,20 @@ class Outgoing:
         """How many packets it is."""
         return 1 + len(self._attachments)
 
-    @property
-    def deflated_frames(self) -> bytes:
-        """The message as compressed WebSocket frames."""
+    def deflated_frames(self, window_bits: int) -> bytes:
+        """Return the message as compressed WebSocket frames.
+
+        :param window_bits: how large a window they may have.
+        """
         if self._deflated is None:
-            self._deflated = websocket.encode_deflated_frame(_TEXT, self._packet) + b"".join(
-                websocket.encode_deflated_frame(_BINARY, data) for data in self._attachments
+            self._deflated = {}
+        if window_bits not in self._deflated:
+            messages = [(_TEXT, self._packet), *((_BINARY, data) for data in self._attachments)]
+            self._deflated[window_bits] = b"".join(
+                websocket.encode_deflated_frame(opcode, data, window_bits=window_bits)
+                for opcode, data in messages
             )
-        return self._deflated
+        return self._deflated[window_bits]
 
     @property
     def frames3(self) -> bytes:

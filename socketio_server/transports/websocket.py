@@ -43,12 +43,13 @@ class Upgraded(NamedTuple):
 
     :param connection: the connection, not started yet.
     :param data: bytes that the client sent behind its handshake.
-    :param deflates: whether permessage-deflate was agreed on.
+    :param window_bits: how large a window compressed messages may have; ``None`` if
+        permessage-deflate was not agreed on.
     """
 
     connection: Connection
     data: bytes = b""
-    deflates: bool = False
+    window_bits: int | None = None
 
 
 class WebSocketTransport:
@@ -65,7 +66,6 @@ class WebSocketTransport:
         "_closing",
         "_connection",
         "_credit",
-        "_deflates",
         "_early_data",
         "_loop",
         "_more_timer",
@@ -75,6 +75,7 @@ class WebSocketTransport:
         "_pings",
         "_rate",
         "_session",
+        "_window_bits",
         "direct",
     )
 
@@ -82,7 +83,7 @@ class WebSocketTransport:
         self, upgraded: Upgraded, session: TransportHandler, loop: Loop, options: Options
     ) -> None:
         self._early_data = upgraded.data
-        self._deflates = upgraded.deflates
+        self._window_bits = upgraded.window_bits
         self._connection = upgraded.connection
         self._session: TransportHandler | None = session  # None once its end was reported
         self._loop = loop
@@ -90,9 +91,9 @@ class WebSocketTransport:
         self._parser = Parser(
             max_message_size=options.max_payload,
             max_fragments=options.max_fragments,
-            inflates=upgraded.deflates,
+            inflates=upgraded.window_bits is not None,
         )
-        is_direct = self._takes_frames and not upgraded.deflates
+        is_direct = self._takes_frames and upgraded.window_bits is None
         self.direct = upgraded.connection if is_direct else None
         """The connection that takes ``Outgoing.frames`` as they are (``Transport``)."""
         self._credit = options.max_packet_burst  # frames before the rate is looked at
@@ -117,10 +118,10 @@ class WebSocketTransport:
 
     def send(self, outgoing: Outgoing) -> None:
         """Send a message at once, or queue it where the peer is slow."""
-        if self._deflates:
-            self._connection.write(self._deflate(outgoing))
-        else:
+        if self._window_bits is None:
             self._connection.write(outgoing.frames)
+        else:
+            self._connection.write(self._deflate(outgoing, self._window_bits))
 
     def close(self, reason: CloseReason) -> None:
         """Send a close frame and give the peer ``close_timeout`` to answer it (RFC 6455 7.1.1)."""
@@ -239,11 +240,11 @@ class WebSocketTransport:
 
     _decode_packet: ClassVar = staticmethod(engineio.decode_packet)
 
-    def _deflate(self, outgoing: Outgoing) -> bytes:
+    def _deflate(self, outgoing: Outgoing, window_bits: int) -> bytes:
         threshold = self._options.compression_threshold
         if threshold is None or len(outgoing.frames) < threshold:
             return outgoing.frames
-        return outgoing.deflated_frames
+        return outgoing.deflated_frames(window_bits)
 
     def _decode_binary(self, data: bytes) -> bytes:
         return data

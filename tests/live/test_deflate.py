@@ -29,6 +29,8 @@ COMPRESSED = 0b100
 """The first of the three reserved bits (section 6)."""
 
 LONG = "compressible 😀 " * 1000
+MANIFOLD = ", ".join(map(str, range(2000)))
+"""Repeats itself over more than the smallest window."""
 LIMIT = 1_000_000
 """The size of the largest message, ``SOCKETIO_MAX_PAYLOAD``."""
 
@@ -41,9 +43,17 @@ def deflate(data: str | bytes) -> bytes:
     return deflated.removesuffix(TAIL)
 
 
-def inflate(data: bytes) -> bytes:
-    """Return the message of a compressed form, which needs no other (section 7.2.2)."""
-    return zlib.decompressobj(wbits=-15).decompress(data + TAIL)
+def inflate(data: bytes, *, window_bits: int = 15) -> bytes:
+    """Return the message of a compressed form, which needs no other (section 7.2.2).
+
+    In small steps, so that nothing is known of what came before but what the window holds.
+    """
+    inflater = zlib.decompressobj(wbits=-window_bits)
+    inflated, rest = b"", data + TAIL
+    while rest:
+        inflated += inflater.decompress(rest, 256)
+        rest = inflater.unconsumed_tail
+    return inflated + inflater.flush()
 
 
 def event(*args: Any, ack_id: int | str = "") -> str:
@@ -140,7 +150,7 @@ class TestNegotiation:
             "permessage-deflate; client_max_window_bits",
             "permessage-deflate; client_no_context_takeover; server_no_context_takeover",
             "x-webkit-deflate-frame, permessage-deflate",
-            "permessage-deflate; server_max_window_bits=10, permessage-deflate",
+            "permessage-deflate; server_max_window_bits=8, permessage-deflate",
         ],
     )
     def test_agrees_to_what_can_be_had(self, deflating: Server, offer: str) -> None:
@@ -153,7 +163,7 @@ class TestNegotiation:
         [
             "x-webkit-deflate-frame",
             "permessage-bzip2",
-            "permessage-deflate; server_max_window_bits=10",
+            "permessage-deflate; server_max_window_bits=8",
             "permessage-deflate; unknown",
             "permessage-deflate; client_max_window_bits=99",
         ],
@@ -162,6 +172,18 @@ class TestNegotiation:
         client = Deflating(deflating, target("websocket"), {"Sec-WebSocket-Extensions": offer})
         assert client.answer is None
         assert client.receive().text.startswith("0{")
+        client.close()
+
+    def test_keeps_to_the_window_that_a_client_asks_for(self, deflating: Server) -> None:
+        offer = {"Sec-WebSocket-Extensions": "permessage-deflate; server_max_window_bits=9"}
+        client = Deflating(deflating, target("websocket"), offer)
+        assert client.answer == f"{ANSWER}; server_max_window_bits=9"
+        client.receive()
+        client.join()
+        received = client.ask({"do": "method", "name": "send", "args": [MANIFOLD]})
+        assert received.reserved == COMPRESSED
+        packet = event("message", MANIFOLD)
+        assert inflate(received.data, window_bits=9) == packet.encode()
         client.close()
 
     def test_leaves_clients_alone_that_offer_nothing(

@@ -1,5 +1,6 @@
 """permessage-deflate, as RFC 7692 describes it: the offers, and messages against zlib by hand."""
 
+import random
 import tracemalloc
 import zlib
 
@@ -8,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from socketio_server.exceptions import ProtocolError
-from socketio_server.protocol.deflate import DEFLATE_ANSWER, accepts_deflate
+from socketio_server.protocol.deflate import DEFLATE_ANSWER, Agreement, agree_on_deflate
 from socketio_server.protocol.websocket import (
     Close,
     CloseCode,
@@ -96,7 +97,7 @@ class TestNegotiation:
             "client_max_window_bits=12",
             "\tpermessage-deflate\t;\tclient_max_window_bits\t",
             # Section 7.1.3's fallback: the first offer can't be accepted, the second can.
-            "permessage-deflate; client_max_window_bits; server_max_window_bits=10, "
+            "permessage-deflate; client_max_window_bits; server_max_window_bits=8, "
             "permessage-deflate; client_max_window_bits",
             "x-webkit-deflate-frame, permessage-deflate",
             "permessage-deflate, permessage-bzip2; level=9",
@@ -105,7 +106,27 @@ class TestNegotiation:
         ],
     )
     def test_an_offer_that_the_answer_fits_is_accepted(self, offers: str) -> None:
-        assert accepts_deflate(offers)
+        assert agree_on_deflate(offers) == Agreement(DEFLATE_ANSWER, 15)
+
+    @pytest.mark.parametrize(
+        ("offers", "bits"),
+        [
+            ("permessage-deflate; server_max_window_bits=9", 9),
+            ("permessage-deflate; server_max_window_bits=10; client_max_window_bits", 10),
+            ('permessage-deflate; server_max_window_bits="12"', 12),
+            ("permessage-deflate; server_max_window_bits = 15 ", 15),
+            (
+                "permessage-deflate; server_max_window_bits=8; unknown, "
+                "permessage-deflate; server_no_context_takeover; server_max_window_bits=11, "
+                "permessage-deflate",
+                11,
+            ),
+        ],
+    )
+    def test_a_window_that_is_asked_for_is_promised(self, offers: str, bits: int) -> None:
+        """Section 7.1.2.1."""
+        answer = f"{DEFLATE_ANSWER}; server_max_window_bits={bits}"
+        assert agree_on_deflate(offers) == Agreement(answer, bits)
 
     @pytest.mark.parametrize(
         "offers",
@@ -141,13 +162,19 @@ class TestNegotiation:
             pytest.param("permessage-deflate; client_max_window_bits=1 0", id="space in bits"),
             pytest.param("permessage-deflate; client_max_window_bits=\u0661\u0660", id="Arabic"),
             pytest.param("permessage-deflate; client_max_window_bits=\u00b9\u2070", id="raised"),
+            pytest.param("permessage-deflate; server_max_window_bits=8", id="our window too large"),
             pytest.param(
-                "permessage-deflate; server_max_window_bits=10", id="our window too large"
+                "permessage-deflate; server_max_window_bits=16", id="our window too small"
             ),
-            pytest.param("permessage-deflate; server_max_window_bits=8", id="smallest window"),
-            # To be repeated in an answer that accepts it (section 7.1.2.1), and ours does not.
-            pytest.param("permessage-deflate; server_max_window_bits=15", id="our own window"),
+            pytest.param(
+                "permessage-deflate; server_max_window_bits=09", id="leading zero of ours"
+            ),
             pytest.param("permessage-deflate; server_max_window_bits", id="server bits missing"),
+            pytest.param("permessage-deflate; server_max_window_bits=", id="no bits of ours"),
+            pytest.param(
+                "permessage-deflate; server_max_window_bits=10; server_max_window_bits=10",
+                id="repeated window",
+            ),
             pytest.param('foo; bar="baz, permessage-deflate, qux"', id="within quotes"),
             pytest.param('foo; bar="baz, permessage-deflate', id="quotes without an end"),
             pytest.param('permessage-deflate; client_max_window_bits=1"0"', id="quotes within"),
@@ -157,13 +184,13 @@ class TestNegotiation:
         ],
     )
     def test_anything_else_is_declined(self, offers: str) -> None:
-        assert not accepts_deflate(offers)
+        assert agree_on_deflate(offers) is None
 
     def test_the_answer_takes_no_context_over_on_either_side(self) -> None:
         assert DEFLATE_ANSWER == (
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
         )
-        assert accepts_deflate(DEFLATE_ANSWER)
+        assert agree_on_deflate(DEFLATE_ANSWER) == Agreement(DEFLATE_ANSWER, 15)
 
     @given(
         st.text()
@@ -180,9 +207,9 @@ class TestNegotiation:
         ).map("".join)
     )
     def test_any_header_is_judged(self, offers: str) -> None:
-        if accepts_deflate(offers):
+        if (agreement := agree_on_deflate(offers)) is not None:
             assert "permessage-deflate" in offers
-            assert accepts_deflate(f"foo, {offers}")
+            assert agree_on_deflate(f"foo, {offers}") == agreement
 
 
 class TestCompressedMessages:
@@ -423,6 +450,21 @@ class TestEncoding:
     def test_a_peer_inflates_what_was_deflated(self, message: bytes) -> None:
         assert peer_inflates(encode_deflated_frame(Opcode.BINARY, message)) == (False, message)
 
+    @pytest.mark.parametrize("bits", range(9, 16))
+    @pytest.mark.parametrize("size", [100, 4096, 200_000])
+    def test_a_peer_with_a_smaller_window_inflates_it(self, bits: int, size: int) -> None:
+        """Section 7.1.2.1."""
+        message = b"".join(b"%d, " % number for number in range(size))[:size]
+        sent = encode_deflated_frame(Opcode.BINARY, message, window_bits=bits)
+        assert peer_inflates(sent, window_bits=bits) == (False, message)
+
+    def test_a_smaller_window_counts(self) -> None:
+        """Else the test above would test nothing."""
+        message = random.Random(1).randbytes(1000) * 2
+        sent = encode_deflated_frame(Opcode.BINARY, message)
+        with pytest.raises(zlib.error, match="distance too far back"):
+            peer_inflates(sent, window_bits=9)
+
     @given(
         st.text(st.characters(exclude_categories=["Cs"])),
         st.integers(0, 9),
@@ -453,15 +495,22 @@ FRAMES = st.lists(
 ).map(b"".join)
 
 
-def peer_inflates(wire: bytes) -> tuple[bool, bytes]:
-    """Return whether a frame of the server is text, and its data as a client inflates it."""
+def peer_inflates(wire: bytes, *, window_bits: int = 15) -> tuple[bool, bytes]:
+    """Return whether a frame of the server is text, and its data as a client inflates it.
+
+    It does so in small steps, so that it knows no more of what came before than its window holds.
+    """
     assert wire[0] in (FIN | RSV1 | TEXT, FIN | RSV1 | BINARY)
     size, start = wire[1], 2
     if size >= 126:
         start = 4 if size == 126 else 10
         size = int.from_bytes(wire[2:start])
     assert len(wire) - start == size
-    inflater = zlib.decompressobj(-15)
-    data = inflater.decompress(wire[start:] + TAIL)
+    inflater = zlib.decompressobj(-window_bits)
+    data, rest = b"", wire[start:] + TAIL
+    while rest:
+        data += inflater.decompress(rest, 256)
+        rest = inflater.unconsumed_tail
+    data += inflater.flush()
     assert not inflater.eof
     return wire[0] & 0x0F == TEXT, data
