@@ -9,7 +9,7 @@ from tests.support.client import NOTHING, Client
 from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.types import Connect, StartServer
-from tests.support.websocket import PING, PONG, TEXT, Closed, WebSocket, frame
+from tests.support.websocket import PING, PONG, TEXT, Closed, Frame, WebSocket, frame
 from tests.support.wire import OverWebSocket, Polling, TransportName
 
 RATE, BURST = 100, 20
@@ -141,7 +141,7 @@ class TestWebSocketPings:
         websocket = websocket_of(connect())
         websocket.send(b"".join(frame(PING, str(number)) for number in range(PINGS)))
         answers = [websocket.receive() for _ in range(PINGS)]
-        assert answers == [(PONG, str(number).encode()) for number in range(PINGS)]
+        assert answers == [Frame(PONG, str(number).encode()) for number in range(PINGS)]
 
     def test_that_come_as_a_flood_close_the_connection_with_1008(
         self, server: Server, connect: Connect

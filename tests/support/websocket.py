@@ -15,10 +15,11 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 
 class Frame(NamedTuple):
-    """A frame of the server's."""
+    """A frame of the server's, with its three reserved bits."""
 
     opcode: int
     data: bytes
+    reserved: int = 0
 
 
 class Closed(ConnectionError):
@@ -100,16 +101,17 @@ class WebSocket:
         """
         self._http.sock.settimeout(timeout)
         try:
-            opcode, size = self._http.read_exactly(2)
+            first, size = self._http.read_exactly(2)
             if size >= 126:
                 extended = self._http.read_exactly(2 if size == 126 else 8)
                 size = int.from_bytes(extended)
             data = self._http.read_exactly(size)
         except ConnectionError:
             raise Closed(None) from None
-        if opcode & 0x0F == CLOSE:
+        received = Frame(first & 0x0F, data, first >> 4 & 0b111)
+        if received.opcode == CLOSE:
             self._end(data)
-        return Frame(opcode & 0x0F, data)
+        return received
 
     def receive_text(self, *, timeout: float = PATIENCE) -> str:
         """Return the next frame, which must be text."""

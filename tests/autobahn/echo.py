@@ -1,0 +1,109 @@
+"""A server that echoes WebSocket messages as they are, as the Autobahn test suite wants it.
+
+Everything below Engine.IO is the package's own, in the parts that a real server consists of: the
+HTTP handler and its handshake, the connection, the frames' parser, compression. Only the limits are
+wider, because some cases send 16 MB or 65,536 fragments.
+
+Run it as ``python -m gevent.monkey --module tests.autobahn.echo [deflate]``.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from socketio_server.connection import Loop
+from socketio_server.counters import Stats
+from socketio_server.engine import Engine
+from socketio_server.handler import UPGRADE_KEY
+from socketio_server.options import Options
+from socketio_server.protocol.engineio import CloseReason, Packet
+from socketio_server.protocol.websocket import Opcode, encode_deflated_frame, encode_frame
+from socketio_server.server import Server
+from socketio_server.transports.base import Transport
+from socketio_server.transports.websocket import Upgraded, WebSocketTransport
+
+LARGE = 64 * 1024 * 1024
+
+
+class Nobody:
+    """A session that is none (``TransportHandler``)."""
+
+    def message_received(self, transport: Transport, data: str | bytes) -> None:
+        """Take a message, which never comes: it was echoed."""
+
+    def packet_received(self, transport: Transport, packet: Packet) -> None:
+        """Take another packet, which never comes."""
+
+    def client_refused(self, kind: str, why: str) -> None:
+        """Hear that the client broke a rule."""
+
+    def transport_closed(self, transport: Transport, reason: CloseReason) -> None:
+        """Hear of the end."""
+
+
+class EchoTransport(WebSocketTransport):
+    """A WebSocket whose messages go back as they are, instead of up as packets."""
+
+    __slots__ = ()
+
+    def _handle(self, event: Any) -> None:
+        if isinstance(event, str):
+            self._echo(Opcode.TEXT, event.encode())
+        elif isinstance(event, bytes):
+            self._echo(Opcode.BINARY, event)
+        else:
+            super()._handle(event)
+
+    def _echo(self, opcode: Opcode, data: bytes) -> None:
+        if self._window_bits is None:
+            frame = encode_frame(opcode, data)
+        else:
+            frame = encode_deflated_frame(opcode, data, window_bits=self._window_bits)
+        self._connection.write(frame)
+
+
+class EchoEngine(Engine):
+    """Lets every WebSocket echo."""
+
+    def __init__(self, loop: Loop, options: Options) -> None:
+        def accept(session: Any, request: Any) -> Any:
+            raise AssertionError("there are no sessions here")
+
+        super().__init__(loop, options, accept, Stats())
+        self._arguments = loop, options
+
+    def open_websocket(self, environ: Mapping[str, Any], request: Any, upgraded: Upgraded) -> None:
+        """Echo (overrides the engine's, which opens a session)."""
+        EchoTransport(upgraded, Nobody(), *self._arguments).start()
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Ask for the WebSocket, as the package's view does."""
+    environ[UPGRADE_KEY] = True
+    start_response("101 Switching Protocols", [])
+    return [b""]
+
+
+def main() -> None:
+    """Serve, and say on which port, until the process is ended."""
+    options = Options(
+        max_payload=LARGE,
+        max_queued_bytes=LARGE,
+        max_fragments=LARGE,
+        max_packet_burst=LARGE,
+        per_message_deflate="deflate" in sys.argv[1:],
+    )
+    loop: Any = gevent.get_hub().loop
+    engine = EchoEngine(loop, options)
+    server = Server(("127.0.0.1", 0), application, engine=engine, path="/", options=options)
+    server.start()
+    sys.stdout.write(f"{server.server_port}\n")
+    sys.stdout.flush()
+    Event().wait()
+
+
+if __name__ == "__main__":
+    main()
