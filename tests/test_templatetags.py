@@ -124,6 +124,20 @@ class TestTheServersAddress:
             render()
 
 
+class TestTheTransports:
+    @pytest.mark.parametrize("spoken", [["polling", "websocket"], ["websocket", "polling"]])
+    def test_are_left_out_where_clients_may_use_all(
+        self, settings: Settings, spoken: list[str]
+    ) -> None:
+        settings.SOCKETIO_TRANSPORTS = spoken
+        assert "data-transports" not in render().found[1]
+
+    @pytest.mark.parametrize("transport", ["polling", "websocket"])
+    def test_are_named_where_there_is_one_only(self, settings: Settings, transport: str) -> None:
+        settings.SOCKETIO_TRANSPORTS = [transport]
+        assert render().found[1]["data-transports"] == transport
+
+
 class TestTheNonce:
     def test_is_left_out_where_there_is_none(self, rf: RequestFactory) -> None:
         assert not any("nonce" in script for script in render(request=rf.get("/")).found)

@@ -13,6 +13,7 @@ from django.urls import NoReverseMatch, reverse
 
 from socketio_server import conf
 from socketio_server.client import CLIENT_BUNDLE, CLIENT_SHIM
+from socketio_server.options import Options
 
 register = template.Library()
 
@@ -30,6 +31,7 @@ def socketio(context: template.Context, *, nonce: str | None = None) -> dict[str
         "shim": CLIENT_SHIM,
         "path": _server_path(),
         "port": _server_port(),
+        "transports": _server_transports(),
         "nonce": _page_nonce(context) if nonce is None else nonce,
     }
 
@@ -48,6 +50,12 @@ def _server_port() -> str | None:
     """Name the port that clients go to; ``None``: the page's own, since our server served it."""
     config: Any = apps.get_app_config("socketio_server")
     return None if config.server is not None else str(conf.options().port)
+
+
+def _server_transports() -> str | None:
+    """Name the transports that clients may use; ``None``: all, which the client knows by itself."""
+    spoken = conf.options().transports
+    return None if set(spoken) == set(Options().transports) else " ".join(spoken)
 
 
 def _page_nonce(context: template.Context) -> str:

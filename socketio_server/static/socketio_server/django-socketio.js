@@ -1,7 +1,8 @@
 /*
  * What pages need on top of the official Socket.IO client, which is loaded before this file:
  *
- * 1. where the server is: `io()` goes to the path and port that the `{% socketio %}` tag wrote down;
+ * 1. where the server is: `io()` goes to the path and port that the `{% socketio %}` tag wrote down,
+ *    over the transports that it named;
  * 2. channels: `socket.subscribe(channel)` and `socket.unsubscribe(channel)`, which outlive a lost
  *    connection;
  * 3. sockets in django-socketio's way: `new io.Socket(host, options)` and then `.connect()`.
@@ -18,10 +19,13 @@
   }
 
   // The tag's `data-` attributes: so a page needs no inline script. `port` is there only where
-  // another server than ours served the page.
+  // another server than ours served the page, `transports` only where ours does not speak all.
   const settings = document.currentScript ? document.currentScript.dataset : {};
-  const serverPath = settings.path;
   const serverPort = settings.port;
+  const defaults = { path: settings.path };
+  if (settings.transports) {
+    defaults.transports = settings.transports.split(" ");
+  }
 
   /* ---- Channels ------------------------------------------------------------------------------ */
 
@@ -158,7 +162,7 @@
       options = uri;
       uri = undefined;
     }
-    const socket = official(onOurServer(uri), Object.assign({ path: serverPath }, options));
+    const socket = official(onOurServer(uri), Object.assign({}, defaults, options));
     channelsOf(socket); // Now, so that it hears of a connection before the page does.
     return socket;
   }
