@@ -1,17 +1,22 @@
 """Binds a polling session to the browser that opened it, so that a stolen ``sid`` is of no use
 elsewhere.
 
-A cookie tells browsers apart. Clients that are no browsers keep none, and can't be bound. Which is
-the case shows with the handshake, or else with the first request after it: by then a browser has
-the cookie that the handshake, or that of another tab, has set. Pure.
+A cookie tells browsers apart. A handshake that brings none gets one, whose name is new as well: so
+the handshakes of several tabs, which a new browser opens at the same moment, don't replace each
+other's. One that brings any gets no other, so a browser has no more of them than it once had such
+tabs.
+
+Clients that are no browsers keep no cookies, and can't be bound. Which is the case shows with the
+first request after the handshake. Pure.
 """
 
 import hmac
+from collections.abc import Iterable
 from enum import Enum
 
 
 class _State(Enum):
-    UNDECIDED = "the handshake had no cookie: the next request decides"
+    UNDECIDED = "the handshake brought no cookie: the next request decides"
     BOUND = "requests must carry the cookie"
     FREE = "the client keeps no cookies"
 
@@ -19,20 +24,33 @@ class _State(Enum):
 class Binding:
     """What a session's requests must carry.
 
-    :param cookie: the cookie of the handshake's request, if it had one.
+    :param cookie: the one that the handshake brought, or got, as ``name=value``.
+    :param is_new: whether the handshake got it.
     """
 
     __slots__ = ("_cookie", "_state")
 
-    def __init__(self, cookie: str | None) -> None:
-        self._cookie = cookie or ""
-        self._state = _State.UNDECIDED if cookie is None else _State.BOUND
+    def __init__(self, cookie: str, *, is_new: bool = False) -> None:
+        self._cookie = cookie.encode()
+        self._state = _State.UNDECIDED if is_new else _State.BOUND
 
-    def admits(self, cookie: str | None) -> bool:
-        """Return whether a request with this cookie, or none, may act for the session."""
-        if self._state is _State.UNDECIDED:
-            self._state = _State.FREE if cookie is None else _State.BOUND
-            self._cookie = cookie or ""
+    def admits(self, cookies: Iterable[str]) -> bool:
+        """Return whether a request with these cookies, or none, may act for the session."""
+        carried = list(cookies)
+        if self._state is _State.UNDECIDED and not carried:
+            self._state = _State.FREE
         if self._state is _State.FREE:
             return True
-        return cookie is not None and hmac.compare_digest(cookie.encode(), self._cookie.encode())
+        admitted = any(hmac.compare_digest(one.encode(), self._cookie) for one in carried)
+        if admitted:
+            self._state = _State.BOUND
+        return admitted
+
+
+def cookies_of(header: str, name: str) -> list[str]:
+    """Return the cookies of ours in a ``Cookie`` header, each as ``name=value``.
+
+    :param name: how their names begin, up to a hyphen.
+    """
+    prefix = f"{name}-"
+    return [part for part in map(str.strip, header.split(";")) if part.startswith(prefix)]

@@ -14,7 +14,7 @@ import gevent
 from socketio_server import origins
 from socketio_server.admission import Admission
 from socketio_server.answers import Response
-from socketio_server.binding import Binding
+from socketio_server.binding import Binding, cookies_of
 from socketio_server.connection import Loop
 from socketio_server.counters import Stats
 from socketio_server.heartbeat import Deadlines, Heartbeat
@@ -142,15 +142,14 @@ class Engine:
             return ErrorCode.BAD_REQUEST
         return None
 
-    def open_polling(self, environ: Environ, request: Any, cookie: str | None) -> Response:
+    def open_polling(self, environ: Environ, request: Any, binding: Binding | None) -> Response:
         """Open a session over polling, and answer the request that asked for it.
 
         :param environ: of the request.
-        :param cookie: the value of the request's cookie ``options.cookie``, if it had one.
+        :param binding: binds it to its browser; ``None`` leaves it free.
         """
         session = self._new_session(environ)
-        if self._options.cookie is not None:
-            session.binding = Binding(cookie)
+        session.binding = binding
         make = PollingTransport3 if session.revision == REVISION_3 else PollingTransport
         transport = make(session, self._loop, self._options)
         self._start(session, transport, request)
@@ -319,7 +318,9 @@ class Engine:
         """Return whether a request comes from the browser that opened the session."""
         if session.binding is None or self._options.cookie is None:
             return True
-        return session.binding.admits(cookie_of(environ, self._options.cookie))
+        return session.binding.admits(
+            cookies_of(environ.get("HTTP_COOKIE", ""), self._options.cookie)
+        )
 
     def _heartbeat_expired(self, session: Session) -> None:
         if (
@@ -331,16 +332,6 @@ class Engine:
 
     def _forget(self, sid: str) -> None:
         del self._lingering[sid]
-
-
-def cookie_of(environ: Environ, name: str) -> str | None:
-    """Return a request's cookie, if it has one; of several the last, as Django does."""
-    found = None
-    for part in environ.get("HTTP_COOKIE", "").split(";"):
-        key, _, value = part.strip().partition("=")
-        if key == name:
-            found = str(value)
-    return found
 
 
 def is_websocket(environ: Environ) -> bool:

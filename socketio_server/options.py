@@ -124,7 +124,8 @@ class Options:
     """WebSocket pings of one client in a second; beyond it the client is closed."""
 
     cookie: str | None = "socketio"
-    """Name of the cookie that binds a polling session to its browser; ``None`` sets none."""
+    """How the name of the cookie begins that binds a polling session to its browser; ``None`` sets
+    none."""
 
     per_message_deflate: bool = False
     """Whether WebSocket messages may be compressed: costs time and memory for every client."""

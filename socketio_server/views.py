@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from socketio_server.answers import Response
 from socketio_server.apps import SocketIOConfig
+from socketio_server.binding import Binding, cookies_of
 from socketio_server.engine import SID_BYTES, Engine, is_websocket
 from socketio_server.handler import UPGRADE_KEY
 from socketio_server.options import Options
@@ -69,13 +70,18 @@ def socketio(request: HttpRequest) -> HttpResponse:
 
 def _open_polling(request: HttpRequest, engine: Engine, options: Options) -> HttpResponse:
     """Open a session over polling; give a browser that has none the cookie that binds it."""
-    name = options.cookie
-    cookie = None if name is None else request.COOKIES.get(name)
-    response = _respond(engine.open_polling(request.META, compact(request), cookie))
-    if name is not None and cookie is None:
+    binding, new = None, None
+    if options.cookie is not None:
+        known = cookies_of(request.META.get("HTTP_COOKIE", ""), options.cookie)
+        if known:
+            binding = Binding(known[0])
+        else:
+            new = f"{options.cookie}-{secrets.token_hex(4)}", secrets.token_urlsafe(SID_BYTES)
+            binding = Binding("=".join(new), is_new=True)
+    response = _respond(engine.open_polling(request.META, compact(request), binding))
+    if new is not None:
         response.set_cookie(
-            name,
-            secrets.token_urlsafe(SID_BYTES),
+            *new,
             path=reverse("socketio"),
             secure=request.is_secure(),
             httponly=True,

@@ -12,7 +12,7 @@ from tests.support.websocket import WebSocket
 from tests.support.wire import Polling, open_probe, target
 
 FORBIDDEN = {"code": 4, "message": "Forbidden"}
-STRANGERS: list[dict[str, str]] = [{}, {"Cookie": "socketio=guessed"}, {"Cookie": "other=cookie"}]
+STRANGERS: list[dict[str, str]] = [{}, {"Cookie": "socketio-1=guessed"}, {"Cookie": "other=cookie"}]
 
 
 def handshake(server: Server, headers: dict[str, str] | None = None) -> Response:
@@ -56,7 +56,7 @@ class TestTheCookie:
         self, server: Server
     ) -> None:
         pair, *attributes = handshake(server).headers["set-cookie"].split("; ")
-        assert pair.startswith("socketio=")
+        assert pair.startswith("socketio-")
         assert sorted(attributes) == ["HttpOnly", "Path=/socket.io/", "SameSite=Lax"]
 
     def test_goes_over_tls_only_where_the_handshake_did(self, share_server: StartServer) -> None:
@@ -91,11 +91,11 @@ class TestTheCookie:
     def test_has_the_name_that_the_settings_give(self, share_server: StartServer) -> None:
         server = share_server(settings={"SOCKETIO_COOKIE": "browser"})
         own = cookie_of(response := handshake(server))
-        assert own["Cookie"].startswith("browser=")
+        assert own["Cookie"].startswith("browser-")
         with Http(server.address) as http:
             assert http.request("POST", session_of(response), "40", own).status == 200
         with Http(server.address) as http:
-            assert http.get(session_of(response), {"Cookie": "socketio=x"}).status == 403
+            assert http.get(session_of(response), {"Cookie": "socketio-1=x"}).status == 403
 
 
 class TestABoundSession:
@@ -153,16 +153,29 @@ class TestABrowserThatComesForTheFirstTime:
                 assert (refused.status, refused.json) == (403, FORBIDDEN)
 
     def test_may_open_two_tabs_at_once(self, server: Server) -> None:
-        tabs = [handshake(server) for _ in range(2)]
-        own = cookie_of(tabs[1])  # it took the place of the other
-        for tab in tabs:
+        one = handshake(server)
+        with Http(server.address) as http:
+            assert http.request("POST", session_of(one), "40", cookie_of(one)).status == 200
+        other = handshake(server)  # its request was under way when the first was answered
+        own = {"Cookie": "; ".join(cookie_of(tab)["Cookie"] for tab in (one, other))}
+        with Http(server.address) as http:
+            assert http.get(session_of(one), own).text.startswith("40{")
+            assert http.request("POST", session_of(other), "40", own).status == 200
+        assert "set-cookie" not in handshake(server, own).headers
+
+    def test_is_the_only_one_with_its_cookie(self, server: Server) -> None:
+        victim, attacker = handshake(server), handshake(server)
+        for method in ("GET", "POST"):
             with Http(server.address) as http:
-                assert http.request("POST", session_of(tab), "40", own).status == 200
-                assert http.get(session_of(tab), own).text.startswith("40{")
+                stolen = http.request(method, session_of(victim), "", cookie_of(attacker))
+                assert (stolen.status, stolen.json) == (403, FORBIDDEN)
+        with Http(server.address) as http:
+            response = http.request("POST", session_of(victim), "40", cookie_of(victim))
+            assert response.status == 200
 
     def test_may_have_two_cookies_of_that_name(self, server: Server) -> None:
         # One of them from an application of the parent domain, say.
-        own = {"Cookie": "socketio=one; socketio=two"}
+        own = {"Cookie": "socketio-1=one; socketio-1=two"}
         response = handshake(server, own)
         with Http(server.address) as http:
             assert http.request("POST", session_of(response), "40", own).status == 200
@@ -177,7 +190,7 @@ class TestAClientWithoutCookies:
 
     def test_is_not_bound_later(self, server: Server, session: Polling) -> None:
         session.send("40")
-        assert request(session, "POST", {"Cookie": "socketio=late"}).status != 403
+        assert request(session, "POST", {"Cookie": "socketio-1=late"}).status != 403
         assert request(session, "POST", {}).status != 403
 
 
@@ -191,7 +204,7 @@ class TestWithoutACookie:
         assert "set-cookie" not in handshake(trusting).headers
 
     def test_whoever_has_the_sid_may_act_for_the_session(self, trusting: Server) -> None:
-        response = handshake(trusting, {"Cookie": "socketio=own"})
+        response = handshake(trusting, {"Cookie": "socketio-1=own"})
         with Http(trusting.address) as http:
             assert http.request("POST", session_of(response), "40", {}).status == 200
-            assert http.get(session_of(response), {"Cookie": "socketio=else"}).status == 200
+            assert http.get(session_of(response), {"Cookie": "socketio-1=else"}).status == 200
