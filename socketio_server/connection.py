@@ -87,6 +87,7 @@ class Connection:
         "_closing",
         "_corked",
         "_handler",
+        "_hanging_up",
         "_held",
         "_limit",
         "_loop",
@@ -124,7 +125,8 @@ class Connection:
         self._tells_when_drained = False  # the handler wants to know when the buffer is empty
         self._writer: Watcher | None = None  # while the kernel's buffer is full
         self._stall_timer: Watcher | None = None
-        self._closing = False  # close() was called: goes once the buffer is empty
+        self._closing = False  # close() or hang_up() was called: acted on once the buffer is empty
+        self._hanging_up = False  # it was hang_up()
         self._closed_because: LostBecause | None = None  # None while the socket is open
 
     @property
@@ -171,7 +173,7 @@ class Connection:
     def pause_reading(self) -> None:
         """Stop reading, so that the peer's bytes wait in the kernel. Idempotent."""
         self._paused = True
-        if self._reader is not None:
+        if self._reader is not None and not self._hanging_up:
             self._reader.stop()
 
     def resume_reading(self) -> None:
@@ -237,11 +239,6 @@ class Connection:
         except OSError:
             return True
 
-    def finish(self) -> None:
-        """Tell the peer, behind all that is queued, that nothing follows; it is read from still."""
-        with suppress(OSError):  # the peer has gone
-            self._sock.shutdown(_socket.SHUT_WR)
-
     def close(self) -> None:
         """Close once all that is queued was sent. Reads no more. Idempotent."""
         if self.closed:
@@ -250,6 +247,19 @@ class Connection:
         self.pause_reading()
         if self._buffer is None:
             self._fail(LostBecause.CLOSED)
+
+    def hang_up(self) -> None:
+        """Send all that is queued and then no more, and wait until the peer closes. Idempotent.
+
+        For peers that may be in the midst of sending: bytes that reach a closed socket are answered
+        with a reset, and that can take from the peer what it has not read yet. So they are read,
+        and dropped. After calling this, ``abort`` the connection if the peer takes too long.
+        """
+        if self.closed:
+            return
+        self._closing = self._hanging_up = True
+        if self._buffer is None:
+            self._finish()
 
     def abort(self, because: LostBecause = LostBecause.CLOSED) -> None:
         """Close now, whatever is queued. Idempotent."""
@@ -298,12 +308,23 @@ class Connection:
         self._stop_waiting()
         self._buffer = None
         if self._closing:
-            self._fail(LostBecause.CLOSED)
+            self._finish()
         elif self._held or self._tells_when_drained:
             self._held = self._tells_when_drained = False
             self._read_if_wanted()
             if self._handler is not None:
                 self._handler.drained()
+
+    def _finish(self) -> None:
+        """Close, or hang up: all that was queued is sent."""
+        if not self._hanging_up:
+            self._fail(LostBecause.CLOSED)
+            return
+        self._buffer = deque()  # writes from here on end in _enqueue, which drops them
+        with suppress(OSError):  # the peer was faster
+            self._sock.shutdown(_socket.SHUT_WR)
+        if self._reader is not None:
+            self._reader.start(self._on_readable)
 
     def _read_if_wanted(self) -> None:
         wanted = not (self._paused or self._held or self._closing)
@@ -341,7 +362,7 @@ class Connection:
             return
         if not data:
             self._end_of_file()
-        elif self._handler is not None:
+        elif self._handler is not None and not self._hanging_up:
             self._handler.data_received(data)
 
     def _end_of_file(self) -> None:

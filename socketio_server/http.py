@@ -144,8 +144,6 @@ class HttpConnection:
             self._drained.set()
         elif self._outbox is not None:
             self._send_on(self._outbox)
-        elif self._state is _CLOSING:
-            self.connection.finish()
 
     def eof_received(self) -> bool:
         """The peer sends no more (``ConnectionHandler``); what it asked for is answered still."""
@@ -469,12 +467,12 @@ class HttpConnection:
         the connection, and take our answer with it (RFC 9112 section 9.6)."""
         self._state = _CLOSING
         self._buffer = b""
-        self.connection.resume_reading()
         self._server.closing_deadlines.add(self)
         if self._has_ended:
             self.connection.close()
-        elif not self.connection.tell_when_drained():
-            self.connection.finish()
+        else:
+            self.connection.resume_reading()
+            self.connection.hang_up()
 
     def _forget_deadlines(self) -> None:
         server = self._server

@@ -525,6 +525,62 @@ class TestClosing:
 
         assert wire.handler.lost == [LostBecause.CLOSED]
 
+    @pytest.mark.parametrize("queued", [b"", BIG], ids=["nothing queued", "bytes queued"])
+    def test_hanging_up_ends_our_half_once_all_is_sent(self, wire: Wire, queued: bytes) -> None:
+        wire.connection.write(queued)
+        wire.connection.hang_up()
+        wire.connection.write(b"after it")
+
+        assert wire.connection.closed
+        assert wire.drain() == queued
+        assert is_at_end(wire.peer)
+        assert wire.handler.lost == []
+
+    def test_after_hanging_up_the_peer_may_go_on_sending_for_nothing(self, wire: Wire) -> None:
+        wire.connection.hang_up()
+        for piece in range(0, len(BIG), READ_SIZE):
+            wire.peer.sendall(BIG[piece : piece + READ_SIZE])
+            wire.loop.run()
+            wire.connection.pause_reading()
+
+        assert wire.handler.received == b""
+        assert wire.handler.lost == []
+        assert is_at_end(wire.peer)  # and not a reset
+
+    def test_a_peer_that_owed_us_reading_may_do_so_as_well(self, wire: Wire) -> None:
+        written = wire.fill()
+        wire.connection.pause_reading()
+        wire.connection.hang_up()
+        wire.peer.sendall(b"too late")
+
+        assert wire.drain() == written
+        assert wire.handler.received == b""
+        assert is_at_end(wire.peer)
+
+    def test_the_connection_that_hung_up_ends_when_the_peer_closes(self, wire: Wire) -> None:
+        wire.connection.hang_up()
+        wire.peer.close()
+        wire.loop.run()
+
+        assert wire.handler.lost == [LostBecause.EOF]
+        assert not wire.loop.watchers
+
+    def test_or_when_it_is_aborted(self, wire: Wire) -> None:
+        wire.connection.hang_up()
+        wire.connection.hang_up()
+        wire.connection.abort()
+        wire.loop.run()
+
+        assert wire.handler.lost == [LostBecause.CLOSED]
+        assert not wire.loop.watchers
+
+    def test_hanging_up_on_a_peer_that_has_gone_raises_nothing(self, wire: Wire) -> None:
+        wire.peer.close()
+        wire.connection.hang_up()
+        wire.loop.run()
+
+        assert wire.handler.lost == [LostBecause.EOF]
+
     @pytest.mark.parametrize(
         "end",
         [

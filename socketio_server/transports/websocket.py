@@ -290,12 +290,12 @@ class WebSocketTransport:
         self._close_timer.start(self._connection.abort)
 
     def _fail(self, code: int, reason: str) -> None:
-        """Refuse what the peer sent: close frame, no more reading (RFC 6455 7.1.7)."""
+        """Refuse what the peer sent, and all that it still sends (RFC 6455 7.1.1 and 7.1.7)."""
         if self._session is not None:
             self._session.client_refused("packet", reason)
         if not self._closing:
             self._send_close(code, reason)
-        self._connection.close()
+        self._connection.hang_up()
         self._report(CloseReason.PARSE_ERROR)
 
     def _report(self, reason: CloseReason) -> None:

@@ -211,6 +211,12 @@ class TestBadFrames:
         assert last.details["close_reason"] == "parse error"
         assert other.messages() == []
 
+    @pytest.mark.parametrize("size", [1_000_001, 20_000_000])
+    def test_do_so_though_the_client_still_sends(self, raw: WebSocket, size: int) -> None:
+        """Sections 7.1.1 and 7.1.7: a reset could take the close frame from the client."""
+        raw.send(frame_head(0x81, size) + MASK + b"x" * size)
+        assert raw.wait_for_close().code == 1009
+
     @pytest.mark.parametrize("opcode", [TEXT, BINARY])
     def test_do_so_after_all_that_came_before_them(
         self, server: Server, client: Client, raw: WebSocket, opcode: int

@@ -391,6 +391,17 @@ class TestWhatBreaksTheProtocol:
         assert isinstance(event, Close)
         assert event.code == 1007
 
+    def test_a_client_that_does_not_go_then_is_cut_off(self, link: Link) -> None:
+        link.send("9")
+        link.loop.advance(1.9)
+        link.client.send_bytes(b"whatever" * 1000)
+        link.loop.run()
+        assert link.loop.watchers
+
+        link.loop.advance(0.1)
+        assert not link.loop.watchers
+        assert link.session.messages == []
+
     def test_it_is_told(self, link: Link) -> None:
         link.send("9")
 
