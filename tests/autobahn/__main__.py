@@ -6,7 +6,7 @@
     python2.7 -m virtualenv /tmp/autobahn
     /tmp/autobahn/bin/pip install autobahntestsuite==0.8.2
 
-Then, from the repository's folder, half a minute without compression and some minutes with it::
+Then, from the repository's folder, half a minute without compression, and ten or more with it::
 
     .venv/bin/python -m tests.autobahn --wstest /tmp/autobahn/bin/wstest
     .venv/bin/python -m tests.autobahn --wstest /tmp/autobahn/bin/wstest --deflate
