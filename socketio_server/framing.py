@@ -120,7 +120,7 @@ def find_head_end(data: bytes, start: int = 0) -> int | None:
     bare = data.find(b"\n\n", start, end if end >= 0 else None)
     found = bare + 2 if bare >= 0 else end + 3 if end >= 0 else None
     size = len(data) if found is None else found
-    if size > MAX_REQUEST_LINE and not 0 <= data.find(b"\n", 0, MAX_REQUEST_LINE):
+    if size > MAX_REQUEST_LINE and data.find(b"\n", 0, MAX_REQUEST_LINE) < 0:
         raise BadHead("the request line is too long", status=414)
     if size > MAX_HEAD_SIZE:
         raise BadHead("the head is too large", status=431)
@@ -168,7 +168,7 @@ _UNIQUE = frozenset(["HTTP_COOKIE", "HTTP_SEC_WEBSOCKET_KEY"])
 
 @lru_cache(maxsize=512)
 def _key_of(name: str) -> str:
-    """Return a header's name in WSGI: one string for all requests, as they may be kept for hours."""
+    """Return a header's name in WSGI: one string for all requests, which may be kept for hours."""
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_LENGTH", "CONTENT_TYPE") else f"HTTP_{key}"
 

@@ -133,9 +133,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         environ.update(head.headers.environ)
         environ["REQUEST_METHOD"] = head.method
         environ["SCRIPT_NAME"] = ""
-        environ["PATH_INFO"] = (
-            unquote_to_bytes(path).decode("latin-1") if "%" in path else path
-        )
+        environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
         environ["QUERY_STRING"] = query
         environ["SERVER_PROTOCOL"] = head.version
         if isinstance(host, tuple):

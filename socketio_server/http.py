@@ -1,10 +1,10 @@
 """One HTTP connection on the event loop: no request of it costs a greenlet while it is read.
 
-Three kinds of requests: those that carry a ``sid`` are answered by the engine, in the loop's
-callbacks, and reach neither Django nor pywsgi, which would take several times as long over them as
-the engine (measured); a WebSocket that wants to take over a session, and all that is Django's, go to
-a ``RequestHandler`` in a greenlet of its own. The connection belongs to this object throughout;
-when it becomes a WebSocket, it is handed over as it is.
+Requests that carry a ``sid`` are answered by the engine, in the loop's callbacks, and reach neither
+Django nor pywsgi, which would take several times as long over them as the engine (measured). A
+WebSocket that wants to take over a session, and all that is Django's, go to a ``RequestHandler`` in
+a worker's greenlet. The connection belongs to this object throughout; when it becomes a WebSocket,
+it is handed over as it is.
 """
 
 import errno

@@ -21,7 +21,7 @@ from socketio_server.options import Options
 logger = logging.getLogger("socketio_server")
 
 MAX_PARKED = 100
-"""Workers that are kept for the next jobs; what it takes to have more at once is soon made again."""
+"""Workers that are kept for the next jobs: more of them at once are rare, and soon made again."""
 
 T = TypeVar("T")
 S = TypeVar("S")
