@@ -54,19 +54,20 @@ class Worker(greenlet):
         super().__init__(parent=hub)
         self._pool = pool
 
-    def run(self, job: Job) -> None:
-        """Run a job, then what waits for a worker, then park until there is more."""
+    def run(self) -> None:
+        """Park until there is a job, run it and what waits for a worker, and park again.
+
+        The job is no argument: a greenlet keeps those as long as it lives.
+        """
         pool = self._pool
         waiting, parked = pool.waiting, pool.parked
-        while True:
+        while len(parked) < MAX_PARKED or self.is_dirty:
+            job = pool.park(self)
             job.work()
             del job  # nothing that it holds is kept while the worker is parked
             if waiting:
                 pool.work_off()
-            if len(parked) >= MAX_PARKED and not self.is_dirty:
-                pool.dismiss()
-                return
-            job = pool.park(self)
+        pool.dismiss()
 
 
 class WorkerPool:
@@ -95,11 +96,8 @@ class WorkerPool:
         """Run a job in a worker: at once where a loop callback asks for it, else soon."""
         if self.waiting or getcurrent() is not self._hub:
             self.run_later(job)
-        elif self.parked:
-            self.parked.pop().switch(job)
-        elif self._count < self._size:
-            self._count += 1
-            Worker(self, self._hub).switch(job)
+        elif self.parked or self._count < self._size:
+            self._take_worker().switch(job)
         else:
             self.run_later(job)
 
@@ -145,14 +143,16 @@ class WorkerPool:
         for _ in range(len(self.waiting)):
             if not self.waiting:
                 return
-            if self.parked:
-                worker = self.parked.pop()
-            elif self._count < self._size:
-                self._count += 1
-                worker = Worker(self, self._hub)
-            else:
+            if not self.parked and self._count >= self._size:
                 return  # a worker that gets free takes the next
-            worker.switch(self.waiting.popleft())
+            self._take_worker().switch(self.waiting.popleft())
+
+    def _take_worker(self) -> Worker:
+        """Return a worker that is parked, or a new one; only from the loop."""
+        if not self.parked:
+            self._count += 1
+            Worker(self, self._hub).switch()  # until it parks
+        return self.parked.pop()
 
 
 class Inbox(Generic[S, T]):
