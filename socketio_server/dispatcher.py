@@ -6,7 +6,6 @@ Everything here but ``accept`` and the timeout runs in worker greenlets, one ite
 socket.
 """
 
-import asyncio
 import contextvars
 import logging
 import secrets
@@ -15,9 +14,8 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 
-import gevent
 from gevent.event import Event as GeventEvent
-from greenlet import GreenletExit, getcurrent
+from greenlet import getcurrent
 
 from socketio_server import payloads
 from socketio_server.acknowledgements import Acknowledged
@@ -46,16 +44,6 @@ _ACKNOWLEDGEMENT = Event("acknowledgement", is_custom=True)
 """What middleware and the log see when a client's acknowledgement goes to a callback."""
 
 _EVENT = PacketType.EVENT  # globals are found faster than attributes
-
-_HANDLER_ERRORS = (
-    Exception,
-    gevent.Timeout,
-    GreenletExit,
-    SystemExit,
-    GeneratorExit,
-    asyncio.CancelledError,
-)
-"""What a handler may raise without ending more than itself."""
 
 logger = logging.getLogger("socketio_server")
 
@@ -367,7 +355,9 @@ class Dispatcher:
         call = EventCall(event.name, socket, args, partial(self._run, socket, event, handlers))
         try:
             answer = middleware(call)
-        except _HANDLER_ERRORS as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # ends no more than the handler
             if event.can_refuse and isinstance(error, self._refusals):
                 raise
             self._handler_raised(socket, event.name, error)
@@ -387,7 +377,9 @@ class Dispatcher:
             try:
                 own = payloads.convert(registration.types, args) if registration.types else args
                 result = registration.handler(socket.request, socket, socket.context, *own)
-            except _HANDLER_ERRORS as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # ends no more than the handler
                 if event.can_refuse and isinstance(error, self._refusals):
                     raise
                 raised = True
