@@ -1,0 +1,171 @@
+"""Clients by the hundred, as cheap as they can be, and bytes sent to many connections at once."""
+
+import re
+import selectors
+import socket
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from time import monotonic
+
+from tests.support.http import Http
+from tests.support.server import Address, Server
+from tests.support.tools import PATIENCE
+from tests.support.websocket import TEXT, WebSocket, frame, handshake_headers
+from tests.support.wire import Polling, target
+
+WEBSOCKET = target("websocket")
+STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
+
+OPEN: list[WebSocket | Polling | socket.socket] = []
+"""What a test has opened with the functions below; closed at its end (``conftest.py``)."""
+
+SIDE_BY_SIDE = 50
+"""Connections that ``exchange`` has open at once."""
+
+
+def close_all() -> None:
+    """Close what is still open."""
+    while OPEN:
+        thing = OPEN.pop()
+        if isinstance(thing, socket.socket):
+            thing.close()
+        else:
+            thing.cut()
+
+
+def join(
+    server: Server,
+    *,
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    receive_buffer: int | None = None,
+) -> WebSocket:
+    """Return the WebSocket of a client that is connected to the main namespace."""
+    websocket = WebSocket(
+        server.address,
+        target("websocket", **(query or {})),
+        headers,
+        behind=frame(TEXT, "40"),
+        receive_buffer=receive_buffer,
+    )
+    OPEN.append(websocket)
+    assert websocket.receive_text().startswith('0{"sid"')
+    answer = websocket.receive_text()
+    assert answer.startswith('40{"sid"'), answer
+    return websocket
+
+
+def ask(websocket: WebSocket, event: str, ack_id: int = 1) -> str:
+    """Send an event, and return the answer; nothing else may come before it.
+
+    :param event: its name and arguments, as JSON.
+    """
+    websocket.send_text(f"42{ack_id}{event}")
+    answer = websocket.receive_text()
+    head = f"43{ack_id}"
+    assert answer.startswith(head), answer
+    return answer.removeprefix(head)
+
+
+def crowd(
+    server: Server,
+    count: int,
+    *,
+    channel: str | None = None,
+    receive_buffer: int | None = None,
+) -> list[WebSocket]:
+    """Return clients that are connected.
+
+    :param channel: what they subscribe to.
+    """
+    clients = [join(server, receive_buffer=receive_buffer) for _ in range(count)]
+    if channel is not None:
+        for client in clients:
+            client.send_text(f'421["__subscribe__","{channel}"]')
+        for client in clients:
+            assert client.receive_text() == "431[true]"
+    return clients
+
+
+def join_over_polling(server: Server) -> Polling:
+    """Return the session of a client over polling that is connected to the main namespace."""
+    session = Polling(server.address)
+    OPEN.append(session)
+    session.send("40")
+    (answer,) = session.receive()
+    assert answer.startswith('40{"sid"'), answer
+    return session
+
+
+def connect(server: Server, start: str | bytes = b"") -> socket.socket:
+    """Return a connection over which something was sent."""
+    connection = socket.create_connection(server.address, PATIENCE)
+    OPEN.append(connection)
+    connection.sendall(start.encode() if isinstance(start, str) else start)
+    return connection
+
+
+def reset(connection: socket.socket) -> None:
+    """Let a connection break."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def handshake_bytes(server: Server) -> bytes:
+    """Return the request that opens a WebSocket."""
+    lines = [f"{name}: {value}" for name, value in handshake_headers().items()]
+    head = [f"GET {WEBSOCKET} HTTP/1.1", f"Host: {host_of(server)}", *lines, "", ""]
+    return "\r\n".join(head).encode()
+
+
+def host_of(server: Server) -> str:
+    """Return the Host header's value."""
+    return f"{server.address[0]}:{server.address[1]}"
+
+
+def exchange(address: Address, inputs: Sequence[bytes]) -> Iterator[bytes]:
+    """Send each input over a connection of its own, say that nothing follows, and read to the end.
+
+    :return: what the server answered to each, in order.
+    """
+    for start in range(0, len(inputs), SIDE_BY_SIDE):
+        yield from _exchange_some(address, inputs[start : start + SIDE_BY_SIDE])
+
+
+def _exchange_some(address: Address, inputs: Sequence[bytes]) -> list[bytes]:
+    answers = [b""] * len(inputs)
+    deadline = monotonic() + PATIENCE
+    with selectors.DefaultSelector() as selector:
+        for number, data in enumerate(inputs):
+            connection = socket.create_connection(address, PATIENCE)
+            selector.register(connection, selectors.EVENT_READ, number)
+            try:
+                connection.sendall(data)
+                connection.shutdown(socket.SHUT_WR)
+            except OSError:  # it was faster to close
+                pass
+        while selector.get_map():
+            assert monotonic() < deadline, "the server did not close"
+            for key, _ in selector.select(1.0):
+                assert isinstance(key.fileobj, socket.socket)
+                try:
+                    received = key.fileobj.recv(65_536)
+                except ConnectionError:
+                    received = b""
+                answers[key.data] += received
+                if not received:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()
+    return answers
+
+
+def statuses(answer: bytes) -> list[int]:
+    """Return the statuses of the HTTP responses in what a server sent."""
+    return [int(status) for status in STATUS.findall(answer)]
+
+
+def send_and_read(server: Server, data: bytes) -> bytes:
+    """Send bytes, and read until the server closes, which it must do by itself."""
+    with Http(server.address) as http:
+        http.send(data)
+        return http.read_to_the_end()

@@ -1,0 +1,1 @@
+"""What the servers under attack run: their handlers, and views that look into the process."""

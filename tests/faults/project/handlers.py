@@ -1,0 +1,129 @@
+"""Handlers that answer, and count whether each connection has each of its events exactly once.
+
+Counted in memory rather than written into the journal: there are tens of thousands of connections.
+"""
+
+from collections import Counter
+from typing import Any
+
+from django.http import HttpRequest
+
+import socketio_server
+from socketio_server import events
+from socketio_server.sockets import Socket
+
+Context = dict[Any, Any]
+
+TALLY: Counter[str] = Counter()
+"""How often each event happened."""
+
+FAULTS: list[str] = []
+"""What happened that may not happen."""
+
+_PREDECESSORS = {"on_connect": None, "on_disconnect": "on_connect", "on_finish": "on_disconnect"}
+
+
+def note(event: str, context: Context) -> None:
+    """Count an event of a connection's life, which comes once and behind that before it."""
+    TALLY[event] += 1
+    last = context.get("last")
+    if last != _PREDECESSORS[event]:
+        FAULTS.append(f"{event} came behind {last}")
+    context["last"] = event
+
+
+@events.on_connect
+def connected(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """Count it."""
+    context["held"] = set()
+    note("on_connect", context)
+
+
+@events.on_subscribe
+def subscribed(request: HttpRequest, socket: Socket, context: Context, channel: str) -> None:
+    """Keep in mind that it has to end again."""
+    context["held"].add(channel)
+
+
+@events.on_unsubscribe
+def unsubscribed(request: HttpRequest, socket: Socket, context: Context, channel: str) -> None:
+    """Check that what ends at a connection's end had begun, and ends once."""
+    if channel not in context["held"] and context["last"] != "on_connect":
+        FAULTS.append("on_unsubscribe came twice")
+    context["held"].discard(channel)
+
+
+@events.on_disconnect
+@events.on_disconnect(channel=".")
+def disconnected(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """Count it."""
+    note("on_disconnect", context)
+
+
+@events.on_finish
+@events.on_finish(channel=".")
+def finished(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """Count it, and check that nothing is left."""
+    note("on_finish", context)
+    if context["held"]:
+        FAULTS.append("on_finish came before on_unsubscribe")
+
+
+@events.on_message
+@events.on_message(channel=".")
+def answer(request: HttpRequest, socket: Socket, context: Context, message: Any) -> Any:
+    """Acknowledge a message with itself."""
+    TALLY["on_message"] += 1
+    return message
+
+
+@events.on("echo")
+def echo(request: HttpRequest, socket: Socket, context: Context, *args: Any) -> tuple[Any, ...]:
+    """Acknowledge with all arguments."""
+    return args
+
+
+@events.on("count")
+def count(request: HttpRequest, socket: Socket, context: Context, number: int) -> int:
+    """Check that a client's messages are numbered without a gap, and acknowledge this one."""
+    expected = context.get("counted", 0)
+    if number != expected:
+        FAULTS.append(f"message {number} came instead of {expected}")
+    context["counted"] = number + 1
+    return number
+
+
+@events.on("id")
+def tell_id(request: HttpRequest, socket: Socket, context: Context) -> str:
+    """Acknowledge with the socket's id as the server knows it."""
+    return socket.id
+
+
+@events.on("tell")
+def tell(
+    request: HttpRequest, socket: Socket, context: Context, session_id: str, message: Any
+) -> None:
+    """Send a message to one client."""
+    socketio_server.send(session_id, message)
+
+
+@events.on("say")
+def say(request: HttpRequest, socket: Socket, context: Context, channel: str, message: Any) -> None:
+    """Send a message to a channel."""
+    socket.broadcast_channel(message, channel)
+
+
+@events.on("flood")
+def flood(
+    request: HttpRequest,
+    socket: Socket,
+    context: Context,
+    channel: str,
+    first: int,
+    last: int,
+    size: int,
+) -> None:
+    """Send numbered messages of some size to a channel, one right after the other."""
+    filling = "x" * size
+    for number in range(first, last):
+        socket.broadcast_channel([number, filling], channel)

@@ -1,0 +1,78 @@
+"""Handlers that raise in every event what the client's query string names (``?raise=…``)."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from django.http import HttpRequest
+from gevent import GreenletExit
+
+from socketio_server import events
+
+
+class Untellable(Exception):
+    """An exception that can't even be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words for it")
+
+    __repr__ = __str__
+
+
+def recurse() -> None:
+    """Call itself, without end."""
+    recurse()
+
+
+def leave_a_timeout_behind() -> None:
+    """Let a timeout go off when the handler is over."""
+    gevent.Timeout(0.001).start()
+
+
+def raise_(make: Callable[[], BaseException]) -> Callable[[], None]:
+    """Return a function that raises, always a new exception: they keep what they went through."""
+
+    def fail() -> None:
+        raise make()
+
+    return fail
+
+
+WAYS: dict[str, Callable[[], None]] = {
+    "RuntimeError": raise_(lambda: RuntimeError("on purpose")),
+    "StopIteration": raise_(StopIteration),
+    "MemoryError": raise_(MemoryError),
+    "UnicodeDecodeError": raise_(lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "on purpose")),
+    "ExceptionGroup": raise_(lambda: ExceptionGroup("several", [ValueError(), TypeError()])),
+    "RecursionError": recurse,
+    "Untellable": raise_(Untellable),
+    "ConnectionResetError": raise_(ConnectionResetError),
+    "gevent.Timeout": raise_(lambda: gevent.Timeout(1)),
+    "a timeout left behind": leave_a_timeout_behind,
+    "SystemExit": raise_(lambda: SystemExit(3)),
+    "GreenletExit": raise_(GreenletExit),
+    "CancelledError": raise_(asyncio.CancelledError),
+    "BaseExceptionGroup": raise_(lambda: BaseExceptionGroup("several", [GreenletExit()])),
+}
+
+
+def raising(request: HttpRequest, *args: Any) -> None:
+    """Raise what the client wants."""
+    WAYS.get(request.GET.get("raise", ""), lambda: None)()
+
+
+for event in (
+    events.on_connect,
+    events.on_subscribe,
+    events.on_message,
+    events.on_unsubscribe,
+    events.on_error,
+    events.on_disconnect,
+    events.on_finish,
+):
+    event(raising)
+    if event not in (events.on_connect, events.on_subscribe, events.on_unsubscribe):
+        event(channel=".")(raising)
+
+events.on("fail")(raising)

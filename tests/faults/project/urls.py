@@ -1,0 +1,13 @@
+"""The project's URLs."""
+
+from django.urls import include, path
+
+from tests.faults.project import views
+
+urlpatterns = [
+    path("stats/", views.stats),
+    path("census/", views.census),
+    path("body/", views.body),
+    path("mark/", views.mark),
+    path("", include("socketio_server.urls")),
+]

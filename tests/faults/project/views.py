@@ -1,0 +1,67 @@
+"""Views that look into the server's process."""
+
+import gc
+from collections import Counter
+
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+from greenlet import greenlet
+
+import socketio_server
+from socketio_server.connection import Connection
+from socketio_server.handler import RequestHandler
+from socketio_server.router import NamespaceRouter
+from socketio_server.sockets import Socket
+from socketio_server.transports.polling import PollingTransport
+from socketio_server.transports.websocket import WebSocketTransport
+from socketio_server.workers import Worker
+from tests.faults.project.handlers import FAULTS, TALLY
+
+KEPT = (
+    Connection,
+    NamespaceRouter,
+    PollingTransport,
+    RequestHandler,
+    Socket,
+    WebSocketTransport,
+    WSGIRequest,
+)
+"""What a client costs, and what must be gone with it."""
+
+
+def stats(request: HttpRequest) -> JsonResponse:
+    """Tell what the server counts."""
+    return JsonResponse(socketio_server.stats())
+
+
+def census(request: HttpRequest) -> JsonResponse:
+    """Tell what is alive in the process, and what the handlers noted."""
+    gc.collect()
+    objects = gc.get_objects()
+    kinds = Counter(type(thing).__name__ for thing in objects if isinstance(thing, KEPT))
+    # Workers are parked when they have nothing to do, and kept.
+    greenlets = [
+        thing
+        for thing in objects
+        if isinstance(thing, greenlet) and not isinstance(thing, Worker) and not thing.dead
+    ]
+    return JsonResponse(
+        {"alive": {**kinds, "greenlet": len(greenlets)}, "tally": TALLY, "faults": FAULTS}
+    )
+
+
+@csrf_exempt
+def body(request: HttpRequest) -> HttpResponse:
+    """Tell how long the body was; one that can't be read is the client's fault, not ours."""
+    try:
+        return HttpResponse(str(len(request.body)))
+    except UnreadablePostError:
+        return HttpResponse("unreadable", status=400)
+
+
+@csrf_exempt
+def mark(request: HttpRequest) -> HttpResponse:
+    """Note that the request came through: what is smuggled must not get here."""
+    TALLY["mark"] += 1
+    return HttpResponse("marked")

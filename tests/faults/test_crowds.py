@@ -1,0 +1,146 @@
+"""Very many clients that do the wrong thing at the same time."""
+
+import json
+from contextlib import suppress
+from threading import Thread
+
+import pytest
+
+from tests.faults.crowd import (
+    ask,
+    connect,
+    crowd,
+    host_of,
+    join,
+    join_over_polling,
+    reset,
+)
+from tests.faults.watch import MIB, Memory, Watch, look
+from tests.support.server import Server
+from tests.support.tools import wait_until
+from tests.support.types import StartServer
+from tests.support.websocket import WebSocket
+
+pytestmark = pytest.mark.timeout(180)
+
+MAX_PEAK = 400 * MIB
+"""Bytes by which 500 stalled clients may let the server grow: far less than 1 MB for each."""
+
+
+class TestStalledReaders:
+    def test_500_of_them_are_closed_while_all_others_get_every_message(
+        self, server: Server, watch: Watch
+    ) -> None:
+        messages, size = 250, 8192
+        with watch(server, "crowds", "500 stalled readers, 8 KiB messages", inputs=messages * 510):
+            before = Memory.of(server.pid).now
+            stalled = crowd(server, 500, channel="flood", receive_buffer=4096)
+            readers = crowd(server, 10, channel="flood")
+            sender = join(server)
+            received: list[list[int]] = [[] for _ in readers]
+
+            def read(reader: WebSocket, numbers: list[int]) -> None:
+                with suppress(ConnectionError):
+                    while len(numbers) < messages:
+                        numbers.append(json.loads(reader.receive_text()[2:])[1][0])
+
+            threads = [
+                Thread(target=read, args=(reader, numbers))
+                for reader, numbers in zip(readers, received, strict=True)
+            ]
+            for thread in threads:
+                thread.start()
+            for first in range(0, messages, 10):
+                flood = ["flood", "flood", first, first + 10, size]
+                assert ask(sender, json.dumps(flood), first) == "[]"
+            for thread in threads:
+                thread.join()
+            assert received == [list(range(messages))] * len(readers)
+            wait_until(
+                lambda: look(server, "stats")["sockets"] < len(stalled), "the stalled to be closed"
+            )
+            assert Memory.of(server.pid).peak < before + MAX_PEAK
+            for client in (*readers, sender):
+                client.close()
+            wait_until(
+                lambda: look(server, "stats")["channels"] == 0, "the channel to be forgotten"
+            )
+        assert look(server, "stats")["refusals"]["slow client"] >= 500
+
+
+class TestResets:
+    def test_1000_at_once_end_every_connection_once(self, server: Server, watch: Watch) -> None:
+        with watch(server, "crowds", "1,000 resets at once", inputs=1000):
+            clients = crowd(server, 700, channel="room-1")
+            heads = [connect(server, "GET / HTTP/1.1\r\nHost: ") for _ in range(300)]
+            for client in clients[:350]:
+                client.send_text('42["echo"')  # a packet under way
+                client.send_text('421["say","room-1",1]')
+            for client in clients:
+                client.reset()
+            for head in heads:
+                reset(head)
+
+    def test_of_polls_that_wait_free_what_they_held(self, impatient: Server, watch: Watch) -> None:
+        with watch(impatient, "crowds", "300 resets of waiting polls", inputs=300):
+            sessions = [join_over_polling(impatient) for _ in range(300)]
+            for session in sessions:
+                session.start_poll()
+            for session in sessions:
+                session.reset()
+
+    def test_behind_a_handshake_leave_nothing(self, server: Server, watch: Watch) -> None:
+        request = (
+            f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {host_of(server)}\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: MDEyMzQ1Njc4OTAxMjM0NQ==\r\n\r\n"
+        )
+        with watch(server, "crowds", "500 resets behind the handshake", inputs=500):
+            for _ in range(500):
+                reset(connect(server, request))
+
+
+EXCEPTIONS = [
+    "RuntimeError",
+    "StopIteration",
+    "MemoryError",
+    "UnicodeDecodeError",
+    "ExceptionGroup",
+    "RecursionError",
+    "Untellable",
+    "ConnectionResetError",
+    "gevent.Timeout",
+    "a timeout left behind",
+    "SystemExit",
+    "GreenletExit",
+    "CancelledError",
+    "BaseExceptionGroup",
+]
+
+
+class TestHandlersThatRaise:
+    @pytest.mark.parametrize("what", EXCEPTIONS)
+    def test_in_every_event_end_nothing_and_keep_nothing_from_running(
+        self, share_attacked: StartServer, watch: Watch, what: str
+    ) -> None:
+        server = share_attacked(
+            settings={
+                "SOCKETIO_EVENTS": ["tests.faults.project.raising", "tests.faults.project.handlers"]
+            }
+        )
+        with watch(server, "handlers", f"raising {what}", inputs=6 * 7, raises=True):
+            clients = [join(server, query={"raise": what}) for _ in range(6)]
+            for client in clients:
+                for channel in ("room-1", "room-2"):
+                    client.send_text(f'42["__subscribe__","{channel}"]')
+                for event in ("message", "fail", "unknown"):
+                    client.send_text(f'421["{event}",1]')
+                client.send_text('42["__unsubscribe__","room-1"]')
+                client.send_text('421["echo","still there"]')
+            for client in clients:
+                while client.receive_text() != '431["still there"]':
+                    pass
+            for client in clients[::2]:
+                client.close()
+            for client in clients[1::2]:
+                client.reset()

@@ -1,0 +1,142 @@
+"""Clients that take their time, or say nothing at all (security, rule 13)."""
+
+import select
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from time import monotonic
+
+import pytest
+
+from tests.faults.crowd import (
+    WEBSOCKET,
+    connect,
+    crowd,
+    handshake_bytes,
+    host_of,
+    join_over_polling,
+)
+from tests.faults.watch import Watch
+from tests.support.server import Server
+from tests.support.tools import PATIENCE
+from tests.support.websocket import CLOSE, TEXT, frame
+from tests.support.wire import Polling, open_probe
+
+pytestmark = pytest.mark.timeout(120)
+
+COUNT = 500
+DRIP = 0.2
+"""Seconds between two bytes."""
+
+
+def drip(
+    connections: Sequence[socket.socket] | Mapping[socket.socket, bytes], piece: bytes = b""
+) -> None:
+    """Send a little over each connection again and again, until the server has closed them all.
+
+    :param connections: with what is to be sent over each, if that is not the same for all.
+    :param piece: what is sent; nothing: wait in silence.
+    """
+    deadline = monotonic() + PATIENCE
+    pieces = connections if isinstance(connections, Mapping) else dict.fromkeys(connections, piece)
+    left = {connection.fileno(): connection for connection in pieces}
+    while left:
+        assert monotonic() < deadline, f"{len(left)} of {len(connections)} are open"
+        poll = select.poll()
+        for descriptor, connection in left.items():
+            poll.register(descriptor, select.POLLIN)
+            with suppress(OSError):  # it is closed, which shows below
+                connection.send(pieces[connection])
+        for descriptor, _ in poll.poll(DRIP * 1000):
+            if is_closed(left[descriptor]):
+                left.pop(descriptor).close()
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Read what is there; return whether it is the end."""
+    try:
+        return not connection.recv(65_536)
+    except ConnectionError:
+        return True
+
+
+class TestSlowloris:
+    def test_heads_that_come_byte_by_byte_are_cut_off(
+        self, impatient: Server, watch: Watch
+    ) -> None:
+        host = f"Host: {host_of(impatient)}\r\n"
+        starts = ["GET /", f"GET / HTTP/1.1\r\n{host}X: ", f"GET {WEBSOCKET} HTTP/1.1\r\n{host}"]
+        with watch(impatient, "slow clients", "heads byte by byte", inputs=COUNT * len(starts)):
+            drip([connect(impatient, start) for start in starts * COUNT], b"x")
+
+    def test_bodies_that_come_byte_by_byte_are_cut_off(
+        self, impatient: Server, watch: Watch
+    ) -> None:
+        codings = {"Content-Length: 1000": b"1", "Transfer-Encoding: chunked": b"1\r\nx\r\n"}
+        with watch(impatient, "slow clients", "bodies byte by byte", inputs=COUNT):
+            connections = {}
+            for number in range(COUNT):
+                session = Polling(impatient.address)  # that never joins a namespace
+                session.cut()
+                coding = list(codings)[number % 2]
+                head = f"POST {session.target} HTTP/1.1\r\nHost: {host_of(impatient)}\r\n"
+                connection = connect(impatient, f"{head}{coding}\r\n\r\n")
+                connections[connection] = codings[coding]
+            drip(connections)
+
+
+class TestSilence:
+    def test_on_an_http_connection_ends_it(self, impatient: Server, watch: Watch) -> None:
+        host = f"Host: {host_of(impatient)}\r\n"
+        starts = [
+            "",
+            f"GET /stats/ HTTP/1.1\r\n{host}\r\n",  # and no second request
+            f"POST /body/ HTTP/1.1\r\n{host}Content-Length: 9\r\n\r\n",
+        ]
+        with watch(impatient, "slow clients", "no word", inputs=COUNT * len(starts)):
+            drip([connect(impatient, start) for start in starts * COUNT])
+
+    def test_where_a_namespace_should_be_joined_ends_the_session(
+        self, impatient: Server, watch: Watch
+    ) -> None:
+        hello = handshake_bytes(impatient).decode()
+        with watch(impatient, "slow clients", "no namespace", inputs=COUNT):
+            drip([connect(impatient, hello) for _ in range(COUNT)], frame(TEXT, "6"))
+
+    def test_of_a_websocket_that_probes_ends_it_and_nothing_else(
+        self, impatient: Server, watch: Watch
+    ) -> None:
+        with watch(impatient, "slow clients", "no end of an upgrade", inputs=50):
+            sessions = [join_over_polling(impatient) for _ in range(50)]
+            probes = [open_probe(session) for session in sessions]
+            for probe in probes[::2]:
+                probe.send_text("2probe")
+            for session in sessions:
+                session.start_poll()
+            for probe in probes:
+                probe.wait_for_close()
+            for session in sessions:
+                session.finish()
+                session.send('421["echo",1]')
+                while "431[1]" not in session.receive():
+                    pass
+                session.close()
+
+    def test_after_a_close_frame_that_asks_for_another_ends_the_connection(
+        self, impatient: Server, watch: Watch
+    ) -> None:
+        with watch(impatient, "slow clients", "no end of a close", inputs=200):
+            clients = crowd(impatient, 200)
+            for client in clients:
+                client.send(frame(CLOSE, b"\x03\xe8"))
+            for client in clients:
+                client.read_to_the_end()
+
+    def test_of_clients_that_are_gone_is_noticed(self, impatient: Server, watch: Watch) -> None:
+        with watch(impatient, "slow clients", "no pong", inputs=200):
+            clients = crowd(impatient, 150)
+            sessions = [join_over_polling(impatient) for _ in range(50)]
+            for session in sessions:
+                session.cut()
+            for client in clients:
+                client.read_to_the_end()

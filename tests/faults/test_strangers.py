@@ -1,0 +1,164 @@
+"""Pages of other sites with a visitor's cookies, and thieves of a ``sid`` (security, 1 and 2)."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+import pytest
+
+from tests.faults.crowd import OPEN, ask, host_of, join
+from tests.faults.watch import Watch, look
+from tests.support.http import Http
+from tests.support.server import Server
+from tests.support.websocket import Refused, WebSocket, handshake_headers
+from tests.support.wire import Polling, target
+
+COOKIES = "sessionid=0123456789abcdef; csrftoken=xyz"
+
+FOREIGN = (
+    "http://evil.example",
+    "https://evil.example",
+    "null",
+    "",
+    "file://",
+    "http://{name}",
+    "https://{name}",
+    "http://{name}:1",
+    "http://{host}.evil.example",
+    "http://evil.example/{host}",
+    "http://evil.example?{host}",
+    "http://evil.example#{host}",
+    "http://{host}@evil.example",
+    "http://evil.example\\@{host}:80",
+    "http://[{name}]:{port}",
+    "//{host}",
+    "{host}",
+    "ws://{host}",
+    "http://{host}, http://evil.example",
+    "http://evil.example, http://{host}",
+    "http://localhost:{port}",
+    "http://127.1:{port}",
+    "http://2130706433:{port}",
+    "javascript:{host}",
+)
+"""Origins that are not the server's own; some try to look like it."""
+
+
+def foreign_origins(server: Server) -> list[str]:
+    """Return them for a server."""
+    name, port = server.address
+    return [o.format(name=name, port=port, host=host_of(server)) for o in FOREIGN]
+
+
+def bound_session(server: Server) -> tuple[Polling, str]:
+    """Return a session over polling, joined, and the cookie that binds it to its browser."""
+    with Http(server.address) as http:
+        cookie = http.get(target("polling")).headers["set-cookie"].split(";")[0]
+    session = Polling(server.address, headers={"Cookie": cookie})
+    OPEN.append(session)
+    session.send("40")
+    session.receive()
+    return session, cookie
+
+
+def ask_over_polling(session: Polling, number: int) -> list[str]:
+    """Ask something over polling; return what comes until the answer, which is the last."""
+    session.send(f'42{number}["echo",{number}]')
+    packets: list[str] = []
+    while f"43{number}[{number}]" not in packets:
+        packets += session.receive()
+    return packets
+
+
+def attempts(server: Server, sid: str, headers: Mapping[str, str]) -> list[int]:
+    """Try all that a page can do with a session; return the statuses."""
+    paths = {name: target(name, sid=sid) for name in ("polling", "websocket")}
+    found = []
+    for method, path, body, more in (
+        ("GET", paths["polling"], "", {}),
+        ("POST", paths["polling"], '42["message","forged"]', {}),
+        ("POST", paths["polling"], "1", {}),
+        ("GET", paths["websocket"], "", handshake_headers()),
+    ):
+        with Http(server.address) as http:
+            response = http.request(method, path, body, {**headers, **more})
+            found.append(response.status)
+            if "Origin" in headers:
+                assert "access-control-allow-origin" not in response.headers
+    return found
+
+
+class TestOtherSites:
+    """Browsers send a visitor's cookies along, and no handler may act for them."""
+
+    def test_get_no_session(self, server: Server, watch: Watch) -> None:
+        origins = foreign_origins(server)
+        with watch(server, "other sites", "handshakes with cookies", inputs=len(origins) * 4):
+            before = look(server, "census")["tally"]
+            wrong = {}
+            for origin in origins:
+                headers = {"Origin": origin, "Cookie": COOKIES}
+                with Http(server.address) as http:
+                    response = http.get(target("polling"), headers)
+                    posted = http.request("POST", target("polling"), "40", headers)
+                    asked = http.request("OPTIONS", target("polling"), headers=headers)
+                statuses = [response.status, posted.status, 403]
+                with suppress(Refused):
+                    WebSocket(server.address, target("websocket"), headers)
+                    statuses[2] = 101
+                allowed = {"access-control-allow-origin"} & {*response.headers, *asked.headers}
+                if statuses != [403] * 3 or allowed:
+                    wrong[origin] = statuses, allowed
+            assert wrong == {}
+            assert look(server, "census")["tally"] == before
+
+    def test_get_nothing_of_a_session_that_is_there(self, server: Server, watch: Watch) -> None:
+        origins = foreign_origins(server)
+        with watch(server, "other sites", "requests for a session", inputs=len(origins) * 4):
+            session, cookie = bound_session(server)
+            before = look(server, "census")["tally"]
+            for number, origin in enumerate(origins):
+                headers = {"Origin": origin, "Cookie": f"{COOKIES}; {cookie}"}
+                found = attempts(server, session.handshake["sid"], headers)
+                assert found == [403] * 4, origin
+                assert ask_over_polling(session, number) == [f"43{number}[{number}]"]
+            assert look(server, "census")["tally"] == before
+            session.close()
+
+
+class TestAStolenSid:
+    @pytest.mark.parametrize("cookie", [None, "socketio=", "socketio=guessed", "socketi=x"])
+    def test_is_of_no_use_in_another_browser(
+        self, server: Server, watch: Watch, cookie: str | None
+    ) -> None:
+        headers = {} if cookie is None else {"Cookie": cookie}
+        with watch(server, "stolen sid", f"with the cookie {cookie}", inputs=25 * 4):
+            session, _ = bound_session(server)
+            before = look(server, "census")["tally"]
+            for number in range(25):
+                assert attempts(server, session.handshake["sid"], headers) == [403] * 4
+                assert ask_over_polling(session, number) == [f"43{number}[{number}]"]
+            assert look(server, "census")["tally"] == before
+            session.close()
+
+    def test_takes_no_websocket_over(self, server: Server, watch: Watch) -> None:
+        with watch(server, "stolen sid", "of a WebSocket", inputs=25 * 4):
+            victim = WebSocket(server.address, target("websocket"))
+            OPEN.append(victim)
+            sid = victim.receive_text().split('"')[3]
+            victim.send_text("40")
+            victim.receive_text()
+            before = look(server, "census")["tally"]
+            for number in range(25):
+                assert attempts(server, sid, {}) == [400] * 4
+                assert ask(victim, f'["echo",{number}]') == f"[{number}]"
+            assert look(server, "census")["tally"] == before
+            victim.close()
+
+    def test_that_is_guessed_finds_no_session(self, server: Server, watch: Watch) -> None:
+        sids = ["", "0", "null", "../x", "%00", "a" * 5000, "🙂", "' OR 1=1", "__proto__", "%s"]
+        with watch(server, "stolen sid", "guessed", inputs=len(sids) * 4):
+            victim = join(server)
+            for sid in sids:
+                assert attempts(server, sid, {}) == [400] * 4, sid
+            assert ask(victim, '["echo",1]') == "[1]"
+            victim.close()
