@@ -15,6 +15,7 @@ from typing import Any
 
 import gevent
 
+from socketio_server.answers import Response
 from socketio_server.channels import Channels
 from socketio_server.clients import Clients
 from socketio_server.connection import Connection, LostBecause
@@ -195,6 +196,9 @@ class RecordingConnectionHandler:
         self.received = b""
         self.lost: list[LostBecause] = []
         self.drains = 0
+        self.ends = 0
+        self.has_more_to_say = False
+        """Whether there is something to be sent yet to a peer that sends no more."""
         self._loop = loop
 
     def data_received(self, data: bytes) -> None:
@@ -206,6 +210,12 @@ class RecordingConnectionHandler:
     def drained(self) -> None:
         assert self._loop.running, "called from outside of the loop"
         self.drains += 1
+
+    def eof_received(self) -> bool:
+        assert self._loop.running, "called from outside of the loop"
+        assert not self.lost, "called after the end"
+        self.ends += 1
+        return self.has_more_to_say
 
     def connection_lost(self, because: LostBecause) -> None:
         assert self._loop.running, "called from outside of the loop"
@@ -474,6 +484,36 @@ def receive(session: Session, *messages: str | bytes) -> None:
         session.message_received(session.transport, message)
 
 
+class FakeExchange:
+    """A request of a polling client (``Exchange``)."""
+
+    def __init__(self) -> None:
+        self.response: Response | None = None
+        """What it was answered with; ``None`` while it waits."""
+        self.is_gone = False
+        """Whether its client has gone, be it without anybody's knowledge."""
+
+    def reply(self, response: Response) -> None:
+        assert self.response is None, "answered twice"
+        self.response = response
+
+    def has_ended(self) -> bool:
+        return self.is_gone
+
+    @property
+    def status(self) -> int:
+        """The status of its answer, which it must have."""
+        assert self.response is not None, "it still waits"
+        return self.response.status
+
+    @property
+    def packets(self) -> list[str]:
+        """The packets of its answer, which it must have."""
+        assert self.response is not None, "it still waits"
+        assert self.response.status == 200, self.response
+        return list(packets(self.response.body))
+
+
 def packets(body: bytes) -> Sequence[str]:
     """The packets of a polling payload."""
     return body.decode().split("\x1e")
@@ -534,7 +574,7 @@ class FakeServer:
             registry=self.registry,
             clients=self.clients,
             hooks=self.hooks,
-            pool=WorkerPool(gevent.get_hub(), self.options),
+            pool=WorkerPool(gevent.get_hub(), self.options, self.options.max_concurrent_handlers),
             loop=self.loop,
             options=self.options,
             stats=self.stats,

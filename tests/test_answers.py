@@ -14,7 +14,7 @@ LARGE = b"4" + b"x" * 1023
 def encode(
     response: Response,
     *,
-    headers: list[tuple[str, str]] | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
     accept_encoding: str = "",
     compression_threshold: int | None = 1024,
     closes: bool = False,
@@ -23,7 +23,7 @@ def encode(
     """Encode an answer that is like most."""
     return encode_response(
         response,
-        headers=headers or [],
+        headers=headers,
         date=DATE,
         accept_encoding=accept_encoding,
         compression_threshold=compression_threshold,
@@ -72,7 +72,7 @@ class TestAnAnswer:
         assert encode(Response(status, b"")).startswith(line)
 
     def test_has_further_headers(self) -> None:
-        further = [("Access-Control-Allow-Origin", "https://a.example"), ("Vary", "Origin")]
+        further = (("Access-Control-Allow-Origin", "https://a.example"), ("Vary", "Origin"))
         lines, _ = split(encode(Response(200, b"6"), headers=further))
         assert "Access-Control-Allow-Origin: https://a.example" in lines
         assert "Vary: Origin" in lines
