@@ -1,5 +1,6 @@
 """Worker greenlets and inboxes, in a real hub: the one of the test's own thread, unpatched."""
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -7,10 +8,10 @@ from time import monotonic
 import gevent
 import pytest
 from gevent.event import Event
-from greenlet import getcurrent
+from greenlet import getcurrent, greenlet
 
 from socketio_server.options import Options
-from socketio_server.workers import Inbox, WorkerPool
+from socketio_server.workers import MAX_PARKED, Inbox, WorkerPool
 from tests.fakes import PATIENCE, settle
 
 UNHURRIED = 1000.0
@@ -26,15 +27,24 @@ class Task:
         self.action()
 
 
-def make_pool(**options: float) -> WorkerPool:
-    limits = {"max_time_per_turn": UNHURRIED, **options}
-    return WorkerPool(gevent.get_hub(), Options(**limits))  # type: ignore[arg-type]
+def make_pool(size: int = 1000, *, turn: float = UNHURRIED) -> WorkerPool:
+    return WorkerPool(gevent.get_hub(), Options(max_time_per_turn=turn), size)
 
 
 def in_loop(action: Callable[[], object]) -> None:
     """Do something in a callback of the loop, as connections do."""
     gevent.get_hub().loop.run_callback(action)
     settle()
+
+
+def run_all(pool: WorkerPool, tasks: list[Task]) -> None:
+    """Have all these run, each in a worker of its own if they wait."""
+
+    def callback() -> None:
+        for task in tasks:
+            pool.run(task)
+
+    in_loop(callback)
 
 
 class TestWorkerPool:
@@ -101,7 +111,7 @@ class TestWorkerPool:
 
     def test_no_more_jobs_run_side_by_side_than_allowed(self) -> None:
         started: list[int] = []
-        pool = make_pool(max_concurrent_handlers=2)
+        pool = make_pool(2)
         gates = [Event() for _ in range(4)]
 
         def make(number: int) -> Task:
@@ -126,7 +136,7 @@ class TestWorkerPool:
 
     def test_jobs_that_wait_for_a_worker_are_not_overtaken(self) -> None:
         done: list[str] = []
-        pool = make_pool(max_concurrent_handlers=1)
+        pool = make_pool(1)
         go_on = Event()
 
         def callback() -> None:
@@ -159,9 +169,66 @@ class TestWorkerPool:
 
         assert len(workers) == 1
 
+    def test_no_more_of_them_are_kept_than_are_worth_their_memory(self) -> None:
+        workers: set[object] = set()
+        pool = make_pool()
+        go_on = Event()
+
+        def work() -> None:
+            workers.add(getcurrent())
+            go_on.wait()
+
+        def rush(count: int) -> None:
+            workers.clear()
+            go_on.clear()
+            run_all(pool, [Task(work)] * count)
+
+        rush(MAX_PARKED + 50)
+        first = set(workers)
+        assert len(first) == MAX_PARKED + 50
+        go_on.set()
+        settle()
+        assert sum(worker.dead for worker in first if isinstance(worker, greenlet)) == 50
+
+        rush(MAX_PARKED + 1)
+        assert len(workers & first) == MAX_PARKED
+        go_on.set()
+        settle()
+
+    def test_others_take_the_place_of_those_that_were_dismissed(self) -> None:
+        done: list[int] = []
+        size = MAX_PARKED + 50
+        pool = make_pool(size)
+        for _ in range(3):
+            go_on = Event()
+            run_all(pool, [Task(go_on.wait)] * size)
+            in_loop(lambda: pool.run(Task(lambda: done.append(1))))
+            go_on.set()
+            settle()
+
+        assert done == [1, 1, 1]
+
+    @pytest.mark.parametrize("jobs", [1, 2])
+    @pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
+    def test_a_parked_worker_keeps_no_job(self, jobs: int, later: bool) -> None:
+        """They hold requests with all that belongs to them."""
+        pool = make_pool()
+        run = pool.run_later if later else pool.run
+        done: list[weakref.ref[Task]] = []
+
+        def callback() -> None:
+            task = Task(lambda: None)
+            done.append(weakref.ref(task))
+            run(task)
+
+        for _ in range(jobs):
+            in_loop(callback)
+
+        assert [ref() for ref in done] == [None] * jobs
+
     def test_a_long_queue_leaves_turns_to_the_loop(self) -> None:
         turn = 0.0001
-        pool = make_pool(max_concurrent_handlers=1, max_time_per_turn=turn)
+        pool = make_pool(1, turn=turn)
         done: list[int] = []
         others: list[int] = []
 
@@ -187,7 +254,7 @@ class TestWorkerPool:
     ) -> None:
         """``gevent.Timeout.start_new`` and no ``cancel``: a mistake that handlers make."""
         done: list[str] = []
-        pool = make_pool(max_concurrent_handlers=1)
+        pool = make_pool(1)
         in_loop(lambda: pool.run(Task(lambda: gevent.Timeout.start_new(0.001))))
         with gevent.Timeout(PATIENCE):
             while not caplog.records:
@@ -286,7 +353,7 @@ class TestInbox:
 
     def test_a_full_one_leaves_turns_to_the_others(self) -> None:
         done: list[str] = []
-        pool = make_pool(max_concurrent_handlers=1)
+        pool = make_pool(1)
         chatty = Box(turn=2, action=done.append, pool=pool)
         modest = Box(action=done.append, pool=pool)
         chatty.put("c1", "c2", "c3", "c4", "c5")
