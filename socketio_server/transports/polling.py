@@ -189,7 +189,7 @@ class PollingTransport:
                 return
             self._end_poll()  # its client is back with the next before the loop told us
         if self._queue or self._session is None:
-            poll.reply(self.answer_at_once())
+            self._reply(poll)
             return
         self._poll = poll
         if self._probing:
@@ -341,6 +341,11 @@ class PollingTransport:
         poll = self._poll
         self._end_poll()
         if poll is not None:
+            self._reply(poll)
+
+    def _reply(self, poll: Exchange) -> None:
+        """Answer a GET, unless its client has gone: what waits is for the next one then."""
+        if not poll.has_ended():
             poll.reply(self.answer_at_once())
 
     def _end_poll(self) -> None:
