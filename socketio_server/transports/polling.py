@@ -62,6 +62,7 @@ class PollingTransport:
     direct = None
 
     __slots__ = (
+        "_fetched",
         "_incoming",
         "_is_taking",
         "_loop",
@@ -78,7 +79,6 @@ class PollingTransport:
         "_releasing",
         "_session",
         "_timer",
-        "_waits_from",
     )
 
     def __init__(self, session: TransportHandler, loop: Loop, options: Options) -> None:
@@ -96,7 +96,7 @@ class PollingTransport:
         self._is_taking = False  # one of them is being handed up
         self._paused = False  # the session wants no more packets for now
         self._timer: Watcher | None = None  # goes on with them
-        self._waits_from: int | None = None  # bytes queued when it began to wait for GETs
+        self._fetched: bool | None = None  # None unless it waits for GETs: whether any came
         self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
         self._probing = False  # a WebSocket is about to take over
 
@@ -156,7 +156,7 @@ class PollingTransport:
         """A WebSocket probes: release the waiting GET, so that the client can stop polling."""
         self._probing = True
         self._release()
-        if self._waits_from is not None:
+        if self._fetched is not None:
             self._go_on_after(0.0)
 
     def end_probe(self) -> None:
@@ -212,8 +212,10 @@ class PollingTransport:
             outgoing = queue.popleft()
             self._queued_bytes -= len(outgoing.frames)
             packets += self._packets_of(outgoing)
-        if self._waits_from is not None and not self._is_half_full():
-            self._go_on_after(0.0)
+        if self._fetched is not None:
+            self._fetched = True
+            if not self._is_half_full():
+                self._go_on_after(0.0)
         return Response(200, self._encode_payload(packets or [engineio.NOOP]))
 
     def answer_post(self, body: bytes, content_type: str, post: Exchange) -> None:
@@ -242,7 +244,7 @@ class PollingTransport:
     def _take_packets(self) -> None:
         """Hand up packets of the POST, in turns: a chatty client must not stop the others."""
         options, incoming = self._options, self._incoming
-        self._waits_from = None
+        self._fetched = None
         until = monotonic() + options.max_time_per_turn
         while incoming and self._session is not None:
             if not self._hand_up(self._session, incoming.popleft()):
@@ -250,7 +252,7 @@ class PollingTransport:
             if self._paused:
                 return
             if self._is_half_full() and not self._probing:
-                self._waits_from = self._queued_bytes
+                self._fetched = False
                 self._go_on_after(options.stall_timeout)
                 return
             if not self._rate.spend():
@@ -298,11 +300,11 @@ class PollingTransport:
         self._stop_timer()
         if self._paused:
             return
-        session, waits_from = self._session, self._waits_from
-        if session is None or waits_from is None or self._probing or not self._is_half_full():
+        session, fetched = self._session, self._fetched
+        if session is None or fetched is None or self._probing or not self._is_half_full():
             self._take_packets()
-        elif self._queued_bytes < waits_from:  # GETs fetch too little, but they do
-            self._waits_from = self._queued_bytes
+        elif fetched:  # too little, or more was sent since then
+            self._fetched = False
             self._go_on_after(self._options.stall_timeout)
         else:
             session.client_refused("slow client", "it fetched nothing of what waits")

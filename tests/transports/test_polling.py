@@ -1,78 +1,67 @@
 """Engine.IO over long-polling: payloads, waiting GETs, POSTs, pauses, probes and the end.
 
-The greenlets of GETs and POSTs are real ones, in the hub of the test's own thread; nothing is
-monkey-patched.
+Nothing waits but in the loop, which a test moves: a request is an ``Exchange`` that records its
+answer.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
-import gevent
 import pytest
-from gevent import socket as gevent_socket
 
 from socketio_server.answers import Response
 from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import CloseReason, ErrorCode, Packet, PacketType
 from socketio_server.transports.base import PING
-from socketio_server.transports.polling import PollingTransport, error_response
-from tests.fakes import PATIENCE, FakeLoop, RecordingTransportHandler, outgoing, packets, settle
+from socketio_server.transports.polling import (
+    PROBE_POLL_TIME,
+    PollingTransport,
+    error_response,
+)
+from tests.fakes import FakeExchange, FakeLoop, RecordingTransportHandler, outgoing, packets
+
+UNHURRIED = Options(max_time_per_turn=1000.0)
+BAD_REQUEST = error_response(ErrorCode.BAD_REQUEST)
 
 
 class Client:
     """A polling transport, the session above it, and requests to it."""
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: Options = UNHURRIED) -> None:
         self.loop = FakeLoop()
         self.session = RecordingTransportHandler()
-        self.transport = PollingTransport(self.session, self.loop, options or Options())
-        self._sockets: list[gevent_socket.socket] = []
+        self.transport = PollingTransport(self.session, self.loop, options)
 
-    def get(self) -> "gevent.Greenlet[..., Response | None]":
-        """Begin a GET, and let it run until it waits or has its answer."""
-        ours, self.socket = gevent_socket.socketpair()
-        self._sockets += (ours, self.socket)
-        request = gevent.spawn(self.transport.answer_get, ours)
-        settle()
-        return request
+    def get(self) -> FakeExchange:
+        """Begin a GET, and let the loop run until it waits or has its answer."""
+        poll = FakeExchange()
+        self.transport.answer_get(poll)
+        self.loop.run()
+        return poll
 
-    def post(self, body: bytes) -> "gevent.Greenlet[..., Response]":
-        """Begin a POST, and let it run until it waits or has its answer."""
-        request = gevent.spawn(self.transport.answer_post, body, "text/plain;charset=UTF-8")
-        settle()
-        return request
+    def post(self, body: bytes) -> FakeExchange:
+        """Begin a POST, and let the loop run until it waits or has its answer."""
+        post = FakeExchange()
+        self.transport.answer_post(body, "text/plain;charset=UTF-8", post)
+        self.loop.run()
+        return post
+
+    def post_messages(self, count: int) -> FakeExchange:
+        """Begin a POST of so many messages: "0", "1" and so on."""
+        return self.post(b"\x1e".join(b"4%d" % i for i in range(count)))
 
     def fetch(self) -> list[str]:
         """Return what a GET gets, which must not have to wait."""
-        return answer(self.get())
+        return self.get().packets
 
-    def close(self) -> None:
-        for sock in self._sockets:
-            sock.close()
-
-
-def answer(request: "gevent.Greenlet[..., Response | None]") -> list[str]:
-    """Return the packets that a GET was answered with, by now."""
-    settle()
-    assert request.ready(), "the GET still waits"
-    response = request.get(block=False)
-    assert response is not None
-    assert response.status == 200
-    return list(packets(response.body))
-
-
-def is_refused(request: "gevent.Greenlet[..., Any]") -> bool:
-    """Whether a request was answered with a 400."""
-    response: Response | None = request.get(block=False)
-    return response == error_response(ErrorCode.BAD_REQUEST)
+    def answer_everything(self) -> None:
+        """Have the session send an answer to each packet."""
+        self.session.on_packet = lambda packet: self.transport.send(outgoing("answer"))
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    made = Client()
-    yield made
-    made.close()
+def client() -> Client:
+    return Client()
 
 
 class TestResponses:
@@ -103,18 +92,23 @@ class TestGet:
         assert client.transport.drained
 
     def test_it_waits_while_nothing_is(self, client: Client) -> None:
-        request = client.get()
-        assert not request.ready()
+        poll = client.get()
+        assert poll.response is None
+        assert client.transport.writable
 
         client.transport.send(outgoing("at last"))
-        assert answer(request) == ["4at last"]
+        client.loop.run()
+        assert poll.packets == ["4at last"]
+        assert not client.transport.writable
 
-    def test_what_is_sent_before_it_wakes_up_comes_along(self, client: Client) -> None:
-        request = client.get()
+    def test_what_is_sent_in_the_same_turn_comes_along(self, client: Client) -> None:
+        poll = client.get()
         client.transport.send(outgoing("one"))
+        assert poll.response is None  # nothing is answered but by the loop
         client.transport.send(outgoing("two"))
+        client.loop.run()
 
-        assert answer(request) == ["4one", "4two"]
+        assert poll.packets == ["4one", "4two"]
 
     def test_attachments_follow_their_packet_in_base64(self, client: Client) -> None:
         client.transport.send(outgoing("51-[]", b"\x01\x02"))
@@ -155,72 +149,146 @@ class TestGet:
         first = client.get()
         second = client.get()
 
-        assert is_refused(second)
+        assert second.response == BAD_REQUEST
         assert client.session.closed == [CloseReason.PARSE_ERROR]
-        assert answer(first) == ["1"]
+        assert client.session.refusals == ["packet: a second GET while one is pending"]
+        assert first.packets == ["1"]
 
     def test_one_after_the_other_is_fine(self, client: Client) -> None:
         for i in range(3):
-            request = client.get()
+            poll = client.get()
             client.transport.send(outgoing(str(i)))
-            assert answer(request) == [f"4{i}"]
+            client.loop.run()
+            assert poll.packets == [f"4{i}"]
 
         assert client.session.closed == []
 
 
 class TestAGetThatGoesAway:
-    def test_it_gets_no_answer(self, client: Client) -> None:
-        request = client.get()
-        client.socket.close()
-        client.loop.run()
-        settle()
+    """Its client may be back with the next before the loop has told of it, or after."""
 
-        assert request.ready()
-        assert request.get() is None
+    def test_it_gets_no_answer(self, client: Client) -> None:
+        poll = client.get()
+        client.transport.poll_lost(poll)
+        client.transport.send(outgoing("not lost"))
+        client.loop.run()
+
+        assert poll.response is None
+        assert not client.transport.drained
 
     def test_the_next_one_takes_its_place(self, client: Client) -> None:
-        client.get()
-        client.socket.close()
-        client.loop.run()
-        settle()
+        client.transport.poll_lost(client.get())
         client.transport.send(outgoing("not lost"))
 
         assert client.fetch() == ["4not lost"]
         assert client.session.closed == []
 
-    def test_what_was_sent_at_that_moment_is_not_lost(self, client: Client) -> None:
-        request = client.get()
-        client.socket.close()
+    def test_and_may_wait_itself(self, client: Client) -> None:
+        client.transport.poll_lost(client.get())
+        poll = client.get()
+        client.transport.send(outgoing("hello"))
         client.loop.run()
-        client.transport.send(outgoing("not lost"))
-        settle()
 
-        assert request.get() is None
+        assert poll.packets == ["4hello"]
+
+    def test_what_was_sent_at_that_moment_is_not_lost(self, client: Client) -> None:
+        poll = client.get()
+        client.transport.send(outgoing("not lost"))
+        client.transport.poll_lost(poll)
+        client.loop.run()
+
+        assert poll.response is None
         assert client.fetch() == ["4not lost"]
 
-    def test_a_client_that_only_sends_something_has_not_gone(self, client: Client) -> None:
-        request = client.get()
-        client.socket.sendall(b"GET / HTTP/1.1")
+    def test_nor_is_it_if_nobody_was_told_yet(self, client: Client) -> None:
+        poll = client.get()
+        poll.is_gone = True
+        client.transport.send(outgoing("not lost"))
         client.loop.run()
-        settle()
-        assert not request.ready()
 
-        client.transport.send(outgoing("hello"))
-        assert answer(request) == ["4hello"]
+        assert poll.response is None
+        client.transport.poll_lost(poll)
+        assert client.fetch() == ["4not lost"]
 
-    def test_nothing_stays_behind_in_the_loop(self, client: Client) -> None:
-        request = client.get()
+    def test_one_that_has_gone_when_it_is_looked_at_takes_nothing(self, client: Client) -> None:
+        client.transport.send(outgoing("not lost"))
+        poll = FakeExchange()
+        poll.is_gone = True
+        client.transport.answer_get(poll)
+
+        assert poll.response is None
+        assert client.fetch() == ["4not lost"]
+
+    def test_makes_room_for_the_next_though_nobody_was_told_yet(self, client: Client) -> None:
+        first = client.get()
+        first.is_gone = True
+        second = client.get()
+        client.transport.poll_lost(first)
         client.transport.send(outgoing("hello"))
-        answer(request)
+        client.loop.run()
+
+        assert first.response is None
+        assert second.packets == ["4hello"]
+        assert client.session.closed == []
+
+    def test_makes_room_for_the_one_before_it_as_well(self, client: Client) -> None:
+        """Connections are not looked at in the order in which they were opened."""
+        first = client.get()
+        second = FakeExchange()
+        second.is_gone = True
+        client.transport.answer_get(second)
+        client.transport.poll_lost(second)
+        client.transport.send(outgoing("hello"))
+        client.loop.run()
+
+        assert second.response is None
+        assert first.packets == ["4hello"]
+        assert client.session.closed == []
+
+    def test_several_make_room(self, client: Client) -> None:
+        for _ in range(3):
+            client.get().is_gone = True
+        last = client.get()
+        client.transport.send(outgoing("hello"))
+        client.loop.run()
+
+        assert last.packets == ["4hello"]
+        assert client.session.closed == []
+
+    def test_during_a_probe_the_next_one_waits_as_long_as_any(self, client: Client) -> None:
+        client.transport.start_probe()
+        poll = client.get()
+        client.loop.advance(PROBE_POLL_TIME * 0.75)
+        client.transport.poll_lost(poll)
+        poll = client.get()
+        client.loop.advance(PROBE_POLL_TIME * 0.75)
+        assert poll.response is None
+
+        client.loop.advance(PROBE_POLL_TIME * 0.25)
+        assert poll.packets == ["6"]
+
+    @pytest.mark.parametrize("probing", [False, True])
+    @pytest.mark.parametrize("ends", ["goes away", "is answered"])
+    def test_nothing_stays_behind_in_the_loop(
+        self, client: Client, probing: bool, ends: str
+    ) -> None:
+        if probing:
+            client.transport.start_probe()
+        poll = client.get()
+        if ends == "is answered":
+            client.transport.send(outgoing("hello"))
+            client.loop.run()
+        else:
+            client.transport.poll_lost(poll)
 
         assert not client.loop.watchers
 
 
 class TestPost:
     def test_its_packets_are_handed_up_in_order(self, client: Client) -> None:
-        request = client.post(b"4one\x1e3\x1ebAQI=\x1e4two")
+        post = client.post(b"4one\x1e3\x1ebAQI=\x1e4two")
 
-        assert request.get(block=False) == Response(200, b"ok", "text/html")
+        assert post.response == Response(200, b"ok", "text/html")
         assert client.session.packets == [
             Packet(PacketType.MESSAGE, "one"),
             Packet(PacketType.PONG),
@@ -241,9 +309,9 @@ class TestPost:
     )
     def test_a_malformed_payload_ends_the_session(self, body: bytes) -> None:
         client = Client(Options(max_packets_per_payload=5))
-        request = client.post(body)
+        post = client.post(body)
 
-        assert is_refused(request)
+        assert post.response == BAD_REQUEST
         assert client.session.closed == [CloseReason.PARSE_ERROR]
         assert client.session.packets == []
 
@@ -252,34 +320,51 @@ class TestPost:
             raise DecodeError("no such thing")
 
         client.session.on_packet = refuse
-        request = client.post(b"4bad\x1e4behind it")
+        post = client.post(b"4bad\x1e4behind it")
 
-        assert is_refused(request)
+        assert post.response == BAD_REQUEST
         assert client.session.messages == ["bad"]
         assert client.session.closed == [CloseReason.PARSE_ERROR]
         assert client.session.refusals == ["packet: no such thing"]
 
     def test_the_client_learns_of_its_error_through_the_get_as_well(self, client: Client) -> None:
-        request = client.get()
+        poll = client.get()
         client.post(b"nonsense")
 
-        assert answer(request) == ["1"]
+        assert poll.packets == ["1"]
 
     def test_one_while_another_is_under_way_ends_the_session(self, client: Client) -> None:
         client.transport.pause_reading()
         first = client.post(b"4one")
         second = client.post(b"4two")
 
-        assert is_refused(second)
+        assert second.response == BAD_REQUEST
         assert client.session.closed == [CloseReason.PARSE_ERROR]
-        assert client.session.messages == ["one"]
-        assert first.get(timeout=PATIENCE)
+        assert client.session.refusals == ["packet: a second POST while one is pending"]
+        assert client.session.messages == []
+        assert first.status == 200
+
+    def test_one_behind_another_is_fine(self, client: Client) -> None:
+        for i in range(3):
+            assert client.post(b"4%d" % i).status == 200
+
+        assert client.session.messages == ["0", "1", "2"]
 
     def test_one_after_the_end_is_refused(self, client: Client) -> None:
         client.transport.close(CloseReason.FORCED_CLOSE)
 
-        assert is_refused(client.post(b"4too late"))
+        assert client.post(b"4too late").response == BAD_REQUEST
         assert client.session.packets == []
+
+    def test_one_that_ends_the_session_is_answered_and_the_rest_of_it_dropped(
+        self, client: Client
+    ) -> None:
+        client.session.on_packet = lambda packet: client.transport.close(CloseReason.FORCED_CLOSE)
+        post = client.post_messages(3)
+
+        assert post.status == 200
+        assert client.session.messages == ["0"]
+        assert client.session.closed == [CloseReason.FORCED_CLOSE]
 
     def test_a_long_payload_leaves_turns_to_the_others(self) -> None:
         client = Client(Options(max_time_per_turn=1e-9))
@@ -287,42 +372,99 @@ class TestPost:
 
         def note(packet: Packet) -> None:
             handled = len(client.session.packets)
-            gevent.get_hub().loop.run_callback(others.append, handled)
+            client.loop.run_callback(others.append, handled)
 
         client.session.on_packet = note
-        client.post(b"\x1e".join([b"4x"] * 5))
+        post = client.post_messages(5)
 
         assert len(client.session.packets) == 5
         assert others == [1, 2, 3, 4, 5]
+        assert post.status == 200
+
+    def test_nothing_of_it_stays_behind_in_the_loop(self) -> None:
+        client = Client(Options(max_time_per_turn=1e-9))
+        client.post_messages(5)
+
+        assert not client.loop.watchers
 
 
 class TestRates:
     def test_a_post_of_a_client_that_sends_too_fast_is_slowed_down(self) -> None:
         """A client may send so much at once, and so much a second after that (security, 12)."""
-        client = Client(Options(max_packet_burst=5, max_packet_rate=1000))
-        request = client.post(b"\x1e".join(b"4%d" % i for i in range(10)))
-        assert len(client.session.messages) >= 5
+        client = Client(Options(max_packet_burst=5, max_packet_rate=1, max_time_per_turn=1000.0))
+        post = client.post_messages(10)
+        assert client.session.messages == list("012345")
+        assert post.response is None
 
-        assert request.get(timeout=PATIENCE).status == 200
+        client.loop.advance(1.0)
+        assert client.session.messages == list("0123456")
+        client.loop.advance(1000.0)
         assert client.session.messages == list("0123456789")
+        assert post.status == 200
 
 
 class TestPauses:
     def test_a_post_waits_for_its_answer_while_the_session_is_paused(self, client: Client) -> None:
         client.session.on_packet = lambda packet: client.transport.pause_reading()
-        request = client.post(b"4one\x1e4two\x1e4three")
+        post = client.post(b"4one\x1e4two\x1e4three")
         assert client.session.messages == ["one"]
-        assert not request.ready()
+        assert not client.transport.is_read
 
         client.transport.resume_reading()
-        settle()
+        client.loop.run()
         assert client.session.messages == ["one", "two"]
+        assert post.response is None
 
         client.session.on_packet = None
         client.transport.resume_reading()
-        settle()
+        client.loop.run()
         assert client.session.messages == ["one", "two", "three"]
-        assert request.get(block=False).status == 200
+        assert client.transport.is_read
+        assert post.status == 200
+
+    def test_one_whose_last_packet_pauses_it_waits_as_well(self, client: Client) -> None:
+        client.session.on_packet = lambda packet: client.transport.pause_reading()
+        post = client.post(b"4one")
+        assert post.response is None
+
+        client.transport.resume_reading()
+        client.loop.run()
+        assert post.status == 200
+
+    def test_one_that_comes_while_it_is_paused_is_not_looked_at(self, client: Client) -> None:
+        client.transport.pause_reading()
+        post = client.post(b"4one")
+        assert client.session.messages == []
+
+        client.transport.resume_reading()
+        assert client.session.messages == []  # who resumes is not called upon
+        client.loop.run()
+        assert client.session.messages == ["one"]
+        assert post.status == 200
+
+    def test_a_pause_outlasts_the_turns_of_a_post(self) -> None:
+        client = Client(Options(max_time_per_turn=1e-9))
+        post = FakeExchange()
+        client.transport.answer_post(b"4one\x1e4two", "text/plain", post)
+        client.transport.pause_reading()
+        client.loop.run()
+        assert client.session.messages == ["one"]
+
+        client.transport.resume_reading()
+        client.loop.run()
+        assert client.session.messages == ["one", "two"]
+        assert post.status == 200
+
+    def test_a_pause_that_is_over_at_once_changes_nothing(self, client: Client) -> None:
+        def hesitate(packet: Packet) -> None:
+            client.transport.pause_reading()
+            client.transport.resume_reading()
+
+        client.session.on_packet = hesitate
+        post = client.post_messages(3)
+
+        assert client.session.messages == ["0", "1", "2"]
+        assert post.status == 200
 
     def test_pausing_twice_and_resuming_twice_is_harmless(self, client: Client) -> None:
         client.transport.pause_reading()
@@ -330,7 +472,7 @@ class TestPauses:
         client.transport.resume_reading()
         client.transport.resume_reading()
 
-        assert client.post(b"4hello").get(block=False).status == 200
+        assert client.post(b"4hello").status == 200
 
     def test_a_get_does_not_wait_for_it(self, client: Client) -> None:
         client.transport.pause_reading()
@@ -340,10 +482,13 @@ class TestPauses:
 
     def test_a_paused_post_ends_with_the_session(self, client: Client) -> None:
         client.transport.pause_reading()
-        request = client.post(b"4one\x1e4two")
+        post = client.post(b"4one\x1e4two")
         client.transport.close(CloseReason.PING_TIMEOUT)
+        client.loop.run()
 
-        assert request.get(timeout=PATIENCE)
+        assert post.status == 200
+        assert client.session.messages == []
+        assert not client.loop.watchers
 
 
 class TestBackpressure:
@@ -375,44 +520,90 @@ class TestBackpressure:
         client.loop.run()
 
         assert client.session.closed == []
-        client.close()
 
     @pytest.mark.parametrize(
-        "options", [Options(max_queued_packets=10), Options(max_queued_bytes=100)]
+        "options",
+        [
+            pytest.param(Options(max_queued_packets=10, max_time_per_turn=1000.0), id="packets"),
+            pytest.param(Options(max_queued_bytes=100, max_time_per_turn=1000.0), id="bytes"),
+        ],
     )
     def test_a_post_waits_while_too_little_is_fetched(self, options: Options) -> None:
         """What the server answers waits for a GET, and an echo flood pays for itself."""
         client = Client(options)
-        client.session.on_packet = lambda packet: client.transport.send(outgoing("answer"))
-        request = client.post(b"\x1e".join(b"4%d" % i for i in range(40)))
-        fetched = 0
-        while not request.ready():
+        client.answer_everything()
+        post = client.post_messages(40)
+        while post.response is None:
             assert client.session.closed == []
-            packets_ = client.fetch()
-            assert packets_ != ["6"], "the POST waits for nothing"
-            fetched += len(packets_)
+            assert client.fetch() != ["6"], "the POST waits for nothing"
 
-        assert request.get(block=False).status == 200
+        assert post.status == 200
         assert client.session.messages == [str(i) for i in range(40)]
-        client.close()
 
-    def test_a_client_that_fetches_nothing_meanwhile_is_closed(self) -> None:
-        client = Client(Options(max_queued_packets=10, stall_timeout=0.01))
-        client.session.on_packet = lambda packet: client.transport.send(outgoing("answer"))
-        request = client.post(b"\x1e".join(b"4%d" % i for i in range(40)))
-        request.get(timeout=PATIENCE)
+    @pytest.fixture
+    def owing(self) -> Client:
+        """A client whose POST waits, since it fetches too little."""
+        client = Client(Options(max_queued_packets=10, stall_timeout=10.0, max_time_per_turn=1000))
+        client.answer_everything()
+        self.post = client.post_messages(40)
+        assert self.post.response is None
+        return client
 
+    def test_a_client_that_fetches_nothing_meanwhile_is_closed(self, owing: Client) -> None:
+        owing.loop.advance(9.0)
+        assert owing.session.closed == []
+
+        owing.loop.advance(1.0)
+        assert owing.session.closed == [CloseReason.TRANSPORT_ERROR]
+        assert owing.session.refusals == ["slow client: it fetched nothing of what waits"]
+        assert len(owing.session.messages) < 40
+        assert self.post.status == 200
+        assert not owing.loop.watchers
+
+    def test_one_that_fetches_too_little_is_given_time(self) -> None:
+        """Of messages with so many attachments each answer has one."""
+        client = Client(Options(max_queued_packets=10, stall_timeout=10.0, max_time_per_turn=1000))
+        message = outgoing("516-[]", *[b""] * 16)
+        client.session.on_packet = lambda packet: client.transport.send(message)
+        post = client.post_messages(40)
+        for _ in range(5):
+            client.loop.advance(9.0)
+            client.transport.send(message)
+            client.fetch()
+        assert client.session.closed == []
+        assert post.response is None
+
+        client.loop.advance(20.0)
         assert client.session.closed == [CloseReason.TRANSPORT_ERROR]
-        assert len(client.session.messages) < 40
 
-    def test_a_post_that_waits_so_ends_with_the_session(self) -> None:
-        client = Client(Options(max_queued_packets=10))
-        client.session.on_packet = lambda packet: client.transport.send(outgoing("answer"))
-        request = client.post(b"\x1e".join(b"4%d" % i for i in range(40)))
-        assert not request.ready()
-        client.transport.close(CloseReason.PING_TIMEOUT)
+    def test_one_that_fetched_enough_is_not_closed_for_what_is_sent_at_that_moment(
+        self, owing: Client
+    ) -> None:
+        poll = FakeExchange()
+        owing.transport.answer_get(poll)
+        for _ in range(10):
+            owing.transport.send(outgoing("a broadcast"))
+        owing.loop.run()
 
-        assert request.get(timeout=PATIENCE)
+        assert poll.packets == ["4answer"] * 6
+        assert owing.session.closed == []
+        assert self.post.response is None
+
+    def test_a_post_that_waits_so_ends_with_the_session(self, owing: Client) -> None:
+        owing.transport.close(CloseReason.PING_TIMEOUT)
+        owing.loop.run()
+
+        assert self.post.status == 200
+        assert owing.session.closed == [CloseReason.PING_TIMEOUT]
+        assert not owing.loop.watchers
+
+    def test_or_goes_on_with_a_probe_as_no_gets_will_come(self, owing: Client) -> None:
+        owing.session.on_packet = None
+        owing.transport.start_probe()
+        owing.loop.run()
+
+        assert self.post.status == 200
+        assert len(owing.session.messages) == 40
 
     def test_it_is_told_once(self) -> None:
         client = Client(Options(max_queued_packets=1))
@@ -425,10 +616,11 @@ class TestBackpressure:
 
 class TestClosing:
     def test_the_waiting_get_is_released_with_a_close_packet(self, client: Client) -> None:
-        request = client.get()
+        poll = client.get()
         client.transport.close(CloseReason.FORCED_CLOSE)
+        client.loop.run()
 
-        assert answer(request) == ["1"]
+        assert poll.packets == ["1"]
         assert client.session.closed == [CloseReason.FORCED_CLOSE]
 
     def test_what_was_sent_goes_out_first(self, client: Client) -> None:
@@ -465,16 +657,19 @@ class TestUpgrade:
     """The transport's part in it; the session's is in ``tests/test_session.py``."""
 
     def test_a_probe_releases_the_waiting_get_with_a_noop(self, client: Client) -> None:
-        request = client.get()
+        poll = client.get()
         client.transport.start_probe()
+        client.loop.run()
 
-        assert answer(request) == ["6"]
+        assert poll.packets == ["6"]
 
     def test_a_get_during_the_probe_is_answered_soon(self, client: Client) -> None:
         client.transport.start_probe()
-        response = client.get().get(timeout=PATIENCE)
+        poll = client.get()
+        assert poll.response is None
 
-        assert response == Response(200, b"6")
+        client.loop.advance(PROBE_POLL_TIME)
+        assert poll.response == Response(200, b"6")
 
     def test_what_is_sent_during_the_probe_still_goes_out(self, client: Client) -> None:
         client.transport.start_probe()
@@ -485,11 +680,13 @@ class TestUpgrade:
     def test_after_a_failed_probe_gets_wait_again(self, client: Client) -> None:
         client.transport.start_probe()
         client.transport.end_probe()
-        request = client.get()
-        assert not request.ready()
+        poll = client.get()
+        client.loop.advance(100 * PROBE_POLL_TIME)
+        assert poll.response is None
 
         client.transport.send(outgoing("hello"))
-        assert answer(request) == ["4hello"]
+        client.loop.run()
+        assert poll.packets == ["4hello"]
 
     def test_the_next_transport_gets_what_is_queued(self, client: Client) -> None:
         sent = [outgoing("one"), outgoing("two")]
@@ -513,19 +710,34 @@ class TestUpgrade:
         after(client.transport)
 
         assert client.fetch() == ["6"]
-        assert is_refused(client.post(b"4too late"))
+        assert client.post(b"4too late").response == BAD_REQUEST
         assert client.session.closed == []
 
     def test_the_get_that_waits_then_is_released_with_a_noop(self, client: Client) -> None:
-        request = client.get()
+        poll = client.get()
         client.transport.hand_over()
+        client.loop.run()
 
-        assert answer(request) == ["6"]
+        assert poll.packets == ["6"]
 
-    def test_the_post_that_waits_then_is_answered(self, client: Client) -> None:
+    def test_it_is_quiet_while_no_post_is_under_way(self, client: Client) -> None:
+        calls: list[str] = []
+        client.transport.when_quiet(lambda: calls.append("quiet"))
+        assert calls == ["quiet"]
+
+    def test_or_once_the_packets_of_one_were_handed_up(self, client: Client) -> None:
         client.transport.pause_reading()
-        request = client.post(b"4hello")
-        client.transport.hand_over()
-        settle()
+        post = client.post(b"4one\x1e4two")
+        calls: list[object] = []
 
-        assert request.get(block=False).status == 200
+        def callback() -> None:
+            assert post.response is None, "the client may send the next before it is heard"
+            calls.append(list(client.session.messages))
+
+        client.transport.when_quiet(callback)
+        assert calls == []
+        client.transport.resume_reading()
+        client.loop.run()
+
+        assert calls == [["one", "two"]]
+        assert post.status == 200
