@@ -8,13 +8,11 @@ import gc
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import gevent
 import pytest
-from gevent import socket as gevent_socket
 
 from socketio_server.answers import Response
 from socketio_server.binding import Binding
@@ -25,11 +23,12 @@ from socketio_server.options import Options
 from socketio_server.protocol.engineio import CloseReason, ErrorCode
 from socketio_server.protocol.websocket import Close
 from socketio_server.session import Session
-from socketio_server.transports.polling import error_response
+from socketio_server.transports.polling import PollingTransport, error_response
 from socketio_server.transports.websocket import Upgraded
 from tests.fakes import (
     MOMENT,
     PATIENCE,
+    FakeExchange,
     FakeLoop,
     RecordingSessionHandler,
     WebSocketPeer,
@@ -44,15 +43,13 @@ COOKIE = "socketio-1=abc"
 WEBSOCKET_HEADERS = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade"}
 
 
-def environ(method: str = "GET", body: bytes = b"", /, **query: str) -> dict[str, Any]:
-    """A request as the WSGI server hands it over."""
-    made = {
+def environ(method: str = "GET", /, **query: str) -> dict[str, Any]:
+    """A request as the HTTP server hands it over."""
+    return {
         "REQUEST_METHOD": method,
         "QUERY_STRING": urlencode(query),
         "HTTP_HOST": "example.com",
-        "wsgi.input": BytesIO(body),
     }
-    return made if method == "GET" else {**made, "CONTENT_LENGTH": str(len(body))}
 
 
 class Site:
@@ -67,9 +64,6 @@ class Site:
         self.handlers: list[RecordingSessionHandler] = []
         self.requests: list[object] = []
         self._stack = ExitStack()
-        self._socket, other = gevent_socket.socketpair()
-        self._stack.enter_context(self._socket)
-        self._stack.enter_context(other)
 
     def accept(self, session: Session, request: object) -> RecordingSessionHandler:
         self.sessions.append(session)
@@ -97,17 +91,23 @@ class Site:
         self.engine.probe_websocket(session, Upgraded(connection, data))
         return client
 
-    def request(self, env: dict[str, Any]) -> "gevent.Greenlet[..., Response | None]":
-        """Begin a request, and let it run until it waits or has its answer."""
-        params = parse_query(env["QUERY_STRING"])
-        greenlet = gevent.spawn(self.engine.respond, env, params, env["wsgi.input"], self._socket)
-        settle()
-        return greenlet
+    def request(self, env: dict[str, Any], body: bytes = b"") -> FakeExchange:
+        """Begin a request, and let the loop run until it waits or has its answer."""
+        exchange = FakeExchange()
+        found = self.engine.find_polled(env, parse_query(env["QUERY_STRING"]))
+        if isinstance(found, Response):
+            exchange.reply(found)
+        elif env["REQUEST_METHOD"] == "GET":
+            found.answer_get(exchange)
+        else:
+            found.answer_post(body, "text/plain;charset=UTF-8", exchange)
+        self.loop.run()
+        return exchange
 
-    def respond(self, env: dict[str, Any]) -> Response:
+    def respond(self, env: dict[str, Any], body: bytes = b"") -> Response:
         """Return the answer to a request that must not wait."""
-        response = self.request(env).get(block=False)
-        assert response is not None
+        response = self.request(env, body).response
+        assert response is not None, "it waits"
         return response
 
     def find_upgradable(self, env: dict[str, Any]) -> Session | Response:
@@ -120,7 +120,7 @@ class Site:
         return list(packets(response.body))
 
     def post(self, sid: str, body: bytes) -> Response:
-        return self.respond(environ("POST", body, transport="polling", sid=sid))
+        return self.respond(environ("POST", transport="polling", sid=sid), body)
 
     def close(self) -> None:
         self._stack.close()
@@ -371,11 +371,11 @@ class TestOrigins:
     def test_it_is_checked_on_every_request(self, site: Site, method: str, transport: str) -> None:
         sid = site.open_polling()
         env = {
-            **environ(method, b"4hello", transport=transport, sid=sid),
+            **environ(method, transport=transport, sid=sid),
             "HTTP_ORIGIN": "http://evil.test",
         }
 
-        assert site.respond(env) == error_response(ErrorCode.FORBIDDEN)
+        assert site.respond(env, b"4hello") == error_response(ErrorCode.FORBIDDEN)
         assert site.handlers[0].messages == []
 
     def test_it_is_checked_on_upgrades(self, site: Site) -> None:
@@ -393,11 +393,11 @@ class TestCorsHeaders:
         made.close()
 
     def test_a_request_without_an_origin_needs_none(self, site: Site) -> None:
-        assert site.engine.cors_headers(environ()) == []
+        assert site.engine.cors_headers(environ()) == ()
 
     def test_a_foreign_page_gets_none(self, site: Site) -> None:
         env = {**environ(), "HTTP_ORIGIN": "http://evil.test"}
-        assert site.engine.cors_headers(env) == []
+        assert site.engine.cors_headers(env) == ()
 
     def test_an_allowed_page_may_read_the_answer_and_send_cookies(self, site: Site) -> None:
         env = {**environ(), "HTTP_ORIGIN": "https://listed.test"}
@@ -433,11 +433,11 @@ class TestRequestsOfASession:
     def test_a_get_waits_for_something(self, site: Site) -> None:
         sid = site.open_polling()
         request = site.request(environ(transport="polling", sid=sid))
-        assert not request.ready()
+        assert request.response is None
 
         site.sessions[0].send(outgoing("hello"))
-        settle()
-        assert request.get(block=False) == Response(200, b"4hello")
+        site.loop.run()
+        assert request.response == Response(200, b"4hello")
 
     def test_a_post_is_handed_up_and_answered_with_ok(self, site: Site) -> None:
         sid = site.open_polling()
@@ -474,7 +474,7 @@ class TestRequestsOfASession:
     @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD"])
     def test_the_method_must_be_get_or_post(self, site: Site, method: str) -> None:
         sid = site.open_polling()
-        response = site.respond(environ(method, b"4hello", transport="polling", sid=sid))
+        response = site.respond(environ(method, transport="polling", sid=sid), b"4hello")
 
         assert response == error_response(ErrorCode.BAD_REQUEST)
         assert site.handlers[0].messages == []
@@ -563,76 +563,30 @@ class TestQueries:
 
 
 class TestBodies:
-    """Sizes are judged before anything is read or allocated (security, 6)."""
+    """What they may be is the HTTP connection's business: ``tests/test_http.py``."""
 
-    @pytest.fixture
-    def site(self) -> Iterator[Site]:
-        made = Site(max_payload=10)
-        yield made
-        made.close()
+    def test_one_is_for_the_transport_of_its_session(self, site: Site) -> None:
+        env = environ("POST", transport="polling", sid=site.open_polling())
+        found = site.engine.find_polled(env, parse_query(env["QUERY_STRING"]))
 
-    def test_as_much_as_is_allowed_may_come(self, site: Site) -> None:
-        assert site.post(site.open_polling(), b"4123456789").status == 200
+        assert isinstance(found, PollingTransport)
+        assert found is site.sessions[0].transport
 
-    def test_more_is_refused_unread(self, site: Site) -> None:
-        sid = site.open_polling()
-        env = environ("POST", b"41234567890", transport="polling", sid=sid)
-        response = site.respond(env)
-
-        assert response.status == 413
-        assert env["wsgi.input"].tell() == 0
-        assert site.handlers[0].messages == []
-
-    def test_a_body_of_unknown_length_is_read_up_to_the_limit(self, site: Site) -> None:
-        sid = site.open_polling()
-        env = environ("POST", b"4" * 1000, transport="polling", sid=sid)
-        del env["CONTENT_LENGTH"]
-        response = site.respond(env)
-
-        assert response.status == 413
-        assert env["wsgi.input"].tell() == 11
-        assert site.handlers[0].messages == []
-
-    def test_one_of_unknown_length_below_it_counts(self, site: Site) -> None:
-        sid = site.open_polling()
-        env = environ("POST", b"4hello", transport="polling", sid=sid)
-        del env["CONTENT_LENGTH"]
-
-        assert site.respond(env).status == 200
-        assert site.handlers[0].messages == ["hello"]
-
-    def test_the_session_of_one_that_is_refused_ends(self, site: Site) -> None:
+    @pytest.mark.parametrize("status", [400, 408, 413])
+    def test_the_session_of_one_that_is_refused_ends(self, site: Site, status: int) -> None:
         """What is missing would leave it open and deaf."""
-        sid = site.open_polling()
-        site.post(sid, b"41234567890")
+        site.engine.body_refused({"sid": site.open_polling()}, status)
 
         assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
         assert site.stats.refusals == {"body": 1}
 
-    def test_one_that_never_ends_is_given_up(self) -> None:
-        site = Site(body_timeout=0.01)
+    def test_that_of_a_session_that_has_ended_changes_nothing(self, site: Site) -> None:
         sid = site.open_polling()
+        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+        site.engine.body_refused({"sid": sid}, 413)
 
-        class Slow:
-            def read(self, size: int) -> bytes:
-                gevent.sleep(PATIENCE)
-                raise AssertionError("it was waited for")
-
-        env = {**environ("POST", b"4hello", transport="polling", sid=sid), "wsgi.input": Slow()}
-        response = site.request(env).get(timeout=PATIENCE / 2)
-
-        assert response is not None
-        assert response.status == 408
-        assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
-        site.close()
-
-    def test_one_that_breaks_off_is_refused(self, site: Site) -> None:
-        sid = site.open_polling()
-        env = environ("POST", b"4hel", transport="polling", sid=sid)
-        env["CONTENT_LENGTH"] = "6"
-
-        assert site.respond(env) == error_response(ErrorCode.BAD_REQUEST)
-        assert site.handlers[0].messages == []
+        assert site.handlers[0].closed == [CloseReason.FORCED_SERVER_CLOSE]
+        assert site.stats.refusals == {}
 
 
 class TestTheEndOfASession:
@@ -674,8 +628,7 @@ class TestTheEndOfASession:
         sid = site.open_polling()
         request = site.request(environ(transport="polling", sid=sid))
         site.post(sid, b"nonsense")
-        settle()
-        assert request.get(block=False) == Response(200, b"1")
+        assert request.response == Response(200, b"1")
         site.loop.advance(site.options.close_timeout)
 
         assert len(site.engine) == 0
@@ -734,9 +687,8 @@ class TestHeartbeat:
         sid = impatient.open_polling()
         request = impatient.request(environ(transport="polling", sid=sid))
         impatient.loop.advance(TICK)
-        settle()
 
-        assert request.get(block=False) == Response(200, b"2")
+        assert request.response == Response(200, b"2")
 
     def test_one_that_answers_is_asked_again(self, impatient: Site) -> None:
         client = impatient.open_websocket()

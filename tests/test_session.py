@@ -7,7 +7,6 @@ WebSockets on socket pairs.
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +19,7 @@ from socketio_server.session import Session
 from socketio_server.transports.polling import PollingTransport
 from socketio_server.transports.websocket import Upgraded, WebSocketTransport
 from tests.fakes import (
+    FakeExchange,
     FakeLoop,
     RecordingKeeper,
     RecordingSessionHandler,
@@ -30,7 +30,6 @@ from tests.fakes import (
     outgoing,
     packets,
     receive,
-    settle,
     websocket,
 )
 
@@ -249,8 +248,15 @@ class Upgrade:
         """Take what a GET would be given."""
         return list(packets(self.polling.answer_at_once().body))
 
+    def start_post(self, body: bytes) -> FakeExchange:
+        """Begin a POST, which may have to wait."""
+        post = FakeExchange()
+        self.polling.answer_post(body, "text/plain;charset=UTF-8", post)
+        return post
+
     def post(self, body: bytes) -> None:
-        assert self.polling.answer_post(body, "text/plain;charset=UTF-8").status == 200
+        """Send a POST, which must not have to wait."""
+        assert self.start_post(body).status == 200
 
     def close(self) -> None:
         self._stack.close()
@@ -374,17 +380,15 @@ class TestUpgrade:
     def test_a_post_that_is_under_way_then_loses_nothing(self, upgrade: Upgrade) -> None:
         """It waits since the session takes no more just now; its packets still come first."""
         upgrade.session.pause_reading()
-        request = gevent.spawn(upgrade.post, b"4one\x1e4two")
-        settle()
+        post = upgrade.start_post(b"4one\x1e4two")
         client = upgrade.probe()
         client.send("2probe", "5", "4three")
         upgrade.loop.run()
+        assert post.response is None
         upgrade.session.resume_reading()
-        for _ in range(2):
-            settle()
-            upgrade.loop.run()
+        upgrade.loop.run()
 
-        assert request.ready()
+        assert post.status == 200
         assert upgrade.handler.messages == ["one", "two", "three"]
 
     def test_a_post_that_is_under_way_does_not_wait_for_gets_that_will_not_come(self) -> None:
@@ -401,14 +405,14 @@ class TestUpgrade:
         upgrade.polling = PollingTransport(session, upgrade.loop, upgrade.options)
         session.start(upgrade.polling, handler, b"0{}")
         upgrade.poll()
-        request = gevent.spawn(upgrade.post, b"\x1e".join(b"4%d" % i for i in range(15)))
-        settle()
+        post = upgrade.start_post(b"\x1e".join(b"4%d" % i for i in range(15)))
+        upgrade.loop.run()
+        assert post.response is None
         client = upgrade.probe()
         client.send("2probe")
         upgrade.loop.run()
-        settle()
 
-        assert request.ready()
+        assert post.status == 200
         client.send("5")
         upgrade.loop.run()
         assert handler.messages == [str(i) for i in range(15)]
