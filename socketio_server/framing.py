@@ -66,11 +66,13 @@ class Headers:
         names with an underscore are left out, as they would look like others."""
         environ = self.environ
         for name, value in fields:
+            if "_" in name:
+                continue
             key = _key_of(name)
             if key in environ:
                 separator = "; " if key == "HTTP_COOKIE" else ","
                 environ[key] += separator + value
-            elif "_" not in name:
+            else:
                 environ[key] = value if key in _UNIQUE else _share(value)
         length = _check(environ, is_http_11=is_http_11)
         self.content_length = length

@@ -1,6 +1,7 @@
-"""What the head of a request must look like (security, rule 14; RFC 9112 sections 3, 5 and 6)."""
+"""What the head of a request must look like, and where its body ends (security, rule 14; RFC 9112
+sections 3, 5, 6 and 7)."""
 
-from io import BytesIO
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
@@ -10,19 +11,31 @@ from socketio_server.framing import (
     MAX_HEAD_SIZE,
     MAX_HEADERS,
     MAX_REQUEST_LINE,
+    BadBody,
     BadHead,
+    Body,
+    ChunkedBody,
+    Head,
     Headers,
-    read_headers,
-    split_request_line,
+    SizedBody,
+    body_of,
+    find_head_end,
+    parse_head,
+    parse_headers,
 )
 
 HOST = "Host: example.com"
 
 
 def read(*lines: str, is_http_11: bool = True, end: str = "\r\n") -> Headers:
-    """Read header lines, and the empty line behind them."""
-    head = "".join(line + end for line in (*lines, "")).encode("latin-1")
-    return read_headers(BytesIO(head + b"the body\r\n").readline, is_http_11=is_http_11)
+    """Parse header lines, and the empty line behind them."""
+    block = "".join(line + end for line in (*lines, "")).encode("latin-1")
+    return parse_headers(block, is_http_11)
+
+
+def head_of(line: str, *lines: str) -> Head:
+    """Parse a head: its request line with its end, and its headers."""
+    return parse_head(line.encode("latin-1") + "\r\n".join((*lines, "", "")).encode("latin-1"))
 
 
 class TestRequestLine:
@@ -39,7 +52,9 @@ class TestRequestLine:
         ],
     )
     def test_is_method_target_and_version(self, line: str, expected: tuple[str, str, str]) -> None:
-        assert split_request_line(line) == expected
+        head = head_of(line, HOST)
+        assert (head.method, head.target, head.version) == expected
+        assert head.line == line.rstrip()
 
     @pytest.mark.parametrize(
         "line",
@@ -58,7 +73,6 @@ class TestRequestLine:
             "GET / HTTP/1.1",
             "GET / HTTP/1.1\r",
             "GET / HTTP/1.1\r\r\n",
-            "GET / HTTP/1.1\n\n",
             "GET / HTTP/0.9\r\n",
             "GET / HTTP/1.2\r\n",
             "GET / HTTP/2.0\r\n",
@@ -81,57 +95,123 @@ class TestRequestLine:
     )
     def test_is_nothing_else(self, line: str) -> None:
         with pytest.raises(BadHead, match="request line") as refused:
-            split_request_line(line)
+            head_of(line, HOST)
         assert refused.value.status == 400
 
     def test_may_be_long(self) -> None:
         path = "/" + "x" * (MAX_REQUEST_LINE - len("GET / HTTP/1.1\r\n"))
-        assert split_request_line(f"GET {path} HTTP/1.1\r\n")[1] == path
+        head = f"GET {path} HTTP/1.1\r\n{HOST}\r\n\r\n".encode()
+        assert find_head_end(head) == len(head)
+        assert parse_head(head).target == path
 
-    @pytest.mark.parametrize("end", [" HTTP/1.1\r\n", ""])
+    @pytest.mark.parametrize("end", [f" HTTP/1.1\r\n{HOST}\r\n\r\n", " HTTP/1.1\r\n", ""])
     def test_may_not_be_longer(self, end: str) -> None:
-        line = "GET /".ljust(MAX_REQUEST_LINE + 1 - len(end), "x") + end
+        line_end = len(end.partition("\n")[0]) + ("\n" in end)
+        head = "GET /".ljust(MAX_REQUEST_LINE + 1 - line_end, "x") + end
         with pytest.raises(BadHead, match="too long") as refused:
-            split_request_line(line)
+            find_head_end(head.encode())
         assert refused.value.status == 414
 
 
+class TestTheEndOfAHead:
+    @pytest.mark.parametrize(
+        ("data", "end"),
+        [
+            (b"", None),
+            (b"GET / HTTP/1.1", None),
+            (b"GET / HTTP/1.1\r\n", None),
+            (b"GET / HTTP/1.1\r\n\r", None),
+            (b"GET / HTTP/1.1\r\n\r\n", 18),
+            (b"GET / HTTP/1.1\n\n", 16),
+            (b"GET / HTTP/1.1\n\r\n", 17),
+            (b"GET / HTTP/1.1\r\n\n", 17),
+            (b"GET / HTTP/1.1\r\n\r\r\n", None),
+            (b"GET / HTTP/1.1\r\nA: b\r\n\r\nthe body\r\n\r\n", 24),
+            (b"\r\n\r\n", 4),
+            (b"\n\n", 2),
+        ],
+    )
+    def test_is_an_empty_line(self, data: bytes, end: int | None) -> None:
+        assert find_head_end(data) == end
+
+    @given(st.binary(max_size=30), st.data())
+    def test_is_found_however_it_comes(self, noise: bytes, data: st.DataObject) -> None:
+        """What was looked at is not looked at again, and the end is found all the same."""
+        head = noise.replace(b"\n", b"") + b"\r\n" + HOST.encode() + b"\r\n\r\n"
+        looked_at = 0
+        while looked_at < len(head) - 1:
+            size = data.draw(st.integers(looked_at, len(head) - 1))
+            assert find_head_end(head[:size], looked_at) is None
+            looked_at = max(size, looked_at + 1)
+        assert find_head_end(head + b"\n\n", len(head) - 1) == len(head)
+
+    @pytest.mark.parametrize("data", [b"\n\n" * 20, b"\r\n\r\n" * 20])
+    def test_is_the_first(self, data: bytes) -> None:
+        assert find_head_end(data) in (2, 4)
+
+
 class TestHeaders:
-    def test_are_found_whatever_the_case_of_their_names(self) -> None:
-        headers = read(HOST, "CONTENT-type: text/plain", "x-OTHER: Value")
-        assert headers.get("Content-Type") == headers.get("content-type") == "text/plain"
-        assert headers.get("X-Other") == "Value"
-        assert headers.get("Nothing") is None
-        assert headers.get("Nothing", "else") == "else"
+    def test_are_named_as_wsgi_does_it_whatever_their_case(self) -> None:
+        headers = read(HOST, "CONTENT-type: text/plain", "content-length: 3", "x-OTHER: Value")
+        assert headers.environ == {
+            "HTTP_HOST": "example.com",
+            "CONTENT_TYPE": "text/plain",
+            "CONTENT_LENGTH": "3",
+            "HTTP_X_OTHER": "Value",
+        }
 
     def test_have_values_without_the_blanks_around_them(self) -> None:
         headers = read("Host:\t example.com \t", "A:1", "B:", "C:  ")
-        assert [headers.get(name) for name in ("host", "a", "b", "c")] == [
-            "example.com",
-            "1",
-            "",
-            "",
-        ]
+        assert headers.environ == {
+            "HTTP_HOST": "example.com",
+            "HTTP_A": "1",
+            "HTTP_B": "",
+            "HTTP_C": "",
+        }
 
     def test_may_have_any_bytes_of_text_as_values(self) -> None:
         value = "".join(map(chr, (*range(0x21, 0x7F), *range(0x80, 0x100))))
-        assert read(HOST, f"A: {value}\tx").get("a") == value + "\tx"
+        assert read(HOST, f"A: {value}\tx").environ["HTTP_A"] == value + "\tx"
 
-    def test_of_one_name_are_the_first_of_them(self) -> None:
-        assert read(HOST, "A: one", "A: two").get("a") == "one"
+    def test_of_one_name_are_joined_in_their_order(self) -> None:
+        assert read(HOST, "A: one", "B: x", "a: two", "A:").environ["HTTP_A"] == "one,two,"
 
-    def test_are_given_as_lines_in_their_order(self) -> None:
-        headers = read(HOST, "A: one", "B: two", "a: three")
-        assert headers.headers == ["host: example.com", "a: one", "b: two", "a: three"]
+    def test_cookies_are_joined_as_one_header_would_have_them(self) -> None:
+        """RFC 6265 section 5.4, RFC 9113 section 8.2.3."""
+        environ = read(HOST, "Cookie: a=1", "cookie: b=2; c=3").environ
+        assert environ["HTTP_COOKIE"] == "a=1; b=2; c=3"
+
+    @pytest.mark.parametrize("name", ["X_User", "X_USER", "x-real_user", "_", "Content_Length"])
+    def test_with_an_underscore_are_left_out(self, name: str) -> None:
+        """``X_User`` would look like the ``X-User`` that a proxy sets, or removes."""
+        assert read(HOST, f"{name}: forged").environ == {"HTTP_HOST": "example.com"}
+
+    @pytest.mark.parametrize("forged_first", [False, True])
+    def test_with_an_underscore_are_not_joined_to_others_either(self, forged_first: bool) -> None:
+        lines = ["X-User: set by the proxy", "X_User: forged"]
+        if forged_first:
+            lines.reverse()
+        assert read(HOST, *lines).environ["HTTP_X_USER"] == "set by the proxy"
+
+    @pytest.mark.parametrize("name", ["Content_Length: 6", "Transfer_Encoding: gzip", "Host_: a"])
+    def test_with_an_underscore_have_no_say_in_where_the_body_ends(self, name: str) -> None:
+        headers = read(HOST, "Content-Length: 5", name)
+        assert headers.content_length == 5
+        assert not headers.is_chunked
 
     def test_end_with_the_empty_line(self) -> None:
-        stream = BytesIO(b"Host: example.com\r\n\r\nA: of the body\r\n")
-        headers = read_headers(stream.readline, is_http_11=True)
-        assert headers.get("a") is None
-        assert stream.read() == b"A: of the body\r\n"
+        with pytest.raises(BadHead, match="a header is malformed"):
+            read(HOST, "", "A: of the body")
 
     def test_may_end_their_lines_with_a_line_feed_alone(self) -> None:
-        assert read(HOST, "A: one", end="\n").get("a") == "one"
+        assert read(HOST, "A: one", end="\n").environ["HTTP_A"] == "one"
+
+    def test_are_the_same_for_every_request_that_has_the_same(self) -> None:
+        """A client's are mostly the same in all its requests, and parsed once."""
+        first = head_of("GET / HTTP/1.1\r\n", HOST, "A: one")
+        second = head_of("GET /other HTTP/1.1\r\n", HOST, "A: one")
+        assert first.headers is second.headers
+        assert head_of("GET / HTTP/1.0\r\n", HOST, "A: one").headers is not first.headers
 
     @pytest.mark.parametrize(
         "line",
@@ -169,21 +249,21 @@ class TestHeaders:
     @pytest.mark.parametrize("head", [b"", b"Host: a", b"Host: a\r\n", b"Host: a\r\nB: c"])
     def test_that_break_off_are_refused(self, head: bytes) -> None:
         with pytest.raises(BadHead, match="a header is malformed"):
-            read_headers(BytesIO(head).readline, is_http_11=True)
+            parse_headers(head)
 
     @given(st.binary(max_size=200))
     def test_are_read_or_refused_whatever_comes(self, head: bytes) -> None:
         try:
-            headers = read_headers(BytesIO(head).readline, is_http_11=True)
+            headers = parse_headers(head)
         except BadHead:
             return
-        assert headers.get("host") is not None
+        assert "HTTP_HOST" in headers.environ
 
 
 class TestSize:
     def test_of_a_head_may_be_so_many_lines(self) -> None:
         headers = read(HOST, *(f"A{number}: x" for number in range(1, MAX_HEADERS)))
-        assert len(headers.headers) == MAX_HEADERS
+        assert len(headers.environ) == MAX_HEADERS
 
     def test_of_a_head_may_not_be_more_lines(self) -> None:
         with pytest.raises(BadHead, match="the head is too large") as refused:
@@ -191,27 +271,38 @@ class TestSize:
         assert refused.value.status == 431
 
     def test_of_a_head_may_be_so_many_bytes(self) -> None:
-        size = MAX_HEAD_SIZE - len(f"{HOST}\r\nA: \r\n\r\n")
-        assert read(HOST, "A: " + "x" * size).get("a") == "x" * size
+        head = self.head_of_size(MAX_HEAD_SIZE)
+        assert find_head_end(head) == MAX_HEAD_SIZE
+        assert len(parse_head(head).headers.environ["HTTP_A"]) > MAX_HEAD_SIZE - 100
 
     @pytest.mark.parametrize("more", [1, 2, 3, MAX_HEAD_SIZE])
     def test_of_a_head_may_not_be_more_bytes(self, more: int) -> None:
-        size = MAX_HEAD_SIZE - len(f"{HOST}\r\nA: \r\n\r\n") + more
         with pytest.raises(BadHead, match="the head is too large") as refused:
-            read(HOST, "A: " + "x" * size)
+            find_head_end(self.head_of_size(MAX_HEAD_SIZE + more))
         assert refused.value.status == 431
 
-    def test_is_judged_before_all_was_read(self) -> None:
-        stream = BytesIO(b"Host: a\r\n" + b"A: x\r\n" * 1_000_000)
+    @staticmethod
+    def head_of_size(size: int) -> bytes:
+        start, end = f"GET / HTTP/1.1\r\n{HOST}\r\nA: ".encode(), b"\r\n\r\n"
+        return start + b"x" * (size - len(start + end)) + end
+
+    def test_is_judged_before_all_of_it_has_come(self) -> None:
+        head = self.head_of_size(2 * MAX_HEAD_SIZE)
+        assert find_head_end(head[:MAX_HEAD_SIZE]) is None
         with pytest.raises(BadHead, match="the head is too large"):
-            read_headers(stream.readline, is_http_11=True)
-        assert stream.tell() <= MAX_HEAD_SIZE
+            find_head_end(head[: MAX_HEAD_SIZE + 1])
+
+    def test_of_the_body_behind_it_does_not_count(self) -> None:
+        head = self.head_of_size(100)
+        assert find_head_end(head + b"x" * 2 * MAX_HEAD_SIZE) == 100
 
 
 class TestContentLength:
     @pytest.mark.parametrize("length", ["0", "5", "000005", "9" * 18])
     def test_is_a_number(self, length: str) -> None:
-        assert read(HOST, f"Content-Length: {length}").get("content-length") == length
+        headers = read(HOST, f"Content-Length: {length}")
+        assert headers.content_length == int(length)
+        assert not headers.is_chunked
 
     @pytest.mark.parametrize(
         "length",
@@ -247,7 +338,9 @@ class TestContentLength:
 class TestTransferEncoding:
     @pytest.mark.parametrize("coding", ["chunked", "Chunked", "CHUNKED"])
     def test_may_be_chunked(self, coding: str) -> None:
-        assert read(HOST, f"Transfer-Encoding: {coding}").get("transfer-encoding") == coding
+        headers = read(HOST, f"Transfer-Encoding: {coding}")
+        assert headers.is_chunked
+        assert headers.content_length == 0
 
     @pytest.mark.parametrize(
         "codings",
@@ -290,10 +383,10 @@ class TestTransferEncoding:
 class TestHost:
     @pytest.mark.parametrize("is_http_11", [True, False])
     def test_may_be_there_once(self, is_http_11: bool) -> None:
-        assert read(HOST, is_http_11=is_http_11).get("host") == "example.com"
+        assert read(HOST, is_http_11=is_http_11).environ["HTTP_HOST"] == "example.com"
 
     def test_may_be_missing_in_http_1_0(self) -> None:
-        assert read("A: b", is_http_11=False).get("host") is None
+        assert read("A: b", is_http_11=False).environ == {"HTTP_A": "b"}
 
     def test_may_not_be_missing_in_http_1_1(self) -> None:
         with pytest.raises(BadHead, match="Host") as refused:
@@ -306,3 +399,193 @@ class TestHost:
         with pytest.raises(BadHead, match="Host") as refused:
             read(HOST, f"Host: {second}", is_http_11=is_http_11)
         assert refused.value.status == 400
+
+    def test_may_not_be_two_in_one_line(self) -> None:
+        with pytest.raises(BadHead, match="Host"):
+            read("Host: example.com, other.example")
+
+
+class TestConnection:
+    """Whether it ends with the answer (RFC 9112 section 9.3)."""
+
+    @pytest.mark.parametrize(
+        ("version", "connection", "closes"),
+        [
+            ("1.1", None, False),
+            ("1.1", "keep-alive", False),
+            ("1.1", "close", True),
+            ("1.1", "Close", True),
+            ("1.1", "foo, close", True),
+            ("1.1", "Upgrade", False),
+            ("1.0", None, True),
+            ("1.0", "close", True),
+            ("1.0", "keep-alive", False),
+            ("1.0", "Keep-Alive", False),
+        ],
+    )
+    def test_is_the_client_s_choice(
+        self, version: str, connection: str | None, closes: bool
+    ) -> None:
+        lines = [HOST] if connection is None else [HOST, f"Connection: {connection}"]
+        assert head_of(f"GET / HTTP/{version}\r\n", *lines).closes is closes
+
+
+# --- Bodies -----------------------------------------------------------------------------------
+
+
+def receive(body: Body, pieces: Iterable[bytes]) -> tuple[bytes, bytes]:
+    """Let a body take in pieces; return what belongs to it, and what comes behind."""
+    received = rest = b""
+    for piece in pieces:
+        if body.is_complete:
+            rest += piece
+        else:
+            part, behind = body.receive(piece)
+            received += part
+            rest += behind
+            assert not rest or body.is_complete, "something came behind what goes on"
+    return received, rest
+
+
+def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
+    """Cut data in pieces, none of which is empty."""
+    ends = sorted({place % len(data) for place in places} | {len(data)} if data else set())
+    return [data[start:end] for start, end in zip([0, *ends], ends, strict=False) if end > start]
+
+
+def chunked(*chunks: bytes, trailers: bytes = b"") -> bytes:
+    """A body in chunks, up to its end."""
+    coded = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return coded + b"0\r\n" + trailers + b"\r\n"
+
+
+CUTS = st.lists(st.integers(0, 10_000), max_size=20)
+
+
+class TestWhichBody:
+    @pytest.mark.parametrize(
+        ("line", "has_body"),
+        [
+            ("A: b", False),
+            ("Content-Length: 0", False),
+            ("Content-Length: 5", True),
+            ("Transfer-Encoding: chunked", True),
+        ],
+    )
+    def test_the_headers_say_whether_there_is_one(self, line: str, has_body: bool) -> None:
+        assert head_of("GET / HTTP/1.1\r\n", HOST, line).has_body is has_body
+
+    def test_and_how_it_comes(self) -> None:
+        line = "POST / HTTP/1.1\r\n"
+        sized = body_of(head_of(line, HOST, "Content-Length: 5"))
+        assert sized.receive(b"hello, world") == (b"hello", b", world")
+        coded = body_of(head_of(line, HOST, "Transfer-Encoding: chunked"))
+        assert coded.receive(chunked(b"hello")) == (b"hello", b"")
+
+
+class TestASizedBody:
+    @given(body=st.binary(min_size=1, max_size=200), behind=st.binary(max_size=20), places=CUTS)
+    def test_is_the_same_however_it_comes(
+        self, body: bytes, behind: bytes, places: list[int]
+    ) -> None:
+        decoder = SizedBody(len(body))
+        assert not decoder.is_complete
+        assert receive(decoder, cut(body + behind, places)) == (body, behind)
+        assert decoder.is_complete
+
+    def test_is_not_complete_without_its_last_byte(self) -> None:
+        decoder = SizedBody(5)
+        decoder.receive(b"hell")
+        assert not decoder.is_complete
+
+
+class TestAChunkedBody:
+    @pytest.mark.parametrize(
+        ("data", "expected"),
+        [
+            (b"0\r\n\r\n", b""),
+            (b"000\r\n\r\n", b""),
+            (b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+            (b"05\r\nhello\r\n0\r\n\r\n", b"hello"),
+            (b"1\r\nh\r\n4\r\nello\r\n0\r\n\r\n", b"hello"),
+            (b"a\r\n0123456789\r\n0\r\n\r\n", b"0123456789"),
+            (b"A\r\n0123456789\r\n0\r\n\r\n", b"0123456789"),
+            (b"2\r\n\r\n\r\n0\r\n\r\n", b"\r\n"),
+            (b"1\r\n\n\r\n0\r\n\r\n", b"\n"),
+            (b"5;name=value\r\nhello\r\n0;x\r\n\r\n", b"hello"),
+            (b'5 ; name="a;b"\r\nhello\r\n0\r\n\r\n', b"hello"),
+            (b"5\r\nhello\r\n0\r\nA: trailer\r\nB:\r\n\r\n", b"hello"),
+        ],
+    )
+    def test_is_what_its_chunks_hold(self, data: bytes, expected: bytes) -> None:
+        for pieces in ([data], [bytes([byte]) for byte in data]):
+            decoder = ChunkedBody()
+            assert receive(decoder, pieces) == (expected, b"")
+            assert decoder.is_complete
+
+    @pytest.mark.parametrize("behind", [b"GET / HTTP/1.1\r\n", b"\r\n", b"0\r\n\r\n"])
+    def test_ends_before_what_comes_behind(self, behind: bytes) -> None:
+        data = chunked(b"hello") + behind
+        for pieces in ([data], [bytes([byte]) for byte in data]):
+            assert receive(ChunkedBody(), pieces) == (b"hello", behind)
+
+    @given(
+        chunks=st.lists(st.binary(min_size=1, max_size=50), max_size=10),
+        trailers=st.sampled_from([b"", b"A: b\r\n", b"A: b\r\nC:\r\n"]),
+        behind=st.binary(max_size=20),
+        places=CUTS,
+    )
+    def test_is_the_same_however_it_comes(
+        self, chunks: list[bytes], trailers: bytes, behind: bytes, places: list[int]
+    ) -> None:
+        decoder = ChunkedBody()
+        data = chunked(*chunks, trailers=trailers) + behind
+        assert receive(decoder, cut(data, places)) == (b"".join(chunks), behind)
+        assert decoder.is_complete
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pytest.param(b"\r\nhello", id="no size"),
+            pytest.param(b"zz\r\nhello", id="no number"),
+            pytest.param(b"-5\r\nhello", id="below zero"),
+            pytest.param(b"+5\r\nhello", id="a sign"),
+            pytest.param(b"0x5\r\nhello", id="a prefix"),
+            pytest.param(b" 5\r\nhello", id="a blank before it"),
+            pytest.param(b"5 \r\nhello", id="a blank behind it"),
+            pytest.param(b"5 5\r\nhello", id="two numbers"),
+            pytest.param(b"1_0\r\nhello", id="a number as in Python"),
+            pytest.param(b"f" * 16 + b"\r\nhello", id="an endless number"),
+            pytest.param(b"5\nhello", id="a line feed alone behind the size"),
+            pytest.param(b"5\r\r\nhello", id="two carriage returns"),
+            pytest.param(b"5;\0\r\nhello", id="a zero byte in an extension"),
+            pytest.param(b"5;\r;\r\nhello", id="a carriage return in an extension"),
+            pytest.param(b"5;" + b"x" * 2000, id="an endless extension"),
+            pytest.param(b"5" * 2000, id="an endless line"),
+            pytest.param(b"3\r\nhello\r\n", id="more data than its size"),
+            pytest.param(b"5\r\nhello0\r\n\r\n", id="no end of the data"),
+            pytest.param(b"5\r\nhello\n0\r\n\r\n", id="a line feed alone behind the data"),
+            pytest.param(b"5\r\nhello\rx", id="a carriage return alone behind the data"),
+            pytest.param(b"0\r\n\n", id="a line feed alone at the end"),
+            pytest.param(b"0\r\nno colon\r\n\r\n", id="a trailer that is no header"),
+            pytest.param(b"0\r\n A: b\r\n\r\n", id="a trailer that begins with a blank"),
+            pytest.param(b"0\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", id="a request"),
+            pytest.param(b"0\r\n" + b"A: b\r\n" * 2000, id="endless trailers"),
+            pytest.param(b"0\r\nA: " + b"b" * 9000, id="an endless trailer"),
+        ],
+    )
+    def test_that_is_malformed_is_refused(self, data: bytes) -> None:
+        for pieces in ([data], [bytes([byte]) for byte in data]):
+            with pytest.raises(BadBody):
+                receive(ChunkedBody(), pieces)
+
+    @given(data=st.binary(max_size=60), places=CUTS)
+    def test_is_read_or_refused_whatever_comes(self, data: bytes, places: list[int]) -> None:
+        """However it comes, the same is read, or it is refused."""
+        results = []
+        for pieces in ([data], cut(data, places)):
+            try:
+                results.append(receive(ChunkedBody(), pieces))
+            except BadBody:
+                results.append((b"refused", b""))
+        assert results[0] == results[1]
