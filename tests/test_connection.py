@@ -616,3 +616,244 @@ class TestClosing:
 
         assert wire.handler.lost == [LostBecause.STALLED]
         assert not wire.loop.watchers
+
+
+class TestAPeerThatSendsNoMore:
+    """It may still read: whoever has something for it keeps the connection open."""
+
+    @pytest.fixture
+    def half_closed(self, wire: Wire) -> Wire:
+        wire.handler.has_more_to_say = True
+        wire.peer.sendall(b"a question")
+        wire.peer.shutdown(socket_module.SHUT_WR)
+        wire.loop.run()
+        return wire
+
+    def test_is_told_once_behind_its_last_bytes(self, half_closed: Wire) -> None:
+        assert half_closed.handler.received == b"a question"
+        assert half_closed.handler.ends == 1
+        half_closed.loop.wake_up()
+        half_closed.loop.run()
+
+        assert half_closed.handler.ends == 1
+        assert half_closed.handler.lost == []
+        assert not half_closed.loop.watchers
+
+    def test_is_written_to(self, half_closed: Wire) -> None:
+        half_closed.connection.write(b"the answer")
+        half_closed.connection.close()
+        half_closed.loop.run()
+
+        assert read_available(half_closed.peer) == b"the answer"
+        assert is_at_end(half_closed.peer)
+        assert half_closed.handler.lost == [LostBecause.CLOSED]
+
+    def test_takes_more_than_the_kernel_does_at_once(self, half_closed: Wire) -> None:
+        half_closed.connection.write(BIG)
+
+        assert half_closed.drain() == BIG
+        assert half_closed.handler.lost == []
+
+    def test_is_not_told_again_after_a_pause(self, half_closed: Wire) -> None:
+        half_closed.connection.pause_reading()
+        half_closed.connection.resume_reading()
+        half_closed.loop.run()
+
+        assert half_closed.handler.ends == 1
+
+    def test_is_told_to_another_handler_that_goes_on(self, half_closed: Wire) -> None:
+        other = RecordingConnectionHandler(half_closed.loop)
+        half_closed.connection.start(other)
+        half_closed.loop.run()
+
+        assert other.ends == 1
+        assert other.lost == [LostBecause.EOF]
+
+    def test_is_lost_where_there_is_nothing_for_it(self, wire: Wire) -> None:
+        wire.peer.shutdown(socket_module.SHUT_WR)
+        wire.loop.run()
+
+        assert wire.handler.ends == 1
+        assert wire.handler.lost == [LostBecause.EOF]
+        assert is_at_end(wire.peer)
+
+    def test_is_not_told_while_it_is_not_read_from(self, wire: Wire) -> None:
+        wire.connection.pause_reading()
+        wire.peer.shutdown(socket_module.SHUT_WR)
+        wire.loop.run()
+        assert wire.handler.ends == 0
+
+        wire.connection.resume_reading()
+        wire.loop.run()
+        assert wire.handler.ends == 1
+
+
+class TestAnotherHandler:
+    def test_gets_what_comes_from_then_on(self, wire: Wire) -> None:
+        wire.peer.sendall(b"one")
+        wire.loop.run()
+        other = RecordingConnectionHandler(wire.loop)
+        wire.connection.start(other)
+        wire.peer.sendall(b"two")
+        wire.loop.run()
+
+        assert (wire.handler.received, other.received) == (b"one", b"two")
+
+    def test_gets_first_what_came_before(self, wire: Wire) -> None:
+        other = RecordingConnectionHandler(wire.loop)
+        wire.peer.sendall(b" late")
+        wire.connection.start(other, b"early")
+        wire.loop.run()
+
+        assert other.received == b"early late"
+        assert wire.handler.received == b""
+
+    def test_is_read_for_even_if_the_first_had_paused(self, wire: Wire) -> None:
+        wire.connection.pause_reading()
+        other = RecordingConnectionHandler(wire.loop)
+        wire.connection.start(other)
+        wire.peer.sendall(b"hello")
+        wire.loop.run()
+
+        assert other.received == b"hello"
+
+    def test_is_told_of_the_end_instead_of_the_first(self, wire: Wire) -> None:
+        other = RecordingConnectionHandler(wire.loop)
+        wire.connection.start(other)
+        wire.connection.abort()
+        wire.loop.run()
+
+        assert wire.handler.lost == []
+        assert other.lost == [LostBecause.CLOSED]
+
+
+class TestHasEnded:
+    """Looks at a peer of whom the loop has not told yet."""
+
+    def test_a_peer_that_is_there_has_not(self, wire: Wire) -> None:
+        assert not wire.connection.has_ended()
+
+    def test_nor_has_one_that_says_something_and_nothing_of_it_is_lost(self, wire: Wire) -> None:
+        wire.peer.sendall(b"hello")
+        assert not wire.connection.has_ended()
+        wire.loop.run()
+
+        assert wire.handler.received == b"hello"
+
+    @pytest.mark.parametrize(
+        "leave",
+        [
+            pytest.param(lambda wire: wire.peer.close(), id="closed"),
+            pytest.param(lambda wire: wire.peer.shutdown(socket_module.SHUT_WR), id="half closed"),
+            pytest.param(lambda wire: wire.connection.abort(), id="closed by us"),
+        ],
+    )
+    def test_one_that_has_gone_has(self, wire: Wire, leave: Callable[[Wire], None]) -> None:
+        leave(wire)
+        assert wire.connection.has_ended()
+        assert wire.handler.lost == []  # nobody is told but by the loop
+
+    def test_one_that_broke_off_has(self, wire: Wire) -> None:
+        wire.connection.write(b"never read")
+        wire.peer.close()  # with unread data: the kernel answers with a reset
+        assert wire.connection.has_ended()
+        wire.loop.run()
+
+        assert len(wire.handler.lost) == 1
+
+
+class TestTellWhenDrained:
+    def test_where_nothing_waits_it_says_so(self, wire: Wire) -> None:
+        wire.connection.write(b"hello")
+        assert not wire.connection.tell_when_drained()
+        wire.loop.run()
+
+        assert wire.handler.drains == 0
+
+    def test_else_the_handler_is_told_once_all_was_sent(self, wire: Wire) -> None:
+        wire.connection.write(BIG)
+        assert wire.connection.tell_when_drained()
+        wire.loop.run()
+        assert wire.handler.drains == 0
+
+        assert wire.drain() == BIG
+        assert wire.handler.drains == 1
+
+    def test_nobody_who_did_not_ask_is_told(self, wire: Wire) -> None:
+        wire.connection.write(BIG)
+        assert wire.drain() == BIG
+        assert wire.handler.drains == 0
+
+    def test_who_asks_is_told_once(self, wire: Wire) -> None:
+        wire.fill()
+        wire.connection.tell_when_drained()
+        wire.connection.tell_when_drained()
+        wire.drain()
+        wire.fill()
+        wire.drain()
+
+        assert wire.handler.drains == 1
+
+    def test_who_is_told_may_write_and_ask_again(self, options: Options) -> None:
+        pieces = [BIG[:500_000]] * 4
+
+        class Sender(RecordingConnectionHandler):
+            def drained(self) -> None:
+                super().drained()
+                self.go_on()
+
+            def go_on(self) -> None:
+                while pieces:
+                    connection.write(pieces.pop())
+                    if connection.tell_when_drained():
+                        return
+
+        with socket_pair() as (ours, peer):
+            wire = Wire(ours, peer, options)
+            connection = wire.connection
+            sender = Sender(wire.loop)
+            connection.start(sender)
+            sender.go_on()
+            assert wire.drain() == BIG[:500_000] * 4
+            connection.abort()
+
+        assert not pieces
+
+    def test_a_connection_that_is_lost_tells_of_that_instead(self, wire: Wire) -> None:
+        wire.connection.write(BIG)
+        wire.connection.tell_when_drained()
+        wire.connection.abort()
+        wire.loop.run()
+
+        assert wire.handler.drains == 0
+        assert wire.handler.lost == [LostBecause.CLOSED]
+
+
+class TestFinish:
+    def test_the_peer_sees_the_end_and_is_read_from_still(self, wire: Wire) -> None:
+        wire.connection.write(b"last words")
+        wire.connection.finish()
+        assert read_available(wire.peer) == b"last words"
+        assert is_at_end(wire.peer)
+
+        wire.peer.sendall(b"and mine")
+        wire.loop.run()
+        assert wire.handler.received == b"and mine"
+        assert wire.handler.lost == []
+
+    def test_it_ends_with_the_peer(self, wire: Wire) -> None:
+        wire.connection.finish()
+        wire.peer.close()
+        wire.loop.run()
+
+        assert wire.handler.lost == [LostBecause.EOF]
+
+    @pytest.mark.parametrize("gone", ["closed", "lost"])
+    def test_a_peer_that_has_gone_is_no_error(self, wire: Wire, gone: str) -> None:
+        if gone == "lost":
+            wire.connection.abort()
+        wire.peer.close()
+        wire.connection.finish()
+        wire.loop.run()
+
+        assert len(wire.handler.lost) == 1
