@@ -509,9 +509,10 @@ class RequestBody(io.RawIOBase):
         return len(self._data)
 
     def feed(self, data: bytes) -> None:
-        """Take what came."""
-        self._data += data
-        self._arrived.set()
+        """Take what came; of a chunk's head and end that is nothing."""
+        if data:
+            self._data += data
+            self._arrived.set()
 
     def end(self, *, is_complete: bool) -> None:
         """No more will come.
