@@ -388,6 +388,7 @@ class RecordingTransport:
         self.closed: list[CloseReason] = []
         self.paused = False
         self.writable = True
+        self.direct = None
         self.queued_bytes = 0
         self._session = session
 

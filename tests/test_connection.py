@@ -827,33 +827,3 @@ class TestTellWhenDrained:
 
         assert wire.handler.drains == 0
         assert wire.handler.lost == [LostBecause.CLOSED]
-
-
-class TestFinish:
-    def test_the_peer_sees_the_end_and_is_read_from_still(self, wire: Wire) -> None:
-        wire.connection.write(b"last words")
-        wire.connection.finish()
-        assert read_available(wire.peer) == b"last words"
-        assert is_at_end(wire.peer)
-
-        wire.peer.sendall(b"and mine")
-        wire.loop.run()
-        assert wire.handler.received == b"and mine"
-        assert wire.handler.lost == []
-
-    def test_it_ends_with_the_peer(self, wire: Wire) -> None:
-        wire.connection.finish()
-        wire.peer.close()
-        wire.loop.run()
-
-        assert wire.handler.lost == [LostBecause.EOF]
-
-    @pytest.mark.parametrize("gone", ["closed", "lost"])
-    def test_a_peer_that_has_gone_is_no_error(self, wire: Wire, gone: str) -> None:
-        if gone == "lost":
-            wire.connection.abort()
-        wire.peer.close()
-        wire.connection.finish()
-        wire.loop.run()
-
-        assert len(wire.handler.lost) == 1

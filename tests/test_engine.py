@@ -94,7 +94,9 @@ class Site:
     def request(self, env: dict[str, Any], body: bytes = b"") -> FakeExchange:
         """Begin a request, and let the loop run until it waits or has its answer."""
         exchange = FakeExchange()
-        found = self.engine.find_polled(env, parse_query(env["QUERY_STRING"]))
+        found = self.engine.find_polled(
+            env["REQUEST_METHOD"], env, parse_query(env["QUERY_STRING"])
+        )
         if isinstance(found, Response):
             exchange.reply(found)
         elif env["REQUEST_METHOD"] == "GET":
@@ -393,15 +395,15 @@ class TestCorsHeaders:
         made.close()
 
     def test_a_request_without_an_origin_needs_none(self, site: Site) -> None:
-        assert site.engine.cors_headers(environ()) == ()
+        assert site.engine.cors_headers("GET", environ()) == ()
 
     def test_a_foreign_page_gets_none(self, site: Site) -> None:
         env = {**environ(), "HTTP_ORIGIN": "http://evil.test"}
-        assert site.engine.cors_headers(env) == ()
+        assert site.engine.cors_headers("GET", env) == ()
 
     def test_an_allowed_page_may_read_the_answer_and_send_cookies(self, site: Site) -> None:
         env = {**environ(), "HTTP_ORIGIN": "https://listed.test"}
-        assert dict(site.engine.cors_headers(env)) == {
+        assert dict(site.engine.cors_headers("GET", env)) == {
             "Access-Control-Allow-Origin": "https://listed.test",
             "Access-Control-Allow-Credentials": "true",
             "Vary": "Origin",
@@ -409,14 +411,16 @@ class TestCorsHeaders:
 
     def test_a_preflight_is_told_what_may_follow(self, site: Site) -> None:
         env = {**environ("OPTIONS"), "HTTP_ORIGIN": "https://listed.test"}
-        headers = dict(site.engine.cors_headers(env))
+        headers = dict(site.engine.cors_headers("OPTIONS", env))
 
         assert headers["Access-Control-Allow-Methods"] == "GET, POST"
         assert headers["Access-Control-Allow-Headers"] == "Content-Type"
 
     def test_where_any_page_may_none_may_send_cookies(self) -> None:
         site = Site(allowed_origins=("*",))
-        headers = dict(site.engine.cors_headers({**environ(), "HTTP_ORIGIN": "http://any.test"}))
+        headers = dict(
+            site.engine.cors_headers("GET", {**environ(), "HTTP_ORIGIN": "http://any.test"})
+        )
 
         assert headers["Access-Control-Allow-Origin"] == "http://any.test"
         assert "Access-Control-Allow-Credentials" not in headers
@@ -567,7 +571,7 @@ class TestBodies:
 
     def test_one_is_for_the_transport_of_its_session(self, site: Site) -> None:
         env = environ("POST", transport="polling", sid=site.open_polling())
-        found = site.engine.find_polled(env, parse_query(env["QUERY_STRING"]))
+        found = site.engine.find_polled("POST", env, parse_query(env["QUERY_STRING"]))
 
         assert isinstance(found, PollingTransport)
         assert found is site.sessions[0].transport

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -285,9 +286,9 @@ class Box:
             "owner",
             self.pool,
             options,
-            run=lambda handle, *args: handle(*args),
+            scope=Context(),
             handle=self.handle,
-            on_full=self.full.append,
+            on_full=lambda owner, full: self.full.append(full),
         )
 
     def handle(self, owner: str, item: str) -> None:
