@@ -1,7 +1,7 @@
 """What happens around handlers because they are Django's: database connections, the message log."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
 from time import monotonic
 from typing import Any, NamedTuple
@@ -97,16 +97,25 @@ class IdleRelease:
     :param pool: the workers, of which an idle one closes its own connections: they are its
         thread's, as far as Django can tell.
     :param timeout: seconds.
+    :param clock: seconds that never go back.
     """
 
-    def __init__(self, pool: WorkerPool, loop: Loop, timeout: float) -> None:
+    def __init__(
+        self,
+        pool: WorkerPool,
+        loop: Loop,
+        timeout: float,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._pool = pool
         self._timeout = timeout
-        self._idle: Deadlines[Worker] = Deadlines(loop, timeout, self._close)
+        self._clock = clock
+        self._idle: Deadlines[Worker] = Deadlines(loop, timeout, self._close, clock=clock)
 
     def put_off(self, worker: Worker) -> None:
         """Let the worker's connections be young enough for its next event. Runs in the worker."""
-        until = monotonic() + self._timeout
+        until = self._clock() + self._timeout
         for connection in connections.all(initialized_only=True):
             if connection.close_at is not None:
                 connection.close_at = max(connection.close_at, until)

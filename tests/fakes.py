@@ -564,6 +564,7 @@ class FakeServer:
         hooks: EventHooks | None = None,
         middleware: CallNext | None = None,
         clients: Clients | None = None,
+        pool: WorkerPool | None = None,
     ) -> None:
         self.options = options or Options()
         self.registry = Registry()
@@ -575,7 +576,8 @@ class FakeServer:
             registry=self.registry,
             clients=self.clients,
             hooks=self.hooks,
-            pool=WorkerPool(gevent.get_hub(), self.options, self.options.max_concurrent_handlers),
+            pool=pool
+            or WorkerPool(gevent.get_hub(), self.options, self.options.max_concurrent_handlers),
             loop=self.loop,
             options=self.options,
             stats=self.stats,

@@ -70,6 +70,8 @@ GOOD = [
     ("cookie", None),
     ("compression_threshold", None),
     ("compression_threshold", 0),
+    ("database_idle_timeout", 0),
+    ("database_idle_timeout", 0.5),
     ("per_message_deflate", True),
     ("allow_eio3", True),
     *((name, value) for name in TIMES for value in (0.5, 60)),
@@ -77,6 +79,7 @@ GOOD = [
 ]
 
 BAD: list[tuple[str, Any]] = [
+    *(("database_idle_timeout", value) for value in (-1, None, "1", True)),
     *(("host", value) for value in ("", None, 127, b"localhost")),
     *(("port", value) for value in (-1, 65_536, "9000", 9000.0, None, True)),
     *(("message_log_format", value) for value in (True, 0, b"%(MESSAGE)s", ["%(MESSAGE)s"])),

@@ -2,12 +2,14 @@
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from datetime import timezone as fixed_timezone
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import connections
@@ -15,9 +17,10 @@ from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 from django.utils import timezone, translation
 
-from socketio_server.hooks import DjangoHooks
-from socketio_server.options import DEFAULT_MESSAGE_LOG_FORMAT
-from tests.fakes import FakeClient, FakeServer
+from socketio_server.hooks import DjangoHooks, IdleRelease
+from socketio_server.options import DEFAULT_MESSAGE_LOG_FORMAT, Options
+from socketio_server.workers import WorkerPool
+from tests.fakes import FakeClient, FakeLoop, FakeServer, settle
 
 ALIAS = "of_handlers"
 """A database besides the project's own, for handlers of these tests."""
@@ -214,6 +217,95 @@ class TestPersistentConnections:
         client.emit("message", "how many?")
 
         assert client.messages() == [1, 1, 0]
+
+
+class Idling:
+    """A server whose workers keep their connections for a minute, and its time."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+        self.loop = FakeLoop()
+        self.pool = WorkerPool(gevent.get_hub(), Options(), 10)
+        release = IdleRelease(
+            self.pool, self.loop, 60.0, clock=lambda: time.monotonic() + self.passed
+        )
+        self.server = FakeServer(hooks=DjangoHooks(None, release), pool=self.pool)
+
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass, and the loop do what is due."""
+        self.passed += seconds
+        gevent.get_hub().loop.run_callback(self.loop.advance, seconds)
+        settle()
+
+
+class TestIdleRelease:
+    """``SOCKETIO_DATABASE_IDLE_TIMEOUT``: opening one for each event takes longer than a query."""
+
+    @pytest.fixture
+    def idling(self) -> Idling:
+        return Idling()
+
+    @pytest.fixture
+    def client(self, idling: Idling, database: Any) -> FakeClient:
+        @idling.server.registry.on_message
+        def message(request: object, socket: Any, context: object, message: object) -> None:
+            query(database)
+            if message == "break":
+                database.errors_occurred = True
+            if message == "raise":
+                raise LookupError
+
+        return idling.server.connect()
+
+    @pytest.mark.parametrize("message", ["query", "raise"])
+    def test_one_is_kept_for_the_next_event(
+        self, client: FakeClient, database: Any, message: str
+    ) -> None:
+        client.emit("message", message)
+        kept = database.connection
+        assert kept is not None
+
+        client.emit("message", "query")
+        assert database.connection is kept
+
+    def test_one_that_was_idle_for_so_long_is_closed(
+        self, idling: Idling, client: FakeClient, database: Any
+    ) -> None:
+        client.emit("message", "query")
+        idling.let_pass(59.0)
+        assert database.connection is not None
+        database.close_at -= 60.0  # Django reads a clock of its own
+        idling.let_pass(1.1)
+
+        assert database.connection is None
+        assert not idling.loop.watchers
+
+    def test_each_event_counts_anew(
+        self, idling: Idling, client: FakeClient, database: Any
+    ) -> None:
+        client.emit("message", "query")
+        idling.let_pass(40.0)
+        client.emit("message", "query")
+        idling.let_pass(40.0)
+        assert database.connection is not None
+
+    @pytest.mark.parametrize("max_age", [None, 3600])
+    def test_one_that_may_be_kept_longer_is(
+        self, idling: Idling, client: FakeClient, database: Any
+    ) -> None:
+        client.emit("message", "query")
+        kept = database.connection
+        idling.let_pass(61.0)
+
+        assert database.connection is kept
+
+    def test_one_that_broke_is_closed_at_once(
+        self, client: FakeClient, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "is_usable", lambda: False)
+        client.emit("message", "break")
+
+        assert database.connection is None
 
 
 # --- What else is Django's --------------------------------------------------------------------

@@ -14,6 +14,8 @@ from django.utils import autoreload
 import __main__
 from socketio_server.management import process
 
+PATCHED = str(Path(process.__file__).with_name("patched.py"))
+
 STATUS_OF_SIGNAL = 40
 """What the children of these tests add to a signal's number, and exit with."""
 
@@ -45,7 +47,7 @@ class TestIsPatched:
 
 
 class TestRestartPatched:
-    """The same command under ``python -m gevent.monkey``, in place of this process."""
+    """The same command on patched modules, in place of this process."""
 
     @pytest.fixture(autouse=True)
     def execve(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +78,7 @@ class TestRestartPatched:
 
         assert replaced.path == sys.executable
         assert replaced.arguments[0] == sys.executable
-        expected = ["-m", "gevent.monkey", str(script), *arguments]
+        expected = ["-P", PATCHED, str(script), *arguments]
         assert replaced.arguments[-len(expected) :] == expected
 
     @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ class TestRestartPatched:
         monkeypatch.setattr(sys, "argv", [str(script), "runserver_socketio", "9000"])
         replaced = self.restart()
 
-        expected = ["-m", "gevent.monkey", "--module", module, "runserver_socketio", "9000"]
+        expected = ["-P", PATCHED, "--module", module, "runserver_socketio", "9000"]
         assert replaced.arguments[-len(expected) :] == expected
 
     @pytest.mark.parametrize("option", ["error", "ignore::DeprecationWarning"])
@@ -100,7 +102,7 @@ class TestRestartPatched:
         replaced = self.restart()
 
         assert f"-W{option}" in replaced.arguments
-        assert replaced.arguments.index(f"-W{option}") < replaced.arguments.index("-m")
+        assert replaced.arguments.index(f"-W{option}") < replaced.arguments.index(PATCHED)
 
     def test_the_environment_stays(self, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SOME_VARIABLE", "some value")
@@ -160,6 +162,22 @@ class TestSupervise:
 
         assert process.supervise() == 7
         assert Path("starts").read_text() == "true []\n" * 3
+
+    def test_the_child_s_modules_are_patched_from_its_start(self, script: Path) -> None:
+        script.write_text(
+            "import sys\n"
+            "from gevent import monkey\n"
+            "early = [n for n in ('socket', 'threading') if not monkey.is_module_patched(n)]\n"
+            "sys.exit(early != [] or 'django' in sys.modules or __name__ != '__main__')\n"
+        )
+
+        assert process.supervise() == 0
+
+    def test_a_module_is_run_as_one(self, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(__main__, "__spec__", ModuleSpec("manage", None))
+        script.write_text("import sys\nsys.exit(__spec__.name != 'manage')")
+
+        assert process.supervise() == 0
 
     def test_the_child_gets_the_same_arguments(
         self, script: Path, monkeypatch: pytest.MonkeyPatch
