@@ -220,7 +220,8 @@ class HttpConnection:
 
     @property
     def _is_gone(self) -> bool:
-        return self._state is _GONE
+        """Whether nothing can be sent any more, even if the loop has not told of it yet."""
+        return self._state is _GONE or self.connection.closed
 
     def fileno(self) -> int:
         """Return what gevent-websocket asks a socket for, and never uses here."""
