@@ -207,10 +207,10 @@ class HttpConnection:
 
         :raises BrokenPipeError: if the peer has gone, or takes nothing any more.
         """
-        view = memoryview(data)
+        view, size = memoryview(data), self._piece
         while view and not self._is_gone:
-            self.connection.write(view[:PIECE])
-            view = view[PIECE:]
+            self.connection.write(view[:size])
+            view = view[size:]
             if self.connection.tell_when_drained():
                 self._drained = Event()
                 self._drained.wait()
@@ -272,6 +272,11 @@ class HttpConnection:
         return self.address[0] if isinstance(self.address, tuple) else ""
 
     # ------------------------------------------------------------------------------------------
+
+    @property
+    def _piece(self) -> int:
+        """Bytes that may be handed to the connection: never so many that it gives up the peer."""
+        return max(1, min(PIECE, self._server.options.max_queued_bytes // 2))
 
     @property
     def _is_read(self) -> bool:
@@ -434,9 +439,10 @@ class HttpConnection:
     def _send_on(self, data: memoryview) -> None:
         """Send what is left of an answer, no faster than the peer takes it."""
         self._outbox = None
+        size = self._piece
         while data:
-            self.connection.write(data[:PIECE])
-            data = data[PIECE:]
+            self.connection.write(data[:size])
+            data = data[size:]
             if data and self.connection.tell_when_drained():
                 self._outbox = data
                 return
