@@ -552,10 +552,10 @@ class RequestBody(io.RawIOBase):
         return size
 
     def _wait(self) -> None:
+        self._arrived.clear()
         greeting, self._greeting = self._greeting, b""
         if greeting:
             self._connection.sendall(greeting)
-        self._arrived.clear()
         if not self._arrived.wait(self._timeout):
             raise TimeoutError("the request's body stands still")
 
