@@ -148,6 +148,7 @@ class HttpConnection:
     def eof_received(self) -> bool:
         """The peer sends no more (``ConnectionHandler``); what it asked for is answered still."""
         self._has_ended = True
+        self._read_on()
         if self._upload is not None:
             self._upload.end(is_complete=False)
         if self._state is _BODY:
@@ -178,7 +179,7 @@ class HttpConnection:
             return
         self._found = None
         self._state = _ANSWERING
-        closes = head.closes or response.closes or self._has_ended
+        closes = head.closes or response.closes or self._is_last
         server = self._server
         environ = head.headers.environ
         has_origin = "HTTP_ORIGIN" in environ
@@ -232,7 +233,7 @@ class HttpConnection:
 
         :param closes: whether the connection ends with that.
         """
-        self._closes = closes or self._has_ended or not self._is_read
+        self._closes = closes or not self._is_read
         self._upload = None
         if self._state is _ANSWERING:
             self._end_exchange()
@@ -274,6 +275,11 @@ class HttpConnection:
     # ------------------------------------------------------------------------------------------
 
     @property
+    def _is_last(self) -> bool:
+        """Whether no request can follow this one."""
+        return self._has_ended and not self._buffer
+
+    @property
     def _piece(self) -> int:
         """Bytes that may be handed to the connection: never so many that it gives up the peer."""
         return max(1, min(PIECE, self._server.options.max_queued_bytes // 2))
@@ -290,6 +296,9 @@ class HttpConnection:
         server = self._server
         try:
             end = framing.find_head_end(data, self._looked_at)
+            if end is None and self._has_ended:
+                self._connection.close()
+                return
             if end is None:
                 self._buffer = data
                 self._looked_at = len(data)
@@ -350,7 +359,9 @@ class HttpConnection:
             self.connection.write(CONTINUE)
         if data:
             self._read_body(data)
-        if self._state is _BODY:
+        if self._state is _BODY and self._has_ended:
+            self._refuse_body(error_response(ErrorCode.BAD_REQUEST))
+        elif self._state is _BODY:
             self._server.body_deadlines.add(self)
 
     def _read_body(self, data: bytes) -> None:
@@ -376,7 +387,9 @@ class HttpConnection:
     def _answer(self, head: Head, found: PollingTransport | Response, body: bytes) -> None:
         if isinstance(found, Response):
             self.reply(found)
-        elif head.method == "GET":
+        elif self._method == "GET" and self._has_ended:
+            self.connection.close()  # nobody waits for what is to come without being there
+        elif self._method == "GET":
             found.answer_get(self)
         else:
             found.answer_post(body, head.headers.environ.get("CONTENT_TYPE", ""), self)
@@ -406,6 +419,8 @@ class HttpConnection:
             data, self._buffer = self._buffer, b""
             if data:
                 self._read_upload(upload, data)
+            if self._has_ended:
+                upload.end(is_complete=False)
         handler = RequestHandler(self, head, self._server, body=stream, params=params)
         self._server.request_workers.run(handler)
 
@@ -451,7 +466,7 @@ class HttpConnection:
 
     def _end_exchange(self) -> None:
         """The answer is on its way: await the next request, or close."""
-        if self._closes:
+        if self._closes or self._is_last:
             if self._has_ended or (self._is_read and not self._buffer):
                 self.connection.close()
             else:
