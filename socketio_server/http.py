@@ -297,7 +297,7 @@ class HttpConnection:
         try:
             end = framing.find_head_end(data, self._looked_at)
             if end is None and self._has_ended:
-                self._connection.close()
+                self.connection.close()
                 return
             if end is None:
                 self._buffer = data
@@ -387,9 +387,9 @@ class HttpConnection:
     def _answer(self, head: Head, found: PollingTransport | Response, body: bytes) -> None:
         if isinstance(found, Response):
             self.reply(found)
-        elif self._method == "GET" and self._has_ended:
+        elif head.method == "GET" and self._has_ended:
             self.connection.close()  # nobody waits for what is to come without being there
-        elif self._method == "GET":
+        elif head.method == "GET":
             found.answer_get(self)
         else:
             found.answer_post(body, head.headers.environ.get("CONTENT_TYPE", ""), self)
