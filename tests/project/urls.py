@@ -8,5 +8,7 @@ urlpatterns = [
     path("login/", views.log_in),
     path("state/", views.state),
     path("outside/<function>/", views.outside),
+    path("upload/", views.upload),
+    path("download/<int:size>/", views.download),
     path("", include("socketio_server.urls")),
 ]
