@@ -178,6 +178,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
     def finalize_headers(self) -> None:
         """Announce that the connection ends, where it does: pywsgi would close without a word."""
         super().finalize_headers()
+        self.close_connection = self.close_connection or not self.socket.is_read
         names = {name.lower() for name, _ in self.response_headers}
         if self.close_connection and b"connection" not in names:
             self.response_headers.append((b"Connection", b"close"))

@@ -224,6 +224,13 @@ class HttpConnection:
         """Whether nothing can be sent any more, even if the loop has not told of it yet."""
         return self._state is _GONE or self.connection.closed
 
+    @property
+    def is_read(self) -> bool:
+        """Whether all of the request has come; if not, the connection ends with its answer."""
+        if self._body is not None:
+            return self._body.is_complete
+        return self._head is not None and not self._head.has_body
+
     def fileno(self) -> int:
         """Return what gevent-websocket asks a socket for, and never uses here."""
         return -1
@@ -233,7 +240,7 @@ class HttpConnection:
 
         :param closes: whether the connection ends with that.
         """
-        self._closes = closes or not self._is_read
+        self._closes = closes or not self.is_read
         self._upload = None
         if self._state is _ANSWERING:
             self._end_exchange()
@@ -283,13 +290,6 @@ class HttpConnection:
     def _piece(self) -> int:
         """Bytes that may be handed to the connection: never so many that it gives up the peer."""
         return max(1, min(PIECE, self._server.options.max_queued_bytes // 2))
-
-    @property
-    def _is_read(self) -> bool:
-        """Whether all of the request has come."""
-        if self._body is not None:
-            return self._body.is_complete
-        return self._head is not None and not self._head.has_body
 
     def _read_head(self, data: bytes) -> None:
         """Take what came of a request's head, and serve the request when it is complete."""
@@ -467,7 +467,7 @@ class HttpConnection:
     def _end_exchange(self) -> None:
         """The answer is on its way: await the next request, or close."""
         if self._closes or self._is_last:
-            if self._has_ended or (self._is_read and not self._buffer):
+            if self._has_ended or (self.is_read and not self._buffer):
                 self.connection.close()
             else:
                 self._linger()

@@ -780,6 +780,7 @@ class TestUploads:
 
         answer = peer.answer()
         assert answer.body == b"ignored"
+        assert answer.headers["connection"] == "close"
         assert peer.is_cut
         peer.close()
         assert site.has_no_deadlines()
@@ -789,7 +790,9 @@ class TestUploads:
     ) -> None:
         site.application = ignore
         peer.send(request("POST", "/a", request("GET", "/smuggled")))
-        assert peer.answer().body == b"ignored"
+        answer = peer.answer()
+        assert answer.body == b"ignored"
+        assert "connection" not in answer.headers
         site.application = greet
         peer.send(request("GET", "/a"))
 
