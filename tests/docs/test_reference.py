@@ -311,6 +311,10 @@ class TestSecurity:
             ("body_timeout", "| the body of a request | {:.0f} s without"),
             ("keep_alive_timeout", "HTTP connection | {:.0f} s |"),
             ("close_timeout", "| the answer to a close | {:.0f} s |"),
+            (
+                "close_timeout",
+                "| what a client still sends after its request was refused | {:.0f} s |",
+            ),
             ("drain_timeout", "| the shutdown in all | {:.0f} s |"),
         ],
     )
