@@ -8,6 +8,7 @@ import dataclasses
 import json
 import socket as socket_module
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import gevent
@@ -1161,3 +1162,52 @@ class TestWebSockets:
         assert answer.headers["sec-websocket-version"] == "13"
         assert peer.is_cut
         assert site.sessions[0].can_upgrade
+
+
+class TestWhateverComes:
+    """In whatever pieces, and wherever it breaks off."""
+
+    PARTS = (
+        request("GET", "/a"),
+        request("POST", "/b", b"the body"),
+        head("POST", "/c", CHUNKED) + in_chunks(b"th", b"ree"),
+        head("POST", "/c", CHUNKED),
+        head("POST", "/d", "Content-Length: 5", EXPECT),
+        request("GET", "{target}"),
+        request("POST", "{target}", b"4hello"),
+        request("POST", "{target}", b"nonsense"),
+        head("POST", "{target}", CHUNKED) + in_chunks(b"4hel", b"lo"),
+        head("POST", "{target}", "Content-Length: 5000", EXPECT),
+        head("GET", "{target}", *TestWebSockets.LINES),
+        b"GET / HTTP/1.1\r\n",
+        b"nonsense\r\n\r\n",
+        b"\r\n",
+        b"\0",
+    )
+
+    @given(
+        parts=st.lists(st.sampled_from(PARTS), max_size=5),
+        cuts=st.lists(st.integers(1, 600), max_size=5, unique=True),
+        sent=st.floats(0.0, 1.0),
+        reads=st.booleans(),
+    )
+    def test_nothing_of_it_stays_behind(
+        self, parts: list[bytes], cuts: list[int], sent: float, reads: bool
+    ) -> None:
+        site = Site(Options(max_time_per_turn=1000.0, max_payload=1000))
+        site.application = greet if reads else ignore
+        data = b"".join(parts).replace(b"{target}", site.open_session().encode())
+        data = data[: int(len(data) * sent)]
+        ends = [*sorted(cuts), len(data)]
+        with socket_pair() as (ours, theirs):
+            peer = Peer(site, ours, theirs)
+            for start, end in zip([0, *ends], ends, strict=False):
+                if data[start:end]:
+                    with suppress(BrokenPipeError):  # the server may have enough of it
+                        peer.send(data[start:end])
+            peer.end()
+            peer.read()
+
+            assert peer.connection.closed
+        assert site.has_no_deadlines()
+        assert [w for w in site.loop.watchers if isinstance(w, FakeIO)] == []
