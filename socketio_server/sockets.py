@@ -351,6 +351,7 @@ class Socket:
     def lose_client(self) -> None:
         """The client will acknowledge nothing more. For the router's use."""
         self.ledger.close()
+        self.direct = None  # behind a close frame nothing may follow (RFC 6455 section 5.5.1)
 
     def end(self, reason: CloseReason) -> None:
         """Let nothing reach the client any more. For the dispatcher's use."""

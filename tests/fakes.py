@@ -388,7 +388,7 @@ class RecordingTransport:
         self.closed: list[CloseReason] = []
         self.paused = False
         self.writable = True
-        self.direct = None
+        self.direct: Any = None
         self.queued_bytes = 0
         self._session = session
 
