@@ -91,7 +91,7 @@ class Options:
     """Channels that one socket may hold through subscriptions of its client."""
 
     max_channel_length: int = 128
-    """Characters of a channel's name."""
+    """Characters of a channel's or namespace's name."""
 
     max_namespaces: int = 16
     """Namespaces that one client may join."""
