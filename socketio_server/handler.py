@@ -58,9 +58,6 @@ class HandlerContext(Protocol):
     """What is the same in the environ of every request."""
 
 
-_NO_BODY = io.BytesIO()
-
-
 class _LeftAlone:
     """Instead of pywsgi's input, whose rest it would throw away: where a body ends is ``http``'s
     business."""
@@ -92,7 +89,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         body: io.IOBase | None,
         params: Query,
     ) -> None:
-        super().__init__(connection, connection.address, server, rfile=body or _NO_BODY)
+        super().__init__(connection, connection.address, server, rfile=body or io.BytesIO())
         self._head = head
         self._params = params
         self._is_detached = False  # the connection lives on as a WebSocket
