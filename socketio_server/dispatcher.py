@@ -173,6 +173,7 @@ class Dispatcher:
         return bool(self._idle.wait(timeout))
 
     def _connect_timed_out(self, router: NamespaceRouter) -> None:
+        router.session.client_refused("connect timeout", "no namespace was joined in time")
         router.session.close(CloseReason.FORCED_CLOSE)
 
     def _handle(self, socket: Socket, item: Item) -> None:
@@ -245,7 +246,7 @@ class Dispatcher:
         if channel is None or (
             channel not in socket.channels and len(socket.channels) >= self.options.max_channels
         ):
-            self._acknowledge(socket, packet, {"error": "Invalid channel"})
+            self._refuse_channel(socket, packet)
             return
         event = self._registry.on_subscribe
         handlers = event.select_for(socket.namespace, channel)
@@ -268,13 +269,18 @@ class Dispatcher:
     def _unsubscribe(self, socket: Socket, packet: Packet) -> None:
         channel = self._channel_of(packet)
         if channel is None:
-            self._acknowledge(socket, packet, {"error": "Invalid channel"})
+            self._refuse_channel(socket, packet)
             return
         changed = socket.unsubscribe(channel)
         event = self._registry.on_unsubscribe
         self._fire(socket, event, event.select_for(socket.namespace, channel), (channel,))
         self._acknowledge(socket, packet, changed)
         self._hooks.log_message(socket.request, "unsubscribe", channel)
+
+    def _refuse_channel(self, socket: Socket, packet: Packet) -> None:
+        """Answer a client that names no channel, or that holds enough of them."""
+        socket.owner.session.client_refused("channel", "an invalid channel, or too many of them")
+        self._acknowledge(socket, packet, {"error": "Invalid channel"})
 
     def _acknowledged(self, socket: Socket, item: Acknowledged) -> None:
         """Run the callback of a client's acknowledgement."""

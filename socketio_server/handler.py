@@ -27,7 +27,6 @@ from socketio_server.options import Options
 from socketio_server.protocol.deflate import agree_on_deflate
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.session import Session
-from socketio_server.transports.polling import error_response
 from socketio_server.transports.websocket import Upgraded
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
     def run_application(self) -> None:
         """Let Django answer (overrides gevent-websocket's, which upgrades before it asks)."""
         if is_websocket(self.environ) and not self._can_become_websocket():
-            self._write_response(error_response(ErrorCode.BAD_REQUEST), self.environ)
+            self._write_response(self._refuse_websocket(), self.environ)
         else:
             pywsgi.WSGIHandler.run_application(self)
 
@@ -193,8 +192,14 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             engine.probe_websocket(session, self._switch_protocols([]))
         else:
             refused = session if isinstance(session, Response) else None
-            response = refused or error_response(ErrorCode.BAD_REQUEST)
-            self._write_response(response, self.environ)
+            self._write_response(refused or self._refuse_websocket(), self.environ)
+
+    def _refuse_websocket(self) -> Response:
+        return self.server.engine.refuse(
+            ErrorCode.BAD_REQUEST,
+            self.socket.host,
+            why="a WebSocket whose handshake is malformed",
+        )
 
     def _can_become_websocket(self) -> bool:
         """Check what gevent-websocket would answer with a 500, or let pass."""

@@ -19,7 +19,7 @@ from gevent.event import Event
 
 from socketio_server import framing
 from socketio_server.answers import Response, encode_response, http_date
-from socketio_server.connection import Connection, LostBecause
+from socketio_server.connection import SLOW, Connection, LostBecause
 from socketio_server.engine import Engine, Query, is_websocket, parse_query
 from socketio_server.framing import BadBody, BadHead, Body, Head
 from socketio_server.handler import HandlerContext, RequestHandler, log_access
@@ -160,6 +160,10 @@ class HttpConnection:
 
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
+        if because in SLOW:
+            self._server.engine.stats.refuse(
+                "slow client", self.host, f"{because.value} (from {self.host})"
+            )
         found, self._found = self._found, None
         self._state = _GONE
         self._forget_deadlines()
@@ -263,8 +267,12 @@ class HttpConnection:
 
     def give_up_head(self) -> None:
         """Cut the connection: the client took too long over a request's head."""
-        self._server.engine.stats.refuse("slow request", self.host, "a head took too long")
+        self._too_slow("a head took too long")
         self.connection.abort()
+
+    def give_up_upload(self) -> None:
+        """The body of a request of Django's stands still; its reader knows."""
+        self._too_slow("a body stood still")
 
     def give_up_body(self) -> None:
         """Refuse the request: the client took too long over its body."""
@@ -280,6 +288,9 @@ class HttpConnection:
         return self.address[0] if isinstance(self.address, tuple) else ""
 
     # ------------------------------------------------------------------------------------------
+
+    def _too_slow(self, why: str) -> None:
+        self._server.engine.stats.refuse("slow request", self.host, f"{why} (from {self.host})")
 
     @property
     def _is_last(self) -> bool:
@@ -339,7 +350,7 @@ class HttpConnection:
         """Let the engine answer a request that carries a ``sid``."""
         self._params = params
         engine, headers = self._server.engine, head.headers
-        found = self._found = engine.find_polled(head.method, headers.environ, params)
+        found = self._found = engine.find_polled(head.method, headers.environ, params, self.host)
         self._body = None
         if not head.has_body or (isinstance(found, Response) and found.closes):
             self._answer(head, found, b"")
@@ -572,6 +583,7 @@ class RequestBody(io.RawIOBase):
         if greeting:
             self._connection.sendall(greeting)
         if not self._arrived.wait(self._timeout):
+            self._connection.give_up_upload()
             raise TimeoutError("the request's body stands still")
 
 

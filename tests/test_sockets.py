@@ -744,4 +744,5 @@ class TestSlowClients:
         settle()
 
         assert slow.closed == [CloseReason.TRANSPORT_ERROR]
+        assert slow.refusals == ["slow client: too much was held back for it"]
         assert sender.closed == []

@@ -53,6 +53,11 @@ def state(request: HttpRequest) -> JsonResponse:
     )
 
 
+def stats(request: HttpRequest) -> JsonResponse:
+    """Tell what the server counts."""
+    return JsonResponse(socketio_server.stats())
+
+
 @csrf_exempt
 def outside(request: HttpRequest, function: str) -> HttpResponse:
     """Call a function with the arguments in the body; a view is no handler."""
