@@ -17,6 +17,9 @@ MAX_REMEMBERED = 1000
 """Faults that are remembered to be logged once; with more clients at fault they are logged
 again."""
 
+MAX_LOGGED = 200
+"""Characters of a client's text that are logged."""
+
 logger = logging.getLogger("socketio_server")
 
 

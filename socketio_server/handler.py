@@ -21,6 +21,7 @@ from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 
 from socketio_server.answers import Response, encode_response, http_date
+from socketio_server.counters import MAX_LOGGED
 from socketio_server.engine import Engine, Query, is_websocket
 from socketio_server.framing import Head
 from socketio_server.options import Options
@@ -93,7 +94,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         self._params = params
         self._is_detached = False  # the connection lives on as a WebSocket
         self._view_headers: list[tuple[str, str]] = []  # of a handshake's answer
-        self.requestline = head.line
+        self.requestline = _SID.sub("sid=…", head.line)
         self.command, self.path = head.method, head.target
         self.request_version = head.version
         self.close_connection = head.closes
@@ -180,8 +181,14 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             self.response_headers.append((b"Connection", b"close"))
 
     def log_request(self) -> None:
-        """Log the request as Django's own ``runserver`` does."""
-        self._log(abs(self.code or 0), logging.INFO)
+        """Log the request as Django's own ``runserver`` does, errors at a higher level."""
+        code = abs(self.code or 0)
+        level = logging.INFO
+        if code >= 500:
+            level = logging.ERROR
+        elif code >= 400:
+            level = logging.WARNING
+        log_access(self._head, code, self.response_length, level)
 
     def _serve_upgrade(self, params: Query) -> None:
         """Let a WebSocket try to take over a session."""
@@ -193,6 +200,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         else:
             refused = session if isinstance(session, Response) else None
             self._write_response(refused or self._refuse_websocket(), self.environ)
+            log_access(self._head, self.code, self.response_length, logging.DEBUG)
 
     def _refuse_websocket(self) -> Response:
         return self.server.engine.refuse(
@@ -229,8 +237,8 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             closes=self.close_connection,
             without_body=self.command == "HEAD",
         )
+        self.code = HTTPStatus(response.status)
         self._sendall(answer)
-        self._log(response.status, logging.DEBUG)
 
     def _write_with_headers(self, data: bytes) -> None:
         """Send headers and body in one go: two sends cost a delayed acknowledgement's 40 ms."""
@@ -250,9 +258,6 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         """Send, as long as the client goes on taking (overrides pywsgi's)."""
         self.socket.sendall(data)
         self.response_length += len(data)
-
-    def _log(self, code: int, level: int) -> None:
-        log_access(self._head, code, self.response_length, level)
 
     def _switch_protocols(self, view_headers: list[tuple[str, str]]) -> Upgraded:
         """Answer 101 and take the connection out of this handler's hands.
@@ -283,16 +288,15 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
 
 
 def log_access(head: Head, code: int, size: int, level: int) -> None:
-    """Log a request as Django's own ``runserver`` does, errors at a higher level.
+    """Log a request as Django's own ``runserver`` does.
 
     :param head: the request's.
     :param code: the answer's status.
     :param size: the answer's bytes.
     """
-    if code >= 500:
-        level = logging.ERROR
-    elif code >= 400:
-        level = logging.WARNING
     if access_logger.isEnabledFor(level):
-        arguments = (_SID.sub("sid=…", head.line), code or "-", size)
+        line = _SID.sub("sid=…", head.line)
+        if len(line) > MAX_LOGGED:
+            line = line[:MAX_LOGGED] + "…"
+        arguments = (line, code or "-", size)
         access_logger.log(level, '"%s" %s %s', *arguments, extra={"status_code": code})
