@@ -117,7 +117,7 @@ class TestFunctions:
 class TestSocket:
     PAGE = "docs/reference/socket.md"
     OWN_USE = re.compile(r"For the (server's own|dispatcher's|router's) use|held back")
-    OWN_ATTRIBUTES = frozenset(["inbox", "is_live", "owner"])
+    OWN_ATTRIBUTES = frozenset(["direct", "inbox", "is_live", "owner"])
     """The dispatcher's; attributes can't say so themselves."""
 
     def members(self) -> set[str]:
