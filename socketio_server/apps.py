@@ -42,6 +42,7 @@ class SocketIOConfig(AppConfig):
             checks.check_bundle,
             checks.check_origins,
             checks.check_database_drivers,
+            checks.check_debug,
         ):
             django_checks.register(check, "socketio_server")
         CLIENTS.encode_with(DjangoJSONEncoder().default)

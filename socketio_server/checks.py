@@ -5,6 +5,7 @@ Identifiers are stable: ``socketio_server.E…`` keeps the server from starting,
 
 from collections.abc import Iterable
 from importlib.util import find_spec
+from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
@@ -49,6 +50,30 @@ def check_bundle(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
             ),
             id="socketio_server.E003",
         )
+
+
+def check_debug(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """W003: no error page shows others the project's code."""
+    try:
+        host = conf.option("host")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    if settings.DEBUG and not is_local(host):
+        yield Warning(
+            f"DEBUG is on, and others can reach {host} (SOCKETIO_HOST): its error pages show them "
+            "the project's settings and code.",
+            hint="Set DEBUG = False, or SOCKETIO_HOST = '127.0.0.1'.",
+            id="socketio_server.W003",
+        )
+
+
+def is_local(address: str) -> bool:
+    """Return whether only this machine can reach an address; host names other than its own
+    can't."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 def check_database_drivers(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:

@@ -111,6 +111,28 @@ class TestOrigins:
         assert run() == []
 
 
+class TestDebug:
+    """W003."""
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "www.example.com"])
+    def test_where_others_can_reach_it_is_a_warning(self, host: str) -> None:
+        with override_settings(DEBUG=True, SOCKETIO_HOST=host):
+            (message,) = run()
+
+        assert message.id == "socketio_server.W003"
+        assert not message.is_serious(django_checks.ERROR)
+        assert host in message.msg
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+    def test_on_this_machine_is_none(self, host: str) -> None:
+        with override_settings(DEBUG=True, SOCKETIO_HOST=host):
+            assert run() == []
+
+    def test_turned_off_is_none(self) -> None:
+        with override_settings(DEBUG=False, SOCKETIO_HOST="0.0.0.0"):
+            assert run() == []
+
+
 class TestDatabaseDrivers:
     """W002."""
 

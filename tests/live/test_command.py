@@ -120,6 +120,19 @@ class TestBanner:
         assert "No handlers" in start_server(events=[]).output
 
 
+class TestDebug:
+    @pytest.mark.parametrize(
+        ("address", "debug", "warns"),
+        [("0.0.0.0:0", True, True), ("127.0.0.1:0", True, False), ("0.0.0.0:0", False, False)],
+    )
+    def test_where_others_can_reach_it_is_warned_of(
+        self, start_server: StartServer, address: str, debug: bool, warns: bool
+    ) -> None:
+        server = start_server(arguments=["--noreload", address], settings={"DEBUG": debug})
+        server.stop()
+        assert ("WARNING: DEBUG is on, and others can reach" in server.output) is warns
+
+
 class TestWhereHandlersAreFound:
     def test_beside_manage_py_from_whichever_folder_it_is_started(
         self, start_server: StartServer, connect: Connect, tmp_path: Path

@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 from datetime import datetime
-from ipaddress import ip_address
 from socket import AF_INET, AF_INET6, create_server
 from time import monotonic
 from typing import Any
@@ -30,6 +29,7 @@ import socketio_server
 from socketio_server import conf
 from socketio_server.apps import SocketIOConfig
 from socketio_server.channels import MAIN_NAMESPACE
+from socketio_server.checks import is_local
 from socketio_server.events import REGISTRY, Registration
 from socketio_server.hooks import message_logger
 from socketio_server.management import process
@@ -165,22 +165,13 @@ class Command(RunserverCommand):
             "Quit the server with CONTROL-C.",
         ]
         self.stdout.write("\n".join(lines))
-        if settings.DEBUG and not _is_local(self.addr):
+        if settings.DEBUG and not is_local(self.addr):
             self.stdout.write(
                 self.style.WARNING(
                     "WARNING: DEBUG is on, and others can reach this address: its error pages show "
                     "them the project's settings and code. Set DEBUG = False."
                 )
             )
-
-
-def _is_local(address: str) -> bool:
-    """Return whether only this machine can reach an address; host names other than its own
-    can't."""
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
 
 
 def _log_stats() -> None:
