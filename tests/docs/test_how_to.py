@@ -10,8 +10,10 @@ import urllib.request
 
 import pytest
 
+from socketio_server.counters import Snapshot
 from tests.docs.conftest import Connect, RunScript, Serve
-from tests.docs.pages import page
+from tests.docs.pages import code, page
+from tests.live.test_counting import WAYS
 from tests.support.client import ConnectError
 from tests.support.server import Server
 
@@ -267,6 +269,37 @@ except socketio_server.NoSocket as error:
 """
         said = serve.project(self.PAGE).manage("shell", "-c", code)
         assert "There are no clients." in said
+
+
+class TestMonitoring:
+    PAGE = "docs/how-to/monitoring.md"
+
+    def metrics(self, server: Server, headers: dict[str, str] | None = None) -> str:
+        """Return what an exporter reads."""
+        request = urllib.request.Request(server.url + "metrics/", headers=headers or {})
+        with urllib.request.urlopen(request, timeout=20) as response:
+            text: str = response.read().decode()
+            return text
+
+    def test_an_exporter_reads_all_counters(self, serve: Serve, connect: Connect) -> None:
+        server = serve(self.PAGE)
+        client = connect(server)
+        client.subscribe("")
+        lines = self.metrics(server).splitlines()
+        names = Snapshot.__annotations__.keys() - {"refusals"}
+        assert {line.split()[0] for line in lines[:-1]} == {f"socketio_{name}" for name in names}
+        assert "socketio_sockets 1" in lines
+        assert lines[-1] == 'socketio_refusals{kind="channel"} 1'
+
+    def test_nobody_else_does(self, serve: Serve) -> None:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            self.metrics(serve(self.PAGE), {"X-Forwarded-For": "203.0.113.1"})
+        assert caught.value.code == 403
+        caught.value.close()
+
+    def test_every_kind_of_refusal_is_there(self) -> None:
+        kinds = {code(row[0]) for row in page(self.PAGE).rows}
+        assert kinds >= {kind for kind, _ in WAYS}
 
 
 class TestAnotherPortOrHost:
