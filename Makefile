@@ -26,7 +26,7 @@ demo: $(VENV)/package  ## Run the demo on http://localhost:9000/ (ADDRESS=host:p
 
 test: setup node_modules lint  ## Lint, and run all tests with coverage (PYTEST_ARGS=... for some)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -112,6 +112,19 @@ def _close_all() -> Iterator[None]:
     close_all()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where tests run side by side: hand the rows of this process to the one that reports."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["faults"] = ROWS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the rows of a process that ran tests."""
+    ROWS.extend(Row(*row) for row in getattr(node, "workeroutput", {}).get("faults", []))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Write the table."""
     if ROWS:
