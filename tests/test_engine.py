@@ -855,6 +855,18 @@ class TestShutdown:
         assert all(h.closed == [CloseReason.SERVER_SHUTTING_DOWN] for h in site.handlers)
         assert len(site.engine) == 0
 
+    def test_goodbyes_are_spread_so_that_not_all_come_back_at_once(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("socketio_server.engine.GOODBYE_TIME", 2 * PATIENCE)
+        for _ in range(35):
+            site.open_polling()
+        greenlet = gevent.spawn(site.engine.drain)
+        settle()
+
+        assert len(site.engine) == 25
+        greenlet.kill()
+
     def test_nobody_is_asked_for_a_heartbeat_any_more(self, impatient: Site) -> None:
         client = impatient.open_websocket()
         client.received()

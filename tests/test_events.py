@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from socketio_server import events
-from socketio_server.events import Event, EventError, Registry
+from socketio_server.events import Event, EventError, Registration, Registry
 
 SEVEN = [
     "on_connect",
@@ -246,6 +246,31 @@ class TestTheEventsOwnChannel:
         event(registry, name)(channel=pattern)(handler)
 
         assert selected_for(event(registry, name), channel) == ([handler] if runs else [])
+
+
+class CountingPattern:
+    """A pattern that counts how often it is tried."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def match(self, name: str) -> None:
+        self.tries += 1
+
+
+class TestSlowPatterns:
+    def test_are_tried_once_per_name(self, registry: Registry) -> None:
+        """Clients choose the names, and may choose those on which a pattern is slow."""
+        pattern: Any = CountingPattern()
+        registration = Registration(handler, pattern, "/", ())
+        for event in (registry.on_subscribe, registry.on_message, registry.on_unsubscribe):
+            event.registrations.append(registration)
+        for _ in range(3):
+            registry.on_subscribe.select_for("/", "room-1")
+            registry.on_message.select("/", ["room-1"])
+            registry.on_unsubscribe.select_for("/", "room-1")
+
+        assert pattern.tries == 1
 
 
 class TestNamespaces:

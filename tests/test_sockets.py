@@ -259,6 +259,20 @@ class TestSubscribe:
 
         assert one.messages() == ["heard"]
 
+    def test_handlers_are_chosen_once_for_the_channels_that_are_held(
+        self, server: FakeServer, client: FakeClient
+    ) -> None:
+        """Not for each message: patterns may be slow (security, rule 4)."""
+        event = server.registry.on_message
+        event(lambda *args: None, channel="^room")
+        socket = client.socket
+        socket.subscribe("room")
+        chosen = socket.select(event)
+
+        assert socket.select(event) is chosen
+        socket.unsubscribe("room")
+        assert socket.select(event) == ()
+
     def test_one_that_has_ended_stays_off_all_channels(
         self, server: FakeServer, client: FakeClient
     ) -> None:
@@ -396,6 +410,21 @@ class TestCallbacks:
         client.leave()
 
         assert answers == []
+
+    def test_the_oldest_is_forgotten_where_a_client_owes_too_many(
+        self, client: FakeClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("socketio_server.acknowledgements.MAX_PENDING", 3)
+        answers: list[object] = []
+        for _ in range(4):
+            client.socket.emit("question", callback=answers.append)
+        first, *others = (ack_id_of(packet, "question") for packet in client.received())
+        client.send(f'3{first}["too late"]')
+        assert answers == []
+        for number, ack_id in enumerate(others):
+            client.send(f"3{ack_id}[{number}]")
+
+        assert answers == [0, 1, 2]
 
     def test_it_is_for_one_client_only(self, client: FakeClient) -> None:
         with pytest.raises(ValueError, match="callback"):

@@ -7,8 +7,9 @@ import pytest
 
 from tests.support.http import Http
 from tests.support.server import Server
-from tests.support.tools import PATIENCE
+from tests.support.tools import PATIENCE, wait_until
 from tests.support.types import Connect, StartServer
+from tests.support.views import stats
 from tests.support.wire import Polling
 
 HEAD = b"GET /state/ HTTP/1.1\r\nHost: localhost\r\n"
@@ -44,6 +45,7 @@ def hasty(share_server: StartServer) -> Server:
             "SOCKETIO_HEAD_TIMEOUT": 0.5,
             "SOCKETIO_BODY_TIMEOUT": 0.5,
             "SOCKETIO_KEEP_ALIVE_TIMEOUT": 0.5,
+            "SOCKETIO_CLOSE_TIMEOUT": 0.5,
         }
     )
 
@@ -173,6 +175,13 @@ class TestAnIdleConnection:
             client.id,
             "bare",
         )
+
+    def test_of_a_client_that_was_told_to_go_is_closed(self, hasty: Server) -> None:
+        before = stats(hasty)["connections"]
+        with Http(hasty.address) as http:
+            http.send(b"GET / HTTP/1.1\r\n\r\n")
+            assert http.read_response().headers["connection"] == "close"
+            wait_until(lambda: stats(hasty)["connections"] <= before, "the server to close as well")
 
     def test_is_no_poll_that_waits(self, hasty: Server, connect: Connect) -> None:
         client, sender = connect("polling", to=hasty), connect(to=hasty)

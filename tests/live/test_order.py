@@ -1,7 +1,8 @@
 """One socket's events strictly one after another, those of different sockets side by side."""
 
 from tests.support.server import Server
-from tests.support.types import Connect
+from tests.support.types import Connect, StartServer
+from tests.support.views import outside
 from tests.support.wire import TransportName
 
 
@@ -81,6 +82,27 @@ class TestEventsOfDifferentSockets:
         other.function("send", waiting.id, "meanwhile")
         assert waiting.next_message() == "meanwhile"
         other.open(gate)
+
+
+class TestAllHandlers:
+    def test_run_side_by_side_up_to_the_limit(
+        self, share_server: StartServer, connect: Connect
+    ) -> None:
+        server = share_server(settings={"SOCKETIO_MAX_CONCURRENT_HANDLERS": 2})
+        clients = [connect(to=server) for _ in range(3)]
+        *busy, third = clients
+        for number, client in enumerate(busy):
+            client.ask_later("message", {"do": "wait", "gate": f"gate-{number}"})
+            server.journal.wait_for("waiting", client.id)
+        third.ask_later("message", {"do": "wait", "gate": "gate-2"})
+        outside(server, "send", third.id, "still here")  # by now its message was read
+        assert third.next_message() == "still here"
+        assert "waiting" not in server.journal.events(third.id)
+        outside(server, "open_gate", "gate-0")
+        server.journal.wait_for("waiting", third.id)
+        for number in (1, 2):
+            outside(server, "open_gate", f"gate-{number}")
+        server.journal.wait_for("passed", third.id)
 
 
 class TestContext:
