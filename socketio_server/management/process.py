@@ -56,8 +56,13 @@ def supervise() -> int:
         if child is not None:
             child.send_signal(signum)
 
+    def ask_child(signum: int, frame: Any) -> None:
+        if child is not None:
+            child.send_signal(signum)
+
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, pass_on)
+    signal.signal(signal.SIGUSR1, ask_child)  # for its counters
     reloaded = False
     while True:
         before = _modification_times()

@@ -131,10 +131,13 @@ class TestRestartPatched:
 # --- The parent -------------------------------------------------------------------------------
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
 @pytest.fixture
 def signal_handlers() -> Iterator[None]:
     """Put the test process's own signal handlers back in the end."""
-    kept = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    kept = {signum: signal.getsignal(signum) for signum in SIGNALS}
     yield
     for signum, handler in kept.items():
         signal.signal(signum, handler)
@@ -206,6 +209,21 @@ class TestSupervise:
 
         assert process.supervise() == STATUS_OF_SIGNAL + signum
         assert Path("goodbye").exists()
+
+    def test_so_is_the_one_that_asks_for_the_counters_which_ends_nothing(
+        self, script: Path
+    ) -> None:
+        script.write_text(
+            "import os, signal, sys, time\n"
+            "asked = []\n"
+            "signal.signal(signal.SIGUSR1, lambda *args: asked.append(args))\n"
+            "while not asked:\n"
+            "    os.kill(os.getppid(), signal.SIGUSR1)\n"
+            "    time.sleep(0.01)\n"
+            f"sys.exit({STATUS_OF_SIGNAL})\n"
+        )
+
+        assert process.supervise() == STATUS_OF_SIGNAL
 
 
 class TestReloadExitCode:
