@@ -41,6 +41,11 @@ class Channels(Mapping[str, tuple[str, ...]]):
         """Return the sockets on a channel, in order of subscription; it lives, so don't keep it."""
         return self._subscribers.get(namespace, {}).get(channel, {}).keys()
 
+    @property
+    def total(self) -> int:
+        """How many channels somebody is on, in all namespaces."""
+        return sum(map(len, self._subscribers.values()))
+
     def __getitem__(self, channel: str) -> tuple[str, ...]:
         subscribers = self._subscribers.get(MAIN_NAMESPACE, {})[channel]
         return tuple(socket.id for socket in subscribers)

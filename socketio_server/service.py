@@ -107,7 +107,7 @@ class Service:
             "connections": self.engine.admission.total,
             "sessions": len(self.engine),
             "sockets": len(clients),
-            "channels": len(clients.channels),
+            "channels": clients.channels.total,
             "queued_bytes": self.engine.queued_bytes,
             "messages_in": stats.messages_in,
             "messages_out": clients.messages_out,

@@ -25,6 +25,7 @@ def echo(request, socket, context, message):
     return "done"
 
 
+@events.on_message(namespace="/other")
 @events.on_message(channel=".")
 def talk(request, socket, context, message):
     socket.send_and_broadcast_channel(message)
@@ -58,9 +59,13 @@ class TestStats:
         clients[0].subscribe("room-1")
         clients[1].subscribe("room-1")
         clients[1].subscribe("room-2")
+        clients[1].carrier.send("40/other,")
+        clients[1].wait_until(lambda: clients[1].packets[-1].startswith("0/other,"))
+        clients[1].carrier.send('42/other,1["__subscribe__","room-1"]')
+        clients[1].wait_until(lambda: clients[1].packets[-1].startswith("3/other,"))
         bare = Polling(site.address)
         found = stats(site)
-        assert (found["sessions"], found["sockets"], found["channels"]) == (4, 3, 2)
+        assert (found["sessions"], found["sockets"], found["channels"]) == (4, 4, 3)
         assert found["connections"] >= len([*TRANSPORTS, bare])
         bare.close()
         for client in clients:
