@@ -104,6 +104,21 @@ class TestStats:
             assert len(slow.next_message()) == 10_000
         assert stats(site)["queued_bytes"] == 0
 
+    def test_tell_what_the_kernel_does_not_take_for_them(
+        self, site: Server, connect: Connect
+    ) -> None:
+        slow = connect("websocket", to=site, receive_buffer=4096)
+        sender = connect(to=site)
+        for client in (slow, sender):
+            client.subscribe("room-1")
+        for _ in range(9):
+            sender.ask("message", "x" * 100_000)
+            assert len(sender.next_message()) == 100_000
+        assert 0 < stats(site)["queued_bytes"] < 900_000
+        for _ in range(9):
+            assert len(slow.next_message()) == 100_000
+        assert stats(site)["queued_bytes"] == 0
+
     def test_count_what_was_refused_by_its_kind(self, site: Server, connect: Connect) -> None:
         with Http(site.address) as http:
             http.send(b"GET / HTTP/1.1\r\n\r\n")
