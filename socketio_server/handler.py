@@ -94,7 +94,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         self._params = params
         self._is_detached = False  # the connection lives on as a WebSocket
         self._view_headers: list[tuple[str, str]] = []  # of a handshake's answer
-        self.requestline = _SID.sub("sid=…", head.line)
+        self.requestline = head.line
         self.command, self.path = head.method, head.target
         self.request_version = head.version
         self.close_connection = head.closes
