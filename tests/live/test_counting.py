@@ -32,12 +32,12 @@ def wary(share_server: StartServer) -> Server:
     """A server that is soon at its limits."""
     return share_server(
         settings={
-            "SOCKETIO_HEAD_TIMEOUT": 0.3,
-            "SOCKETIO_BODY_TIMEOUT": 0.3,
-            "SOCKETIO_CONNECT_TIMEOUT": 0.5,
-            "SOCKETIO_UPGRADE_TIMEOUT": 0.3,
-            "SOCKETIO_PING_INTERVAL": 0.5,
-            "SOCKETIO_PING_TIMEOUT": 0.5,
+            "SOCKETIO_HEAD_TIMEOUT": 1.0,
+            "SOCKETIO_BODY_TIMEOUT": 1.0,
+            "SOCKETIO_CONNECT_TIMEOUT": 2.0,
+            "SOCKETIO_UPGRADE_TIMEOUT": 1.0,
+            "SOCKETIO_PING_INTERVAL": 1.0,
+            "SOCKETIO_PING_TIMEOUT": 2.0,
             "SOCKETIO_MAX_PACKET_RATE": 1000,
             "SOCKETIO_MAX_PACKET_BURST": BURST,
             "SOCKETIO_MAX_PAYLOAD": 10_000,
