@@ -4,6 +4,7 @@ Security, rule 19: the same kind of one client is logged once in ten seconds. Wh
 answered is in the tests of each rule; here every refusal happens once over the wire.
 """
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -36,6 +37,8 @@ def wary(share_server: StartServer) -> Server:
             "SOCKETIO_BODY_TIMEOUT": 1.0,
             "SOCKETIO_CONNECT_TIMEOUT": 2.0,
             "SOCKETIO_UPGRADE_TIMEOUT": 1.0,
+            "SOCKETIO_STALL_TIMEOUT": 1.0,
+            "SOCKETIO_COMPRESSION_THRESHOLD": None,
             "SOCKETIO_PING_INTERVAL": 1.0,
             "SOCKETIO_PING_TIMEOUT": 2.0,
             "SOCKETIO_MAX_PACKET_RATE": 1000,
@@ -58,7 +61,7 @@ class Stranger:
     def __init__(self, server: Server, connect: Connect) -> None:
         self.server = server
         self._connect = connect
-        self._opened: list[Polling | WebSocket] = []
+        self._closers: list[Callable[[], None]] = []
 
     def client(self, transport: TransportName = "websocket") -> Client:
         """Connect a client."""
@@ -67,18 +70,24 @@ class Stranger:
     def session(self, headers: dict[str, str] | None = None) -> Polling:
         """Open a session over polling."""
         session = Polling(self.server.address, headers=headers)
-        self._opened.append(session)
+        self._closers.append(session.cut)
         return session
 
     def websocket(self) -> WebSocket:
         """Open a session over WebSocket that joins no namespace."""
         websocket = OverWebSocket(self.server.address).websocket
-        self._opened.append(websocket)
+        self._closers.append(websocket.cut)
         return websocket
 
     def probe(self, session: Polling) -> None:
         """Open a WebSocket that is to take over a session, and send nothing."""
-        self._opened.append(open_probe(session))
+        self._closers.append(open_probe(session).cut)
+
+    def ask_without_reading(self, path: str) -> None:
+        """Send a request, and leave the answer where it is."""
+        http = Http(self.server.address, receive_buffer=4096)
+        self._closers.append(http.close)
+        http.send_request("GET", path)
 
     def ask(self, path: str, headers: dict[str, str] | None = None, *, method: str = "GET") -> None:
         """Send a request that is refused."""
@@ -91,8 +100,8 @@ class Stranger:
 
     def close(self) -> None:
         """Close what was opened."""
-        for opened in self._opened:
-            opened.cut()
+        for close in self._closers:
+            close()
 
 
 Way = Callable[[Stranger], object]
@@ -271,6 +280,15 @@ def too_little_is_fetched(stranger: Stranger) -> None:
     stranger.session().send("40")
     for number in range(2 * MAX_QUEUED):
         outside(stranger.server, "broadcast", number)
+
+
+@way("slow client")
+def an_answer_that_nobody_reads(stranger: Stranger) -> None:
+    session = stranger.session()
+    session.send("40")
+    (answer,) = session.receive()
+    outside(stranger.server, "send", json.loads(answer[2:])["sid"], "x" * 900_000)
+    stranger.ask_without_reading(session.target)
 
 
 @way("rate")
