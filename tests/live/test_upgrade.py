@@ -8,7 +8,7 @@ from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.types import Connect
 from tests.support.views import outside
-from tests.support.websocket import WebSocket
+from tests.support.websocket import WebSocket, handshake_headers
 from tests.support.wire import Upgrading, open_probe, target
 
 NUMBERS = 300
@@ -159,3 +159,16 @@ class TestASecondWebSocket:
             WebSocket(server.address, target("websocket", sid=sid))
         assert refused.value.response.json["code"] == 3
         assert client.messages() == []
+
+
+class TestAMalformedHandshake:
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+    def test_of_another_method_than_get_is_a_400(
+        self, upgrading_client: Client, upgrading: Upgrading, method: str
+    ) -> None:
+        path = target("websocket", sid=upgrading.handshake["sid"])
+        with Http(upgrading.polling.address) as http:
+            http.send_request(method, path, headers={**handshake_headers(), "Content-Length": "0"})
+            response = http.read_response()
+        assert (response.status, response.json["code"]) == (400, 3)
+        assert upgrading_client.attribute("transport") == "polling"
