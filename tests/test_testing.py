@@ -676,7 +676,7 @@ class TestAcknowledging:
             (lambda: b"bytes", b"bytes"),
             (lambda: ("yes", 3), ("yes", 3)),
         ],
-        ids=repr,
+        ids=lambda value: "a function" if callable(value) else repr(value),
     )
     def test_on_answers_for_the_client(
         self, client: SocketIOClient, answers: list[Any], answer: Any, value: Any

@@ -50,6 +50,7 @@ class TestFrames:
             ("unknown events", frame(TEXT, '42["x"]')),
             ("empty fragments", frame(TEXT, "6", fin=False) + frame(0, b"")),
         ],
+        ids=lambda value: value if isinstance(value, str) else "frame",
     )
     def test_a_flood_of_what_needs_no_answer_holds_nobody_up(
         self, server: Server, watch: Watch, name: str, data: bytes

@@ -58,7 +58,11 @@ class TestAProbeThatFails:
         way(probe)
         self.check_polling(server, upgrading_client)
 
-    @pytest.mark.parametrize("frame", [b"\x81\x02hi", websocket.frame(0x3), b"\xff\xff"])
+    @pytest.mark.parametrize(
+        "frame",
+        [b"\x81\x02hi", websocket.frame(0x3), b"\xff\xff"],
+        ids=["unmasked", "unknown opcode", "reserved bits"],
+    )
     def test_because_it_breaks_the_protocol_of_websockets(
         self, server: Server, upgrading_client: Client, upgrading: Upgrading, frame: bytes
     ) -> None:
