@@ -192,7 +192,8 @@ class TestHandshakesOfOneAddress:
             self.open_websockets(there, 200)
         assert refused.value.response.status == 429
         assert refused.value.response.body == b""
-        reserved.wait_for_output(rf"Refused \(handshake\): too many handshakes from {own_address}")
+        line = rf"Refused \(handshake\): too many handshakes \(from {own_address}\)"
+        reserved.wait_for_output(line)
 
     def test_are_possible_again_after_a_while(self, reserved: Server, own_address: str) -> None:
         there = (own_address, reserved.address[1])
