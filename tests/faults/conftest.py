@@ -34,7 +34,7 @@ IMPATIENT = {
     "SOCKETIO_UPGRADE_TIMEOUT": 2.0,
     "SOCKETIO_CLOSE_TIMEOUT": 1.0,
     "SOCKETIO_STALL_TIMEOUT": 2.0,
-    "SOCKETIO_PING_INTERVAL": 2.0,
+    "SOCKETIO_PING_INTERVAL": 1.0,
     "SOCKETIO_PING_TIMEOUT": 5.0,
 }
 """Deadlines that a test can wait for."""
@@ -75,8 +75,8 @@ def start_unmeasured(start: StartServer, *, settings: Any = None, **more: Any) -
 
 @pytest.fixture(scope="session")
 def server(share_attacked: StartServer) -> Server:
-    """A server as people run it; only clients that join no namespace are gone sooner."""
-    return share_attacked(settings={"SOCKETIO_CONNECT_TIMEOUT": 2.0})
+    """A server as people run it; only what waits for a client to join, or to close, ends sooner."""
+    return share_attacked(settings={"SOCKETIO_CONNECT_TIMEOUT": 2.0, "SOCKETIO_CLOSE_TIMEOUT": 1.0})
 
 
 @pytest.fixture(scope="session")
