@@ -22,6 +22,7 @@ PROJECT = {
         "loggers": {"django.server": {"level": "ERROR"}},
     },
     "ROOT_URLCONF": "tests.faults.project.urls",
+    "SOCKETIO_CLOSE_TIMEOUT": 1.0,  # many tests wait for it
     "SOCKETIO_EVENTS": ["tests.faults.project.handlers"],
     "SOCKETIO_MESSAGE_LOG_FORMAT": None,
 }
@@ -32,7 +33,6 @@ IMPATIENT = {
     "SOCKETIO_BODY_TIMEOUT": 2.0,
     "SOCKETIO_CONNECT_TIMEOUT": 2.0,
     "SOCKETIO_UPGRADE_TIMEOUT": 2.0,
-    "SOCKETIO_CLOSE_TIMEOUT": 1.0,
     "SOCKETIO_STALL_TIMEOUT": 2.0,
     "SOCKETIO_PING_INTERVAL": 1.0,
     "SOCKETIO_PING_TIMEOUT": 5.0,
@@ -75,8 +75,8 @@ def start_unmeasured(start: StartServer, *, settings: Any = None, **more: Any) -
 
 @pytest.fixture(scope="session")
 def server(share_attacked: StartServer) -> Server:
-    """A server as people run it; only what waits for a client to join, or to close, ends sooner."""
-    return share_attacked(settings={"SOCKETIO_CONNECT_TIMEOUT": 2.0, "SOCKETIO_CLOSE_TIMEOUT": 1.0})
+    """A server as people run it; only clients that join no namespace are gone sooner."""
+    return share_attacked(settings={"SOCKETIO_CONNECT_TIMEOUT": 2.0})
 
 
 @pytest.fixture(scope="session")

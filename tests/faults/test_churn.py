@@ -29,8 +29,8 @@ from tests.support.wire import (
 
 pytestmark = pytest.mark.timeout(180)
 
-CLIENTS = 24
-CONNECTIONS = max(1, round(4 * SCALE))
+CLIENTS = 20
+CONNECTIONS = max(1, round(3 * SCALE))
 """Connections that each client makes, one after the other."""
 
 MESSAGES = 60
