@@ -34,6 +34,12 @@ def send_in_background(websocket: WebSocket, data: bytes) -> Thread:
     return thread
 
 
+def slow_clients(server: Server) -> int:
+    """Return how many clients a server has closed because they took too little."""
+    count: int = look(server, "stats")["refusals"].get("slow client", 0)
+    return count
+
+
 class TestFrames:
     def test_a_flood_of_pings_ends_the_connection(self, server: Server, watch: Watch) -> None:
         with watch(server, "floods", "WebSocket pings", inputs=20 * 5000):
@@ -83,11 +89,13 @@ class TestEvents:
     ) -> None:
         large = json.dumps(["echo", "x" * 10_000])
         with watch(impatient, "floods", "events whose answers nobody reads", inputs=20 * 1000):
+            before = slow_clients(impatient)
             clients = crowd(impatient, 20, receive_buffer=4096)
             flood = frame(TEXT, f"421{large}") * 1000
             senders = [send_in_background(client, flood) for client in clients]
             for sender in senders:
                 sender.join()
+            wait_until(lambda: slow_clients(impatient) == before + 20, "all to be closed")
             for client in clients:
                 client.cut()
 
