@@ -52,7 +52,7 @@ class Stats:
         """What was refused, by kind."""
         self._clock = clock
         # When a kind of fault of a client was logged last, and how often it came since.
-        self._logged: dict[tuple[Hashable, Hashable], tuple[float, int]] = {}
+        self._logged: dict[tuple[str, Hashable], tuple[float, int]] = {}
 
     def refuse(self, kind: str, who: Hashable, why: str, level: int = logging.WARNING) -> None:
         """Count something that was refused, and log it unless that was just done.
@@ -62,22 +62,13 @@ class Stats:
         :param why: for the log; nothing of the client's own text that is not escaped.
         """
         self.refusals[kind] += 1
-        more = self.mention(kind, who)
-        if more is not None:
-            logger.log(level, "Refused (%s): %s%s", kind, why, more)
-
-    def mention(self, kind: Hashable, who: Hashable) -> str | None:
-        """Return what to add to the log's line about a fault; ``None``: it was just logged.
-
-        :param kind: what kind of fault.
-        :param who: the client.
-        """
         now = self._clock()
         last, unsaid = self._logged.get((kind, who), (now - LOG_INTERVAL, 0))
         if now - last < LOG_INTERVAL:
             self._logged[kind, who] = last, unsaid + 1
-            return None
+            return
         if len(self._logged) >= MAX_REMEMBERED:
             self._logged.clear()
         self._logged[kind, who] = now, 0
-        return f" (and {unsaid} times more before)" if unsaid else ""
+        more = f" (and {unsaid} times more before)" if unsaid else ""
+        logger.log(level, "Refused (%s): %s%s", kind, why, more)

@@ -391,32 +391,17 @@ class Dispatcher:
         return NO_ANSWER if raised and answer is None else answer
 
     def _handler_raised(self, socket: Socket, event_name: str, error: BaseException) -> None:
-        """Log what a handler raised, and run ``on_error``; the connection goes on.
-
-        A client can have a handler raise as often as it likes, and tracebacks are long: so the same
-        one is not logged all the time.
-        """
-        more = self.stats.mention((event_name, type(error), _place_of(error)), socket.id)
-        if more is None:
-            pass
-        elif isinstance(error, ValidationError):  # the client's fault, not the handler's
-            logger.warning("Invalid message to %s from socket %s%s", event_name, socket.id, more)
+        """Log what a handler raised, and run ``on_error``; the connection goes on."""
+        if isinstance(error, ValidationError):  # the client's fault, not the handler's
+            logger.warning("Invalid message to %s from socket %s", event_name, socket.id)
         else:
-            text = "Handler of %s raised for socket %s%s"
-            logger.error(text, event_name, socket.id, more, exc_info=error)
+            text = "Handler of %s raised for socket %s"
+            logger.error(text, event_name, socket.id, exc_info=error)
         if self._on_raised is not None:
             self._on_raised(error)
         on_error = self._registry.on_error
         if event_name != on_error.name:
             self._run(socket, on_error, socket.select(on_error), (error,))
-
-
-def _place_of(error: BaseException) -> tuple[str, int] | None:
-    """Return where in a handler an exception came from; ``None`` if it was none that is Python."""
-    traceback = error.__traceback__ and error.__traceback__.tb_next  # the first is our call
-    if traceback is None:
-        return None
-    return traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
 
 
 def _inbox_full(socket: Socket, full: bool) -> None:

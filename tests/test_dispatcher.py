@@ -994,30 +994,6 @@ class TestErrors:
         assert record.exc_info is not None
         assert record.exc_info[0] is Boom
 
-    def test_the_same_traceback_of_one_client_is_logged_once_in_a_while(
-        self, server: Journal, client: FakeClient, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        for _ in range(3):
-            client.emit("message", "hi")
-        assert len(caplog.records) == 1
-
-        server.connect().emit("message", "hi")
-        assert len(caplog.records) == 2
-
-    def test_others_of_it_are_logged_too(
-        self, server: Journal, client: FakeClient, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        @server.registry.on("raise")
-        def raise_(request: object, socket: Socket, context: Context, number: int) -> None:
-            if number:
-                raise Boom
-            raise Boom
-
-        for number in (0, 1, 0, 1):
-            client.emit("raise", number)
-
-        assert [record.exc_info is not None for record in caplog.records] == [True, True]
-
     def test_one_in_on_error_is_logged_and_goes_no_further(
         self, server: Journal, client: FakeClient, caplog: pytest.LogCaptureFixture
     ) -> None:
