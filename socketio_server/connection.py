@@ -52,6 +52,10 @@ class LostBecause(Enum):
     STALLED = "no progress while bytes were queued"
 
 
+SLOW = (LostBecause.OVERFLOW, LostBecause.STALLED)
+"""Why we close on a peer that takes too little."""
+
+
 class ConnectionHandler(Protocol):
     """Who gets a connection's bytes. Called in loop callbacks: must never block."""
 

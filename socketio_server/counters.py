@@ -17,6 +17,9 @@ MAX_REMEMBERED = 1000
 """Faults that are remembered to be logged once; with more clients at fault they are logged
 again."""
 
+MAX_LOGGED = 200
+"""Characters of a client's text that are logged."""
+
 logger = logging.getLogger("socketio_server")
 
 
@@ -52,7 +55,7 @@ class Stats:
         """What was refused, by kind."""
         self._clock = clock
         # When a kind of fault of a client was logged last, and how often it came since.
-        self._logged: dict[tuple[str, Hashable], tuple[float, int]] = {}
+        self._logged: dict[tuple[Hashable, Hashable], tuple[float, int]] = {}
 
     def refuse(self, kind: str, who: Hashable, why: str, level: int = logging.WARNING) -> None:
         """Count something that was refused, and log it unless that was just done.
@@ -62,13 +65,22 @@ class Stats:
         :param why: for the log; nothing of the client's own text that is not escaped.
         """
         self.refusals[kind] += 1
+        more = self.note(kind, who)
+        if more is not None:
+            logger.log(level, "Refused (%s): %s%s", kind, why, more)
+
+    def note(self, what: Hashable, who: Hashable) -> str | None:
+        """Note that a client gave reason for a line in the log.
+
+        :param what: the kind of reason.
+        :return: what the line is to end with; ``None`` if the same was just logged.
+        """
         now = self._clock()
-        last, unsaid = self._logged.get((kind, who), (now - LOG_INTERVAL, 0))
+        last, unsaid = self._logged.get((what, who), (now - LOG_INTERVAL, 0))
         if now - last < LOG_INTERVAL:
-            self._logged[kind, who] = last, unsaid + 1
-            return
+            self._logged[what, who] = last, unsaid + 1
+            return None
         if len(self._logged) >= MAX_REMEMBERED:
             self._logged.clear()
-        self._logged[kind, who] = now, 0
-        more = f" (and {unsaid} times more before)" if unsaid else ""
-        logger.log(level, "Refused (%s): %s%s", kind, why, more)
+        self._logged[what, who] = now, 0
+        return f" (and {unsaid} times more before)" if unsaid else ""

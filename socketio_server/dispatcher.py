@@ -173,6 +173,7 @@ class Dispatcher:
         return bool(self._idle.wait(timeout))
 
     def _connect_timed_out(self, router: NamespaceRouter) -> None:
+        router.session.client_refused("connect timeout", "no namespace was joined in time")
         router.session.close(CloseReason.FORCED_CLOSE)
 
     def _handle(self, socket: Socket, item: Item) -> None:
@@ -245,7 +246,7 @@ class Dispatcher:
         if channel is None or (
             channel not in socket.channels and len(socket.channels) >= self.options.max_channels
         ):
-            self._acknowledge(socket, packet, {"error": "Invalid channel"})
+            self._refuse_channel(socket, packet)
             return
         event = self._registry.on_subscribe
         handlers = event.select_for(socket.namespace, channel)
@@ -268,13 +269,18 @@ class Dispatcher:
     def _unsubscribe(self, socket: Socket, packet: Packet) -> None:
         channel = self._channel_of(packet)
         if channel is None:
-            self._acknowledge(socket, packet, {"error": "Invalid channel"})
+            self._refuse_channel(socket, packet)
             return
         changed = socket.unsubscribe(channel)
         event = self._registry.on_unsubscribe
         self._fire(socket, event, event.select_for(socket.namespace, channel), (channel,))
         self._acknowledge(socket, packet, changed)
         self._hooks.log_message(socket.request, "unsubscribe", channel)
+
+    def _refuse_channel(self, socket: Socket, packet: Packet) -> None:
+        """Answer a client that names no channel, or that holds enough of them."""
+        socket.owner.session.client_refused("channel", "an invalid channel, or too many of them")
+        self._acknowledge(socket, packet, {"error": "Invalid channel"})
 
     def _acknowledged(self, socket: Socket, item: Acknowledged) -> None:
         """Run the callback of a client's acknowledgement."""
@@ -391,17 +397,34 @@ class Dispatcher:
         return NO_ANSWER if raised and answer is None else answer
 
     def _handler_raised(self, socket: Socket, event_name: str, error: BaseException) -> None:
-        """Log what a handler raised, and run ``on_error``; the connection goes on."""
+        """Log what a handler raised, and run ``on_error``; the connection goes on.
+
+        A client that makes a handler raise with every message must not fill the log: the same
+        exception from the same place is logged once in a while.
+        """
         if isinstance(error, ValidationError):  # the client's fault, not the handler's
-            logger.warning("Invalid message to %s from socket %s", event_name, socket.id)
+            why = f"Invalid message to {event_name} from socket {socket.id}"
+            socket.owner.session.client_refused("message", why)
         else:
-            text = "Handler of %s raised for socket %s"
-            logger.error(text, event_name, socket.id, exc_info=error)
+            more = self.stats.note((event_name, type(error), _place_of(error)), socket.id)
+            if more is not None:
+                text = "Handler of %s raised for socket %s%s"
+                logger.error(text, event_name, socket.id, more, exc_info=error)
         if self._on_raised is not None:
             self._on_raised(error)
         on_error = self._registry.on_error
         if event_name != on_error.name:
             self._run(socket, on_error, socket.select(on_error), (error,))
+
+
+def _place_of(error: BaseException) -> tuple[str, int] | None:
+    """Return the file and line in which an exception was raised."""
+    trace = error.__traceback__
+    if trace is None:
+        return None
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_code.co_filename, trace.tb_lineno
 
 
 def _inbox_full(socket: Socket, full: bool) -> None:

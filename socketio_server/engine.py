@@ -4,6 +4,7 @@ The HTTP side of the Engine.IO protocol (v4, "Handshake" and "Transports"). What
 messages mean is decided by the handlers that ``accept`` makes, one per session.
 """
 
+import logging
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -35,6 +36,16 @@ GOODBYE_TIME = 1.0
 once."""
 
 REVISION_3 = engineio3.PROTOCOL_VERSION
+
+_REFUSALS = {
+    ErrorCode.UNKNOWN_TRANSPORT: ("request", "an unknown transport"),
+    ErrorCode.UNKNOWN_SESSION: ("unknown sid", "a session that there is not"),
+    ErrorCode.BAD_HANDSHAKE_METHOD: ("request", "a handshake with another method than GET"),
+    ErrorCode.BAD_REQUEST: ("request", "a request that does not fit"),
+    ErrorCode.FORBIDDEN: ("origin", "a page of another origin"),
+    ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: ("version", "an unsupported protocol version"),
+}
+"""How each error is counted and logged."""
 
 Environ = Mapping[str, Any]
 Query = Mapping[str, str]
@@ -85,7 +96,7 @@ class Engine:
             loop, options.ping_interval + options.ping_timeout, self._heartbeat_expired
         )
         self._probes: Deadlines[Session] = Deadlines(
-            loop, options.upgrade_timeout, Session.abandon_probe
+            loop, options.upgrade_timeout, self._probe_timed_out
         )
         self._farewells: Deadlines[str] = Deadlines(loop, options.close_timeout, self._forget)
 
@@ -142,6 +153,22 @@ class Engine:
             return ErrorCode.BAD_REQUEST
         return None
 
+    def refuse(
+        self, code: ErrorCode, address: str, *, kind: str | None = None, why: str | None = None
+    ) -> Response:
+        """Count a request that is refused, and return its answer.
+
+        :param address: where it came from.
+        :param kind: what to count it as, and ``why`` what to log, if not what the code stands for.
+        """
+        usual_kind, usual_why = _REFUSALS[code]
+        # After a restart every client comes back with one.
+        level = logging.INFO if code is ErrorCode.UNKNOWN_SESSION else logging.WARNING
+        self.stats.refuse(
+            kind or usual_kind, address, f"{why or usual_why} (from {address})", level
+        )
+        return error_response(code)
+
     def open_polling(self, environ: Environ, request: Any, binding: Binding | None) -> Response:
         """Open a session over polling, and answer the request that asked for it.
 
@@ -171,15 +198,16 @@ class Engine:
 
         :param params: the request's query.
         """
+        address = environ.get("REMOTE_ADDR", "")
         session = self._sessions.get(params["sid"])
         if session is None:
-            return error_response(ErrorCode.UNKNOWN_SESSION)
+            return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
         if not self.is_allowed_origin(environ):
-            return error_response(ErrorCode.FORBIDDEN)
+            return self.refuse(ErrorCode.FORBIDDEN, address)
         if not self._is_bound_to(session, environ):
-            return error_response(ErrorCode.FORBIDDEN)
+            return self._refuse_thief(address)
         if "websocket" not in self._options.transports or not session.can_upgrade:
-            return error_response(ErrorCode.BAD_REQUEST)
+            return self.refuse(ErrorCode.BAD_REQUEST, address)
         return session
 
     def probe_websocket(self, session: Session, upgraded: Upgraded) -> None:
@@ -193,17 +221,18 @@ class Engine:
             upgraded.connection.abort()
 
     def find_polled(
-        self, method: str, environ: Environ, params: Query
+        self, method: str, environ: Environ, params: Query, address: str = ""
     ) -> PollingTransport | Response:
         """Return what a request with a ``sid`` is for, or its answer, if that is clear already.
 
         :param environ: the request's headers, as WSGI names them.
         :param params: the request's query.
+        :param address: where it came from.
         """
         if params.get("transport") not in self._options.transports:
-            return error_response(ErrorCode.UNKNOWN_TRANSPORT)
+            return self.refuse(ErrorCode.UNKNOWN_TRANSPORT, address)
         if not self.is_allowed_origin(environ):
-            return error_response(ErrorCode.FORBIDDEN)
+            return self.refuse(ErrorCode.FORBIDDEN, address)
         if method == "OPTIONS":
             return Response(204, b"")
         sid = params["sid"]
@@ -216,14 +245,13 @@ class Engine:
             if transport is not None and not transport.queued_bytes:
                 transport = None  # its goodbye was fetched
         if transport is None:
-            return error_response(ErrorCode.UNKNOWN_SESSION)
+            return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
         if not isinstance(transport, PollingTransport) or params["transport"] != "polling":
-            return error_response(ErrorCode.BAD_REQUEST)
+            return self.refuse(ErrorCode.BAD_REQUEST, address)
         if session is not None and not self._is_bound_to(session, environ):
-            self.stats.refuse("stolen sid", id(session), "a request with another browser's sid")
-            return error_response(ErrorCode.FORBIDDEN)
+            return self._refuse_thief(address)
         if method not in ("GET", "POST"):
-            return error_response(ErrorCode.BAD_REQUEST)
+            return self.refuse(ErrorCode.BAD_REQUEST, address)
         return transport
 
     def body_refused(self, params: Query, status: int) -> None:
@@ -235,7 +263,7 @@ class Engine:
         """
         session = self._sessions.get(params["sid"])
         if session is not None:
-            self.stats.refuse("body", id(session), f"a body was refused with {status}")
+            self.client_refused(session, "body", f"a body was refused with {status}")
             session.close(CloseReason.PARSE_ERROR)
 
     def drain(self) -> None:
@@ -261,7 +289,7 @@ class Engine:
 
     def client_refused(self, session: Session, kind: str, why: str) -> None:
         """A session's client broke a rule (``SessionKeeper``)."""
-        self.stats.refuse(kind, id(session), why)
+        self._note(session, kind, why)
 
     def probe_started(self, session: Session) -> None:
         """A WebSocket probes (``SessionKeeper``)."""
@@ -282,7 +310,8 @@ class Engine:
 
     def _new_session(self, environ: Environ) -> Session:
         revision = int(parse_query(environ["QUERY_STRING"])["EIO"])  # judge_handshake looked at it
-        session = Session(secrets.token_urlsafe(SID_BYTES), self, revision)
+        address = environ.get("REMOTE_ADDR", "")
+        session = Session(secrets.token_urlsafe(SID_BYTES), self, revision, address)
         self._sessions[session.sid] = session
         return session
 
@@ -322,13 +351,28 @@ class Engine:
             cookies_of(environ.get("HTTP_COOKIE", ""), self._options.cookie)
         )
 
+    def _refuse_thief(self, address: str) -> Response:
+        return self.refuse(
+            ErrorCode.FORBIDDEN, address, kind="stolen sid", why="another browser's sid"
+        )
+
     def _heartbeat_expired(self, session: Session) -> None:
         if (
             not session.transport.is_read
         ):  # its pong may lie in the kernel, unread by our own choice
             (self._pinged if session.revision == REVISION_3 else self._heartbeat).add(session)
         else:
+            # Nobody's fault: phones go through tunnels.
+            self._note(session, "ping timeout", "a ping went unanswered", logging.INFO)
             session.close(CloseReason.PING_TIMEOUT)
+
+    def _probe_timed_out(self, session: Session) -> None:
+        self._note(session, "upgrade timeout", "an upgrade was not finished in time")
+        session.abandon_probe()
+
+    def _note(self, session: Session, kind: str, why: str, level: int = logging.WARNING) -> None:
+        """Count and log what a session's client did."""
+        self.stats.refuse(kind, id(session), f"{why} (from {session.address})", level)
 
     def _forget(self, sid: str) -> None:
         del self._lingering[sid]

@@ -21,13 +21,13 @@ from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 
 from socketio_server.answers import Response, encode_response, http_date
+from socketio_server.counters import MAX_LOGGED
 from socketio_server.engine import Engine, Query, is_websocket
 from socketio_server.framing import Head
 from socketio_server.options import Options
 from socketio_server.protocol.deflate import agree_on_deflate
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.session import Session
-from socketio_server.transports.polling import error_response
 from socketio_server.transports.websocket import Upgraded
 
 if TYPE_CHECKING:
@@ -56,9 +56,6 @@ class HandlerContext(Protocol):
 
     environ: dict[str, Any]
     """What is the same in the environ of every request."""
-
-
-_NO_BODY = io.BytesIO()
 
 
 class _LeftAlone:
@@ -92,12 +89,12 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         body: io.IOBase | None,
         params: Query,
     ) -> None:
-        super().__init__(connection, connection.address, server, rfile=body or _NO_BODY)
+        super().__init__(connection, connection.address, server, rfile=body or io.BytesIO())
         self._head = head
         self._params = params
         self._is_detached = False  # the connection lives on as a WebSocket
         self._view_headers: list[tuple[str, str]] = []  # of a handshake's answer
-        self.requestline = head.line
+        self.requestline = _SID.sub("sid=…", head.line)
         self.command, self.path = head.method, head.target
         self.request_version = head.version
         self.close_connection = head.closes
@@ -145,7 +142,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
     def run_application(self) -> None:
         """Let Django answer (overrides gevent-websocket's, which upgrades before it asks)."""
         if is_websocket(self.environ) and not self._can_become_websocket():
-            self._write_response(error_response(ErrorCode.BAD_REQUEST), self.environ)
+            self._write_response(self._refuse_websocket(), self.environ)
         else:
             pywsgi.WSGIHandler.run_application(self)
 
@@ -178,13 +175,20 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
     def finalize_headers(self) -> None:
         """Announce that the connection ends, where it does: pywsgi would close without a word."""
         super().finalize_headers()
+        self.close_connection = self.close_connection or not self.socket.is_read
         names = {name.lower() for name, _ in self.response_headers}
         if self.close_connection and b"connection" not in names:
             self.response_headers.append((b"Connection", b"close"))
 
     def log_request(self) -> None:
-        """Log the request as Django's own ``runserver`` does."""
-        self._log(abs(self.code or 0), logging.INFO)
+        """Log the request as Django's own ``runserver`` does, errors at a higher level."""
+        code = abs(self.code or 0)
+        level = logging.INFO
+        if code >= 500:
+            level = logging.ERROR
+        elif code >= 400:
+            level = logging.WARNING
+        log_access(self._head, code, self.response_length, level)
 
     def _serve_upgrade(self, params: Query) -> None:
         """Let a WebSocket try to take over a session."""
@@ -195,8 +199,15 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             engine.probe_websocket(session, self._switch_protocols([]))
         else:
             refused = session if isinstance(session, Response) else None
-            response = refused or error_response(ErrorCode.BAD_REQUEST)
-            self._write_response(response, self.environ)
+            self._write_response(refused or self._refuse_websocket(), self.environ)
+            log_access(self._head, self.code, self.response_length, logging.DEBUG)
+
+    def _refuse_websocket(self) -> Response:
+        return self.server.engine.refuse(
+            ErrorCode.BAD_REQUEST,
+            self.socket.host,
+            why="a WebSocket whose handshake is malformed",
+        )
 
     def _can_become_websocket(self) -> bool:
         """Check what gevent-websocket would answer with a 500, or let pass."""
@@ -226,8 +237,8 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             closes=self.close_connection,
             without_body=self.command == "HEAD",
         )
+        self.code = HTTPStatus(response.status)
         self._sendall(answer)
-        self._log(response.status, logging.DEBUG)
 
     def _write_with_headers(self, data: bytes) -> None:
         """Send headers and body in one go: two sends cost a delayed acknowledgement's 40 ms."""
@@ -247,9 +258,6 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         """Send, as long as the client goes on taking (overrides pywsgi's)."""
         self.socket.sendall(data)
         self.response_length += len(data)
-
-    def _log(self, code: int, level: int) -> None:
-        log_access(self._head, code, self.response_length, level)
 
     def _switch_protocols(self, view_headers: list[tuple[str, str]]) -> Upgraded:
         """Answer 101 and take the connection out of this handler's hands.
@@ -280,16 +288,15 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
 
 
 def log_access(head: Head, code: int, size: int, level: int) -> None:
-    """Log a request as Django's own ``runserver`` does, errors at a higher level.
+    """Log a request as Django's own ``runserver`` does.
 
     :param head: the request's.
     :param code: the answer's status.
     :param size: the answer's bytes.
     """
-    if code >= 500:
-        level = logging.ERROR
-    elif code >= 400:
-        level = logging.WARNING
     if access_logger.isEnabledFor(level):
-        arguments = (_SID.sub("sid=…", head.line), code or "-", size)
+        line = _SID.sub("sid=…", head.line)
+        if len(line) > MAX_LOGGED:
+            line = line[:MAX_LOGGED] + "…"
+        arguments = (line, code or "-", size)
         access_logger.log(level, '"%s" %s %s', *arguments, extra={"status_code": code})

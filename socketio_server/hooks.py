@@ -15,6 +15,7 @@ from django.utils import timezone, translation
 from greenlet import getcurrent
 
 from socketio_server.connection import Loop
+from socketio_server.counters import MAX_LOGGED
 from socketio_server.heartbeat import Deadlines
 from socketio_server.workers import Worker, WorkerPool
 
@@ -159,10 +160,6 @@ class _Values(dict[str, Any]):
 
     def __missing__(self, key: str) -> str:
         return "-"
-
-
-MAX_LOGGED = 200
-"""Characters of a client's text that are logged."""
 
 
 def escape(text: str) -> str:

@@ -19,7 +19,7 @@ from gevent.event import Event
 
 from socketio_server import framing
 from socketio_server.answers import Response, encode_response, http_date
-from socketio_server.connection import Connection, LostBecause
+from socketio_server.connection import SLOW, Connection, LostBecause
 from socketio_server.engine import Engine, Query, is_websocket, parse_query
 from socketio_server.framing import BadBody, BadHead, Body, Head
 from socketio_server.handler import HandlerContext, RequestHandler, log_access
@@ -148,6 +148,7 @@ class HttpConnection:
     def eof_received(self) -> bool:
         """The peer sends no more (``ConnectionHandler``); what it asked for is answered still."""
         self._has_ended = True
+        self._read_on()
         if self._upload is not None:
             self._upload.end(is_complete=False)
         if self._state is _BODY:
@@ -159,6 +160,10 @@ class HttpConnection:
 
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
+        if because in SLOW:
+            self._server.engine.stats.refuse(
+                "slow client", self.host, f"{because.value} (from {self.host})"
+            )
         found, self._found = self._found, None
         self._state = _GONE
         self._forget_deadlines()
@@ -178,7 +183,7 @@ class HttpConnection:
             return
         self._found = None
         self._state = _ANSWERING
-        closes = head.closes or response.closes or self._has_ended
+        closes = head.closes or response.closes or self._is_last
         server = self._server
         environ = head.headers.environ
         has_origin = "HTTP_ORIGIN" in environ
@@ -207,10 +212,10 @@ class HttpConnection:
 
         :raises BrokenPipeError: if the peer has gone, or takes nothing any more.
         """
-        view = memoryview(data)
+        view, size = memoryview(data), self._piece
         while view and not self._is_gone:
-            self.connection.write(view[:PIECE])
-            view = view[PIECE:]
+            self.connection.write(view[:size])
+            view = view[size:]
             if self.connection.tell_when_drained():
                 self._drained = Event()
                 self._drained.wait()
@@ -220,7 +225,15 @@ class HttpConnection:
 
     @property
     def _is_gone(self) -> bool:
-        return self._state is _GONE
+        """Whether nothing can be sent any more, even if the loop has not told of it yet."""
+        return self._state is _GONE or self.connection.closed
+
+    @property
+    def is_read(self) -> bool:
+        """Whether all of the request has come; if not, the connection ends with its answer."""
+        if self._body is not None:
+            return self._body.is_complete
+        return self._head is not None and not self._head.has_body
 
     def fileno(self) -> int:
         """Return what gevent-websocket asks a socket for, and never uses here."""
@@ -231,7 +244,7 @@ class HttpConnection:
 
         :param closes: whether the connection ends with that.
         """
-        self._closes = closes or self._has_ended or not self._is_read
+        self._closes = closes or not self.is_read
         self._upload = None
         if self._state is _ANSWERING:
             self._end_exchange()
@@ -254,8 +267,12 @@ class HttpConnection:
 
     def give_up_head(self) -> None:
         """Cut the connection: the client took too long over a request's head."""
-        self._server.engine.stats.refuse("slow request", self.host, "a head took too long")
+        self._too_slow("a head took too long")
         self.connection.abort()
+
+    def give_up_upload(self) -> None:
+        """The body of a request of Django's stands still; its reader knows."""
+        self._too_slow("a body stood still")
 
     def give_up_body(self) -> None:
         """Refuse the request: the client took too long over its body."""
@@ -272,18 +289,27 @@ class HttpConnection:
 
     # ------------------------------------------------------------------------------------------
 
+    def _too_slow(self, why: str) -> None:
+        self._server.engine.stats.refuse("slow request", self.host, f"{why} (from {self.host})")
+
     @property
-    def _is_read(self) -> bool:
-        """Whether all of the request has come."""
-        if self._body is not None:
-            return self._body.is_complete
-        return self._head is not None and not self._head.has_body
+    def _is_last(self) -> bool:
+        """Whether no request can follow this one."""
+        return self._has_ended and not self._buffer
+
+    @property
+    def _piece(self) -> int:
+        """Bytes that may be handed to the connection: never so many that it gives up the peer."""
+        return max(1, min(PIECE, self._server.options.max_queued_bytes // 2))
 
     def _read_head(self, data: bytes) -> None:
         """Take what came of a request's head, and serve the request when it is complete."""
         server = self._server
         try:
             end = framing.find_head_end(data, self._looked_at)
+            if end is None and self._has_ended:
+                self.connection.close()
+                return
             if end is None:
                 self._buffer = data
                 self._looked_at = len(data)
@@ -324,7 +350,7 @@ class HttpConnection:
         """Let the engine answer a request that carries a ``sid``."""
         self._params = params
         engine, headers = self._server.engine, head.headers
-        found = self._found = engine.find_polled(head.method, headers.environ, params)
+        found = self._found = engine.find_polled(head.method, headers.environ, params, self.host)
         self._body = None
         if not head.has_body or (isinstance(found, Response) and found.closes):
             self._answer(head, found, b"")
@@ -344,7 +370,9 @@ class HttpConnection:
             self.connection.write(CONTINUE)
         if data:
             self._read_body(data)
-        if self._state is _BODY:
+        if self._state is _BODY and self._has_ended:
+            self._refuse_body(error_response(ErrorCode.BAD_REQUEST))
+        elif self._state is _BODY:
             self._server.body_deadlines.add(self)
 
     def _read_body(self, data: bytes) -> None:
@@ -370,6 +398,8 @@ class HttpConnection:
     def _answer(self, head: Head, found: PollingTransport | Response, body: bytes) -> None:
         if isinstance(found, Response):
             self.reply(found)
+        elif head.method == "GET" and self._has_ended:
+            self.connection.close()  # nobody waits for what is to come without being there
         elif head.method == "GET":
             found.answer_get(self)
         else:
@@ -400,6 +430,8 @@ class HttpConnection:
             data, self._buffer = self._buffer, b""
             if data:
                 self._read_upload(upload, data)
+            if self._has_ended:
+                upload.end(is_complete=False)
         handler = RequestHandler(self, head, self._server, body=stream, params=params)
         self._server.request_workers.run(handler)
 
@@ -433,9 +465,10 @@ class HttpConnection:
     def _send_on(self, data: memoryview) -> None:
         """Send what is left of an answer, no faster than the peer takes it."""
         self._outbox = None
+        size = self._piece
         while data:
-            self.connection.write(data[:PIECE])
-            data = data[PIECE:]
+            self.connection.write(data[:size])
+            data = data[size:]
             if data and self.connection.tell_when_drained():
                 self._outbox = data
                 return
@@ -444,8 +477,8 @@ class HttpConnection:
 
     def _end_exchange(self) -> None:
         """The answer is on its way: await the next request, or close."""
-        if self._closes:
-            if self._has_ended or (self._is_read and not self._buffer):
+        if self._closes or self._is_last:
+            if self._has_ended or (self.is_read and not self._buffer):
                 self.connection.close()
             else:
                 self._linger()
@@ -545,11 +578,12 @@ class RequestBody(io.RawIOBase):
         return size
 
     def _wait(self) -> None:
+        self._arrived.clear()
         greeting, self._greeting = self._greeting, b""
         if greeting:
             self._connection.sendall(greeting)
-        self._arrived.clear()
         if not self._arrived.wait(self._timeout):
+            self._connection.give_up_upload()
             raise TimeoutError("the request's body stands still")
 
 

@@ -61,7 +61,8 @@ class Options:
     """How long an HTTP connection may be idle between two requests."""
 
     close_timeout: float = 2.0
-    """How long the peer may take to answer a WebSocket close before the connection is cut."""
+    """How long the peer may take to answer a WebSocket close, or to stop sending after the last
+    answer of an HTTP connection, before the connection is cut."""
 
     drain_timeout: float = 10.0
     """How long a shutdown may take in all before the process goes without its clients' handlers."""
@@ -90,7 +91,7 @@ class Options:
     """Channels that one socket may hold through subscriptions of its client."""
 
     max_channel_length: int = 128
-    """Characters of a channel's name."""
+    """Characters of a channel's or namespace's name."""
 
     max_namespaces: int = 16
     """Namespaces that one client may join."""

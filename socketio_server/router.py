@@ -186,11 +186,8 @@ class NamespaceRouter:
             return  # it asks for what it has
         if namespace in self._sockets:
             raise DecodeError("a namespace was joined twice")
-        if len(
-            self._sockets
-        ) >= self._dispatcher.options.max_namespaces or not self._dispatcher.has_namespace(
-            namespace
-        ):
+        if not self._may_join(namespace):
+            self.session.client_refused("namespace", "an invalid namespace, or too many of them")
             self._send_connect_error(namespace, "Invalid namespace")
             return
         socket = self._dispatcher.make_socket(self, namespace, auth=packet.data)
@@ -198,6 +195,15 @@ class NamespaceRouter:
         if self._left:
             self._left -= {namespace}
         socket.inbox.put(packet)
+
+    def _may_join(self, namespace: str) -> bool:
+        """Return whether a client may join a namespace; a long name is kept nowhere, nor tried."""
+        options = self._dispatcher.options
+        return (
+            len(self._sockets) < options.max_namespaces
+            and len(namespace) <= options.max_channel_length
+            and self._dispatcher.has_namespace(namespace)
+        )
 
     def _send_connect_error(self, namespace: str, message: str, data: Any = None) -> None:
         dispatcher = self._dispatcher

@@ -80,6 +80,7 @@ class Session:
     :param sid: the secret that the client's requests carry; never shown or logged.
     :param keeper: the engine.
     :param revision: the Engine.IO revision that the client speaks, 4 or 3.
+    :param address: where its handshake came from; for the log.
     """
 
     __slots__ = (
@@ -88,6 +89,7 @@ class Session:
         "_paused",
         "_probe",
         "_probe_state",
+        "address",
         "binding",
         "close_reason",
         "revision",
@@ -96,10 +98,15 @@ class Session:
     )
 
     def __init__(
-        self, sid: str, keeper: SessionKeeper, revision: int = engineio.PROTOCOL_VERSION
+        self,
+        sid: str,
+        keeper: SessionKeeper,
+        revision: int = engineio.PROTOCOL_VERSION,
+        address: str = "",
     ) -> None:
         self.sid = sid
         self.revision = revision
+        self.address = address
         self.transport: Transport = _CLOSED[""]
         """What carries the session now: the fast path sends to it directly."""
         self.close_reason: CloseReason | None = None
@@ -200,7 +207,7 @@ class Session:
                 raise DecodeError(f"a client may not send a packet of type {packet.type.name}")
 
     def client_refused(self, kind: str, why: str) -> None:
-        """The client broke a rule (``TransportHandler``)."""
+        """The client broke a rule (``TransportHandler``); its handlers may say so as well."""
         self._keeper.client_refused(self, kind, why)
 
     def transport_closed(self, transport: Transport, reason: CloseReason) -> None:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 class SocketOwner(Protocol):
     """What routes a client's packets to its sockets."""
 
+    session: Session
+    """What carries them."""
+
     captured: Any
     """What the dispatcher's hooks restore for the handlers."""
 
@@ -351,6 +354,7 @@ class Socket:
     def lose_client(self) -> None:
         """The client will acknowledge nothing more. For the router's use."""
         self.ledger.close()
+        self.direct = None  # behind a close frame nothing may follow (RFC 6455 section 5.5.1)
 
     def end(self, reason: CloseReason) -> None:
         """Let nothing reach the client any more. For the dispatcher's use."""
@@ -378,7 +382,7 @@ class Socket:
     def _deliver_through(
         self, gate: Gate, outgoing: Outgoing, channels: Sequence[str] | None
     ) -> None:
-        if self._end_reason is not None:
+        if not self.connected():
             return
         held = self._channels
         doubtful = gate.channel is None or (
@@ -387,6 +391,7 @@ class Socket:
         if not gate.holds(outgoing, doubtful=doubtful):
             self._session.send(outgoing)
         elif gate.overflows:
+            self._session.client_refused("slow client", "too much was held back for it")
             self._session.close(CloseReason.TRANSPORT_ERROR)
 
     def _publish(

@@ -3,6 +3,7 @@
 So the project's middleware has run once, and the request that handlers get is a real one.
 """
 
+import logging
 import secrets
 from io import BytesIO
 from typing import Any
@@ -49,14 +50,8 @@ def socketio(request: HttpRequest) -> HttpResponse:
     engine = service.engine
     if request.method == "OPTIONS":
         response = _respond(Response(204, b""))
-    elif engine.draining:
-        response = _respond(Response(503, b""))
-    elif not engine.admission.may_shake_hands(request.META.get("REMOTE_ADDR", "")):
-        address = request.META.get("REMOTE_ADDR", "")
-        engine.stats.refuse("handshake", address, f"too many handshakes from {address}")
-        response = _respond(Response(429, b""))
-    elif (error := _judge(request, engine)) is not None:
-        response = _respond(error_response(error, _VERSIONS.get(error)))
+    elif (refused := _refuse(request, engine)) is not None:
+        response = _respond(refused)
     elif is_websocket(environ):
         environ[UPGRADE_KEY] = compact(request)
         response = HttpResponse(status=101)
@@ -108,15 +103,28 @@ _EMPTY = BytesIO()
 _MATCHES: dict[tuple[str, str], ResolverMatch] = {}
 
 
-def _judge(request: HttpRequest, engine: Engine) -> ErrorCode | None:
+def _refuse(request: HttpRequest, engine: Engine) -> Response | None:
+    """Count a handshake that may not be, and return its answer; ``None`` if it may."""
+    address = request.META.get("REMOTE_ADDR", "")
+    if engine.draining:
+        why = f"a handshake while the server stops (from {address})"
+        engine.stats.refuse("stopping", address, why, logging.INFO)
+        return Response(503, b"")
+    if not engine.admission.may_shake_hands(address):
+        engine.stats.refuse("handshake", address, f"too many handshakes (from {address})")
+        return Response(429, b"")
     try:
         request.get_host()  # in ALLOWED_HOSTS, or the origin's host would mean nothing
     except DisallowedHost:
-        return ErrorCode.FORBIDDEN
+        why = "a host that is not in ALLOWED_HOSTS"
+        return engine.refuse(ErrorCode.FORBIDDEN, address, kind="host", why=why)
     if not engine.is_allowed_origin(request.META):
-        return ErrorCode.FORBIDDEN
-    error: ErrorCode | None = engine.judge_handshake(request.META)
-    return error
+        return engine.refuse(ErrorCode.FORBIDDEN, address)
+    error = engine.judge_handshake(request.META)
+    if error is None:
+        return None
+    response = engine.refuse(error, address)
+    return error_response(error, _VERSIONS[error]) if error in _VERSIONS else response
 
 
 def _respond(response: Response) -> HttpResponse:

@@ -388,7 +388,7 @@ class RecordingTransport:
         self.closed: list[CloseReason] = []
         self.paused = False
         self.writable = True
-        self.direct = None
+        self.direct: Any = None
         self.queued_bytes = 0
         self._session = session
 
@@ -610,7 +610,8 @@ class FakeClient:
 
     def __init__(self, server: FakeServer, request: object, name: str) -> None:
         self.server = server
-        self.session = Session("the-secret", RecordingKeeper())
+        self.keeper = RecordingKeeper()
+        self.session = Session("the-secret", self.keeper)
         self.transport = RecordingTransport(self.session, name)
         handler = server.dispatcher.accept(self.session, request)
         self.session.start(self.transport, handler, b"0{}")
@@ -640,6 +641,11 @@ class FakeClient:
         except DecodeError:  # as the transports do it
             self.session.close(CloseReason.PARSE_ERROR)
         settle()
+
+    @property
+    def refusals(self) -> list[str]:
+        """What was refused to it, each as its kind and the reason."""
+        return self.keeper.refusals
 
     def emit(self, *data: object, ack_id: int | None = None) -> None:
         """Send an event."""

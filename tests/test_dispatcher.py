@@ -994,6 +994,33 @@ class TestErrors:
         assert record.exc_info is not None
         assert record.exc_info[0] is Boom
 
+    def test_the_same_of_one_client_is_logged_once_in_a_while(
+        self, server: Journal, client: FakeClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Else a client could fill the log with tracebacks (security, rule 19)."""
+        server.note("on_error")
+        for _ in range(3):
+            client.emit("message", "hi")
+        assert len(server.errors) == 3
+        assert len(caplog.records) == 1
+        server.connect().emit("message", "hi")
+
+        assert len(caplog.records) == 2
+
+    def test_another_one_is_logged_as_well(
+        self, server: Journal, client: FakeClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        @server.registry.on("divide")
+        def divide(request: object, socket: Socket, context: Context, by: int) -> float:
+            if by == 0:
+                return 1 / by
+            return 2 / (by - by)
+
+        for by in (0, 1, 0, 1):
+            client.emit("divide", by)
+
+        assert len(caplog.records) == 2
+
     def test_one_in_on_error_is_logged_and_goes_no_further(
         self, server: Journal, client: FakeClient, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -1185,4 +1212,7 @@ class TestTypedMessages:
         assert len(server.entries) == 1
         (answer,) = client.received()
         assert answer.startswith('31[{"error":"')
+        assert client.refusals == [
+            f"message: Invalid message to on_message from socket {client.id}"
+        ]
         assert client.socket.connected()

@@ -4,6 +4,7 @@ Socket.IO protocol v5, "Connection to a namespace" and "Disconnection from a nam
 speak packets as text, and are closed for what they may not say.
 """
 
+import re
 from typing import Any
 
 import pytest
@@ -98,6 +99,27 @@ class TestJoining:
 
         assert client.received() == ['4/admin,{"message":"Invalid namespace"}']
         assert client.socket.connected()
+
+    def test_one_with_a_long_name_is_refused_whoever_it_would_be_for(
+        self, server: FakeServer
+    ) -> None:
+        """Clients choose the names, and patterns are tried on them and remember it."""
+        server.registry.on_connect(lambda *args: None, namespace=re.compile("/."))
+        client = server.open()
+        fits, too_long = "/" + "n" * 127, "/" + "n" * 128
+        client.send(f"0{too_long},")
+        client.send(f"0{fits},")
+
+        refused, accepted = client.received()
+        assert refused == f'4{too_long},{{"message":"Invalid namespace"}}'
+        assert accepted.startswith(f"0{fits},")
+        assert namespaces(server) == [fits]
+
+    def test_those_that_are_refused_are_counted(self, server: FakeServer) -> None:
+        client = server.open()
+        client.send("0/unknown,")
+
+        assert client.refusals == ["namespace: an invalid namespace, or too many of them"]
 
     @pytest.mark.parametrize("packet", ["0", '0{"token":"again"}'])
     def test_joining_twice_closes_the_session(self, client: FakeClient, packet: str) -> None:

@@ -253,3 +253,48 @@ class TestOtherOrigins:
         assert response.content == b""
         assert response["Access-Control-Allow-Methods"] == "GET, POST"
         assert len(service.engine) == 0
+
+
+class TestCounting:
+    """Whatever is refused is counted by its kind, and logged (security, rule 19)."""
+
+    @pytest.mark.parametrize(
+        ("query", "headers", "kind"),
+        [
+            ({"transport": "pigeon"}, {}, "request"),
+            ({"EIO": "2"}, {}, "version"),
+            ({"sid": "unknown"}, {}, "unknown sid"),
+            ({}, {"HTTP_ORIGIN": "https://evil.test"}, "origin"),
+        ],
+    )
+    def test_a_handshake_that_is_refused(
+        self, client: Client, url: str, service: Service, query: Any, headers: Any, kind: str
+    ) -> None:
+        client.get(url, HANDSHAKE | query, **headers)
+
+        assert service.engine.stats.refusals == {kind: 1}
+
+    @override_settings(ALLOWED_HOSTS=["example.com"])
+    def test_one_for_another_host(self, rf: RequestFactory, url: str, service: Service) -> None:
+        views.socketio(rf.get(url, HANDSHAKE, HTTP_HOST="evil.test"))
+
+        assert service.engine.stats.refusals == {"host": 1}
+
+    def test_too_many(self, client: Client, url: str, service: Service) -> None:
+        for _ in range(5):
+            client.get(url, HANDSHAKE, REMOTE_ADDR="203.0.113.1")
+
+        assert service.engine.stats.refusals == {"handshake": 2}
+
+    def test_one_that_comes_too_late(self, client: Client, url: str, service: Service) -> None:
+        service.engine.drain()
+        client.get(url, HANDSHAKE)
+
+        assert service.engine.stats.refusals == {"stopping": 1}
+
+    def test_none_where_nothing_is_refused(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        client.get(url, HANDSHAKE)
+
+        assert service.engine.stats.refusals == {}

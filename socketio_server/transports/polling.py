@@ -253,8 +253,8 @@ class PollingTransport:
         options, incoming = self._options, self._incoming
         self._fetched = None
         until = monotonic() + options.max_time_per_turn
-        while incoming and self._session is not None:
-            if not self._hand_up(self._session, incoming.popleft()):
+        while incoming and (session := self._session) is not None:
+            if not self._hand_up(session, incoming.popleft()):
                 return
             if self._paused:
                 return
@@ -263,6 +263,7 @@ class PollingTransport:
                 self._go_on_after(options.stall_timeout)
                 return
             if not self._rate.spend():
+                session.client_refused("rate", "packets come too fast, and have to wait")
                 self._go_on_after(self._rate.wait(monotonic()))
                 return
             if monotonic() > until:

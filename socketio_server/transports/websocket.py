@@ -7,7 +7,7 @@ Sits between a ``Connection`` (bytes) and a session (packets); RFC 6455 itself i
 from time import monotonic
 from typing import ClassVar, NamedTuple
 
-from socketio_server.connection import Connection, Loop, LostBecause, Watcher
+from socketio_server.connection import SLOW, Connection, Loop, LostBecause, Watcher
 from socketio_server.exceptions import DecodeError, ProtocolError
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
@@ -24,8 +24,6 @@ from socketio_server.protocol.websocket import (
 )
 from socketio_server.ratelimit import RateLimit
 from socketio_server.transports.base import Outgoing, TransportHandler
-
-_SLOW = (LostBecause.OVERFLOW, LostBecause.STALLED)
 
 _Event = str | bytes | Ping | Pong | Close
 
@@ -171,7 +169,7 @@ class WebSocketTransport:
             if timer is not None:
                 timer.close()
         self._close_timer = self._more_timer = None
-        if because in _SLOW and self._session is not None:
+        if because in SLOW and self._session is not None:
             self._session.client_refused("slow client", because.value)
         clean = because in (LostBecause.EOF, LostBecause.CLOSED)
         self._report(CloseReason.TRANSPORT_CLOSE if clean else CloseReason.TRANSPORT_ERROR)
@@ -255,6 +253,8 @@ class WebSocketTransport:
             options, now = self._options, monotonic()
             self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, now, left=0)
         if not self._rate.spend():
+            if self._session is not None:
+                self._session.client_refused("rate", "packets come too fast, and have to wait")
             self._continue_soon(self._rate.wait(monotonic()))
 
     def _check_ping(self) -> None:

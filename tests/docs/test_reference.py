@@ -117,7 +117,7 @@ class TestFunctions:
 class TestSocket:
     PAGE = "docs/reference/socket.md"
     OWN_USE = re.compile(r"For the (server's own|dispatcher's|router's) use|held back")
-    OWN_ATTRIBUTES = frozenset(["inbox", "is_live", "owner"])
+    OWN_ATTRIBUTES = frozenset(["direct", "inbox", "is_live", "owner"])
     """The dispatcher's; attributes can't say so themselves."""
 
     def members(self) -> set[str]:
@@ -311,6 +311,10 @@ class TestSecurity:
             ("body_timeout", "| the body of a request | {:.0f} s without"),
             ("keep_alive_timeout", "HTTP connection | {:.0f} s |"),
             ("close_timeout", "| the answer to a close | {:.0f} s |"),
+            (
+                "close_timeout",
+                "| what a client still sends after its request was refused | {:.0f} s |",
+            ),
             ("drain_timeout", "| the shutdown in all | {:.0f} s |"),
         ],
     )

@@ -158,6 +158,7 @@ class TestDeployment:
         assert values["proxy_set_header Connection"] == "$connection_upgrade"
         assert values["proxy_set_header Host"] == "$http_host"
         assert int(values["proxy_read_timeout"][:-1]) > Options().ping_interval
+        assert int(values["keepalive_timeout"][:-1]) < Options().keep_alive_timeout
         assert int(values["client_max_body_size"][:-1]) * 2**20 >= Options().max_payload
 
     def test_systemd_starts_the_command_and_waits_for_its_end(self) -> None:

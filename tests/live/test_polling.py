@@ -9,6 +9,8 @@ from tests.support.types import Connect
 from tests.support.views import outside
 from tests.support.wire import SEPARATOR, Polling, target
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 
 @pytest.fixture
 def client(connect: Connect) -> Client:
@@ -53,6 +55,36 @@ class TestPost:
         client.messages()
         assert server.journal.entries(client.id, "bare")[-1].details["args"] == ["in chunks"]
 
+    def test_may_come_in_many_chunks_and_even_more_pieces(
+        self, server: Server, client: Client, polling: Polling
+    ) -> None:
+        packet = b'42["message","' + b"x" * 300 + b'"]'
+        chunks = b"".join(b"%x\r\n%b\r\n" % (1, packet[i : i + 1]) for i in range(len(packet)))
+        with Http(server.address) as http:
+            http.send(
+                f"POST {polling.target} HTTP/1.1\r\nHost: localhost\r\n"
+                "Transfer-Encoding: chunked\r\n\r\n".encode()
+            )
+            for byte in chunks + b"0\r\nTrailer: x\r\n\r\n":
+                http.send(bytes([byte]))
+            assert http.read_response().body == b"ok"
+            assert http.post(polling.target, "3").body == b"ok"  # and nothing is left over
+        client.messages()
+        assert server.journal.entries(client.id, "bare")[-1].details["args"] == ["x" * 300]
+
+    def test_is_asked_for_where_the_client_wants_to_be(
+        self, server: Server, client: Client, polling: Polling
+    ) -> None:
+        packet = '42["message","as you wish"]'
+        headers = {"Expect": "100-continue", "Content-Length": str(len(packet))}
+        with Http(server.address) as http:
+            http.send_request("POST", polling.target, headers=headers)
+            assert http.read_exactly(len(CONTINUE)) == CONTINUE
+            http.send(packet.encode())
+            assert http.read_response().body == b"ok"
+        client.messages()
+        assert server.journal.entries(client.id, "bare")[-1].details["args"] == ["as you wish"]
+
     def test_of_maxpayload_bytes_is_taken(
         self, server: Server, client: Client, polling: Polling
     ) -> None:
@@ -71,6 +103,23 @@ class TestPost:
             response = http.read_response()
         assert response.status == 413
         assert response.headers["connection"].lower() == "close"
+
+    def test_of_more_is_not_asked_for(self, server: Server, polling: Polling) -> None:
+        size = polling.handshake["maxPayload"] + 1
+        headers = {"Expect": "100-continue", "Content-Length": str(size)}
+        with Http(server.address) as http:
+            http.send_request("POST", polling.target, headers=headers)
+            assert http.read_response().status == 413
+
+    def test_of_more_is_refused_so_that_a_client_can_read_it_which_sends_it_all_the_same(
+        self, server: Server, polling: Polling
+    ) -> None:
+        """With a reset it would lose the answer (RFC 9112 section 9.6)."""
+        size = 3 * polling.handshake["maxPayload"]
+        with Http(server.address) as http:
+            http.send_request("POST", polling.target, b"4" * size)
+            assert http.read_response().status == 413
+            assert http.read_to_the_end() == b""
 
     def test_of_more_in_chunks_is_refused_with_413(self, server: Server, polling: Polling) -> None:
         with Http(server.address) as http:
@@ -126,6 +175,45 @@ class TestGet:
             polling.post("3")  # the server has seen the GET before it answers this
         polling.post("3")
         client.do_without_answer("count", to=20)
+        assert client.next_messages(20) == list(range(20))
+
+    def test_that_goes_away_at_once_does_no_harm(
+        self, server: Server, client: Client, polling: Polling
+    ) -> None:
+        for _ in range(3):
+            with Http(server.address) as http:
+                http.send_request("GET", polling.target)
+        client.do_without_answer("count", to=20)
+        assert client.next_messages(20) == list(range(20))
+        assert "on_finish" not in server.journal.events(client.id)
+
+    @pytest.mark.parametrize("connections", ["new", "open"])
+    def test_nor_do_several_that_the_server_sees_together_with_the_next(
+        self, server: Server, client: Client, polling: Polling, connections: str
+    ) -> None:
+        gone = [Http(server.address) for _ in range(3)]
+        if connections == "open":
+            for http in gone:
+                assert http.get("/state/").status == 200
+        with server.stopped():
+            for http in gone:
+                http.send_request("GET", polling.target)
+                http.close()
+            polling.start_poll()
+        client.do_without_answer("count", to=20)
+        assert client.next_messages(20) == list(range(20))
+        assert "on_finish" not in server.journal.events(client.id)
+
+    def test_takes_nothing_with_it_that_was_sent_at_that_moment(
+        self, server: Server, client: Client, polling: Polling
+    ) -> None:
+        with Http(server.address) as http, Http(server.address) as poster:
+            http.send_request("GET", polling.target)
+            polling.post("3")  # the server has seen the GET before it answers this
+            with server.stopped():
+                poster.send_request("POST", polling.target, '42["message",{"do":"count","to":20}]')
+                http.close()
+            assert poster.read_response().body == b"ok"
         assert client.next_messages(20) == list(range(20))
 
     def test_is_released_when_the_client_closes(self, client: Client, polling: Polling) -> None:

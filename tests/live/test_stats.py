@@ -3,7 +3,6 @@
 import re
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,20 +11,10 @@ from tests.support.project import make_project
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.types import Connect, StartServer
+from tests.support.views import stats
 from tests.support.wire import TRANSPORTS, Polling
 
 SITE = {
-    "site_urls.py": """\
-from django.http import JsonResponse
-from django.urls import include, path
-
-import socketio_server
-
-urlpatterns = [
-    path("stats/", lambda request: JsonResponse(socketio_server.stats())),
-    path("", include("tests.project.urls")),
-]
-""",
     "events.py": """\
 from socketio_server import events
 
@@ -56,16 +45,8 @@ NUMBERS = [
 
 @pytest.fixture
 def site(start_server: StartServer, tmp_path: Path) -> Server:
-    """A server of its own, with a view that tells its statistics."""
-    manage = make_project(tmp_path, SITE, settings="ROOT_URLCONF = 'site_urls'\n")
-    return start_server(manage=manage)
-
-
-def stats(server: Server) -> dict[str, Any]:
-    """Return what the view tells."""
-    with Http(server.address) as http:
-        found: dict[str, Any] = http.get("/stats/").json
-        return found
+    """A server of its own, whose handlers are known."""
+    return start_server(manage=make_project(tmp_path, SITE))
 
 
 class TestStats:

@@ -7,6 +7,9 @@ from tests.project import views
 urlpatterns = [
     path("login/", views.log_in),
     path("state/", views.state),
+    path("stats/", views.stats),
     path("outside/<function>/", views.outside),
+    path("upload/", views.upload),
+    path("download/<int:size>/", views.download),
     path("", include("socketio_server.urls")),
 ]

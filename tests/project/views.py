@@ -2,16 +2,23 @@
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
 
 from django.contrib.auth import login
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.views.decorators.csrf import csrf_exempt
 
 import socketio_server
 from socketio_server.channels import CHANNELS
 from socketio_server.clients import CLIENTS
-from tests.project.gates import open_gate
+from tests.project.gates import open_gate, wait_at
 
 FUNCTIONS: dict[str, Callable[..., None]] = {
     "send": socketio_server.send,
@@ -46,6 +53,11 @@ def state(request: HttpRequest) -> JsonResponse:
     )
 
 
+def stats(request: HttpRequest) -> JsonResponse:
+    """Tell what the server counts."""
+    return JsonResponse(socketio_server.stats())
+
+
 @csrf_exempt
 def outside(request: HttpRequest, function: str) -> HttpResponse:
     """Call a function with the arguments in the body; a view is no handler."""
@@ -54,3 +66,23 @@ def outside(request: HttpRequest, function: str) -> HttpResponse:
     except socketio_server.NoSocket as error:
         return HttpResponse(str(error), status=404)
     return HttpResponse("done")
+
+
+@csrf_exempt
+def upload(request: HttpRequest) -> HttpResponse:
+    """Wait at the gate in the query, read the body piece by piece, and tell its digest."""
+    if "gate" in request.GET:
+        wait_at(request.GET["gate"])
+    digest = sha256()
+    while piece := request.read(10_000):
+        digest.update(piece)
+    return HttpResponse(digest.hexdigest())
+
+
+def download(request: HttpRequest, size: int) -> HttpResponseBase:
+    """Answer with so many bytes, in one piece or in many."""
+    data = bytes(range(256)) * (size // 256)
+    if "pieces" in request.GET:
+        pieces = (data[start : start + 100_000] for start in range(0, size, 100_000))
+        return StreamingHttpResponse(pieces)
+    return HttpResponse(data)

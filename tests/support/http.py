@@ -148,6 +148,10 @@ class Http:
         """Return the socket, and what was read from it beyond the last response."""
         return self.sock, self._received
 
+    def end(self) -> None:
+        """Send no more, but read on."""
+        self.sock.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         """Close the connection. Idempotent."""
         self.sock.close()

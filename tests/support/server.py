@@ -10,8 +10,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
@@ -154,6 +154,25 @@ class Server:
             os.killpg(self.pid, signum)
         else:
             self._process.send_signal(signum)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let it stand still, so that all that happens meanwhile is news to it at once."""
+        self.send_signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: self._status("State").startswith("T"), "the server to stand still")
+            yield
+        finally:
+            self.send_signal(signal.SIGCONT)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that its process has at present."""
+        return int(self._status("VmRSS").split()[0]) * 1024
+
+    def _status(self, name: str) -> str:
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(line for line in lines if line.startswith(f"{name}:")).split(":")[1].strip()
 
     def wait(self) -> int:
         """Wait until it has ended; return its exit status."""

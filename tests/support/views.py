@@ -15,6 +15,13 @@ def state(server: Server) -> dict[str, Any]:
         return found
 
 
+def stats(server: Server) -> dict[str, Any]:
+    """Return what a server counts."""
+    with Http(server.address) as http:
+        found: dict[str, Any] = http.get("/stats/").json
+        return found
+
+
 def wait_until_gone(server: Server, client_id: str) -> None:
     """Wait until a server has forgotten a client."""
     wait_until(lambda: client_id not in state(server)["clients"], "the server to forget the client")
