@@ -236,33 +236,38 @@ class ChunkedBody:
 
         :raises BadBody: if a chunk is malformed.
         """
-        data = self._buffer + data
+        data = self._buffer + data if self._buffer else data
         self._buffer = b""
-        parts = []
-        while data and not self.is_complete:
+        parts: list[bytes] = []
+        at = 0  # cutting off what was read would copy the rest, for each of very many chunks
+        while at < len(data) and not self.is_complete:
             if self._left is not None:
-                part, data = self._take_chunk(self._left, data)
-                parts.append(part)
+                taken = data[at : at + self._left]
+                parts.append(self._take_chunk(self._left, taken))
+                at += len(taken)
             else:
-                line, newline, rest = data.partition(b"\n")
-                if len(line) > _MAX_CHUNK_LINE:
+                end = data.find(b"\n", at, at + _MAX_CHUNK_LINE + 1) + 1
+                if end:
+                    self._take_line(data[at:end])
+                    at = end
+                elif len(data) - at > _MAX_CHUNK_LINE:
                     raise BadBody("a chunk's head is too long")
-                if not newline:
-                    self._buffer = data
+                else:
+                    self._buffer = data[at:]
                     break
-                self._take_line(line + newline)
-                data = rest
-        return b"".join(parts), data if self.is_complete else b""
+        return b"".join(parts), data[at:] if self.is_complete else b""
 
-    def _take_chunk(self, left: int, data: bytes) -> tuple[bytes, bytes]:
-        """Take what came of a chunk of which so much is left, with the two bytes at its end."""
-        taken, rest = data[:left], data[left:]
+    def _take_chunk(self, left: int, taken: bytes) -> bytes:
+        """Take what came of a chunk, the two bytes at its end included; return what it holds.
+
+        :param left: how much was left of it.
+        """
         left -= len(taken)
         end = b"\r\n"[max(0, 2 - left - len(taken)) : 2 - left] if left < 2 else b""
         if not taken.endswith(end):
             raise BadBody("a chunk is longer than it says")
         self._left = left or None
-        return taken[: len(taken) - len(end)], rest
+        return taken[: len(taken) - len(end)]
 
     def _take_line(self, line: bytes) -> None:
         """Take a line: a chunk's size, or a trailer."""

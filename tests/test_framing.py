@@ -523,6 +523,13 @@ class TestAChunkedBody:
             assert receive(decoder, pieces) == (expected, b"")
             assert decoder.is_complete
 
+    def test_may_come_at_once_in_very_many_chunks(self) -> None:
+        """In a time that grows with its size: with the square of it, this would take minutes."""
+        count = 500_000
+        body, behind = receive(ChunkedBody(), [b"1\r\nx\r\n" * count + b"0\r\n\r\n"])
+        assert len(body) == count
+        assert behind == b""
+
     @pytest.mark.parametrize("behind", [b"GET / HTTP/1.1\r\n", b"\r\n", b"0\r\n\r\n"])
     def test_ends_before_what_comes_behind(self, behind: bytes) -> None:
         data = chunked(b"hello") + behind

@@ -68,6 +68,7 @@ class PollingTransport:
         "_loop",
         "_on_quiet",
         "_options",
+        "_overflowed",
         "_paused",
         "_poll",
         "_poll_timer",
@@ -87,6 +88,7 @@ class PollingTransport:
         self._options = options
         self._queue: deque[Outgoing] = deque()
         self._queued_bytes = 0
+        self._overflowed = False  # too much waited: the session is about to be closed
         self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, monotonic())
         self._poll: Exchange | None = None  # the GET that waits
         self._poll_timer: Watcher | None = None  # ends it while a probe is under way
@@ -121,8 +123,12 @@ class PollingTransport:
         return not self._queue
 
     def send(self, outgoing: Outgoing) -> None:
-        """Queue a message for the next payload; too many of them close the session."""
-        if self._session is None:
+        """Queue a message for the next payload; too many of them close the session.
+
+        What is sent between that and the end is dropped: a handler may send a lot before the loop
+        has its turn.
+        """
+        if self._session is None or self._overflowed:
             return
         self._queue.append(outgoing)
         self._queued_bytes += len(outgoing.frames)
@@ -130,6 +136,7 @@ class PollingTransport:
         if self._queued_bytes > options.max_queued_bytes or len(self._queue) > (
             options.max_queued_packets
         ):
+            self._overflowed = True
             self._session.client_refused("slow client", "it fetched too little of what waits")
             self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
         self._release()

@@ -22,6 +22,7 @@ PROJECT = {
         "loggers": {"django.server": {"level": "ERROR"}},
     },
     "ROOT_URLCONF": "tests.faults.project.urls",
+    "SOCKETIO_CLOSE_TIMEOUT": 1.0,  # many tests wait for it
     "SOCKETIO_EVENTS": ["tests.faults.project.handlers"],
     "SOCKETIO_MESSAGE_LOG_FORMAT": None,
 }
@@ -32,9 +33,8 @@ IMPATIENT = {
     "SOCKETIO_BODY_TIMEOUT": 2.0,
     "SOCKETIO_CONNECT_TIMEOUT": 2.0,
     "SOCKETIO_UPGRADE_TIMEOUT": 2.0,
-    "SOCKETIO_CLOSE_TIMEOUT": 1.0,
     "SOCKETIO_STALL_TIMEOUT": 2.0,
-    "SOCKETIO_PING_INTERVAL": 2.0,
+    "SOCKETIO_PING_INTERVAL": 1.0,
     "SOCKETIO_PING_TIMEOUT": 5.0,
 }
 """Deadlines that a test can wait for."""

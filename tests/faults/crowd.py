@@ -97,6 +97,15 @@ def join_over_polling(server: Server) -> Polling:
     return session
 
 
+def crowd_over_polling(server: Server, count: int, *, channel: str) -> list[Polling]:
+    """Return sessions of clients over polling that are connected, and on a channel."""
+    sessions = [join_over_polling(server) for _ in range(count)]
+    for session in sessions:
+        session.send(f'421["__subscribe__","{channel}"]')
+        assert session.receive() == ["431[true]"]
+    return sessions
+
+
 def connect(server: Server, start: str | bytes = b"") -> socket.socket:
     """Return a connection over which something was sent."""
     connection = socket.create_connection(server.address, PATIENCE)

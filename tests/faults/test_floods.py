@@ -7,10 +7,12 @@ from threading import Thread
 
 import pytest
 
-from tests.faults.crowd import ask, connect, crowd, host_of, join, join_over_polling
+from tests.faults.crowd import ask, connect, crowd, host_of, join, join_over_polling, statuses
+from tests.faults.project.views import LARGE
 from tests.faults.watch import Watch, look
 from tests.support.http import Http
 from tests.support.server import Server
+from tests.support.tools import wait_until
 from tests.support.websocket import PING, PONG, TEXT, WebSocket, frame
 from tests.support.wire import Refused, target
 
@@ -30,6 +32,12 @@ def send_in_background(websocket: WebSocket, data: bytes) -> Thread:
     thread = Thread(target=send)
     thread.start()
     return thread
+
+
+def slow_clients(server: Server) -> int:
+    """Return how many clients a server has closed because they took too little."""
+    count: int = look(server, "stats")["refusals"].get("slow client", 0)
+    return count
 
 
 class TestFrames:
@@ -82,11 +90,13 @@ class TestEvents:
     ) -> None:
         large = json.dumps(["echo", "x" * 10_000])
         with watch(impatient, "floods", "events whose answers nobody reads", inputs=20 * 1000):
+            before = slow_clients(impatient)
             clients = crowd(impatient, 20, receive_buffer=4096)
             flood = frame(TEXT, f"421{large}") * 1000
             senders = [send_in_background(client, flood) for client in clients]
             for sender in senders:
                 sender.join()
+            wait_until(lambda: slow_clients(impatient) == before + 20, "all to be closed")
             for client in clients:
                 client.cut()
 
@@ -102,22 +112,30 @@ class TestRequests:
     def test_a_pipeline_whose_answers_nobody_reads_is_cut_off(
         self, impatient: Server, watch: Watch
     ) -> None:
-        request = f"GET /stats/ HTTP/1.1\r\nHost: {host_of(impatient)}\r\n\r\n".encode()
-        with watch(impatient, "floods", "pipelined requests", inputs=20 * 500):
+        request = f"GET /large/ HTTP/1.1\r\nHost: {host_of(impatient)}\r\n\r\n".encode()
+        count = 200
+        with watch(impatient, "floods", "pipelined requests", inputs=20 * count):
+            before = look(impatient, "stats")["connections"]
             connections = [Http(impatient.address, receive_buffer=4096) for _ in range(20)]
-
-            def send(http: Http) -> None:
-                with suppress(OSError):
-                    http.send(request * 500)
-
-            senders = [Thread(target=send, args=(http,)) for http in connections]
-            for sender in senders:
-                sender.start()
-            for sender in senders:
-                sender.join()
             for http in connections:
-                with suppress(ConnectionError):
-                    http.read_to_the_end()
+                http.send(request * count)
+            wait_until(
+                lambda: look(impatient, "stats")["connections"] <= before, "all to be cut off"
+            )
+            for http in connections:
+                assert len(http.read_to_the_end()) < count * LARGE
+                http.close()
+
+    def test_a_pipeline_holds_nobody_up_and_is_answered(self, server: Server, watch: Watch) -> None:
+        request = f"GET /body/ HTTP/1.1\r\nHost: {host_of(server)}\r\n\r\n".encode()
+        last = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        count = 200
+        with watch(server, "floods", "pipelined requests, answered", inputs=20 * count):
+            connections = [Http(server.address) for _ in range(20)]
+            for http in connections:
+                http.send(request * (count - 1) + last)
+            for http in connections:
+                assert statuses(http.read_to_the_end()) == [200] * count
                 http.close()
 
     def test_a_second_poll_while_one_waits_ends_the_session(

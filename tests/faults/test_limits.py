@@ -195,6 +195,17 @@ class TestBodies:
                 send_for_ever(http, piece, trial)
             session.close()
 
+    @pytest.mark.parametrize("path", ["/mark/", "/body/"])
+    def test_without_an_end_hold_nobody_up_whether_a_view_reads_them_or_not(
+        self, server: Server, watch: Watch, path: str
+    ) -> None:
+        with (
+            watch(server, "oversize", f"bodies without an end for {path}") as trial,
+            Http(server.address) as http,
+        ):
+            http.send_request("POST", path, headers={"Content-Length": str(10**17)})
+            send_for_ever(http, b"x" * 65_536, trial)
+
     def test_of_nothing_but_separators_are_refused(self, server: Server, watch: Watch) -> None:
         bodies = [b"\x1e" * 50_001, b"\x1e" * MAX_PAYLOAD]
         with watch(server, "oversize", "payloads of separators", inputs=len(bodies)):

@@ -165,3 +165,15 @@ class TestSmuggling:
                     more_than_one[name] = found
             assert more_than_one == {}
         assert marks(server) == before
+
+    def test_what_is_in_a_body_that_no_view_reads_is_no_request(
+        self, server: Server, watch: Watch
+    ) -> None:
+        count = 10_000
+        before = marks(server)
+        with watch(server, "smuggling", "requests in a body that nobody reads", inputs=count):
+            smuggled = SMUGGLED.replace("{host}", host_of(server)) * count
+            head = f"POST /stats/ HTTP/1.1\r\nHost: {host_of(server)}\r\n"
+            length = f"Content-Length: {len(smuggled)}\r\n\r\n"
+            assert statuses(send_and_read(server, (head + length + smuggled).encode())) == [200]
+        assert marks(server) == before

@@ -1,5 +1,6 @@
 """Pages of other sites with a visitor's cookies, and thieves of a ``sid`` (security, 1 and 2)."""
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -50,9 +51,16 @@ def foreign_origins(server: Server) -> list[str]:
 
 
 def bound_session(server: Server) -> tuple[Polling, str]:
-    """Return a session over polling, joined, and the cookie that binds it to its browser."""
+    """Return a session over polling, joined, and the cookie that binds it to its browser.
+
+    The browser has the cookie from an earlier session, which is over.
+    """
     with Http(server.address) as http:
-        cookie = http.get(target("polling")).headers["set-cookie"].split(";")[0]
+        response = http.get(target("polling"))
+        cookie = response.headers["set-cookie"].split(";")[0]
+        sid = json.loads(response.text[1:])["sid"]
+        ended = http.request("POST", target("polling", sid=sid), "1", {"Cookie": cookie})
+        assert ended.status == 200
     session = Polling(server.address, headers={"Cookie": cookie})
     OPEN.append(session)
     session.send("40")

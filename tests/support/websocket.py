@@ -177,8 +177,9 @@ def frame(
     if not masked:
         return head + payload
     mask = os.urandom(4)
-    repeated = mask * (len(payload) // 4 + 1)
-    return head + mask + bytes(a ^ b for a, b in zip(payload, repeated, strict=False))
+    repeated = (mask * (len(payload) // 4 + 1))[: len(payload)]
+    masked_payload = int.from_bytes(payload) ^ int.from_bytes(repeated)  # far faster than by bytes
+    return head + mask + masked_payload.to_bytes(len(payload))
 
 
 def frame_head(first: int, size: int, *, masked: bool = True) -> bytes:

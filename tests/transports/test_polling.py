@@ -612,6 +612,16 @@ class TestBackpressure:
         client.loop.run()
 
         assert client.session.closed == [CloseReason.TRANSPORT_ERROR]
+        assert client.session.refusals == ["slow client: it fetched too little of what waits"]
+
+    def test_nothing_more_is_kept_for_it_even_before_it_is_told(self) -> None:
+        client = Client(Options(max_queued_packets=3))
+        for number in range(100):
+            client.transport.send(outgoing(str(number)))
+        queued = client.transport.queued_bytes
+        client.loop.run()
+
+        assert queued == 4 * len(outgoing("0").frames)
 
 
 class TestClosing:

@@ -9,5 +9,6 @@ urlpatterns = [
     path("census/", views.census),
     path("body/", views.body),
     path("mark/", views.mark),
+    path("large/", views.large),
     path("", include("socketio_server.urls")),
 ]

@@ -30,6 +30,10 @@ KEPT = (
 """What a client costs, and what must be gone with it."""
 
 
+LARGE = 65_536
+"""Characters of what ``large`` answers."""
+
+
 def stats(request: HttpRequest) -> JsonResponse:
     """Tell what the server counts."""
     return JsonResponse(socketio_server.stats())
@@ -58,6 +62,11 @@ def body(request: HttpRequest) -> HttpResponse:
         return HttpResponse(str(len(request.body)))
     except UnreadablePostError:
         return HttpResponse("unreadable", status=400)
+
+
+def large(request: HttpRequest) -> HttpResponse:
+    """Answer with more than the kernel keeps for a client that reads nothing, before long."""
+    return HttpResponse("x" * LARGE)
 
 
 @csrf_exempt
