@@ -116,7 +116,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where tests run side by side: hand the rows of this process to the one that reports."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["faults"] = ROWS
+        output["faults"] = [tuple(row) for row in ROWS]
 
 
 @pytest.hookimpl(optionalhook=True)
