@@ -121,8 +121,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             self.socket.request_done(closes=self.close_connection)
 
     def get_environ(self) -> dict[str, Any]:
-        """Return the request's environ (PEP 3333; overrides pywsgi's, which takes four times as
-        long)."""
+        """Return the request's environ (PEP 3333; overrides pywsgi's: the head is parsed)."""
         head = self._head
         path, _, query = head.target.partition("?")
         host = self.client_address
@@ -142,7 +141,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
     def run_application(self) -> None:
         """Let Django answer (overrides gevent-websocket's, which upgrades before it asks)."""
         if is_websocket(self.environ) and not self._can_become_websocket():
-            self._write_response(self._refuse_websocket(), self.environ)
+            self._write_response(self._refuse_websocket())
         else:
             pywsgi.WSGIHandler.run_application(self)
 
@@ -199,7 +198,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             engine.probe_websocket(session, self._switch_protocols([]))
         else:
             refused = session if isinstance(session, Response) else None
-            self._write_response(refused or self._refuse_websocket(), self.environ)
+            self._write_response(refused or self._refuse_websocket())
             log_access(self._head, self.code, self.response_length, logging.DEBUG)
 
     def _refuse_websocket(self) -> Response:
@@ -224,8 +223,9 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             and not self._head.has_body
         )
 
-    def _write_response(self, response: Response, environ: dict[str, Any]) -> None:
+    def _write_response(self, response: Response) -> None:
         """Write one of the engine's answers to a WebSocket's request."""
+        environ = self.environ
         headers = self.server.engine.cors_headers(self.command, environ)
         self.close_connection = self.close_connection or response.closes
         answer = encode_response(

@@ -325,7 +325,6 @@ class HttpConnection:
         if not server.idle_deadlines.discard(self):
             server.head_deadlines.discard(self)
         self._state = _ANSWERING
-        self._closes = head.closes
         path, _, query = head.target.partition("?")
         params = parse_query(query) if "sid=" in query and path == server.path else {}
         if "sid" not in params:
@@ -443,7 +442,6 @@ class HttpConnection:
         except BadBody:
             upload.end(is_complete=False)
             self._upload = None
-            self._closes = True
             return
         upload.feed(part)
         if self._body.is_complete:

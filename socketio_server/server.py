@@ -9,7 +9,6 @@ from gevent import get_hub, pywsgi, socket
 
 from socketio_server.connection import Connection
 from socketio_server.engine import Engine
-from socketio_server.handler import RequestHandler
 from socketio_server.heartbeat import Deadlines
 from socketio_server.http import HttpConnection
 from socketio_server.options import Options
@@ -24,8 +23,6 @@ class Server(pywsgi.WSGIServer):
     :param engine: answers what carries a ``sid``, and takes the WebSockets.
     :param path: the URL path of Engine.IO requests, ``/socket.io/`` say.
     """
-
-    handler_class = RequestHandler
 
     def __init__(
         self,

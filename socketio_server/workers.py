@@ -1,4 +1,4 @@
-"""Greenlets that run handlers: one event at a time per socket, sockets side by side.
+"""Greenlets that run handlers, one event at a time per socket, and Django's requests.
 
 Spawning a greenlet per event costs about 12 µs, switching to a parked one less than 1 µs
 (measured), so workers are kept. A job that comes up in a loop callback is switched to directly:
@@ -45,7 +45,7 @@ class Pool(Protocol):
 
 
 class Worker(greenlet):
-    """A greenlet that runs jobs for ever."""
+    """A greenlet that runs one job after another, until enough others have none."""
 
     is_dirty = False
     """Whether a handler left something behind that hooks must look after: set and reset by them."""

@@ -101,7 +101,7 @@ _LONG = Struct("!BBQ")
 _BAD_UTF8 = "invalid UTF-8"
 _UTF8_DECODER = codecs.getincrementaldecoder("utf-8")
 
-# A multiple of 4. Measured: larger ones leave the CPU's first cache, and take half as long again.
+# A multiple of 4. Measured: from 32 KiB on, a megabyte takes half as long again.
 _UNMASK_PIECE = 8192
 
 
@@ -212,17 +212,14 @@ class Parser:
     def _take_short_text(self, buffer: bytes | bytearray, start: int) -> str | None:
         """Return a text message in one short frame, if all of it is there and right.
 
-        The short way through what follows, for one of several messages: in half the time
-        (measured).
+        The short way through what follows: nearly every frame is one of these.
         """
         size = buffer[start + 1] & 0x7F
         end = start + 6 + size
         if end > len(buffer) or size > self._max_message_size:
             return None
-        key = (buffer[start + 2 : start + 6] * 32)[:size]
-        data = int.from_bytes(buffer[start + 6 : end], "little") ^ int.from_bytes(key, "little")
         try:
-            text = data.to_bytes(size, "little").decode()
+            text = _unmask(buffer[start + 6 : end], buffer[start + 2 : start + 6]).decode()
         except UnicodeDecodeError:
             return None  # to be refused as any other
         if end == len(buffer):
