@@ -155,6 +155,7 @@ class Dispatcher:
             scope=router.scope.copy(),
             handle=self._item_handler,
             on_full=_inbox_full,
+            must_wait=_must_catch_up,
         )
         self._unjoined.discard(router)
         self._live += 1
@@ -430,6 +431,11 @@ def _place_of(error: BaseException) -> tuple[str, int] | None:
 def _inbox_full(socket: Socket, full: bool) -> None:
     """Read no more from a client while its handlers have enough to do."""
     socket.owner.inbox_full(full)
+
+
+def _must_catch_up(socket: Socket) -> bool:
+    """Return whether a client's events must wait until it has taken what waits for it."""
+    return socket.owner.session.must_catch_up()
 
 
 def _refusal(error: Exception) -> tuple[str, Any]:

@@ -108,8 +108,12 @@ class NamespaceRouter:
         sockets, self._sockets = self._sockets, {}
         self._dispatcher.router_closed(self)
         for socket in sockets.values():
-            socket.lose_client()
-            socket.inbox.put(reason)
+            _end(socket, reason)
+
+    def caught_up(self) -> None:
+        """Have the handlers go on that had to wait for the client (``SessionHandler``)."""
+        for socket in self._sockets.values():
+            socket.inbox.release()
 
     def disconnect(self, socket: Socket) -> None:
         """Take a socket out of its namespace (``SocketOwner``)."""
@@ -119,8 +123,7 @@ class NamespaceRouter:
             self._left |= {namespace}
             packet = socketio.encode_disconnect(namespace=namespace)
             socket.deliver(Outgoing(engineio.MESSAGE + packet))
-            socket.lose_client()
-            socket.inbox.put(CloseReason.SERVER_NAMESPACE_DISCONNECT)
+            _end(socket, CloseReason.SERVER_NAMESPACE_DISCONNECT)
 
     def disconnect_all(self) -> None:
         """Take the client out of all namespaces, and end its session (``SocketOwner``)."""
@@ -175,8 +178,7 @@ class NamespaceRouter:
                 socket.settle(packet.ack_id, packet.data)
         elif packet.type is PacketType.DISCONNECT:
             del self._sockets[socket.namespace]
-            socket.lose_client()
-            socket.inbox.put(CloseReason.CLIENT_NAMESPACE_DISCONNECT)
+            _end(socket, CloseReason.CLIENT_NAMESPACE_DISCONNECT)
         else:
             raise DecodeError(f"a client may not send a packet of type {packet.type.name}")
 
@@ -214,3 +216,9 @@ class NamespaceRouter:
             logger.exception("The data of a refusal can't be sent; the client goes without")
             packet = encoder.connect_error(str(message), namespace=namespace)
         self.session.send(Outgoing(engineio.MESSAGE + packet))
+
+
+def _end(socket: Socket, reason: CloseReason) -> None:
+    """Have a socket's last handlers run, after what came before."""
+    socket.lose_client()
+    socket.inbox.put_last(reason)

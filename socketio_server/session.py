@@ -40,6 +40,9 @@ class SessionHandler(Protocol):
     def binary_received(self, data: bytes) -> None:
         """The client sent bytes; raises ``DecodeError`` to end the session for it."""
 
+    def caught_up(self) -> None:
+        """The client has taken what it had to (``Session.must_catch_up``), or need not."""
+
     def session_closed(self, reason: CloseReason) -> None:
         """The session is over; called exactly once, and nothing after it."""
 
@@ -166,6 +169,13 @@ class Session:
         self._paused = False
         self.transport.resume_reading()
 
+    def must_catch_up(self) -> bool:
+        """Return whether so much waits for the client that its messages must wait as well.
+
+        The handler is told when that is over: by ``caught_up``, or the end of the session.
+        """
+        return self.transport.must_catch_up()
+
     def start_probe(self, transport: WebSocketTransport) -> None:
         """Let a WebSocket try to take over; only where ``can_upgrade``."""
         self._probe = transport
@@ -210,6 +220,11 @@ class Session:
         """The client broke a rule (``TransportHandler``); its handlers may say so as well."""
         self._keeper.client_refused(self, kind, why)
 
+    def caught_up(self, transport: Transport) -> None:
+        """The client has taken what it had to (``TransportHandler``)."""
+        if transport is self.transport and self._handler is not None:
+            self._handler.caught_up()
+
     def transport_closed(self, transport: Transport, reason: CloseReason) -> None:
         """A transport is gone (``TransportHandler``)."""
         if transport is self._probe:
@@ -246,6 +261,7 @@ class Session:
             probe.send(outgoing)
         if not self._paused:
             probe.resume_reading()
+        self.caught_up(probe)  # as far as polling could tell
 
     def _end_probe(self) -> None:
         self._probe = None

@@ -353,6 +353,8 @@ class RecordingTransportHandler:
         self.packets: list[engineio.Packet] = []
         self.closed: list[CloseReason] = []
         self.refusals: list[str] = []
+        self.catch_ups = 0
+        """How often the client had caught up."""
         self.on_packet: Callable[[engineio.Packet], object] | None = None
 
     def message_received(self, transport: Transport, data: str | bytes) -> None:
@@ -367,6 +369,9 @@ class RecordingTransportHandler:
 
     def client_refused(self, kind: str, why: str) -> None:
         self.refusals.append(f"{kind}: {why}")
+
+    def caught_up(self, transport: Transport) -> None:
+        self.catch_ups += 1
 
     def transport_closed(self, transport: Transport, reason: CloseReason) -> None:
         self.closed.append(reason)
@@ -390,11 +395,16 @@ class RecordingTransport:
         self.writable = True
         self.direct: Any = None
         self.queued_bytes = 0
+        self.is_behind = False
+        """Whether the client must catch up."""
         self._session = session
 
     @property
     def is_read(self) -> bool:
         return not self.paused
+
+    def must_catch_up(self) -> bool:
+        return self.is_behind
 
     def send(self, outgoing: Outgoing) -> None:
         if not self.closed:
@@ -420,6 +430,7 @@ class RecordingSessionHandler:
         self.messages: list[str | bytes] = []
         self.closed: list[CloseReason] = []
         self.started = 0
+        self.catch_ups = 0
 
     def session_started(self) -> None:
         assert not self.messages, "called after a message"
@@ -432,6 +443,10 @@ class RecordingSessionHandler:
     def binary_received(self, data: bytes) -> None:
         assert not self.closed, "called after the end"
         self.messages.append(data)
+
+    def caught_up(self) -> None:
+        assert not self.closed, "called after the end"
+        self.catch_ups += 1
 
     def session_closed(self, reason: CloseReason) -> None:
         self.closed.append(reason)

@@ -433,6 +433,16 @@ class TestUpgrade:
         upgrade.loop.run()
         assert upgrade.handler.messages == ["waits"]
 
+    def test_the_client_need_not_fetch_any_more(self, upgrade: Upgrade) -> None:
+        while not upgrade.session.must_catch_up():
+            upgrade.session.send(outgoing("x"))
+        upgrade.probe().send("2probe", "5")
+        upgrade.loop.run()
+
+        assert upgrade.session.transport.name == "websocket"
+        assert not upgrade.session.must_catch_up()
+        assert upgrade.handler.catch_ups > 0
+
     def test_it_ends_with_the_websocket_from_then_on(self, upgrade: Upgrade) -> None:
         client = upgrade.upgrade()
         client.close()

@@ -1,5 +1,6 @@
 """Worker greenlets and inboxes, in a real hub: the one of the test's own thread, unpatched."""
 
+import socket
 import weakref
 from collections.abc import Callable
 from contextvars import Context
@@ -38,6 +39,13 @@ def in_loop(action: Callable[[], object]) -> None:
     settle()
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Let the loop run until something is so."""
+    with gevent.Timeout(PATIENCE):
+        while not condition():
+            gevent.sleep(0.001)
+
+
 def run_all(pool: WorkerPool, tasks: list[Task]) -> None:
     """Have all these run, each in a worker of its own if they wait."""
 
@@ -56,7 +64,7 @@ class TestWorkerPool:
 
         assert done == ["job"]
 
-    def test_a_callback_of_the_loop_has_it_run_at_once(self) -> None:
+    def test_it_waits_until_what_runs_in_the_loop_is_done(self) -> None:
         done: list[str] = []
         pool = make_pool()
 
@@ -65,10 +73,9 @@ class TestWorkerPool:
             done.append("callback")
 
         in_loop(callback)
-        assert done == ["job", "callback"]
+        assert done == ["callback", "job"]
 
-    def test_anybody_else_has_it_run_later(self) -> None:
-        """A handler must not be interrupted by another one when it sends something."""
+    def test_no_handler_is_interrupted_by_what_it_sends(self) -> None:
         done: list[str] = []
         pool = make_pool()
 
@@ -79,16 +86,13 @@ class TestWorkerPool:
         in_loop(lambda: pool.run(Task(outer)))
         assert done == ["outer", "inner"]
 
-    def test_what_is_to_run_later_waits_for_the_loop(self) -> None:
-        done: list[str] = []
-        pool = make_pool()
+    def test_those_of_one_turn_of_the_loop_share_a_worker(self) -> None:
+        """Switching to and fro for each would cost more than many handlers do."""
+        workers: list[object] = []
+        run_all(make_pool(), [Task(lambda: workers.append(getcurrent()))] * 5)
 
-        def callback() -> None:
-            pool.run_later(Task(lambda: done.append("job")))
-            done.append("callback")
-
-        in_loop(callback)
-        assert done == ["callback", "job"]
+        assert len(workers) == 5
+        assert len(set(workers)) == 1
 
     def test_a_job_that_waits_holds_nobody_up(self) -> None:
         done: list[str] = []
@@ -151,17 +155,6 @@ class TestWorkerPool:
 
         assert done == ["waiting", "newcomer"]
 
-    def test_nor_are_those_that_wait_for_the_loop(self) -> None:
-        done: list[str] = []
-        pool = make_pool()
-
-        def callback() -> None:
-            pool.run_later(Task(lambda: done.append("waiting")))
-            pool.run(Task(lambda: done.append("newcomer")))
-
-        in_loop(callback)
-        assert done == ["waiting", "newcomer"]
-
     def test_workers_are_used_again(self) -> None:
         workers: set[object] = set()
         pool = make_pool()
@@ -210,45 +203,72 @@ class TestWorkerPool:
         assert done == [1, 1, 1]
 
     @pytest.mark.parametrize("jobs", [1, 2])
-    @pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
-    def test_a_parked_worker_keeps_no_job(self, jobs: int, later: bool) -> None:
+    def test_a_parked_worker_keeps_no_job(self, jobs: int) -> None:
         """They hold requests with all that belongs to them."""
         pool = make_pool()
-        run = pool.run_later if later else pool.run
         done: list[weakref.ref[Task]] = []
 
         def callback() -> None:
-            task = Task(lambda: None)
-            done.append(weakref.ref(task))
-            run(task)
+            for _ in range(jobs):
+                task = Task(lambda: None)
+                done.append(weakref.ref(task))
+                pool.run(task)
+                del task
 
-        for _ in range(jobs):
+        for _ in range(2):
             in_loop(callback)
 
-        assert [ref() for ref in done] == [None] * jobs
+        assert [ref() for ref in done] == [None] * jobs * 2
 
-    def test_a_long_queue_leaves_turns_to_the_loop(self) -> None:
+    @pytest.mark.parametrize("size", [1, 1000])
+    def test_a_long_queue_leaves_turns_to_the_loop(self, size: int) -> None:
+        """To descriptors as well, which it does not look at between callbacks."""
         turn = 0.0001
-        pool = make_pool(1, turn=turn)
+        pool = make_pool(size, turn=turn)
         done: list[int] = []
-        others: list[int] = []
+        seen: list[int] = []  # how many jobs were done whenever the descriptor was looked at
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            readable = gevent.get_hub().loop.io(ours.fileno(), 1)
+            readable.start(lambda: seen.append(len(done)) if ours.recv(1) else None)
 
-        def make(number: int) -> Task:
-            def work() -> None:
-                done.append(number)
-                gevent.get_hub().loop.run_callback(lambda: others.append(len(done)))
-                until = monotonic() + 2 * turn
-                while monotonic() < until:
-                    pass  # a handler that computes
+            def make(number: int) -> Task:
+                def work() -> None:
+                    done.append(number)
+                    theirs.send(b"x")
+                    until = monotonic() + 2 * turn
+                    while monotonic() < until:
+                        pass  # a handler that computes
 
-            return Task(work)
+                return Task(work)
 
-        for number in range(10):
-            pool.run(make(number))
-        settle()
+            for number in range(10):
+                pool.run(make(number))
+            wait_for(lambda: len(seen) == 10)
+            readable.close()
 
         assert done == list(range(10))
-        assert min(others) < 10
+        assert all(count <= number + 2 for number, count in enumerate(seen))
+
+    def test_so_does_a_worker_that_goes_on_with_what_waited_for_it(self) -> None:
+        turn = 0.0001
+        pool = make_pool(1, turn=turn)
+        go_on = Event()
+        done: list[str] = []
+
+        def compute() -> None:
+            done.append("job")
+            gevent.get_hub().loop.run_callback(done.append, "loop")
+            until = monotonic() + 2 * turn
+            while monotonic() < until:
+                pass
+
+        run_all(pool, [Task(go_on.wait), Task(compute), Task(compute)])
+        assert done == []
+        go_on.set()
+        wait_for(lambda: len(done) == 4)
+
+        assert done == ["job", "loop"] * 2
 
     def test_a_timeout_that_goes_off_after_its_handler_harms_nobody(
         self, caplog: pytest.LogCaptureFixture
@@ -257,9 +277,7 @@ class TestWorkerPool:
         done: list[str] = []
         pool = make_pool(1)
         in_loop(lambda: pool.run(Task(lambda: gevent.Timeout.start_new(0.001))))
-        with gevent.Timeout(PATIENCE):
-            while not caplog.records:
-                gevent.sleep(0.001)
+        wait_for(lambda: bool(caplog.records))
         in_loop(lambda: pool.run(Task(lambda: done.append("next"))))
 
         assert "timeout" in caplog.records[0].getMessage()
@@ -278,10 +296,17 @@ class Box:
     handled: list[str] = field(default_factory=list)
     full: list[bool] = field(default_factory=list)
     action: Callable[[str], object] = lambda item: None
+    is_behind: bool = False
+    """Whether the client takes too little."""
+    seconds: float = UNHURRIED
     pool: WorkerPool = field(default_factory=lambda: make_pool())
 
     def __post_init__(self) -> None:
-        options = Options(max_pending_events=self.limit, max_events_per_turn=self.turn)
+        options = Options(
+            max_pending_events=self.limit,
+            max_events_per_turn=self.turn,
+            max_time_per_turn=self.seconds,
+        )
         self.inbox: Inbox[str, str] = Inbox(
             "owner",
             self.pool,
@@ -289,6 +314,7 @@ class Box:
             scope=Context(),
             handle=self.handle,
             on_full=lambda owner, full: self.full.append(full),
+            must_wait=lambda owner: self.is_behind,
         )
 
     def handle(self, owner: str, item: str) -> None:
@@ -362,6 +388,58 @@ class TestInbox:
         settle()
 
         assert done == ["c1", "c2", "m1", "c3", "c4", "c5"]
+
+    def test_so_does_one_whose_handlers_take_their_time(self) -> None:
+        done: list[str] = []
+        pool = make_pool(1)
+        slow = Box(seconds=0.0, action=done.append, pool=pool)
+        modest = Box(action=done.append, pool=pool)
+        slow.put("s1", "s2", "s3")
+        modest.put("m1")
+        settle()
+
+        assert done == ["s1", "m1", "s2", "s3"]
+
+    def test_a_client_that_takes_too_little_waits_for_its_handlers(self) -> None:
+        box = Box(is_behind=True)
+        box.put("a", "b", "c")
+        settle()
+        assert box.handled == ["a"]
+
+        box.put("d")
+        settle()
+        assert box.handled == ["a"]
+
+        box.inbox.release()
+        settle()
+        assert box.handled == ["a", "b"]
+
+        box.is_behind = False
+        box.inbox.release()
+        settle()
+        assert box.handled == ["a", "b", "c", "d"]
+
+    def test_but_not_for_the_last_ones(self) -> None:
+        box = Box(is_behind=True)
+        box.put("a", "b", "c")
+        settle()
+        box.inbox.put_last("end")
+        settle()
+
+        assert box.handled == ["a", "b", "c", "end"]
+
+    def test_releasing_what_is_not_held_changes_nothing(self) -> None:
+        go_on = Event()
+        box = Box(action=lambda item: go_on.wait())
+        box.inbox.release()
+        in_loop(lambda: box.put("a", "b"))
+        box.inbox.release()
+        settle()
+        assert box.handled == ["a"]
+
+        go_on.set()
+        settle()
+        assert box.handled == ["a", "b"]
 
     @pytest.mark.parametrize("limit", [2, 3, 10])
     def test_it_says_when_it_is_full_and_when_there_is_room_again(self, limit: int) -> None:

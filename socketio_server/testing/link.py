@@ -135,6 +135,10 @@ class Link:
             self._on_close()
             self._session.transport_closed(self, reason)
 
+    def must_catch_up(self) -> bool:
+        """Return ``False``: the client takes everything at once."""
+        return False
+
     def pause_reading(self) -> None:
         """Do nothing: what the client sent was read at once."""
 

@@ -93,10 +93,6 @@ class World:
         self._queue.append(job.work)
         self.settle()
 
-    def run_later(self, job: Job) -> None:
-        """Run a job soon (``Pool``)."""
-        self._queue.append(job.work)
-
     def wait(self, event: Event, timeout: float | None) -> None:
         """Do what other sockets wait for; then let the time pass (``Clock``).
 

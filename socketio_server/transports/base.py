@@ -91,6 +91,9 @@ class TransportHandler(Protocol):
     def client_refused(self, kind: str, why: str) -> None:
         """The client broke a rule: to be counted and logged, no more."""
 
+    def caught_up(self, transport: "Transport") -> None:
+        """The client has taken what it had to (``Transport.must_catch_up``), or need not."""
+
     def transport_closed(self, transport: "Transport", reason: engineio.CloseReason) -> None:
         """The transport is gone; called at most once."""
 
@@ -125,6 +128,13 @@ class Transport(Protocol):
     def close(self, reason: engineio.CloseReason) -> None:
         """Say goodbye as the transport does, after all that was sent before. Idempotent."""
 
+    def must_catch_up(self) -> bool:
+        """Return whether so much waits for the client that its messages must wait as well.
+
+        The transport's handler is told when that is over (``caught_up``), unless the transport
+        ends.
+        """
+
     def pause_reading(self) -> None:
         """Take no more packets from the client until ``resume_reading``. Idempotent."""
 
@@ -153,6 +163,10 @@ class ClosedTransport:
 
     def close(self, reason: engineio.CloseReason) -> None:
         """Do nothing."""
+
+    def must_catch_up(self) -> bool:
+        """Return ``False``."""
+        return False
 
     def pause_reading(self) -> None:
         """Do nothing."""

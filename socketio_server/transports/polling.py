@@ -79,6 +79,7 @@ class PollingTransport:
         "_rate",
         "_releasing",
         "_session",
+        "_stall_timer",
         "_timer",
     )
 
@@ -98,7 +99,8 @@ class PollingTransport:
         self._is_taking = False  # one of them is being handed up
         self._paused = False  # the session wants no more packets for now
         self._timer: Watcher | None = None  # goes on with them
-        self._fetched: bool | None = None  # None unless it waits for GETs: whether any came
+        self._fetched: bool | None = None  # whether GETs came; None unless it must catch up
+        self._stall_timer: Watcher | None = None  # looks at that
         self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
         self._probing = False  # a WebSocket is about to take over
 
@@ -149,6 +151,18 @@ class PollingTransport:
             self._release()
             self._report(reason)
 
+    def must_catch_up(self) -> bool:
+        """Return whether the client must fetch some of what waits for it (``Transport``).
+
+        One that fetches nothing for ``stall_timeout`` is closed. During a probe it need not: it is
+        about to stop polling.
+        """
+        if self._session is None or self._probing or not self._is_half_full():
+            return False
+        if self._fetched is None:
+            self._watch_for_gets()
+        return True
+
     def pause_reading(self) -> None:
         """Let the POST that is under way wait for its answer."""
         self._paused = True
@@ -164,7 +178,7 @@ class PollingTransport:
         self._probing = True
         self._release()
         if self._fetched is not None:
-            self._go_on_after(0.0)
+            self._catch_up()
 
     def end_probe(self) -> None:
         """The probe failed: GETs wait again as long as they like."""
@@ -182,6 +196,7 @@ class PollingTransport:
         queue, self._queue = self._queue, deque()
         self._queued_bytes = 0
         self._session = None
+        self._stop_watching()
         self._release()
         return queue
 
@@ -222,7 +237,7 @@ class PollingTransport:
         if self._fetched is not None:
             self._fetched = True
             if not self._is_half_full():
-                self._go_on_after(0.0)
+                self._catch_up()
         return Response(200, self._encode_payload(packets or [engineio.NOOP]))
 
     def answer_post(self, body: bytes, content_type: str, post: Exchange) -> None:
@@ -250,17 +265,14 @@ class PollingTransport:
 
     def _take_packets(self) -> None:
         """Hand up packets of the POST, in turns: a chatty client must not stop the others."""
-        options, incoming = self._options, self._incoming
-        self._fetched = None
-        until = monotonic() + options.max_time_per_turn
+        incoming = self._incoming
+        until = monotonic() + self._options.max_time_per_turn
         while incoming and (session := self._session) is not None:
+            if self.must_catch_up():
+                return
             if not self._hand_up(session, incoming.popleft()):
                 return
             if self._paused:
-                return
-            if self._is_half_full() and not self._probing:
-                self._fetched = False
-                self._go_on_after(options.stall_timeout)
                 return
             if not self._rate.spend():
                 session.client_refused("rate", "packets come too fast, and have to wait")
@@ -306,22 +318,40 @@ class PollingTransport:
 
     def _go_on(self) -> None:
         self._stop_timer()
-        if self._paused:
-            return
-        session, fetched = self._session, self._fetched
-        if session is None or fetched is None or self._probing or not self._is_half_full():
+        if not self._paused:
             self._take_packets()
-        elif fetched:  # too little, or more was sent since then
-            self._fetched = False
-            self._go_on_after(self._options.stall_timeout)
-        else:
-            session.client_refused("slow client", "it fetched nothing of what waits")
-            self._report(CloseReason.TRANSPORT_ERROR)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.close()
             self._timer = None
+
+    def _watch_for_gets(self) -> None:
+        """Give the client some time to fetch what it must."""
+        self._stop_watching()
+        self._fetched = False
+        self._stall_timer = self._loop.timer(self._options.stall_timeout)
+        self._stall_timer.start(self._look_for_gets)
+
+    def _look_for_gets(self) -> None:
+        if self._fetched:  # too little, or more was sent since then
+            self._watch_for_gets()
+        elif self._session is not None:
+            self._session.client_refused("slow client", "it fetched nothing of what waits")
+            self._report(CloseReason.TRANSPORT_ERROR)
+
+    def _stop_watching(self) -> None:
+        self._fetched = None
+        if self._stall_timer is not None:
+            self._stall_timer.close()
+            self._stall_timer = None
+
+    def _catch_up(self) -> None:
+        """Go on with what had to wait for the client's GETs."""
+        self._stop_watching()
+        self._go_on_after(0.0)
+        if self._session is not None:
+            self._session.caught_up(self)
 
     _encode_payload: ClassVar = staticmethod(engineio.encode_payload)
 
@@ -371,6 +401,7 @@ class PollingTransport:
 
     def _report(self, reason: CloseReason) -> None:
         session, self._session = self._session, None
+        self._stop_watching()
         self._release()
         self._paused = False
         self._go_on_after(0.0)  # with a POST that waits, for its answer

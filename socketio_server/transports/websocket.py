@@ -137,6 +137,13 @@ class WebSocketTransport:
         """Whether what the client sends is read just now."""
         return not (self._paused or self._connection.held or self._more_timer is not None)
 
+    def must_catch_up(self) -> bool:
+        """Return whether the client must take some of what waits for it (``Transport``)."""
+        connection = self._connection
+        if connection.half_full:
+            connection.uncork()
+        return connection.half_full and connection.tell_when_drained()
+
     def pause_reading(self) -> None:
         """Leave the client's bytes in the kernel."""
         self._paused = True
@@ -156,6 +163,8 @@ class WebSocketTransport:
 
     def drained(self) -> None:
         """The client has taken what waited for it (``ConnectionHandler``)."""
+        if self._session is not None:
+            self._session.caught_up(self)
         if not self._paused:
             self._continue_soon()
 
@@ -193,7 +202,8 @@ class WebSocketTransport:
     def _handle_several(self, event: _Event) -> None:
         """Handle frames for one turn: a chatty client must not stop the others.
 
-        What is sent to the client meanwhile goes out together.
+        What is sent to the client until the end of this turn of the loop goes out together: that
+        is what their handlers send on the spot, which run before the callback here.
         """
         connection, options = self._connection, self._options
         connection.cork()
@@ -203,7 +213,7 @@ class WebSocketTransport:
                 self._handle(event)
                 if self._paused or connection.closed or self._more_timer is not None:
                     return
-                if not left or monotonic() > until or connection.half_full:
+                if not left or monotonic() > until:
                     break
                 following = self._parser.next_event()
                 if following is None:
@@ -211,7 +221,7 @@ class WebSocketTransport:
                 event = following
             self._continue_soon()
         finally:
-            connection.uncork()
+            self._loop.run_callback(connection.uncork)
 
     def _handle(self, event: _Event) -> None:
         session = self._session

@@ -1,11 +1,13 @@
 """Peers that are slower, or faster, than the server (security, rule 10 and "What we promise")."""
 
+import json
+
 import pytest
 
 from tests.support.client import Client
 from tests.support.server import Server
 from tests.support.types import Connect
-from tests.support.wire import TransportName
+from tests.support.wire import Polling, TransportName
 
 CHUNK = "x" * 20_000
 ENOUGH = 500
@@ -92,3 +94,19 @@ class TestAFastWriter:
             for entry in server.journal.entries(client.id, "bare")
             if entry.event == "on_message"
         ] == list(range(1000))
+
+    def test_gets_all_answers_however_much_they_are_together(
+        self, frugal: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        client = connect(transport, to=frugal)
+        client.do("remember", key="much", value=CHUNK)
+        numbers = range(1000, 1040)  # the answers are four times what may be queued
+        question = json.dumps(["message", {"do": "attribute", "name": "context"}])
+        packets = [f"42{number}{question}" for number in numbers]
+        if isinstance(client.carrier, Polling):
+            client.carrier.send_later(*packets)
+        else:
+            with frugal.stopped():  # so that it reads them in one go
+                client.carrier.send(*packets)
+        for number in numbers:
+            assert client.answer_to(number) == [[{"much": CHUNK}]]

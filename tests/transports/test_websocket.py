@@ -256,20 +256,32 @@ class TestAClientThatTakesTooLittle:
 
         assert link.session.messages == [str(i) for i in range(count)]
 
-    def test_what_it_sent_in_one_go_waits_as_well(self, link: Link) -> None:
-        echo = "x" * 10_000
-        link.session.on_packet = lambda packet: link.transport.send(outgoing(echo))
-        link.send(*(f"4{i}" for i in range(100)))
-        assert link.connection.held
+    def test_it_is_told_when_the_client_has_caught_up(self, link: Link) -> None:
+        assert not link.transport.must_catch_up()
+        while not link.transport.must_catch_up():
+            link.transport.send(outgoing("x" * 10_000))
         assert not link.transport.is_read
-        assert len(link.session.messages) < 100
-        received = 0
-        while received < 100:
-            received += len(link.client.received())
-            link.loop.run()
+        assert link.session.catch_ups == 0
 
-        assert link.session.messages == [str(i) for i in range(100)]
+        while link.transport.must_catch_up():
+            link.client.received()
+            link.loop.run()
+        assert link.session.catch_ups == 1
         assert link.session.closed == []
+
+    def test_it_need_not_catch_up_with_what_was_only_held_back(self, link: Link) -> None:
+        """The answers to what it sent in one go wait for each other, not for the client."""
+        must: list[bool] = []
+
+        def answer(packet: Packet) -> None:
+            link.transport.send(outgoing("x" * 30_000))
+            must.append(link.transport.must_catch_up())
+
+        link.session.on_packet = answer
+        link.send("4a", "4b")
+
+        assert must == [False, False]
+        assert len(link.client.received()) == 2
 
 
 class TestPauses:
