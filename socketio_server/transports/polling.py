@@ -292,12 +292,18 @@ class PollingTransport:
             else:
                 session.packet_received(self, packet)
         except DecodeError as error:
-            self._fail(str(error))
-            self._end_post(_BAD_REQUEST)
+            self._incoming.clear()
+            # At the end of this turn of the loop: what was right before it may still be answered.
+            self._loop.run_callback(self._fail_post, str(error))
             return False
         finally:
             self._is_taking = False
         return True
+
+    def _fail_post(self, why: str) -> None:
+        """Refuse the POST, and end the session."""
+        self._fail(why)
+        self._end_post(_BAD_REQUEST)
 
     def _end_post(self, response: Response) -> None:
         """Answer the POST: its packets were handed up, or nobody wants them any more."""

@@ -195,9 +195,9 @@ class WebSocketTransport:
             else:
                 self._handle_several(event)
         except ProtocolError as error:
-            self._fail(error.code, error.reason)
+            self._fail_soon(error.code, error.reason)
         except DecodeError as error:
-            self._fail(CloseCode.INVALID_DATA, str(error))
+            self._fail_soon(CloseCode.INVALID_DATA, str(error))
 
     def _handle_several(self, event: _Event) -> None:
         """Handle frames for one turn: a chatty client must not stop the others.
@@ -299,8 +299,18 @@ class WebSocketTransport:
         self._close_timer = self._loop.timer(self._options.close_timeout)
         self._close_timer.start(self._connection.abort)
 
+    def _fail_soon(self, code: int, reason: str) -> None:
+        """Refuse what the peer sent, and handle nothing more of it.
+
+        At the end of this turn of the loop: what was right before it may still be answered.
+        """
+        self.pause_reading()
+        self._loop.run_callback(self._fail, code, reason)
+
     def _fail(self, code: int, reason: str) -> None:
         """Refuse what the peer sent, and all that it still sends (RFC 6455 7.1.1 and 7.1.7)."""
+        if self._connection.closed:
+            return
         if self._session is not None:
             self._session.client_refused("packet", reason)
         if not self._closing:

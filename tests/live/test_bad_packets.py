@@ -80,6 +80,19 @@ class TestMalformedPackets:
         happened = server.journal.wait_for("on_finish", client.id, "bare")
         assert [e.details["args"] for e in happened if e.event == "on_message"] == [["before"]]
 
+    def test_what_came_before_them_is_answered(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        client = connect(transport)
+        packets = ('4277["message",{"do":"nothing"}]', "4garbage")
+        if isinstance(client.carrier, Polling):
+            client.carrier.send_later(*packets)
+        else:
+            with server.stopped():  # so that it reads them in one go
+                client.carrier.send(*packets)
+        client.wait_for_close()
+        assert client.packets[-1] == '377["nothing"]'
+
     def test_over_polling_are_answered_with_a_400(self, connect: Connect) -> None:
         client = connect("polling")
         assert isinstance(client.carrier, Polling)
