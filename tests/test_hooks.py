@@ -4,8 +4,10 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from datetime import timedelta
 from datetime import timezone as fixed_timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 from django.utils import timezone, translation
 
-from socketio_server.hooks import DjangoHooks, IdleRelease
+from socketio_server.hooks import DjangoHooks, IdleRelease, find_trace
 from socketio_server.options import DEFAULT_MESSAGE_LOG_FORMAT, Options
 from socketio_server.workers import WorkerPool
 from tests.fakes import FakeClient, FakeLoop, FakeServer, settle
@@ -336,9 +338,11 @@ class TestRefusals:
 class TestLanguageAndTimeZone:
     """What the project's middleware activated for the handshake is active in handlers."""
 
-    @pytest.fixture
-    def server(self) -> FakeServer:
+    @pytest.fixture(params=["by a trace", "without one"])
+    def server(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
         """A server whose handler tells language and offset from UTC."""
+        if request.param == "without one":
+            monkeypatch.setattr("socketio_server.hooks.find_trace", lambda activate: None)
         made = FakeServer(hooks=DjangoHooks(None))
 
         @made.registry.on_message
@@ -382,6 +386,44 @@ class TestLanguageAndTimeZone:
             [["en", "-0300"]] * 2,
             [["en", timezone.localtime().strftime("%z")]] * 2,
         ]
+
+    def test_the_settings_own_where_it_was_deactivated_again(self, server: FakeServer) -> None:
+        with translation.override("fr"), timezone.override(fixed_timezone(timedelta(hours=3))):
+            translation.deactivate()
+            timezone.deactivate()
+            client = server.connect()
+        client.emit("message", "?")
+
+        assert client.messages() == [["en", timezone.localtime().strftime("%z")]]
+
+
+class TestTraces:
+    """By a trace, and without asking Django, the hooks see that nothing was activated."""
+
+    def test_a_language_leaves_the_same_as_that_nothing_is_translated(self) -> None:
+        trace = find_trace(translation.deactivate_all)
+        assert trace is not None
+        assert find_trace(partial(translation.activate, "fr")) is trace
+
+    def test_any_time_zone_leaves_the_same(self) -> None:
+        trace = find_trace(partial(timezone.activate, "UTC"))
+        assert trace is not None
+        assert find_trace(partial(timezone.activate, "Asia/Tokyo")) is trace
+
+    def test_looking_for_it_activates_nothing(self) -> None:
+        before = translation.get_language()
+        find_trace(partial(translation.activate, "fr"))
+        assert translation.get_language() == before
+
+    def test_what_leaves_none_or_several_can_not_be_told_by_them(self) -> None:
+        several = [ContextVar[int]("one"), ContextVar[int]("other")]
+
+        def set_all() -> None:
+            for variable in several:
+                variable.set(1)
+
+        assert find_trace(lambda: None) is None
+        assert find_trace(set_all) is None
 
 
 # --- The message log (semantics, 6) -----------------------------------------------------------
