@@ -91,6 +91,7 @@ class HttpConnection:
         "_outbox",
         "_params",
         "_parts",
+        "_piece",
         "_server",
         "_size",
         "_state",
@@ -103,6 +104,8 @@ class HttpConnection:
         self.address = address
         self.connection = connection
         self._server = server
+        # Bytes that it may be given at once: never so many that it gives up the peer.
+        self._piece = max(1, min(PIECE, server.options.max_queued_bytes // 2))
         self._state = _HEAD
         self._buffer = b""  # what came and was not used yet
         self._looked_at = 0  # bytes of it in which no head ends
@@ -199,7 +202,7 @@ class HttpConnection:
         log_access(head, response.status, len(answer), logging.DEBUG)
         self._closes = closes
         self._state = _FLUSHING
-        self._send_on(memoryview(answer))
+        self._send_on(answer)
 
     def has_ended(self) -> bool:
         """Return whether the client has gone (``Exchange``)."""
@@ -296,11 +299,6 @@ class HttpConnection:
     def _is_last(self) -> bool:
         """Whether no request can follow this one."""
         return self._has_ended and not self._buffer
-
-    @property
-    def _piece(self) -> int:
-        """Bytes that may be handed to the connection: never so many that it gives up the peer."""
-        return max(1, min(PIECE, self._server.options.max_queued_bytes // 2))
 
     def _read_head(self, data: bytes) -> None:
         """Take what came of a request's head, and serve the request when it is complete."""
@@ -460,16 +458,18 @@ class HttpConnection:
         if len(self._buffer) > PIECE:
             self.connection.pause_reading()
 
-    def _send_on(self, data: memoryview) -> None:
+    def _send_on(self, data: bytes | memoryview) -> None:
         """Send what is left of an answer, no faster than the peer takes it."""
         self._outbox = None
         size = self._piece
-        while data:
+        while len(data) > size:
+            data = memoryview(data)
             self.connection.write(data[:size])
             data = data[size:]
-            if data and self.connection.tell_when_drained():
+            if self.connection.tell_when_drained():
                 self._outbox = data
                 return
+        self.connection.write(data)
         if self._state is _FLUSHING:
             self._end_exchange()
 
