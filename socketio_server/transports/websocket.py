@@ -157,9 +157,19 @@ class WebSocketTransport:
 
     def data_received(self, data: bytes) -> None:
         """Bytes came (``ConnectionHandler``)."""
-        self._parser.receive_data(data)
-        if not self._paused and self._more_timer is None:
+        parser = self._parser
+        if self._paused or self._more_timer is not None:
+            parser.receive_data(data)
+            return
+        text = parser.take_text(data)
+        if text is None:
+            parser.receive_data(data)
             self._handle_frames()
+            return
+        try:
+            self._handle(text)
+        except DecodeError as error:
+            self._fail_soon(CloseCode.INVALID_DATA, str(error))
 
     def drained(self) -> None:
         """The client has taken what waited for it (``ConnectionHandler``)."""
@@ -184,7 +194,7 @@ class WebSocketTransport:
         self._report(CloseReason.TRANSPORT_CLOSE if clean else CloseReason.TRANSPORT_ERROR)
 
     def _handle_frames(self) -> None:
-        """Handle what was received: nearly always one frame."""
+        """Handle what was received, where that was not just one short message."""
         parser = self._parser
         try:
             event = parser.next_event()
