@@ -5,6 +5,10 @@ commands. They are django-socketio's. Handlers are registered with the decorator
 ``socketio_server.events``.
 """
 
+from socketio_server.management.restart import restart_early
+
+restart_early()  # before all that a process which is about to be replaced has no use for
+
 from collections.abc import Collection
 from typing import Any
 

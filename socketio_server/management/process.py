@@ -1,40 +1,23 @@
-"""The processes behind ``runserver_socketio``: gevent's patches, and a parent that waits.
+"""The parent of a ``runserver_socketio`` that reloads: it starts the server, and waits for changes.
 
-gevent has to patch the standard library before anything else is imported, Django for one; a
-management command is too late for that. So the command's process starts the same command again,
-on patched modules (``patched``): in its own place, or below itself where it waits for changes. That
-is left out where ``manage.py`` has patched by itself.
+The server runs below it on patched modules (``restart``); the parent itself is not patched.
 """
 
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from time import sleep
-from typing import Any, NoReturn
+from typing import Any
 
 from django.utils import autoreload
-from gevent import monkey
+
+from socketio_server.management.restart import patched_command
 
 RELOAD_EXIT_CODE = 3
 """What Django's autoreloader exits with when the code has changed."""
 
 FAILURE = 1
 """What a child exits with whose code does not even start."""
-
-
-def is_patched() -> bool:
-    """Return whether gevent has patched the standard library in this process."""
-    return bool(monkey.is_module_patched("socket") and monkey.is_module_patched("threading"))
-
-
-def restart_patched() -> NoReturn:
-    """Replace this process by one that runs the same command on patched modules."""
-    arguments, environ = _patched_command()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execve(arguments[0], arguments, environ)
 
 
 def supervise() -> int:
@@ -45,7 +28,7 @@ def supervise() -> int:
 
     :return: the last child's exit status.
     """
-    arguments, environ = _patched_command()
+    arguments, environ = patched_command()
     environ[autoreload.DJANGO_AUTORELOAD_ENV] = "true"
     child: subprocess.Popen[bytes] | None = None
     signalled = False
@@ -77,27 +60,6 @@ def supervise() -> int:
                 return status
             _wait_for_change(before)  # an error in what was just written will be mended
         reloaded = True
-
-
-def _patched_command() -> tuple[list[str], dict[str, str]]:
-    """Return what runs this process's command on patched modules: arguments and environment."""
-    arguments = autoreload.get_child_arguments()
-    start = len(arguments) - len(sys.argv[1:])
-    head, rest = arguments[:start], arguments[start:]
-    patched = ["-P", str(Path(__file__).with_name("patched.py"))]
-    if head[-2] == "-m":
-        head[-2:] = [*patched, "--module", head[-1]]
-        folder = os.getcwd()
-    else:
-        head[-1:] = [*patched, head[-1]]
-        folder = str(Path(sys.argv[0]).resolve().parent)
-    return [*head, *rest], _environ_with(folder)
-
-
-def _environ_with(folder: str) -> dict[str, str]:
-    """Return the environment, with a folder importable first, as Python itself would have it."""
-    known = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": folder if not known else folder + os.pathsep + known}
 
 
 def _wait_for_change(before: dict[Path, float]) -> None:

@@ -10,7 +10,6 @@ This is the server's hot path: one received chunk is nearly always one short tex
 """
 
 import codecs
-from collections.abc import Iterator
 from enum import IntEnum
 from struct import Struct
 from typing import Any
@@ -101,6 +100,12 @@ _LONG = Struct("!BBQ")
 _BAD_UTF8 = "invalid UTF-8"
 _UTF8_DECODER = codecs.getincrementaldecoder("utf-8")
 
+_LARGE = 65_536
+"""Bytes from which on a frame is taken in pieces: more than is read at once."""
+
+_MORE = 0x3
+"""What stands for the opcode in later pieces of a large frame; no client may send it."""
+
 # A multiple of 4. Measured: from 32 KiB on, a megabyte takes half as long again.
 _UNMASK_PIECE = 8192
 
@@ -109,18 +114,35 @@ _REPEATS = [sum(1 << 8 * start for start in range(0, size, 4)) for size in range
 
 
 class _FragmentedMessage:
-    """A message of which some frames are still to come, or that is compressed."""
+    """A message that comes in several frames or in pieces of a large one, or compressed."""
 
     __slots__ = ("decoder", "frames", "inflated", "inflater", "parts", "size")
 
     def __init__(self, *, is_text: bool, is_compressed: bool) -> None:
-        # Inflating and decoding frame by frame tells what is bad or too big at once.
+        # Inflating and decoding piece by piece tells what is bad or too big at once.
         self.inflater = Inflater() if is_compressed else None
         self.decoder = _UTF8_DECODER() if is_text else None  # None for a binary message
         self.parts: list[Any] = []  # str of a text message, bytes of a binary one
         self.frames = 0
         self.size = 0  # bytes of all frames so far, as they came
         self.inflated = 0  # bytes that they inflated to, where the message is compressed
+
+
+class _LargeFrame:
+    """A data frame that is unmasked while it arrives, since nothing else here takes as long.
+
+    So the others need not wait for all of it at once; and as it goes over less memory, a megabyte
+    takes three quarters of the time (measured). What there is of it is handed on as if the client
+    had sent it in fragments.
+    """
+
+    __slots__ = ("fin", "key", "mask", "size")
+
+    def __init__(self, fin: int, mask: bytes | bytearray, size: int) -> None:
+        self.fin = fin  # the bit that the last piece has
+        self.mask = mask
+        self.key = _piece_key(mask)
+        self.size = size  # bytes that are still to be taken
 
 
 class Parser:
@@ -140,6 +162,7 @@ class Parser:
         "_ended",
         "_failure",
         "_inflates",
+        "_large_frame",
         "_max_fragments",
         "_max_message_size",
         "_message",
@@ -155,6 +178,7 @@ class Parser:
         self._buffer: bytes | bytearray = b""  # a bytearray while a frame arrives in pieces
         self._position = 0  # what comes before it in the buffer is done with
         self._message: _FragmentedMessage | None = None  # None between messages
+        self._large_frame: _LargeFrame | None = None  # within a message only
         self._failure: tuple[CloseCode, str] | None = None  # what the peer did wrong
         self._ended = False  # after a close frame or a failure: what follows is discarded
 
@@ -253,7 +277,12 @@ class Parser:
         return text
 
     def _next_frame(self) -> tuple[int, bytes] | None:
-        """Return the next frame's first byte and its data, if all of it is there (section 5.2)."""
+        """Return the next frame's first byte and its data, if all of it is there (section 5.2).
+
+        Of a large one what is there, with a first byte as if the frame had been fragmented.
+        """
+        if self._large_frame is not None:
+            return self._next_piece(self._large_frame)
         buffer = self._buffer
         start = self._position
         if len(buffer) - start < 2:
@@ -274,8 +303,33 @@ class Parser:
             raise self._fail_too_big()
         end = head + length
         if len(buffer) < end:
-            return None
+            if length < _LARGE or len(buffer) - head < _UNMASK_PIECE:
+                return None
+            self._position = head
+            self._large_frame = _LargeFrame(first & _FIN, buffer[head - 4 : head], length)
+            piece = self._next_piece(self._large_frame)
+            assert piece is not None  # enough for one is there
+            return first & ~_FIN, piece[1]
         data = _unmask(buffer[head:end], buffer[head - 4 : head])
+        if end == len(buffer):
+            self._buffer = b""
+            end = 0
+        self._position = end
+        return first, data
+
+    def _next_piece(self, frame: _LargeFrame) -> tuple[int, bytes] | None:
+        """Return what a continuation's first byte would be, and what is there of a large frame."""
+        buffer, start = self._buffer, self._position
+        first, end = _MORE, start + frame.size
+        if end <= len(buffer):
+            first |= frame.fin
+            self._large_frame = None
+        else:
+            end = len(buffer) - (len(buffer) - start) % _UNMASK_PIECE
+            if end == start:
+                return None
+        frame.size -= end - start
+        data = _unmask_pieces(buffer[start:end], frame.mask, frame.key)
         if end == len(buffer):
             self._buffer = b""
             end = 0
@@ -318,7 +372,7 @@ class Parser:
         return length
 
     def _take_data(self, first: int, data: bytes) -> str | bytes | None:
-        """Return the message that a data frame is or completes, if it does (section 5.4)."""
+        """Return the message that a data frame, or a piece of it, is or completes (section 5.4)."""
         is_final = first & _FIN != 0
         message = self._message
         if message is None:
@@ -327,7 +381,8 @@ class Parser:
             message = self._message = _FragmentedMessage(
                 is_text=first & 0x0F == Opcode.TEXT, is_compressed=first & _RSV1 != 0
             )
-        message.frames += 1
+        if first & 0x0F != _MORE:
+            message.frames += 1
         message.size += len(data)
         if message.inflater is not None:
             data = self._inflate(message, message.inflater, data, is_final)
@@ -407,6 +462,7 @@ class Parser:
         self._buffer = b""
         self._position = 0
         self._message = None
+        self._large_frame = None
 
 
 def _explain_first_byte(first: int) -> str:
@@ -433,20 +489,29 @@ def _unmask(data: bytes | bytearray, mask: bytes | bytearray) -> bytes:
     """Undo a client's masking (section 5.3), as one XOR of big integers for each piece."""
     size = len(data)
     if size > _UNMASK_PIECE:
-        return b"".join(_unmask_pieces(data, mask))
+        return _unmask_pieces(data, mask, _piece_key(mask))
     key = (mask * (size // 4 + 1))[:size]
     unmasked = int.from_bytes(data, "little") ^ int.from_bytes(key, "little")
     return unmasked.to_bytes(size, "little")
 
 
-def _unmask_pieces(data: bytes | bytearray, mask: bytes | bytearray) -> Iterator[bytes]:
-    """Unmask a large frame: the key is the same for all pieces but the last."""
-    key = int.from_bytes(mask * (_UNMASK_PIECE // 4), "little")
+def _unmask_pieces(data: bytes | bytearray, mask: bytes | bytearray, key: int) -> bytes:
+    """Unmask much: ``key`` is :func:`_piece_key`, the same for all pieces but the last."""
     end = len(data) - len(data) % _UNMASK_PIECE
-    for start in range(0, end, _UNMASK_PIECE):
-        piece = int.from_bytes(data[start : start + _UNMASK_PIECE], "little")
-        yield (piece ^ key).to_bytes(_UNMASK_PIECE, "little")
-    yield _unmask(data[end:], mask)
+    pieces = [
+        (int.from_bytes(data[start : start + _UNMASK_PIECE], "little") ^ key).to_bytes(
+            _UNMASK_PIECE, "little"
+        )
+        for start in range(0, end, _UNMASK_PIECE)
+    ]
+    if end < len(data):
+        pieces.append(_unmask(data[end:], mask))
+    return b"".join(pieces)
+
+
+def _piece_key(mask: bytes | bytearray) -> int:
+    """Return what a whole piece is to be XORed with."""
+    return int.from_bytes(mask * (_UNMASK_PIECE // 4), "little")
 
 
 def encode_frame(opcode: int, data: bytes) -> bytes:

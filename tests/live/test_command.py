@@ -7,7 +7,7 @@ import pytest
 
 import socketio_server
 from tests.support.http import Http
-from tests.support.project import make_project
+from tests.support.project import MANAGE, make_project
 from tests.support.server import ROOT, Server
 from tests.support.tools import free_port, require
 from tests.support.types import Connect, MakeConfiguration, StartServer
@@ -192,6 +192,65 @@ class TestWhereHandlersAreFound:
         finished = configure(settings={"SOCKETIO_PING_TIMEOUT": "soon"}).run()
         assert finished.returncode == 1
         assert "(socketio_server.E001) SOCKETIO_PING_TIMEOUT" in finished.stderr
+
+
+class TestPatches:
+    """The process starts anew with gevent's patches."""
+
+    NOTE = "open('starts', 'a').write('started ')\n"
+
+    @pytest.fixture
+    def manage(self, tmp_path: Path) -> Path:
+        """A project with an app that notes when it is loaded."""
+        return make_project(
+            tmp_path,
+            {"chat/__init__.py": self.NOTE, "events.py": EVENTS},
+            settings="INSTALLED_APPS += ['chat']\n",
+        )
+
+    def test_come_before_the_projects_apps_are_loaded(
+        self, start_server: StartServer, connect: Connect, manage: Path, tmp_path: Path
+    ) -> None:
+        server = start_server(manage=manage)
+        assert connect(to=server).call("message", "hello") == "from the project"
+        assert (tmp_path / "starts").read_text() == "started "
+
+    def test_come_at_once_where_manage_py_imports_the_package_first(
+        self, start_server: StartServer, connect: Connect, manage: Path, tmp_path: Path
+    ) -> None:
+        began = "open('starts', 'a').write('began ')\n"
+        manage.write_text(f"import socketio_server\n{began}{MANAGE}")
+        server = start_server(manage=manage)
+        assert connect(to=server).call("message", "hello") == "from the project"
+        assert (tmp_path / "starts").read_text() == "began started "
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            pytest.param(["--norel", "127.0.0.1:0"], id="an option that is cut short"),
+            pytest.param(["127.0.0.1:0"], id="the reloader"),
+        ],
+    )
+    def test_come_when_the_command_runs_at_the_latest(
+        self,
+        start_server: StartServer,
+        connect: Connect,
+        manage: Path,
+        tmp_path: Path,
+        arguments: list[str],
+    ) -> None:
+        server = start_server(manage=manage, arguments=arguments)
+        assert connect(to=server).call("message", "hello") == "from the project"
+        assert (tmp_path / "starts").read_text() == "started started "
+
+    def test_leave_errors_of_the_settings_as_they_are(
+        self, configure: MakeConfiguration, manage: Path
+    ) -> None:
+        settings = manage.with_name("site_settings.py")
+        settings.write_text(settings.read_text() + "import no_such_module\n")
+        finished = configure(manage=manage).run()
+        assert finished.returncode == 1
+        assert finished.stderr.endswith("ModuleNotFoundError: No module named 'no_such_module'\n")
 
 
 class TestStaticFiles:

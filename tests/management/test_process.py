@@ -1,12 +1,10 @@
-"""The processes behind ``runserver_socketio``: how they are started, and how a parent waits."""
+"""The parent of a ``runserver_socketio`` that reloads: what it starts, and how it waits."""
 
-import os
 import signal
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from django.utils import autoreload
@@ -14,121 +12,8 @@ from django.utils import autoreload
 import __main__
 from socketio_server.management import process
 
-PATCHED = str(Path(process.__file__).with_name("patched.py"))
-
 STATUS_OF_SIGNAL = 40
 """What the children of these tests add to a signal's number, and exit with."""
-
-
-class Replaced(Exception):
-    """Stands for the end of this process's program."""
-
-    def __init__(self, path: str, arguments: list[str], environ: dict[str, str]) -> None:
-        super().__init__(path)
-        self.path = path
-        self.arguments = arguments
-        self.environ = environ
-
-
-@pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A script that this process seems to have been started with, in the working directory."""
-    made = tmp_path / "manage.py"
-    made.touch()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [str(made)])
-    monkeypatch.setattr(__main__, "__spec__", None)
-    return made
-
-
-class TestIsPatched:
-    def test_the_tests_own_process_is_not(self) -> None:
-        assert not process.is_patched()
-
-
-class TestRestartPatched:
-    """The same command on patched modules, in place of this process."""
-
-    @pytest.fixture(autouse=True)
-    def execve(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def execve(path: str, arguments: list[str], environ: dict[str, str]) -> NoReturn:
-            raise Replaced(path, arguments, environ)
-
-        monkeypatch.setattr(os, "execve", execve)
-
-    def restart(self) -> Replaced:
-        with pytest.raises(Replaced) as raised:
-            process.restart_patched()
-        return raised.value
-
-    @pytest.mark.parametrize(
-        "arguments",
-        [
-            [],
-            ["runserver_socketio"],
-            ["runserver_socketio", "0.0.0.0:9000", "--noreload", "-v", "2"],
-            ["runserver_socketio", "-m", "strange"],
-        ],
-    )
-    def test_a_script(
-        self, script: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
-    ) -> None:
-        monkeypatch.setattr(sys, "argv", [str(script), *arguments])
-        replaced = self.restart()
-
-        assert replaced.path == sys.executable
-        assert replaced.arguments[0] == sys.executable
-        expected = ["-P", PATCHED, str(script), *arguments]
-        assert replaced.arguments[-len(expected) :] == expected
-
-    @pytest.mark.parametrize(
-        ("name", "module"), [("django.__main__", "django"), ("mysite.manage", "mysite.manage")]
-    )
-    def test_a_module(
-        self, script: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str
-    ) -> None:
-        monkeypatch.setattr(__main__, "__spec__", ModuleSpec(name, None))
-        monkeypatch.setattr(sys, "argv", [str(script), "runserver_socketio", "9000"])
-        replaced = self.restart()
-
-        expected = ["-P", PATCHED, "--module", module, "runserver_socketio", "9000"]
-        assert replaced.arguments[-len(expected) :] == expected
-
-    @pytest.mark.parametrize("option", ["error", "ignore::DeprecationWarning"])
-    def test_options_of_the_interpreter_stay(
-        self, script: Path, monkeypatch: pytest.MonkeyPatch, option: str
-    ) -> None:
-        monkeypatch.setattr(sys, "warnoptions", [option])
-        replaced = self.restart()
-
-        assert f"-W{option}" in replaced.arguments
-        assert replaced.arguments.index(f"-W{option}") < replaced.arguments.index(PATCHED)
-
-    def test_the_environment_stays(self, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("SOME_VARIABLE", "some value")
-
-        assert self.restart().environ["SOME_VARIABLE"] == "some value"
-
-    def test_a_script_in_another_folder_finds_its_modules(
-        self, script: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Python puts a script's folder in front of the path; ``-m`` puts the working directory."""
-        monkeypatch.chdir("/")
-        monkeypatch.setenv("PYTHONPATH", "/already/there")
-        path = self.restart().environ["PYTHONPATH"].split(os.pathsep)
-
-        assert path == [str(script.parent), "/already/there"]
-
-    def test_it_does_so_where_no_path_was_set(
-        self, script: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir("/")
-        monkeypatch.delenv("PYTHONPATH", raising=False)
-
-        assert self.restart().environ["PYTHONPATH"] == str(script.parent)
-
-
-# --- The parent -------------------------------------------------------------------------------
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)

@@ -30,6 +30,7 @@ from tests.protocol.test_websocket import (
     events_of,
     frame,
     in_bytes,
+    in_chunks,
     outcome,
     text,
 )
@@ -232,6 +233,11 @@ class TestCompressedMessages:
         wire += frame(FIN | CONTINUATION)
         assert events_of(new_parser(), wire) == ["Hello"]
         assert events_of(new_parser(), *in_bytes(wire)) == ["Hello"]
+
+    def test_a_large_frame_may_arrive_in_chunks(self) -> None:
+        message = random.Random(1).randbytes(90_000)
+        wire = frame(FIN | RSV1 | BINARY, deflated(message)) + text(b"last")
+        assert events_of(new_parser(), *in_chunks(wire, 20_000)) == [message, "last"]
 
     def test_the_rfcs_example_in_two_fragments_is_inflated(self) -> None:
         wire = frame(RSV1 | TEXT, bytes.fromhex("f2 48 cd"))

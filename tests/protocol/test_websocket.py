@@ -1,6 +1,6 @@
 """The server's side of RFC 6455, frame by frame."""
 
-from itertools import cycle
+from itertools import cycle, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -79,7 +79,12 @@ def events_of(parser: Parser, *chunks: bytes) -> list[Event]:
 
 def in_bytes(data: bytes) -> list[bytes]:
     """Return data in chunks of one byte."""
-    return [data[i : i + 1] for i in range(len(data))]
+    return in_chunks(data, 1)
+
+
+def in_chunks(data: bytes, size: int) -> list[bytes]:
+    """Return data in chunks of some bytes."""
+    return [data[i : i + size] for i in range(0, len(data), size)]
 
 
 def assert_fails(parser: Parser, data: bytes, code: CloseCode) -> None:
@@ -141,8 +146,7 @@ class TestBaseFraming:
     def test_a_large_message_arrives_in_chunks(self) -> None:
         message = "hellö wörld " * 5000
         wire = text(b"first") + text(message.encode()) + text(b"last")
-        chunks = [wire[i : i + 1000] for i in range(0, len(wire), 1000)]
-        assert events_of(new_parser(), *chunks) == ["first", message, "last"]
+        assert events_of(new_parser(), *in_chunks(wire, 1000)) == ["first", message, "last"]
 
     @pytest.mark.parametrize("bit", [0x40, 0x20, 0x10])
     @pytest.mark.parametrize("opcode", [TEXT, BINARY, CLOSE, PING])
@@ -182,6 +186,61 @@ class TestMasking:
     def test_long_messages_are_unmasked_as_well(self, size: int) -> None:
         data = bytes(number % 251 for number in range(size))
         assert events_of(new_parser(), frame(FIN | BINARY, data)) == [data]
+
+
+class TestLargeFrames:
+    """They are taken in pieces, of which nothing is to be seen but that errors are told sooner."""
+
+    DATA = "".join(map(chr, range(0x20, 0x2000))).encode() * 4
+
+    @pytest.mark.parametrize("opcode", [TEXT, BINARY])
+    @pytest.mark.parametrize("chunk", [997, 8191, 8192, 16_384, 65_536, 65_543])
+    def test_may_arrive_in_chunks_of_any_size(self, opcode: int, chunk: int) -> None:
+        wire = text(b"first") + frame(FIN | opcode, self.DATA) + text(b"last")
+        message = self.DATA.decode() if opcode == TEXT else self.DATA
+        assert events_of(new_parser(), *in_chunks(wire, chunk)) == ["first", message, "last"]
+
+    @settings(max_examples=20)
+    @given(st.integers(65_536, 90_000), st.binary(min_size=4, max_size=4), st.data())
+    def test_may_have_any_size_and_mask(self, size: int, mask: bytes, data: st.DataObject) -> None:
+        message = self.DATA[:size]
+        wire = frame(FIN | BINARY, message, mask)
+        ends = sorted(data.draw(st.sets(st.integers(1, len(wire)), max_size=5)) | {len(wire)})
+        chunks = [wire[start:end] for start, end in pairwise([0, *ends])]
+        assert events_of(new_parser(), *chunks) == [message]
+
+    @pytest.mark.parametrize("opcode", [TEXT, BINARY])
+    def test_may_be_fragments_with_control_frames_in_between(self, opcode: int) -> None:
+        parser = new_parser(max_message_size=4 * len(self.DATA), max_fragments=3)
+        wire = frame(opcode, self.DATA) + frame(FIN | PING, b"1")
+        wire += frame(CONTINUATION, self.DATA) + frame(FIN | PING, b"2")
+        wire += frame(FIN | CONTINUATION, self.DATA)
+        message = self.DATA.decode() * 3 if opcode == TEXT else self.DATA * 3
+        expected = [Ping(b"1"), Ping(b"2"), message]
+        assert events_of(parser, *in_chunks(wire, 20_000)) == expected
+        assert events_of(parser, *in_chunks(wire, 20_000)) == expected
+
+    def test_count_as_one_fragment_each(self) -> None:
+        parser = new_parser(max_message_size=4 * len(self.DATA), max_fragments=1)
+        wire = frame(TEXT, self.DATA) + frame(CONTINUATION)
+        *chunks, last = in_chunks(wire, 8192)
+        assert events_of(parser, *chunks) == []
+        assert_fails(parser, last, CloseCode.MESSAGE_TOO_BIG)
+
+    def test_count_with_all_of_their_size(self) -> None:
+        parser = new_parser(max_message_size=len(self.DATA) + 1)
+        assert events_of(parser, *in_chunks(frame(TEXT, self.DATA), 8192)) == []
+        assert_fails(parser, b"\x80\x82" + MASK, CloseCode.MESSAGE_TOO_BIG)
+
+    def test_fail_before_they_end_if_they_are_no_utf_8(self) -> None:
+        wire = text(b"\xff" + self.DATA)
+        assert_fails(new_parser(), wire[:10_000], CloseCode.INVALID_DATA)
+
+    def test_fail_if_they_end_within_a_character(self) -> None:
+        *chunks, last = in_chunks(text(self.DATA + b"\xe2\x82"), 8192)
+        parser = new_parser()
+        assert events_of(parser, *chunks) == []
+        assert_fails(parser, last, CloseCode.INVALID_DATA)
 
 
 class TestFragmentation:

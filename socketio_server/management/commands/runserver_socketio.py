@@ -32,7 +32,7 @@ from socketio_server.channels import MAIN_NAMESPACE
 from socketio_server.checks import is_local
 from socketio_server.events import REGISTRY, Registration
 from socketio_server.hooks import message_logger
-from socketio_server.management import process
+from socketio_server.management import process, restart
 from socketio_server.service import Service
 
 logger = logging.getLogger("socketio_server")
@@ -83,8 +83,7 @@ class Command(RunserverCommand):
             raise CommandError(f"{self.port!r} is not a valid port number.")
         if options["use_reloader"] and not self._is_reloaders_child():
             sys.exit(process.supervise())
-        if not process.is_patched():
-            process.restart_patched()
+        restart.restart_unless_patched()
         if not options["use_reloader"]:
             self.inner_run(None, **options)
             return
