@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from contextvars import Context, ContextVar
 from datetime import datetime, tzinfo
 from functools import partial
-from threading import Thread
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -163,16 +162,13 @@ def find_trace(activate: Callable[[], None]) -> ContextVar[Any] | None:
     """Return the context variable that is set wherever something was activated.
 
     Which one that is, and whether there is one, depends on the version of asgiref, which keeps
-    Django's state; so it is tried out, in a context of its own, and in a thread of its own: older
-    versions keep it by thread.
+    Django's state; so it is tried out, in a context of its own.
 
     :param activate: activates something.
     :return: ``None`` if there is not exactly one: its absence would say nothing.
     """
     context = Context()
-    thread = Thread(target=context.run, args=(activate,))
-    thread.start()
-    thread.join()
+    context.run(activate)
     return next(iter(context)) if len(context) == 1 else None
 
 
