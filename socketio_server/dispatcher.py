@@ -435,6 +435,9 @@ def _inbox_full(socket: Socket, full: bool) -> None:
 
 def _must_catch_up(socket: Socket) -> bool:
     """Return whether a client's events must wait until it has taken what waits for it."""
+    direct = socket.direct
+    if direct is not None and not direct.half_full:
+        return False  # nearly always
     return socket.owner.session.must_catch_up()
 
 

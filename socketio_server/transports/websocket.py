@@ -221,7 +221,7 @@ class WebSocketTransport:
             until = monotonic() + options.max_time_per_turn
             for left in reversed(range(options.max_events_per_turn)):
                 self._handle(event)
-                if self._paused or connection.closed or self._more_timer is not None:
+                if self._paused or self._more_timer is not None:
                     return
                 if not left or monotonic() > until:
                     break
