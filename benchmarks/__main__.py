@@ -16,7 +16,7 @@ from benchmarks.measuring import STARTED, Bench
 from benchmarks.places import IMAGES, ROOT, Workshop, say
 from benchmarks.report import TITLES, report
 from benchmarks.results import Results, append, read
-from benchmarks.scenarios import ALIASES, LOADS, NAMES
+from benchmarks.scenarios import ALIASES, COMPARED, LOADS, NAMES
 from benchmarks.servers import QUICK, SERVERS, Failure, Process
 
 SMOKE = ("ours", "limit")
@@ -42,7 +42,10 @@ def _parse() -> argparse.Namespace:
         "--servers", type=_servers, help=f"of {', '.join(SERVERS)}; all; default {','.join(QUICK)}"
     )
     parser.add_argument(
-        "--scenarios", type=_scenarios, default=list(NAMES), help=f"of {', '.join(NAMES)}, connect"
+        "--scenarios",
+        type=_scenarios,
+        help=f"of {', '.join(NAMES)}, connect; by default all, for other servers than "
+        f"{', '.join(QUICK)} {', '.join(COMPARED)}",
     )
     parser.add_argument("--repeats", type=int, help="how often, interleaved (3)")
     parser.add_argument("--smoke", action="store_true", help="only find out whether all works")
@@ -94,7 +97,8 @@ class _Run:
         self.path = path
         self.smoke: bool = given.smoke
         self.servers: list[str] = given.servers or list(SMOKE if given.smoke else QUICK)
-        self.scenarios: list[str] = given.scenarios
+        self.scenarios: list[str] = given.scenarios or list(NAMES)
+        self.all_measured_in = self.scenarios if given.scenarios or given.smoke else COMPARED
         self.repeats: int = given.repeats or (1 if given.smoke else 3)
         self.bench = Bench(workshop, smoke=given.smoke)
         self.id = time.strftime("%Y%m%dT%H%M%S")
@@ -134,10 +138,11 @@ class _Run:
             tools.prepare_database(self.workshop)
 
     def _measure_scenario(self, scenario: str, stack: ExitStack) -> None:
+        compared = scenario in self.all_measured_in
+        servers = [name for name in self.servers if compared or name in QUICK]
         for repeat in range(self.repeats):
-            # Another one goes first each time.
-            turn = repeat % len(self.servers)
-            for server in [*self.servers[turn:], *self.servers[:turn]]:
+            turn = repeat % max(1, len(servers))  # another one goes first each time
+            for server in [*servers[turn:], *servers[:turn]]:
                 for label in self._labels(scenario, server):
                     self._record(scenario, label, repeat, stack)
 
