@@ -1,10 +1,9 @@
 """Greenlets that run handlers, one event at a time per socket, and Django's requests.
 
 Spawning a greenlet per event costs about 12 µs (measured), so workers are kept. Jobs that come up
-in one turn of the loop run one after another in one worker, at the end of the turn: a switch to
-the worker and back for each would make an echo cost a fifth more (measured; the switch itself is
-cheap, but reading and handling then take turns in the processor's caches). When a handler waits
-for something, control comes back to the loop, and another worker takes the next job.
+in one turn of the loop run one after another in one worker, at the end of the turn: with a switch
+to the worker and back for each, an echo cost a fifth more (measured). When a handler waits for
+something, control comes back to the loop, and another worker takes the next job.
 """
 
 import logging
