@@ -141,7 +141,7 @@ class WebSocketTransport:
         """Return whether the client must take some of what waits for it (``Transport``)."""
         connection = self._connection
         if connection.half_full:
-            connection.uncork()
+            connection.uncork()  # what only waits for more to go with it is not the client's debt
         return connection.half_full and connection.tell_when_drained()
 
     def pause_reading(self) -> None:
