@@ -5,20 +5,20 @@ commands. They are django-socketio's. Handlers are registered with the decorator
 ``socketio_server.events``.
 """
 
-from socketio_server.management.restart import restart_early
+from socketio_server.serving.restart import restart_early
 
 restart_early()  # before all that a process which is about to be replaced has no use for
 
 from collections.abc import Collection
 from typing import Any
 
-from socketio_server.acknowledgements import Answers
-from socketio_server.brokers.base import Envelope
-from socketio_server.channels import MAIN_NAMESPACE
-from socketio_server.clients import CLIENTS
-from socketio_server.counters import Snapshot
+from socketio_server.cluster.base import Envelope
 from socketio_server.exceptions import NoSocket
-from socketio_server.targets import EVERYONE, MESSAGE, Target, channels_of, check_event_name
+from socketio_server.net.statistics import Snapshot
+from socketio_server.protocol.names import MAIN_NAMESPACE, MESSAGE
+from socketio_server.sockets.acknowledgements import Answers
+from socketio_server.sockets.registry import CLIENTS
+from socketio_server.sockets.targets import EVERYONE, Target, channels_of, check_event_name
 
 __all__ = [
     "EVERYONE",

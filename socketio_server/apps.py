@@ -11,10 +11,10 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import module_has_submodule
 
 from socketio_server import checks, conf
-from socketio_server.clients import CLIENTS
+from socketio_server.sockets.registry import CLIENTS
 
 if TYPE_CHECKING:
-    from socketio_server.service import Service
+    from socketio_server.serving.server import Service
 
 EVENTS_MODULE = "events"
 

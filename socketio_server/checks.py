@@ -14,7 +14,8 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import NoReverseMatch, reverse
 
-from socketio_server import client, conf, origins
+from socketio_server import assets, conf
+from socketio_server.engine import origins
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
@@ -41,9 +42,9 @@ def check_urls(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
 
 def check_bundle(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     """E003: the official client, which the build copies into the package, is there."""
-    if finders.find(client.CLIENT_BUNDLE) is None:
+    if finders.find(assets.CLIENT_BUNDLE) is None:
         yield Error(
-            f"The static file {client.CLIENT_BUNDLE} is missing.",
+            f"The static file {assets.CLIENT_BUNDLE} is missing.",
             hint=(
                 "Run `pip install -e .` in the checkout of django-socketio-server, or install the "
                 "package anew; and keep django.contrib.staticfiles in INSTALLED_APPS."

@@ -14,14 +14,14 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch, reverse
 from django.views.decorators.csrf import csrf_exempt
 
-from socketio_server.answers import Response
 from socketio_server.apps import SocketIOConfig
-from socketio_server.binding import Binding, cookies_of
-from socketio_server.engine import SID_BYTES, Engine, is_websocket
-from socketio_server.handler import UPGRADE_KEY
+from socketio_server.engine.engine import SID_BYTES, Engine, is_websocket
+from socketio_server.engine.session_cookie import Binding, cookies_of
+from socketio_server.engine.transports.polling import error_response
+from socketio_server.http.wsgi import UPGRADE_KEY
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
-from socketio_server.transports.polling import error_response
+from socketio_server.protocol.http1.responses import Response
 
 _VERSIONS = {
     ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: (

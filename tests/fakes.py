@@ -15,23 +15,23 @@ from typing import Any
 
 import gevent
 
-from socketio_server.answers import Response
-from socketio_server.channels import Channels
-from socketio_server.clients import Clients
-from socketio_server.connection import Connection, LostBecause
-from socketio_server.counters import Stats
-from socketio_server.dispatcher import Dispatcher, EventHooks
+from socketio_server.dispatch.dispatcher import Dispatcher, EventHooks
+from socketio_server.dispatch.middleware import CallNext
+from socketio_server.engine.session import Session, SessionHandler
+from socketio_server.engine.transports.base import Outgoing, Transport, TransportHandler
 from socketio_server.events import Registry
 from socketio_server.exceptions import DecodeError
-from socketio_server.middleware import CallNext
+from socketio_server.net.connection import Connection, LostBecause
+from socketio_server.net.statistics import Stats
+from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.http1.responses import Response
 from socketio_server.protocol.websocket import Close, Opcode, Ping, Pong
-from socketio_server.session import Session, SessionHandler
-from socketio_server.sockets import Socket
-from socketio_server.transports.base import Outgoing, Transport, TransportHandler
-from socketio_server.workers import WorkerPool
+from socketio_server.sockets.registry import Clients
+from socketio_server.sockets.socket import Socket
+from socketio_server.sockets.subscriptions import Channels
 
 PATIENCE = 20.0
 """Seconds after which a test that waits in the real hub has failed."""

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from socketio_server.apps import SocketIOConfig
 from socketio_server.clients import CLIENTS
-from socketio_server.events import REGISTRY
+from socketio_server.registry.events import REGISTRY
 
 MakeModule = Callable[[str, str], str]
 

@@ -11,7 +11,7 @@ from django.core import checks as django_checks
 from django.core.checks import CheckMessage
 from django.test import override_settings
 
-from socketio_server import client
+from socketio_server import assets
 
 
 def run() -> list[CheckMessage]:
@@ -85,7 +85,7 @@ class TestBundle:
     def test_a_missing_client_is_an_error_that_names_the_command(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(client, "CLIENT_BUNDLE", "socketio_server/not-there.js")
+        monkeypatch.setattr(assets, "CLIENT_BUNDLE", "socketio_server/not-there.js")
         (message,) = run()
 
         assert message.id == "socketio_server.E003"

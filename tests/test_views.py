@@ -11,12 +11,12 @@ from django.test import Client, RequestFactory, override_settings
 from django.urls import reverse
 
 from socketio_server import views
-from socketio_server.counters import Stats
-from socketio_server.engine import Engine
-from socketio_server.handler import UPGRADE_KEY
+from socketio_server.engine.engine import Engine
+from socketio_server.engine.session import Session
+from socketio_server.http.wsgi import UPGRADE_KEY
+from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
-from socketio_server.session import Session
 from tests.fakes import FakeLoop, RecordingSessionHandler
 
 HANDSHAKE = {"EIO": "4", "transport": "polling"}

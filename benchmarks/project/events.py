@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 from benchmarks.project.models import Entry
 from socketio_server import events
-from socketio_server.sockets import Socket
+from socketio_server.sockets.socket import Socket
 
 
 @events.on_message

@@ -19,11 +19,7 @@ import msgspec
 
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol import jsoncodec
-
-RESERVED_EVENTS = frozenset(
-    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]
-)
-"""Event names that neither side may send (section Sending and receiving data)."""
+from socketio_server.protocol.names import RESERVED_EVENTS
 
 
 class PacketType(IntEnum):

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import NoReverseMatch, reverse
 
 from socketio_server import conf
-from socketio_server.client import CLIENT_BUNDLE, CLIENT_SHIM
+from socketio_server.assets import CLIENT_BUNDLE, CLIENT_SHIM
 from socketio_server.options import Options
 
 register = template.Library()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.test import Client
 
-from socketio_server.acknowledgements import unpack
-from socketio_server.channels import MAIN_NAMESPACE
-from socketio_server.events import REGISTRY, SUBSCRIBE, UNSUBSCRIBE, Registry
 from socketio_server.exceptions import ValidationError
 from socketio_server.protocol.engineio import CloseReason
-from socketio_server.targets import MESSAGE, check_event_name
+from socketio_server.protocol.names import MAIN_NAMESPACE, MESSAGE, SUBSCRIBE, UNSUBSCRIBE
+from socketio_server.registry.events import REGISTRY, Registry
+from socketio_server.sockets.acknowledgements import unpack
+from socketio_server.sockets.targets import check_event_name
 from socketio_server.testing.exceptions import SubscriptionRefused
 from socketio_server.testing.handshake import Handshake
 from socketio_server.testing.peer import Peer

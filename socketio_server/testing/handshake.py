@@ -12,9 +12,9 @@ from django.test import Client
 from django.urls import reverse
 
 from socketio_server.apps import SocketIOConfig
-from socketio_server.dispatcher import Dispatcher
-from socketio_server.engine import Engine
-from socketio_server.handler import UPGRADE_KEY
+from socketio_server.dispatch.dispatcher import Dispatcher
+from socketio_server.engine.engine import Engine
+from socketio_server.http.wsgi import UPGRADE_KEY
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.testing.exceptions import ConnectionRefused

@@ -8,16 +8,16 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from socketio_server.clients import CLIENTS
-from socketio_server.dispatcher import Dispatcher
+from socketio_server.dispatch.dispatcher import Dispatcher
+from socketio_server.engine.heartbeat import Heartbeat
+from socketio_server.engine.session import Session
+from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import DecodeError
-from socketio_server.heartbeat import Heartbeat
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.engineio import CloseReason
-from socketio_server.session import Session
+from socketio_server.sockets.registry import CLIENTS
 from socketio_server.testing.world import world
-from socketio_server.transports.base import Outgoing
 
 
 class Link:

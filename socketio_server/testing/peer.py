@@ -7,16 +7,16 @@ from itertools import count
 from typing import Any
 
 from socketio_server import conf
-from socketio_server.channels import MAIN_NAMESPACE
-from socketio_server.clients import CLIENTS
-from socketio_server.counters import Stats
-from socketio_server.dispatcher import Dispatcher
-from socketio_server.events import Registry
-from socketio_server.hooks import DjangoHooks
+from socketio_server.dispatch.dispatcher import Dispatcher
+from socketio_server.net.statistics import Stats
 from socketio_server.protocol import socketio
 from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.protocol.socketio import Packet, PacketType
-from socketio_server.sockets import Socket
+from socketio_server.registry.events import Registry
+from socketio_server.serving.around_events import DjangoHooks
+from socketio_server.sockets.registry import CLIENTS
+from socketio_server.sockets.socket import Socket
 from socketio_server.testing.exceptions import ConnectionRefused
 from socketio_server.testing.handshake import Handshake
 from socketio_server.testing.link import Link

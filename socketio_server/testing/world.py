@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
-from socketio_server.acknowledgements import Clock as ServerClock
-from socketio_server.clients import CLIENTS
-from socketio_server.connection import Watcher
+from socketio_server.dispatch.middleware import CallNext
 from socketio_server.exceptions import ValidationError
-from socketio_server.middleware import CallNext
-from socketio_server.service import load_middleware
-from socketio_server.workers import Job
+from socketio_server.net.connection import Watcher
+from socketio_server.net.workers import Job
+from socketio_server.serving.server import load_middleware
+from socketio_server.sockets.acknowledgements import Clock as ServerClock
+from socketio_server.sockets.registry import CLIENTS
 
 if TYPE_CHECKING:
     from socketio_server.testing.link import Link

@@ -14,16 +14,16 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from socketio_server.connection import Loop
-from socketio_server.counters import Stats
-from socketio_server.engine import Engine
-from socketio_server.handler import UPGRADE_KEY
+from socketio_server.engine.engine import Engine
+from socketio_server.engine.transports.base import Transport
+from socketio_server.engine.transports.websocket import Upgraded, WebSocketTransport
+from socketio_server.http.listener import Server
+from socketio_server.http.wsgi import UPGRADE_KEY
+from socketio_server.net.connection import Loop
+from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import CloseReason, Packet
 from socketio_server.protocol.websocket import Opcode, encode_deflated_frame, encode_frame
-from socketio_server.server import Server
-from socketio_server.transports.base import Transport
-from socketio_server.transports.websocket import Upgraded, WebSocketTransport
 
 LARGE = 64 * 1024 * 1024
 

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from socketio_server.client import CLIENT_SHIM
+from socketio_server.assets import CLIENT_SHIM
 from tests.support.server import ROOT, Server
 from tests.support.tools import PATIENCE, require
 

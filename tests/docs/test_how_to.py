@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from socketio_server.counters import Snapshot
+from socketio_server.net.statistics import Snapshot
 from tests.docs.conftest import Connect, RunScript, Serve
 from tests.docs.pages import code, page
 from tests.live.test_counting import WAYS

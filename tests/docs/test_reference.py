@@ -11,12 +11,12 @@ import pytest
 
 import socketio_server
 from socketio_server import conf, events, exceptions
-from socketio_server.counters import Snapshot
-from socketio_server.events import REGISTRY
+from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ERROR_MESSAGES, CloseReason, ErrorCode
-from socketio_server.protocol.socketio import RESERVED_EVENTS
-from socketio_server.sockets import Socket
+from socketio_server.protocol.names import RESERVED_EVENTS, SUBSCRIBE, UNSUBSCRIBE
+from socketio_server.registry.events import REGISTRY
+from socketio_server.sockets.socket import Socket
 from tests.docs.conftest import Connect, RunScript, Serve
 from tests.docs.pages import code, page, pages
 from tests.docs.project import Project
@@ -171,7 +171,7 @@ class TestEvents:
 
     def test_the_names_that_on_refuses_are_there(self) -> None:
         text = page(self.PAGE).path.read_text(encoding="utf-8")
-        for name in [*RESERVED_EVENTS, "message", events.SUBSCRIBE, events.UNSUBSCRIBE]:
+        for name in [*RESERVED_EVENTS, "message", SUBSCRIBE, UNSUBSCRIBE]:
             assert f"`{name}`" in text
             with pytest.raises(events.EventError):
                 events.Registry().on(name)

@@ -187,7 +187,8 @@ class TestHandshakesOfOneAddress:
     ) -> None:
         there = (own_address, reserved.address[1])
         statuses = self.shake_hands(there, 200)
-        assert set(statuses) == {200, 429}
+        assert set(statuses) <= {200, 429}
+        assert 429 in statuses
         with pytest.raises(Refused) as refused:
             self.open_websockets(there, 200)
         assert refused.value.response.status == 429

@@ -4,7 +4,7 @@ import json
 import os
 from typing import Any
 
-from socketio_server.sockets import Socket
+from socketio_server.sockets.socket import Socket
 from tests.project.settings import FOLDER
 
 

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from socketio_server.exceptions import DecodeError
+from socketio_server.protocol.names import RESERVED_EVENTS
 from socketio_server.protocol.socketio import (
-    RESERVED_EVENTS,
     Assembly,
     Encoded,
     Encoder,

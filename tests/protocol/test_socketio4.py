@@ -6,13 +6,9 @@ from hypothesis import strategies as st
 
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol import socketio
-from socketio_server.protocol.socketio import RESERVED_EVENTS, Assembly, Encoded, Packet, PacketType
-from socketio_server.protocol.socketio4 import (
-    Encoder,
-    decode,
-    encode_connect,
-    encode_disconnect,
-)
+from socketio_server.protocol.names import RESERVED_EVENTS
+from socketio_server.protocol.socketio import Assembly, Encoded, Packet, PacketType
+from socketio_server.protocol.socketio4 import Encoder, decode, encode_connect, encode_disconnect
 from tests.protocol.test_socketio import ACKS, BINARY_PACKETS, EVENTS, encoded
 
 CONNECT = PacketType.CONNECT

@@ -28,12 +28,12 @@ from gevent.event import Event
 import socketio_server
 from socketio_server import conf
 from socketio_server.apps import SocketIOConfig
-from socketio_server.channels import MAIN_NAMESPACE
 from socketio_server.checks import is_local
-from socketio_server.events import REGISTRY, Registration
-from socketio_server.hooks import message_logger
-from socketio_server.management import process, restart
-from socketio_server.service import Service
+from socketio_server.protocol.names import MAIN_NAMESPACE
+from socketio_server.registry.events import REGISTRY, Registration
+from socketio_server.serving import reload, restart
+from socketio_server.serving.around_events import message_logger
+from socketio_server.serving.server import Service
 
 logger = logging.getLogger("socketio_server")
 
@@ -82,7 +82,7 @@ class Command(RunserverCommand):
         if int(self.port) > MAX_PORT:
             raise CommandError(f"{self.port!r} is not a valid port number.")
         if options["use_reloader"] and not self._is_reloaders_child():
-            sys.exit(process.supervise())
+            sys.exit(reload.supervise())
         restart.restart_unless_patched()
         if not options["use_reloader"]:
             self.inner_run(None, **options)

@@ -11,7 +11,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from socketio_server import events
-from socketio_server.sockets import Socket
+from socketio_server.sockets.socket import Socket
 from tests.project.journal import record
 
 Context = dict[Any, Any]

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 import socketio_server
 from socketio_server import events
-from socketio_server.sockets import Socket
+from socketio_server.sockets.socket import Socket
 
 Context = dict[Any, Any]
 

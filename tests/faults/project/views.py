@@ -9,13 +9,13 @@ from django.views.decorators.csrf import csrf_exempt
 from greenlet import greenlet
 
 import socketio_server
-from socketio_server.connection import Connection
-from socketio_server.handler import RequestHandler
-from socketio_server.router import NamespaceRouter
-from socketio_server.sockets import Socket
-from socketio_server.transports.polling import PollingTransport
-from socketio_server.transports.websocket import WebSocketTransport
-from socketio_server.workers import Worker
+from socketio_server.dispatch.router import NamespaceRouter
+from socketio_server.engine.transports.polling import PollingTransport
+from socketio_server.engine.transports.websocket import WebSocketTransport
+from socketio_server.http.wsgi import RequestHandler
+from socketio_server.net.connection import Connection
+from socketio_server.net.workers import Worker
+from socketio_server.sockets.socket import Socket
 from tests.faults.project.handlers import FAULTS, TALLY
 
 KEPT = (

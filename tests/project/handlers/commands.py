@@ -16,7 +16,7 @@ from django.utils.translation import get_language, gettext_lazy
 
 import socketio_server
 from socketio_server import events
-from socketio_server.sockets import Socket
+from socketio_server.sockets.socket import Socket
 from tests.project.gates import open_gate, wait_at
 from tests.project.journal import record
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from socketio_server import events
 from socketio_server.channels import CHANNELS
 from socketio_server.clients import CLIENTS
-from socketio_server.sockets import Socket
+from socketio_server.sockets.socket import Socket
 from tests.project.journal import record
 
 Context = dict[str, Any]

@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 from socketio_server import events
-from socketio_server.sockets import Socket
+from socketio_server.sockets.socket import Socket
 from tests.project.gates import wait_at
 from tests.project.journal import record
 

@@ -1,0 +1,1 @@
+"""Packets become events, and events become calls of handlers."""

@@ -1,0 +1,1 @@
+"""Engine.IO: sessions, their transports, and who may open one."""

@@ -1,0 +1,279 @@
+"""One Engine.IO session: what a secret ``sid`` names, over whichever transport carries it just now.
+
+Knows the transports and the upgrade from one to the other (Engine.IO protocol, "Upgrade"); the
+engine that keeps all sessions gives it its deadlines. What the messages mean is the
+``SessionHandler``'s.
+"""
+
+from enum import Enum
+from functools import partial
+from typing import Protocol
+
+from socketio_server.engine.session_cookie import Binding
+from socketio_server.engine.transports.base import (
+    PING,
+    PROBE_PONG,
+    ClosedTransport,
+    Outgoing,
+    Transport,
+)
+from socketio_server.engine.transports.polling import PollingTransport
+from socketio_server.engine.transports.websocket import WebSocketTransport
+from socketio_server.exceptions import DecodeError
+from socketio_server.protocol import engineio, engineio3
+from socketio_server.protocol.engineio import CloseReason, PacketType
+
+_PROBE = engineio.decode_packet(engineio.PROBE_PING)
+
+_CLOSED = {name: ClosedTransport(name) for name in ("", "polling", "websocket")}
+
+
+class SessionHandler(Protocol):
+    """Who gets a session's messages. Called in loop callbacks and greenlets: must never block."""
+
+    def session_started(self) -> None:
+        """The session has begun; called exactly once, before all else."""
+
+    def text_received(self, data: str) -> None:
+        """The client sent text; raises ``DecodeError`` to end the session for it."""
+
+    def binary_received(self, data: bytes) -> None:
+        """The client sent bytes; raises ``DecodeError`` to end the session for it."""
+
+    def caught_up(self) -> None:
+        """The client has taken what it had to (``Session.must_catch_up``), or need not."""
+
+    def session_closed(self, reason: CloseReason) -> None:
+        """The session is over; called exactly once, and nothing after it."""
+
+
+class SessionKeeper(Protocol):
+    """The engine, as its sessions see it: keeps their deadlines and forgets them at their end."""
+
+    def pong_received(self, session: "Session") -> None:
+        """The client answered a heartbeat."""
+
+    def ping_received(self, session: "Session") -> None:
+        """The client asked for a heartbeat, as those of revision 3 do."""
+
+    def client_refused(self, session: "Session", kind: str, why: str) -> None:
+        """The client broke a rule."""
+
+    def probe_started(self, session: "Session") -> None:
+        """A WebSocket probes; it has ``upgrade_timeout`` to finish."""
+
+    def probe_ended(self, session: "Session") -> None:
+        """The probe finished or failed."""
+
+    def session_ended(self, session: "Session", last_transport: Transport) -> None:
+        """The session is over."""
+
+
+class ProbeState(Enum):
+    """How far the upgrade to WebSocket has come."""
+
+    NONE = "no WebSocket besides the transport"
+    OPEN = "a WebSocket is open and said nothing yet"
+    PROBED = "it sent a probe, which was answered"
+
+
+class Session:
+    """An Engine.IO session.
+
+    :param sid: the secret that the client's requests carry; never shown or logged.
+    :param keeper: the engine.
+    :param revision: the Engine.IO revision that the client speaks, 4 or 3.
+    :param address: where its handshake came from; for the log.
+    """
+
+    __slots__ = (
+        "_handler",
+        "_keeper",
+        "_paused",
+        "_probe",
+        "_probe_state",
+        "address",
+        "binding",
+        "close_reason",
+        "revision",
+        "sid",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        sid: str,
+        keeper: SessionKeeper,
+        revision: int = engineio.PROTOCOL_VERSION,
+        address: str = "",
+    ) -> None:
+        self.sid = sid
+        self.revision = revision
+        self.address = address
+        self.transport: Transport = _CLOSED[""]
+        """What carries the session now: the fast path sends to it directly."""
+        self.close_reason: CloseReason | None = None
+        """Why the session ended; ``None`` while it lasts."""
+        self.binding: Binding | None = None
+        """The browser that its requests must come from; ``None``: any that knows the ``sid``."""
+        self._keeper = keeper
+        self._handler: SessionHandler | None = None  # None before start and after the end
+        self._probe: WebSocketTransport | None = None
+        self._probe_state = ProbeState.NONE
+        self._paused = False  # the handler wants no more messages for now
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the session has begun and not ended."""
+        return self._handler is not None
+
+    @property
+    def can_upgrade(self) -> bool:
+        """Whether a WebSocket may try to take over."""
+        return (
+            self.is_open
+            and self.transport.name == "polling"
+            and self._probe_state is ProbeState.NONE
+        )
+
+    def start(self, transport: Transport, handler: SessionHandler, opening: bytes) -> None:
+        """Begin, over the transport of the handshake.
+
+        :param opening: the packet that opens the session, sent before all else.
+        """
+        self.transport = transport
+        self._handler = handler
+        transport.send(Outgoing(opening))
+        handler.session_started()
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Send a message to the client; after the end, drop it."""
+        self.transport.send(outgoing)
+
+    def ping(self) -> None:
+        """Send a heartbeat."""
+        self.transport.send(PING)
+
+    def close(self, reason: CloseReason) -> None:
+        """End the session: what was sent goes out first, then the transport's goodbye.
+        Idempotent."""
+        self.transport.close(reason)
+
+    def pause_reading(self) -> None:
+        """Take no more messages from the client for now. Idempotent."""
+        self._paused = True
+        self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take messages again. Idempotent."""
+        self._paused = False
+        self.transport.resume_reading()
+
+    def must_catch_up(self) -> bool:
+        """Return whether so much waits for the client that its messages must wait as well.
+
+        The handler is told when that is over: by ``caught_up``, or the end of the session.
+        """
+        return self.transport.must_catch_up()
+
+    def start_probe(self, transport: WebSocketTransport) -> None:
+        """Let a WebSocket try to take over; only where ``can_upgrade``."""
+        self._probe = transport
+        self._probe_state = ProbeState.OPEN
+        self._keeper.probe_started(self)
+
+    def abandon_probe(self) -> None:
+        """Close a WebSocket that probes in vain, and leave the session as it is."""
+        if self._probe is not None:
+            self._probe.close(CloseReason.TRANSPORT_CLOSE)
+
+    def message_received(self, transport: Transport, data: str | bytes) -> None:
+        """A transport got a message (``TransportHandler``)."""
+        if transport is self.transport:
+            if self._handler is None:
+                return
+            if type(data) is str:
+                self._handler.text_received(data)
+            else:
+                self._handler.binary_received(data)  # type: ignore[arg-type]  # the other of the two
+        elif transport is self._probe:
+            self.abandon_probe()
+
+    def packet_received(self, transport: Transport, packet: engineio.Packet) -> None:
+        """A transport got another packet (``TransportHandler``)."""
+        if packet.type is PacketType.MESSAGE:
+            self.message_received(transport, packet.data)
+        elif transport is self._probe:
+            self._probe_packet_received(packet)
+        elif transport is self.transport and self._handler is not None:
+            if packet.type is PacketType.PONG:
+                self._keeper.pong_received(self)
+            elif packet.type is PacketType.PING and self.revision == engineio3.PROTOCOL_VERSION:
+                self._keeper.ping_received(self)
+                transport.send(Outgoing(engineio3.encode_pong(str(packet.data))))
+            elif packet.type is PacketType.CLOSE:
+                self.close(CloseReason.TRANSPORT_CLOSE)
+            elif packet.type is not PacketType.NOOP:
+                raise DecodeError(f"a client may not send a packet of type {packet.type.name}")
+
+    def client_refused(self, kind: str, why: str) -> None:
+        """The client broke a rule (``TransportHandler``); its handlers may say so as well."""
+        self._keeper.client_refused(self, kind, why)
+
+    def caught_up(self, transport: Transport) -> None:
+        """The client has taken what it had to (``TransportHandler``)."""
+        if transport is self.transport and self._handler is not None:
+            self._handler.caught_up()
+
+    def transport_closed(self, transport: Transport, reason: CloseReason) -> None:
+        """A transport is gone (``TransportHandler``)."""
+        if transport is self._probe:
+            self._end_probe()
+            if isinstance(self.transport, PollingTransport):
+                self.transport.end_probe()
+        elif transport is self.transport:
+            self._end(reason)
+
+    def _probe_packet_received(self, packet: engineio.Packet) -> None:
+        """Move the upgrade on; what does not belong to it ends the probe, never the session."""
+        probe, polling = self._probe, self.transport
+        if probe is None or not isinstance(polling, PollingTransport):
+            return
+        state = self._probe_state
+        if state is ProbeState.OPEN and packet == _PROBE:
+            self._probe_state = ProbeState.PROBED
+            probe.send(PROBE_PONG)
+            polling.start_probe()
+        elif state is ProbeState.PROBED and packet.type is PacketType.UPGRADE:
+            probe.pause_reading()
+            polling.when_quiet(partial(self._upgrade, polling, probe))
+        else:
+            self.abandon_probe()
+
+    def _upgrade(self, polling: PollingTransport, probe: WebSocketTransport) -> None:
+        """Let the WebSocket take over, with all that still waits for the client, in its order."""
+        if probe is not self._probe:  # gone before the last POST was taken in
+            return
+        self._end_probe()
+        waiting = polling.hand_over()
+        self.transport = probe
+        for outgoing in waiting:
+            probe.send(outgoing)
+        if not self._paused:
+            probe.resume_reading()
+        self.caught_up(probe)  # as far as polling could tell
+
+    def _end_probe(self) -> None:
+        self._probe = None
+        self._probe_state = ProbeState.NONE
+        self._keeper.probe_ended(self)
+
+    def _end(self, reason: CloseReason) -> None:
+        handler, self._handler = self._handler, None
+        last_transport = self.transport
+        self.transport = _CLOSED[last_transport.name]
+        self.close_reason = reason
+        self.abandon_probe()
+        self._keeper.session_ended(self, last_transport)
+        if handler is not None:
+            handler.session_closed(reason)

@@ -1,0 +1,1 @@
+"""How the packets of a session travel: HTTP long-polling and WebSocket."""

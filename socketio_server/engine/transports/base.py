@@ -1,0 +1,175 @@
+"""What polling and WebSocket have in common: how a message is kept, and who hears of packets.
+
+A transport carries the Engine.IO packets of one session and knows nothing of Socket.IO.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from socketio_server.net.connection import Connection
+from socketio_server.protocol import engineio, engineio3, websocket
+
+_TEXT, _BINARY = websocket.Opcode.TEXT, websocket.Opcode.BINARY
+_encode_frame = websocket.encode_frame
+
+
+class Outgoing:
+    """One Engine.IO message, encoded once for however many recipients and whichever transports.
+
+    :param packet: the Engine.IO text packet, type digit included.
+    :param attachments: binary messages that follow it.
+    """
+
+    __slots__ = ("_attachments", "_deflated", "_packet", "frames")
+
+    def __init__(self, packet: bytes, attachments: Sequence[bytes] = ()) -> None:
+        self._packet = packet
+        self._attachments = attachments
+        # By window; each is made when the first recipient takes it.
+        self._deflated: dict[int, bytes] | None = None
+        self.frames = _encode_frame(_TEXT, packet)
+        """The message as WebSocket frames, ready to be sent."""
+        if attachments:
+            self.frames += b"".join(_encode_frame(_BINARY, data) for data in attachments)
+
+    @property
+    def count(self) -> int:
+        """How many packets it is."""
+        return 1 + len(self._attachments)
+
+    def deflated_frames(self, window_bits: int) -> bytes:
+        """Return the message as compressed WebSocket frames.
+
+        :param window_bits: how large a window they may have.
+        """
+        if self._deflated is None:
+            self._deflated = {}
+        if window_bits not in self._deflated:
+            messages = [(_TEXT, self._packet), *((_BINARY, data) for data in self._attachments)]
+            self._deflated[window_bits] = b"".join(
+                websocket.encode_deflated_frame(opcode, data, window_bits=window_bits)
+                for opcode, data in messages
+            )
+        return self._deflated[window_bits]
+
+    @property
+    def frames3(self) -> bytes:
+        """The message as WebSocket frames for Engine.IO revision 3."""
+        if not self._attachments:
+            return self.frames
+        binary = map(engineio3.encode_binary_packet, self._attachments)
+        return websocket.encode_frame(_TEXT, self._packet) + b"".join(
+            websocket.encode_frame(_BINARY, data) for data in binary
+        )
+
+    @property
+    def packets(self) -> list[bytes]:
+        """The message as packets of a polling payload."""
+        return [self._packet, *map(engineio.encode_binary, self._attachments)]
+
+    @property
+    def packets3(self) -> list[bytes]:
+        """The message as packets of a polling payload of Engine.IO revision 3."""
+        return [self._packet, *map(engineio3.encode_binary, self._attachments)]
+
+
+PING = Outgoing(engineio.PING)
+PONG = Outgoing(engineio.PONG)
+CLOSE = Outgoing(engineio.CLOSE)
+PROBE_PONG = Outgoing(engineio.PROBE_PONG)
+
+
+class TransportHandler(Protocol):
+    """A transport's session. Called in loop callbacks and in greenlets: must never block."""
+
+    def message_received(self, transport: "Transport", data: str | bytes) -> None:
+        """The client sent a message; raises ``DecodeError`` if it can't be understood."""
+
+    def packet_received(self, transport: "Transport", packet: engineio.Packet) -> None:
+        """The client sent a packet of another type; raises ``DecodeError`` if it may not."""
+
+    def client_refused(self, kind: str, why: str) -> None:
+        """The client broke a rule: to be counted and logged, no more."""
+
+    def caught_up(self, transport: "Transport") -> None:
+        """The client has taken what it had to (``Transport.must_catch_up``), or need not."""
+
+    def transport_closed(self, transport: "Transport", reason: engineio.CloseReason) -> None:
+        """The transport is gone; called at most once."""
+
+
+class Transport(Protocol):
+    """Carries the packets of one session. No method waits, so all may be called from the loop."""
+
+    @property
+    def name(self) -> str:
+        """``"polling"`` or ``"websocket"``."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether a message would go out at once."""
+
+    @property
+    def direct(self) -> Connection | None:
+        """The connection that takes ``Outgoing.frames`` as they are, for good; ``None``: what is
+        sent must go through ``send``."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for the client."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether what the client sends is read just now, so that its pong can be expected."""
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Send a message, or queue it; after a close, drop it."""
+
+    def close(self, reason: engineio.CloseReason) -> None:
+        """Say goodbye as the transport does, after all that was sent before. Idempotent."""
+
+    def must_catch_up(self) -> bool:
+        """Return whether so much waits for the client that its messages must wait as well.
+
+        The transport's handler is told when that is over (``caught_up``), unless the transport
+        ends.
+        """
+
+    def pause_reading(self) -> None:
+        """Take no more packets from the client until ``resume_reading``. Idempotent."""
+
+    def resume_reading(self) -> None:
+        """Take packets again. Idempotent."""
+
+
+class ClosedTransport:
+    """What a session has before its start and after its end: whatever is sent goes nowhere.
+
+    :param name: the name of the transport that it had.
+    """
+
+    __slots__ = ("name",)
+
+    direct = None
+    writable = False
+    is_read = False
+    queued_bytes = 0
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Drop the message."""
+
+    def close(self, reason: engineio.CloseReason) -> None:
+        """Do nothing."""
+
+    def must_catch_up(self) -> bool:
+        """Return ``False``."""
+        return False
+
+    def pause_reading(self) -> None:
+        """Do nothing."""
+
+    def resume_reading(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,415 @@
+"""Engine.IO packets over HTTP long-polling.
+
+The session's packets wait in a queue until a GET takes them as one payload; a POST brings the
+client's. The requests are ``Exchange``s: they are answered now or later, and nothing here waits.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import ClassVar, Protocol
+
+from socketio_server.engine.transports.base import CLOSE, Outgoing, TransportHandler
+from socketio_server.exceptions import DecodeError
+from socketio_server.net.connection import Loop, Watcher
+from socketio_server.net.token_bucket import RateLimit
+from socketio_server.options import Options
+from socketio_server.protocol import engineio
+from socketio_server.protocol.engineio import CloseReason, ErrorCode, Packet, PacketType
+from socketio_server.protocol.http1.responses import Response
+
+PROBE_POLL_TIME = 0.1
+"""How long a GET waits, in seconds, while a probe is under way: the client is about to stop
+polling and must not be held, and one that goes on polling must not spin (the reference server's
+interval)."""
+
+PACKETS_PER_ANSWER = 16
+"""Packets in one answer to a poll, so long as no message has more: the official Python client takes
+sixteen and gives up the connection over more."""
+
+
+class Exchange(Protocol):
+    """A request of the client that waits for its answer. Never blocks."""
+
+    def reply(self, response: Response) -> None:
+        """Answer it; called once. Where the client has gone, nothing happens."""
+
+    def has_ended(self) -> bool:
+        """Return whether the client has gone, even if nobody was told yet."""
+
+
+def error_response(code: ErrorCode, message: str | None = None) -> Response:
+    """An Engine.IO error: 403 where forbidden, else 400, with the reference server's JSON.
+
+    :param message: other words than the reference server's for this code.
+    """
+    status = 403 if code is ErrorCode.FORBIDDEN else 400
+    return Response(status, engineio.encode_error(code, message), "application/json")
+
+
+_MESSAGE = PacketType.MESSAGE  # globals are found faster than attributes
+
+_BAD_REQUEST = error_response(ErrorCode.BAD_REQUEST)
+
+
+class PollingTransport:
+    """Carries the packets of one session over successive HTTP requests.
+
+    :param session: gets the packets and the end.
+    """
+
+    name = "polling"
+    direct = None
+
+    __slots__ = (
+        "_fetched",
+        "_incoming",
+        "_is_taking",
+        "_loop",
+        "_on_quiet",
+        "_options",
+        "_overflowed",
+        "_paused",
+        "_poll",
+        "_poll_timer",
+        "_post",
+        "_probing",
+        "_queue",
+        "_queued_bytes",
+        "_rate",
+        "_releasing",
+        "_session",
+        "_stall_timer",
+        "_timer",
+    )
+
+    def __init__(self, session: TransportHandler, loop: Loop, options: Options) -> None:
+        self._session: TransportHandler | None = session  # None once closed or handed over
+        self._loop = loop
+        self._options = options
+        self._queue: deque[Outgoing] = deque()
+        self._queued_bytes = 0
+        self._overflowed = False  # too much waited: the session is about to be closed
+        self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, monotonic())
+        self._poll: Exchange | None = None  # the GET that waits
+        self._poll_timer: Watcher | None = None  # ends it while a probe is under way
+        self._releasing = False  # it will be answered when what runs now is done
+        self._post: Exchange | None = None  # the POST whose packets are taken in
+        self._incoming: deque[Packet] = deque()  # those of its packets that are still to be
+        self._is_taking = False  # one of them is being handed up
+        self._paused = False  # the session wants no more packets for now
+        self._timer: Watcher | None = None  # goes on with them
+        self._fetched: bool | None = None  # whether GETs came; None unless it must catch up
+        self._stall_timer: Watcher | None = None  # looks at that
+        self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
+        self._probing = False  # a WebSocket is about to take over
+
+    @property
+    def writable(self) -> bool:
+        """Whether a GET waits for something to send."""
+        return self._poll is not None and not self._queue
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a POST would be taken in at once."""
+        return not self._paused
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for a GET."""
+        return self._queued_bytes
+
+    @property
+    def drained(self) -> bool:
+        """Whether everything queued went into an answer."""
+        return not self._queue
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Queue a message for the next payload; too many of them close the session.
+
+        What is sent between that and the end is dropped: a handler may send a lot before the loop
+        has its turn.
+        """
+        if self._session is None or self._overflowed:
+            return
+        self._queue.append(outgoing)
+        self._queued_bytes += len(outgoing.frames)
+        options = self._options
+        if self._queued_bytes > options.max_queued_bytes or len(self._queue) > (
+            options.max_queued_packets
+        ):
+            self._overflowed = True
+            self._session.client_refused("slow client", "it fetched too little of what waits")
+            self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
+        self._release()
+
+    def close(self, reason: CloseReason) -> None:
+        """Queue a close packet behind all else, and let the waiting GET have it."""
+        if self._session is not None:
+            self._queue.append(CLOSE)
+            self._queued_bytes += len(CLOSE.frames)
+            self._release()
+            self._report(reason)
+
+    def must_catch_up(self) -> bool:
+        """Return whether the client must fetch some of what waits for it (``Transport``).
+
+        One that fetches nothing for ``stall_timeout`` is closed. During a probe it need not: it is
+        about to stop polling.
+        """
+        if self._session is None or self._probing or not self._is_half_full():
+            return False
+        if self._fetched is None:
+            self._watch_for_gets()
+        return True
+
+    def pause_reading(self) -> None:
+        """Let the POST that is under way wait for its answer."""
+        self._paused = True
+
+    def resume_reading(self) -> None:
+        """Go on with the POST that waits."""
+        if self._paused:
+            self._paused = False
+            self._go_on_after(0.0)
+
+    def start_probe(self) -> None:
+        """A WebSocket probes: release the waiting GET, so that the client can stop polling."""
+        self._probing = True
+        self._release()
+        if self._fetched is not None:
+            self._catch_up()
+
+    def end_probe(self) -> None:
+        """The probe failed: GETs wait again as long as they like."""
+        self._probing = False
+
+    def when_quiet(self, callback: Callable[[], None]) -> None:
+        """Call back once no POST is under way: at once, or when its packets were handed up."""
+        if self._post is not None:
+            self._on_quiet = callback
+        else:
+            callback()
+
+    def hand_over(self) -> Iterable[Outgoing]:
+        """Give up: return what is still queued, for the transport that takes over."""
+        queue, self._queue = self._queue, deque()
+        self._queued_bytes = 0
+        self._session = None
+        self._stop_watching()
+        self._release()
+        return queue
+
+    def answer_get(self, poll: Exchange) -> None:
+        """Answer a poll with what is queued, or when there is something."""
+        if self._poll is not None:
+            if poll.has_ended():
+                return  # its client has sent the one that waits since then
+            if not self._poll.has_ended():
+                self._fail("a second GET while one is pending")
+                poll.reply(_BAD_REQUEST)
+                return
+            self._end_poll()  # its client is back with the next before the loop told us
+        if self._queue or self._session is None:
+            self._reply(poll)
+            return
+        self._poll = poll
+        if self._probing:
+            self._poll_timer = self._loop.timer(PROBE_POLL_TIME)
+            self._poll_timer.start(self._answer_poll)
+
+    def poll_lost(self, poll: Exchange) -> None:
+        """The client of a GET that waited has gone."""
+        if poll is self._poll:
+            self._end_poll()
+
+    def answer_at_once(self) -> Response:
+        """Return an answer with what is queued; with nothing but a noop packet if that is
+        nothing."""
+        packets: list[bytes] = []
+        queue = self._queue
+        while queue and (not packets or len(packets) + queue[0].count <= PACKETS_PER_ANSWER):
+            if packets and queue[0] is CLOSE:
+                break  # the JavaScript client acts on it before it hands out what came before
+            outgoing = queue.popleft()
+            self._queued_bytes -= len(outgoing.frames)
+            packets += self._packets_of(outgoing)
+        if self._fetched is not None:
+            self._fetched = True
+            if not self._is_half_full():
+                self._catch_up()
+        return Response(200, self._encode_payload(packets or [engineio.NOOP]))
+
+    def answer_post(self, body: bytes, content_type: str, post: Exchange) -> None:
+        """Take the packets of a payload, as fast as the session takes them, and answer then.
+
+        :param content_type: the request's header of that name.
+        """
+        if self._session is None:
+            post.reply(_BAD_REQUEST)
+            return
+        if self._post is not None:
+            self._fail("a second POST while one is pending")
+            post.reply(_BAD_REQUEST)
+            return
+        try:
+            packets = self._decode_payload(body, content_type)
+        except DecodeError as error:
+            self._fail(str(error))
+            post.reply(_BAD_REQUEST)
+            return
+        self._post = post
+        self._incoming.extend(packets)
+        if not self._paused:
+            self._take_packets()
+
+    def _take_packets(self) -> None:
+        """Hand up packets of the POST, in turns: a chatty client must not stop the others."""
+        incoming = self._incoming
+        until = monotonic() + self._options.max_time_per_turn
+        while incoming and (session := self._session) is not None:
+            if self.must_catch_up():
+                return
+            if not self._hand_up(session, incoming.popleft()):
+                return
+            if self._paused:
+                return
+            if not self._rate.spend():
+                session.client_refused("rate", "packets come too fast, and have to wait")
+                self._go_on_after(self._rate.wait(monotonic()))
+                return
+            if monotonic() > until:
+                self._go_on_after(0.0)
+                return
+        self._end_post(Response(200, b"ok", "text/html"))
+
+    def _hand_up(self, session: TransportHandler, packet: Packet) -> bool:
+        """Give the session a packet; return whether it could be understood."""
+        self._is_taking = True
+        try:
+            if packet.type is _MESSAGE:
+                session.message_received(self, packet.data)
+            else:
+                session.packet_received(self, packet)
+        except DecodeError as error:
+            self._incoming.clear()
+            # At the end of this turn of the loop: what was right before it may still be answered.
+            self._loop.run_callback(self._fail_post, str(error))
+            return False
+        finally:
+            self._is_taking = False
+        return True
+
+    def _fail_post(self, why: str) -> None:
+        """Refuse the POST, and end the session."""
+        self._fail(why)
+        self._end_post(_BAD_REQUEST)
+
+    def _end_post(self, response: Response) -> None:
+        """Answer the POST: its packets were handed up, or nobody wants them any more."""
+        post, self._post = self._post, None
+        self._incoming.clear()
+        on_quiet, self._on_quiet = self._on_quiet, None
+        if on_quiet is not None:
+            on_quiet()
+        if post is not None:
+            post.reply(response)
+
+    def _go_on_after(self, seconds: float) -> None:
+        """Go on with the POST, if there is one, when the loop has served the others."""
+        self._stop_timer()
+        if self._post is not None and not self._is_taking:
+            self._timer = self._loop.timer(seconds)
+            self._timer.start(self._go_on)
+
+    def _go_on(self) -> None:
+        self._stop_timer()
+        if not self._paused:
+            self._take_packets()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+
+    def _watch_for_gets(self) -> None:
+        """Give the client some time to fetch what it must."""
+        self._stop_watching()
+        self._fetched = False
+        self._stall_timer = self._loop.timer(self._options.stall_timeout)
+        self._stall_timer.start(self._look_for_gets)
+
+    def _look_for_gets(self) -> None:
+        if self._fetched:  # too little, or more was sent since then
+            self._watch_for_gets()
+        elif self._session is not None:
+            self._session.client_refused("slow client", "it fetched nothing of what waits")
+            self._report(CloseReason.TRANSPORT_ERROR)
+
+    def _stop_watching(self) -> None:
+        self._fetched = None
+        if self._stall_timer is not None:
+            self._stall_timer.close()
+            self._stall_timer = None
+
+    def _catch_up(self) -> None:
+        """Go on with what had to wait for the client's GETs."""
+        self._stop_watching()
+        self._go_on_after(0.0)
+        if self._session is not None:
+            self._session.caught_up(self)
+
+    _encode_payload: ClassVar = staticmethod(engineio.encode_payload)
+
+    def _packets_of(self, outgoing: Outgoing) -> list[bytes]:
+        return outgoing.packets
+
+    def _decode_payload(self, body: bytes, content_type: str) -> list[Packet]:
+        return engineio.decode_payload(body, self._options.max_packets_per_payload)
+
+    def _is_half_full(self) -> bool:
+        """Whether the client must fetch before it may send more: an echo flood pays for itself."""
+        options = self._options
+        return (
+            self._queued_bytes > options.max_queued_bytes // 2
+            or len(self._queue) > options.max_queued_packets // 2
+        )
+
+    def _release(self) -> None:
+        """Answer the GET that waits, once what runs now is done: it may send more."""
+        if self._poll is not None and not self._releasing:
+            self._releasing = True
+            self._loop.run_callback(self._answer_poll)
+
+    def _answer_poll(self) -> None:
+        """Answer the GET that waits with what is queued by now."""
+        self._releasing = False
+        poll = self._poll
+        self._end_poll()
+        if poll is not None:
+            self._reply(poll)
+
+    def _reply(self, poll: Exchange) -> None:
+        """Answer a GET, unless its client has gone: what waits is for the next one then."""
+        if not poll.has_ended():
+            poll.reply(self.answer_at_once())
+
+    def _end_poll(self) -> None:
+        self._poll = None
+        if self._poll_timer is not None:
+            self._poll_timer.close()
+            self._poll_timer = None
+
+    def _fail(self, why: str) -> None:
+        if self._session is not None:
+            self._session.client_refused("packet", why)
+        self.close(CloseReason.PARSE_ERROR)
+
+    def _report(self, reason: CloseReason) -> None:
+        session, self._session = self._session, None
+        self._stop_watching()
+        self._release()
+        self._paused = False
+        self._go_on_after(0.0)  # with a POST that waits, for its answer
+        if session is not None:
+            session.transport_closed(self, reason)

@@ -1,0 +1,334 @@
+"""Engine.IO packets over one WebSocket.
+
+Sits between a ``Connection`` (bytes) and a session (packets); RFC 6455 itself is in
+``protocol.websocket``. Everything here runs in loop callbacks.
+"""
+
+from time import monotonic
+from typing import ClassVar, NamedTuple
+
+from socketio_server.engine.transports.base import Outgoing, TransportHandler
+from socketio_server.exceptions import DecodeError, ProtocolError
+from socketio_server.net.connection import SLOW, Connection, Loop, LostBecause, Watcher
+from socketio_server.net.token_bucket import RateLimit
+from socketio_server.options import Options
+from socketio_server.protocol import engineio
+from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.websocket import (
+    Close,
+    CloseCode,
+    Opcode,
+    Parser,
+    Ping,
+    Pong,
+    encode_close,
+    encode_frame,
+)
+
+_Event = str | bytes | Ping | Pong | Close
+
+_MESSAGE = str(engineio.PacketType.MESSAGE.value)
+
+_CLOSE_CODES = {
+    CloseReason.PARSE_ERROR: CloseCode.INVALID_DATA,
+    CloseReason.SERVER_SHUTTING_DOWN: CloseCode.GOING_AWAY,
+}
+"""How a session's end reads as a WebSocket close code; all else is a normal closure."""
+
+
+class Upgraded(NamedTuple):
+    """What a WebSocket handshake leaves.
+
+    :param connection: the connection, not started yet.
+    :param data: bytes that the client sent behind its handshake.
+    :param window_bits: how large a window compressed messages may have; ``None`` if
+        permessage-deflate was not agreed on.
+    """
+
+    connection: Connection
+    data: bytes = b""
+    window_bits: int | None = None
+
+
+class WebSocketTransport:
+    """Carries the packets of one session over a connection whose handshake is done.
+
+    :param upgraded: what the handshake left.
+    :param session: gets the packets and the end.
+    """
+
+    name = "websocket"
+
+    __slots__ = (
+        "_close_timer",
+        "_closing",
+        "_connection",
+        "_credit",
+        "_early_data",
+        "_loop",
+        "_more_timer",
+        "_options",
+        "_parser",
+        "_paused",
+        "_pings",
+        "_rate",
+        "_session",
+        "_window_bits",
+        "direct",
+    )
+
+    def __init__(
+        self, upgraded: Upgraded, session: TransportHandler, loop: Loop, options: Options
+    ) -> None:
+        self._early_data = upgraded.data
+        self._window_bits = upgraded.window_bits
+        self._connection = upgraded.connection
+        self._session: TransportHandler | None = session  # None once its end was reported
+        self._loop = loop
+        self._options = options
+        self._parser = Parser(
+            max_message_size=options.max_payload,
+            max_fragments=options.max_fragments,
+            inflates=upgraded.window_bits is not None,
+        )
+        is_direct = self._takes_frames and upgraded.window_bits is None
+        self.direct = upgraded.connection if is_direct else None
+        """The connection that takes ``Outgoing.frames`` as they are (``Transport``)."""
+        self._credit = options.max_packet_burst  # frames before the rate is looked at
+        self._rate: RateLimit | None = None  # None while there is credit
+        self._pings: RateLimit | None = None  # None until the first ping
+        self._paused = False  # the session wants no more packets for now
+        self._closing = False  # our close frame is out
+        self._close_timer: Watcher | None = None  # waits for the peer's close frame
+        self._more_timer: Watcher | None = None  # parsed frames wait for the next turn
+
+    _takes_frames: ClassVar = True  # the client takes ``Outgoing.frames`` as they are
+
+    @property
+    def writable(self) -> bool:
+        """Whether the kernel has taken all that was sent."""
+        return not self._connection.congested
+
+    def start(self) -> None:
+        """Begin to read."""
+        data, self._early_data = self._early_data, b""
+        self._connection.start(self, data)
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Send a message at once, or queue it where the peer is slow."""
+        if self._window_bits is None:
+            self._connection.write(outgoing.frames)
+        else:
+            self._connection.write(self._deflate(outgoing, self._window_bits))
+
+    def close(self, reason: CloseReason) -> None:
+        """Send a close frame and give the peer ``close_timeout`` to answer it (RFC 6455 7.1.1)."""
+        if not self._closing:
+            self._send_close(_CLOSE_CODES.get(reason, CloseCode.NORMAL_CLOSURE))
+            self._report(reason)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+        return self._connection.queued
+
+    @property
+    def is_read(self) -> bool:
+        """Whether what the client sends is read just now."""
+        return not (self._paused or self._connection.held or self._more_timer is not None)
+
+    def must_catch_up(self) -> bool:
+        """Return whether the client must take some of what waits for it (``Transport``)."""
+        connection = self._connection
+        if connection.half_full:
+            connection.uncork()  # what only waits for more to go with it is not the client's debt
+        return connection.half_full and connection.tell_when_drained()
+
+    def pause_reading(self) -> None:
+        """Leave the client's bytes in the kernel."""
+        self._paused = True
+        self._connection.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Handle what was parsed already, then read again."""
+        if self._paused:
+            self._paused = False
+            self._continue_soon()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came (``ConnectionHandler``)."""
+        parser = self._parser
+        if self._paused or self._more_timer is not None:
+            parser.receive_data(data)
+            return
+        text = parser.take_text(data)
+        if text is None:
+            parser.receive_data(data)
+            self._handle_frames()
+            return
+        try:
+            self._handle(text)
+        except DecodeError as error:
+            self._fail_soon(CloseCode.INVALID_DATA, str(error))
+
+    def drained(self) -> None:
+        """The client has taken what waited for it (``ConnectionHandler``)."""
+        if self._session is not None:
+            self._session.caught_up(self)
+        if not self._paused:
+            self._continue_soon()
+
+    def eof_received(self) -> bool:
+        """The client sends no more (``ConnectionHandler``): so it has gone."""
+        return False
+
+    def connection_lost(self, because: LostBecause) -> None:
+        """The connection is gone (``ConnectionHandler``)."""
+        for timer in (self._close_timer, self._more_timer):
+            if timer is not None:
+                timer.close()
+        self._close_timer = self._more_timer = None
+        if because in SLOW and self._session is not None:
+            self._session.client_refused("slow client", because.value)
+        clean = because in (LostBecause.EOF, LostBecause.CLOSED)
+        self._report(CloseReason.TRANSPORT_CLOSE if clean else CloseReason.TRANSPORT_ERROR)
+
+    def _handle_frames(self) -> None:
+        """Handle what was received, where that was not just one short message."""
+        parser = self._parser
+        try:
+            event = parser.next_event()
+            if event is None:
+                return
+            if parser.is_drained:
+                self._handle(event)
+            else:
+                self._handle_several(event)
+        except ProtocolError as error:
+            self._fail_soon(error.code, error.reason)
+        except DecodeError as error:
+            self._fail_soon(CloseCode.INVALID_DATA, str(error))
+
+    def _handle_several(self, event: _Event) -> None:
+        """Handle frames for one turn: a chatty client must not stop the others.
+
+        What is sent to the client until the end of this turn of the loop goes out together: that
+        is what their handlers send on the spot, which run before the callback here.
+        """
+        connection, options = self._connection, self._options
+        connection.cork()
+        try:
+            until = monotonic() + options.max_time_per_turn
+            for left in reversed(range(options.max_events_per_turn)):
+                self._handle(event)
+                if self._paused or self._more_timer is not None:
+                    return
+                if not left or monotonic() > until:
+                    break
+                following = self._parser.next_event()
+                if following is None:
+                    return
+                event = following
+            self._continue_soon()
+        finally:
+            self._loop.run_callback(connection.uncork)
+
+    def _handle(self, event: _Event) -> None:
+        session = self._session
+        self._credit -= 1
+        if self._credit < 0:
+            self._spend_rate()
+        if isinstance(event, str):
+            if session is None:
+                return
+            if event.startswith(_MESSAGE):
+                session.message_received(self, event[1:])
+            else:
+                session.packet_received(self, self._decode_packet(event))
+        elif isinstance(event, bytes):
+            if session is not None:
+                session.message_received(self, self._decode_binary(event))
+        elif isinstance(event, Ping):
+            self._check_ping()
+            self._connection.write(encode_frame(Opcode.PONG, event.data))
+        elif isinstance(event, Close):
+            if not self._closing:
+                self._send_close(event.code)
+            self._connection.close()
+
+    _decode_packet: ClassVar = staticmethod(engineio.decode_packet)
+
+    def _deflate(self, outgoing: Outgoing, window_bits: int) -> bytes:
+        threshold = self._options.compression_threshold
+        if threshold is None or len(outgoing.frames) < threshold:
+            return outgoing.frames
+        return outgoing.deflated_frames(window_bits)
+
+    def _decode_binary(self, data: bytes) -> bytes:
+        return data
+
+    def _spend_rate(self) -> None:
+        """The client has sent very much: read no more than it may go on sending."""
+        if self._rate is None:
+            options, now = self._options, monotonic()
+            self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, now, left=0)
+        if not self._rate.spend():
+            if self._session is not None:
+                self._session.client_refused("rate", "packets come too fast, and have to wait")
+            self._continue_soon(self._rate.wait(monotonic()))
+
+    def _check_ping(self) -> None:
+        """A WebSocket's pings have no use here, where the heartbeat is Engine.IO's."""
+        most, now = self._options.max_websocket_pings, monotonic()
+        if self._pings is None:
+            self._pings = RateLimit(most, most, now)
+        if not self._pings.spend() and self._pings.wait(now):
+            raise ProtocolError(CloseCode.POLICY_VIOLATION, "too many pings")
+
+    def _continue_soon(self, wait: float = 0.0) -> None:
+        """Handle frames again when the loop has served the others, or after ``wait`` seconds."""
+        self._connection.pause_reading()
+        if self._more_timer is None:
+            self._more_timer = self._loop.timer(wait)
+            self._more_timer.start(self._continue)
+
+    def _continue(self) -> None:
+        if self._more_timer is not None:
+            self._more_timer.close()
+            self._more_timer = None
+        if not self._paused and not self._connection.held:
+            self._connection.resume_reading()
+            self._handle_frames()
+
+    def _send_close(self, code: int | None, reason: str = "") -> None:
+        """Send our close frame, and cut the connection if the peer never answers it."""
+        self._closing = True
+        self._connection.write(encode_close(code, reason))
+        self._connection.resume_reading()
+        self._paused = False
+        self._close_timer = self._loop.timer(self._options.close_timeout)
+        self._close_timer.start(self._connection.abort)
+
+    def _fail_soon(self, code: int, reason: str) -> None:
+        """Refuse what the peer sent, and handle nothing more of it.
+
+        At the end of this turn of the loop: what was right before it may still be answered.
+        """
+        self.pause_reading()
+        self._loop.run_callback(self._fail, code, reason)
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Refuse what the peer sent, and all that it still sends (RFC 6455 7.1.1 and 7.1.7)."""
+        if self._connection.closed:
+            return
+        if self._session is not None:
+            self._session.client_refused("packet", reason)
+        if not self._closing:
+            self._send_close(code, reason)
+        self._connection.hang_up()
+        self._report(CloseReason.PARSE_ERROR)
+
+    def _report(self, reason: CloseReason) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.transport_closed(self, reason)

@@ -1,0 +1,17 @@
+"""The names that Socket.IO and django-socketio give a meaning to."""
+
+MAIN_NAMESPACE = "/"
+
+MESSAGE = "message"
+"""The event that ``send`` and ``on_message`` stand for."""
+
+SUBSCRIBE = "__subscribe__"
+
+UNSUBSCRIBE = "__unsubscribe__"
+"""The Socket.IO events by which clients join and leave channels (django-socketio's control
+words)."""
+
+RESERVED_EVENTS = frozenset(
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]
+)
+"""Event names that neither side may send (section Sending and receiving data)."""

@@ -1,0 +1,1 @@
+"""Handlers, and what they are registered for."""

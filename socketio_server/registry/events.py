@@ -1,0 +1,253 @@
+"""The event registry: which handlers there are, and which of them run for a socket.
+
+Pure Python; nothing here runs handlers. The seven events, their names and their rules for channels
+are django-socketio's; ``on``, namespaces and typed messages are new.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar, overload
+
+from socketio_server.exceptions import EventError
+from socketio_server.protocol.names import (
+    MAIN_NAMESPACE,
+    MESSAGE,
+    RESERVED_EVENTS,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+)
+from socketio_server.registry import signatures
+
+Handler = Callable[..., Any]
+Namespace = str | re.Pattern[str]
+H = TypeVar("H", bound=Handler)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A handler, and what it was registered for.
+
+    :param pattern: matches the channels that it is for; ``None`` where it was registered for none.
+    :param namespace: the namespace that it is for, or a pattern of such.
+    :param types: what its messages are converted to; empty where they are taken as they come.
+    """
+
+    handler: Handler
+    pattern: re.Pattern[str] | None
+    namespace: Namespace
+    types: tuple[type | None, ...]
+
+    def is_for(self, namespace: str) -> bool:
+        """Return whether it runs in a namespace."""
+        if isinstance(self.namespace, str):
+            return self.namespace == namespace
+        return _matches(self.namespace, namespace)
+
+
+class Event:
+    """A point in a connection's life, and its handlers in the order of their registration.
+
+    Used as a decorator: bare, called, or with a channel pattern, a regular expression that is
+    matched from the channel's beginning. The decorated function is returned unchanged.
+
+    :param name: the event's name, ``on_message`` say.
+    :param supports_channels: whether handlers may be registered for channels.
+    :param can_refuse: whether handlers may raise ``Reject``.
+    :param is_custom: whether clients named it: handlers without a pattern run always then.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        supports_channels: bool = True,
+        can_refuse: bool = False,
+        is_custom: bool = False,
+    ) -> None:
+        self.name = name
+        self.supports_channels = supports_channels
+        self.can_refuse = can_refuse
+        self.is_custom = is_custom
+        self.registrations: list[Registration] = []
+
+    def __repr__(self) -> str:
+        return f"<Event {self.name}>"
+
+    @overload
+    def __call__(
+        self, handler: H, channel: str | None = None, *, namespace: Namespace = MAIN_NAMESPACE
+    ) -> H: ...
+    @overload
+    def __call__(
+        self,
+        handler: None = None,
+        channel: str | None = None,
+        *,
+        namespace: Namespace = MAIN_NAMESPACE,
+    ) -> Callable[[H], H]: ...
+    def __call__(
+        self,
+        handler: H | None = None,
+        channel: str | None = None,
+        *,
+        namespace: Namespace = MAIN_NAMESPACE,
+    ) -> Any:
+        """Register a handler, or return a decorator that does.
+
+        :param channel: a regular expression for the channels that the handler is for.
+        :param namespace: the namespace that it is for, or a compiled pattern of such, matched from
+            the beginning; clients may join what any handler is for.
+        :raises EventError: if the event takes no channel, the pattern is no regular expression, or
+            the annotation of the handler's message can't be evaluated.
+        """
+        if handler is None:
+            return lambda handler: self(handler, channel, namespace=namespace)
+        self.registrations.append(
+            Registration(
+                handler,
+                self._compile(handler, channel),
+                namespace,
+                signatures.find_types(handler),
+            )
+        )
+        return handler
+
+    def select(self, namespace: str, channels: Sequence[str]) -> tuple[Registration, ...]:
+        """Return the handlers that run for a socket.
+
+        Those with a pattern run while it matches any channel that the socket holds. Those without
+        run while it holds none; those of a custom event always.
+        """
+        return tuple(
+            registration
+            for registration in self.registrations
+            if registration.is_for(namespace)
+            and (
+                (self.is_custom or not channels)
+                if registration.pattern is None
+                else any(_matches(registration.pattern, channel) for channel in channels)
+            )
+        )
+
+    def select_for(self, namespace: str, channel: str) -> tuple[Registration, ...]:
+        """Return the handlers that run for a subscription to ``channel``, or its end.
+
+        Those without a pattern, and those whose pattern matches the channel.
+        """
+        return tuple(
+            registration
+            for registration in self.registrations
+            if registration.is_for(namespace)
+            and (registration.pattern is None or _matches(registration.pattern, channel))
+        )
+
+    def _compile(self, handler: Handler, channel: str | None) -> re.Pattern[str] | None:
+        if not channel:
+            return None
+        if not self.supports_channels:
+            raise EventError(
+                f"The {self.name} event does not support channels so the handler "
+                f"`{_name(handler)}` could not be registered"
+            )
+        try:
+            return re.compile(channel)
+        except re.error as error:
+            raise EventError(
+                f"The channel pattern {channel!r} of the {self.name} handler `{_name(handler)}` "
+                f"is not a regular expression: {error}"
+            ) from error
+
+
+class Registry:
+    """The events of a server.
+
+    The module's decorators are those of one registry, ``REGISTRY``.
+    """
+
+    def __init__(self) -> None:
+        self.on_connect = Event("on_connect", supports_channels=False, can_refuse=True)
+        self.on_subscribe = Event("on_subscribe", can_refuse=True)
+        self.on_message = Event("on_message")
+        self.on_unsubscribe = Event("on_unsubscribe")
+        self.on_error = Event("on_error")
+        self.on_disconnect = Event("on_disconnect")
+        self.on_finish = Event("on_finish")
+        self.custom: dict[str, Event] = {}
+        """The events that clients name, by name."""
+
+    def on(
+        self, name: str, channel: str | None = None, *, namespace: Namespace = MAIN_NAMESPACE
+    ) -> Callable[[H], H]:
+        """Return a decorator that registers a handler of a custom Socket.IO event.
+
+        It is called as ``handler(request, socket, context, *args)``; what it returns answers the
+        client's acknowledgement: ``None`` nothing, a tuple several values.
+
+        :param name: the event's name.
+        :param channel: a regular expression: the handler runs while the socket holds a channel that
+            it matches; without one, always.
+        :param namespace: the namespace, or a compiled pattern of such.
+        :raises EventError: if the name is reserved, or as ``Event`` does.
+        """
+        if name in RESERVED_EVENTS or name in (MESSAGE, SUBSCRIBE, UNSUBSCRIBE):
+            raise EventError(
+                f"The event {name!r} is reserved; on_connect, on_message, on_subscribe, "
+                "on_unsubscribe and on_disconnect are the decorators for such handlers"
+            )
+        event = self.custom.setdefault(name, Event(name, is_custom=True))
+        return event(channel=channel, namespace=namespace)
+
+    def has_namespace(self, namespace: str) -> bool:
+        """Return whether clients may join a namespace: the main one, or one with a handler."""
+        return namespace == MAIN_NAMESPACE or any(
+            registration.is_for(namespace) for event in self for registration in event.registrations
+        )
+
+    def __iter__(self) -> Iterator[Event]:
+        yield self.on_connect
+        yield self.on_subscribe
+        yield self.on_message
+        yield from self.custom.values()
+        yield self.on_unsubscribe
+        yield self.on_error
+        yield self.on_disconnect
+        yield self.on_finish
+
+
+@lru_cache(maxsize=8192)
+def _matches(pattern: re.Pattern[str], name: str) -> bool:
+    """Match once per name: clients choose the names, and patterns may be slow on some."""
+    return pattern.match(name) is not None
+
+
+def _name(handler: Handler) -> str:
+    return getattr(handler, "__name__", repr(handler))
+
+
+REGISTRY = Registry()
+"""What the decorators of this module register in, and what the server runs."""
+
+on = REGISTRY.on
+
+on_connect = REGISTRY.on_connect
+"""``request, socket, context``: once, when the connection is made; may raise ``Reject``."""
+
+on_subscribe = REGISTRY.on_subscribe
+"""``request, socket, context, channel``: the client subscribed; may raise ``Reject``."""
+
+on_message = REGISTRY.on_message
+"""``request, socket, context, message``: the client sent data."""
+
+on_unsubscribe = REGISTRY.on_unsubscribe
+"""``request, socket, context, channel``: the client left a channel, or ended while on it."""
+
+on_error = REGISTRY.on_error
+"""``request, socket, context, exception``: a handler raised."""
+
+on_disconnect = REGISTRY.on_disconnect
+"""``request, socket, context``: once, when the connection is lost or closed by either side."""
+
+on_finish = REGISTRY.on_finish
+"""``request, socket, context``: once, at the very end, also when the server stops or reloads."""

@@ -1,0 +1,1 @@
+"""A running server: its parts put together, and what Django does around an event."""

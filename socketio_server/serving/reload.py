@@ -1,0 +1,72 @@
+"""The parent of a ``runserver_socketio`` that reloads: it starts the server, and waits for changes.
+
+The server runs below it on patched modules (``restart``); the parent itself is not patched.
+"""
+
+import signal
+import subprocess
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+from django.utils import autoreload
+
+from socketio_server.serving.restart import patched_command
+
+RELOAD_EXIT_CODE = 3
+"""What Django's autoreloader exits with when the code has changed."""
+
+FAILURE = 1
+"""What a child exits with whose code does not even start."""
+
+
+def supervise() -> int:
+    """Run the command in a child process, anew whenever the child exits because code changed.
+
+    Unlike Django's own loop, which kills its child a quarter of a second after Ctrl-C, this one
+    passes the signals on and waits: the child has clients to say goodbye to.
+
+    :return: the last child's exit status.
+    """
+    arguments, environ = patched_command()
+    environ[autoreload.DJANGO_AUTORELOAD_ENV] = "true"
+    child: subprocess.Popen[bytes] | None = None
+    signalled = False
+
+    def pass_on(signum: int, frame: Any) -> None:
+        nonlocal signalled
+        signalled = True
+        if child is not None:
+            child.send_signal(signum)
+
+    def ask_child(signum: int, frame: Any) -> None:
+        if child is not None:
+            child.send_signal(signum)
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, pass_on)
+    signal.signal(signal.SIGUSR1, ask_child)  # for its counters
+    reloaded = False
+    while True:
+        before = _modification_times()
+        child = subprocess.Popen(arguments, env=environ, close_fds=False)
+        if signalled:  # it came before there was a child to pass it on to
+            child.terminate()
+        status = child.wait()
+        if signalled or status not in (RELOAD_EXIT_CODE, FAILURE):
+            return status
+        if status == FAILURE:
+            if not reloaded:
+                return status
+            _wait_for_change(before)  # an error in what was just written will be mended
+        reloaded = True
+
+
+def _wait_for_change(before: dict[Path, float]) -> None:
+    """Wait until one of the project's modules is another than it was."""
+    while _modification_times() == before:
+        sleep(0.5)
+
+
+def _modification_times() -> dict[Path, float]:
+    return dict(autoreload.StatReloader().snapshot_files())

@@ -1,0 +1,1 @@
+"""What handlers hold: sockets, their channels, and everything sent to their clients."""

@@ -1,0 +1,131 @@
+"""How many connections and handshakes there may be, by a clock that is moved by hand (security,
+rule 12)."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from socketio_server.engine import admission
+from socketio_server.engine.admission import HANDSHAKES_PER_SECOND, Admission
+
+ALICE, BOB, PROXY = "192.0.2.1", "2001:db8::1", "192.0.2.80"
+LOOPBACK = ["127.0.0.1", "127.1.2.3", "::1", "::1%lo"]
+NOT_COUNTED = [*LOOPBACK, PROXY, ""]  # a Unix socket's peer has no address
+
+
+@dataclass
+class Door:
+    """An admission, and its clock."""
+
+    now: float = field(default=100.0)
+
+    def __post_init__(self) -> None:
+        self.admission = Admission(
+            max_connections=5,
+            max_per_address=2,
+            max_burst=3,
+            trusted=[PROXY],
+            clock=lambda: self.now,
+        )
+
+    def enter(self, address: str, times: int = 1) -> list[str | None]:
+        """Open connections; return what was said of each."""
+        return [self.admission.enter(address) for _ in range(times)]
+
+    def handshakes(self, address: str, times: int = 1) -> list[bool]:
+        """Shake hands; return which were allowed."""
+        return [self.admission.may_shake_hands(address) for _ in range(times)]
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+class TestConnectionsInAll:
+    def test_are_counted(self, door: Door) -> None:
+        door.enter(ALICE, 2)
+        door.enter("127.0.0.1")
+        assert door.admission.total == 3
+        door.admission.leave(ALICE)
+        assert door.admission.total == 2
+
+    @pytest.mark.parametrize("address", NOT_COUNTED)
+    def test_are_limited_whoever_they_are(self, door: Door, address: str) -> None:
+        assert door.enter(address, 6) == [None] * 5 + ["too many connections"]
+        assert door.admission.total == 5
+
+    def test_leave_room_for_others_when_they_go(self, door: Door) -> None:
+        door.enter("127.0.0.1", 5)
+        assert door.enter(BOB) == ["too many connections"]
+        door.admission.leave("127.0.0.1")
+        assert door.enter(BOB) == [None]
+        assert door.enter(BOB) == ["too many connections"]
+
+
+class TestConnectionsOfOneAddress:
+    @pytest.mark.parametrize("address", [ALICE, BOB, "fe80::1%eth0"])
+    def test_are_limited(self, door: Door, address: str) -> None:
+        assert door.enter(address, 3) == [None, None, "too many connections from one address"]
+        assert door.admission.total == 2
+
+    def test_leave_other_addresses_alone(self, door: Door) -> None:
+        door.enter(ALICE, 3)
+        assert door.enter(BOB, 2) == [None, None]
+
+    def test_leave_room_for_further_ones_when_they_go(self, door: Door) -> None:
+        door.enter(ALICE, 3)
+        door.admission.leave(ALICE)
+        assert door.enter(ALICE, 2) == [None, "too many connections from one address"]
+
+    def test_are_forgotten_when_all_have_gone(self, door: Door) -> None:
+        for _ in range(3):
+            door.enter(ALICE, 2)
+            door.admission.leave(ALICE)
+            door.admission.leave(ALICE)
+            assert door.admission.total == 0
+
+    @pytest.mark.parametrize("address", NOT_COUNTED)
+    def test_of_proxies_and_this_machine_are_not_limited(self, door: Door, address: str) -> None:
+        assert door.enter(address, 5) == [None] * 5
+
+
+class TestHandshakesOfOneAddress:
+    def test_may_come_in_a_burst(self, door: Door) -> None:
+        assert door.handshakes(ALICE, 5) == [True, True, True, False, False]
+
+    def test_leave_other_addresses_alone(self, door: Door) -> None:
+        door.handshakes(ALICE, 5)
+        assert door.handshakes(BOB, 3) == [True, True, True]
+
+    def test_may_come_one_by_one_after_it(self, door: Door) -> None:
+        door.handshakes(ALICE, 5)
+        for _ in range(10):
+            door.now += 1.01 / HANDSHAKES_PER_SECOND
+            assert door.handshakes(ALICE, 2) == [True, False]
+
+    def test_may_come_in_a_burst_again_after_a_while(self, door: Door) -> None:
+        door.handshakes(ALICE, 5)
+        door.now += 1000.0
+        assert door.handshakes(ALICE, 4) == [True, True, True, False]
+
+    def test_go_on_at_that_rate_however_many_more_are_tried(self, door: Door) -> None:
+        door.handshakes(ALICE, 5)
+        allowed = 0
+        for _ in range(100):  # four for each that may
+            door.now += 0.25 / HANDSHAKES_PER_SECOND
+            allowed += sum(door.handshakes(ALICE))
+        assert allowed in (24, 25)
+
+    @pytest.mark.parametrize("address", NOT_COUNTED)
+    def test_of_proxies_and_this_machine_are_not_limited(self, door: Door, address: str) -> None:
+        assert door.handshakes(address, 20) == [True] * 20
+
+    def test_are_remembered_of_so_many_addresses_only(
+        self, door: Door, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(admission, "MAX_ADDRESSES", 10)
+        door.handshakes(ALICE, 5)
+        for number in range(10):
+            assert door.handshakes(f"198.51.100.{number}") == [True]
+        assert door.handshakes(ALICE, 4) == [True, True, True, False]

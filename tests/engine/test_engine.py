@@ -1,0 +1,881 @@
+"""The engine: handshakes, requests by ``sid``, heartbeats, upgrades, the shutdown.
+
+Everything up to the HTTP server: requests are environs, WebSockets are socket pairs. Where a test
+is about deadlines their delays are a moment, and the loop's timers go off by hand.
+"""
+
+import gc
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import gevent
+import pytest
+
+from socketio_server.engine.engine import Engine, is_websocket, parse_query
+from socketio_server.engine.session import Session
+from socketio_server.engine.session_cookie import Binding
+from socketio_server.engine.transports.polling import PollingTransport, error_response
+from socketio_server.engine.transports.websocket import Upgraded
+from socketio_server.net.deadlines import TICK
+from socketio_server.net.statistics import Stats
+from socketio_server.options import Options
+from socketio_server.protocol.engineio import CloseReason, ErrorCode
+from socketio_server.protocol.http1.responses import Response
+from socketio_server.protocol.websocket import Close
+from tests.fakes import (
+    MOMENT,
+    PATIENCE,
+    FakeExchange,
+    FakeLoop,
+    RecordingSessionHandler,
+    WebSocketPeer,
+    outgoing,
+    packets,
+    settle,
+    websocket,
+)
+
+HANDSHAKE = {"EIO": "4", "transport": "polling"}
+COOKIE = "socketio-1=abc"
+WEBSOCKET_HEADERS = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade"}
+
+
+def environ(method: str = "GET", /, **query: str) -> dict[str, Any]:
+    """A request as the HTTP server hands it over."""
+    return {
+        "REQUEST_METHOD": method,
+        "QUERY_STRING": urlencode(query),
+        "HTTP_HOST": "example.com",
+    }
+
+
+class Site:
+    """An engine, the sessions that it accepted, and requests to it."""
+
+    def __init__(self, **options: Any) -> None:
+        self.loop = FakeLoop()
+        self.options = Options(**options)
+        self.stats = Stats()
+        self.engine = Engine(self.loop, self.options, self.accept, self.stats)
+        self.sessions: list[Session] = []
+        self.handlers: list[RecordingSessionHandler] = []
+        self.requests: list[object] = []
+        self._stack = ExitStack()
+
+    def accept(self, session: Session, request: object) -> RecordingSessionHandler:
+        self.sessions.append(session)
+        self.handlers.append(RecordingSessionHandler())
+        self.requests.append(request)
+        return self.handlers[-1]
+
+    def open_polling(self, binding: Binding | None = None) -> str:
+        """Open a session over polling; return its ``sid``."""
+        response = self.engine.open_polling(environ(**HANDSHAKE), "request", binding)
+        (packet,) = packets(response.body)
+        sid: str = json.loads(packet[1:])["sid"]
+        return sid
+
+    def open_websocket(self, data: bytes = b"") -> WebSocketPeer:
+        """Open a session over a WebSocket; return its client."""
+        connection, client = self._stack.enter_context(websocket(self.loop, self.options))
+        upgraded = Upgraded(connection, data)
+        self.engine.open_websocket(environ(**HANDSHAKE), "request", upgraded)
+        return client
+
+    def probe(self, session: Session, data: bytes = b"") -> WebSocketPeer:
+        """Let a WebSocket try to take over a session; return its client."""
+        connection, client = self._stack.enter_context(websocket(self.loop, self.options))
+        self.engine.probe_websocket(session, Upgraded(connection, data))
+        return client
+
+    def request(self, env: dict[str, Any], body: bytes = b"") -> FakeExchange:
+        """Begin a request, and let the loop run until it waits or has its answer."""
+        exchange = FakeExchange()
+        found = self.engine.find_polled(
+            env["REQUEST_METHOD"], env, parse_query(env["QUERY_STRING"])
+        )
+        if isinstance(found, Response):
+            exchange.reply(found)
+        elif env["REQUEST_METHOD"] == "GET":
+            found.answer_get(exchange)
+        else:
+            found.answer_post(body, "text/plain;charset=UTF-8", exchange)
+        self.loop.run()
+        return exchange
+
+    def respond(self, env: dict[str, Any], body: bytes = b"") -> Response:
+        """Return the answer to a request that must not wait."""
+        response = self.request(env, body).response
+        assert response is not None, "it waits"
+        return response
+
+    def find_upgradable(self, env: dict[str, Any]) -> Session | Response:
+        return self.engine.find_upgradable(env, parse_query(env["QUERY_STRING"]))
+
+    def get(self, sid: str) -> list[str]:
+        """Return the packets that a GET gets at once."""
+        response = self.respond(environ(transport="polling", sid=sid))
+        assert response.status == 200, response
+        return list(packets(response.body))
+
+    def post(self, sid: str, body: bytes) -> Response:
+        return self.respond(environ("POST", transport="polling", sid=sid), body)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    made = Site()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def impatient() -> Iterator[Site]:
+    """A site where every deadline comes when its timer goes off."""
+    made = Site(ping_interval=MOMENT, ping_timeout=MOMENT, upgrade_timeout=MOMENT)
+    yield made
+    made.close()
+
+
+class TestHandshakeOverPolling:
+    def test_it_is_answered_with_the_opening_packet(self, site: Site) -> None:
+        response = site.engine.open_polling(environ(**HANDSHAKE), "request", None)
+
+        assert response.status == 200
+        (packet,) = packets(response.body)
+        assert packet[0] == "0"
+        assert json.loads(packet[1:]) == {
+            "sid": site.sessions[0].sid,
+            "upgrades": ["websocket"],
+            "pingInterval": 25_000,
+            "pingTimeout": 20_000,
+            "maxPayload": 1_000_000,
+        }
+
+    def test_the_options_are_announced(self) -> None:
+        site = Site(ping_interval=1.5, ping_timeout=0.25, max_payload=123, transports=("polling",))
+        (packet,) = packets(site.engine.open_polling(environ(**HANDSHAKE), "request", None).body)
+
+        opening = json.loads(packet[1:])
+        assert (opening["pingInterval"], opening["pingTimeout"]) == (1500, 250)
+        assert opening["maxPayload"] == 123
+        assert opening["upgrades"] == []
+        site.close()
+
+    def test_the_sid_has_at_least_160_bits_and_is_never_the_same(self, site: Site) -> None:
+        sids = {site.open_polling() for _ in range(100)}
+
+        assert len(sids) == 100
+        assert all(len(sid) * 6 >= 160 for sid in sids)  # 6 bits per character of base64
+        assert len(site.engine) == 100
+
+    def test_the_handler_is_made_for_the_session_and_its_request(self, site: Site) -> None:
+        sid = site.open_polling()
+
+        assert site.requests == ["request"]
+        assert [session.sid for session in site.sessions] == [sid]
+        assert site.sessions[0].is_open
+        assert site.sessions[0].transport.name == "polling"
+
+
+class TestHandshakeOverWebSocket:
+    def test_the_opening_packet_is_the_first_message(self, site: Site) -> None:
+        client = site.open_websocket()
+
+        (packet,) = client.received()
+        assert isinstance(packet, str)
+        assert packet[0] == "0"
+        assert json.loads(packet[1:]) == {
+            "sid": site.sessions[0].sid,
+            "upgrades": [],
+            "pingInterval": 25_000,
+            "pingTimeout": 20_000,
+            "maxPayload": 1_000_000,
+        }
+        assert site.sessions[0].transport.name == "websocket"
+
+    def test_messages_pass_in_both_directions(self, site: Site) -> None:
+        client = site.open_websocket()
+        client.received()
+        client.send("4hello")
+        site.loop.run()
+        site.sessions[0].send(outgoing("welcome"))
+
+        assert site.handlers[0].messages == ["hello"]
+        assert client.received() == ["4welcome"]
+
+    def test_a_client_that_is_gone_by_then_is_noticed_at_once(self, site: Site) -> None:
+        with websocket(site.loop, site.options) as (connection, client):
+            client.sock.close()
+            env = environ(**HANDSHAKE)
+            site.engine.open_websocket(env, "request", Upgraded(connection))
+            site.loop.run()
+
+        (handler,) = site.handlers
+        assert len(handler.closed) == 1
+        assert len(site.engine) == 0
+
+
+class TestWhichHandshakesAreRefused:
+    """The reference server's checks, and the order of them."""
+
+    @pytest.mark.parametrize(
+        "query",
+        [HANDSHAKE, {**HANDSHAKE, "t": "abc123"}, {**HANDSHAKE, "EIO": "4", "b64": "1"}],
+    )
+    def test_a_good_one_is_not(self, site: Site, query: dict[str, str]) -> None:
+        assert site.engine.judge_handshake(environ(**query)) is None
+
+    def test_a_good_websocket_is_not(self, site: Site) -> None:
+        env = {**environ(EIO="4", transport="websocket"), **WEBSOCKET_HEADERS}
+        assert site.engine.judge_handshake(env) is None
+
+    @pytest.mark.parametrize(
+        ("query", "error"),
+        [
+            pytest.param({}, ErrorCode.UNKNOWN_TRANSPORT, id="nothing"),
+            pytest.param({"EIO": "4"}, ErrorCode.UNKNOWN_TRANSPORT, id="no transport"),
+            pytest.param(
+                {"EIO": "4", "transport": "flashsocket"},
+                ErrorCode.UNKNOWN_TRANSPORT,
+                id="unknown transport",
+            ),
+            pytest.param(
+                {"EIO": "4", "transport": ""}, ErrorCode.UNKNOWN_TRANSPORT, id="empty transport"
+            ),
+            pytest.param(
+                {"EIO": "4", "transport": "Polling"}, ErrorCode.UNKNOWN_TRANSPORT, id="capital"
+            ),
+            pytest.param({**HANDSHAKE, "sid": "x"}, ErrorCode.UNKNOWN_SESSION, id="sid"),
+            pytest.param({**HANDSHAKE, "sid": ""}, ErrorCode.UNKNOWN_SESSION, id="empty sid"),
+            pytest.param(
+                {"transport": "polling"}, ErrorCode.UNSUPPORTED_PROTOCOL_VERSION, id="no EIO"
+            ),
+            *(
+                pytest.param(
+                    {**HANDSHAKE, "EIO": version},
+                    ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
+                    id=f"EIO={version}",
+                )
+                for version in ("3", "5", "04", "4.0", "", "four", "٤")
+            ),
+            pytest.param(
+                {"EIO": "4", "transport": "websocket"},
+                ErrorCode.BAD_REQUEST,
+                id="websocket without an upgrade",
+            ),
+        ],
+    )
+    def test_with_the_protocol_s_errors(
+        self, site: Site, query: dict[str, str], error: ErrorCode
+    ) -> None:
+        assert site.engine.judge_handshake(environ(**query)) is error
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "PATCH"])
+    def test_by_another_method_than_get(self, site: Site, method: str) -> None:
+        error = site.engine.judge_handshake(environ(method, **HANDSHAKE))
+        assert error is ErrorCode.BAD_HANDSHAKE_METHOD
+
+    def test_an_upgrade_that_says_polling(self, site: Site) -> None:
+        env = {**environ(**HANDSHAKE), **WEBSOCKET_HEADERS}
+        assert site.engine.judge_handshake(env) is ErrorCode.BAD_REQUEST
+
+    @pytest.mark.parametrize(
+        ("transports", "transport"), [(("polling",), "websocket"), (("websocket",), "polling")]
+    )
+    def test_a_transport_that_is_switched_off(
+        self, transports: tuple[str, ...], transport: str
+    ) -> None:
+        site = Site(transports=transports)
+        error = site.engine.judge_handshake(environ(EIO="4", transport=transport))
+
+        assert error is ErrorCode.UNKNOWN_TRANSPORT
+        site.close()
+
+
+class TestRevision3:
+    """``socket.io-client`` 2.x and its like, where they are let in."""
+
+    @pytest.fixture
+    def site(self) -> Iterator[Site]:
+        made = Site(allow_eio3=True, ping_interval=MOMENT, ping_timeout=MOMENT)
+        yield made
+        made.close()
+
+    def test_a_handshake_is_good(self, site: Site) -> None:
+        assert site.engine.judge_handshake(environ(EIO="3", transport="polling")) is None
+        assert site.engine.judge_handshake(environ(**HANDSHAKE)) is None
+
+    @pytest.mark.parametrize("version", ["2", "5", "", "03"])
+    def test_other_revisions_are_still_refused(self, site: Site, version: str) -> None:
+        error = site.engine.judge_handshake(environ(EIO=version, transport="polling"))
+        assert error is ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
+
+    def test_the_client_sends_the_pings_and_is_given_up_without_them(self, site: Site) -> None:
+        env = environ(EIO="3", transport="websocket")
+        with websocket(site.loop, site.options) as (connection, client):
+            site.engine.open_websocket(env, "request", Upgraded(connection))
+            client.received()
+            client.send("2")
+            site.loop.run()
+            assert client.received() == ["3"]
+
+            site.loop.advance(TICK)
+            assert site.handlers[0].closed == [CloseReason.PING_TIMEOUT]
+
+
+class TestIsWebSocket:
+    """RFC 6455 section 4.2.1."""
+
+    @pytest.mark.parametrize(
+        ("headers", "expected"),
+        [
+            (WEBSOCKET_HEADERS, True),
+            ({"HTTP_UPGRADE": "WebSocket", "HTTP_CONNECTION": "keep-alive, UPGRADE"}, True),
+            ({}, False),
+            ({"HTTP_UPGRADE": "websocket"}, False),
+            ({"HTTP_CONNECTION": "Upgrade"}, False),
+            ({"HTTP_UPGRADE": "h2c", "HTTP_CONNECTION": "Upgrade"}, False),
+        ],
+    )
+    def test_both_headers_must_say_so(self, headers: dict[str, str], expected: bool) -> None:
+        assert is_websocket(headers) is expected
+
+
+class TestOrigins:
+    def test_a_request_without_one_is_allowed(self, site: Site) -> None:
+        assert site.engine.is_allowed_origin(environ())
+
+    @pytest.mark.parametrize(
+        ("origin", "expected"),
+        [
+            ("http://example.com", True),
+            ("https://listed.test", True),
+            ("http://evil.test", False),
+            ("null", False),
+        ],
+    )
+    def test_the_own_host_s_and_the_listed_are(self, origin: str, expected: bool) -> None:
+        site = Site(allowed_origins=("https://listed.test",))
+        env = {**environ(), "HTTP_ORIGIN": origin}
+
+        assert site.engine.is_allowed_origin(env) is expected
+        site.close()
+
+    @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "PUT"])
+    @pytest.mark.parametrize("transport", ["polling", "websocket"])
+    def test_it_is_checked_on_every_request(self, site: Site, method: str, transport: str) -> None:
+        sid = site.open_polling()
+        env = {
+            **environ(method, transport=transport, sid=sid),
+            "HTTP_ORIGIN": "http://evil.test",
+        }
+
+        assert site.respond(env, b"4hello") == error_response(ErrorCode.FORBIDDEN)
+        assert site.handlers[0].messages == []
+
+    def test_it_is_checked_on_upgrades(self, site: Site) -> None:
+        sid = site.open_polling()
+        env = {**environ(transport="websocket", sid=sid), "HTTP_ORIGIN": "http://evil.test"}
+
+        assert site.find_upgradable(env) == error_response(ErrorCode.FORBIDDEN)
+
+
+class TestCorsHeaders:
+    @pytest.fixture
+    def site(self) -> Iterator[Site]:
+        made = Site(allowed_origins=("https://listed.test",))
+        yield made
+        made.close()
+
+    def test_a_request_without_an_origin_needs_none(self, site: Site) -> None:
+        assert site.engine.cors_headers("GET", environ()) == ()
+
+    def test_a_foreign_page_gets_none(self, site: Site) -> None:
+        env = {**environ(), "HTTP_ORIGIN": "http://evil.test"}
+        assert site.engine.cors_headers("GET", env) == ()
+
+    def test_an_allowed_page_may_read_the_answer_and_send_cookies(self, site: Site) -> None:
+        env = {**environ(), "HTTP_ORIGIN": "https://listed.test"}
+        assert dict(site.engine.cors_headers("GET", env)) == {
+            "Access-Control-Allow-Origin": "https://listed.test",
+            "Access-Control-Allow-Credentials": "true",
+            "Vary": "Origin",
+        }
+
+    def test_a_preflight_is_told_what_may_follow(self, site: Site) -> None:
+        env = {**environ("OPTIONS"), "HTTP_ORIGIN": "https://listed.test"}
+        headers = dict(site.engine.cors_headers("OPTIONS", env))
+
+        assert headers["Access-Control-Allow-Methods"] == "GET, POST"
+        assert headers["Access-Control-Allow-Headers"] == "Content-Type"
+
+    def test_where_any_page_may_none_may_send_cookies(self) -> None:
+        site = Site(allowed_origins=("*",))
+        headers = dict(
+            site.engine.cors_headers("GET", {**environ(), "HTTP_ORIGIN": "http://any.test"})
+        )
+
+        assert headers["Access-Control-Allow-Origin"] == "http://any.test"
+        assert "Access-Control-Allow-Credentials" not in headers
+        site.close()
+
+
+class TestRequestsOfASession:
+    def test_a_get_takes_what_is_queued(self, site: Site) -> None:
+        sid = site.open_polling()
+        site.sessions[0].send(outgoing("hello"))
+
+        assert site.get(sid) == ["4hello"]
+
+    def test_a_get_waits_for_something(self, site: Site) -> None:
+        sid = site.open_polling()
+        request = site.request(environ(transport="polling", sid=sid))
+        assert request.response is None
+
+        site.sessions[0].send(outgoing("hello"))
+        site.loop.run()
+        assert request.response == Response(200, b"4hello")
+
+    def test_a_post_is_handed_up_and_answered_with_ok(self, site: Site) -> None:
+        sid = site.open_polling()
+        response = site.post(sid, b"4hello\x1ebAQI=")
+
+        assert (response.status, response.body) == (200, b"ok")
+        assert site.handlers[0].messages == ["hello", b"\x01\x02"]
+
+    def test_an_options_request_is_answered_with_nothing(self, site: Site) -> None:
+        response = site.respond(environ("OPTIONS", transport="polling", sid="any"))
+        assert (response.status, response.body) == (204, b"")
+
+    @pytest.mark.parametrize(
+        ("query", "error"),
+        [
+            pytest.param({}, ErrorCode.UNKNOWN_TRANSPORT, id="no transport"),
+            pytest.param({"transport": "x"}, ErrorCode.UNKNOWN_TRANSPORT, id="unknown transport"),
+            pytest.param({"transport": "websocket"}, ErrorCode.BAD_REQUEST, id="other transport"),
+        ],
+    )
+    def test_the_transport_must_fit(
+        self, site: Site, query: dict[str, str], error: ErrorCode
+    ) -> None:
+        sid = site.open_polling()
+        assert site.respond(environ(sid=sid, **query)) == error_response(error)
+
+    @pytest.mark.parametrize("sid", ["unknown", "", "../../etc"])
+    def test_the_session_must_exist(self, site: Site, sid: str) -> None:
+        site.open_polling()
+        response = site.respond(environ(transport="polling", sid=sid))
+
+        assert response == error_response(ErrorCode.UNKNOWN_SESSION)
+
+    @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD"])
+    def test_the_method_must_be_get_or_post(self, site: Site, method: str) -> None:
+        sid = site.open_polling()
+        response = site.respond(environ(method, transport="polling", sid=sid), b"4hello")
+
+        assert response == error_response(ErrorCode.BAD_REQUEST)
+        assert site.handlers[0].messages == []
+
+    def test_a_session_over_websocket_takes_no_polling(self, site: Site) -> None:
+        client = site.open_websocket()
+        client.received()
+        sid = site.sessions[0].sid
+
+        response = site.respond(environ(transport="polling", sid=sid))
+        assert response == error_response(ErrorCode.BAD_REQUEST)
+        assert site.post(sid, b"4hello") == error_response(ErrorCode.BAD_REQUEST)
+        assert site.sessions[0].is_open
+
+
+class TestCookies:
+    """A stolen ``sid`` is of no use in another browser (security, 2)."""
+
+    def get(self, site: Site, sid: str, cookie: str | None) -> Response:
+        site.sessions[-1].send(outgoing("secret"))
+        env = environ(transport="polling", sid=sid)
+        return site.respond(env if cookie is None else {**env, "HTTP_COOKIE": cookie})
+
+    @pytest.mark.parametrize("cookie", ["socketio-1=abc", "a=b; socketio-1=abc; c=d"])
+    def test_the_browser_of_the_handshake_may_go_on(self, site: Site, cookie: str) -> None:
+        sid = site.open_polling(Binding(COOKIE))
+
+        assert self.get(site, sid, cookie).body == b"4secret"
+        assert self.get(site, sid, cookie).body == b"4secret"
+
+    @pytest.mark.parametrize(
+        "cookie", [None, "", "socketio-1=", "socketio-1=xyz", "socketio-2=abc", "abc"]
+    )
+    def test_no_other_may(self, site: Site, cookie: str | None) -> None:
+        sid = site.open_polling(Binding(COOKIE))
+
+        assert self.get(site, sid, cookie) == error_response(ErrorCode.FORBIDDEN)
+        assert site.sessions[0].is_open
+
+    def test_no_other_may_post_or_upgrade(self, site: Site) -> None:
+        sid = site.open_polling(Binding(COOKIE))
+
+        assert site.post(sid, b"4forged") == error_response(ErrorCode.FORBIDDEN)
+        env = {**environ(transport="websocket", sid=sid), **WEBSOCKET_HEADERS}
+        assert site.find_upgradable(env) == error_response(ErrorCode.FORBIDDEN)
+        assert site.handlers[0].messages == []
+
+    def test_a_browser_that_got_its_cookie_with_the_handshake_is_bound_from_then_on(
+        self, site: Site
+    ) -> None:
+        sid = site.open_polling(Binding(COOKIE, is_new=True))
+
+        assert self.get(site, sid, COOKIE).status == 200
+        assert self.get(site, sid, "socketio-1=xyz").status == 403
+        assert self.get(site, sid, None).status == 403
+        assert self.get(site, sid, COOKIE).status == 200
+
+    def test_a_client_that_keeps_no_cookies_is_free(self, site: Site) -> None:
+        sid = site.open_polling(Binding(COOKIE, is_new=True))
+
+        assert self.get(site, sid, None).body == b"4secret"
+        assert self.get(site, sid, None).body == b"4secret"
+
+    def test_without_a_cookie_s_name_nobody_is_bound(self) -> None:
+        site = Site(cookie=None)
+        sid = site.open_polling(Binding(COOKIE))
+
+        assert self.get(site, sid, None).body == b"4secret"
+        site.close()
+
+
+class TestQueries:
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "EIO=4&transport=polling&sid=abc",
+            "EIO=4&transport=polling&t=abc.0",
+            "sid=a%20b&x=1+2",
+            "sid=&t",
+            "a=1&a=2",
+            "a=b=c",
+        ],
+    )
+    def test_they_are_what_the_standard_library_makes_of_them(self, query: str) -> None:
+        assert parse_query(query) == dict(parse_qsl(query, keep_blank_values=True))
+
+
+class TestBodies:
+    """What they may be is the HTTP connection's business: ``tests/test_http.py``."""
+
+    def test_one_is_for_the_transport_of_its_session(self, site: Site) -> None:
+        env = environ("POST", transport="polling", sid=site.open_polling())
+        found = site.engine.find_polled("POST", env, parse_query(env["QUERY_STRING"]))
+
+        assert isinstance(found, PollingTransport)
+        assert found is site.sessions[0].transport
+
+    @pytest.mark.parametrize("status", [400, 408, 413])
+    def test_the_session_of_one_that_is_refused_ends(self, site: Site, status: int) -> None:
+        """What is missing would leave it open and deaf."""
+        site.engine.body_refused({"sid": site.open_polling()}, status)
+
+        assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
+        assert site.stats.refusals == {"body": 1}
+
+    def test_that_of_a_session_that_has_ended_changes_nothing(self, site: Site) -> None:
+        sid = site.open_polling()
+        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+        site.engine.body_refused({"sid": sid}, 413)
+
+        assert site.handlers[0].closed == [CloseReason.FORCED_SERVER_CLOSE]
+        assert site.stats.refusals == {}
+
+
+class TestTheEndOfASession:
+    def test_it_is_forgotten(self, site: Site) -> None:
+        client = site.open_websocket()
+        client.close()
+        site.loop.run()
+
+        assert site.handlers[0].closed == [CloseReason.TRANSPORT_CLOSE]
+        assert len(site.engine) == 0
+
+    def test_a_polling_client_may_still_fetch_what_was_sent(self, site: Site) -> None:
+        sid = site.open_polling()
+        site.sessions[0].send(outgoing("last words"))
+        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+        assert len(site.engine) == 0
+
+        assert site.get(sid) == ["4last words"]
+        assert site.get(sid) == ["1"]
+
+    def test_but_send_nothing_any_more(self, site: Site) -> None:
+        sid = site.open_polling()
+        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+
+        assert site.post(sid, b"4too late") == error_response(ErrorCode.BAD_REQUEST)
+        assert site.handlers[0].messages == []
+
+    def test_and_not_for_ever(self) -> None:
+        site = Site(close_timeout=MOMENT)
+        sid = site.open_polling()
+        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+        site.loop.advance(TICK)
+        response = site.respond(environ(transport="polling", sid=sid))
+
+        assert response == error_response(ErrorCode.UNKNOWN_SESSION)
+        site.close()
+
+    def test_where_nothing_is_left_it_is_forgotten_at_once(self, site: Site) -> None:
+        sid = site.open_polling()
+        request = site.request(environ(transport="polling", sid=sid))
+        site.post(sid, b"nonsense")
+        assert request.response == Response(200, b"1")
+        site.loop.advance(site.options.close_timeout)
+
+        assert len(site.engine) == 0
+
+    @pytest.mark.parametrize("when", ["at once", "during a probe", "after an upgrade"])
+    def test_nothing_of_it_is_kept(self, site: Site, when: str) -> None:
+        sid = site.open_polling()
+        session = site.sessions.pop()
+        if when != "at once":
+            client = site.probe(session)
+            client.send("2probe")
+            site.loop.run()
+        if when == "after an upgrade":
+            client.send("5")
+            site.loop.run()
+        session.close(CloseReason.FORCED_SERVER_CLOSE)
+        del session
+        site.loop.advance(site.options.close_timeout)
+        gc.collect()
+
+        kept = [thing for thing in gc.get_objects() if isinstance(thing, Session)]
+        assert sid not in [session.sid for session in kept]
+
+    def test_a_bad_packet_ends_its_sender_s_session_and_no_other(self, site: Site) -> None:
+        bad, good = site.open_polling(), site.open_polling()
+        assert site.post(bad, b"nonsense") == error_response(ErrorCode.BAD_REQUEST)
+
+        assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
+        assert site.post(good, b"4hello").status == 200
+        assert site.handlers[1].closed == []
+
+
+class TestRefusals:
+    def test_what_clients_do_wrong_is_counted_and_logged(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sid = site.open_polling()
+        site.post(sid, b"nonsense")
+
+        assert site.stats.refusals == {"packet": 1}
+        (record,) = caplog.records
+        assert (record.name, record.levelname) == ("socketio_server", "WARNING")
+        assert "packet type" in record.getMessage()
+        assert sid not in record.getMessage()
+
+    def test_a_stolen_sid_is_too(self, site: Site, caplog: pytest.LogCaptureFixture) -> None:
+        sid = site.open_polling(Binding(COOKIE))
+        site.respond(environ(transport="polling", sid=sid))
+
+        assert site.stats.refusals == {"stolen sid": 1}
+        assert sid not in caplog.text
+
+
+class TestHeartbeat:
+    def test_a_client_is_asked_after_the_interval(self, impatient: Site) -> None:
+        sid = impatient.open_polling()
+        request = impatient.request(environ(transport="polling", sid=sid))
+        impatient.loop.advance(TICK)
+
+        assert request.response == Response(200, b"2")
+
+    def test_one_that_answers_is_asked_again(self, impatient: Site) -> None:
+        client = impatient.open_websocket()
+        client.received()
+        for _ in range(3):
+            impatient.loop.advance(TICK)
+            assert client.received() == ["2"]
+            client.send("3")
+            impatient.loop.run()
+
+        assert impatient.handlers[0].closed == []
+
+    def test_one_that_does_not_is_closed(self, impatient: Site) -> None:
+        client = impatient.open_websocket()
+        client.received()
+        impatient.loop.advance(TICK)
+        assert impatient.handlers[0].closed == []
+
+        impatient.loop.advance(TICK)
+        assert impatient.handlers[0].closed == [CloseReason.PING_TIMEOUT]
+        assert client.received() == ["2", Close(1000, "")]
+
+    def test_one_that_is_not_being_read_from_is_given_another_chance(self, impatient: Site) -> None:
+        client = impatient.open_websocket()
+        impatient.sessions[0].pause_reading()
+        for _ in range(5):
+            impatient.loop.advance(TICK)
+        assert impatient.handlers[0].closed == []
+
+        impatient.sessions[0].resume_reading()
+        client.send("3")
+        impatient.loop.run()
+        assert impatient.handlers[0].closed == []
+
+    def test_one_that_has_gone_is_asked_no_more(self, impatient: Site) -> None:
+        client = impatient.open_websocket()
+        client.close()
+        impatient.loop.run()
+        impatient.loop.advance(1.0)
+
+        assert impatient.handlers[0].closed == [CloseReason.TRANSPORT_CLOSE]
+
+
+class TestUpgrade:
+    """The engine's part in it; the states are in ``tests/test_session.py``."""
+
+    def find(self, site: Site, **query: str) -> Session | Response:
+        return site.find_upgradable({**environ(**query), **WEBSOCKET_HEADERS})
+
+    def test_a_session_over_polling_is_found(self, site: Site) -> None:
+        sid = site.open_polling()
+        assert self.find(site, transport="websocket", sid=sid) is site.sessions[0]
+
+    @pytest.mark.parametrize("sid", ["unknown", ""])
+    def test_an_unknown_one_is_not(self, site: Site, sid: str) -> None:
+        found = self.find(site, transport="websocket", sid=sid)
+        assert found == error_response(ErrorCode.UNKNOWN_SESSION)
+
+    def test_one_that_another_websocket_carries_is_refused(self, site: Site) -> None:
+        """No second WebSocket takes over a session (security, 2)."""
+        site.open_websocket()
+        found = self.find(site, transport="websocket", sid=site.sessions[0].sid)
+        assert found == error_response(ErrorCode.BAD_REQUEST)
+
+    def test_one_that_another_websocket_probes_is_refused(self, site: Site) -> None:
+        sid = site.open_polling()
+        site.probe(site.sessions[0])
+        found = self.find(site, transport="websocket", sid=sid)
+        assert found == error_response(ErrorCode.BAD_REQUEST)
+
+    def test_where_websockets_are_switched_off_it_is_refused(self) -> None:
+        site = Site(transports=("polling",))
+        sid = site.open_polling()
+        found = self.find(site, transport="websocket", sid=sid)
+        assert found == error_response(ErrorCode.BAD_REQUEST)
+        site.close()
+
+    def test_a_websocket_takes_over(self, site: Site) -> None:
+        sid = site.open_polling()
+        client = site.probe(site.sessions[0])
+        client.send("2probe")
+        site.loop.run()
+        client.send("5", "4hello")
+        site.loop.run()
+
+        assert site.sessions[0].transport.name == "websocket"
+        assert site.handlers[0].messages == ["hello"]
+        response = site.respond(environ(transport="polling", sid=sid))
+        assert response == error_response(ErrorCode.BAD_REQUEST)
+
+    def test_of_two_that_came_at_once_the_second_is_cut(self, site: Site) -> None:
+        site.open_polling()
+        first = site.probe(site.sessions[0])
+        second = site.probe(site.sessions[0])
+        site.loop.run()
+        assert second.is_cut
+
+        first.send("2probe", "5")
+        site.loop.run()
+        assert site.sessions[0].transport.name == "websocket"
+
+    def test_one_that_came_too_late_is_cut(self, site: Site) -> None:
+        site.open_polling()
+        session = site.sessions[0]
+        session.close(CloseReason.PING_TIMEOUT)
+
+        assert site.probe(session).is_cut
+
+    def test_one_that_takes_too_long_is_closed_and_the_session_goes_on(self) -> None:
+        site = Site(upgrade_timeout=MOMENT)
+        sid = site.open_polling()
+        client = site.probe(site.sessions[0])
+        site.loop.advance(TICK)
+
+        assert client.received() == [Close(1000, "")]
+        assert site.post(sid, b"4still here").status == 200
+        assert self.find(site, transport="websocket", sid=sid) is site.sessions[0]
+        site.close()
+
+    def test_one_that_took_over_in_time_is_left_alone(self) -> None:
+        site = Site(upgrade_timeout=MOMENT)
+        site.open_polling()
+        client = site.probe(site.sessions[0])
+        client.send("2probe", "5")
+        site.loop.run()
+        client.received()
+        site.loop.advance(TICK)
+
+        assert client.received() == []
+        assert site.sessions[0].is_open
+        site.close()
+
+
+class TestShutdown:
+    def test_everybody_is_told(self, site: Site) -> None:
+        sid = site.open_polling()
+        client = site.open_websocket()
+        client.received()
+        assert not site.engine.draining
+        gevent.spawn(site.engine.drain)
+        settle()
+
+        assert site.engine.draining
+        assert [handler.closed for handler in site.handlers] == [
+            [CloseReason.SERVER_SHUTTING_DOWN],
+            [CloseReason.SERVER_SHUTTING_DOWN],
+        ]
+        assert client.received() == [Close(1001, "")]
+        assert site.get(sid) == ["1"]
+        assert len(site.engine) == 0
+
+    def test_it_works_with_more_clients_than_are_told_in_one_go(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("socketio_server.engine.engine.GOODBYE_TIME", 0.01)
+        for _ in range(35):
+            site.open_polling()
+        gevent.spawn(site.engine.drain).get(timeout=PATIENCE)
+
+        assert all(h.closed == [CloseReason.SERVER_SHUTTING_DOWN] for h in site.handlers)
+        assert len(site.engine) == 0
+
+    def test_goodbyes_are_spread_so_that_not_all_come_back_at_once(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("socketio_server.engine.engine.GOODBYE_TIME", 2 * PATIENCE)
+        for _ in range(35):
+            site.open_polling()
+        greenlet = gevent.spawn(site.engine.drain)
+        settle()
+
+        assert len(site.engine) == 25
+        greenlet.kill()
+
+    def test_nobody_is_asked_for_a_heartbeat_any_more(self, impatient: Site) -> None:
+        client = impatient.open_websocket()
+        client.received()
+        gevent.spawn(impatient.engine.drain)
+        settle()
+        impatient.loop.advance(TICK)
+
+        assert client.received() == [Close(1001, "")]
+
+    def test_without_clients_it_is_done_at_once(self, site: Site) -> None:
+        site.engine.drain()
+        assert site.engine.draining

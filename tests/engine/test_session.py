@@ -1,0 +1,674 @@
+"""An Engine.IO session: what reaches its handler, how it ends, and the upgrade, state by state.
+
+The transports of the upgrade are real ones: a polling transport whose queue tests look into, and
+WebSockets on socket pairs.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socketio_server.engine.session import Session
+from socketio_server.engine.transports.polling import PollingTransport
+from socketio_server.engine.transports.websocket import Upgraded, WebSocketTransport
+from socketio_server.exceptions import DecodeError
+from socketio_server.options import Options
+from socketio_server.protocol.engineio import CloseReason, Packet, PacketType
+from socketio_server.protocol.websocket import Close, Opcode
+from tests.fakes import (
+    FakeExchange,
+    FakeLoop,
+    RecordingKeeper,
+    RecordingSessionHandler,
+    RecordingTransport,
+    WebSocketPeer,
+    client_frame,
+    make_session,
+    outgoing,
+    packets,
+    receive,
+    websocket,
+)
+
+
+class TestTheBeginning:
+    def test_the_opening_packet_goes_before_all_else(self) -> None:
+        session, transport = make_session()
+        session.send(outgoing("hello"))
+
+        assert transport.sent == ["0{}", "4hello"]
+        assert session.is_open
+
+    def test_the_handler_is_told_once_behind_the_opening_packet(self) -> None:
+        class Greeting(RecordingSessionHandler):
+            def session_started(self) -> None:
+                super().session_started()
+                session.send(outgoing("welcome"))
+
+        session = Session("the-secret", RecordingKeeper())
+        handler, transport = Greeting(), RecordingTransport(session)
+        session.start(transport, handler, b"0{}")
+
+        assert transport.sent == ["0{}", "4welcome"]
+        assert handler.started == 1
+
+    def test_a_session_that_has_begun_lasts(self) -> None:
+        session, _ = make_session()
+        assert session.is_open
+        assert session.close_reason is None
+
+    def test_before_it_nothing_is_sent(self) -> None:
+        session = Session("the-secret", RecordingKeeper())
+        session.send(outgoing("too early"))
+
+        assert not session.is_open
+        assert session.transport.name == ""
+
+
+class TestPackets:
+    def test_messages_reach_the_handler(self) -> None:
+        handler = RecordingSessionHandler()
+        session, _ = make_session(handler)
+        receive(session, "text", b"bytes", "")
+
+        assert handler.messages == ["text", b"bytes", ""]
+
+    def test_a_pong_is_the_engine_s_business(self) -> None:
+        keeper = RecordingKeeper()
+        handler = RecordingSessionHandler()
+        session, transport = make_session(handler, keeper=keeper)
+        session.packet_received(transport, Packet(PacketType.PONG))
+
+        assert keeper.pongs == 1
+        assert handler.messages == []
+
+    def test_a_close_ends_the_session(self) -> None:
+        handler = RecordingSessionHandler()
+        session, transport = make_session(handler)
+        session.packet_received(transport, Packet(PacketType.CLOSE))
+
+        assert handler.closed == [CloseReason.TRANSPORT_CLOSE]
+
+    def test_a_noop_changes_nothing(self) -> None:
+        handler = RecordingSessionHandler()
+        session, transport = make_session(handler)
+        session.packet_received(transport, Packet(PacketType.NOOP))
+
+        assert handler.messages == []
+        assert handler.closed == []
+
+    @pytest.mark.parametrize("kind", [PacketType.OPEN, PacketType.PING, PacketType.UPGRADE])
+    def test_what_a_client_may_not_send_is_an_error(self, kind: PacketType) -> None:
+        session, transport = make_session()
+        with pytest.raises(DecodeError, match=kind.name):
+            session.packet_received(transport, Packet(kind))
+
+    def test_the_handler_s_own_refusal_passes(self) -> None:
+        class Refusing(RecordingSessionHandler):
+            def text_received(self, data: str) -> None:
+                raise DecodeError("nonsense")
+
+        session, _ = make_session(Refusing())
+        with pytest.raises(DecodeError, match="nonsense"):
+            receive(session, "anything")
+
+    def test_a_client_of_revision_3_sends_the_pings(self) -> None:
+        keeper = RecordingKeeper()
+        session = Session("the-secret", keeper, revision=3)
+        transport = RecordingTransport(session)
+        session.start(transport, RecordingSessionHandler(), b"0{}")
+        session.packet_received(transport, Packet(PacketType.PING))
+
+        assert keeper.pings == 1
+        assert transport.sent == ["0{}", "3"]
+
+    def test_the_heartbeat_is_a_ping_packet(self) -> None:
+        session, transport = make_session()
+        session.ping()
+
+        assert transport.sent == ["0{}", "2"]
+
+
+class TestRefusals:
+    def test_what_the_client_did_wrong_is_the_engine_s_business(self) -> None:
+        keeper = RecordingKeeper()
+        session, _ = make_session(keeper=keeper)
+        session.client_refused("packet", "nonsense")
+
+        assert keeper.refusals == ["packet: nonsense"]
+        assert session.is_open
+
+
+class TestPauses:
+    def test_its_transport_is_paused_and_resumed(self) -> None:
+        session, transport = make_session()
+        session.pause_reading()
+        assert transport.paused
+
+        session.resume_reading()
+        assert not transport.paused
+
+    def test_after_the_end_that_is_harmless(self) -> None:
+        handler = RecordingSessionHandler()
+        session, transport = make_session(handler)
+        session.pause_reading()
+        session.close(CloseReason.FORCED_CLOSE)
+        session.resume_reading()
+        session.pause_reading()
+
+        assert handler.closed == [CloseReason.FORCED_CLOSE]
+        assert transport.paused  # nobody asks it for anything any more
+
+
+class TestTheEnd:
+    @pytest.mark.parametrize("reason", list(CloseReason))
+    def test_handler_and_engine_learn_of_it_once(self, reason: CloseReason) -> None:
+        handler, keeper = RecordingSessionHandler(), RecordingKeeper()
+        session, transport = make_session(handler, keeper=keeper)
+        session.close(reason)
+        session.close(CloseReason.FORCED_CLOSE)
+
+        assert handler.closed == [reason]
+        assert keeper.ended == [transport]
+        assert session.close_reason is reason
+        assert not session.is_open
+
+    def test_a_transport_that_breaks_ends_it(self) -> None:
+        handler = RecordingSessionHandler()
+        session, transport = make_session(handler)
+        session.transport_closed(transport, CloseReason.TRANSPORT_ERROR)
+
+        assert handler.closed == [CloseReason.TRANSPORT_ERROR]
+
+    @pytest.mark.parametrize("name", ["polling", "websocket"])
+    def test_it_still_knows_which_transport_it_had(self, name: str) -> None:
+        session, _ = make_session(name=name)
+        session.close(CloseReason.FORCED_CLOSE)
+
+        assert session.transport.name == name
+
+    def test_what_is_sent_after_it_is_dropped(self) -> None:
+        session, transport = make_session()
+        session.close(CloseReason.FORCED_CLOSE)
+        session.send(outgoing("too late"))
+        session.ping()
+
+        assert transport.sent == ["0{}"]
+
+    def test_what_the_client_sends_after_it_is_dropped(self) -> None:
+        handler = RecordingSessionHandler()
+        session, transport = make_session(handler)
+        session.close(CloseReason.FORCED_CLOSE)
+        session.message_received(transport, "too late")
+        session.packet_received(transport, Packet(PacketType.OPEN))
+
+        assert handler.messages == []
+
+
+# --- The upgrade ------------------------------------------------------------------------------
+
+
+class Upgrade:
+    """A session over polling, and the WebSockets that try to take it over."""
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.loop = FakeLoop()
+        self.options = options or Options(max_time_per_turn=1000.0)
+        self.keeper = RecordingKeeper()
+        self.handler = RecordingSessionHandler()
+        self.session = Session("the-secret", self.keeper)
+        self.polling = PollingTransport(self.session, self.loop, self.options)
+        self.session.start(self.polling, self.handler, b"0{}")
+        assert self.poll() == ["0{}"]
+        self._stack = ExitStack()
+
+    def probe(self) -> WebSocketPeer:
+        """Open a WebSocket that may take over; return its client."""
+        connection, client = self._stack.enter_context(websocket(self.loop, self.options))
+        upgraded = Upgraded(connection)
+        transport = WebSocketTransport(upgraded, self.session, self.loop, self.options)
+        self.session.start_probe(transport)
+        transport.start()
+        return client
+
+    def upgrade(self) -> WebSocketPeer:
+        """Do all of it; return the client, with nothing unread."""
+        client = self.probe()
+        client.send("2probe")
+        self.loop.run()
+        client.send("5")
+        self.loop.run()
+        assert client.received() == ["3probe"]
+        return client
+
+    def poll(self) -> list[str]:
+        """Take what a GET would be given."""
+        return list(packets(self.polling.answer_at_once().body))
+
+    def start_post(self, body: bytes) -> FakeExchange:
+        """Begin a POST, which may have to wait."""
+        post = FakeExchange()
+        self.polling.answer_post(body, "text/plain;charset=UTF-8", post)
+        return post
+
+    def post(self, body: bytes) -> None:
+        """Send a POST, which must not have to wait."""
+        assert self.start_post(body).status == 200
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def upgrade() -> Iterator[Upgrade]:
+    made = Upgrade()
+    yield made
+    made.close()
+
+
+def _silence(client: WebSocketPeer) -> None:
+    pass
+
+
+def _send(*messages: str | bytes) -> Callable[[WebSocketPeer], None]:
+    return lambda client: client.send(*messages)
+
+
+def _close(client: WebSocketPeer) -> None:
+    client.close()
+
+
+def _vanish(client: WebSocketPeer) -> None:
+    client.sock.close()
+
+
+def _break_protocol(client: WebSocketPeer) -> None:
+    client.send_bytes(b"\x81\x00")  # not masked
+
+
+PROBE_ENDS = [
+    pytest.param(_send("5"), id="upgrades without a probe"),
+    pytest.param(_send("4message"), id="sends a message"),
+    pytest.param(_send(b"\x01"), id="sends a binary message"),
+    pytest.param(_send("2"), id="pings"),
+    pytest.param(_send("2probe!"), id="probes with other data"),
+    pytest.param(_send("3"), id="pongs"),
+    pytest.param(_send("1"), id="sends a close packet"),
+    pytest.param(_send("9"), id="sends no packet"),
+    pytest.param(_send(""), id="sends an empty message"),
+    pytest.param(_close, id="closes"),
+    pytest.param(_vanish, id="vanishes"),
+    pytest.param(_break_protocol, id="breaks the protocol"),
+]
+"""What a WebSocket may do instead of sending its probe."""
+
+UPGRADE_ENDS = [
+    pytest.param(_send("2probe"), id="probes again"),
+    *(case for case in PROBE_ENDS if case.id != "upgrades without a probe"),
+]
+"""What it may do instead of upgrading, once its probe was answered."""
+
+
+class TestUpgrade:
+    """Engine.IO protocol v4, "Upgrade"."""
+
+    def test_a_websocket_probes_and_takes_over(self, upgrade: Upgrade) -> None:
+        client = upgrade.probe()
+        assert upgrade.keeper.probing
+        client.send("2probe")
+        upgrade.loop.run()
+        assert client.received() == ["3probe"]
+        assert upgrade.session.transport.name == "polling"
+
+        client.send("5")
+        upgrade.loop.run()
+        assert upgrade.session.transport.name == "websocket"
+        assert not upgrade.keeper.probing
+
+        client.send("4hello")
+        upgrade.loop.run()
+        upgrade.session.send(outgoing("welcome"))
+        assert upgrade.handler.messages == ["hello"]
+        assert client.received() == ["4welcome"]
+
+    def test_it_may_do_all_of_it_in_one_go(self, upgrade: Upgrade) -> None:
+        client = upgrade.probe()
+        client.send("2probe", "5", "4hello")
+        upgrade.loop.run()
+
+        assert client.received() == ["3probe"]
+        assert upgrade.handler.messages == ["hello"]
+
+    def test_until_it_has_taken_over_messages_go_over_polling(self, upgrade: Upgrade) -> None:
+        client = upgrade.probe()
+        upgrade.session.send(outgoing("one"))
+        assert upgrade.poll() == ["4one"]
+
+        client.send("2probe")
+        upgrade.loop.run()
+        upgrade.session.send(outgoing("two"))
+        upgrade.session.ping()
+        assert upgrade.poll() == ["4two", "2"]
+        assert client.received() == ["3probe"]
+
+    def test_what_polling_did_not_fetch_goes_over_the_websocket(self, upgrade: Upgrade) -> None:
+        client = upgrade.probe()
+        upgrade.session.send(outgoing("one"))
+        client.send("2probe")
+        upgrade.loop.run()
+        upgrade.session.send(outgoing("51-[]", b"\x01"))
+        client.send("5")
+        upgrade.loop.run()
+        upgrade.session.send(outgoing("three"))
+
+        assert client.received() == ["3probe", "4one", "451-[]", b"\x01", "4three"]
+        assert upgrade.poll() == ["6"]
+
+    def test_what_the_client_posts_until_then_counts(self, upgrade: Upgrade) -> None:
+        client = upgrade.probe()
+        client.send("2probe")
+        upgrade.loop.run()
+        upgrade.post(b"4posted")
+        client.send("5", "4sent")
+        upgrade.loop.run()
+
+        assert upgrade.handler.messages == ["posted", "sent"]
+
+    def test_a_post_that_is_under_way_then_loses_nothing(self, upgrade: Upgrade) -> None:
+        """It waits since the session takes no more just now; its packets still come first."""
+        upgrade.session.pause_reading()
+        post = upgrade.start_post(b"4one\x1e4two")
+        client = upgrade.probe()
+        client.send("2probe", "5", "4three")
+        upgrade.loop.run()
+        assert post.response is None
+        upgrade.session.resume_reading()
+        upgrade.loop.run()
+
+        assert post.status == 200
+        assert upgrade.handler.messages == ["one", "two", "three"]
+
+    def test_a_post_that_is_under_way_does_not_wait_for_gets_that_will_not_come(self) -> None:
+        """A client that upgrades has stopped polling, and waits for its POST to be answered."""
+        upgrade = Upgrade(Options(max_queued_packets=20, max_time_per_turn=1000.0))
+
+        class Answering(RecordingSessionHandler):
+            def text_received(self, data: str) -> None:
+                super().text_received(data)
+                upgrade.session.send(outgoing(f"re {data}"))
+
+        handler = Answering()
+        session = upgrade.session = Session("the-secret", upgrade.keeper)
+        upgrade.polling = PollingTransport(session, upgrade.loop, upgrade.options)
+        session.start(upgrade.polling, handler, b"0{}")
+        upgrade.poll()
+        post = upgrade.start_post(b"\x1e".join(b"4%d" % i for i in range(15)))
+        upgrade.loop.run()
+        assert post.response is None
+        client = upgrade.probe()
+        client.send("2probe")
+        upgrade.loop.run()
+
+        assert post.status == 200
+        client.send("5")
+        upgrade.loop.run()
+        assert handler.messages == [str(i) for i in range(15)]
+        assert client.received() == ["3probe", *(f"4re {i}" for i in range(15))]
+        upgrade.close()
+
+    def test_a_paused_session_stays_paused(self, upgrade: Upgrade) -> None:
+        upgrade.session.pause_reading()
+        client = upgrade.probe()
+        client.send("2probe", "5")
+        upgrade.loop.run()
+        client.send("4waits")
+        upgrade.loop.run()
+        assert upgrade.session.transport.name == "websocket"
+        assert upgrade.handler.messages == []
+
+        upgrade.session.resume_reading()
+        upgrade.loop.run()
+        assert upgrade.handler.messages == ["waits"]
+
+    def test_the_client_need_not_fetch_any_more(self, upgrade: Upgrade) -> None:
+        while not upgrade.session.must_catch_up():
+            upgrade.session.send(outgoing("x"))
+        upgrade.probe().send("2probe", "5")
+        upgrade.loop.run()
+
+        assert upgrade.session.transport.name == "websocket"
+        assert not upgrade.session.must_catch_up()
+        assert upgrade.handler.catch_ups > 0
+
+    def test_it_ends_with_the_websocket_from_then_on(self, upgrade: Upgrade) -> None:
+        client = upgrade.upgrade()
+        client.close()
+        upgrade.loop.run()
+
+        assert upgrade.handler.closed == [CloseReason.TRANSPORT_CLOSE]
+        assert [transport.name for transport in upgrade.keeper.ended] == ["websocket"]
+
+    def test_polling_has_no_say_any_more(self, upgrade: Upgrade) -> None:
+        client = upgrade.upgrade()
+        upgrade.session.packet_received(upgrade.polling, Packet(PacketType.CLOSE))
+        upgrade.session.transport_closed(upgrade.polling, CloseReason.TRANSPORT_ERROR)
+        upgrade.session.send(outgoing("still here"))
+
+        assert client.received() == ["4still here"]
+        assert upgrade.handler.closed == []
+
+
+class TestAProbeThatFails:
+    """Closes only the new WebSocket; the session over polling never notices."""
+
+    @pytest.mark.parametrize("act", PROBE_ENDS)
+    def test_before_it_was_answered(
+        self, upgrade: Upgrade, act: Callable[[WebSocketPeer], None]
+    ) -> None:
+        client = upgrade.probe()
+        act(client)
+        upgrade.loop.run()
+
+        self.assert_intact(upgrade)
+
+    @pytest.mark.parametrize("act", UPGRADE_ENDS)
+    def test_after_it_was_answered(
+        self, upgrade: Upgrade, act: Callable[[WebSocketPeer], None]
+    ) -> None:
+        client = upgrade.probe()
+        client.send("2probe")
+        upgrade.loop.run()
+        assert client.received() == ["3probe"]
+        act(client)
+        upgrade.loop.run()
+
+        self.assert_intact(upgrade)
+
+    @pytest.mark.parametrize("said", [_silence, _send("2probe")], ids=["silent", "probed"])
+    def test_by_taking_too_long(
+        self, upgrade: Upgrade, said: Callable[[WebSocketPeer], None]
+    ) -> None:
+        client = upgrade.probe()
+        said(client)
+        upgrade.loop.run()
+        upgrade.session.abandon_probe()
+
+        assert isinstance(client.received()[-1], Close)
+        self.assert_intact(upgrade)
+
+    def assert_intact(self, upgrade: Upgrade) -> None:
+        """Everything still works over polling, and another probe may come."""
+        session = upgrade.session
+        assert not upgrade.keeper.probing
+        assert session.transport is upgrade.polling
+        assert session.can_upgrade
+        upgrade.handler.messages.clear()  # a probe's messages are nobody's
+        session.send(outgoing("still here"))
+        upgrade.post(b"4me too")
+        assert upgrade.poll() == ["4still here"]
+        assert upgrade.handler.messages == ["me too"]
+
+        client = upgrade.upgrade()
+        session.send(outgoing("at last"))
+        assert client.received() == ["4at last"]
+        assert upgrade.handler.closed == []
+
+    @pytest.mark.parametrize("act", [case for case in PROBE_ENDS if case.id != "vanishes"])
+    def test_its_websocket_is_closed(
+        self, upgrade: Upgrade, act: Callable[[WebSocketPeer], None]
+    ) -> None:
+        client = upgrade.probe()
+        act(client)
+        upgrade.loop.run()
+
+        (event,) = client.received()
+        assert isinstance(event, Close)
+
+    def test_its_messages_reach_nobody(self, upgrade: Upgrade) -> None:
+        client = upgrade.probe()
+        client.send("4message", b"\x01")
+        upgrade.loop.run()
+
+        assert upgrade.handler.messages == []
+
+    def test_its_late_packets_change_nothing(self, upgrade: Upgrade) -> None:
+        client = upgrade.probe()
+        upgrade.session.abandon_probe()
+        client.send("2probe", "5", "4hello")
+        upgrade.loop.run()
+
+        assert upgrade.session.transport is upgrade.polling
+        assert upgrade.handler.messages == []
+        assert upgrade.handler.closed == []
+
+    def test_abandoning_what_is_no_probe_changes_nothing(self, upgrade: Upgrade) -> None:
+        upgrade.session.abandon_probe()
+        client = upgrade.upgrade()
+        upgrade.session.abandon_probe()
+
+        assert client.received() == []
+        assert upgrade.session.is_open
+
+
+class TestWhoMayUpgrade:
+    def test_a_session_over_polling_may(self, upgrade: Upgrade) -> None:
+        assert upgrade.session.can_upgrade
+
+    def test_one_that_is_about_to_may_not(self, upgrade: Upgrade) -> None:
+        client = upgrade.probe()
+        assert not upgrade.session.can_upgrade
+        client.send("2probe")
+        upgrade.loop.run()
+        assert not upgrade.session.can_upgrade
+
+    def test_one_that_did_may_not(self, upgrade: Upgrade) -> None:
+        upgrade.upgrade()
+        assert not upgrade.session.can_upgrade
+
+    def test_one_that_began_over_a_websocket_may_not(self) -> None:
+        session, _ = make_session(name="websocket")
+        assert not session.can_upgrade
+
+    def test_one_that_has_ended_may_not(self, upgrade: Upgrade) -> None:
+        upgrade.session.close(CloseReason.FORCED_CLOSE)
+        assert not upgrade.session.can_upgrade
+
+    def test_one_that_has_not_begun_may_not(self) -> None:
+        assert not Session("the-secret", RecordingKeeper()).can_upgrade
+
+
+class TestASessionThatEndsDuringAProbe:
+    @pytest.mark.parametrize("said", [_silence, _send("2probe")], ids=["silent", "probed"])
+    def test_closes_the_websocket_as_well(
+        self, upgrade: Upgrade, said: Callable[[WebSocketPeer], None]
+    ) -> None:
+        client = upgrade.probe()
+        said(client)
+        upgrade.loop.run()
+        client.received()
+        upgrade.session.close(CloseReason.PING_TIMEOUT)
+
+        assert [type(event) for event in client.received()] == [Close]
+        assert upgrade.poll() == ["1"]
+        assert upgrade.handler.closed == [CloseReason.PING_TIMEOUT]
+        assert not upgrade.keeper.probing
+
+    def test_is_not_brought_back_by_it(self, upgrade: Upgrade) -> None:
+        client = upgrade.probe()
+        client.send("2probe")
+        upgrade.loop.run()
+        upgrade.session.close(CloseReason.PING_TIMEOUT)
+        client.send("5", "4hello")
+        upgrade.loop.run()
+
+        assert not upgrade.session.is_open
+        assert upgrade.handler.messages == []
+        assert upgrade.handler.closed == [CloseReason.PING_TIMEOUT]
+
+
+class TestWhateverTheOrder:
+    @given(
+        steps=st.lists(
+            st.sampled_from(["to client", "from client", "poll", "probe", "upgrade", "fail"]),
+            max_size=30,
+        )
+    )
+    def test_nothing_is_lost_doubled_or_reordered(self, steps: list[str]) -> None:
+        """Messages in both directions, while probes come, fail and take over at any moment."""
+        upgrade = Upgrade()
+        session = upgrade.session
+        client: WebSocketPeer | None = None
+        answered = False
+        sent: list[str] = []
+        posted: list[str | bytes] = []
+        received: list[str] = []
+
+        def fetch() -> None:
+            if session.transport is upgrade.polling:
+                received.extend(packet for packet in upgrade.poll() if packet != "6")
+            if client is not None:
+                events = client.received()
+                received.extend(str(event) for event in events if event != "3probe")
+
+        for i, step in enumerate(steps):
+            upgraded = session.transport.name == "websocket"
+            if step == "to client":
+                session.send(outgoing(str(i)))
+                sent.append(f"4{i}")
+            elif step == "from client":
+                if upgraded and client is not None:
+                    client.send(f"4{i}")
+                else:
+                    upgrade.post(b"4%d" % i)
+                posted.append(str(i))
+            elif step == "poll":
+                fetch()
+            elif step == "probe" and session.can_upgrade:
+                client, answered = upgrade.probe(), False
+            elif step == "probe" and client is not None and not upgraded and not answered:
+                client.send("2probe")
+                answered = True
+            elif step == "upgrade" and client is not None and answered and not upgraded:
+                client.send("5")
+            elif step == "fail" and client is not None and not upgraded:
+                client.sock.close()
+                client = None
+            upgrade.loop.run()
+        fetch()
+        upgrade.close()
+
+        assert received == sent
+        assert upgrade.handler.messages == posted
+
+
+class TestFragments:
+    def test_a_probe_may_come_in_pieces(self, upgrade: Upgrade) -> None:
+        client = upgrade.probe()
+        for byte in client_frame(Opcode.TEXT, b"2probe") + client_frame(Opcode.TEXT, b"5"):
+            client.send_bytes(bytes([byte]))
+            upgrade.loop.run()
+
+        assert upgrade.session.transport.name == "websocket"

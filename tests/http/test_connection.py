@@ -1,0 +1,1213 @@
+"""HTTP connections on real sockets: requests of sessions and of an application, in any order.
+
+The loop stands still until a test moves it. Only the application's requests have greenlets, in the
+hub of the test's own thread.
+"""
+
+import dataclasses
+import json
+import socket as socket_module
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import gevent
+import pytest
+from gevent.event import Event
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socketio_server.engine.engine import Engine
+from socketio_server.engine.session import Session
+from socketio_server.http.connection import HttpConnection, RequestBody
+from socketio_server.net.connection import READ_SIZE, Connection
+from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.statistics import Stats
+from socketio_server.net.workers import WorkerPool
+from socketio_server.options import Options
+from socketio_server.protocol.engineio import CloseReason
+from tests.fakes import (
+    PATIENCE,
+    FakeIO,
+    FakeLoop,
+    RecordingSessionHandler,
+    WebSocketPeer,
+    client_frame,
+    is_at_end,
+    outgoing,
+    read_available,
+    settle,
+    socket_pair,
+)
+
+BIG = bytes(range(256)) * 16_384  # 4 MB: more than any buffer on the way
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Answer(NamedTuple):
+    """An answer; ``headers`` by their names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Site:
+    """A server without a socket of its own (``HttpServer``), and the sessions that it has."""
+
+    path = "/socket.io/"
+
+    def __init__(self, options: Options) -> None:
+        self.loop: Any = FakeLoop()
+        self.options = options
+        self.stats = Stats()
+        self.engine = Engine(self.loop, options, self.accept, self.stats)
+        self.request_workers = WorkerPool(gevent.get_hub(), options, 100)
+        self.environ: dict[str, Any] = {"wsgi.url_scheme": "http"}
+        self.application: Application = greet
+        self.sessions: list[Session] = []
+        self.handlers: list[RecordingSessionHandler] = []
+        make, clock = Deadlines[HttpConnection], self.loop.clock
+        self.head_deadlines = make(
+            self.loop, options.head_timeout, HttpConnection.give_up_head, clock=clock
+        )
+        self.idle_deadlines = make(
+            self.loop, options.keep_alive_timeout, HttpConnection.cut, clock=clock
+        )
+        self.body_deadlines = make(
+            self.loop, options.body_timeout, HttpConnection.give_up_body, clock=clock
+        )
+        self.closing_deadlines = make(
+            self.loop, options.close_timeout, HttpConnection.cut, clock=clock
+        )
+
+    def accept(self, session: Session, request: object) -> RecordingSessionHandler:
+        self.sessions.append(session)
+        self.handlers.append(RecordingSessionHandler())
+        return self.handlers[-1]
+
+    def open_session(self) -> str:
+        """Open a session over polling; return the target of its requests."""
+        environ = {"REQUEST_METHOD": "GET", "QUERY_STRING": "EIO=4&transport=polling"}
+        self.engine.open_polling(environ, "request", None)
+        return f"{self.path}?EIO=4&transport=polling&sid={self.sessions[-1].sid}"
+
+    def run(self) -> None:
+        """Let everything happen that can, on the loop and in greenlets."""
+        for _ in range(3):
+            self.loop.run()
+            settle()
+        self.loop.run()
+
+    def has_no_deadlines(self) -> bool:
+        """Whether nothing is waited for on any connection."""
+        return not any(
+            len(deadlines)
+            for deadlines in (
+                self.head_deadlines,
+                self.idle_deadlines,
+                self.body_deadlines,
+                self.closing_deadlines,
+            )
+        )
+
+
+class Peer:
+    """A client's end of a connection."""
+
+    def __init__(self, site: Site, ours: socket_module.socket, sock: socket_module.socket) -> None:
+        self.site = site
+        self.sock = sock
+        self.connection = Connection(ours, site.loop, site.options)
+        self.http = HttpConnection(self.connection, ("192.0.2.1", 1234), site)
+        self.http.start()
+        self._unread = b""
+
+    def send(self, *data: bytes) -> None:
+        """Send pieces, each of which arrives before the next is sent."""
+        for piece in data:
+            self.sock.sendall(piece)
+            self.site.run()
+
+    def end(self) -> None:
+        """Send no more, but read on."""
+        self.sock.shutdown(socket_module.SHUT_WR)
+        self.site.run()
+
+    def close(self) -> None:
+        """Go away."""
+        self.sock.close()
+        self.site.run()
+
+    def read(self) -> bytes:
+        """Read until nothing more comes."""
+        data = b""
+        while piece := read_available(self.sock):
+            data += piece
+            self.site.run()
+        return data
+
+    def answers(self) -> list[Answer]:
+        """Return the answers that have come since the last call; each must be whole."""
+        data = self._unread + self.read()
+        answers = []
+        while data:
+            head, _, data = data.partition(b"\r\n\r\n")
+            line, *lines = head.decode("latin-1").split("\r\n")
+            headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}
+            size = int(headers.get("content-length", 0))
+            assert len(data) >= size, "an answer is not whole"
+            answers.append(Answer(int(line.split(" ")[1]), headers, data[:size]))
+            data = data[size:]
+        return answers
+
+    def answer(self) -> Answer:
+        """Return the only answer that has come since the last call."""
+        (answer,) = self.answers()
+        return answer
+
+    def statuses(self) -> list[int]:
+        """Return the statuses of the answers that have come since the last call."""
+        return [answer.status for answer in self.answers()]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the server has closed, and all before that was read."""
+        return is_at_end(self.sock)
+
+
+def greet(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Tell what was asked for, and what came with it."""
+    body = environ["wsgi.input"].read()
+    text = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} ".encode() + body
+    start_response("200 OK", [("Content-Length", str(len(text)))])
+    return [text]
+
+
+def ignore(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer without a look at what came."""
+    start_response("200 OK", [("Content-Length", "7")])
+    return [b"ignored"]
+
+
+def request(
+    method: str, target: str, body: bytes | None = None, *lines: str, version: str = "1.1"
+) -> bytes:
+    """Return a request."""
+    headers = ["Host: localhost", *lines]
+    if body is not None:
+        headers.append(f"Content-Length: {len(body)}")
+    head = "\r\n".join([f"{method} {target} HTTP/{version}", *headers, "", ""])
+    return head.encode() + (body or b"")
+
+
+def head(method: str, target: str, *lines: str) -> bytes:
+    """Return a request's head."""
+    return request(method, target, None, *lines)
+
+
+def in_chunks(*chunks: bytes) -> bytes:
+    """Return a body in chunks, up to its end."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(c), c) for c in chunks) + b"0\r\n\r\n"
+
+
+def bytes_of(data: bytes) -> list[bytes]:
+    """Return data, byte by byte."""
+    return [bytes([byte]) for byte in data]
+
+
+CHUNKED = "Transfer-Encoding: chunked"
+EXPECT = "Expect: 100-continue"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.fixture
+def options() -> Options:
+    return Options(max_time_per_turn=1000.0, max_payload=1000, max_queued_bytes=300_000)
+
+
+@pytest.fixture
+def site(options: Options) -> Site:
+    return Site(options)
+
+
+@pytest.fixture
+def peer(site: Site) -> Iterator[Peer]:
+    with socket_pair() as (ours, theirs):
+        made = Peer(site, ours, theirs)
+        yield made
+        made.connection.abort()
+        site.run()
+        assert site.has_no_deadlines(), "a deadline outlived its connection"
+        watched = [watcher for watcher in site.loop.watchers if isinstance(watcher, FakeIO)]
+        assert watched == [], "something stayed behind in the loop"
+
+
+@pytest.fixture
+def target(site: Site) -> str:
+    """Where the requests of a session go, whose opening packet was fetched."""
+    return site.open_session()
+
+
+class TestRequestsOfASession:
+    def test_a_get_is_answered_when_there_is_something(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.send(request("GET", target))
+        assert peer.answers() == []
+
+        site.sessions[0].send(outgoing("hello"))
+        site.run()
+        answer = peer.answer()
+        assert (answer.status, answer.body) == (200, b"4hello")
+        assert "connection" not in answer.headers
+
+    def test_a_post_is_taken_in_and_answered(self, site: Site, peer: Peer, target: str) -> None:
+        peer.send(request("POST", target, b"4hello\x1e4again"))
+
+        assert peer.answer().body == b"ok"
+        assert site.handlers[0].messages == ["hello", "again"]
+
+    @pytest.mark.parametrize("coded", [False, True], ids=["length", "chunks"])
+    def test_a_body_may_come_byte_by_byte(
+        self, site: Site, peer: Peer, target: str, coded: bool
+    ) -> None:
+        if coded:
+            data = head("POST", target, CHUNKED) + in_chunks(b"4he", b"llo")
+        else:
+            data = request("POST", target, b"4hello")
+        for byte in bytes_of(data[:-1]):
+            peer.sock.sendall(byte)
+            site.loop.run()
+        assert peer.answers() == []
+        peer.send(data[-1:])
+
+        assert peer.answer().body == b"ok"
+        assert site.handlers[0].messages == ["hello"]
+
+    def test_one_connection_serves_many(self, site: Site, peer: Peer, target: str) -> None:
+        for i in range(3):
+            peer.send(request("POST", target, b"4%d" % i))
+            assert peer.answer().body == b"ok"
+            site.sessions[0].send(outgoing(str(i)))
+            peer.send(request("GET", target))
+            assert peer.answer().body == b"4%d" % i
+
+    def test_those_that_follow_each_other_without_waiting_are_answered_in_order(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.send(
+            request("POST", target, b"4one")
+            + request("GET", target)
+            + request("POST", target, b"4two")
+        )
+        assert [answer.body for answer in peer.answers()] == [b"ok"]
+        assert site.handlers[0].messages == ["one"]  # the second waits for the GET's answer
+
+        site.sessions[0].send(outgoing("at last"))
+        site.run()
+        assert [answer.body for answer in peer.answers()] == [b"4at last", b"ok"]
+        assert site.handlers[0].messages == ["one", "two"]
+
+    def test_one_without_a_session_is_refused_and_the_connection_ends(self, peer: Peer) -> None:
+        peer.send(request("GET", "/socket.io/?EIO=4&transport=polling&sid=unknown"))
+        answer = peer.answer()
+
+        assert answer.status == 400
+        assert json.loads(answer.body)["code"] == 1
+        assert answer.headers["connection"] == "close"
+        assert peer.is_cut
+
+    @pytest.mark.parametrize(
+        ("lines", "version", "closes"),
+        [
+            (["Connection: close"], "1.1", True),
+            ([], "1.0", True),
+            (["Connection: keep-alive"], "1.0", False),
+        ],
+    )
+    def test_the_client_may_have_the_connection_closed(
+        self, peer: Peer, target: str, lines: list[str], version: str, closes: bool
+    ) -> None:
+        peer.send(request("POST", target, b"3", *lines, version=version))
+
+        assert ("connection" in peer.answer().headers) is closes
+        assert peer.is_cut is closes
+
+    def test_a_page_of_another_origin_is_refused(self, peer: Peer, target: str) -> None:
+        peer.send(head("GET", target, "Origin: http://evil.test"))
+        assert peer.answer().status == 403
+
+
+class TestBodiesOfASession:
+    """Sizes are judged before anything is kept (security, 6)."""
+
+    def assert_refused(self, site: Site, peer: Peer, status: int) -> None:
+        answer = peer.answer()
+        assert (answer.status, answer.headers["connection"]) == (status, "close")
+        assert site.handlers[0].messages == []
+        assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
+        assert site.stats.refusals == {"body": 1}
+
+    def test_as_much_as_is_allowed_may_come(self, peer: Peer, target: str) -> None:
+        peer.send(request("POST", target, b"4" + b"x" * 999))
+        assert peer.answer().status == 200
+
+    def test_more_is_refused_before_it_comes(self, site: Site, peer: Peer, target: str) -> None:
+        peer.send(head("POST", target, "Content-Length: 1001"))
+        self.assert_refused(site, peer, 413)
+
+    def test_more_in_chunks_is_refused_as_soon_as_it_is_too_much(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.send(head("POST", target, CHUNKED), b"3e9\r\n4" + b"x" * 999)
+        assert peer.answers() == []
+        peer.send(b"x")
+        self.assert_refused(site, peer, 413)
+
+    @pytest.mark.parametrize("chunks", [b"x\r\n", b"3\r\n4hello\r\n", b"1\r\n4\r\n0\r\nx\r\n"])
+    def test_malformed_chunks_are_refused(
+        self, site: Site, peer: Peer, target: str, chunks: bytes
+    ) -> None:
+        peer.send(head("POST", target, CHUNKED), chunks)
+        self.assert_refused(site, peer, 400)
+
+    @pytest.mark.parametrize(
+        "start",
+        [
+            request("POST", "{target}", b"4hello")[:-1],
+            head("POST", "{target}", CHUNKED) + b"5\r\n4hel",
+            head("POST", "{target}", CHUNKED) + b"5\r\n4hell\r\n0\r\n",
+        ],
+        ids=["length", "chunks", "trailers"],
+    )
+    def test_one_that_breaks_off_is_refused(
+        self, site: Site, peer: Peer, target: str, start: bytes
+    ) -> None:
+        peer.send(start.replace(b"{target}", target.encode()))
+        peer.end()
+
+        self.assert_refused(site, peer, 400)
+        assert peer.is_cut
+
+    def test_one_that_never_ends_is_given_up(self, site: Site, peer: Peer, target: str) -> None:
+        peer.send(head("POST", target, "Content-Length: 100"))
+        for _ in range(3):
+            site.loop.advance(site.options.body_timeout / 4)
+            peer.send(b"4")
+        assert peer.answers() == []
+
+        site.loop.advance(site.options.body_timeout / 4)
+        self.assert_refused(site, peer, 408)
+
+    def test_one_that_came_in_time_is_not(self, site: Site, peer: Peer, target: str) -> None:
+        site.sessions[0].pause_reading()
+        peer.send(head("POST", target, "Content-Length: 6"), b"4hel", b"lo")
+        site.loop.advance(2 * site.options.body_timeout)
+        assert peer.answers() == []
+
+        site.sessions[0].resume_reading()
+        site.run()
+        assert peer.answer().status == 200
+
+    @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+    def test_one_that_nobody_wants_is_no_request(
+        self, site: Site, peer: Peer, target: str, method: str
+    ) -> None:
+        smuggled = request("POST", target, b"4smuggled")
+        site.sessions[0].send(outgoing("so that no GET has to wait"))
+        peer.send(request(method, target, smuggled) + request("POST", target, b"4good"))
+
+        assert len(peer.answers()) == 2
+        assert site.handlers[0].messages == ["good"]
+
+    def test_a_refused_request_has_none(self, site: Site, peer: Peer, target: str) -> None:
+        smuggled = request("POST", target, b"4smuggled")
+        peer.send(request("PUT", target, smuggled))
+
+        assert peer.answer().status == 400
+        assert site.handlers[0].messages == []
+
+    def test_a_client_that_asks_is_told_to_send_it(self, peer: Peer, target: str) -> None:
+        peer.send(head("POST", target, "Content-Length: 6", EXPECT))
+        assert peer.read() == CONTINUE
+
+        peer.send(b"4hello")
+        assert peer.answer().body == b"ok"
+
+    @pytest.mark.parametrize("line", [EXPECT, "Expect: 100-Continue"])
+    def test_one_that_does_not_wait_is_not_told(self, peer: Peer, target: str, line: str) -> None:
+        peer.send(request("POST", target, b"4hello", line))
+        assert peer.answer().body == b"ok"
+
+    def test_nor_is_one_whose_body_is_too_large(self, peer: Peer, target: str) -> None:
+        peer.send(head("POST", target, "Content-Length: 1001", EXPECT))
+        assert peer.answer().status == 413
+
+
+class TestClientsThatGoAway:
+    def test_a_get_that_waits_makes_room_for_the_next(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        for _ in range(3):
+            with socket_pair() as (ours, theirs):
+                other = Peer(site, ours, theirs)
+                other.send(request("GET", target))
+                other.close()
+        peer.send(request("GET", target))
+        site.sessions[0].send(outgoing("hello"))
+        site.run()
+
+        assert peer.answer().body == b"4hello"
+        assert site.handlers[0].closed == []
+
+    @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]])
+    def test_several_and_the_next_may_be_seen_in_one_turn_in_any_order(
+        self, site: Site, peer: Peer, target: str, order: list[int]
+    ) -> None:
+        pairs = [socket_module.socketpair() for _ in range(3)]
+        for _, theirs in pairs:
+            theirs.sendall(request("GET", target))
+            theirs.close()
+        peer.sock.sendall(request("GET", target))
+        for number in order:
+            if number == 3:
+                peer.connection.start(peer.http)
+            else:
+                connection = Connection(pairs[number][0], site.loop, site.options)
+                HttpConnection(connection, ("192.0.2.1", 1234), site).start()
+        site.run()
+        site.sessions[0].send(outgoing("hello"))
+        site.run()
+
+        assert peer.answer().body == b"4hello"
+        assert site.handlers[0].closed == []
+
+    def test_nothing_is_lost_with_a_get_whose_client_has_gone_unnoticed(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        with socket_pair() as (ours, theirs):
+            other = Peer(site, ours, theirs)
+            other.send(request("GET", target))
+            site.sessions[0].send(outgoing("not lost"))
+            theirs.close()
+            site.run()
+        peer.send(request("GET", target))
+
+        assert peer.answer().body == b"4not lost"
+
+    def test_a_get_ends_with_its_client_s_half_of_the_connection(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.send(request("GET", target))
+        peer.end()
+
+        assert peer.is_cut
+
+    def test_a_post_that_waits_is_answered_to_whoever_still_listens(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        site.sessions[0].pause_reading()
+        peer.send(request("POST", target, b"4hello"))
+        peer.end()
+        assert not peer.is_cut
+
+        site.sessions[0].resume_reading()
+        site.run()
+        answer = peer.answer()
+        assert (answer.body, answer.headers["connection"]) == (b"ok", "close")
+        assert peer.is_cut
+
+    def test_one_that_waits_counts_even_if_nobody_does(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        site.sessions[0].pause_reading()
+        peer.send(request("POST", target, b"4hello"))
+        peer.close()
+        site.sessions[0].resume_reading()
+        site.run()
+
+        assert site.handlers[0].messages == ["hello"]
+        assert site.handlers[0].closed == []
+
+    @pytest.mark.parametrize("start", [b"", b"G", b"GET / HTTP/1.1\r\n"])
+    def test_where_no_request_is_complete_it_is_over_at_once(
+        self, peer: Peer, start: bytes
+    ) -> None:
+        peer.send(start)
+        peer.end()
+
+        assert peer.is_cut
+
+    def test_between_two_requests_as_well(self, peer: Peer) -> None:
+        peer.send(request("GET", "/a"))
+        assert peer.answer().status == 200
+        peer.end()
+
+        assert peer.is_cut
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_all_that_was_asked_for_is_answered(self, peer: Peer, target: str, count: int) -> None:
+        peer.sock.sendall((request("POST", target, b"3") + request("GET", "/a")) * count)
+        peer.end()
+
+        assert peer.statuses() == [200, 200] * count
+        assert peer.is_cut
+
+    def test_but_for_a_get_that_would_have_to_wait(self, peer: Peer, target: str) -> None:
+        peer.sock.sendall(request("POST", target, b"3") + request("GET", target))
+        peer.end()
+
+        assert peer.statuses() == [200]
+        assert peer.is_cut
+
+    def test_and_an_upload_that_lacks_something_is_an_error(self, site: Site, peer: Peer) -> None:
+        peer.sock.sendall(request("GET", "/a") + request("POST", "/b", b"the body")[:-1])
+        peer.end()
+
+        assert peer.statuses() == [200]
+        assert peer.is_cut
+
+    def test_an_answer_that_is_on_its_way_is_finished_and_the_connection_ends_with_it(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        text = "x" * 280_000
+        peer.send(request("GET", target))
+        site.sessions[0].send(outgoing(text))
+        site.run()
+        peer.end()
+
+        assert peer.answer().body == b"4" + text.encode()
+        assert peer.is_cut
+
+    def test_and_what_was_not_asked_for_in_full_is_not(self, peer: Peer) -> None:
+        peer.sock.sendall(request("GET", "/a") + b"GET /b HTTP")
+        peer.end()
+
+        assert peer.statuses() == [200]
+        assert peer.is_cut
+
+    def test_nor_is_a_body_of_a_session_that_lacks_something(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.sock.sendall(request("GET", "/a") + request("POST", target, b"4hello")[:-1])
+        peer.end()
+
+        assert peer.statuses() == [200, 400]
+        assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
+        assert peer.is_cut
+
+
+class TestRequestsOfTheApplication:
+    def test_are_answered(self, peer: Peer) -> None:
+        peer.send(request("GET", "/some/path?query"))
+        assert peer.answer().body == b"GET /some/path "
+
+    def test_one_connection_serves_many(self, peer: Peer) -> None:
+        for i in range(3):
+            peer.send(request("POST", f"/{i}", b"body %d" % i))
+            assert peer.answer().body == b"POST /%d body %d" % (i, i)
+
+    @pytest.mark.parametrize("coded", [False, True], ids=["length", "chunks"])
+    def test_may_come_byte_by_byte(self, peer: Peer, coded: bool) -> None:
+        if coded:
+            data = head("POST", "/a", CHUNKED) + in_chunks(b"the ", b"body")
+        else:
+            data = request("POST", "/a", b"the body")
+        peer.send(*bytes_of(data))
+
+        assert peer.answer().body == b"POST /a the body"
+
+    def test_that_follow_each_other_without_waiting_are_answered_in_order(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.send(
+            request("POST", "/a", b"one")
+            + request("POST", target, b"4two")
+            + head("POST", "/c", CHUNKED)
+            + in_chunks(b"th", b"ree")
+            + request("GET", "/d")
+        )
+
+        bodies = [answer.body for answer in peer.answers()]
+        assert bodies == [b"POST /a one", b"ok", b"POST /c three", b"GET /d "]
+        assert site.handlers[0].messages == ["two"]
+
+    @given(cuts=st.lists(st.integers(1, 400), max_size=8, unique=True))
+    def test_are_the_same_however_they_come(self, cuts: list[int]) -> None:
+        site = Site(Options(max_time_per_turn=1000.0))
+        data = (
+            request("POST", "/a", b"one")
+            + request("POST", site.open_session(), b"4two")
+            + head("POST", "/c", CHUNKED)
+            + in_chunks(b"th", b"ree")
+        )
+        ends = [*sorted(cuts), len(data)]
+        with socket_pair() as (ours, theirs):
+            peer = Peer(site, ours, theirs)
+            peer.send(*(data[a:b] for a, b in zip([0, *ends], ends, strict=False) if b > a))
+            bodies = [answer.body for answer in peer.answers()]
+            peer.connection.abort()
+
+        assert bodies == [b"POST /a one", b"ok", b"POST /c three"]
+        assert site.handlers[0].messages == ["two"]
+
+    def test_a_head_request_gets_the_headers_alone(self, peer: Peer) -> None:
+        peer.send(request("HEAD", "/a"))
+        assert peer.read().endswith(b"\r\n\r\n")
+
+    def test_the_client_may_have_the_connection_closed(self, peer: Peer) -> None:
+        peer.send(head("GET", "/a", "Connection: close"))
+
+        assert peer.answer().headers["connection"] == "close"
+        assert peer.is_cut
+
+    def test_an_answer_of_unknown_length_is_in_chunks(self, site: Site, peer: Peer) -> None:
+        def stream(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            start("200 OK", [])
+            yield b"one "
+            yield b"two"
+
+        site.application = stream
+        peer.send(request("GET", "/a"))
+        assert peer.read().endswith(b"\r\n\r\n4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n")
+
+        site.application = greet
+        peer.send(request("GET", "/a"))
+        assert peer.answer().status == 200
+
+    def test_one_that_takes_its_time_holds_nobody_up(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        go_on = Event()
+
+        def wait(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            go_on.wait()
+            return greet(environ, start)
+
+        site.application = wait
+        peer.send(request("GET", "/slow"))
+        with socket_pair() as (ours, theirs):
+            other = Peer(site, ours, theirs)
+            other.send(request("POST", target, b"4hello"))
+            assert other.answer().body == b"ok"
+            other.close()
+        assert peer.answers() == []
+
+        go_on.set()
+        site.run()
+        assert peer.answer().status == 200
+
+    def test_a_fault_of_the_server_s_own_ends_its_connection_and_no_more(
+        self, site: Site, peer: Peer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        environ, site.environ = site.environ, None  # type: ignore[assignment]
+        peer.send(request("GET", "/a"))
+        site.environ = environ
+
+        assert peer.answers() == []
+        assert peer.is_cut
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+class TestUploads:
+    """Bodies that the application reads, as fast as it does."""
+
+    def collect(self, site: Site) -> list[bytes]:
+        """Have the application read what comes, piece by piece as it comes."""
+        pieces: list[bytes] = []
+
+        def read(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            while piece := environ["wsgi.input"].read1():
+                pieces.append(piece)
+            return ignore(environ, start)
+
+        site.application = read
+        return pieces
+
+    def send_what_is_taken(self, peer: Peer, data: bytes) -> bytes:
+        """Send data until no more of it is taken; return the rest."""
+        view = memoryview(data)
+        peer.sock.setblocking(False)
+        blocked = False
+        while view:
+            try:
+                view = view[peer.sock.send(view[:READ_SIZE]) :]
+                blocked = False
+            except BlockingIOError:
+                if blocked:
+                    break
+                blocked = True
+                peer.site.run()
+        peer.site.run()
+        return bytes(view)
+
+    @pytest.mark.parametrize("coded", [False, True], ids=["length", "chunks"])
+    def test_a_large_one_arrives_whole(self, site: Site, peer: Peer, coded: bool) -> None:
+        pieces = self.collect(site)
+        data = request("POST", "/a", BIG)
+        if coded:
+            body = in_chunks(BIG[:100], BIG[100:700_000], BIG[700_000:])
+            data = head("POST", "/a", CHUNKED) + body
+        assert self.send_what_is_taken(peer, data) == b""
+
+        assert b"".join(pieces) == BIG
+        assert peer.answer().body == b"ignored"
+
+    def test_one_that_nobody_reads_yet_waits_in_the_kernel(self, site: Site, peer: Peer) -> None:
+        go_on = Event()
+        pieces: list[bytes] = []
+
+        def read(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            go_on.wait()
+            pieces.append(environ["wsgi.input"].read())
+            return ignore(environ, start)
+
+        site.application = read
+        rest = self.send_what_is_taken(peer, request("POST", "/a", BIG))
+        assert len(rest) > len(BIG) // 2
+
+        go_on.set()
+        assert self.send_what_is_taken(peer, rest) == b""
+        assert pieces == [BIG]
+        assert peer.answer().body == b"ignored"
+
+    def test_one_that_nobody_wants_is_thrown_away_and_the_connection_ends(
+        self, site: Site, peer: Peer
+    ) -> None:
+        """With a reset the client would lose the answer; so it is read to the end first."""
+        site.application = ignore
+        assert self.send_what_is_taken(peer, request("POST", "/a", BIG)) == b""
+
+        answer = peer.answer()
+        assert answer.body == b"ignored"
+        assert answer.headers["connection"] == "close"
+        assert peer.is_cut
+        peer.close()
+        assert site.has_no_deadlines()
+
+    def test_after_a_small_one_that_nobody_wants_the_connection_goes_on(
+        self, site: Site, peer: Peer
+    ) -> None:
+        site.application = ignore
+        peer.send(request("POST", "/a", request("GET", "/smuggled")))
+        answer = peer.answer()
+        assert answer.body == b"ignored"
+        assert "connection" not in answer.headers
+        site.application = greet
+        peer.send(request("GET", "/a"))
+
+        assert peer.answer().body == b"GET /a "
+
+    def test_one_that_breaks_off_is_an_error_to_who_reads_it(self, site: Site, peer: Peer) -> None:
+        errors: list[OSError] = []
+
+        def read(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            try:
+                return greet(environ, start)
+            except OSError as error:
+                errors.append(error)
+                raise
+
+        site.application = read
+        peer.send(request("POST", "/a", b"the body")[:-1])
+        assert errors == []
+        peer.end()
+
+        assert [type(error) for error in errors] == [ConnectionResetError]
+        assert peer.answers() == []
+        assert peer.is_cut
+
+    def test_so_are_malformed_chunks(self, site: Site, peer: Peer) -> None:
+        pieces = self.collect(site)
+        peer.send(head("POST", "/a", CHUNKED), b"5\r\nhello\r\n", b"x\r\n", b"GET / HTTP/1.1")
+
+        assert pieces == [b"hello"]
+        assert peer.answers() == []
+        assert peer.is_cut
+
+    def test_one_that_stands_still_is_given_up(self, site: Site, peer: Peer) -> None:
+        errors: list[OSError] = []
+
+        def read(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            try:
+                return greet(environ, start)
+            except OSError as error:
+                errors.append(error)
+                return ignore(environ, start)
+
+        site.application = read
+        site.options = dataclasses.replace(site.options, body_timeout=0.001)
+        peer.send(request("POST", "/a", b"the body")[:-1])
+        with gevent.Timeout(PATIENCE):
+            while not errors:
+                gevent.sleep(0.001)
+        site.run()
+
+        assert [type(error) for error in errors] == [TimeoutError]
+        assert peer.answer().body == b"ignored"
+        assert peer.is_cut
+
+    def test_a_client_that_asks_is_told_to_send_it_once_somebody_reads(
+        self, site: Site, peer: Peer
+    ) -> None:
+        pieces = self.collect(site)
+        peer.send(head("POST", "/a", "Content-Length: 10", EXPECT))
+        assert peer.read() == CONTINUE
+
+        peer.send(b"hello", b"world")
+        assert pieces == [b"hello", b"world"]
+        assert peer.answer().body == b"ignored"
+
+    def test_where_nobody_does_it_is_not_told(self, site: Site, peer: Peer) -> None:
+        site.application = ignore
+        peer.send(head("POST", "/a", "Content-Length: 10", EXPECT))
+
+        assert peer.answer().body == b"ignored"
+        assert peer.is_cut
+
+    def test_what_comes_while_the_client_is_told_is_not_overlooked(self) -> None:
+        class Told:
+            """A connection whose client answers at once."""
+
+            def sendall(self, data: bytes) -> None:
+                assert data == CONTINUE
+                body.feed(b"hello")
+
+            def want_body(self) -> None:
+                body.end(is_complete=True)
+
+        body = RequestBody(Told(), 0.001, CONTINUE)  # type: ignore[arg-type]
+        assert body.readall() == b"hello"
+
+
+class TestDownloads:
+    """Answers that the client takes as fast as it likes."""
+
+    @pytest.fixture
+    def options(self) -> Options:
+        return Options(max_queued_bytes=20_000, stall_timeout=10.0, max_time_per_turn=1000.0)
+
+    def download(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        start("200 OK", [("Content-Length", str(len(BIG)))])
+        return [BIG]
+
+    def test_a_large_one_arrives_whole(self, site: Site, peer: Peer) -> None:
+        """However little may wait for a client, since no more of it does."""
+        site.application = self.download
+        peer.send(request("GET", "/a"))
+        assert peer.connection.queued <= 20_000
+
+        assert peer.answer().body == BIG
+        peer.send(request("GET", "/a"))
+        assert peer.answer().body == BIG
+
+    def test_one_of_a_session_as_well(self, site: Site, peer: Peer, target: str) -> None:
+        peer.sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_RCVBUF, 4096)
+        text = "x" * 19_000
+        peer.send(*[request("GET", target)] * 3)
+        bodies = []
+        for _ in range(3):
+            site.sessions[0].send(outgoing(text))
+            site.run()
+            bodies += [answer.body for answer in peer.answers()]
+
+        assert bodies == [b"4" + text.encode()] * 3
+
+    def test_a_client_that_takes_nothing_is_given_up(self, site: Site, peer: Peer) -> None:
+        site.application = self.download
+        peer.send(request("GET", "/a"))
+        site.loop.advance(9.0)
+        assert peer.http.has_ended() is False
+
+        site.loop.advance(1.0)
+        site.run()
+        assert peer.http.has_ended()
+        assert peer.connection.closed
+
+    def test_who_sends_to_a_client_that_has_gone_learns_of_it_at_once(
+        self, site: Site, peer: Peer
+    ) -> None:
+        """Else an endless answer would keep everybody from their turn for ever."""
+        sent: list[int] = []
+
+        def stream(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            start("200 OK", [])
+            for number in range(100):
+                yield b"x"
+                sent.append(number)
+                if number == 2:
+                    peer.sock.close()
+
+        site.application = stream
+        peer.send(request("GET", "/a"))
+
+        assert sent == [0, 1, 2]
+        assert peer.connection.closed
+
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_one_is_finished_to_who_sends_no_more(self, site: Site, peer: Peer, count: int) -> None:
+        site.application = self.download
+        peer.send(request("GET", "/a") * count)
+        peer.end()
+
+        assert [answer.body for answer in peer.answers()] == [BIG] * count
+        assert peer.is_cut
+
+
+class TestBadHeads:
+    @pytest.mark.parametrize(
+        ("data", "status"),
+        [
+            (b"GET\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+            (request("POST", "/", b"x", "Content-Length: 2"), 400),
+            (request("POST", "/", b"x", CHUNKED), 400),
+            (head("POST", "/", "Transfer-Encoding: gzip"), 501),
+            (b"GET /" + b"x" * 9000, 414),
+            (head("GET", "/", "A: " + "x" * 70_000), 431),
+        ],
+    )
+    def test_are_refused_and_nothing_behind_them_is_answered(
+        self, site: Site, peer: Peer, data: bytes, status: int
+    ) -> None:
+        peer.send(data + request("GET", "/smuggled"))
+        answer = peer.answer()
+
+        assert (answer.status, answer.body) == (status, b"")
+        assert answer.headers["connection"] == "close"
+        assert peer.is_cut
+        assert site.stats.refusals == {"http": 1}
+
+    def test_are_refused_as_well_behind_good_ones(self, site: Site, peer: Peer) -> None:
+        peer.send(request("GET", "/a") + b"nonsense\r\n\r\n")
+        assert peer.statuses() == [200, 400]
+
+    def test_are_told_in_the_log_with_the_address_alone(
+        self, peer: Peer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        peer.send(b"secret nonsense\r\n\r\n")
+
+        assert "192.0.2.1" in caplog.text
+        assert "secret" not in caplog.text
+
+
+class TestTheLastAnswer:
+    """The client shall be able to read it, whatever it sends meanwhile (RFC 9112 section 9.6)."""
+
+    def refuse(self, peer: Peer, target: str) -> None:
+        peer.send(head("POST", target, "Content-Length: 10000000"))
+
+    def test_comes_before_the_end_of_what_we_say(self, peer: Peer, target: str) -> None:
+        self.refuse(peer, target)
+        assert peer.answer().status == 413
+        assert peer.is_cut
+
+    def test_is_there_for_a_client_that_goes_on_sending(self, peer: Peer, target: str) -> None:
+        self.refuse(peer, target)
+        for _ in range(100):
+            peer.send(b"x" * 10_000)
+
+        assert peer.answer().status == 413
+
+    def test_is_followed_by_nothing(self, site: Site, peer: Peer, target: str) -> None:
+        self.refuse(peer, target)
+        peer.send(request("POST", target, b"4smuggled"), request("GET", "/smuggled"))
+
+        assert peer.statuses() == [413]
+        assert site.handlers[0].messages == []
+
+    def test_ends_the_connection_once_the_client_closes(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        self.refuse(peer, target)
+        assert not site.has_no_deadlines()
+        peer.close()
+
+        assert peer.connection.closed
+        assert site.has_no_deadlines()
+
+    def test_or_when_it_takes_too_long_over_that(self, site: Site, peer: Peer, target: str) -> None:
+        self.refuse(peer, target)
+        site.loop.advance(site.options.close_timeout / 2)
+        peer.send(b"and on it goes")
+        assert not site.has_no_deadlines()
+
+        site.loop.advance(site.options.close_timeout / 2)
+        assert site.has_no_deadlines()
+
+
+class TestDeadlines:
+    def test_a_head_has_so_much_time(self, site: Site, peer: Peer) -> None:
+        for byte in bytes_of(b"GET / HTTP"):
+            site.loop.advance(site.options.head_timeout / 11)
+            peer.send(byte)
+        assert not peer.connection.closed
+
+        site.loop.advance(site.options.head_timeout / 10)
+        assert peer.connection.closed
+        assert peer.answers() == []
+        assert site.stats.refusals == {"slow request": 1}
+
+    def test_so_has_a_connection_that_says_nothing(self, site: Site, peer: Peer) -> None:
+        site.loop.advance(site.options.head_timeout)
+        assert peer.connection.closed
+
+    def test_between_two_requests_there_is_so_much(self, site: Site, peer: Peer) -> None:
+        for _ in range(3):
+            peer.send(request("GET", "/a"))
+            assert peer.answer().status == 200
+            site.loop.advance(site.options.keep_alive_timeout * 0.9)
+        site.loop.advance(site.options.keep_alive_timeout * 0.1)
+
+        assert peer.connection.closed
+        assert site.stats.refusals == {}
+
+    def test_the_head_of_a_second_request_has_as_much_as_the_first(
+        self, site: Site, peer: Peer
+    ) -> None:
+        peer.send(request("GET", "/a"), b"GET")
+        site.loop.advance(site.options.head_timeout - 0.1)
+        assert not peer.connection.closed
+
+        site.loop.advance(0.1)
+        assert peer.connection.closed
+
+    def test_a_poll_may_wait_for_ever(self, site: Site, peer: Peer, target: str) -> None:
+        peer.send(request("GET", target))
+        assert site.has_no_deadlines()
+
+    def test_an_application_may_take_its_time(self, site: Site, peer: Peer) -> None:
+        go_on = Event()
+
+        def wait(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            go_on.wait()
+            return greet(environ, start)
+
+        site.application = wait
+        peer.send(request("GET", "/a"))
+        assert site.has_no_deadlines()
+        go_on.set()
+        site.run()
+
+
+class TestWebSockets:
+    LINES = (
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    )
+
+    @pytest.fixture
+    def upgrade(self, target: str) -> bytes:
+        return head("GET", target.replace("polling", "websocket"), *self.LINES)
+
+    def become_websocket(self, peer: Peer) -> WebSocketPeer:
+        """Read the answer to the handshake."""
+        peer.sock.setblocking(True)
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += peer.sock.recv(1)
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer
+        return WebSocketPeer(peer.sock)
+
+    def test_may_take_over_a_session(self, site: Site, peer: Peer, upgrade: bytes) -> None:
+        peer.send(upgrade)
+        websocket = self.become_websocket(peer)
+        websocket.send("2probe")
+        site.run()
+        assert websocket.received() == ["3probe"]
+
+        websocket.send("5", "4hello")
+        site.run()
+        assert site.handlers[0].messages == ["hello"]
+        websocket.close()
+        site.run()
+
+    def test_may_send_before_they_are_answered(
+        self, site: Site, peer: Peer, upgrade: bytes
+    ) -> None:
+        frames = client_frame(1, b"2probe") + client_frame(1, b"5") + client_frame(1, b"4hello")
+        peer.send(upgrade + frames)
+        websocket = self.become_websocket(peer)
+
+        assert websocket.received() == ["3probe"]
+        assert site.handlers[0].messages == ["hello"]
+        websocket.close()
+        site.run()
+
+    def test_of_clients_that_have_gone_by_then_end(
+        self, site: Site, peer: Peer, upgrade: bytes
+    ) -> None:
+        peer.sock.sendall(upgrade)
+        peer.end()
+
+        assert peer.connection.closed
+        assert site.sessions[0].can_upgrade
+
+    def test_have_no_deadlines_of_http(self, site: Site, peer: Peer, upgrade: bytes) -> None:
+        peer.send(upgrade)
+        assert site.has_no_deadlines()
+        self.become_websocket(peer).close()
+        site.run()
+
+    def test_that_are_refused_are_told_so(self, site: Site, peer: Peer, upgrade: bytes) -> None:
+        peer.send(upgrade.replace(b"13", b"12"))
+        answer = peer.answer()
+
+        assert answer.status == 400
+        assert answer.headers["sec-websocket-version"] == "13"
+        assert peer.is_cut
+        assert site.sessions[0].can_upgrade
+
+
+class TestWhateverComes:
+    """In whatever pieces, and wherever it breaks off."""
+
+    PARTS = (
+        request("GET", "/a"),
+        request("POST", "/b", b"the body"),
+        head("POST", "/c", CHUNKED) + in_chunks(b"th", b"ree"),
+        head("POST", "/c", CHUNKED),
+        head("POST", "/d", "Content-Length: 5", EXPECT),
+        request("GET", "{target}"),
+        request("POST", "{target}", b"4hello"),
+        request("POST", "{target}", b"nonsense"),
+        head("POST", "{target}", CHUNKED) + in_chunks(b"4hel", b"lo"),
+        head("POST", "{target}", "Content-Length: 5000", EXPECT),
+        head("GET", "{target}", *TestWebSockets.LINES),
+        b"GET / HTTP/1.1\r\n",
+        b"nonsense\r\n\r\n",
+        b"\r\n",
+        b"\0",
+    )
+
+    @given(
+        parts=st.lists(st.sampled_from(PARTS), max_size=5),
+        cuts=st.lists(st.integers(1, 600), max_size=5, unique=True),
+        sent=st.floats(0.0, 1.0),
+        reads=st.booleans(),
+    )
+    def test_nothing_of_it_stays_behind(
+        self, parts: list[bytes], cuts: list[int], sent: float, reads: bool
+    ) -> None:
+        site = Site(Options(max_time_per_turn=1000.0, max_payload=1000))
+        site.application = greet if reads else ignore
+        data = b"".join(parts).replace(b"{target}", site.open_session().encode())
+        data = data[: int(len(data) * sent)]
+        ends = [*sorted(cuts), len(data)]
+        with socket_pair() as (ours, theirs):
+            peer = Peer(site, ours, theirs)
+            for start, end in zip([0, *ends], ends, strict=False):
+                if data[start:end]:
+                    with suppress(BrokenPipeError):  # the server may have enough of it
+                        peer.send(data[start:end])
+            peer.end()
+            peer.read()
+
+            assert peer.connection.closed
+        assert site.has_no_deadlines()
+        assert [w for w in site.loop.watchers if isinstance(w, FakeIO)] == []

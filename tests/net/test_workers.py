@@ -1,0 +1,286 @@
+"""Worker greenlets and inboxes, in a real hub: the one of the test's own thread, unpatched."""
+
+import socket
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+
+import gevent
+import pytest
+from gevent.event import Event
+from greenlet import getcurrent, greenlet
+
+from socketio_server.net.workers import MAX_PARKED, WorkerPool
+from socketio_server.options import Options
+from tests.fakes import PATIENCE, settle
+
+UNHURRIED = 1000.0
+
+
+@dataclass
+class Task:
+    """A job that does what it was given."""
+
+    action: Callable[[], object]
+
+    def work(self) -> None:
+        self.action()
+
+
+def make_pool(size: int = 1000, *, turn: float = UNHURRIED) -> WorkerPool:
+    return WorkerPool(gevent.get_hub(), Options(max_time_per_turn=turn), size)
+
+
+def in_loop(action: Callable[[], object]) -> None:
+    """Do something in a callback of the loop, as connections do."""
+    gevent.get_hub().loop.run_callback(action)
+    settle()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Let the loop run until something is so."""
+    with gevent.Timeout(PATIENCE):
+        while not condition():
+            gevent.sleep(0.001)
+
+
+def run_all(pool: WorkerPool, tasks: list[Task]) -> None:
+    """Have all these run, each in a worker of its own if they wait."""
+
+    def callback() -> None:
+        for task in tasks:
+            pool.run(task)
+
+    in_loop(callback)
+
+
+class TestWorkerPool:
+    def test_a_job_is_run(self) -> None:
+        done: list[str] = []
+        make_pool().run(Task(lambda: done.append("job")))
+        settle()
+
+        assert done == ["job"]
+
+    def test_it_waits_until_what_runs_in_the_loop_is_done(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+
+        def callback() -> None:
+            pool.run(Task(lambda: done.append("job")))
+            done.append("callback")
+
+        in_loop(callback)
+        assert done == ["callback", "job"]
+
+    def test_no_handler_is_interrupted_by_what_it_sends(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+
+        def outer() -> None:
+            pool.run(Task(lambda: done.append("inner")))
+            done.append("outer")
+
+        in_loop(lambda: pool.run(Task(outer)))
+        assert done == ["outer", "inner"]
+
+    def test_those_of_one_turn_of_the_loop_share_a_worker(self) -> None:
+        """Switching to and fro for each would cost more than many handlers do."""
+        workers: list[object] = []
+        run_all(make_pool(), [Task(lambda: workers.append(getcurrent()))] * 5)
+
+        assert len(workers) == 5
+        assert len(set(workers)) == 1
+
+    def test_a_job_that_waits_holds_nobody_up(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+        go_on = Event()
+
+        def wait() -> None:
+            go_on.wait()
+            done.append("first")
+
+        def callback() -> None:
+            pool.run(Task(wait))
+            pool.run(Task(lambda: done.append("second")))
+
+        in_loop(callback)
+        assert done == ["second"]
+
+        go_on.set()
+        settle()
+        assert done == ["second", "first"]
+
+    def test_no_more_jobs_run_side_by_side_than_allowed(self) -> None:
+        started: list[int] = []
+        pool = make_pool(2)
+        gates = [Event() for _ in range(4)]
+
+        def make(number: int) -> Task:
+            def work() -> None:
+                started.append(number)
+                gates[number].wait()
+
+            return Task(work)
+
+        for number in range(4):
+            pool.run(make(number))
+        settle()
+        assert started == [0, 1]
+
+        gates[1].set()
+        settle()
+        assert started == [0, 1, 2]
+
+        gates[0].set()
+        settle()
+        assert started == [0, 1, 2, 3]
+
+    def test_jobs_that_wait_for_a_worker_are_not_overtaken(self) -> None:
+        done: list[str] = []
+        pool = make_pool(1)
+        go_on = Event()
+
+        def callback() -> None:
+            pool.run(Task(lambda: go_on.wait()))
+            pool.run(Task(lambda: done.append("waiting")))
+
+        in_loop(callback)
+        go_on.set()
+        in_loop(lambda: pool.run(Task(lambda: done.append("newcomer"))))
+        settle()
+
+        assert done == ["waiting", "newcomer"]
+
+    def test_workers_are_used_again(self) -> None:
+        workers: set[object] = set()
+        pool = make_pool()
+        for _ in range(5):
+            in_loop(lambda: pool.run(Task(lambda: workers.add(getcurrent()))))
+
+        assert len(workers) == 1
+
+    def test_no_more_of_them_are_kept_than_are_worth_their_memory(self) -> None:
+        workers: set[object] = set()
+        pool = make_pool()
+        go_on = Event()
+
+        def work() -> None:
+            workers.add(getcurrent())
+            go_on.wait()
+
+        def rush(count: int) -> None:
+            workers.clear()
+            go_on.clear()
+            run_all(pool, [Task(work)] * count)
+
+        rush(MAX_PARKED + 50)
+        first = set(workers)
+        assert len(first) == MAX_PARKED + 50
+        go_on.set()
+        settle()
+        assert sum(worker.dead for worker in first if isinstance(worker, greenlet)) == 50
+
+        rush(MAX_PARKED + 1)
+        assert len(workers & first) == MAX_PARKED
+        go_on.set()
+        settle()
+
+    def test_others_take_the_place_of_those_that_were_dismissed(self) -> None:
+        done: list[int] = []
+        size = MAX_PARKED + 50
+        pool = make_pool(size)
+        for _ in range(3):
+            go_on = Event()
+            run_all(pool, [Task(go_on.wait)] * size)
+            in_loop(lambda: pool.run(Task(lambda: done.append(1))))
+            go_on.set()
+            settle()
+
+        assert done == [1, 1, 1]
+
+    @pytest.mark.parametrize("jobs", [1, 2])
+    def test_a_parked_worker_keeps_no_job(self, jobs: int) -> None:
+        """They hold requests with all that belongs to them."""
+        pool = make_pool()
+        done: list[weakref.ref[Task]] = []
+
+        def callback() -> None:
+            for _ in range(jobs):
+                task = Task(lambda: None)
+                done.append(weakref.ref(task))
+                pool.run(task)
+                del task
+
+        for _ in range(2):
+            in_loop(callback)
+
+        assert [ref() for ref in done] == [None] * jobs * 2
+
+    @pytest.mark.parametrize("size", [1, 1000])
+    def test_a_long_queue_leaves_turns_to_the_loop(self, size: int) -> None:
+        """To descriptors as well, which it does not look at between callbacks."""
+        turn = 0.0001
+        pool = make_pool(size, turn=turn)
+        done: list[int] = []
+        seen: list[int] = []  # how many jobs were done whenever the descriptor was looked at
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            readable = gevent.get_hub().loop.io(ours.fileno(), 1)
+            readable.start(lambda: seen.append(len(done)) if ours.recv(1) else None)
+
+            def make(number: int) -> Task:
+                def work() -> None:
+                    done.append(number)
+                    theirs.send(b"x")
+                    until = monotonic() + 2 * turn
+                    while monotonic() < until:
+                        pass  # a handler that computes
+
+                return Task(work)
+
+            for number in range(10):
+                pool.run(make(number))
+            wait_for(lambda: len(seen) == 10)
+            readable.close()
+
+        assert done == list(range(10))
+        assert all(count <= number + 2 for number, count in enumerate(seen))
+
+    def test_so_does_a_worker_that_goes_on_with_what_waited_for_it(self) -> None:
+        turn = 0.0001
+        pool = make_pool(1, turn=turn)
+        go_on = Event()
+        done: list[str] = []
+
+        def compute() -> None:
+            done.append("job")
+            gevent.get_hub().loop.run_callback(done.append, "loop")
+            until = monotonic() + 2 * turn
+            while monotonic() < until:
+                pass
+
+        run_all(pool, [Task(go_on.wait), Task(compute), Task(compute)])
+        assert done == []
+        go_on.set()
+        wait_for(lambda: len(done) == 4)
+
+        assert done == ["job", "loop"] * 2
+
+    def test_a_timeout_that_goes_off_after_its_handler_harms_nobody(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """``gevent.Timeout.start_new`` and no ``cancel``: a mistake that handlers make."""
+        done: list[str] = []
+        pool = make_pool(1)
+        in_loop(lambda: pool.run(Task(lambda: gevent.Timeout.start_new(0.001))))
+        wait_for(lambda: bool(caplog.records))
+        in_loop(lambda: pool.run(Task(lambda: done.append("next"))))
+
+        assert "timeout" in caplog.records[0].getMessage()
+        assert done == ["next"]
+
+
+# --- Inboxes ----------------------------------------------------------------------------------

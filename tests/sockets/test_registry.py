@@ -1,0 +1,287 @@
+"""``CLIENTS``, deliveries to several of them, and the functions for use outside of handlers."""
+
+import datetime
+from collections.abc import Iterator
+
+import pytest
+from django.utils.translation import gettext_lazy
+
+import socketio_server
+from socketio_server import NoSocket
+from socketio_server.clients import CLIENTS
+from socketio_server.cluster.base import Envelope
+from tests.fakes import FakeClient, FakeServer
+
+
+class TestAsAMapping:
+    """What django-socketio's ``CLIENTS`` was: session ids, and what handlers get."""
+
+    def test_a_session_id_gives_request_socket_and_context(self) -> None:
+        server = FakeServer()
+        request = object()
+        client = server.connect(request=request)
+        found = server.clients[client.id]
+
+        assert found == (request, client.socket, client.socket.context)
+        assert found[2] is client.socket.context
+
+    def test_it_holds_those_who_are_connected(self) -> None:
+        server = FakeServer()
+        a, b = server.connect(), server.connect()
+        assert list(server.clients) == [a.id, b.id]
+        assert len(server.clients) == 2
+
+        a.leave()
+        assert list(server.clients) == [b.id]
+        assert a.id not in server.clients
+
+    def test_an_unknown_id_is_a_key_error(self) -> None:
+        with pytest.raises(KeyError):
+            FakeServer().clients["nobody"]
+
+    def test_it_is_for_looking_only(self) -> None:
+        assert not hasattr(CLIENTS, "__setitem__")
+        assert not hasattr(CLIENTS, "__delitem__")
+
+
+class TestFind:
+    def test_a_socket_is_found_in_its_own_namespace_only(self) -> None:
+        server = FakeServer()
+        client = server.connect()
+
+        assert server.clients.find(client.id, "/") is client.socket
+        assert server.clients.find(client.id, "/admin") is None
+        assert server.clients.find("nobody", "/") is None
+
+
+class TestDeliver:
+    @pytest.fixture
+    def server(self) -> FakeServer:
+        return FakeServer()
+
+    def deliver(
+        self,
+        server: FakeServer,
+        *args: object,
+        channels: tuple[str, ...] | None = None,
+        skip: frozenset[str] = frozenset(),
+    ) -> None:
+        server.clients.deliver(
+            Envelope(namespace="/", event_name="message", args=args, channels=channels, skip=skip)
+        )
+
+    def test_without_channels_everyone_gets_it(self, server: FakeServer) -> None:
+        clients = [server.connect(), server.connect(channels=["room"])]
+        self.deliver(server, "hi")
+
+        assert [client.messages() for client in clients] == [["hi"], ["hi"]]
+
+    def test_with_one_those_on_it(self, server: FakeServer) -> None:
+        inside, outside = server.connect(channels=["room"]), server.connect(channels=["other"])
+        self.deliver(server, "hi", channels=("room",))
+
+        assert inside.messages() == ["hi"]
+        assert outside.received() == []
+
+    def test_with_several_each_once(self, server: FakeServer) -> None:
+        both = server.connect(channels=["a", "b"])
+        one = server.connect(channels=["b"])
+        none = server.connect()
+        self.deliver(server, "hi", channels=("a", "b", "c"))
+
+        assert both.messages() == ["hi"]
+        assert one.messages() == ["hi"]
+        assert none.received() == []
+
+    def test_without_any_nobody(self, server: FakeServer) -> None:
+        client = server.connect(channels=["room"])
+        self.deliver(server, "hi", channels=())
+
+        assert client.received() == []
+
+    def test_but_not_those_to_skip(self, server: FakeServer) -> None:
+        a, b = server.connect(channels=["room"]), server.connect(channels=["room"])
+        self.deliver(server, "hi", channels=("room",), skip=frozenset([a.id]))
+        self.deliver(server, "all", skip=frozenset([b.id]))
+
+        assert a.messages() == ["all"]
+        assert b.messages() == ["hi"]
+
+    def test_nobody_in_another_namespace(self, server: FakeServer) -> None:
+        client = server.connect(channels=["room"])
+        for channels in (None, ("room",)):
+            server.clients.deliver(
+                Envelope(namespace="/admin", event_name="message", args=("hi",), channels=channels)
+            )
+
+        assert client.received() == []
+
+    def test_what_can_not_be_encoded_reaches_nobody(self, server: FakeServer) -> None:
+        client = server.connect()
+        with pytest.raises(TypeError):
+            self.deliver(server, object())
+
+        assert client.received() == []
+
+    def test_binary_data_goes_as_attachments(self, server: FakeServer) -> None:
+        client = server.connect()
+        self.deliver(server, {"file": b"\x01\x02"})
+
+        assert client.received() == [
+            '51-["message",{"file":{"_placeholder":true,"num":0}}]',
+            "bAQI=",
+        ]
+
+    def test_it_is_encoded_once_for_all(self, server: FakeServer) -> None:
+        class Counting:
+            encoded = 0
+
+            def __str__(self) -> str:
+                return "thing"
+
+        def default(value: object) -> str:
+            Counting.encoded += 1
+            return str(value)
+
+        server.clients.encoder = type(server.clients.encoder)(default)
+        clients = [server.connect() for _ in range(5)]
+        self.deliver(server, Counting())
+
+        assert [client.messages() for client in clients] == [["thing"]] * 5
+        assert Counting.encoded == 1
+
+
+# --- Outside of a handler (semantics, 4) ------------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    """A server whose clients are the process's own."""
+    made = FakeServer(clients=CLIENTS)
+    yield made
+    for _, socket, _ in list(CLIENTS.values()):
+        for channel in socket.channels:
+            socket.unsubscribe(channel)
+        CLIENTS.discard(socket)
+
+
+@pytest.fixture
+def clients(server: FakeServer) -> list[FakeClient]:
+    """Two clients on a channel, and one on none."""
+    room = [server.connect(channels=["room"]) for _ in range(2)]
+    return [*room, server.connect()]
+
+
+def received(clients: list[FakeClient]) -> list[list[object]]:
+    return [client.messages() for client in clients]
+
+
+class TestSend:
+    def test_one_client_gets_it(self, clients: list[FakeClient]) -> None:
+        socketio_server.send(clients[1].id, {"hello": "you"})
+
+        assert received(clients) == [[], [{"hello": "you"}], []]
+
+    def test_where_that_one_is_not_there_it_raises(self, clients: list[FakeClient]) -> None:
+        with pytest.raises(NoSocket, match=r"^There is no socket with the session ID: nobody$"):
+            socketio_server.send("nobody", "hi")
+
+    def test_one_that_has_left_is_not_there(self, clients: list[FakeClient]) -> None:
+        session_id = clients[0].id
+        clients[0].leave()
+        with pytest.raises(NoSocket):
+            socketio_server.send(session_id, "hi")
+
+    def test_one_of_another_namespace_is_not_there(self, clients: list[FakeClient]) -> None:
+        with pytest.raises(NoSocket):
+            socketio_server.send(clients[0].id, "hi", namespace="/admin")
+
+
+class TestBroadcast:
+    def test_every_client_gets_it_once(self, clients: list[FakeClient]) -> None:
+        socketio_server.broadcast("hi")
+
+        assert received(clients) == [["hi"]] * 3
+
+    def test_without_clients_it_raises(self) -> None:
+        with pytest.raises(NoSocket, match=r"^There are no clients\.$"):
+            socketio_server.broadcast("hi")
+
+    def test_without_clients_in_that_namespace_it_raises(self, clients: list[FakeClient]) -> None:
+        with pytest.raises(NoSocket, match=r"^There are no clients\.$"):
+            socketio_server.broadcast("hi", namespace="/admin")
+
+
+class TestBroadcastChannel:
+    def test_those_on_the_channel_get_it_once(self, clients: list[FakeClient]) -> None:
+        socketio_server.broadcast_channel("hi", "room")
+
+        assert received(clients) == [["hi"], ["hi"], []]
+
+    def test_without_any_it_raises(self, clients: list[FakeClient]) -> None:
+        with pytest.raises(NoSocket, match=r"^There are no clients on the channel: other$"):
+            socketio_server.broadcast_channel("hi", "other")
+
+    def test_a_channel_of_another_namespace_is_another(self, clients: list[FakeClient]) -> None:
+        with pytest.raises(NoSocket):
+            socketio_server.broadcast_channel("hi", "room", namespace="/admin")
+
+    def test_the_channel_of_somebody_s_id_has_nobody_on_it(self, clients: list[FakeClient]) -> None:
+        with pytest.raises(NoSocket):
+            socketio_server.broadcast_channel("hi", clients[0].id)
+
+
+class TestEmit:
+    def test_everyone_gets_the_event(self, clients: list[FakeClient]) -> None:
+        socketio_server.emit("news", 1, [2])
+
+        assert [client.received() for client in clients] == [['2["news",1,[2]]']] * 3
+
+    def test_or_those_on_a_channel(self, clients: list[FakeClient]) -> None:
+        socketio_server.emit("news", to="room")
+
+        assert [client.received() for client in clients] == [['2["news"]'], ['2["news"]'], []]
+
+    def test_or_those_on_any_of_several_once(self, clients: list[FakeClient]) -> None:
+        clients[0].socket.subscribe("other")
+        socketio_server.emit("news", to=["room", "other"])
+
+        assert [client.received() for client in clients] == [['2["news"]'], ['2["news"]'], []]
+
+    def test_but_not_those_to_skip(self, clients: list[FakeClient]) -> None:
+        socketio_server.emit("news", skip=[clients[0].id, clients[2].id])
+
+        assert [client.received() for client in clients] == [[], ['2["news"]'], []]
+
+    def test_where_nobody_is_there_it_raises_nothing(self) -> None:
+        socketio_server.emit("news")
+        socketio_server.emit("news", to="room")
+
+    @pytest.mark.parametrize("name", ["connect", "disconnect", "connect_error", "newListener"])
+    def test_a_reserved_name_is_refused(self, name: str) -> None:
+        with pytest.raises(ValueError, match=name):
+            socketio_server.emit(name)
+
+
+class TestWhatCanNotBeEncoded:
+    def test_raises_in_the_caller_and_reaches_nobody(self, clients: list[FakeClient]) -> None:
+        with pytest.raises(TypeError):
+            socketio_server.send(clients[0].id, object())
+        with pytest.raises(TypeError):
+            socketio_server.broadcast(object())
+        with pytest.raises(TypeError):
+            socketio_server.broadcast_channel(object(), "room")
+        with pytest.raises(TypeError):
+            socketio_server.emit("news", object())
+
+        assert received(clients) == [[], [], []]
+
+
+class TestWhatDjangoEncodes:
+    def test_messages_take_what_its_own_encoder_takes(self, clients: list[FakeClient]) -> None:
+        """The app's ``ready`` sees to that (semantics, 3)."""
+        moment = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+        socketio_server.send(clients[0].id, {"when": moment, "what": gettext_lazy("You")})
+
+        (message,) = clients[0].messages()
+        assert message == {"when": "2026-01-02T03:04:05Z", "what": "You"}
