@@ -6,7 +6,6 @@ So the project's middleware has run once, and the request that handlers get is a
 import logging
 import secrets
 from io import BytesIO
-from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import DisallowedHost
@@ -15,9 +14,11 @@ from django.urls import ResolverMatch, reverse
 from django.views.decorators.csrf import csrf_exempt
 
 from socketio_server.apps import SocketIOConfig
-from socketio_server.engine.engine import SID_BYTES, Engine, is_websocket
+from socketio_server.engine.engine import SID_BYTES, Engine
+from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session_cookie import Binding, cookies_of
 from socketio_server.engine.transports.polling import error_response
+from socketio_server.http.engine_requests import engine_request_of
 from socketio_server.http.wsgi import UPGRADE_KEY
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
@@ -48,33 +49,35 @@ def socketio(request: HttpRequest) -> HttpResponse:
     service = config.server if isinstance(config, SocketIOConfig) else None
     if service is None:
         return HttpResponse(NOT_RUNNING, status=503, content_type="text/plain")
-    environ: dict[str, Any] = request.META
     engine = service.engine
+    handshake = engine_request_of(request.META)
     if request.method == "OPTIONS":
         response = _respond(Response(204, b""))
-    elif (refused := _refuse(request, engine)) is not None:
+    elif (refused := _refuse(request, handshake, engine)) is not None:
         response = _respond(refused)
-    elif is_websocket(environ):
-        environ[UPGRADE_KEY] = compact(request)
+    elif handshake.is_websocket:
+        request.META[UPGRADE_KEY] = compact(request)
         response = _respond(_SWITCHING)
     else:
-        response = _open_polling(request, engine, service.options)
-    for name, value in engine.cors_headers(request.method or "", environ):
+        response = _open_polling(request, handshake, engine, service.options)
+    for name, value in engine.cors_headers(handshake):
         response[name] = value
     return response
 
 
-def _open_polling(request: HttpRequest, engine: Engine, options: Options) -> HttpResponse:
+def _open_polling(
+    request: HttpRequest, handshake: EngineRequest, engine: Engine, options: Options
+) -> HttpResponse:
     """Open a session over polling; give a browser that has none the cookie that binds it."""
     binding, new = None, None
     if options.cookie is not None:
-        known = cookies_of(request.META.get("HTTP_COOKIE", ""), options.cookie)
+        known = cookies_of(handshake.cookie, options.cookie)
         if known:
             binding = Binding(known[0])
         else:
             new = f"{options.cookie}-{secrets.token_hex(4)}", secrets.token_urlsafe(SID_BYTES)
             binding = Binding("=".join(new), is_new=True)
-    response = _respond(engine.open_polling(request.META, compact(request), binding))
+    response = _respond(engine.open_polling(handshake, compact(request), binding))
     if new is not None:
         response.set_cookie(
             *new,
@@ -104,9 +107,9 @@ _EMPTY = BytesIO()
 _MATCHES: dict[tuple[str, str], ResolverMatch] = {}
 
 
-def _refuse(request: HttpRequest, engine: Engine) -> Response | None:
+def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> Response | None:
     """Count a handshake that may not be, and return its answer; ``None`` if it may."""
-    address = request.META.get("REMOTE_ADDR", "")
+    address = handshake.address
     if engine.draining:
         why = f"a handshake while the server stops (from {address})"
         engine.stats.refuse("stopping", address, why, logging.INFO)
@@ -119,9 +122,9 @@ def _refuse(request: HttpRequest, engine: Engine) -> Response | None:
     except DisallowedHost:
         why = "a host that is not in ALLOWED_HOSTS"
         return engine.refuse(ErrorCode.FORBIDDEN, address, kind="host", why=why)
-    if not engine.is_allowed_origin(request.META):
+    if not engine.is_allowed_origin(handshake):
         return engine.refuse(ErrorCode.FORBIDDEN, address)
-    error = engine.judge_handshake(request.META)
+    error = engine.verify_handshake(handshake)
     if error is None:
         return None
     response = engine.refuse(error, address)

@@ -6,21 +6,21 @@ messages mean is decided by the handlers that ``accept`` makes, one per session.
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
 
 import gevent
 
 from socketio_server.engine import origins
 from socketio_server.engine.admission import Admission
 from socketio_server.engine.heartbeat import Heartbeat
+from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session import Session, SessionHandler
 from socketio_server.engine.session_cookie import Binding, cookies_of
 from socketio_server.engine.transports.base import Transport
 from socketio_server.engine.transports.polling import PollingTransport, error_response
 from socketio_server.engine.transports.revision3 import PollingTransport3, WebSocketTransport3
-from socketio_server.engine.transports.websocket import Upgraded, WebSocketTransport
+from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.net.connection import Loop
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.statistics import Stats
@@ -48,15 +48,13 @@ _REFUSALS = {
 }
 """How each error is counted and logged."""
 
-Environ = Mapping[str, Any]
-Query = Mapping[str, str]
-
 
 class Engine:
     """Keeps the sessions of one server.
 
     :param loop: the gevent loop.
-    :param accept: makes the handler of a new session; its second argument is the request.
+    :param accept: makes the handler of a new session; its second argument is what ``open_polling``
+        or ``open_websocket`` got as ``context``.
     """
 
     def __init__(
@@ -114,43 +112,36 @@ class Engine:
         """Whether the server is about to stop, and takes no new sessions."""
         return self._draining
 
-    def is_allowed_origin(self, environ: Environ) -> bool:
+    def is_allowed_origin(self, request: EngineRequest) -> bool:
         """Return whether a request may come from the page that it comes from."""
-        return origins.is_allowed(
-            environ.get("HTTP_ORIGIN"),
-            environ.get("HTTP_HOST", ""),
-            self._options.allowed_origins,
-        )
+        return origins.is_allowed(request.origin, request.host, self._options.allowed_origins)
 
-    def cors_headers(self, method: str, environ: Environ) -> tuple[tuple[str, str], ...]:
-        """Return the headers that let a page of another, allowed origin read the answer.
-
-        :param environ: the request's headers, as WSGI names them.
-        """
-        origin = environ.get("HTTP_ORIGIN")
-        if origin is None or not self.is_allowed_origin(environ):
+    def cors_headers(self, request: EngineRequest) -> tuple[tuple[str, str], ...]:
+        """Return the headers that let a page of another, allowed origin read the answer."""
+        origin = request.origin
+        if origin is None or not self.is_allowed_origin(request):
             return ()
         headers = [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
         if origins.ANY not in self._options.allowed_origins:
             headers.append(("Access-Control-Allow-Credentials", "true"))
-        if method == "OPTIONS":
+        if request.method == "OPTIONS":
             headers.append(("Access-Control-Allow-Methods", "GET, POST"))
             headers.append(("Access-Control-Allow-Headers", "Content-Type"))
         return tuple(headers)
 
-    def judge_handshake(self, environ: Environ) -> ErrorCode | None:
+    def verify_handshake(self, request: EngineRequest) -> ErrorCode | None:
         """Return what is wrong with a request that asks for a new session, if anything."""
-        params = parse_query(environ.get("QUERY_STRING", ""))
+        params = request.params
         transport = params.get("transport", "")
         if transport not in self._options.transports:
             return ErrorCode.UNKNOWN_TRANSPORT
         if "sid" in params:
             return ErrorCode.UNKNOWN_SESSION
-        if environ["REQUEST_METHOD"] != "GET":
+        if request.method != "GET":
             return ErrorCode.BAD_HANDSHAKE_METHOD
         if params.get("EIO") not in self._revisions:
             return ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
-        if (transport == "websocket") != is_websocket(environ):
+        if (transport == "websocket") != request.is_websocket:
             return ErrorCode.BAD_REQUEST
         return None
 
@@ -170,48 +161,54 @@ class Engine:
         )
         return error_response(code)
 
-    def open_polling(self, environ: Environ, request: Any, binding: Binding | None) -> Response:
+    def open_polling(
+        self, request: EngineRequest, context: Any, binding: Binding | None
+    ) -> Response:
         """Open a session over polling, and answer the request that asked for it.
 
-        :param environ: of the request.
+        :param request: passed ``verify_handshake``.
+        :param context: for the session's handler; the engine does not look at it.
         :param binding: binds it to its browser; ``None`` leaves it free.
         """
-        session = self._new_session(environ)
+        session = self._new_session(request)
         session.binding = binding
         make = PollingTransport3 if session.revision == REVISION_3 else PollingTransport
         transport = make(session, self._loop, self._options)
-        self._start(session, transport, request)
+        self._start(session, transport, context)
         return transport.answer_at_once()
 
-    def open_websocket(self, environ: Environ, request: Any, upgraded: Upgraded) -> None:
+    def open_websocket(
+        self, request: EngineRequest, context: Any, upgraded: UpgradedConnection
+    ) -> None:
         """Open a session over a WebSocket whose handshake is done.
 
-        :param environ: of the request.
+        :param request: passed ``verify_handshake``.
+        :param context: for the session's handler; the engine does not look at it.
         """
-        session = self._new_session(environ)
+        session = self._new_session(request)
         make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport
         transport = make(upgraded, session, self._loop, self._options)
-        self._start(session, transport, request)
+        self._start(session, transport, context)
         transport.start()
 
-    def find_upgradable(self, environ: Environ, params: Query) -> Session | Response:
+    def find_upgradable(self, request: EngineRequest) -> Session | Response:
         """Return the session that a WebSocket may try to take over, or the refusal.
 
-        :param params: the request's query.
+        :param request: has a ``sid``.
         """
-        address = environ.get("REMOTE_ADDR", "")
-        session = self._sessions.get(params["sid"])
+        address = request.address
+        session = self._sessions.get(request.params["sid"])
         if session is None:
             return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
-        if not self.is_allowed_origin(environ):
+        if not self.is_allowed_origin(request):
             return self.refuse(ErrorCode.FORBIDDEN, address)
-        if not self._is_bound_to(session, environ):
-            return self._refuse_thief(address)
+        if not self._is_bound_to(session, request):
+            return self._refuse_stolen_sid(address)
         if "websocket" not in self._options.transports or not session.can_upgrade:
             return self.refuse(ErrorCode.BAD_REQUEST, address)
         return session
 
-    def probe_websocket(self, session: Session, upgraded: Upgraded) -> None:
+    def probe_websocket(self, session: Session, upgraded: UpgradedConnection) -> None:
         """Let a WebSocket, its handshake done, try to take over a session."""
         make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport
         transport = make(upgraded, session, self._loop, self._options)
@@ -221,18 +218,15 @@ class Engine:
         else:  # it ended, or another was faster, while the handshake was written
             upgraded.connection.abort()
 
-    def find_polled(
-        self, method: str, environ: Environ, params: Query, address: str = ""
-    ) -> PollingTransport | Response:
-        """Return what a request with a ``sid`` is for, or its answer, if that is clear already.
+    def find_polled(self, request: EngineRequest) -> PollingTransport | Response:
+        """Return what a request is for, or its answer, if that is clear already.
 
-        :param environ: the request's headers, as WSGI names them.
-        :param params: the request's query.
-        :param address: where it came from.
+        :param request: has a ``sid``.
         """
+        method, params, address = request.method, request.params, request.address
         if params.get("transport") not in self._options.transports:
             return self.refuse(ErrorCode.UNKNOWN_TRANSPORT, address)
-        if not self.is_allowed_origin(environ):
+        if not self.is_allowed_origin(request):
             return self.refuse(ErrorCode.FORBIDDEN, address)
         if method == "OPTIONS":
             return Response(204, b"")
@@ -249,20 +243,20 @@ class Engine:
             return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
         if not isinstance(transport, PollingTransport) or params["transport"] != "polling":
             return self.refuse(ErrorCode.BAD_REQUEST, address)
-        if session is not None and not self._is_bound_to(session, environ):
-            return self._refuse_thief(address)
+        if session is not None and not self._is_bound_to(session, request):
+            return self._refuse_stolen_sid(address)
         if method not in ("GET", "POST"):
             return self.refuse(ErrorCode.BAD_REQUEST, address)
         return transport
 
-    def body_refused(self, params: Query, status: int) -> None:
-        """A POST's body was too large, too late or malformed: what is missing would leave its
-        session open and deaf, so end it.
+    def body_refused(self, request: EngineRequest, status: int) -> None:
+        """End the session of a POST whose body was too large, too late or malformed: it can't go
+        on with data missing.
 
-        :param params: the request's query.
+        :param request: has a ``sid``.
         :param status: what it was answered with.
         """
-        session = self._sessions.get(params["sid"])
+        session = self._sessions.get(request.params["sid"])
         if session is not None:
             self.client_refused(session, "body", f"a body was refused with {status}")
             session.close(CloseReason.PARSE_ERROR)
@@ -309,14 +303,13 @@ class Engine:
             self._lingering[session.sid] = last_transport
             self._farewells.add(session.sid)
 
-    def _new_session(self, environ: Environ) -> Session:
-        revision = int(parse_query(environ["QUERY_STRING"])["EIO"])  # judge_handshake looked at it
-        address = environ.get("REMOTE_ADDR", "")
-        session = Session(secrets.token_urlsafe(SID_BYTES), self, revision, address)
+    def _new_session(self, request: EngineRequest) -> Session:
+        revision = int(request.params["EIO"])  # a number, says verify_handshake
+        session = Session(secrets.token_urlsafe(SID_BYTES), self, revision, request.address)
         self._sessions[session.sid] = session
         return session
 
-    def _start(self, session: Session, transport: Transport, request: Any) -> None:
+    def _start(self, session: Session, transport: Transport, context: Any) -> None:
         options = self._options
         upgrades = [
             name
@@ -340,19 +333,17 @@ class Engine:
                 max_payload=options.max_payload,
             )
             self._heartbeat.add(session)
-        session.start(transport, self._accept(session, request), opening)
+        session.start(transport, self._accept(session, context), opening)
         if self._draining:  # its handshake was under way when the goodbyes were said
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
 
-    def _is_bound_to(self, session: Session, environ: Environ) -> bool:
+    def _is_bound_to(self, session: Session, request: EngineRequest) -> bool:
         """Return whether a request comes from the browser that opened the session."""
         if session.binding is None or self._options.cookie is None:
             return True
-        return session.binding.admits(
-            cookies_of(environ.get("HTTP_COOKIE", ""), self._options.cookie)
-        )
+        return session.binding.admits(cookies_of(request.cookie, self._options.cookie))
 
-    def _refuse_thief(self, address: str) -> Response:
+    def _refuse_stolen_sid(self, address: str) -> Response:
         return self.refuse(
             ErrorCode.FORBIDDEN, address, kind="stolen sid", why="another browser's sid"
         )
@@ -377,19 +368,3 @@ class Engine:
 
     def _forget(self, sid: str) -> None:
         del self._lingering[sid]
-
-
-def is_websocket(environ: Environ) -> bool:
-    """Return whether a request asks to become a WebSocket (RFC 6455 section 4.2.1)."""
-    return (
-        environ.get("HTTP_UPGRADE", "").lower() == "websocket"
-        and "upgrade" in environ.get("HTTP_CONNECTION", "").lower()
-    )
-
-
-def parse_query(query: str) -> Query:
-    """Return the parameters of a query string; of several with one name the last."""
-    if "%" in query or "+" in query:
-        return dict(parse_qsl(query, keep_blank_values=True))
-    # Nearly always; the standard library takes ten times as long (measured).
-    return {key: value for key, _, value in [part.partition("=") for part in query.split("&")]}

@@ -17,8 +17,10 @@ from typing import Any, Protocol
 
 from gevent.event import Event
 
-from socketio_server.engine.engine import Engine, Query, is_websocket, parse_query
+from socketio_server.engine.engine import Engine
+from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.transports.polling import PollingTransport, error_response
+from socketio_server.http.engine_requests import engine_request, parse_query
 from socketio_server.http.wsgi import HandlerContext, RequestHandler, log_access
 from socketio_server.net.connection import SLOW, Connection, LostBecause
 from socketio_server.net.deadlines import Deadlines
@@ -89,9 +91,9 @@ class HttpConnection:
         "_head",
         "_looked_at",
         "_outbox",
-        "_params",
         "_parts",
         "_piece",
+        "_request",
         "_server",
         "_size",
         "_state",
@@ -112,8 +114,8 @@ class HttpConnection:
         self._has_ended = False  # the peer sends no more
         self._head: Head | None = None  # of the request that is read or answered
         self._closes = False  # the connection ends with its answer
-        # Of a session's request: its query, what it is for, and its body so far.
-        self._params: Query = {}
+        # Of a session's request: as the engine sees it, what it is for, and its body so far.
+        self._request: EngineRequest | None = None
         self._found: PollingTransport | Response | None = None
         self._body: Body | None = None
         self._parts: list[bytes] = []
@@ -181,18 +183,17 @@ class HttpConnection:
 
     def reply(self, response: Response) -> None:
         """Answer the request of a session (``Exchange``)."""
-        head = self._head
-        if self._state not in (_ANSWERING, _BODY) or head is None:
+        head, request = self._head, self._request
+        if self._state not in (_ANSWERING, _BODY) or head is None or request is None:
             return
         self._found = None
         self._state = _ANSWERING
         closes = head.closes or response.closes or self._is_last
         server = self._server
         environ = head.headers.environ
-        has_origin = "HTTP_ORIGIN" in environ
         answer = encode_response(
             response,
-            headers=server.engine.cors_headers(head.method, environ) if has_origin else (),
+            headers=server.engine.cors_headers(request),
             date=http_date(int(time())),
             accept_encoding=environ.get("HTTP_ACCEPT_ENCODING", ""),
             compression_threshold=server.options.compression_threshold,
@@ -326,11 +327,13 @@ class HttpConnection:
         path, _, query = head.target.partition("?")
         params = parse_query(query) if "sid=" in query and path == server.path else {}
         if "sid" not in params:
-            self._serve_application(head, {})
-        elif is_websocket(head.headers.environ):
-            self._serve_application(head, params)
+            self._serve_application(head, None)
+            return
+        request = engine_request(head.headers.environ, head.method, params, self.host)
+        if request.is_websocket:
+            self._serve_application(head, request)
         else:
-            self._serve_session(head, params)
+            self._serve_session(head, request)
 
     def _refuse_head(self, error: BadHead) -> None:
         """Answer a request that can't be read; where it ends can't be told."""
@@ -343,11 +346,11 @@ class HttpConnection:
 
     # --- Requests of sessions -----------------------------------------------------------------
 
-    def _serve_session(self, head: Head, params: Query) -> None:
+    def _serve_session(self, head: Head, request: EngineRequest) -> None:
         """Let the engine answer a request that carries a ``sid``."""
-        self._params = params
+        self._request = request
         engine, headers = self._server.engine, head.headers
-        found = self._found = engine.find_polled(head.method, headers.environ, params, self.host)
+        found = self._found = engine.find_polled(request)
         self._body = None
         if not head.has_body or (isinstance(found, Response) and found.closes):
             self._answer(head, found, b"")
@@ -405,16 +408,17 @@ class HttpConnection:
     def _refuse_body(self, response: Response) -> None:
         """Refuse a request because of its body, and end the session that it was for."""
         self._server.body_deadlines.discard(self)
-        if isinstance(self._found, PollingTransport):
-            self._server.engine.body_refused(self._params, response.status)
+        if isinstance(self._found, PollingTransport) and self._request is not None:
+            self._server.engine.body_refused(self._request, response.status)
         self.reply(response)
 
     # --- Requests of Django's -----------------------------------------------------------------
 
-    def _serve_application(self, head: Head, params: Query) -> None:
+    def _serve_application(self, head: Head, upgrade: EngineRequest | None) -> None:
         """Let a greenlet answer a request.
 
-        :param params: the query of a WebSocket that wants to take over a session; else empty.
+        :param upgrade: that of a WebSocket that wants to take over a session, as the engine sees
+            it; ``None`` for all other requests.
         """
         stream: io.IOBase | None = None
         self._body = None
@@ -429,7 +433,7 @@ class HttpConnection:
                 self._read_upload(upload, data)
             if self._has_ended:
                 upload.end(is_complete=False)
-        handler = RequestHandler(self, head, self._server, body=stream, params=params)
+        handler = RequestHandler(self, head, self._server, body=stream, upgrade=upgrade)
         self._server.request_workers.run(handler)
 
     def _read_upload(self, upload: "RequestBody", data: bytes) -> None:

@@ -20,9 +20,11 @@ from urllib.parse import unquote_to_bytes
 from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 
-from socketio_server.engine.engine import Engine, Query, is_websocket
+from socketio_server.engine.engine import Engine
+from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session import Session
-from socketio_server.engine.transports.websocket import Upgraded
+from socketio_server.engine.transports.websocket import UpgradedConnection
+from socketio_server.http.engine_requests import engine_request_of, is_websocket
 from socketio_server.net.log import MAX_LOGGED
 from socketio_server.options import Options
 from socketio_server.protocol.deflate import agree_on_deflate
@@ -74,7 +76,8 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
 
     :param connection: where the request came from.
     :param body: what the request's body can be read from, if it has one.
-    :param params: the query of a WebSocket that wants to take over a session; else empty.
+    :param upgrade: that of a WebSocket that wants to take over a session, as the engine sees it;
+        ``None`` for all other requests.
     """
 
     server: "HandlerContext"
@@ -87,11 +90,11 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         server: HandlerContext,
         *,
         body: io.IOBase | None,
-        params: Query,
+        upgrade: EngineRequest | None,
     ) -> None:
         super().__init__(connection, connection.address, server, rfile=body or io.BytesIO())
         self._head = head
-        self._params = params
+        self._upgrade = upgrade
         self._is_detached = False  # the connection lives on as a WebSocket
         self._view_headers: list[tuple[str, str]] = []  # of a handshake's answer
         self.requestline = head.line
@@ -107,8 +110,8 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
     def _answer(self) -> None:
         try:
             self.environ = self.get_environ()
-            if self._params:
-                self._serve_upgrade(self._params)
+            if self._upgrade is not None:
+                self._serve_upgrade(self._upgrade)
             else:
                 self.application = self.server.application
                 self.handle_one_response()
@@ -141,7 +144,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
     def run_application(self) -> None:
         """Let Django answer (overrides gevent-websocket's, which upgrades before it asks)."""
         if is_websocket(self.environ) and not self._can_become_websocket():
-            self._write_response(self._refuse_websocket())
+            self._write_response(self._refuse_websocket(), engine_request_of(self.environ))
         else:
             pywsgi.WSGIHandler.run_application(self)
 
@@ -157,13 +160,14 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
 
     def process_result(self) -> None:
         """Write the application's answer, or do the upgrade that the view asked for."""
-        request = self.environ.pop(UPGRADE_KEY, None)
-        if request is not None and self.code == HTTPStatus.SWITCHING_PROTOCOLS:
+        context = self.environ.pop(UPGRADE_KEY, None)
+        if context is not None and self.code == HTTPStatus.SWITCHING_PROTOCOLS:
             connection = self.socket.connection
             connection.cork()  # the handshake's answer and the session's first packet go together
             try:
                 upgraded = self._switch_protocols(self._view_headers)
-                self.server.engine.open_websocket(self.environ, request, upgraded)
+                request = engine_request_of(self.environ)
+                self.server.engine.open_websocket(request, context, upgraded)
             finally:
                 connection.uncork()
         elif self.command == "HEAD":
@@ -189,16 +193,16 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             level = logging.WARNING
         log_access(self._head, code, self.response_length, level)
 
-    def _serve_upgrade(self, params: Query) -> None:
+    def _serve_upgrade(self, request: EngineRequest) -> None:
         """Let a WebSocket try to take over a session."""
         engine = self.server.engine
-        session = engine.find_upgradable(self.environ, params)
+        session = engine.find_upgradable(request)
         if isinstance(session, Session) and self._can_become_websocket():
             self.headers_sent = False
             engine.probe_websocket(session, self._switch_protocols([]))
         else:
             refused = session if isinstance(session, Response) else None
-            self._write_response(refused or self._refuse_websocket())
+            self._write_response(refused or self._refuse_websocket(), request)
             log_access(self._head, self.code, self.response_length, logging.DEBUG)
 
     def _refuse_websocket(self) -> Response:
@@ -223,16 +227,15 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             and not self._head.has_body
         )
 
-    def _write_response(self, response: Response) -> None:
+    def _write_response(self, response: Response, request: EngineRequest) -> None:
         """Write one of the engine's answers to a WebSocket's request."""
-        environ = self.environ
-        headers = self.server.engine.cors_headers(self.command, environ)
+        headers = self.server.engine.cors_headers(request)
         self.close_connection = self.close_connection or response.closes
         answer = encode_response(
             response,
             headers=(*headers, ("Sec-WebSocket-Version", WEBSOCKET_VERSION)),
             date=http_date(int(time())),
-            accept_encoding=environ.get("HTTP_ACCEPT_ENCODING", ""),
+            accept_encoding=self.environ.get("HTTP_ACCEPT_ENCODING", ""),
             compression_threshold=self.server.options.compression_threshold,
             closes=self.close_connection,
             without_body=self.command == "HEAD",
@@ -259,7 +262,7 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
         self.socket.sendall(data)
         self.response_length += len(data)
 
-    def _switch_protocols(self, view_headers: list[tuple[str, str]]) -> Upgraded:
+    def _switch_protocols(self, view_headers: list[tuple[str, str]]) -> UpgradedConnection:
         """Answer 101 and take the connection out of this handler's hands.
 
         :param view_headers: the view's headers, of which cookies and the like are kept.
@@ -284,7 +287,9 @@ class RequestHandler(WebSocketHandler):  # type: ignore[misc]  # untyped
             self.environ.pop(key, None)
         self._is_detached = True
         connection, data = self.socket.detach()
-        return Upgraded(connection, data, None if agreement is None else agreement.window_bits)
+        return UpgradedConnection(
+            connection, data, None if agreement is None else agreement.window_bits
+        )
 
 
 def log_access(head: Head, code: int, size: int, level: int) -> None:

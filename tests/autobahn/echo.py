@@ -8,15 +8,16 @@ Run it as ``python -m gevent.monkey --module tests.autobahn.echo [deflate]``.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
 from socketio_server.engine.engine import Engine
+from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.transports.base import Transport
-from socketio_server.engine.transports.websocket import Upgraded, WebSocketTransport
+from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.http.listener import Server
 from socketio_server.http.wsgi import UPGRADE_KEY
 from socketio_server.net.connection import Loop
@@ -78,7 +79,9 @@ class EchoEngine(Engine):
         super().__init__(loop, options, accept, Stats())
         self._arguments = loop, options
 
-    def open_websocket(self, environ: Mapping[str, Any], request: Any, upgraded: Upgraded) -> None:
+    def open_websocket(
+        self, request: EngineRequest, context: Any, upgraded: UpgradedConnection
+    ) -> None:
         """Echo (overrides the engine's, which opens a session)."""
         EchoTransport(upgraded, Nobody(), *self._arguments).start()
 

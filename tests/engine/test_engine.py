@@ -1,6 +1,6 @@
 """The engine: handshakes, requests by ``sid``, heartbeats, upgrades, the shutdown.
 
-Everything up to the HTTP server: requests are environs, WebSockets are socket pairs. Where a test
+Everything up to the HTTP server: requests are values, WebSockets are socket pairs. Where a test
 is about deadlines their delays are a moment, and the loop's timers go off by hand.
 """
 
@@ -9,16 +9,17 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 import gevent
 import pytest
+from msgspec.structs import replace
 
-from socketio_server.engine.engine import Engine, is_websocket, parse_query
+from socketio_server.engine.engine import Engine
+from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session import Session
 from socketio_server.engine.session_cookie import Binding
 from socketio_server.engine.transports.polling import PollingTransport, error_response
-from socketio_server.engine.transports.websocket import Upgraded
+from socketio_server.engine.transports.websocket import UpgradedConnection
 from socketio_server.net.deadlines import TICK
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
@@ -40,16 +41,21 @@ from tests.fakes import (
 
 HANDSHAKE = {"EIO": "4", "transport": "polling"}
 COOKIE = "socketio-1=abc"
-WEBSOCKET_HEADERS = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade"}
 
 
-def environ(method: str = "GET", /, **query: str) -> dict[str, Any]:
+def request(method: str = "GET", /, **query: str) -> EngineRequest:
     """A request as the HTTP server hands it over."""
-    return {
-        "REQUEST_METHOD": method,
-        "QUERY_STRING": urlencode(query),
-        "HTTP_HOST": "example.com",
-    }
+    return EngineRequest(method, query, host="example.com")
+
+
+def from_page(origin: str, method: str = "GET", /, **query: str) -> EngineRequest:
+    """A request of a page."""
+    return replace(request(method, **query), origin=origin)
+
+
+def upgrade(**query: str) -> EngineRequest:
+    """A request that asks to become a WebSocket."""
+    return replace(request(**query), is_websocket=True)
 
 
 class Site:
@@ -73,7 +79,7 @@ class Site:
 
     def open_polling(self, binding: Binding | None = None) -> str:
         """Open a session over polling; return its ``sid``."""
-        response = self.engine.open_polling(environ(**HANDSHAKE), "request", binding)
+        response = self.engine.open_polling(request(**HANDSHAKE), "request", binding)
         (packet,) = packets(response.body)
         sid: str = json.loads(packet[1:])["sid"]
         return sid
@@ -81,48 +87,46 @@ class Site:
     def open_websocket(self, data: bytes = b"") -> WebSocketPeer:
         """Open a session over a WebSocket; return its client."""
         connection, client = self._stack.enter_context(websocket(self.loop, self.options))
-        upgraded = Upgraded(connection, data)
-        self.engine.open_websocket(environ(**HANDSHAKE), "request", upgraded)
+        upgraded = UpgradedConnection(connection, data)
+        self.engine.open_websocket(request(**HANDSHAKE), "request", upgraded)
         return client
 
     def probe(self, session: Session, data: bytes = b"") -> WebSocketPeer:
         """Let a WebSocket try to take over a session; return its client."""
         connection, client = self._stack.enter_context(websocket(self.loop, self.options))
-        self.engine.probe_websocket(session, Upgraded(connection, data))
+        self.engine.probe_websocket(session, UpgradedConnection(connection, data))
         return client
 
-    def request(self, env: dict[str, Any], body: bytes = b"") -> FakeExchange:
+    def request(self, asked: EngineRequest, body: bytes = b"") -> FakeExchange:
         """Begin a request, and let the loop run until it waits or has its answer."""
         exchange = FakeExchange()
-        found = self.engine.find_polled(
-            env["REQUEST_METHOD"], env, parse_query(env["QUERY_STRING"])
-        )
+        found = self.engine.find_polled(asked)
         if isinstance(found, Response):
             exchange.reply(found)
-        elif env["REQUEST_METHOD"] == "GET":
+        elif asked.method == "GET":
             found.answer_get(exchange)
         else:
             found.answer_post(body, "text/plain;charset=UTF-8", exchange)
         self.loop.run()
         return exchange
 
-    def respond(self, env: dict[str, Any], body: bytes = b"") -> Response:
+    def respond(self, asked: EngineRequest, body: bytes = b"") -> Response:
         """Return the answer to a request that must not wait."""
-        response = self.request(env, body).response
+        response = self.request(asked, body).response
         assert response is not None, "it waits"
         return response
 
-    def find_upgradable(self, env: dict[str, Any]) -> Session | Response:
-        return self.engine.find_upgradable(env, parse_query(env["QUERY_STRING"]))
+    def find_upgradable(self, asked: EngineRequest) -> Session | Response:
+        return self.engine.find_upgradable(asked)
 
     def get(self, sid: str) -> list[str]:
         """Return the packets that a GET gets at once."""
-        response = self.respond(environ(transport="polling", sid=sid))
+        response = self.respond(request(transport="polling", sid=sid))
         assert response.status == 200, response
         return list(packets(response.body))
 
     def post(self, sid: str, body: bytes) -> Response:
-        return self.respond(environ("POST", transport="polling", sid=sid), body)
+        return self.respond(request("POST", transport="polling", sid=sid), body)
 
     def close(self) -> None:
         self._stack.close()
@@ -145,7 +149,7 @@ def impatient() -> Iterator[Site]:
 
 class TestHandshakeOverPolling:
     def test_it_is_answered_with_the_opening_packet(self, site: Site) -> None:
-        response = site.engine.open_polling(environ(**HANDSHAKE), "request", None)
+        response = site.engine.open_polling(request(**HANDSHAKE), "request", None)
 
         assert response.status == 200
         (packet,) = packets(response.body)
@@ -160,7 +164,7 @@ class TestHandshakeOverPolling:
 
     def test_the_options_are_announced(self) -> None:
         site = Site(ping_interval=1.5, ping_timeout=0.25, max_payload=123, transports=("polling",))
-        (packet,) = packets(site.engine.open_polling(environ(**HANDSHAKE), "request", None).body)
+        (packet,) = packets(site.engine.open_polling(request(**HANDSHAKE), "request", None).body)
 
         opening = json.loads(packet[1:])
         assert (opening["pingInterval"], opening["pingTimeout"]) == (1500, 250)
@@ -213,8 +217,8 @@ class TestHandshakeOverWebSocket:
     def test_a_client_that_is_gone_by_then_is_noticed_at_once(self, site: Site) -> None:
         with websocket(site.loop, site.options) as (connection, client):
             client.sock.close()
-            env = environ(**HANDSHAKE)
-            site.engine.open_websocket(env, "request", Upgraded(connection))
+            asked = request(**HANDSHAKE)
+            site.engine.open_websocket(asked, "request", UpgradedConnection(connection))
             site.loop.run()
 
         (handler,) = site.handlers
@@ -230,11 +234,11 @@ class TestWhichHandshakesAreRefused:
         [HANDSHAKE, {**HANDSHAKE, "t": "abc123"}, {**HANDSHAKE, "EIO": "4", "b64": "1"}],
     )
     def test_a_good_one_is_not(self, site: Site, query: dict[str, str]) -> None:
-        assert site.engine.judge_handshake(environ(**query)) is None
+        assert site.engine.verify_handshake(request(**query)) is None
 
     def test_a_good_websocket_is_not(self, site: Site) -> None:
-        env = {**environ(EIO="4", transport="websocket"), **WEBSOCKET_HEADERS}
-        assert site.engine.judge_handshake(env) is None
+        asked = upgrade(EIO="4", transport="websocket")
+        assert site.engine.verify_handshake(asked) is None
 
     @pytest.mark.parametrize(
         ("query", "error"),
@@ -275,16 +279,16 @@ class TestWhichHandshakesAreRefused:
     def test_with_the_protocol_s_errors(
         self, site: Site, query: dict[str, str], error: ErrorCode
     ) -> None:
-        assert site.engine.judge_handshake(environ(**query)) is error
+        assert site.engine.verify_handshake(request(**query)) is error
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "PATCH"])
     def test_by_another_method_than_get(self, site: Site, method: str) -> None:
-        error = site.engine.judge_handshake(environ(method, **HANDSHAKE))
+        error = site.engine.verify_handshake(request(method, **HANDSHAKE))
         assert error is ErrorCode.BAD_HANDSHAKE_METHOD
 
     def test_an_upgrade_that_says_polling(self, site: Site) -> None:
-        env = {**environ(**HANDSHAKE), **WEBSOCKET_HEADERS}
-        assert site.engine.judge_handshake(env) is ErrorCode.BAD_REQUEST
+        asked = upgrade(**HANDSHAKE)
+        assert site.engine.verify_handshake(asked) is ErrorCode.BAD_REQUEST
 
     @pytest.mark.parametrize(
         ("transports", "transport"), [(("polling",), "websocket"), (("websocket",), "polling")]
@@ -293,7 +297,7 @@ class TestWhichHandshakesAreRefused:
         self, transports: tuple[str, ...], transport: str
     ) -> None:
         site = Site(transports=transports)
-        error = site.engine.judge_handshake(environ(EIO="4", transport=transport))
+        error = site.engine.verify_handshake(request(EIO="4", transport=transport))
 
         assert error is ErrorCode.UNKNOWN_TRANSPORT
         site.close()
@@ -309,18 +313,18 @@ class TestRevision3:
         made.close()
 
     def test_a_handshake_is_good(self, site: Site) -> None:
-        assert site.engine.judge_handshake(environ(EIO="3", transport="polling")) is None
-        assert site.engine.judge_handshake(environ(**HANDSHAKE)) is None
+        assert site.engine.verify_handshake(request(EIO="3", transport="polling")) is None
+        assert site.engine.verify_handshake(request(**HANDSHAKE)) is None
 
     @pytest.mark.parametrize("version", ["2", "5", "", "03"])
     def test_other_revisions_are_still_refused(self, site: Site, version: str) -> None:
-        error = site.engine.judge_handshake(environ(EIO=version, transport="polling"))
+        error = site.engine.verify_handshake(request(EIO=version, transport="polling"))
         assert error is ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
 
     def test_the_client_sends_the_pings_and_is_given_up_without_them(self, site: Site) -> None:
-        env = environ(EIO="3", transport="websocket")
+        asked = request(EIO="3", transport="websocket")
         with websocket(site.loop, site.options) as (connection, client):
-            site.engine.open_websocket(env, "request", Upgraded(connection))
+            site.engine.open_websocket(asked, "request", UpgradedConnection(connection))
             client.received()
             client.send("2")
             site.loop.run()
@@ -330,27 +334,9 @@ class TestRevision3:
             assert site.handlers[0].closed == [CloseReason.PING_TIMEOUT]
 
 
-class TestIsWebSocket:
-    """RFC 6455 section 4.2.1."""
-
-    @pytest.mark.parametrize(
-        ("headers", "expected"),
-        [
-            (WEBSOCKET_HEADERS, True),
-            ({"HTTP_UPGRADE": "WebSocket", "HTTP_CONNECTION": "keep-alive, UPGRADE"}, True),
-            ({}, False),
-            ({"HTTP_UPGRADE": "websocket"}, False),
-            ({"HTTP_CONNECTION": "Upgrade"}, False),
-            ({"HTTP_UPGRADE": "h2c", "HTTP_CONNECTION": "Upgrade"}, False),
-        ],
-    )
-    def test_both_headers_must_say_so(self, headers: dict[str, str], expected: bool) -> None:
-        assert is_websocket(headers) is expected
-
-
 class TestOrigins:
     def test_a_request_without_one_is_allowed(self, site: Site) -> None:
-        assert site.engine.is_allowed_origin(environ())
+        assert site.engine.is_allowed_origin(request())
 
     @pytest.mark.parametrize(
         ("origin", "expected"),
@@ -363,28 +349,25 @@ class TestOrigins:
     )
     def test_the_own_host_s_and_the_listed_are(self, origin: str, expected: bool) -> None:
         site = Site(allowed_origins=("https://listed.test",))
-        env = {**environ(), "HTTP_ORIGIN": origin}
+        asked = from_page(origin)
 
-        assert site.engine.is_allowed_origin(env) is expected
+        assert site.engine.is_allowed_origin(asked) is expected
         site.close()
 
     @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "PUT"])
     @pytest.mark.parametrize("transport", ["polling", "websocket"])
     def test_it_is_checked_on_every_request(self, site: Site, method: str, transport: str) -> None:
         sid = site.open_polling()
-        env = {
-            **environ(method, transport=transport, sid=sid),
-            "HTTP_ORIGIN": "http://evil.test",
-        }
+        asked = from_page("http://evil.test", method, transport=transport, sid=sid)
 
-        assert site.respond(env, b"4hello") == error_response(ErrorCode.FORBIDDEN)
+        assert site.respond(asked, b"4hello") == error_response(ErrorCode.FORBIDDEN)
         assert site.handlers[0].messages == []
 
     def test_it_is_checked_on_upgrades(self, site: Site) -> None:
         sid = site.open_polling()
-        env = {**environ(transport="websocket", sid=sid), "HTTP_ORIGIN": "http://evil.test"}
+        asked = from_page("http://evil.test", transport="websocket", sid=sid)
 
-        assert site.find_upgradable(env) == error_response(ErrorCode.FORBIDDEN)
+        assert site.find_upgradable(asked) == error_response(ErrorCode.FORBIDDEN)
 
 
 class TestCorsHeaders:
@@ -395,32 +378,30 @@ class TestCorsHeaders:
         made.close()
 
     def test_a_request_without_an_origin_needs_none(self, site: Site) -> None:
-        assert site.engine.cors_headers("GET", environ()) == ()
+        assert site.engine.cors_headers(request()) == ()
 
     def test_a_foreign_page_gets_none(self, site: Site) -> None:
-        env = {**environ(), "HTTP_ORIGIN": "http://evil.test"}
-        assert site.engine.cors_headers("GET", env) == ()
+        asked = from_page("http://evil.test")
+        assert site.engine.cors_headers(asked) == ()
 
     def test_an_allowed_page_may_read_the_answer_and_send_cookies(self, site: Site) -> None:
-        env = {**environ(), "HTTP_ORIGIN": "https://listed.test"}
-        assert dict(site.engine.cors_headers("GET", env)) == {
+        asked = from_page("https://listed.test")
+        assert dict(site.engine.cors_headers(asked)) == {
             "Access-Control-Allow-Origin": "https://listed.test",
             "Access-Control-Allow-Credentials": "true",
             "Vary": "Origin",
         }
 
     def test_a_preflight_is_told_what_may_follow(self, site: Site) -> None:
-        env = {**environ("OPTIONS"), "HTTP_ORIGIN": "https://listed.test"}
-        headers = dict(site.engine.cors_headers("OPTIONS", env))
+        asked = from_page("https://listed.test", "OPTIONS")
+        headers = dict(site.engine.cors_headers(asked))
 
         assert headers["Access-Control-Allow-Methods"] == "GET, POST"
         assert headers["Access-Control-Allow-Headers"] == "Content-Type"
 
     def test_where_any_page_may_none_may_send_cookies(self) -> None:
         site = Site(allowed_origins=("*",))
-        headers = dict(
-            site.engine.cors_headers("GET", {**environ(), "HTTP_ORIGIN": "http://any.test"})
-        )
+        headers = dict(site.engine.cors_headers(from_page("http://any.test")))
 
         assert headers["Access-Control-Allow-Origin"] == "http://any.test"
         assert "Access-Control-Allow-Credentials" not in headers
@@ -436,12 +417,12 @@ class TestRequestsOfASession:
 
     def test_a_get_waits_for_something(self, site: Site) -> None:
         sid = site.open_polling()
-        request = site.request(environ(transport="polling", sid=sid))
-        assert request.response is None
+        poll = site.request(request(transport="polling", sid=sid))
+        assert poll.response is None
 
         site.sessions[0].send(outgoing("hello"))
         site.loop.run()
-        assert request.response == Response(200, b"4hello")
+        assert poll.response == Response(200, b"4hello")
 
     def test_a_post_is_handed_up_and_answered_with_ok(self, site: Site) -> None:
         sid = site.open_polling()
@@ -451,7 +432,7 @@ class TestRequestsOfASession:
         assert site.handlers[0].messages == ["hello", b"\x01\x02"]
 
     def test_an_options_request_is_answered_with_nothing(self, site: Site) -> None:
-        response = site.respond(environ("OPTIONS", transport="polling", sid="any"))
+        response = site.respond(request("OPTIONS", transport="polling", sid="any"))
         assert (response.status, response.body) == (204, b"")
 
     @pytest.mark.parametrize(
@@ -466,19 +447,19 @@ class TestRequestsOfASession:
         self, site: Site, query: dict[str, str], error: ErrorCode
     ) -> None:
         sid = site.open_polling()
-        assert site.respond(environ(sid=sid, **query)) == error_response(error)
+        assert site.respond(request(sid=sid, **query)) == error_response(error)
 
     @pytest.mark.parametrize("sid", ["unknown", "", "../../etc"])
     def test_the_session_must_exist(self, site: Site, sid: str) -> None:
         site.open_polling()
-        response = site.respond(environ(transport="polling", sid=sid))
+        response = site.respond(request(transport="polling", sid=sid))
 
         assert response == error_response(ErrorCode.UNKNOWN_SESSION)
 
     @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD"])
     def test_the_method_must_be_get_or_post(self, site: Site, method: str) -> None:
         sid = site.open_polling()
-        response = site.respond(environ(method, transport="polling", sid=sid), b"4hello")
+        response = site.respond(request(method, transport="polling", sid=sid), b"4hello")
 
         assert response == error_response(ErrorCode.BAD_REQUEST)
         assert site.handlers[0].messages == []
@@ -488,7 +469,7 @@ class TestRequestsOfASession:
         client.received()
         sid = site.sessions[0].sid
 
-        response = site.respond(environ(transport="polling", sid=sid))
+        response = site.respond(request(transport="polling", sid=sid))
         assert response == error_response(ErrorCode.BAD_REQUEST)
         assert site.post(sid, b"4hello") == error_response(ErrorCode.BAD_REQUEST)
         assert site.sessions[0].is_open
@@ -499,8 +480,8 @@ class TestCookies:
 
     def get(self, site: Site, sid: str, cookie: str | None) -> Response:
         site.sessions[-1].send(outgoing("secret"))
-        env = environ(transport="polling", sid=sid)
-        return site.respond(env if cookie is None else {**env, "HTTP_COOKIE": cookie})
+        asked = request(transport="polling", sid=sid)
+        return site.respond(asked if cookie is None else replace(asked, cookie=cookie))
 
     @pytest.mark.parametrize("cookie", ["socketio-1=abc", "a=b; socketio-1=abc; c=d"])
     def test_the_browser_of_the_handshake_may_go_on(self, site: Site, cookie: str) -> None:
@@ -522,8 +503,8 @@ class TestCookies:
         sid = site.open_polling(Binding(COOKIE))
 
         assert site.post(sid, b"4forged") == error_response(ErrorCode.FORBIDDEN)
-        env = {**environ(transport="websocket", sid=sid), **WEBSOCKET_HEADERS}
-        assert site.find_upgradable(env) == error_response(ErrorCode.FORBIDDEN)
+        asked = upgrade(transport="websocket", sid=sid)
+        assert site.find_upgradable(asked) == error_response(ErrorCode.FORBIDDEN)
         assert site.handlers[0].messages == []
 
     def test_a_browser_that_got_its_cookie_with_the_handshake_is_bound_from_then_on(
@@ -550,28 +531,12 @@ class TestCookies:
         site.close()
 
 
-class TestQueries:
-    @pytest.mark.parametrize(
-        "query",
-        [
-            "EIO=4&transport=polling&sid=abc",
-            "EIO=4&transport=polling&t=abc.0",
-            "sid=a%20b&x=1+2",
-            "sid=&t",
-            "a=1&a=2",
-            "a=b=c",
-        ],
-    )
-    def test_they_are_what_the_standard_library_makes_of_them(self, query: str) -> None:
-        assert parse_query(query) == dict(parse_qsl(query, keep_blank_values=True))
-
-
 class TestBodies:
     """What they may be is the HTTP connection's business: ``tests/test_http.py``."""
 
     def test_one_is_for_the_transport_of_its_session(self, site: Site) -> None:
-        env = environ("POST", transport="polling", sid=site.open_polling())
-        found = site.engine.find_polled("POST", env, parse_query(env["QUERY_STRING"]))
+        asked = request("POST", transport="polling", sid=site.open_polling())
+        found = site.engine.find_polled(asked)
 
         assert isinstance(found, PollingTransport)
         assert found is site.sessions[0].transport
@@ -579,7 +544,7 @@ class TestBodies:
     @pytest.mark.parametrize("status", [400, 408, 413])
     def test_the_session_of_one_that_is_refused_ends(self, site: Site, status: int) -> None:
         """What is missing would leave it open and deaf."""
-        site.engine.body_refused({"sid": site.open_polling()}, status)
+        site.engine.body_refused(request(sid=site.open_polling()), status)
 
         assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
         assert site.stats.refusals == {"body": 1}
@@ -587,7 +552,7 @@ class TestBodies:
     def test_that_of_a_session_that_has_ended_changes_nothing(self, site: Site) -> None:
         sid = site.open_polling()
         site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
-        site.engine.body_refused({"sid": sid}, 413)
+        site.engine.body_refused(request(sid=sid), 413)
 
         assert site.handlers[0].closed == [CloseReason.FORCED_SERVER_CLOSE]
         assert site.stats.refusals == {}
@@ -623,16 +588,16 @@ class TestTheEndOfASession:
         sid = site.open_polling()
         site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
         site.loop.advance(TICK)
-        response = site.respond(environ(transport="polling", sid=sid))
+        response = site.respond(request(transport="polling", sid=sid))
 
         assert response == error_response(ErrorCode.UNKNOWN_SESSION)
         site.close()
 
     def test_where_nothing_is_left_it_is_forgotten_at_once(self, site: Site) -> None:
         sid = site.open_polling()
-        request = site.request(environ(transport="polling", sid=sid))
+        poll = site.request(request(transport="polling", sid=sid))
         site.post(sid, b"nonsense")
-        assert request.response == Response(200, b"1")
+        assert poll.response == Response(200, b"1")
         site.loop.advance(site.options.close_timeout)
 
         assert len(site.engine) == 0
@@ -680,7 +645,7 @@ class TestRefusals:
 
     def test_a_stolen_sid_is_too(self, site: Site, caplog: pytest.LogCaptureFixture) -> None:
         sid = site.open_polling(Binding(COOKIE))
-        site.respond(environ(transport="polling", sid=sid))
+        site.respond(request(transport="polling", sid=sid))
 
         assert site.stats.refusals == {"stolen sid": 1}
         assert sid not in caplog.text
@@ -689,10 +654,10 @@ class TestRefusals:
 class TestHeartbeat:
     def test_a_client_is_asked_after_the_interval(self, impatient: Site) -> None:
         sid = impatient.open_polling()
-        request = impatient.request(environ(transport="polling", sid=sid))
+        poll = impatient.request(request(transport="polling", sid=sid))
         impatient.loop.advance(TICK)
 
-        assert request.response == Response(200, b"2")
+        assert poll.response == Response(200, b"2")
 
     def test_one_that_answers_is_asked_again(self, impatient: Site) -> None:
         client = impatient.open_websocket()
@@ -740,7 +705,7 @@ class TestUpgrade:
     """The engine's part in it; the states are in ``tests/test_session.py``."""
 
     def find(self, site: Site, **query: str) -> Session | Response:
-        return site.find_upgradable({**environ(**query), **WEBSOCKET_HEADERS})
+        return site.find_upgradable(upgrade(**query))
 
     def test_a_session_over_polling_is_found(self, site: Site) -> None:
         sid = site.open_polling()
@@ -780,7 +745,7 @@ class TestUpgrade:
 
         assert site.sessions[0].transport.name == "websocket"
         assert site.handlers[0].messages == ["hello"]
-        response = site.respond(environ(transport="polling", sid=sid))
+        response = site.respond(request(transport="polling", sid=sid))
         assert response == error_response(ErrorCode.BAD_REQUEST)
 
     def test_of_two_that_came_at_once_the_second_is_cut(self, site: Site) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.polling import PollingTransport
-from socketio_server.engine.transports.websocket import Upgraded, WebSocketTransport
+from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import CloseReason, Packet, PacketType
@@ -228,7 +228,7 @@ class Upgrade:
     def probe(self) -> WebSocketPeer:
         """Open a WebSocket that may take over; return its client."""
         connection, client = self._stack.enter_context(websocket(self.loop, self.options))
-        upgraded = Upgraded(connection)
+        upgraded = UpgradedConnection(connection)
         transport = WebSocketTransport(upgraded, self.session, self.loop, self.options)
         self.session.start_probe(transport)
         transport.start()

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socketio_server.engine.engine import Engine
+from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session import Session
 from socketio_server.http.connection import HttpConnection, RequestBody
 from socketio_server.net.connection import READ_SIZE, Connection
@@ -88,8 +89,8 @@ class Site:
 
     def open_session(self) -> str:
         """Open a session over polling; return the target of its requests."""
-        environ = {"REQUEST_METHOD": "GET", "QUERY_STRING": "EIO=4&transport=polling"}
-        self.engine.open_polling(environ, "request", None)
+        handshake = EngineRequest("GET", {"EIO": "4", "transport": "polling"})
+        self.engine.open_polling(handshake, "request", None)
         return f"{self.path}?EIO=4&transport=polling&sid={self.sessions[-1].sid}"
 
     def run(self) -> None:

@@ -36,7 +36,7 @@ _CLOSE_CODES = {
 """How a session's end reads as a WebSocket close code; all else is a normal closure."""
 
 
-class Upgraded(NamedTuple):
+class UpgradedConnection(NamedTuple):
     """What a WebSocket handshake leaves.
 
     :param connection: the connection, not started yet.
@@ -78,7 +78,7 @@ class WebSocketTransport:
     )
 
     def __init__(
-        self, upgraded: Upgraded, session: TransportHandler, loop: Loop, options: Options
+        self, upgraded: UpgradedConnection, session: TransportHandler, loop: Loop, options: Options
     ) -> None:
         self._early_data = upgraded.data
         self._window_bits = upgraded.window_bits

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from socketio_server.engine.transports.base import PING
-from socketio_server.engine.transports.websocket import Upgraded, WebSocketTransport
+from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import CloseReason, Packet, PacketType
@@ -34,7 +34,7 @@ class Link:
         self.session = RecordingTransportHandler()
         self._pair = websocket(self.loop, options)
         self.connection, self.client = self._pair.__enter__()
-        upgraded = Upgraded(self.connection, data)
+        upgraded = UpgradedConnection(self.connection, data)
         self.transport = WebSocketTransport(upgraded, self.session, self.loop, options)
 
     def start(self) -> None:
