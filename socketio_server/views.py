@@ -20,6 +20,7 @@ from socketio_server.engine.session_cookie import Binding, cookies_of
 from socketio_server.engine.transports.polling import error_response
 from socketio_server.http.engine_requests import engine_request_of
 from socketio_server.http.wsgi import UPGRADE_KEY
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
@@ -112,16 +113,18 @@ def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> R
     address = handshake.address
     if engine.draining:
         why = f"a handshake while the server stops (from {address})"
-        engine.stats.refuse("stopping", address, why, logging.INFO)
+        engine.stats.refusals.add(RefusalKind.STOPPING, address, why, logging.INFO)
         return Response(503, b"")
     if not engine.admission.may_shake_hands(address):
-        engine.stats.refuse("handshake", address, f"too many handshakes (from {address})")
+        engine.stats.refusals.add(
+            RefusalKind.HANDSHAKE, address, f"too many handshakes (from {address})"
+        )
         return Response(429, b"")
     try:
         request.get_host()  # in ALLOWED_HOSTS, or the origin's host would mean nothing
     except DisallowedHost:
         why = "a host that is not in ALLOWED_HOSTS"
-        return engine.refuse(ErrorCode.FORBIDDEN, address, kind="host", why=why)
+        return engine.refuse(ErrorCode.FORBIDDEN, address, kind=RefusalKind.HOST, why=why)
     if not engine.is_allowed_origin(handshake):
         return engine.refuse(ErrorCode.FORBIDDEN, address)
     error = engine.verify_handshake(handshake)

@@ -11,6 +11,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import gevent
@@ -22,11 +23,12 @@ from socketio_server.engine.transports.base import Outgoing, Transport, Transpor
 from socketio_server.events import Registry
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.connection import Connection, LostBecause
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.http1.responses import Response
 from socketio_server.protocol.websocket import Close, Opcode, Ping, Pong
 from socketio_server.sockets.registry import Clients
@@ -113,6 +115,8 @@ class FakeLoop:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.seconds_per_look = 0.0
+        """How far the clock moves each time that somebody looks at it."""
         self.running = False
         """Whether a callback of the loop is being run."""
         self.watchers: dict[FakeWatcher, None] = {}
@@ -120,6 +124,7 @@ class FakeLoop:
         self._callbacks: deque[Callable[[], Any]] = deque()
 
     def clock(self) -> float:
+        self.now += self.seconds_per_look
         return self.now
 
     def io(self, fd: int, events: int) -> FakeIO:
@@ -367,7 +372,7 @@ class RecordingTransportHandler:
         if self.on_packet is not None:
             self.on_packet(packet)
 
-    def client_refused(self, kind: str, why: str) -> None:
+    def client_refused(self, kind: RefusalKind, why: str) -> None:
         self.refusals.append(f"{kind}: {why}")
 
     def caught_up(self, transport: Transport) -> None:
@@ -468,7 +473,7 @@ class RecordingKeeper:
     def ping_received(self, session: Session) -> None:
         self.pings += 1
 
-    def client_refused(self, session: Session, kind: str, why: str) -> None:
+    def client_refused(self, session: Session, kind: RefusalKind, why: str) -> None:
         self.refusals.append(f"{kind}: {why}")
 
     def probe_started(self, session: Session) -> None:
@@ -585,14 +590,19 @@ class FakeServer:
         self.registry = Registry()
         self.clients = Clients(Channels()) if clients is None else clients
         self.hooks = hooks or RecordingHooks()
-        self.stats = Stats()
         self.loop = FakeLoop()
+        self.stats = Stats(self.loop.clock)
         self.dispatcher = Dispatcher(
             registry=self.registry,
             clients=self.clients,
             hooks=self.hooks,
             pool=pool
-            or WorkerPool(gevent.get_hub(), self.options, self.options.max_concurrent_handlers),
+            or WorkerPool(
+                gevent.get_hub(),
+                self.options,
+                self.options.max_concurrent_handlers,
+                clock=monotonic,
+            ),
             loop=self.loop,
             options=self.options,
             stats=self.stats,

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import gevent
 import pytest
 from django.apps import apps
 from django.http import HttpRequest
@@ -32,7 +33,8 @@ class Service:
         self.options = Options(
             allowed_origins=("https://listed.test",), max_handshakes_per_address=3
         )
-        self.engine = Engine(FakeLoop(), self.options, self.accept, Stats())
+        loop = FakeLoop()
+        self.engine = Engine(loop, self.options, self.accept, Stats(loop.clock), clock=loop.clock)
 
     def accept(self, session: Session, request: HttpRequest) -> RecordingSessionHandler:
         self.requests.append(request)
@@ -222,7 +224,7 @@ class TestRefusals:
         assert len(service.engine) == 4
 
     def test_while_the_server_stops(self, client: Client, url: str, service: Service) -> None:
-        service.engine.drain()
+        service.engine.drain(gevent.sleep)
         response = client.get(url, HANDSHAKE)
 
         assert response.status_code == 503
@@ -272,29 +274,29 @@ class TestCounting:
     ) -> None:
         client.get(url, HANDSHAKE | query, **headers)
 
-        assert service.engine.stats.refusals == {kind: 1}
+        assert service.engine.stats.refusals.counts == {kind: 1}
 
     @override_settings(ALLOWED_HOSTS=["example.com"])
     def test_one_for_another_host(self, rf: RequestFactory, url: str, service: Service) -> None:
         views.socketio(rf.get(url, HANDSHAKE, HTTP_HOST="evil.test"))
 
-        assert service.engine.stats.refusals == {"host": 1}
+        assert service.engine.stats.refusals.counts == {"host": 1}
 
     def test_too_many(self, client: Client, url: str, service: Service) -> None:
         for _ in range(5):
             client.get(url, HANDSHAKE, REMOTE_ADDR="203.0.113.1")
 
-        assert service.engine.stats.refusals == {"handshake": 2}
+        assert service.engine.stats.refusals.counts == {"handshake": 2}
 
     def test_one_that_comes_too_late(self, client: Client, url: str, service: Service) -> None:
-        service.engine.drain()
+        service.engine.drain(gevent.sleep)
         client.get(url, HANDSHAKE)
 
-        assert service.engine.stats.refusals == {"stopping": 1}
+        assert service.engine.stats.refusals.counts == {"stopping": 1}
 
     def test_none_where_nothing_is_refused(
         self, client: Client, url: str, service: Service
     ) -> None:
         client.get(url, HANDSHAKE)
 
-        assert service.engine.stats.refusals == {}
+        assert service.engine.stats.refusals.counts == {}

@@ -11,7 +11,7 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Protocol
 
 from gevent.event import Event as GeventEvent
@@ -25,10 +25,11 @@ from socketio_server.engine.session import Session
 from socketio_server.exceptions import Reject, ValidationError
 from socketio_server.net.connection import Loop
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
 from socketio_server.net.workers import Pool
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MESSAGE, SUBSCRIBE, UNSUBSCRIBE
 from socketio_server.protocol.socketio import Packet, PacketType
 from socketio_server.registry.events import Event, Registration, Registry
@@ -116,7 +117,7 @@ class Dispatcher:
         self._on_raised = on_raised
         self._pool = pool
         self._unjoined: Deadlines[NamespaceRouter] = Deadlines(
-            loop, options.connect_timeout, self._connect_timed_out
+            loop, options.connect_timeout, self._connect_timed_out, clock=monotonic
         )
         self._item_handler = self._handle  # one bound method for all inboxes
         self._live = 0  # sockets that were accepted, or may yet be, and have not ended
@@ -175,7 +176,9 @@ class Dispatcher:
         return bool(self._idle.wait(timeout))
 
     def _connect_timed_out(self, router: NamespaceRouter) -> None:
-        router.session.client_refused("connect timeout", "no namespace was joined in time")
+        router.session.client_refused(
+            RefusalKind.CONNECT_TIMEOUT, "no namespace was joined in time"
+        )
         router.session.close(CloseReason.FORCED_CLOSE)
 
     def _handle(self, socket: Socket, item: Item) -> None:
@@ -281,7 +284,9 @@ class Dispatcher:
 
     def _refuse_channel(self, socket: Socket, packet: Packet) -> None:
         """Answer a client that names no channel, or that holds enough of them."""
-        socket.owner.session.client_refused("channel", "an invalid channel, or too many of them")
+        socket.owner.session.client_refused(
+            RefusalKind.CHANNEL, "an invalid channel, or too many of them"
+        )
         self._acknowledge(socket, packet, {"error": "Invalid channel"})
 
     def _acknowledged(self, socket: Socket, item: Acknowledged) -> None:
@@ -406,9 +411,11 @@ class Dispatcher:
         """
         if isinstance(error, ValidationError):  # the client's fault, not the handler's
             why = f"Invalid message to {event_name} from socket {socket.id}"
-            socket.owner.session.client_refused("message", why)
+            socket.owner.session.client_refused(RefusalKind.MESSAGE, why)
         else:
-            more = self.stats.note((event_name, type(error), _place_of(error)), socket.id)
+            more = self.stats.refusals.throttle(
+                (event_name, type(error), _place_of(error)), socket.id
+            )
             if more is not None:
                 text = "Handler of %s raised for socket %s%s"
                 logger.error(text, event_name, socket.id, more, exc_info=error)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.protocol import engineio, engineio3, socketio, socketio4
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.protocol.socketio import Packet, PacketType
 from socketio_server.sockets.socket import Socket
@@ -189,7 +190,9 @@ class NamespaceRouter:
         if namespace in self._sockets:
             raise DecodeError("a namespace was joined twice")
         if not self._may_join(namespace):
-            self.session.client_refused("namespace", "an invalid namespace, or too many of them")
+            self.session.client_refused(
+                RefusalKind.NAMESPACE, "an invalid namespace, or too many of them"
+            )
             self._send_connect_error(namespace, "Invalid namespace")
             return
         socket = self._dispatcher.make_socket(self, namespace, auth=packet.data)

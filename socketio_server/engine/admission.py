@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from ipaddress import ip_address
-from time import monotonic
 
 HANDSHAKES_PER_SECOND = 10.0
 """How fast an address gets back what it used up of its burst of handshakes."""
@@ -20,6 +19,7 @@ class Admission:
     :param max_connections: connections of all addresses.
     :param max_per_address: connections of one address.
     :param max_burst: handshakes of one address at once; ten more a second after that.
+    :param clock: seconds that never go back.
     :param trusted: addresses of proxies, for which only the total counts.
     """
 
@@ -29,8 +29,8 @@ class Admission:
         max_connections: int,
         max_per_address: int,
         max_burst: int,
+        clock: Callable[[], float],
         trusted: Collection[str] = (),
-        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._max_connections = max_connections
         self._max_per_address = max_per_address

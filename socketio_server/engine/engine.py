@@ -9,8 +9,6 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-import gevent
-
 from socketio_server.engine import origins
 from socketio_server.engine.admission import Admission
 from socketio_server.engine.heartbeat import Heartbeat
@@ -23,10 +21,12 @@ from socketio_server.engine.transports.revision3 import PollingTransport3, WebSo
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.net.connection import Loop
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
 from socketio_server.protocol import engineio, engineio3
-from socketio_server.protocol.engineio import CloseReason, ErrorCode
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
 
 SID_BYTES = 20
@@ -39,12 +39,18 @@ once."""
 REVISION_3 = engineio3.PROTOCOL_VERSION
 
 _REFUSALS = {
-    ErrorCode.UNKNOWN_TRANSPORT: ("request", "an unknown transport"),
-    ErrorCode.UNKNOWN_SESSION: ("unknown sid", "a session that there is not"),
-    ErrorCode.BAD_HANDSHAKE_METHOD: ("request", "a handshake with another method than GET"),
-    ErrorCode.BAD_REQUEST: ("request", "a request that does not fit"),
-    ErrorCode.FORBIDDEN: ("origin", "a page of another origin"),
-    ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: ("version", "an unsupported protocol version"),
+    ErrorCode.UNKNOWN_TRANSPORT: (RefusalKind.REQUEST, "an unknown transport"),
+    ErrorCode.UNKNOWN_SESSION: (RefusalKind.UNKNOWN_SID, "a session that there is not"),
+    ErrorCode.BAD_HANDSHAKE_METHOD: (
+        RefusalKind.REQUEST,
+        "a handshake with another method than GET",
+    ),
+    ErrorCode.BAD_REQUEST: (RefusalKind.REQUEST, "a request that does not fit"),
+    ErrorCode.FORBIDDEN: (RefusalKind.ORIGIN, "a page of another origin"),
+    ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: (
+        RefusalKind.VERSION,
+        "an unsupported protocol version",
+    ),
 }
 """How each error is counted and logged."""
 
@@ -53,6 +59,7 @@ class Engine:
     """Keeps the sessions of one server.
 
     :param loop: the gevent loop.
+    :param clock: seconds that never go back.
     :param accept: makes the handler of a new session; its second argument is what ``open_polling``
         or ``open_websocket`` got as ``context``.
     """
@@ -63,9 +70,12 @@ class Engine:
         options: Options,
         accept: Callable[[Session, Any], SessionHandler],
         stats: Stats,
+        *,
+        clock: Callable[[], float],
     ) -> None:
         self._loop = loop
         self._options = options
+        self._clock = clock
         self._accept = accept
         self._sessions: dict[str, Session] = {}
         # Ended over polling, with packets that the client has yet to fetch.
@@ -81,6 +91,7 @@ class Engine:
             max_per_address=options.max_connections_per_address,
             max_burst=options.max_handshakes_per_address,
             trusted=options.trusted_proxies,
+            clock=clock,
         )
         """How many connections there are, and may be."""
         self._heartbeat: Heartbeat[Session] = Heartbeat(
@@ -89,15 +100,21 @@ class Engine:
             timeout=options.ping_timeout,
             ping=Session.ping,
             expire=self._heartbeat_expired,
+            clock=clock,
         )
         # Clients of revision 3 send the pings themselves.
         self._pinged: Deadlines[Session] = Deadlines(
-            loop, options.ping_interval + options.ping_timeout, self._heartbeat_expired
+            loop,
+            options.ping_interval + options.ping_timeout,
+            self._heartbeat_expired,
+            clock=clock,
         )
         self._probes: Deadlines[Session] = Deadlines(
-            loop, options.upgrade_timeout, self._probe_timed_out
+            loop, options.upgrade_timeout, self._probe_timed_out, clock=clock
         )
-        self._farewells: Deadlines[str] = Deadlines(loop, options.close_timeout, self._forget)
+        self._farewells: Deadlines[str] = Deadlines(
+            loop, options.close_timeout, self._forget, clock=clock
+        )
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -146,7 +163,12 @@ class Engine:
         return None
 
     def refuse(
-        self, code: ErrorCode, address: str, *, kind: str | None = None, why: str | None = None
+        self,
+        code: ErrorCode,
+        address: str,
+        *,
+        kind: RefusalKind | None = None,
+        why: str | None = None,
     ) -> Response:
         """Count a request that is refused, and return its answer.
 
@@ -156,7 +178,7 @@ class Engine:
         usual_kind, usual_why = _REFUSALS[code]
         # After a restart every client comes back with one.
         level = logging.INFO if code is ErrorCode.UNKNOWN_SESSION else logging.WARNING
-        self.stats.refuse(
+        self.stats.refusals.add(
             kind or usual_kind, address, f"{why or usual_why} (from {address})", level
         )
         return error_response(code)
@@ -173,7 +195,7 @@ class Engine:
         session = self._new_session(request)
         session.binding = binding
         make = PollingTransport3 if session.revision == REVISION_3 else PollingTransport
-        transport = make(session, self._loop, self._options)
+        transport = make(session, self._loop, self._options, self._clock)
         self._start(session, transport, context)
         return transport.answer_at_once()
 
@@ -187,7 +209,7 @@ class Engine:
         """
         session = self._new_session(request)
         make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport
-        transport = make(upgraded, session, self._loop, self._options)
+        transport = make(upgraded, session, self._loop, self._options, self._clock)
         self._start(session, transport, context)
         transport.start()
 
@@ -211,7 +233,7 @@ class Engine:
     def probe_websocket(self, session: Session, upgraded: UpgradedConnection) -> None:
         """Let a WebSocket, its handshake done, try to take over a session."""
         make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport
-        transport = make(upgraded, session, self._loop, self._options)
+        transport = make(upgraded, session, self._loop, self._options, self._clock)
         if session.can_upgrade:
             session.start_probe(transport)
             transport.start()
@@ -258,18 +280,21 @@ class Engine:
         """
         session = self._sessions.get(request.params["sid"])
         if session is not None:
-            self.client_refused(session, "body", f"a body was refused with {status}")
+            self.client_refused(session, RefusalKind.BODY, f"a body was refused with {status}")
             session.close(CloseReason.PARSE_ERROR)
 
-    def drain(self) -> None:
-        """Take no new sessions, and say goodbye to all; returns when all goodbyes are said."""
+    def drain(self, sleep: Callable[[float], object]) -> None:
+        """Take no new sessions, and say goodbye to all; returns when all goodbyes are said.
+
+        :param sleep: lets the caller's greenlet wait for some seconds.
+        """
         self._draining = True
         sessions = list(self._sessions.values())
         pause = GOODBYE_TIME / max(len(sessions), 1)
         for count, session in enumerate(sessions):
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
             if count % 10 == 9:
-                gevent.sleep(10 * pause)
+                sleep(10 * pause)
         self._heartbeat.clear()
         self._pinged.clear()
         self._probes.clear()
@@ -282,7 +307,7 @@ class Engine:
         """A session's client asked for a heartbeat (``SessionKeeper``)."""
         self._pinged.add(session)
 
-    def client_refused(self, session: Session, kind: str, why: str) -> None:
+    def client_refused(self, session: Session, kind: RefusalKind, why: str) -> None:
         """A session's client broke a rule (``SessionKeeper``)."""
         self._note(session, kind, why)
 
@@ -345,7 +370,7 @@ class Engine:
 
     def _refuse_stolen_sid(self, address: str) -> Response:
         return self.refuse(
-            ErrorCode.FORBIDDEN, address, kind="stolen sid", why="another browser's sid"
+            ErrorCode.FORBIDDEN, address, kind=RefusalKind.STOLEN_SID, why="another browser's sid"
         )
 
     def _heartbeat_expired(self, session: Session) -> None:
@@ -355,16 +380,18 @@ class Engine:
             (self._pinged if session.revision == REVISION_3 else self._heartbeat).add(session)
         else:
             # Nobody's fault: phones go through tunnels.
-            self._note(session, "ping timeout", "a ping went unanswered", logging.INFO)
+            self._note(session, RefusalKind.PING_TIMEOUT, "a ping went unanswered", logging.INFO)
             session.close(CloseReason.PING_TIMEOUT)
 
     def _probe_timed_out(self, session: Session) -> None:
-        self._note(session, "upgrade timeout", "an upgrade was not finished in time")
+        self._note(session, RefusalKind.UPGRADE_TIMEOUT, "an upgrade was not finished in time")
         session.abandon_probe()
 
-    def _note(self, session: Session, kind: str, why: str, level: int = logging.WARNING) -> None:
+    def _note(
+        self, session: Session, kind: RefusalKind, why: str, level: int = logging.WARNING
+    ) -> None:
         """Count and log what a session's client did."""
-        self.stats.refuse(kind, id(session), f"{why} (from {session.address})", level)
+        self.stats.refusals.add(kind, id(session), f"{why} (from {session.address})", level)
 
     def _forget(self, sid: str) -> None:
         del self._lingering[sid]

@@ -1,7 +1,6 @@
 """Heartbeats: is a session's client still there?"""
 
 from collections.abc import Callable
-from time import monotonic
 from typing import Generic, TypeVar
 
 from socketio_server.net.connection import Loop
@@ -16,6 +15,7 @@ class Heartbeat(Generic[T]):
 
     :param ping: sends a session a ping.
     :param expire: a ping went unanswered for ``timeout`` seconds.
+    :param clock: seconds that never go back.
     """
 
     __slots__ = ("_pings", "_pongs", "_send_ping")
@@ -28,7 +28,7 @@ class Heartbeat(Generic[T]):
         timeout: float,
         ping: Callable[[T], None],
         expire: Callable[[T], None],
-        clock: Callable[[], float] = monotonic,
+        clock: Callable[[], float],
     ) -> None:
         self._pings: Deadlines[T] = Deadlines(loop, interval, self._ping, clock=clock)
         self._pongs: Deadlines[T] = Deadlines(loop, timeout, expire, clock=clock)

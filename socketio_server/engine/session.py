@@ -20,8 +20,10 @@ from socketio_server.engine.transports.base import (
 from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.engine.transports.websocket import WebSocketTransport
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.protocol import engineio, engineio3
-from socketio_server.protocol.engineio import CloseReason, PacketType
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.engineio import PacketType
 
 _PROBE = engineio.decode_packet(engineio.PROBE_PING)
 
@@ -56,7 +58,7 @@ class SessionKeeper(Protocol):
     def ping_received(self, session: "Session") -> None:
         """The client asked for a heartbeat, as those of revision 3 do."""
 
-    def client_refused(self, session: "Session", kind: str, why: str) -> None:
+    def client_refused(self, session: "Session", kind: RefusalKind, why: str) -> None:
         """The client broke a rule."""
 
     def probe_started(self, session: "Session") -> None:
@@ -216,7 +218,7 @@ class Session:
             elif packet.type is not PacketType.NOOP:
                 raise DecodeError(f"a client may not send a packet of type {packet.type.name}")
 
-    def client_refused(self, kind: str, why: str) -> None:
+    def client_refused(self, kind: RefusalKind, why: str) -> None:
         """The client broke a rule (``TransportHandler``); its handlers may say so as well."""
         self._keeper.client_refused(self, kind, why)
 

@@ -24,6 +24,7 @@ from socketio_server.http.engine_requests import engine_request, parse_query
 from socketio_server.http.wsgi import HandlerContext, RequestHandler, log_access
 from socketio_server.net.connection import SLOW, Connection, LostBecause
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
@@ -166,8 +167,8 @@ class HttpConnection:
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
         if because in SLOW:
-            self._server.engine.stats.refuse(
-                "slow client", self.host, f"{because.value} (from {self.host})"
+            self._server.engine.stats.refusals.add(
+                RefusalKind.SLOW_CLIENT, self.host, f"{because.value} (from {self.host})"
             )
         found, self._found = self._found, None
         self._state = _GONE
@@ -294,7 +295,9 @@ class HttpConnection:
     # ------------------------------------------------------------------------------------------
 
     def _too_slow(self, why: str) -> None:
-        self._server.engine.stats.refuse("slow request", self.host, f"{why} (from {self.host})")
+        self._server.engine.stats.refusals.add(
+            RefusalKind.SLOW_REQUEST, self.host, f"{why} (from {self.host})"
+        )
 
     @property
     def _is_last(self) -> bool:
@@ -338,7 +341,9 @@ class HttpConnection:
     def _refuse_head(self, error: BadHead) -> None:
         """Answer a request that can't be read; where it ends can't be told."""
         self._forget_deadlines()
-        self._server.engine.stats.refuse("http", self.host, f"{error} (from {self.host})")
+        self._server.engine.stats.refusals.add(
+            RefusalKind.HTTP, self.host, f"{error} (from {self.host})"
+        )
         status = HTTPStatus(error.status)
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
         self.connection.write(f"{head}Content-Length: 0\r\n\r\n".encode())

@@ -3,6 +3,7 @@
 import _socket
 import logging
 from functools import lru_cache, partial
+from time import monotonic
 from typing import Any
 
 from gevent import get_hub, pywsgi, socket
@@ -11,6 +12,7 @@ from socketio_server.engine.engine import Engine
 from socketio_server.http.connection import HttpConnection
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 
@@ -43,12 +45,22 @@ class Server(pywsgi.WSGIServer):
         self.engine = engine
         self.path = path
         self.options = options
-        self.request_workers = WorkerPool(get_hub(), options, options.max_connections)
+        self.request_workers = WorkerPool(
+            get_hub(), options, options.max_connections, clock=monotonic
+        )
         make, loop = Deadlines[HttpConnection], self.loop
-        self.head_deadlines = make(loop, options.head_timeout, HttpConnection.give_up_head)
-        self.idle_deadlines = make(loop, options.keep_alive_timeout, HttpConnection.cut)
-        self.body_deadlines = make(loop, options.body_timeout, HttpConnection.give_up_body)
-        self.closing_deadlines = make(loop, options.close_timeout, HttpConnection.cut)
+        self.head_deadlines = make(
+            loop, options.head_timeout, HttpConnection.give_up_head, clock=monotonic
+        )
+        self.idle_deadlines = make(
+            loop, options.keep_alive_timeout, HttpConnection.cut, clock=monotonic
+        )
+        self.body_deadlines = make(
+            loop, options.body_timeout, HttpConnection.give_up_body, clock=monotonic
+        )
+        self.closing_deadlines = make(
+            loop, options.close_timeout, HttpConnection.cut, clock=monotonic
+        )
         # One function for all connections of an address.
         self._leave = lru_cache(maxsize=1024)(partial(partial, engine.admission.leave))
         self.logger = logging.getLogger("socketio_server.handshake")
@@ -73,7 +85,7 @@ class Server(pywsgi.WSGIServer):
         admission = self.engine.admission
         refused = admission.enter(host)
         if refused is not None:
-            self.engine.stats.refuse("connection", host, f"{refused}: {host}")
+            self.engine.stats.refusals.add(RefusalKind.CONNECTION, host, f"{refused}: {host}")
             sock.close()
             return
         connection = Connection(sock, self.loop, self.options, self._leave(host))

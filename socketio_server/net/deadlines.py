@@ -5,7 +5,6 @@ order in which they fall due: a dict serves as queue, and no session needs a tim
 """
 
 from collections.abc import Callable
-from time import monotonic
 from typing import Generic, TypeVar
 
 from socketio_server.net.connection import Loop, Watcher
@@ -35,7 +34,7 @@ class Deadlines(Generic[T]):
         delay: float,
         on_due: Callable[[T], None],
         *,
-        clock: Callable[[], float] = monotonic,
+        clock: Callable[[], float],
     ) -> None:
         self._loop = loop
         self._clock = clock

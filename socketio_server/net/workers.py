@@ -8,7 +8,7 @@ something, control comes back to the loop, and another worker takes the next job
 
 import logging
 from collections import deque
-from time import monotonic
+from collections.abc import Callable
 from typing import Protocol
 
 from gevent.hub import Hub
@@ -65,13 +65,17 @@ class WorkerPool:
 
     :param hub: the hub of the thread that the server runs in.
     :param size: workers that there may be.
+    :param clock: seconds that never go back.
     """
 
-    def __init__(self, hub: Hub, options: Options, size: int) -> None:
+    def __init__(
+        self, hub: Hub, options: Options, size: int, *, clock: Callable[[], float]
+    ) -> None:
         self._hub = hub
         self._size = size
         self._turn = options.max_time_per_turn
-        self._turn_ends = 0.0  # by the monotonic clock
+        self._clock = clock
+        self._turn_ends = 0.0
         self.parked: list[Worker] = []
         """Workers without a job."""
         self._count = 0
@@ -100,7 +104,7 @@ class WorkerPool:
     def turn_is_over(self) -> bool:
         """Return whether what waits has to wait on, for a turn that begins when the loop has
         served the others."""
-        if monotonic() < self._turn_ends:
+        if self._clock() < self._turn_ends:
             return False
         if not self._woken:
             self._woken = True
@@ -125,7 +129,7 @@ class WorkerPool:
     def _serve(self) -> None:
         """Have workers run what waits, for one turn."""
         self._woken = False
-        self._turn_ends = monotonic() + self._turn
+        self._turn_ends = self._clock() + self._turn
         while self.waiting:
             if not self.parked and self._count >= self._size:
                 return  # a worker that gets free looks at what waits

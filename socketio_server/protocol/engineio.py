@@ -11,7 +11,7 @@ What is sent most never changes, so it is constants and plain ``bytes``; an outg
 
 import binascii
 from collections.abc import Iterable, Sequence
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 
 import msgspec
 
@@ -73,20 +73,6 @@ ERROR_MESSAGES = {
     ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: "Unsupported protocol version",
 }
 """The reference server's message for each code."""
-
-
-class CloseReason(StrEnum):
-    """Why a session or one of its namespaces ended, in the reference server's words."""
-
-    TRANSPORT_ERROR = "transport error"
-    TRANSPORT_CLOSE = "transport close"
-    FORCED_CLOSE = "forced close"
-    PING_TIMEOUT = "ping timeout"
-    PARSE_ERROR = "parse error"
-    SERVER_SHUTTING_DOWN = "server shutting down"
-    FORCED_SERVER_CLOSE = "forced server close"
-    CLIENT_NAMESPACE_DISCONNECT = "client namespace disconnect"
-    SERVER_NAMESPACE_DISCONNECT = "server namespace disconnect"
 
 
 class Packet(msgspec.Struct, frozen=True, gc=False):

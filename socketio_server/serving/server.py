@@ -56,13 +56,13 @@ class Service:
         _check_patched()
         hub = gevent.get_hub()
         self._clients = clients
-        self._stats = Stats()
+        self._stats = Stats(monotonic)
         loop: Any = hub.loop
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = min(options.max_connections, int(descriptors * DESCRIPTOR_SHARE))
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
-        pool = WorkerPool(hub, options, options.max_concurrent_handlers)
+        pool = WorkerPool(hub, options, options.max_concurrent_handlers, clock=monotonic)
         release = IdleRelease(pool, loop, options.database_idle_timeout)
         self._dispatcher = Dispatcher(
             registry=registry,
@@ -74,7 +74,7 @@ class Service:
             stats=self._stats,
             middleware=load_middleware(options.middleware),
         )
-        self.engine = Engine(loop, options, self._dispatcher.accept, self._stats)
+        self.engine = Engine(loop, options, self._dispatcher.accept, self._stats, clock=monotonic)
         self.path = reverse("socketio")
         self._server = Server(
             listener, application, engine=self.engine, path=self.path, options=options
@@ -113,7 +113,7 @@ class Service:
             "messages_out": clients.messages_out,
             "events": stats.events,
             "handler_seconds": stats.handler_time,
-            "refusals": dict(stats.refusals),
+            "refusals": dict(stats.refusals.counts),
         }
 
     def stop(self) -> None:
@@ -123,7 +123,7 @@ class Service:
         """
         if self._server.started and not self.engine.draining:
             until = monotonic() + self.options.drain_timeout
-            self.engine.drain()
+            self.engine.drain(gevent.sleep)
             self._dispatcher.wait_until_idle(until - monotonic())
             self._server.stop(timeout=0)
             self._clients.take_snapshot = None

@@ -10,8 +10,9 @@ from socketio_server.cluster.base import Envelope
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.connection import Connection
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.protocol import engineio
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MESSAGE
 from socketio_server.sockets.acknowledgements import (
     Acknowledged,
@@ -392,7 +393,7 @@ class Socket:
         if not gate.holds(outgoing, doubtful=doubtful):
             self._session.send(outgoing)
         elif gate.overflows:
-            self._session.client_refused("slow client", "too much was held back for it")
+            self._session.client_refused(RefusalKind.SLOW_CLIENT, "too much was held back for it")
             self._session.close(CloseReason.TRANSPORT_ERROR)
 
     def _publish(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from django.test import Client
 
 from socketio_server.exceptions import ValidationError
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MAIN_NAMESPACE, MESSAGE, SUBSCRIBE, UNSUBSCRIBE
 from socketio_server.registry.events import REGISTRY, Registry
 from socketio_server.sockets.acknowledgements import unpack

@@ -48,7 +48,9 @@ class Handshake:
         :raises ConnectionRefused: if the view or some middleware answers anything else.
         """
         judging = replace(options, transports=("websocket",))
-        engine = Engine(world, judging, dispatcher.accept, dispatcher.stats)
+        engine = Engine(
+            world, judging, dispatcher.accept, dispatcher.stats, clock=lambda: world.now
+        )
         if self.user is not None:
             self.client.force_login(self.user)
         with _serving(engine):

@@ -13,9 +13,10 @@ from socketio_server.engine.heartbeat import Heartbeat
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.registry import CLIENTS
 from socketio_server.testing.world import world
 
@@ -89,7 +90,7 @@ class Link:
                 if self.is_open and not self.silent:
                     self._session.message_received(self, message)
         except DecodeError as error:
-            self._session.client_refused("packet", str(error))
+            self._session.client_refused(RefusalKind.PACKET, str(error))
             self.close(CloseReason.PARSE_ERROR)
 
     def drop(self) -> None:
@@ -154,9 +155,9 @@ class Link:
     def ping_received(self, session: Session) -> None:
         """Nothing: clients of revision 4 send no pings."""
 
-    def client_refused(self, session: Session, kind: str, why: str) -> None:
+    def client_refused(self, session: Session, kind: RefusalKind, why: str) -> None:
         """The client broke a rule."""
-        self._dispatcher.stats.refuse(kind, self, why)
+        self._dispatcher.stats.refusals.add(kind, self, why)
 
     def probe_started(self, session: Session) -> None:
         """Do nothing: there is no upgrade."""

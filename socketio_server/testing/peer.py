@@ -10,7 +10,7 @@ from socketio_server import conf
 from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.net.statistics import Stats
 from socketio_server.protocol import socketio
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.protocol.socketio import Packet, PacketType
 from socketio_server.registry.events import Registry
@@ -77,7 +77,7 @@ class Peer:
             pool=world,
             loop=world,
             options=options,
-            stats=Stats(),
+            stats=Stats(lambda: world.now),
             middleware=world.middleware(options.middleware),
             on_raised=world.errors.append if self._raise_handler_errors else None,
         )

@@ -9,6 +9,7 @@ Run it as ``python -m gevent.monkey --module tests.autobahn.echo [deflate]``.
 
 import sys
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import Any
 
 import gevent
@@ -23,7 +24,8 @@ from socketio_server.http.wsgi import UPGRADE_KEY
 from socketio_server.net.connection import Loop
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import CloseReason, Packet
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.engineio import Packet
 from socketio_server.protocol.websocket import Opcode, encode_deflated_frame, encode_frame
 
 LARGE = 64 * 1024 * 1024
@@ -76,8 +78,8 @@ class EchoEngine(Engine):
         def accept(session: Any, request: Any) -> Any:
             raise AssertionError("there are no sessions here")
 
-        super().__init__(loop, options, accept, Stats())
-        self._arguments = loop, options
+        super().__init__(loop, options, accept, Stats(monotonic), clock=monotonic)
+        self._arguments = loop, options, monotonic
 
     def open_websocket(
         self, request: EngineRequest, context: Any, upgraded: UpgradedConnection

@@ -17,7 +17,7 @@ from greenlet import GreenletExit
 from socketio_server.dispatch.middleware import EventCall
 from socketio_server.events import Reject, ValidationError
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
 from tests.fakes import PATIENCE, FakeClient, FakeServer, RecordingHooks, settle
 

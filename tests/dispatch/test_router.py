@@ -13,7 +13,7 @@ from gevent.event import Event
 
 from socketio_server.net.deadlines import TICK
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 from tests.fakes import MOMENT, FakeClient, FakeServer, settle
 
 

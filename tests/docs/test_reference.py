@@ -13,7 +13,8 @@ import socketio_server
 from socketio_server import conf, events, exceptions
 from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import ERROR_MESSAGES, CloseReason, ErrorCode
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.engineio import ERROR_MESSAGES, ErrorCode
 from socketio_server.protocol.names import RESERVED_EVENTS, SUBSCRIBE, UNSUBSCRIBE
 from socketio_server.registry.events import REGISTRY
 from socketio_server.sockets.socket import Socket

@@ -23,7 +23,8 @@ from socketio_server.engine.transports.websocket import UpgradedConnection
 from socketio_server.net.deadlines import TICK
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import CloseReason, ErrorCode
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
 from socketio_server.protocol.websocket import Close
 from tests.fakes import (
@@ -64,8 +65,10 @@ class Site:
     def __init__(self, **options: Any) -> None:
         self.loop = FakeLoop()
         self.options = Options(**options)
-        self.stats = Stats()
-        self.engine = Engine(self.loop, self.options, self.accept, self.stats)
+        self.stats = Stats(self.loop.clock)
+        self.engine = Engine(
+            self.loop, self.options, self.accept, self.stats, clock=self.loop.clock
+        )
         self.sessions: list[Session] = []
         self.handlers: list[RecordingSessionHandler] = []
         self.requests: list[object] = []
@@ -547,7 +550,7 @@ class TestBodies:
         site.engine.body_refused(request(sid=site.open_polling()), status)
 
         assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
-        assert site.stats.refusals == {"body": 1}
+        assert site.stats.refusals.counts == {"body": 1}
 
     def test_that_of_a_session_that_has_ended_changes_nothing(self, site: Site) -> None:
         sid = site.open_polling()
@@ -555,7 +558,7 @@ class TestBodies:
         site.engine.body_refused(request(sid=sid), 413)
 
         assert site.handlers[0].closed == [CloseReason.FORCED_SERVER_CLOSE]
-        assert site.stats.refusals == {}
+        assert site.stats.refusals.counts == {}
 
 
 class TestTheEndOfASession:
@@ -637,7 +640,7 @@ class TestRefusals:
         sid = site.open_polling()
         site.post(sid, b"nonsense")
 
-        assert site.stats.refusals == {"packet": 1}
+        assert site.stats.refusals.counts == {"packet": 1}
         (record,) = caplog.records
         assert (record.name, record.levelname) == ("socketio_server", "WARNING")
         assert "packet type" in record.getMessage()
@@ -647,7 +650,7 @@ class TestRefusals:
         sid = site.open_polling(Binding(COOKIE))
         site.respond(request(transport="polling", sid=sid))
 
-        assert site.stats.refusals == {"stolen sid": 1}
+        assert site.stats.refusals.counts == {"stolen sid": 1}
         assert sid not in caplog.text
 
 
@@ -797,7 +800,7 @@ class TestShutdown:
         client = site.open_websocket()
         client.received()
         assert not site.engine.draining
-        gevent.spawn(site.engine.drain)
+        gevent.spawn(site.engine.drain, gevent.sleep)
         settle()
 
         assert site.engine.draining
@@ -815,7 +818,7 @@ class TestShutdown:
         monkeypatch.setattr("socketio_server.engine.engine.GOODBYE_TIME", 0.01)
         for _ in range(35):
             site.open_polling()
-        gevent.spawn(site.engine.drain).get(timeout=PATIENCE)
+        gevent.spawn(site.engine.drain, gevent.sleep).get(timeout=PATIENCE)
 
         assert all(h.closed == [CloseReason.SERVER_SHUTTING_DOWN] for h in site.handlers)
         assert len(site.engine) == 0
@@ -826,7 +829,7 @@ class TestShutdown:
         monkeypatch.setattr("socketio_server.engine.engine.GOODBYE_TIME", 2 * PATIENCE)
         for _ in range(35):
             site.open_polling()
-        greenlet = gevent.spawn(site.engine.drain)
+        greenlet = gevent.spawn(site.engine.drain, gevent.sleep)
         settle()
 
         assert len(site.engine) == 25
@@ -835,12 +838,12 @@ class TestShutdown:
     def test_nobody_is_asked_for_a_heartbeat_any_more(self, impatient: Site) -> None:
         client = impatient.open_websocket()
         client.received()
-        gevent.spawn(impatient.engine.drain)
+        gevent.spawn(impatient.engine.drain, gevent.sleep)
         settle()
         impatient.loop.advance(TICK)
 
         assert client.received() == [Close(1001, "")]
 
     def test_without_clients_it_is_done_at_once(self, site: Site) -> None:
-        site.engine.drain()
+        site.engine.drain(gevent.sleep)
         assert site.engine.draining

@@ -15,8 +15,10 @@ from socketio_server.engine.session import Session
 from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import CloseReason, Packet, PacketType
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.engineio import Packet, PacketType
 from socketio_server.protocol.websocket import Close, Opcode
 from tests.fakes import (
     FakeExchange,
@@ -136,7 +138,7 @@ class TestRefusals:
     def test_what_the_client_did_wrong_is_the_engine_s_business(self) -> None:
         keeper = RecordingKeeper()
         session, _ = make_session(keeper=keeper)
-        session.client_refused("packet", "nonsense")
+        session.client_refused(RefusalKind.PACKET, "nonsense")
 
         assert keeper.refusals == ["packet: nonsense"]
         assert session.is_open
@@ -216,11 +218,11 @@ class Upgrade:
 
     def __init__(self, options: Options | None = None) -> None:
         self.loop = FakeLoop()
-        self.options = options or Options(max_time_per_turn=1000.0)
+        self.options = options or Options()
         self.keeper = RecordingKeeper()
         self.handler = RecordingSessionHandler()
         self.session = Session("the-secret", self.keeper)
-        self.polling = PollingTransport(self.session, self.loop, self.options)
+        self.polling = PollingTransport(self.session, self.loop, self.options, self.loop.clock)
         self.session.start(self.polling, self.handler, b"0{}")
         assert self.poll() == ["0{}"]
         self._stack = ExitStack()
@@ -229,7 +231,9 @@ class Upgrade:
         """Open a WebSocket that may take over; return its client."""
         connection, client = self._stack.enter_context(websocket(self.loop, self.options))
         upgraded = UpgradedConnection(connection)
-        transport = WebSocketTransport(upgraded, self.session, self.loop, self.options)
+        transport = WebSocketTransport(
+            upgraded, self.session, self.loop, self.options, self.loop.clock
+        )
         self.session.start_probe(transport)
         transport.start()
         return client
@@ -393,7 +397,7 @@ class TestUpgrade:
 
     def test_a_post_that_is_under_way_does_not_wait_for_gets_that_will_not_come(self) -> None:
         """A client that upgrades has stopped polling, and waits for its POST to be answered."""
-        upgrade = Upgrade(Options(max_queued_packets=20, max_time_per_turn=1000.0))
+        upgrade = Upgrade(Options(max_queued_packets=20))
 
         class Answering(RecordingSessionHandler):
             def text_received(self, data: str) -> None:
@@ -402,7 +406,9 @@ class TestUpgrade:
 
         handler = Answering()
         session = upgrade.session = Session("the-secret", upgrade.keeper)
-        upgrade.polling = PollingTransport(session, upgrade.loop, upgrade.options)
+        upgrade.polling = PollingTransport(
+            session, upgrade.loop, upgrade.options, upgrade.loop.clock
+        )
         session.start(upgrade.polling, handler, b"0{}")
         upgrade.poll()
         post = upgrade.start_post(b"\x1e".join(b"4%d" % i for i in range(15)))

@@ -9,6 +9,7 @@ import json
 import socket as socket_module
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from time import monotonic
 from typing import Any, NamedTuple
 
 import gevent
@@ -26,7 +27,7 @@ from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.statistics import Stats
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 from tests.fakes import (
     PATIENCE,
     FakeIO,
@@ -61,9 +62,9 @@ class Site:
     def __init__(self, options: Options) -> None:
         self.loop: Any = FakeLoop()
         self.options = options
-        self.stats = Stats()
-        self.engine = Engine(self.loop, options, self.accept, self.stats)
-        self.request_workers = WorkerPool(gevent.get_hub(), options, 100)
+        self.stats = Stats(self.loop.clock)
+        self.engine = Engine(self.loop, options, self.accept, self.stats, clock=self.loop.clock)
+        self.request_workers = WorkerPool(gevent.get_hub(), options, 100, clock=monotonic)
         self.environ: dict[str, Any] = {"wsgi.url_scheme": "http"}
         self.application: Application = greet
         self.sessions: list[Session] = []
@@ -348,7 +349,7 @@ class TestBodiesOfASession:
         assert (answer.status, answer.headers["connection"]) == (status, "close")
         assert site.handlers[0].messages == []
         assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
-        assert site.stats.refusals == {"body": 1}
+        assert site.stats.refusals.counts == {"body": 1}
 
     def test_as_much_as_is_allowed_may_come(self, peer: Peer, target: str) -> None:
         peer.send(request("POST", target, b"4" + b"x" * 999))
@@ -979,7 +980,7 @@ class TestBadHeads:
         assert (answer.status, answer.body) == (status, b"")
         assert answer.headers["connection"] == "close"
         assert peer.is_cut
-        assert site.stats.refusals == {"http": 1}
+        assert site.stats.refusals.counts == {"http": 1}
 
     def test_are_refused_as_well_behind_good_ones(self, site: Site, peer: Peer) -> None:
         peer.send(request("GET", "/a") + b"nonsense\r\n\r\n")
@@ -1049,7 +1050,7 @@ class TestDeadlines:
         site.loop.advance(site.options.head_timeout / 10)
         assert peer.connection.closed
         assert peer.answers() == []
-        assert site.stats.refusals == {"slow request": 1}
+        assert site.stats.refusals.counts == {"slow request": 1}
 
     def test_so_has_a_connection_that_says_nothing(self, site: Site, peer: Peer) -> None:
         site.loop.advance(site.options.head_timeout)
@@ -1063,7 +1064,7 @@ class TestDeadlines:
         site.loop.advance(site.options.keep_alive_timeout * 0.1)
 
         assert peer.connection.closed
-        assert site.stats.refusals == {}
+        assert site.stats.refusals.counts == {}
 
     def test_the_head_of_a_second_request_has_as_much_as_the_first(
         self, site: Site, peer: Peer

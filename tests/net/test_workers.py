@@ -29,7 +29,7 @@ class Task:
 
 
 def make_pool(size: int = 1000, *, turn: float = UNHURRIED) -> WorkerPool:
-    return WorkerPool(gevent.get_hub(), Options(max_time_per_turn=turn), size)
+    return WorkerPool(gevent.get_hub(), Options(max_time_per_turn=turn), size, clock=monotonic)
 
 
 def in_loop(action: Callable[[], object]) -> None:

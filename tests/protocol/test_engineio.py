@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol import engineio
+from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import (
-    CloseReason,
     ErrorCode,
     Packet,
     PacketType,

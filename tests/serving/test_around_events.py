@@ -9,6 +9,7 @@ from datetime import timedelta
 from datetime import timezone as fixed_timezone
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import gevent
@@ -227,7 +228,7 @@ class Idling:
     def __init__(self) -> None:
         self.passed = 0.0
         self.loop = FakeLoop()
-        self.pool = WorkerPool(gevent.get_hub(), Options(), 10)
+        self.pool = WorkerPool(gevent.get_hub(), Options(), 10, clock=monotonic)
         release = IdleRelease(
             self.pool, self.loop, 60.0, clock=lambda: time.monotonic() + self.passed
         )

@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from socketio_server.events import EVERYONE
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
 from tests.fakes import PATIENCE, FakeClient, FakeServer, settle
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from socketio_server.net.connection import Connection
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.protocol import engineio, engineio3, websocket
+from socketio_server.protocol.close_reasons import CloseReason
 
 _TEXT, _BINARY = websocket.Opcode.TEXT, websocket.Opcode.BINARY
 _encode_frame = websocket.encode_frame
@@ -88,13 +90,13 @@ class TransportHandler(Protocol):
     def packet_received(self, transport: "Transport", packet: engineio.Packet) -> None:
         """The client sent a packet of another type; raises ``DecodeError`` if it may not."""
 
-    def client_refused(self, kind: str, why: str) -> None:
+    def client_refused(self, kind: RefusalKind, why: str) -> None:
         """The client broke a rule: to be counted and logged, no more."""
 
     def caught_up(self, transport: "Transport") -> None:
         """The client has taken what it had to (``Transport.must_catch_up``), or need not."""
 
-    def transport_closed(self, transport: "Transport", reason: engineio.CloseReason) -> None:
+    def transport_closed(self, transport: "Transport", reason: CloseReason) -> None:
         """The transport is gone; called at most once."""
 
 
@@ -125,7 +127,7 @@ class Transport(Protocol):
     def send(self, outgoing: Outgoing) -> None:
         """Send a message, or queue it; after a close, drop it."""
 
-    def close(self, reason: engineio.CloseReason) -> None:
+    def close(self, reason: CloseReason) -> None:
         """Say goodbye as the transport does, after all that was sent before. Idempotent."""
 
     def must_catch_up(self) -> bool:
@@ -161,7 +163,7 @@ class ClosedTransport:
     def send(self, outgoing: Outgoing) -> None:
         """Drop the message."""
 
-    def close(self, reason: engineio.CloseReason) -> None:
+    def close(self, reason: CloseReason) -> None:
         """Do nothing."""
 
     def must_catch_up(self) -> bool:

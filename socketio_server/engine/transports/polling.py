@@ -6,16 +6,17 @@ client's. The requests are ``Exchange``s: they are answered now or later, and no
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from time import monotonic
 from typing import ClassVar, Protocol
 
 from socketio_server.engine.transports.base import CLOSE, Outgoing, TransportHandler
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.connection import Loop, Watcher
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.token_bucket import RateLimit
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
-from socketio_server.protocol.engineio import CloseReason, ErrorCode, Packet, PacketType
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.engineio import ErrorCode, Packet, PacketType
 from socketio_server.protocol.http1.responses import Response
 
 PROBE_POLL_TIME = 0.1
@@ -56,12 +57,14 @@ class PollingTransport:
     """Carries the packets of one session over successive HTTP requests.
 
     :param session: gets the packets and the end.
+    :param clock: seconds that never go back.
     """
 
     name = "polling"
     direct = None
 
     __slots__ = (
+        "_clock",
         "_fetched",
         "_incoming",
         "_is_taking",
@@ -83,14 +86,17 @@ class PollingTransport:
         "_timer",
     )
 
-    def __init__(self, session: TransportHandler, loop: Loop, options: Options) -> None:
+    def __init__(
+        self, session: TransportHandler, loop: Loop, options: Options, clock: Callable[[], float]
+    ) -> None:
         self._session: TransportHandler | None = session  # None once closed or handed over
         self._loop = loop
         self._options = options
+        self._clock = clock
         self._queue: deque[Outgoing] = deque()
         self._queued_bytes = 0
         self._overflowed = False  # too much waited: the session is about to be closed
-        self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, monotonic())
+        self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, clock())
         self._poll: Exchange | None = None  # the GET that waits
         self._poll_timer: Watcher | None = None  # ends it while a probe is under way
         self._releasing = False  # it will be answered when what runs now is done
@@ -139,7 +145,9 @@ class PollingTransport:
             options.max_queued_packets
         ):
             self._overflowed = True
-            self._session.client_refused("slow client", "it fetched too little of what waits")
+            self._session.client_refused(
+                RefusalKind.SLOW_CLIENT, "it fetched too little of what waits"
+            )
             self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
         self._release()
 
@@ -266,7 +274,7 @@ class PollingTransport:
     def _take_packets(self) -> None:
         """Hand up packets of the POST, in turns: a chatty client must not stop the others."""
         incoming = self._incoming
-        until = monotonic() + self._options.max_time_per_turn
+        until = self._clock() + self._options.max_time_per_turn
         while incoming and (session := self._session) is not None:
             if self.must_catch_up():
                 return
@@ -275,10 +283,10 @@ class PollingTransport:
             if self._paused:
                 return
             if not self._rate.spend():
-                session.client_refused("rate", "packets come too fast, and have to wait")
-                self._go_on_after(self._rate.wait(monotonic()))
+                session.client_refused(RefusalKind.RATE, "packets come too fast, and have to wait")
+                self._go_on_after(self._rate.wait(self._clock()))
                 return
-            if monotonic() > until:
+            if self._clock() > until:
                 self._go_on_after(0.0)
                 return
         self._end_post(Response(200, b"ok", "text/html"))
@@ -343,7 +351,9 @@ class PollingTransport:
         if self._fetched:  # too little, or more was sent since then
             self._watch_for_gets()
         elif self._session is not None:
-            self._session.client_refused("slow client", "it fetched nothing of what waits")
+            self._session.client_refused(
+                RefusalKind.SLOW_CLIENT, "it fetched nothing of what waits"
+            )
             self._report(CloseReason.TRANSPORT_ERROR)
 
     def _stop_watching(self) -> None:
@@ -402,7 +412,7 @@ class PollingTransport:
 
     def _fail(self, why: str) -> None:
         if self._session is not None:
-            self._session.client_refused("packet", why)
+            self._session.client_refused(RefusalKind.PACKET, why)
         self.close(CloseReason.PARSE_ERROR)
 
     def _report(self, reason: CloseReason) -> None:

@@ -4,16 +4,17 @@ Sits between a ``Connection`` (bytes) and a session (packets); RFC 6455 itself i
 ``protocol.websocket``. Everything here runs in loop callbacks.
 """
 
-from time import monotonic
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 from socketio_server.engine.transports.base import Outgoing, TransportHandler
 from socketio_server.exceptions import DecodeError, ProtocolError
 from socketio_server.net.connection import SLOW, Connection, Loop, LostBecause, Watcher
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.token_bucket import RateLimit
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.websocket import (
     Close,
     CloseCode,
@@ -55,11 +56,13 @@ class WebSocketTransport:
 
     :param upgraded: what the handshake left.
     :param session: gets the packets and the end.
+    :param clock: seconds that never go back.
     """
 
     name = "websocket"
 
     __slots__ = (
+        "_clock",
         "_close_timer",
         "_closing",
         "_connection",
@@ -78,7 +81,12 @@ class WebSocketTransport:
     )
 
     def __init__(
-        self, upgraded: UpgradedConnection, session: TransportHandler, loop: Loop, options: Options
+        self,
+        upgraded: UpgradedConnection,
+        session: TransportHandler,
+        loop: Loop,
+        options: Options,
+        clock: Callable[[], float],
     ) -> None:
         self._early_data = upgraded.data
         self._window_bits = upgraded.window_bits
@@ -86,6 +94,7 @@ class WebSocketTransport:
         self._session: TransportHandler | None = session  # None once its end was reported
         self._loop = loop
         self._options = options
+        self._clock = clock
         self._parser = Parser(
             max_message_size=options.max_payload,
             max_fragments=options.max_fragments,
@@ -189,7 +198,7 @@ class WebSocketTransport:
                 timer.close()
         self._close_timer = self._more_timer = None
         if because in SLOW and self._session is not None:
-            self._session.client_refused("slow client", because.value)
+            self._session.client_refused(RefusalKind.SLOW_CLIENT, because.value)
         clean = because in (LostBecause.EOF, LostBecause.CLOSED)
         self._report(CloseReason.TRANSPORT_CLOSE if clean else CloseReason.TRANSPORT_ERROR)
 
@@ -218,12 +227,12 @@ class WebSocketTransport:
         connection, options = self._connection, self._options
         connection.cork()
         try:
-            until = monotonic() + options.max_time_per_turn
+            until = self._clock() + options.max_time_per_turn
             for left in reversed(range(options.max_events_per_turn)):
                 self._handle(event)
                 if self._paused or self._more_timer is not None:
                     return
-                if not left or monotonic() > until:
+                if not left or self._clock() > until:
                     break
                 following = self._parser.next_event()
                 if following is None:
@@ -270,16 +279,18 @@ class WebSocketTransport:
     def _spend_rate(self) -> None:
         """The client has sent very much: read no more than it may go on sending."""
         if self._rate is None:
-            options, now = self._options, monotonic()
+            options, now = self._options, self._clock()
             self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, now, left=0)
         if not self._rate.spend():
             if self._session is not None:
-                self._session.client_refused("rate", "packets come too fast, and have to wait")
-            self._continue_soon(self._rate.wait(monotonic()))
+                self._session.client_refused(
+                    RefusalKind.RATE, "packets come too fast, and have to wait"
+                )
+            self._continue_soon(self._rate.wait(self._clock()))
 
     def _check_ping(self) -> None:
         """A WebSocket's pings have no use here, where the heartbeat is Engine.IO's."""
-        most, now = self._options.max_websocket_pings, monotonic()
+        most, now = self._options.max_websocket_pings, self._clock()
         if self._pings is None:
             self._pings = RateLimit(most, most, now)
         if not self._pings.spend() and self._pings.wait(now):
@@ -322,7 +333,7 @@ class WebSocketTransport:
         if self._connection.closed:
             return
         if self._session is not None:
-            self._session.client_refused("packet", reason)
+            self._session.client_refused(RefusalKind.PACKET, reason)
         if not self._closing:
             self._send_close(code, reason)
         self._connection.hang_up()

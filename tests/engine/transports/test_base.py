@@ -10,7 +10,7 @@ from socketio_server.engine.transports.base import (
     ClosedTransport,
     Outgoing,
 )
-from socketio_server.protocol.engineio import CloseReason
+from socketio_server.protocol.close_reasons import CloseReason
 
 
 class TestOutgoing:

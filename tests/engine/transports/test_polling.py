@@ -16,21 +16,23 @@ from socketio_server.engine.transports.polling import (
 )
 from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import CloseReason, ErrorCode, Packet, PacketType
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.engineio import ErrorCode, Packet, PacketType
 from socketio_server.protocol.http1.responses import Response
 from tests.fakes import FakeExchange, FakeLoop, RecordingTransportHandler, outgoing, packets
 
-UNHURRIED = Options(max_time_per_turn=1000.0)
 BAD_REQUEST = error_response(ErrorCode.BAD_REQUEST)
 
 
 class Client:
     """A polling transport, the session above it, and requests to it."""
 
-    def __init__(self, options: Options = UNHURRIED) -> None:
+    def __init__(self, options: Options | None = None, *, seconds_per_look: float = 0.0) -> None:
+        options = options or Options()
         self.loop = FakeLoop()
+        self.loop.seconds_per_look = seconds_per_look
         self.session = RecordingTransportHandler()
-        self.transport = PollingTransport(self.session, self.loop, options)
+        self.transport = PollingTransport(self.session, self.loop, options, self.loop.clock)
 
     def get(self) -> FakeExchange:
         """Begin a GET, and let the loop run until it waits or has its answer."""
@@ -367,7 +369,7 @@ class TestPost:
         assert client.session.closed == [CloseReason.FORCED_CLOSE]
 
     def test_a_long_payload_leaves_turns_to_the_others(self) -> None:
-        client = Client(Options(max_time_per_turn=1e-9))
+        client = Client(seconds_per_look=1.0)
         others: list[int] = []
 
         def note(packet: Packet) -> None:
@@ -382,7 +384,7 @@ class TestPost:
         assert post.status == 200
 
     def test_nothing_of_it_stays_behind_in_the_loop(self) -> None:
-        client = Client(Options(max_time_per_turn=1e-9))
+        client = Client(seconds_per_look=1.0)
         client.post_messages(5)
 
         assert not client.loop.watchers
@@ -391,7 +393,7 @@ class TestPost:
 class TestRates:
     def test_a_post_of_a_client_that_sends_too_fast_is_slowed_down(self) -> None:
         """A client may send so much at once, and so much a second after that (security, 12)."""
-        client = Client(Options(max_packet_burst=5, max_packet_rate=1, max_time_per_turn=1000.0))
+        client = Client(Options(max_packet_burst=5, max_packet_rate=1))
         post = client.post_messages(10)
         assert client.session.messages == list("012345")
         assert post.response is None
@@ -443,7 +445,7 @@ class TestPauses:
         assert post.status == 200
 
     def test_a_pause_outlasts_the_turns_of_a_post(self) -> None:
-        client = Client(Options(max_time_per_turn=1e-9))
+        client = Client(seconds_per_look=1.0)
         post = FakeExchange()
         client.transport.answer_post(b"4one\x1e4two", "text/plain", post)
         client.transport.pause_reading()
@@ -524,8 +526,8 @@ class TestBackpressure:
     @pytest.mark.parametrize(
         "options",
         [
-            pytest.param(Options(max_queued_packets=10, max_time_per_turn=1000.0), id="packets"),
-            pytest.param(Options(max_queued_bytes=100, max_time_per_turn=1000.0), id="bytes"),
+            pytest.param(Options(max_queued_packets=10), id="packets"),
+            pytest.param(Options(max_queued_bytes=100), id="bytes"),
         ],
     )
     def test_a_post_waits_while_too_little_is_fetched(self, options: Options) -> None:
@@ -543,7 +545,7 @@ class TestBackpressure:
     @pytest.fixture
     def owing(self) -> Client:
         """A client whose POST waits, since it fetches too little."""
-        client = Client(Options(max_queued_packets=10, stall_timeout=10.0, max_time_per_turn=1000))
+        client = Client(Options(max_queued_packets=10, stall_timeout=10.0))
         client.answer_everything()
         self.post = client.post_messages(40)
         assert self.post.response is None
@@ -562,7 +564,7 @@ class TestBackpressure:
 
     def test_one_that_fetches_too_little_is_given_time(self) -> None:
         """Of messages with so many attachments each answer has one."""
-        client = Client(Options(max_queued_packets=10, stall_timeout=10.0, max_time_per_turn=1000))
+        client = Client(Options(max_queued_packets=10, stall_timeout=10.0))
         message = outgoing("516-[]", *[b""] * 16)
         client.session.on_packet = lambda packet: client.transport.send(message)
         post = client.post_messages(40)

@@ -11,7 +11,8 @@ from socketio_server.engine.transports.base import PING
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import CloseReason, Packet, PacketType
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.engineio import Packet, PacketType
 from socketio_server.protocol.websocket import Close, Opcode, Pong
 from tests.fakes import (
     FakeLoop,
@@ -21,9 +22,6 @@ from tests.fakes import (
     outgoing,
     websocket,
 )
-
-UNHURRIED = 1000.0
-"""A turn's time in seconds, where a test is about the number of frames."""
 
 
 class Link:
@@ -35,7 +33,9 @@ class Link:
         self._pair = websocket(self.loop, options)
         self.connection, self.client = self._pair.__enter__()
         upgraded = UpgradedConnection(self.connection, data)
-        self.transport = WebSocketTransport(upgraded, self.session, self.loop, options)
+        self.transport = WebSocketTransport(
+            upgraded, self.session, self.loop, options, self.loop.clock
+        )
 
     def start(self) -> None:
         self.transport.start()
@@ -51,7 +51,7 @@ class Link:
 
 @pytest.fixture
 def options() -> Options:
-    return Options(max_payload=1000, max_fragments=4, max_time_per_turn=UNHURRIED)
+    return Options(max_payload=1000, max_fragments=4)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ class TestTurns:
 
     @pytest.fixture
     def options(self) -> Options:
-        return Options(max_events_per_turn=3, max_time_per_turn=UNHURRIED)
+        return Options(max_events_per_turn=3)
 
     def test_a_chatty_client_leaves_a_turn_to_the_others(self, link: Link) -> None:
         link.client.send(*(f"4{i}" for i in range(7)))
@@ -147,7 +147,8 @@ class TestTurns:
         assert link.session.messages == ["0", "1", "2", "3", "last"]
 
     def test_a_turn_ends_when_its_time_is_over_too(self) -> None:
-        link = Link(Options(max_time_per_turn=1e-9))
+        link = Link(Options())
+        link.loop.seconds_per_look = 1.0
         link.start()
         link.client.send(*(f"4{i}" for i in range(7)))
         link.loop.turn()
@@ -190,7 +191,6 @@ class TestRates:
             max_packet_burst=5,
             max_packet_rate=1,
             max_websocket_pings=5,
-            max_time_per_turn=UNHURRIED,
         )
 
     def test_what_is_too_fast_waits_in_order(self, link: Link) -> None:
@@ -237,7 +237,7 @@ class TestAClientThatTakesTooLittle:
 
     @pytest.fixture
     def options(self) -> Options:
-        return Options(max_queued_bytes=100_000, max_time_per_turn=UNHURRIED)
+        return Options(max_queued_bytes=100_000)
 
     def test_an_echo_flood_pays_for_itself(self, link: Link) -> None:
         echo = "x" * 1000

@@ -6,19 +6,21 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from socketio_server.net import statistics
-from socketio_server.net.statistics import LOG_INTERVAL, Stats
+from socketio_server.net import refusals
+from socketio_server.net.refusals import LOG_INTERVAL, RefusalKind, Refusals
+
+HTTP, PACKET = RefusalKind.HTTP, RefusalKind.PACKET
 
 
 @dataclass
 class Log:
-    """Stats, their clock and what they log."""
+    """Refusals, their clock and what they log."""
 
     caplog: pytest.LogCaptureFixture
     now: float = field(default=100.0)
 
     def __post_init__(self) -> None:
-        self.stats = Stats(clock=lambda: self.now)
+        self.refusals = Refusals(clock=lambda: self.now)
 
     @property
     def lines(self) -> list[str]:
@@ -33,42 +35,40 @@ def log(caplog: pytest.LogCaptureFixture) -> Log:
 
 class TestCounting:
     def test_begins_with_nothing(self, log: Log) -> None:
-        stats = log.stats
-        assert (stats.messages_in, stats.events, stats.handler_time) == (0, 0, 0.0)
-        assert stats.refusals == {}
+        assert log.refusals.counts == {}
 
     def test_counts_every_refusal_by_its_kind(self, log: Log) -> None:
-        for kind, who in (("http", "a"), ("packet", "a"), ("http", "b"), ("http", "a")):
-            log.stats.refuse(kind, who, "bad")
-        assert log.stats.refusals == {"http": 3, "packet": 1}
+        for kind, who in ((HTTP, "a"), (PACKET, "a"), (HTTP, "b"), (HTTP, "a")):
+            log.refusals.add(kind, who, "bad")
+        assert log.refusals.counts == {"http": 3, "packet": 1}
 
 
 class TestLogging:
     def test_tells_kind_and_reason(self, log: Log) -> None:
-        log.stats.refuse("http", "a", "the head is too large")
+        log.refusals.add(HTTP, "a", "the head is too large")
         assert log.lines == ["Refused (http): the head is too large"]
         (record,) = log.caplog.records
         assert (record.name, record.levelno) == ("socketio_server", logging.WARNING)
 
     def test_has_the_level_that_the_caller_wants(self, log: Log) -> None:
         log.caplog.set_level(logging.DEBUG, "socketio_server")
-        log.stats.refuse("http", "a", "bad", level=logging.DEBUG)
+        log.refusals.add(HTTP, "a", "bad", level=logging.DEBUG)
         assert [record.levelno for record in log.caplog.records] == [logging.DEBUG]
 
     def test_says_the_same_of_one_client_once_in_a_while(self, log: Log) -> None:
         for _ in range(5):
-            log.stats.refuse("http", "a", "bad")
+            log.refusals.add(HTTP, "a", "bad")
         log.now += LOG_INTERVAL - 1
-        log.stats.refuse("http", "a", "bad")
+        log.refusals.add(HTTP, "a", "bad")
         assert log.lines == ["Refused (http): bad"]
 
     def test_says_then_how_often_it_came_meanwhile(self, log: Log) -> None:
         for _ in range(5):
-            log.stats.refuse("http", "a", "bad")
+            log.refusals.add(HTTP, "a", "bad")
         log.now += LOG_INTERVAL
-        log.stats.refuse("http", "a", "worse")
+        log.refusals.add(HTTP, "a", "worse")
         log.now += LOG_INTERVAL
-        log.stats.refuse("http", "a", "worst")
+        log.refusals.add(HTTP, "a", "worst")
         assert log.lines == [
             "Refused (http): bad",
             "Refused (http): worse (and 4 times more before)",
@@ -76,24 +76,24 @@ class TestLogging:
         ]
 
     def test_says_of_each_client_and_each_kind(self, log: Log) -> None:
-        for kind, who in (("http", "a"), ("http", "b"), ("packet", "a"), ("packet", "b")):
-            log.stats.refuse(kind, who, f"{kind} of {who}")
+        for kind, who in ((HTTP, "a"), (HTTP, "b"), (PACKET, "a"), (PACKET, "b")):
+            log.refusals.add(kind, who, f"{kind} of {who}")
         assert log.lines == [
             f"Refused ({kind}): {kind} of {who}" for kind in ("http", "packet") for who in "ab"
         ]
 
     def test_takes_the_reason_for_no_format(self, log: Log) -> None:
-        log.stats.refuse("http", "a", "100%s %(x)s {0}")
+        log.refusals.add(HTTP, "a", "100%s %(x)s {0}")
         assert log.lines == ["Refused (http): 100%s %(x)s {0}"]
 
     def test_remembers_so_many_clients_only(
         self, log: Log, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(statistics, "MAX_REMEMBERED", 3)
+        monkeypatch.setattr(refusals, "MAX_REMEMBERED", 3)
         for who in range(4):
-            log.stats.refuse("http", who, f"bad {who}")
-        log.stats.refuse("http", 0, "bad 0 again")
-        log.stats.refuse("http", 3, "bad 3 again")
+            log.refusals.add(HTTP, who, f"bad {who}")
+        log.refusals.add(HTTP, 0, "bad 0 again")
+        log.refusals.add(HTTP, 3, "bad 3 again")
         assert log.lines == [
             "Refused (http): bad 0",
             "Refused (http): bad 1",
@@ -101,4 +101,4 @@ class TestLogging:
             "Refused (http): bad 3",
             "Refused (http): bad 0 again",
         ]
-        assert log.stats.refusals == {"http": 6}
+        assert log.refusals.counts == {"http": 6}
