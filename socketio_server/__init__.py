@@ -5,10 +5,6 @@ commands. They are django-socketio's. Handlers are registered with the decorator
 ``socketio_server.events``.
 """
 
-from socketio_server.serving.restart import restart_early
-
-restart_early()  # before all that a process which is about to be replaced has no use for
-
 from collections.abc import Collection
 from typing import Any
 
@@ -16,6 +12,7 @@ from socketio_server.cluster.base import Envelope
 from socketio_server.exceptions import NoSocket
 from socketio_server.net.statistics import Snapshot
 from socketio_server.protocol.names import MAIN_NAMESPACE, MESSAGE
+from socketio_server.serving import current
 from socketio_server.sockets.acknowledgements import Answers
 from socketio_server.sockets.registry import CLIENTS
 from socketio_server.sockets.targets import EVERYONE, Target, channels_of, check_event_name
@@ -126,9 +123,9 @@ def stats() -> Snapshot:
 
     :raises RuntimeError: if no server runs in this process.
     """
-    if CLIENTS.take_snapshot is None:
+    if current.server is None:
         raise RuntimeError("No Socket.IO server runs in this process.")
-    return CLIENTS.take_snapshot()
+    return current.server.snapshot()
 
 
 def _publish(message: Any, namespace: str, channels: tuple[str, ...] | None) -> None:

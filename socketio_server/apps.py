@@ -2,7 +2,6 @@
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 from django.apps import AppConfig, apps
 from django.core import checks as django_checks
@@ -13,9 +12,6 @@ from django.utils.module_loading import module_has_submodule
 from socketio_server import checks, conf
 from socketio_server.sockets.registry import CLIENTS
 
-if TYPE_CHECKING:
-    from socketio_server.serving.server import Service
-
 EVENTS_MODULE = "events"
 
 
@@ -24,9 +20,6 @@ class SocketIOConfig(AppConfig):
 
     name = "socketio_server"
     verbose_name = "Socket.IO server"
-
-    server: "Service | None" = None
-    """The server that runs in this process, if one does."""
 
     events_modules: tuple[str, ...] = ()
     """The modules with handlers that were found and imported."""

@@ -7,13 +7,11 @@ import logging
 import secrets
 from io import BytesIO
 
-from django.apps import apps
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch, reverse
 from django.views.decorators.csrf import csrf_exempt
 
-from socketio_server.apps import SocketIOConfig
 from socketio_server.engine.engine import SID_BYTES, Engine
 from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session_cookie import Binding, cookies_of
@@ -24,6 +22,7 @@ from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
+from socketio_server.serving import current
 
 _VERSIONS = {
     ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: (
@@ -46,11 +45,10 @@ def socketio(request: HttpRequest) -> HttpResponse:
     A WebSocket is asked for by leaving the request where the server's handler looks for it; so a
     refusal is an HTTP status, not a WebSocket that closes at once.
     """
-    config = apps.get_app_config(SocketIOConfig.name)
-    service = config.server if isinstance(config, SocketIOConfig) else None
-    if service is None:
+    server = current.server
+    if server is None:
         return HttpResponse(NOT_RUNNING, status=503, content_type="text/plain")
-    engine = service.engine
+    engine = server.engine
     handshake = engine_request_of(request.META)
     if request.method == "OPTIONS":
         response = _respond(Response(204, b""))
@@ -60,7 +58,7 @@ def socketio(request: HttpRequest) -> HttpResponse:
         request.META[UPGRADE_KEY] = compact(request)
         response = _respond(_SWITCHING)
     else:
-        response = _open_polling(request, handshake, engine, service.options)
+        response = _open_polling(request, handshake, engine, server.options)
     for name, value in engine.cors_headers(handshake):
         response[name] = value
     return response

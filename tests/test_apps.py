@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 from socketio_server.apps import SocketIOConfig
 from socketio_server.clients import CLIENTS
 from socketio_server.registry.events import REGISTRY
+from socketio_server.serving import current
 
 MakeModule = Callable[[str, str], str]
 
@@ -136,7 +137,7 @@ class TestStart:
         assert [len(event.registrations) for event in REGISTRY] == before
 
     def test_no_server_runs(self) -> None:
-        assert app_config().server is None
+        assert current.server is None
 
     def test_the_checks_are_registered(self) -> None:
         assert django_checks.tag_exists("socketio_server")

@@ -6,7 +6,6 @@ from typing import Any
 
 import gevent
 import pytest
-from django.apps import apps
 from django.http import HttpRequest
 from django.test import Client, RequestFactory, override_settings
 from django.urls import reverse
@@ -18,6 +17,7 @@ from socketio_server.http.wsgi import UPGRADE_KEY
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
+from socketio_server.serving import current
 from tests.fakes import FakeLoop, RecordingSessionHandler
 
 HANDSHAKE = {"EIO": "4", "transport": "polling"}
@@ -44,7 +44,7 @@ class Service:
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     made = Service()
-    monkeypatch.setattr(apps.get_app_config("socketio_server"), "server", made)
+    monkeypatch.setattr(current, "server", made)
     return made
 
 

@@ -1,55 +1,49 @@
-"""Whether this process has to start anew on modules that gevent has patched, and how.
+"""Replaces the command's process by one whose standard library gevent has patched.
 
 gevent has to patch the standard library before anything else is imported, Django for one; a
-management command is too late for that. So the process of ``runserver_socketio`` is replaced by one
-that runs the same command on patched modules (``patched``). That is decided here, at the first of
-two moments that comes:
-
-* When this package is imported in a process whose command line says that it is to run the server
-  (:func:`restart_early`): as a rule by Django, which begins to load the apps. All that would be
-  loaded from then on, only to be thrown away, takes longer than what was loaded until then.
-* When the command runs (:func:`restart_unless_patched`), where the command line did not say so: the
-  option is spelled in another way, or another program calls the command.
-
-Neither does anything where ``manage.py`` has patched by itself. With the reloader the process is
-not replaced but becomes the parent (``process``), which has to know the project's files.
-
-The package imports this module before everything else, hence only the standard library here.
+management command runs too late for that. So ``runserver_socketio`` starts once more, by
+``python -m gevent.monkey``, with the same arguments. Nothing is replaced where ``manage.py`` has
+patched by itself. With the reloader, the patched process is a child (``reload``).
 """
 
 import os
 import sys
+from importlib.machinery import ModuleSpec
 
-COMMAND = "runserver_socketio"
-PATCHED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "patched.py")
+from gevent import monkey
+
+_COVERAGE = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+"""Environment variables with which ``coverage`` measures every process that inherits them."""
+
+
+_KNOWN_AS = {"bdb": "pdb", "_pydevd_bundle": "pydevd"}
+"""Modules with trace functions, and what their users call them."""
 
 
 def is_patched() -> bool:
     """Return whether gevent has patched the standard library in this process."""
-    monkey = sys.modules.get("gevent.monkey")  # whoever patches has imported it
-    return monkey is not None and all(map(monkey.is_module_patched, ("socket", "threading")))
-
-
-def restart_early() -> None:
-    """Replace this process if its command line says that it runs the server, and it is not patched.
-
-    The command line is what the process was started with: a child that ``multiprocessing`` makes
-    gets its parent's ``sys.argv``.
-    """
-    arguments = sys.argv[1:]
-    if (
-        arguments[:1] == [COMMAND]
-        and "--noreload" in arguments
-        and sys.orig_argv[-len(arguments) :] == arguments
-        and not is_patched()
-    ):
-        _restart()
+    return all(map(monkey.is_module_patched, ("socket", "threading")))
 
 
 def restart_unless_patched() -> None:
-    """Replace this process if it is not patched."""
-    if not is_patched():
-        _restart()
+    """Replace this process by a patched one, unless it is patched already.
+
+    Warn on stderr if a debugger, tracer or profiler ends with this process.
+
+    :raises RuntimeError: if this process runs no program that another one could run.
+    """
+    if is_patched():
+        return
+    arguments, environ = patched_command()
+    if lost := ", ".join(sorted(_observers())):
+        sys.stderr.write(
+            f"WARNING: {lost} can't follow into the process that gevent patches, which replaces "
+            "this one. Put `from gevent import monkey; monkey.patch_all()` at the top of "
+            "manage.py, and it stays this one.\n"
+        )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(arguments[0], arguments, environ)
 
 
 def patched_command() -> tuple[list[str], dict[str, str]]:
@@ -70,27 +64,44 @@ def patched_command() -> tuple[list[str], dict[str, str]]:
         folder = os.path.dirname(os.path.realpath(script))
     else:
         raise RuntimeError(f"There is no script {script} that could be run on patched modules.")
-    command = [sys.executable, *options, "-P", PATCHED, *program, *arguments]
+    command = [sys.executable, *options, "-P", "-m", "gevent.monkey", *program, *arguments]
     return command, _environ_with(folder)
 
 
 def _module_run() -> str | None:
-    """Return the module or package that this process runs with ``-m``, if it does so."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is None or spec.name == "__main__":  # that of a folder or an archive
-        return None
-    name: str = spec.name
-    return name.removesuffix(".__main__")
+    """Return the module or package that this process runs with ``-m``, if it does so.
+
+    A profiler that was started with ``-m`` is not meant: the program is what it runs.
+    """
+    spec = _main_spec()
+    if spec is None or spec.name == "__main__" or spec.origin != sys.argv[0]:
+        return None  # a script, or a folder or archive with a ``__main__``
+    return spec.name.removesuffix(".__main__")
 
 
-def _restart() -> None:
-    arguments, environ = patched_command()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execve(arguments[0], arguments, environ)
+def _main_spec() -> ModuleSpec | None:
+    return getattr(sys.modules["__main__"], "__spec__", None)
 
 
 def _environ_with(folder: str) -> dict[str, str]:
     """Return the environment, with a folder importable first, as Python itself would have it."""
     known = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": folder if not known else folder + os.pathsep + known}
+
+
+def _observers() -> set[str]:
+    """Return the names of the debuggers, tracers and profilers of this process."""
+    functions = [function for function in (sys.gettrace(), sys.getprofile()) if function]
+    names = {getattr(f, "__module__", None) or type(f).__module__ for f in functions}
+    if "__main__" in names and (spec := _main_spec()):
+        names = names - {"__main__"} | {spec.name}
+    monitoring = getattr(sys, "monitoring", None)  # since Python 3.12
+    if monitoring is not None:
+        names |= {monitoring.get_tool(number) or "" for number in range(6)}
+    names |= {"debugpy", "pydevd"} & sys.modules.keys()
+    names |= {"pdb"} & set(sys.orig_argv)  # which traces nothing while there is no breakpoint
+    roots = {name.partition(".")[0] for name in names if name}
+    found = {_KNOWN_AS.get(name, name) for name in roots}
+    if not os.environ.keys().isdisjoint(_COVERAGE):
+        found.discard("coverage")
+    return found

@@ -1,6 +1,6 @@
 """Puts a server together from Django's settings and the layers below, and runs it.
 
-The one place where all parts meet. ``Service`` needs a process in which gevent has patched the
+The one place where all parts meet. ``Server`` needs a process in which gevent has patched the
 standard library; the command ``runserver_socketio`` sees to that.
 """
 
@@ -15,16 +15,16 @@ import gevent
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 from django.utils.module_loading import import_string
-from gevent import monkey
 
 from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.dispatch.middleware import CallNext, EventCall
 from socketio_server.engine.engine import Engine
-from socketio_server.http.listener import Server
+from socketio_server.http.listener import Server as HttpServer
 from socketio_server.net.statistics import Snapshot, Stats
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY, Registry
+from socketio_server.serving import current, restart
 from socketio_server.serving.around_events import DjangoHooks, IdleRelease
 from socketio_server.sockets.registry import CLIENTS, Clients
 
@@ -36,7 +36,7 @@ DESCRIPTOR_SHARE = 0.8
 """Of the descriptors that the process may open, how many may be connections."""
 
 
-class Service:
+class Server:
     """A running server.
 
     :param application: Django's WSGI application.
@@ -53,7 +53,12 @@ class Service:
         registry: Registry = REGISTRY,
         clients: Clients = CLIENTS,
     ) -> None:
-        _check_patched()
+        if not restart.is_patched():
+            raise ImproperlyConfigured(
+                "gevent has not patched the standard library: start the server with "
+                "`python manage.py runserver_socketio`, or put `from gevent import monkey; "
+                "monkey.patch_all()` before every other import of the program."
+            )
         hub = gevent.get_hub()
         self._clients = clients
         self._stats = Stats(monotonic)
@@ -63,7 +68,7 @@ class Service:
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
         pool = WorkerPool(hub, options, options.max_concurrent_handlers, clock=monotonic)
-        release = IdleRelease(pool, loop, options.database_idle_timeout)
+        release = IdleRelease(pool, loop, options.database_idle_timeout, clock=monotonic)
         self._dispatcher = Dispatcher(
             registry=registry,
             clients=clients,
@@ -76,14 +81,14 @@ class Service:
         )
         self.engine = Engine(loop, options, self._dispatcher.accept, self._stats, clock=monotonic)
         self.path = reverse("socketio")
-        self._server = Server(
+        self._http = HttpServer(
             listener, application, engine=self.engine, path=self.path, options=options
         )
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        port = self._server.server_port
+        port = self._http.server_port
         assert port is not None  # a TCP socket has one
         return port
 
@@ -92,11 +97,10 @@ class Service:
 
         :raises OSError: if the address can't be listened on.
         """
-        self._server.start()
-        self._clients.take_snapshot = self.snapshot
-        # What lives as long as the process is never looked at again, and what lives as long as a
-        # connection seldom: with thousands of them the collector takes a third of the time else.
-        # Garbage of the start goes with it: half a MB, and to find it took a tenth of the start.
+        self._http.start()
+        current.server = self
+        # Else the collector, with thousands of connections, takes a third of the time: it looks
+        # again and again at objects that live as long as the process or as a connection.
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
 
@@ -121,12 +125,12 @@ class Service:
 
         Takes no longer than ``drain_timeout``. Idempotent.
         """
-        if self._server.started and not self.engine.draining:
+        if self._http.started and not self.engine.draining:
             until = monotonic() + self.options.drain_timeout
             self.engine.drain(gevent.sleep)
             self._dispatcher.wait_until_idle(until - monotonic())
-            self._server.stop(timeout=0)
-            self._clients.take_snapshot = None
+            self._http.stop(timeout=0)
+            current.server = None
 
 
 def load_middleware(paths: Sequence[str]) -> CallNext | None:
@@ -140,13 +144,3 @@ def load_middleware(paths: Sequence[str]) -> CallNext | None:
     for path in reversed(paths):
         call_next = import_string(path)(call_next)
     return call_next
-
-
-def _check_patched() -> None:
-    unpatched = [name for name in ("socket", "threading") if not monkey.is_module_patched(name)]
-    if unpatched:
-        raise ImproperlyConfigured(
-            f"gevent has not patched {' and '.join(unpatched)}: start the server with "
-            "`python manage.py runserver_socketio`, or put `from gevent import monkey; "
-            "monkey.patch_all()` before every other import of the program."
-        )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from socketio_server.cluster.base import Broker, Envelope
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.engine.transports.base import Outgoing
-from socketio_server.net.statistics import Snapshot
 from socketio_server.protocol import engineio, socketio4
 from socketio_server.protocol.socketio import Encoder
 from socketio_server.sockets.acknowledgements import Answers, Clock, GeventClock, Waiter, ack_ids
@@ -40,8 +39,6 @@ class Clients(Mapping[str, "tuple[Any, Socket, dict[Any, Any]]"]):
         """Carries what is for several clients."""
         self.clock: Clock = GeventClock()
         """Passes the time until clients acknowledge."""
-        self.take_snapshot: Callable[[], Snapshot] | None = None
-        """Tells what the server of this process counts; ``None`` while none runs."""
         self.messages_out = 0
         """Events that were sent, one for each recipient."""
         self._sockets: dict[str, Socket] = {}

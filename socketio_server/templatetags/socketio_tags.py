@@ -7,13 +7,13 @@ in ``data-`` attributes. What the shim makes of it is documented there.
 from typing import Any
 
 from django import template
-from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import NoReverseMatch, reverse
 
 from socketio_server import conf
 from socketio_server.assets import CLIENT_BUNDLE, CLIENT_SHIM
 from socketio_server.options import Options
+from socketio_server.serving import current
 
 register = template.Library()
 
@@ -48,8 +48,7 @@ def _server_path() -> str:
 
 def _server_port() -> str | None:
     """Name the port that clients go to; ``None``: the page's own, since our server served it."""
-    config: Any = apps.get_app_config("socketio_server")
-    return None if config.server is not None else str(conf.options().port)
+    return None if current.server is not None else str(conf.options().port)
 
 
 def _server_transports() -> str | None:

@@ -6,17 +6,16 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from django.apps import apps
 from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
 
-from socketio_server.apps import SocketIOConfig
 from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.engine.engine import Engine
 from socketio_server.http.wsgi import UPGRADE_KEY
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
+from socketio_server.serving import current
 from socketio_server.testing.exceptions import ConnectionRefused
 from socketio_server.testing.world import world
 
@@ -71,11 +70,9 @@ class Handshake:
 @contextmanager
 def _serving(engine: Engine) -> Iterator[None]:
     """Let the view find a server, as far as it asks for one: by its engine, which judges."""
-    config = apps.get_app_config(SocketIOConfig.name)
-    assert isinstance(config, SocketIOConfig)
-    usual = config.server
-    config.server = cast(Any, SimpleNamespace(engine=engine))
+    usual = current.server
+    current.server = cast(Any, SimpleNamespace(engine=engine))
     try:
         yield
     finally:
-        config.server = usual
+        current.server = usual

@@ -208,30 +208,8 @@ class TestPatches:
             settings="INSTALLED_APPS += ['chat']\n",
         )
 
-    def test_come_before_the_projects_apps_are_loaded(
-        self, start_server: StartServer, connect: Connect, manage: Path, tmp_path: Path
-    ) -> None:
-        server = start_server(manage=manage)
-        assert connect(to=server).call("message", "hello") == "from the project"
-        assert (tmp_path / "starts").read_text() == "started "
-
-    def test_come_at_once_where_manage_py_imports_the_package_first(
-        self, start_server: StartServer, connect: Connect, manage: Path, tmp_path: Path
-    ) -> None:
-        began = "open('starts', 'a').write('began ')\n"
-        manage.write_text(f"import socketio_server\n{began}{MANAGE}")
-        server = start_server(manage=manage)
-        assert connect(to=server).call("message", "hello") == "from the project"
-        assert (tmp_path / "starts").read_text() == "began started "
-
-    @pytest.mark.parametrize(
-        "arguments",
-        [
-            pytest.param(["--norel", "127.0.0.1:0"], id="an option that is cut short"),
-            pytest.param(["127.0.0.1:0"], id="the reloader"),
-        ],
-    )
-    def test_come_when_the_command_runs_at_the_latest(
+    @pytest.mark.parametrize("arguments", [["--noreload", "127.0.0.1:0"], ["127.0.0.1:0"]])
+    def test_come_by_starting_once_more(
         self,
         start_server: StartServer,
         connect: Connect,
@@ -242,6 +220,14 @@ class TestPatches:
         server = start_server(manage=manage, arguments=arguments)
         assert connect(to=server).call("message", "hello") == "from the project"
         assert (tmp_path / "starts").read_text() == "started started "
+
+    def test_are_not_repeated_where_manage_py_has_patched(
+        self, start_server: StartServer, connect: Connect, manage: Path, tmp_path: Path
+    ) -> None:
+        manage.write_text(f"from gevent import monkey; monkey.patch_all()\n{MANAGE}")
+        server = start_server(manage=manage)
+        assert connect(to=server).call("message", "hello") == "from the project"
+        assert (tmp_path / "starts").read_text() == "started "
 
     def test_leave_errors_of_the_settings_as_they_are(
         self, configure: MakeConfiguration, manage: Path

@@ -62,7 +62,7 @@ class TestSupervise:
         assert reload.supervise() == 0
 
     def test_a_module_is_run_as_one(self, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(__main__, "__spec__", ModuleSpec("manage", None))
+        monkeypatch.setattr(__main__, "__spec__", ModuleSpec("manage", None, origin=str(script)))
         script.write_text("import sys\nsys.exit(__spec__.name != 'manage')")
 
         assert reload.supervise() == 0

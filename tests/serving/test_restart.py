@@ -1,10 +1,12 @@
-"""Whether the command's process starts anew on patched modules, when, and with what."""
+"""Whether the command's process is replaced by a patched one, with what, and what is lost."""
 
 import os
+import re
+import subprocess
 import sys
-from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 import pytest
@@ -12,8 +14,8 @@ from gevent import monkey
 
 import __main__
 from socketio_server.serving import restart
-
-NOW = ["runserver_socketio", "--noreload"]
+from tests.support.server import ROOT
+from tests.support.tools import PATIENCE
 
 
 class Replaced(Exception):
@@ -50,78 +52,6 @@ class TestIsPatched:
     def test_one_whose_sockets_and_threads_are_gevents_is(self) -> None:
         assert restart.is_patched()
 
-    def test_one_in_which_nobody_has_imported_gevent_is_not(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.delitem(sys.modules, "gevent.monkey")
-
-        assert not restart.is_patched()
-
-
-class TestRestartEarly:
-    """When the package is imported."""
-
-    @pytest.fixture(autouse=True)
-    def start(self, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let this process seem to have been started with the server's command line."""
-        self.script = script
-        self.monkeypatch = monkeypatch
-        self.started_with(NOW)
-
-    def started_with(self, arguments: Sequence[str], *, argv: Sequence[str] | None = None) -> None:
-        """Let the process's command line end with these arguments; ``argv``: what it says of it."""
-        said = arguments if argv is None else argv
-        self.monkeypatch.setattr(sys, "argv", [str(self.script), *said])
-        self.monkeypatch.setattr(
-            sys, "orig_argv", [sys.executable, "-Wdefault", str(self.script), *arguments]
-        )
-
-    @pytest.mark.parametrize(
-        "arguments",
-        [
-            NOW,
-            ["runserver_socketio", "127.0.0.1:9000", "--noreload", "-v", "2"],
-            ["runserver_socketio", "--settings", "other", "--noreload"],
-        ],
-    )
-    def test_a_process_that_is_to_run_the_server_is_replaced(
-        self, arguments: Sequence[str]
-    ) -> None:
-        self.started_with(arguments)
-        with pytest.raises(Replaced) as raised:
-            restart.restart_early()
-
-        assert raised.value.arguments[-len(arguments) :] == arguments
-
-    @pytest.mark.parametrize(
-        "arguments",
-        [
-            pytest.param([], id="none"),
-            pytest.param(["--noreload"], id="no command"),
-            pytest.param(["runserver", "--noreload"], id="Django's"),
-            pytest.param(["help", "runserver_socketio"], id="help"),
-            pytest.param(["test", "runserver_socketio", "--noreload"], id="another command's"),
-        ],
-    )
-    def test_one_that_is_to_do_something_else_stays(self, arguments: Sequence[str]) -> None:
-        self.started_with(arguments)
-
-        restart.restart_early()
-
-    def test_the_parent_of_a_server_that_reloads_stays(self) -> None:
-        self.started_with(["runserver_socketio", "127.0.0.1:9000"])
-
-        restart.restart_early()
-
-    @pytest.mark.usefixtures("patched")
-    def test_one_that_is_patched_stays(self) -> None:
-        restart.restart_early()
-
-    def test_a_child_that_multiprocessing_gave_its_parents_arguments_stays(self) -> None:
-        self.started_with(["-c", "from multiprocessing.spawn import spawn_main"], argv=NOW)
-
-        restart.restart_early()
-
 
 class TestRestartUnlessPatched:
     """When the command runs: the same command on patched modules, in place of this process."""
@@ -152,7 +82,7 @@ class TestRestartUnlessPatched:
 
         assert replaced.path == sys.executable
         assert replaced.arguments[0] == sys.executable
-        expected = ["-P", restart.PATCHED, str(script), *arguments]
+        expected = ["-P", "-m", "gevent.monkey", str(script), *arguments]
         assert replaced.arguments[-len(expected) :] == expected
 
     def test_a_folder_or_an_archive(self, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,11 +103,11 @@ class TestRestartUnlessPatched:
     def test_a_module(
         self, script: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str
     ) -> None:
-        monkeypatch.setattr(__main__, "__spec__", ModuleSpec(name, None))
+        monkeypatch.setattr(__main__, "__spec__", ModuleSpec(name, None, origin=str(script)))
         monkeypatch.setattr(sys, "argv", [str(script), "runserver_socketio", "9000"])
         replaced = self.restart()
 
-        expected = ["-P", restart.PATCHED, "--module", module, "runserver_socketio", "9000"]
+        expected = ["-P", "-m", "gevent.monkey", "--module", module, "runserver_socketio", "9000"]
         assert replaced.arguments[-len(expected) :] == expected
 
     def test_what_is_neither_is_an_error(
@@ -221,3 +151,63 @@ class TestRestartUnlessPatched:
         monkeypatch.delenv("PYTHONPATH", raising=False)
 
         assert self.restart().environ["PYTHONPATH"] == str(script.parent)
+
+
+class TestObservers:
+    """Debuggers and the like end with the process that is replaced, which is said on stderr."""
+
+    PROGRAM = "from socketio_server.serving import restart\nrestart.restart_unless_patched()\n"
+
+    def run(self, folder: Path, *launcher: str, measured: bool = False) -> str:
+        """Run a program that is to be patched, below another one; return what stderr got."""
+        (folder / "manage.py").write_text(self.PROGRAM + "print('patched')\n")
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environ.pop("COVERAGE_PROCESS_START", None)
+        environ.pop("COVERAGE_PROCESS_CONFIG", None)
+        if measured:
+            environ["COVERAGE_PROCESS_START"] = os.devnull
+        done = subprocess.run(
+            [sys.executable, *launcher, "manage.py"],
+            cwd=folder,
+            env=environ,
+            input="continue\n",
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert "patched" in done.stdout, done.stderr
+        return done.stderr
+
+    @pytest.mark.parametrize(
+        ("launcher", "name"),
+        [
+            (["-m", "pdb"], "pdb"),
+            (["-m", "cProfile"], "cProfile"),
+            (["-m", "trace", "--trace"], "trace"),
+            (["-m", "coverage", "run"], "coverage"),
+        ],
+    )
+    def test_one_that_is_lost_is_named_with_the_remedy(
+        self, tmp_path: Path, launcher: list[str], name: str
+    ) -> None:
+        (line,) = self.run(tmp_path, *launcher).splitlines()
+
+        assert line.startswith("WARNING: ")
+        assert re.search(rf"\b{name}\b", line)
+        assert "`from gevent import monkey; monkey.patch_all()` at the top of manage.py" in line
+
+    def test_a_debugger_that_traces_nothing_at_the_moment_is_named(
+        self, script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "debugpy", ModuleType("debugpy"))
+        with pytest.raises(Replaced):
+            restart.restart_unless_patched()
+
+        assert "debugpy" in capsys.readouterr().err
+
+    def test_without_one_nothing_is_said(self, tmp_path: Path) -> None:
+        assert self.run(tmp_path) == ""
+
+    def test_coverage_that_the_environment_starts_anew_is_not_lost(self, tmp_path: Path) -> None:
+        assert self.run(tmp_path, "-m", "coverage", "run", measured=True) == ""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.contrib.staticfiles import finders
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
@@ -16,6 +15,7 @@ from django.test import RequestFactory
 from pytest_django import Settings
 
 from socketio_server.assets import CLIENT_BUNDLE, CLIENT_SHIM
+from socketio_server.serving import current
 
 BUNDLE = f"/static/{CLIENT_BUNDLE}"
 SHIM = f"/static/{CLIENT_SHIM}"
@@ -60,7 +60,7 @@ def render(tag: str = "{% socketio %}", **context: Any) -> Scripts:
 @pytest.fixture
 def our_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let it look as if our server served the page."""
-    monkeypatch.setattr(apps.get_app_config("socketio_server"), "server", object())
+    monkeypatch.setattr(current, "server", object())
 
 
 @pytest.fixture

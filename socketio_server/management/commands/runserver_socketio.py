@@ -31,9 +31,9 @@ from socketio_server.apps import SocketIOConfig
 from socketio_server.checks import is_local
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.registry.events import REGISTRY, Registration
-from socketio_server.serving import reload, restart
+from socketio_server.serving import current, reload, restart
 from socketio_server.serving.around_events import message_logger
-from socketio_server.serving.server import Service
+from socketio_server.serving.server import Server
 
 logger = logging.getLogger("socketio_server")
 
@@ -62,7 +62,6 @@ class Command(RunserverCommand):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._service: Service | None = None
         self._stopping_since: float | None = None
         self._stopped = Event()
 
@@ -90,7 +89,7 @@ class Command(RunserverCommand):
         try:
             autoreload.run_with_reloader(self.inner_run, **options)
         finally:  # the code changed, or a signal came
-            self._stop_service()
+            _stop_server()
 
     def inner_run(self, *args: Any, **options: Any) -> None:
         """Check the project, then serve until a signal comes."""
@@ -100,8 +99,8 @@ class Command(RunserverCommand):
             self.check(display_num_errors=True)
         self.check_migrations()
         self._log_messages_to_stderr()
-        service = self._start_service(*args, **options)
-        self._print_banner(service, options["verbosity"])
+        server = self._start_server(*args, **options)
+        self._print_banner(server, options["verbosity"])
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal_handler(signum, self._on_signal)
         signal_handler(signal.SIGUSR1, _log_stats)
@@ -110,7 +109,7 @@ class Command(RunserverCommand):
     def _is_reloaders_child(self) -> bool:
         return os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) == "true"
 
-    def _start_service(self, *args: Any, **options: Any) -> Service:
+    def _start_server(self, *args: Any, **options: Any) -> Server:
         """Listen; where that fails say why in one line, and exit with status 1."""
         family = AF_INET6 if self.use_ipv6 else AF_INET
         try:
@@ -119,14 +118,9 @@ class Command(RunserverCommand):
             self.stderr.write(f"Error: {_ERRORS.get(error.errno or 0, error)}")
             os._exit(1)  # sys.exit would end no more than the reloader's thread
         handler = self.get_handler(*args, **options)
-        service = Service(handler, listener, conf.options())
-        service.start()
-        self._service = _app_config().server = service
-        return service
-
-    def _stop_service(self) -> None:
-        if self._service is not None:
-            self._service.stop()
+        server = Server(handler, listener, conf.options())
+        server.start()
+        return server
 
     def _on_signal(self) -> None:
         """Stop in order; a second signal, after a moment, ends the process at once."""
@@ -135,7 +129,7 @@ class Command(RunserverCommand):
                 os._exit(1)
             return
         self._stopping_since = monotonic()
-        self._stop_service()
+        _stop_server()
         for signum in (signal.SIGINT, signal.SIGTERM):  # the parent may pass it on only now
             signal.signal(signum, signal.SIG_IGN)
         self._stopped.set()
@@ -151,16 +145,16 @@ class Command(RunserverCommand):
             message_logger.setLevel(logging.INFO)
             message_logger.propagate = False
 
-    def _print_banner(self, service: Service, verbosity: int) -> None:
+    def _print_banner(self, server: Server, verbosity: int) -> None:
         """Say where the server listens, and which handlers it found where."""
         address = f"[{self.addr}]" if ":" in self.addr else self.addr
         lines = [
             datetime.now().strftime("%B %d, %Y - %X"),
             f"Django version {django.get_version()}, using settings {settings.SETTINGS_MODULE!r}",
-            f"socketio_server {socketio_server.__version__} at {service.path}, "
+            f"socketio_server {socketio_server.__version__} at {server.path}, "
             f"{' and '.join(conf.options().transports)}",
             *_describe_handlers(verbosity),
-            f"Starting server at http://{address}:{service.port}/",
+            f"Starting server at http://{address}:{server.port}/",
             "Quit the server with CONTROL-C.",
         ]
         self.stdout.write("\n".join(lines))
@@ -171,6 +165,11 @@ class Command(RunserverCommand):
                     "them the project's settings and code. Set DEBUG = False."
                 )
             )
+
+
+def _stop_server() -> None:
+    if current.server is not None:
+        current.server.stop()
 
 
 def _log_stats() -> None:
