@@ -24,12 +24,11 @@ from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
 from socketio_server.serving import current
 
-_VERSIONS = {
-    ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: (
-        "Unsupported protocol version: use socket.io-client 3 or 4, or set "
-        "SOCKETIO_ALLOW_EIO3 = True on the server for socket.io-client 2"
-    )
-}
+UNSUPPORTED_VERSION = (
+    "Unsupported protocol version: use socket.io-client 3 or 4, or set "
+    "SOCKETIO_ALLOW_EIO3 = True on the server for socket.io-client 2"
+)
+"""Instead of the reference server's words, which don't say what to do."""
 
 _SWITCHING = Response(101, b"")
 
@@ -129,7 +128,9 @@ def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> R
     if error is None:
         return None
     response = engine.refuse(error, address)
-    return error_response(error, _VERSIONS[error]) if error in _VERSIONS else response
+    if error is ErrorCode.UNSUPPORTED_PROTOCOL_VERSION:
+        return error_response(error, UNSUPPORTED_VERSION)
+    return response
 
 
 def _respond(response: Response) -> HttpResponse:

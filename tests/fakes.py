@@ -405,7 +405,7 @@ class RecordingTransport:
         self._session = session
 
     @property
-    def is_read(self) -> bool:
+    def is_reading(self) -> bool:
         return not self.paused
 
     def must_catch_up(self) -> bool:

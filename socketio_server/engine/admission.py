@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 from ipaddress import ip_address
 
+from socketio_server.net.token_bucket import TokenBucket
+
 HANDSHAKES_PER_SECOND = 10.0
 """How fast an address gets back what it used up of its burst of handshakes."""
 
@@ -39,8 +41,7 @@ class Admission:
         self._clock = clock
         self._total = 0
         self._connections: dict[str, int] = {}
-        # How many handshakes an address has left, as of when.
-        self._handshakes: dict[str, tuple[float, float]] = {}
+        self._handshakes: dict[str, TokenBucket] = {}
 
     @property
     def total(self) -> int:
@@ -76,13 +77,13 @@ class Admission:
         if not self._is_counted(address):
             return True
         now = self._clock()
-        left, since = self._handshakes.get(address, (float(self._max_burst), now))
-        left = min(self._max_burst, left + (now - since) * HANDSHAKES_PER_SECOND)
-        if len(self._handshakes) >= MAX_ADDRESSES:
-            self._handshakes.clear()
-        admitted = left >= 1
-        self._handshakes[address] = left - 1 if admitted else left, now
-        return admitted
+        bucket = self._handshakes.get(address)
+        if bucket is None:
+            if len(self._handshakes) >= MAX_ADDRESSES:
+                self._handshakes.clear()
+            bucket = TokenBucket(HANDSHAKES_PER_SECOND, self._max_burst, now)
+            self._handshakes[address] = bucket
+        return bucket.take(now)
 
     def _is_counted(self, address: str) -> bool:
         return address not in self._trusted and _is_single_client(address)

@@ -1,7 +1,8 @@
 """All Engine.IO sessions of a server: handshakes, requests by ``sid``, heartbeats, the end.
 
-The HTTP side of the Engine.IO protocol (v4, "Handshake" and "Transports"). What the sessions'
-messages mean is decided by the handlers that ``accept`` makes, one per session.
+The HTTP side of the Engine.IO protocol (v4, "Transports"); which handshakes are good is in
+``handshake``. What the sessions' messages mean is decided by the handlers that ``accept`` makes,
+one per session.
 """
 
 import logging
@@ -11,6 +12,7 @@ from typing import Any
 
 from socketio_server.engine import origins
 from socketio_server.engine.admission import Admission
+from socketio_server.engine.handshake import REVISION_3, encode_opening, verify_handshake
 from socketio_server.engine.heartbeat import Heartbeat
 from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session import Session, SessionHandler
@@ -24,7 +26,6 @@ from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
-from socketio_server.protocol import engineio, engineio3
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
@@ -36,16 +37,17 @@ GOODBYE_TIME = 1.0
 """Seconds over which a shutdown spreads its goodbyes, so that the clients don't return all at
 once."""
 
-REVISION_3 = engineio3.PROTOCOL_VERSION
+GOODBYES_AT_ONCE = 10
+"""Goodbyes that a shutdown says before it lets time pass."""
 
 _REFUSALS = {
     ErrorCode.UNKNOWN_TRANSPORT: (RefusalKind.REQUEST, "an unknown transport"),
-    ErrorCode.UNKNOWN_SESSION: (RefusalKind.UNKNOWN_SID, "a session that there is not"),
+    ErrorCode.UNKNOWN_SESSION: (RefusalKind.UNKNOWN_SID, "an unknown session"),
     ErrorCode.BAD_HANDSHAKE_METHOD: (
         RefusalKind.REQUEST,
-        "a handshake with another method than GET",
+        "a handshake that is not a GET",
     ),
-    ErrorCode.BAD_REQUEST: (RefusalKind.REQUEST, "a request that does not fit"),
+    ErrorCode.BAD_REQUEST: (RefusalKind.REQUEST, "a malformed request"),
     ErrorCode.FORBIDDEN: (RefusalKind.ORIGIN, "a page of another origin"),
     ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: (
         RefusalKind.VERSION,
@@ -78,11 +80,9 @@ class Engine:
         self._clock = clock
         self._accept = accept
         self._sessions: dict[str, Session] = {}
-        # Ended over polling, with packets that the client has yet to fetch.
-        self._lingering: dict[str, PollingTransport] = {}
-        self._revisions = {str(engineio.PROTOCOL_VERSION)}
-        if options.allow_eio3:
-            self._revisions.add(str(REVISION_3))
+        # Of sessions that ended over polling with packets that the client has yet to fetch: the
+        # transport, and the browser that may fetch them.
+        self._lingering: dict[str, tuple[PollingTransport, Binding | None]] = {}
         self._draining = False
         self.stats = stats
         """What the server counts."""
@@ -103,7 +103,7 @@ class Engine:
             clock=clock,
         )
         # Clients of revision 3 send the pings themselves.
-        self._pinged: Deadlines[Session] = Deadlines(
+        self._awaited_pings: Deadlines[Session] = Deadlines(
             loop,
             options.ping_interval + options.ping_timeout,
             self._heartbeat_expired,
@@ -135,32 +135,13 @@ class Engine:
 
     def cors_headers(self, request: EngineRequest) -> tuple[tuple[str, str], ...]:
         """Return the headers that let a page of another, allowed origin read the answer."""
-        origin = request.origin
-        if origin is None or not self.is_allowed_origin(request):
-            return ()
-        headers = [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
-        if origins.ANY not in self._options.allowed_origins:
-            headers.append(("Access-Control-Allow-Credentials", "true"))
-        if request.method == "OPTIONS":
-            headers.append(("Access-Control-Allow-Methods", "GET, POST"))
-            headers.append(("Access-Control-Allow-Headers", "Content-Type"))
-        return tuple(headers)
+        return origins.cors_headers(
+            request.method, request.origin, request.host, self._options.allowed_origins
+        )
 
     def verify_handshake(self, request: EngineRequest) -> ErrorCode | None:
-        """Return what is wrong with a request that asks for a new session, if anything."""
-        params = request.params
-        transport = params.get("transport", "")
-        if transport not in self._options.transports:
-            return ErrorCode.UNKNOWN_TRANSPORT
-        if "sid" in params:
-            return ErrorCode.UNKNOWN_SESSION
-        if request.method != "GET":
-            return ErrorCode.BAD_HANDSHAKE_METHOD
-        if params.get("EIO") not in self._revisions:
-            return ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
-        if (transport == "websocket") != request.is_websocket:
-            return ErrorCode.BAD_REQUEST
-        return None
+        """Return what is wrong with a request for a new session, if anything."""
+        return verify_handshake(request, self._options)
 
     def refuse(
         self,
@@ -208,8 +189,7 @@ class Engine:
         :param context: for the session's handler; the engine does not look at it.
         """
         session = self._new_session(request)
-        make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport
-        transport = make(upgraded, session, self._loop, self._options, self._clock)
+        transport = self._make_websocket(session, upgraded)
         self._start(session, transport, context)
         transport.start()
 
@@ -224,7 +204,7 @@ class Engine:
             return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
         if not self.is_allowed_origin(request):
             return self.refuse(ErrorCode.FORBIDDEN, address)
-        if not self._is_bound_to(session, request):
+        if not self._is_from_its_browser(request, session.binding):
             return self._refuse_stolen_sid(address)
         if "websocket" not in self._options.transports or not session.can_upgrade:
             return self.refuse(ErrorCode.BAD_REQUEST, address)
@@ -232,9 +212,8 @@ class Engine:
 
     def probe_websocket(self, session: Session, upgraded: UpgradedConnection) -> None:
         """Let a WebSocket, its handshake done, try to take over a session."""
-        make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport
-        transport = make(upgraded, session, self._loop, self._options, self._clock)
         if session.can_upgrade:
+            transport = self._make_websocket(session, upgraded)
             session.start_probe(transport)
             transport.start()
         else:  # it ended, or another was faster, while the handshake was written
@@ -245,29 +224,22 @@ class Engine:
 
         :param request: has a ``sid``.
         """
-        method, params, address = request.method, request.params, request.address
-        if params.get("transport") not in self._options.transports:
+        address = request.address
+        transport_name = request.params.get("transport")
+        if transport_name not in self._options.transports:
             return self.refuse(ErrorCode.UNKNOWN_TRANSPORT, address)
         if not self.is_allowed_origin(request):
             return self.refuse(ErrorCode.FORBIDDEN, address)
-        if method == "OPTIONS":
+        if request.method == "OPTIONS":
             return Response(204, b"")
-        sid = params["sid"]
-        session = self._sessions.get(sid)
-        transport: Transport | None
-        if session is not None:
-            transport = session.transport
-        else:
-            transport = self._lingering.get(sid)
-            if transport is not None and not transport.queued_bytes:
-                transport = None  # its goodbye was fetched
+        transport, binding = self._find_transport(request.params["sid"])
         if transport is None:
             return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
-        if not isinstance(transport, PollingTransport) or params["transport"] != "polling":
+        if not isinstance(transport, PollingTransport) or transport_name != "polling":
             return self.refuse(ErrorCode.BAD_REQUEST, address)
-        if session is not None and not self._is_bound_to(session, request):
+        if not self._is_from_its_browser(request, binding):
             return self._refuse_stolen_sid(address)
-        if method not in ("GET", "POST"):
+        if request.method not in ("GET", "POST"):
             return self.refuse(ErrorCode.BAD_REQUEST, address)
         return transport
 
@@ -290,13 +262,12 @@ class Engine:
         """
         self._draining = True
         sessions = list(self._sessions.values())
-        pause = GOODBYE_TIME / max(len(sessions), 1)
-        for count, session in enumerate(sessions):
+        for count, session in enumerate(sessions, start=1):
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
-            if count % 10 == 9:
-                sleep(10 * pause)
+            if count % GOODBYES_AT_ONCE == 0:
+                sleep(GOODBYE_TIME * GOODBYES_AT_ONCE / len(sessions))
         self._heartbeat.clear()
-        self._pinged.clear()
+        self._awaited_pings.clear()
         self._probes.clear()
 
     def pong_received(self, session: Session) -> None:
@@ -305,7 +276,7 @@ class Engine:
 
     def ping_received(self, session: Session) -> None:
         """A session's client asked for a heartbeat (``SessionKeeper``)."""
-        self._pinged.add(session)
+        self._awaited_pings.add(session)
 
     def client_refused(self, session: Session, kind: RefusalKind, why: str) -> None:
         """A session's client broke a rule (``SessionKeeper``)."""
@@ -323,9 +294,9 @@ class Engine:
         """A session is over (``SessionKeeper``)."""
         del self._sessions[session.sid]
         self._heartbeat.discard(session)
-        self._pinged.discard(session)
-        if isinstance(last_transport, PollingTransport) and not last_transport.drained:
-            self._lingering[session.sid] = last_transport
+        self._awaited_pings.discard(session)
+        if isinstance(last_transport, PollingTransport) and last_transport.queued_bytes:
+            self._lingering[session.sid] = last_transport, session.binding
             self._farewells.add(session.sid)
 
     def _new_session(self, request: EngineRequest) -> Session:
@@ -334,54 +305,57 @@ class Engine:
         self._sessions[session.sid] = session
         return session
 
+    def _make_websocket(self, session: Session, upgraded: UpgradedConnection) -> WebSocketTransport:
+        make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport
+        return make(upgraded, session, self._loop, self._options, self._clock)
+
     def _start(self, session: Session, transport: Transport, context: Any) -> None:
-        options = self._options
-        upgrades = [
-            name
-            for name in ("websocket",)
-            if transport.name == "polling" and name in options.transports
-        ]
-        if session.revision == REVISION_3:
-            opening = engineio3.encode_open(
-                sid=session.sid,
-                upgrades=upgrades,
-                ping_interval=options.ping_interval,
-                ping_timeout=options.ping_timeout,
-            )
-            self._pinged.add(session)
-        else:
-            opening = engineio.encode_open(
-                sid=session.sid,
-                upgrades=upgrades,
-                ping_interval=options.ping_interval,
-                ping_timeout=options.ping_timeout,
-                max_payload=options.max_payload,
-            )
-            self._heartbeat.add(session)
+        opening = encode_opening(
+            sid=session.sid,
+            revision=session.revision,
+            transport=transport.name,
+            options=self._options,
+        )
+        self._await_heartbeat(session)
         session.start(transport, self._accept(session, context), opening)
         if self._draining:  # its handshake was under way when the goodbyes were said
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
 
-    def _is_bound_to(self, session: Session, request: EngineRequest) -> bool:
-        """Return whether a request comes from the browser that opened the session."""
-        if session.binding is None or self._options.cookie is None:
+    def _find_transport(self, sid: str) -> tuple[Transport | None, Binding | None]:
+        """Return what carries a session, or still has its last packets, and its browser."""
+        session = self._sessions.get(sid)
+        if session is not None:
+            return session.transport, session.binding
+        transport, binding = self._lingering.get(sid, (None, None))
+        if transport is not None and not transport.queued_bytes:
+            return None, None  # the client has fetched the goodbye
+        return transport, binding
+
+    def _is_from_its_browser(self, request: EngineRequest, binding: Binding | None) -> bool:
+        """Return whether a request comes from the browser that a session is bound to, if any."""
+        if binding is None or self._options.cookie is None:
             return True
-        return session.binding.admits(cookies_of(request.cookie, self._options.cookie))
+        return binding.admits(cookies_of(request.cookie, self._options.cookie))
 
     def _refuse_stolen_sid(self, address: str) -> Response:
         return self.refuse(
             ErrorCode.FORBIDDEN, address, kind=RefusalKind.STOLEN_SID, why="another browser's sid"
         )
 
-    def _heartbeat_expired(self, session: Session) -> None:
-        if (
-            not session.transport.is_read
-        ):  # its pong may lie in the kernel, unread by our own choice
-            (self._pinged if session.revision == REVISION_3 else self._heartbeat).add(session)
+    def _await_heartbeat(self, session: Session) -> None:
+        if session.revision == REVISION_3:
+            self._awaited_pings.add(session)
         else:
-            # Nobody's fault: phones go through tunnels.
-            self._note(session, RefusalKind.PING_TIMEOUT, "a ping went unanswered", logging.INFO)
-            session.close(CloseReason.PING_TIMEOUT)
+            self._heartbeat.add(session)
+
+    def _heartbeat_expired(self, session: Session) -> None:
+        if not session.transport.is_reading:
+            # Its answer may lie in the kernel, unread by our own choice.
+            self._await_heartbeat(session)
+            return
+        # Nobody's fault: phones go through tunnels.
+        self._note(session, RefusalKind.PING_TIMEOUT, "a ping went unanswered", logging.INFO)
+        session.close(CloseReason.PING_TIMEOUT)
 
     def _probe_timed_out(self, session: Session) -> None:
         self._note(session, RefusalKind.UPGRADE_TIMEOUT, "an upgrade was not finished in time")

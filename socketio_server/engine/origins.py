@@ -9,6 +9,8 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 ANY = "*"
+"""Allows every origin."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -30,3 +32,23 @@ def is_allowed(origin: str | None, host: str, allowed: tuple[str, ...]) -> bool:
         return (page.hostname, page.port or default) == (server.hostname, server.port or default)
     except ValueError:  # a port that is no number, brackets that don't match
         return False
+
+
+def cors_headers(
+    method: str, origin: str | None, host: str, allowed: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Return the headers that let a page of another, allowed origin read the answer (CORS).
+
+    :param method: the request's.
+
+    The other parameters are those of ``is_allowed``.
+    """
+    if origin is None or not is_allowed(origin, host, allowed):
+        return ()
+    headers = [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
+    if ANY not in allowed:
+        headers.append(("Access-Control-Allow-Credentials", "true"))
+    if method == "OPTIONS":
+        headers.append(("Access-Control-Allow-Methods", "GET, POST"))
+        headers.append(("Access-Control-Allow-Headers", "Content-Type"))
+    return tuple(headers)

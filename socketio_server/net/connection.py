@@ -81,7 +81,7 @@ class Connection:
 
     :param sock: a connected stream socket, which the connection owns from here on.
     :param loop: the gevent loop that it lives on.
-    :param on_release: called once when the socket is closed; must not block.
+    :param on_closed: called once when the socket is closed; must not block.
     """
 
     __slots__ = (
@@ -95,7 +95,7 @@ class Connection:
         "_held",
         "_limit",
         "_loop",
-        "_on_release",
+        "_on_closed",
         "_paused",
         "_reader",
         "_sock",
@@ -110,14 +110,14 @@ class Connection:
         sock: _socket.socket,
         loop: Loop,
         options: Options,
-        on_release: Callable[[], None] | None = None,
+        on_closed: Callable[[], None] | None = None,
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._loop = loop
         self._handler: ConnectionHandler | None = None
         self._reader: Watcher | None = None
-        self._on_release = on_release
+        self._on_closed = on_closed
         self._paused = False  # the handler wants no more bytes for now
         self._held = False  # the peer owes us reading before it may send more
         self._limit = options.max_queued_bytes
@@ -389,8 +389,8 @@ class Connection:
             self._reader.close()
             self._reader = None
         self._sock.close()
-        if self._on_release is not None:
-            self._on_release()
+        if self._on_closed is not None:
+            self._on_closed()
         if self._handler is not None:
             self._loop.run_callback(self._handler.connection_lost, because)
             self._handler = None

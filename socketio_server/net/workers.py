@@ -123,8 +123,6 @@ class WorkerPool:
                 raise
             except BaseException:
                 logger.exception("A handler left a timeout behind, which went off after its end")
-                if worker not in self.parked:
-                    self.parked.append(worker)
 
     def _serve(self) -> None:
         """Have workers run what waits, for one turn."""

@@ -35,7 +35,7 @@ class Link:
     name = "websocket"
     direct = None
     writable = True
-    is_read = True
+    is_reading = True
     queued_bytes = 0
 
     def __init__(

@@ -229,83 +229,6 @@ class TestHandshakeOverWebSocket:
         assert len(site.engine) == 0
 
 
-class TestWhichHandshakesAreRefused:
-    """The reference server's checks, and the order of them."""
-
-    @pytest.mark.parametrize(
-        "query",
-        [HANDSHAKE, {**HANDSHAKE, "t": "abc123"}, {**HANDSHAKE, "EIO": "4", "b64": "1"}],
-    )
-    def test_a_good_one_is_not(self, site: Site, query: dict[str, str]) -> None:
-        assert site.engine.verify_handshake(request(**query)) is None
-
-    def test_a_good_websocket_is_not(self, site: Site) -> None:
-        asked = upgrade(EIO="4", transport="websocket")
-        assert site.engine.verify_handshake(asked) is None
-
-    @pytest.mark.parametrize(
-        ("query", "error"),
-        [
-            pytest.param({}, ErrorCode.UNKNOWN_TRANSPORT, id="nothing"),
-            pytest.param({"EIO": "4"}, ErrorCode.UNKNOWN_TRANSPORT, id="no transport"),
-            pytest.param(
-                {"EIO": "4", "transport": "flashsocket"},
-                ErrorCode.UNKNOWN_TRANSPORT,
-                id="unknown transport",
-            ),
-            pytest.param(
-                {"EIO": "4", "transport": ""}, ErrorCode.UNKNOWN_TRANSPORT, id="empty transport"
-            ),
-            pytest.param(
-                {"EIO": "4", "transport": "Polling"}, ErrorCode.UNKNOWN_TRANSPORT, id="capital"
-            ),
-            pytest.param({**HANDSHAKE, "sid": "x"}, ErrorCode.UNKNOWN_SESSION, id="sid"),
-            pytest.param({**HANDSHAKE, "sid": ""}, ErrorCode.UNKNOWN_SESSION, id="empty sid"),
-            pytest.param(
-                {"transport": "polling"}, ErrorCode.UNSUPPORTED_PROTOCOL_VERSION, id="no EIO"
-            ),
-            *(
-                pytest.param(
-                    {**HANDSHAKE, "EIO": version},
-                    ErrorCode.UNSUPPORTED_PROTOCOL_VERSION,
-                    id=f"EIO={version}",
-                )
-                for version in ("3", "5", "04", "4.0", "", "four", "٤")
-            ),
-            pytest.param(
-                {"EIO": "4", "transport": "websocket"},
-                ErrorCode.BAD_REQUEST,
-                id="websocket without an upgrade",
-            ),
-        ],
-    )
-    def test_with_the_protocol_s_errors(
-        self, site: Site, query: dict[str, str], error: ErrorCode
-    ) -> None:
-        assert site.engine.verify_handshake(request(**query)) is error
-
-    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "PATCH"])
-    def test_by_another_method_than_get(self, site: Site, method: str) -> None:
-        error = site.engine.verify_handshake(request(method, **HANDSHAKE))
-        assert error is ErrorCode.BAD_HANDSHAKE_METHOD
-
-    def test_an_upgrade_that_says_polling(self, site: Site) -> None:
-        asked = upgrade(**HANDSHAKE)
-        assert site.engine.verify_handshake(asked) is ErrorCode.BAD_REQUEST
-
-    @pytest.mark.parametrize(
-        ("transports", "transport"), [(("polling",), "websocket"), (("websocket",), "polling")]
-    )
-    def test_a_transport_that_is_switched_off(
-        self, transports: tuple[str, ...], transport: str
-    ) -> None:
-        site = Site(transports=transports)
-        error = site.engine.verify_handshake(request(EIO="4", transport=transport))
-
-        assert error is ErrorCode.UNKNOWN_TRANSPORT
-        site.close()
-
-
 class TestRevision3:
     """``socket.io-client`` 2.x and its like, where they are let in."""
 
@@ -314,15 +237,6 @@ class TestRevision3:
         made = Site(allow_eio3=True, ping_interval=MOMENT, ping_timeout=MOMENT)
         yield made
         made.close()
-
-    def test_a_handshake_is_good(self, site: Site) -> None:
-        assert site.engine.verify_handshake(request(EIO="3", transport="polling")) is None
-        assert site.engine.verify_handshake(request(**HANDSHAKE)) is None
-
-    @pytest.mark.parametrize("version", ["2", "5", "", "03"])
-    def test_other_revisions_are_still_refused(self, site: Site, version: str) -> None:
-        error = site.engine.verify_handshake(request(EIO=version, transport="polling"))
-        assert error is ErrorCode.UNSUPPORTED_PROTOCOL_VERSION
 
     def test_the_client_sends_the_pings_and_is_given_up_without_them(self, site: Site) -> None:
         asked = request(EIO="3", transport="websocket")
@@ -509,6 +423,15 @@ class TestCookies:
         asked = upgrade(transport="websocket", sid=sid)
         assert site.find_upgradable(asked) == error_response(ErrorCode.FORBIDDEN)
         assert site.handlers[0].messages == []
+
+    def test_no_other_may_fetch_the_last_packets_of_a_session(self, site: Site) -> None:
+        sid = site.open_polling(Binding(COOKIE))
+        site.sessions[0].send(outgoing("secret"))
+        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+        poll = request(transport="polling", sid=sid)
+
+        assert site.respond(poll) == error_response(ErrorCode.FORBIDDEN)
+        assert site.respond(replace(poll, cookie=COOKIE)).body == b"4secret"
 
     def test_a_browser_that_got_its_cookie_with_the_handshake_is_bound_from_then_on(
         self, site: Site
@@ -843,6 +766,22 @@ class TestShutdown:
         impatient.loop.advance(TICK)
 
         assert client.received() == [Close(1001, "")]
+
+    def test_a_session_whose_handshake_was_under_way_gets_its_goodbye_with_the_opening(
+        self, site: Site
+    ) -> None:
+        site.engine.drain(gevent.sleep)
+        client = site.open_websocket()
+        site.open_polling()
+
+        assert [handler.closed for handler in site.handlers] == [
+            [CloseReason.SERVER_SHUTTING_DOWN],
+            [CloseReason.SERVER_SHUTTING_DOWN],
+        ]
+        opening, goodbye = client.received()
+        assert str(opening).startswith("0{")
+        assert goodbye == Close(1001, "")
+        assert len(site.engine) == 0
 
     def test_without_clients_it_is_done_at_once(self, site: Site) -> None:
         site.engine.drain(gevent.sleep)

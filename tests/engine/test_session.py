@@ -559,6 +559,48 @@ class TestAProbeThatFails:
         assert upgrade.session.is_open
 
 
+class TestAProbeThatIsGoneBeforeTheLastPostIsTakenIn:
+    """The WebSocket asked to take over, had to wait for a POST, and its time was over before."""
+
+    @pytest.fixture
+    def post(self, upgrade: Upgrade) -> FakeExchange:
+        """The POST, which still waits."""
+        upgrade.session.pause_reading()
+        post = upgrade.start_post(b"4posted")
+        client = upgrade.probe()
+        client.send("2probe", "5")
+        upgrade.loop.run()
+        upgrade.session.abandon_probe()
+        assert not upgrade.keeper.probing
+        return post
+
+    def test_the_session_stays_with_polling(self, upgrade: Upgrade, post: FakeExchange) -> None:
+        upgrade.session.resume_reading()
+        upgrade.loop.run()
+        upgrade.session.send(outgoing("after it"))
+
+        assert post.status == 200
+        assert upgrade.handler.messages == ["posted"]
+        assert upgrade.session.transport is upgrade.polling
+        assert upgrade.poll() == ["4after it"]
+
+    def test_a_session_that_ended_stays_so(self, upgrade: Upgrade, post: FakeExchange) -> None:
+        upgrade.session.close(CloseReason.FORCED_CLOSE)
+        upgrade.loop.run()
+
+        assert post.status == 200
+        assert upgrade.handler.closed == [CloseReason.FORCED_CLOSE]
+        assert upgrade.poll() == ["1"]
+
+    def test_the_next_one_may_take_over(self, upgrade: Upgrade, post: FakeExchange) -> None:
+        upgrade.session.resume_reading()
+        upgrade.loop.run()
+        upgrade.upgrade()
+
+        assert post.status == 200
+        assert upgrade.session.transport.name == "websocket"
+
+
 class TestWhoMayUpgrade:
     def test_a_session_over_polling_may(self, upgrade: Upgrade) -> None:
         assert upgrade.session.can_upgrade

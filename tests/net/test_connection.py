@@ -26,11 +26,11 @@ class Wire:
         ours: socket_module.socket,
         peer: socket_module.socket,
         options: Options,
-        on_release: Callable[[], None] | None = None,
+        on_closed: Callable[[], None] | None = None,
     ) -> None:
         self.loop = FakeLoop()
         self.handler = RecordingConnectionHandler(self.loop)
-        self.connection = Connection(ours, self.loop, options, on_release)
+        self.connection = Connection(ours, self.loop, options, on_closed)
         self.connection.start(self.handler)
         self.peer = peer
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socketio_server.net.token_bucket import RateLimit
+from socketio_server.net.token_bucket import TokenBucket
 
 RATE = 4.0
 BURST = 3
@@ -21,7 +21,7 @@ class Sender:
     now: float = 100.0
 
     def __post_init__(self) -> None:
-        self.limit = RateLimit(self.rate, self.burst, self.now)
+        self.limit = TokenBucket(self.rate, self.burst, self.now)
 
     def send(self, count: int = 1) -> float:
         """Send so many; return how long that took."""
@@ -42,7 +42,7 @@ class TestTheBurst:
         assert sender.send(BURST) == 0
 
     def test_needs_no_clock(self) -> None:
-        limit = RateLimit(RATE, BURST, now=0.0)
+        limit = TokenBucket(RATE, BURST, now=0.0)
         assert [limit.spend() for _ in range(BURST + 1)] == [True, True, True, False]
 
     def test_comes_back_in_time(self, sender: Sender) -> None:
@@ -63,6 +63,25 @@ class TestTheBurst:
         sender.now += 2 / RATE
         assert sender.send(2) == 0
         assert sender.send() == 1 / RATE
+
+
+class TestTaking:
+    def test_a_token_is_there_as_long_as_the_burst_lasts(self) -> None:
+        bucket = TokenBucket(RATE, BURST, now=0.0)
+        assert [bucket.take(0.0) for _ in range(BURST + 2)] == [True, True, True, False, False]
+
+    def test_what_is_refused_costs_nothing(self) -> None:
+        bucket = TokenBucket(RATE, BURST, now=0.0)
+        for _ in range(BURST + 100):
+            bucket.take(0.0)
+        assert bucket.take(1 / RATE)
+        assert not bucket.take(1 / RATE)
+
+    def test_tokens_come_back_up_to_the_burst(self) -> None:
+        bucket = TokenBucket(RATE, BURST, now=0.0)
+        for _ in range(BURST):
+            bucket.take(0.0)
+        assert [bucket.take(1000.0) for _ in range(BURST + 1)] == [True, True, True, False]
 
 
 class TestTheRate:

@@ -121,7 +121,7 @@ class Transport(Protocol):
         """Bytes that wait for the client."""
 
     @property
-    def is_read(self) -> bool:
+    def is_reading(self) -> bool:
         """Whether what the client sends is read just now, so that its pong can be expected."""
 
     def send(self, outgoing: Outgoing) -> None:
@@ -154,7 +154,7 @@ class ClosedTransport:
 
     direct = None
     writable = False
-    is_read = False
+    is_reading = False
     queued_bytes = 0
 
     def __init__(self, name: str) -> None:

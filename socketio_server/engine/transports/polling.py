@@ -12,7 +12,7 @@ from socketio_server.engine.transports.base import CLOSE, Outgoing, TransportHan
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.connection import Loop, Watcher
 from socketio_server.net.refusals import RefusalKind
-from socketio_server.net.token_bucket import RateLimit
+from socketio_server.net.token_bucket import TokenBucket
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
@@ -64,6 +64,7 @@ class PollingTransport:
     direct = None
 
     __slots__ = (
+        "_answers_soon",
         "_clock",
         "_fetched",
         "_incoming",
@@ -80,7 +81,6 @@ class PollingTransport:
         "_queue",
         "_queued_bytes",
         "_rate",
-        "_releasing",
         "_session",
         "_stall_timer",
         "_timer",
@@ -96,10 +96,10 @@ class PollingTransport:
         self._queue: deque[Outgoing] = deque()
         self._queued_bytes = 0
         self._overflowed = False  # too much waited: the session is about to be closed
-        self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, clock())
+        self._rate = TokenBucket(options.max_packet_rate, options.max_packet_burst, clock())
         self._poll: Exchange | None = None  # the GET that waits
         self._poll_timer: Watcher | None = None  # ends it while a probe is under way
-        self._releasing = False  # it will be answered when what runs now is done
+        self._answers_soon = False  # it gets its answer when what runs now is done
         self._post: Exchange | None = None  # the POST whose packets are taken in
         self._incoming: deque[Packet] = deque()  # those of its packets that are still to be
         self._is_taking = False  # one of them is being handed up
@@ -116,7 +116,7 @@ class PollingTransport:
         return self._poll is not None and not self._queue
 
     @property
-    def is_read(self) -> bool:
+    def is_reading(self) -> bool:
         """Whether a POST would be taken in at once."""
         return not self._paused
 
@@ -124,11 +124,6 @@ class PollingTransport:
     def queued_bytes(self) -> int:
         """Bytes that wait for a GET."""
         return self._queued_bytes
-
-    @property
-    def drained(self) -> bool:
-        """Whether everything queued went into an answer."""
-        return not self._queue
 
     def send(self, outgoing: Outgoing) -> None:
         """Queue a message for the next payload; too many of them close the session.
@@ -149,14 +144,14 @@ class PollingTransport:
                 RefusalKind.SLOW_CLIENT, "it fetched too little of what waits"
             )
             self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
-        self._release()
+        self._answer_soon()
 
     def close(self, reason: CloseReason) -> None:
         """Queue a close packet behind all else, and let the waiting GET have it."""
         if self._session is not None:
             self._queue.append(CLOSE)
             self._queued_bytes += len(CLOSE.frames)
-            self._release()
+            self._answer_soon()
             self._report(reason)
 
     def must_catch_up(self) -> bool:
@@ -182,9 +177,9 @@ class PollingTransport:
             self._go_on_after(0.0)
 
     def start_probe(self) -> None:
-        """A WebSocket probes: release the waiting GET, so that the client can stop polling."""
+        """A WebSocket probes: answer the waiting GET, so that the client can stop polling."""
         self._probing = True
-        self._release()
+        self._answer_soon()
         if self._fetched is not None:
             self._catch_up()
 
@@ -205,7 +200,7 @@ class PollingTransport:
         self._queued_bytes = 0
         self._session = None
         self._stop_watching()
-        self._release()
+        self._answer_soon()
         return queue
 
     def answer_get(self, poll: Exchange) -> None:
@@ -385,15 +380,15 @@ class PollingTransport:
             or len(self._queue) > options.max_queued_packets // 2
         )
 
-    def _release(self) -> None:
+    def _answer_soon(self) -> None:
         """Answer the GET that waits, once what runs now is done: it may send more."""
-        if self._poll is not None and not self._releasing:
-            self._releasing = True
+        if self._poll is not None and not self._answers_soon:
+            self._answers_soon = True
             self._loop.run_callback(self._answer_poll)
 
     def _answer_poll(self) -> None:
         """Answer the GET that waits with what is queued by now."""
-        self._releasing = False
+        self._answers_soon = False
         poll = self._poll
         self._end_poll()
         if poll is not None:
@@ -418,7 +413,7 @@ class PollingTransport:
     def _report(self, reason: CloseReason) -> None:
         session, self._session = self._session, None
         self._stop_watching()
-        self._release()
+        self._answer_soon()
         self._paused = False
         self._go_on_after(0.0)  # with a POST that waits, for its answer
         if session is not None:

@@ -11,7 +11,7 @@ from socketio_server.engine.transports.base import Outgoing, TransportHandler
 from socketio_server.exceptions import DecodeError, ProtocolError
 from socketio_server.net.connection import SLOW, Connection, Loop, LostBecause, Watcher
 from socketio_server.net.refusals import RefusalKind
-from socketio_server.net.token_bucket import RateLimit
+from socketio_server.net.token_bucket import TokenBucket
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
@@ -104,8 +104,8 @@ class WebSocketTransport:
         self.direct = upgraded.connection if is_direct else None
         """The connection that takes ``Outgoing.frames`` as they are (``Transport``)."""
         self._credit = options.max_packet_burst  # frames before the rate is looked at
-        self._rate: RateLimit | None = None  # None while there is credit
-        self._pings: RateLimit | None = None  # None until the first ping
+        self._rate: TokenBucket | None = None  # None while there is credit
+        self._pings: TokenBucket | None = None  # None until the first ping
         self._paused = False  # the session wants no more packets for now
         self._closing = False  # our close frame is out
         self._close_timer: Watcher | None = None  # waits for the peer's close frame
@@ -142,7 +142,7 @@ class WebSocketTransport:
         return self._connection.queued
 
     @property
-    def is_read(self) -> bool:
+    def is_reading(self) -> bool:
         """Whether what the client sends is read just now."""
         return not (self._paused or self._connection.held or self._more_timer is not None)
 
@@ -280,7 +280,9 @@ class WebSocketTransport:
         """The client has sent very much: read no more than it may go on sending."""
         if self._rate is None:
             options, now = self._options, self._clock()
-            self._rate = RateLimit(options.max_packet_rate, options.max_packet_burst, now, left=0)
+            self._rate = TokenBucket(
+                options.max_packet_rate, options.max_packet_burst, now, tokens=0
+            )
         if not self._rate.spend():
             if self._session is not None:
                 self._session.client_refused(
@@ -292,8 +294,8 @@ class WebSocketTransport:
         """A WebSocket's pings have no use here, where the heartbeat is Engine.IO's."""
         most, now = self._options.max_websocket_pings, self._clock()
         if self._pings is None:
-            self._pings = RateLimit(most, most, now)
-        if not self._pings.spend() and self._pings.wait(now):
+            self._pings = TokenBucket(most, most, now)
+        if not self._pings.take(now):
             raise ProtocolError(CloseCode.POLICY_VIOLATION, "too many pings")
 
     def _continue_soon(self, wait: float = 0.0) -> None:

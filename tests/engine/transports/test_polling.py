@@ -88,10 +88,10 @@ class TestGet:
         client.transport.send(outgoing("one"))
         client.transport.send(PING)
         client.transport.send(outgoing("two"))
-        assert not client.transport.drained
+        assert client.transport.queued_bytes
 
         assert client.fetch() == ["4one", "2", "4two"]
-        assert client.transport.drained
+        assert not client.transport.queued_bytes
 
     def test_it_waits_while_nothing_is(self, client: Client) -> None:
         poll = client.get()
@@ -176,7 +176,7 @@ class TestAGetThatGoesAway:
         client.loop.run()
 
         assert poll.response is None
-        assert not client.transport.drained
+        assert client.transport.queued_bytes
 
     def test_the_next_one_takes_its_place(self, client: Client) -> None:
         client.transport.poll_lost(client.get())
@@ -410,7 +410,7 @@ class TestPauses:
         client.session.on_packet = lambda packet: client.transport.pause_reading()
         post = client.post(b"4one\x1e4two\x1e4three")
         assert client.session.messages == ["one"]
-        assert not client.transport.is_read
+        assert not client.transport.is_reading
 
         client.transport.resume_reading()
         client.loop.run()
@@ -421,7 +421,7 @@ class TestPauses:
         client.transport.resume_reading()
         client.loop.run()
         assert client.session.messages == ["one", "two", "three"]
-        assert client.transport.is_read
+        assert client.transport.is_reading
         assert post.status == 200
 
     def test_one_whose_last_packet_pauses_it_waits_as_well(self, client: Client) -> None:
@@ -638,12 +638,12 @@ class TestClosing:
     def test_what_was_sent_goes_out_first(self, client: Client) -> None:
         client.transport.send(outgoing("last words"))
         client.transport.close(CloseReason.FORCED_CLOSE)
-        assert not client.transport.drained
+        assert client.transport.queued_bytes
 
         # Not together: the JavaScript client acts on a close before it hands out what came first.
         assert client.fetch() == ["4last words"]
         assert client.fetch() == ["1"]
-        assert client.transport.drained
+        assert not client.transport.queued_bytes
 
     def test_what_is_sent_after_it_is_dropped(self, client: Client) -> None:
         client.transport.close(CloseReason.FORCED_CLOSE)
@@ -706,7 +706,7 @@ class TestUpgrade:
             client.transport.send(message)
 
         assert list(client.transport.hand_over()) == sent
-        assert client.transport.drained
+        assert not client.transport.queued_bytes
 
     @pytest.mark.parametrize(
         "after",

@@ -203,15 +203,15 @@ class TestRates:
         assert link.session.closed == []
 
     def test_meanwhile_nothing_more_is_read(self, link: Link) -> None:
-        assert link.transport.is_read
+        assert link.transport.is_reading
         link.send(*(f"4{i}" for i in range(10)))
-        assert not link.transport.is_read
+        assert not link.transport.is_reading
         link.send("4last")
         assert "last" not in link.session.messages
 
         link.loop.advance(60.0)
         assert link.session.messages == [*"0123456789", "last"]
-        assert link.transport.is_read
+        assert link.transport.is_reading
 
     def test_meanwhile_the_client_still_gets_its_messages(self, link: Link) -> None:
         link.send(*(f"4{i}" for i in range(10)))
@@ -260,7 +260,7 @@ class TestAClientThatTakesTooLittle:
         assert not link.transport.must_catch_up()
         while not link.transport.must_catch_up():
             link.transport.send(outgoing("x" * 10_000))
-        assert not link.transport.is_read
+        assert not link.transport.is_reading
         assert link.session.catch_ups == 0
 
         while link.transport.must_catch_up():
