@@ -7,6 +7,7 @@ in ``data-`` attributes. What the shim makes of it is documented there.
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import NoReverseMatch, reverse
 
@@ -32,6 +33,7 @@ def socketio(context: template.Context, *, nonce: str | None = None) -> dict[str
         "path": _server_path(),
         "port": _server_port(),
         "transports": _server_transports(),
+        "debug": settings.DEBUG,
         "nonce": _page_nonce(context) if nonce is None else nonce,
     }
 

@@ -151,6 +151,61 @@ class TestASubscription:
         ]
 
 
+class TestAPageThatTheServerTakesOffAChannel:
+    def test_hears_of_it_with_the_reason(self, page: Window) -> None:
+        page.run("""
+            socket.on("unsubscribed", (channel, reason) => got.push([channel, reason]));
+            socket.subscribe("room-1");
+            socket.emit("take off", "room-1", "too loud");
+        """)
+        assert page.got(1) == [["room-1", "too loud"]]
+
+    def test_does_not_subscribe_again_by_itself(self, page: Window, pages: Server) -> None:
+        page.run("""
+            socket.subscribe("room-1");
+            socket.subscribe("room-2");
+            socket.emit("take off", "room-1", "too loud");
+        """)
+        page.settle()
+        come_back(page)
+        assert connections(pages, page)[1] == [("subscribe", "room-2")]
+
+    def test_may_subscribe_again_which_lasts(self, page: Window, pages: Server) -> None:
+        """Also where the page asked before it could know."""
+        page.run("""
+            socket.subscribe("room-1");
+            socket.emit("take off", "room-1", "too loud");
+            socket.subscribe("room-1");
+        """)
+        page.settle()
+        come_back(page)
+        assert connections(pages, page)[1] == [("subscribe", "room-1")]
+
+
+class TestAPageThatTheServerDisconnects:
+    @pytest.mark.parametrize("way", MAKE)
+    def test_hears_why(self, window: Window, way: str) -> None:
+        window.run(f"""
+            {MAKE[way]};
+            socket.on("disconnect", (cause, {{ description }}) => {{
+              got.push(cause, description, socket.active);
+            }});
+            socket.emit("send away", "too loud");
+        """)
+        assert window.got(3) == ["io server disconnect", "too loud", False]
+
+    def test_hears_nothing_of_it_at_the_next_end(self, page: Window) -> None:
+        page.run("""
+            socket.once("disconnect", () => {
+              socket.on("disconnect", (cause, details) => got.push([cause, details || null]));
+              socket.connect();
+              socket.on("connect", () => socket.disconnect());
+            });
+            socket.emit("send away", "too loud");
+        """)
+        assert page.got(1) == [["io client disconnect", None]]
+
+
 class TestPagesThatConnectAgainByThemselves:
     """As they had to with django-socketio; sockets come back by themselves, too, today."""
 

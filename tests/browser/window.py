@@ -19,6 +19,9 @@ from tests.support.tools import PATIENCE
 
 MILLISECONDS = 1000
 
+ADVICE = "django-socketio: "
+"""How all begins that the shim says in the console."""
+
 TransportName = Literal["polling", "websocket"]
 
 
@@ -92,6 +95,8 @@ class Window:
         """What the page's scripts raised and nobody caught."""
         self.complaints: list[str] = []
         """The errors in the browser's console."""
+        self.advice: list[str] = []
+        """What the shim said in the console."""
         self.page.on("pageerror", lambda error: self.crashes.append(error))
         self.page.on("console", self._on_console)
 
@@ -136,6 +141,8 @@ class Window:
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.complaints.append(message.text)
+        elif message.text.startswith(ADVICE):
+            self.advice.append(message.text.removeprefix(ADVICE))
 
 
 class DemoWindow(Window):

@@ -138,6 +138,13 @@ class TestTheTransports:
         assert render().found[1]["data-transports"] == transport
 
 
+class TestTheConsole:
+    @pytest.mark.parametrize("debug", [True, False])
+    def test_is_written_to_while_debug_is_on_only(self, settings: Settings, debug: bool) -> None:
+        settings.DEBUG = debug
+        assert ("data-debug" in render().found[1]) is debug
+
+
 class TestTheNonce:
     def test_is_left_out_where_there_is_none(self, rf: RequestFactory) -> None:
         assert not any("nonce" in script for script in render(request=rf.get("/")).found)

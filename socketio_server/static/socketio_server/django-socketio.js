@@ -5,10 +5,13 @@
  *    over the transports that it named;
  * 2. channels: `socket.subscribe(channel)` and `socket.unsubscribe(channel)`, which outlive a lost
  *    connection;
- * 3. sockets in django-socketio's way: `new io.Socket(host, options)` and then `.connect()`.
+ * 3. sockets in django-socketio's way: `new io.Socket(host, options)` and then `.connect()`;
+ * 4. a word in the console, while `DEBUG` is on, about what keeps a page from its server.
  *
  * On the wire a subscription is an ordinary event, `__subscribe__` or `__unsubscribe__` with the
- * channel's name, acknowledged with `true`, `false` or `{"error": ...}`.
+ * channel's name, acknowledged with `true`, `false` or `{"error": ...}`. The server says with
+ * `__unsubscribed__` (channel, reason) that it took the page off a channel, and with
+ * `__disconnected__` (reason) why it is about to disconnect it.
  */
 (function () {
   "use strict";
@@ -19,7 +22,8 @@
   }
 
   // The tag's `data-` attributes: so a page needs no inline script. `port` is there only where
-  // another server than ours served the page, `transports` only where ours does not speak all.
+  // another server than ours served the page, `transports` only where ours does not speak all,
+  // `debug` only while the project's `DEBUG` is on.
   const settings = document.currentScript ? document.currentScript.dataset : {};
   const serverPort = settings.port;
   const defaults = { path: settings.path };
@@ -39,9 +43,9 @@
   class Channels {
     constructor(socket) {
       this.socket = socket;
-      // channel -> {queued, left, acks}. `queued`: the official client holds the request back and
-      // sends it in its turn. `left`: the page unsubscribed while it was offline. `acks`: the page's
-      // callbacks that wait for the server's answer.
+      // channel -> {queued, asked, left, acks}. `queued`: the official client holds the request back
+      // and sends it in its turn. `asked`: the server has not answered yet. `left`: the page
+      // unsubscribed while it was offline. `acks`: the page's callbacks that wait for the answer.
       this.entries = new Map();
       this.restored = socket.connected; // For this connection; false while there is none.
       this.opening = false; // True while the `connect` handlers run.
@@ -51,6 +55,11 @@
       });
       // What was queued goes out before `connect` fires; this is called just before the first of it.
       socket.onAnyOutgoing(() => this.restore());
+      socket.on("__unsubscribed__", (channel, reason) => this.forget(channel, reason));
+      socket.on("__disconnected__", (reason) => reasons.set(socket, reason));
+      if (speaks) {
+        socket.on("connect_error", (error) => explain(socket, error));
+      }
     }
 
     subscribe(channel, ack) {
@@ -60,7 +69,8 @@
         known.left = false;
         known.acks.push(...callbacks(ack));
       } else {
-        const entry = { queued: !this.socket.connected, left: false, acks: callbacks(ack) };
+        const queued = !this.socket.connected;
+        const entry = { queued, asked: false, left: false, acks: callbacks(ack) };
         this.entries.set(channel, entry);
         this.request(channel, entry);
       }
@@ -110,13 +120,29 @@
     }
 
     request(channel, entry) {
+      entry.asked = true;
       this.socket.emit("__subscribe__", channel, (...answer) => {
+        entry.asked = false;
         const result = answer[answer.length - 1]; // After an error argument, with `ackTimeout`.
-        if (result && result.error && this.entries.get(channel) === entry) {
-          this.entries.delete(channel);
+        if (result && result.error) {
+          say("subscription", { channel, reason: result.error });
+          if (this.entries.get(channel) === entry) {
+            this.entries.delete(channel);
+          }
         }
         settle(entry, answer);
       });
+    }
+
+    /** Take note that the server took us off a channel. */
+    forget(channel, reason) {
+      const known = this.entries.get(channel);
+      // Answers and this come in the order in which the server did things: where it has not
+      // answered a request yet, that request puts us on the channel again.
+      if (known && !known.asked) {
+        this.entries.delete(channel);
+      }
+      this.socket.fire("unsubscribed", [channel, reason]);
     }
   }
 
@@ -137,7 +163,12 @@
     return channelsBySocket.get(socket);
   }
 
-  // The last two are django-socketio's names for `on` and `off`.
+  // socket -> why the server is about to disconnect it.
+  const reasons = new WeakMap();
+  const onclose = official.Socket.prototype.onclose;
+
+  // All but the first two are the API of django-socketio's client, whose `emit` called the page's
+  // own handlers (it is `fire` now), and whose `removeEvent` left all in place without a handler.
   Object.assign(official.Socket.prototype, {
     subscribe(channel, ack) {
       channelsOf(this).subscribe(String(channel), ack);
@@ -150,8 +181,49 @@
     addEvent(name, handler) {
       return this.on(name, handler);
     },
+    addListener(name, handler) {
+      return this.on(name, handler);
+    },
     removeEvent(name, handler) {
       return handler ? this.off(name, handler) : this;
+    },
+    fire(name, args) {
+      this.listeners(name)
+        .slice()
+        .forEach((handler) => handler.apply(this, args || []));
+      return this;
+    },
+    getTransport() {
+      return this.transport;
+    },
+    /** Let `disconnect` handlers have the server's reason where the client has its own details. */
+    onclose(cause, details) {
+      const reason = reasons.get(this);
+      reasons.delete(this);
+      onclose.call(this, cause, reason === undefined ? details : { description: reason });
+    },
+  });
+
+  Object.defineProperties(official.Socket.prototype, {
+    connecting: {
+      configurable: true,
+      get() {
+        return this.active && !this.connected;
+      },
+    },
+    transport: {
+      configurable: true,
+      get() {
+        const { engine, opts } = this.io;
+        const [first] = opts.transports || [POLLING];
+        const name = engine ? engine.transport.name : first;
+        return {
+          type: name === POLLING ? "xhr-polling" : name,
+          connected: this.connected,
+          connecting: this.connecting,
+          sessionid: this.id,
+        };
+      },
     },
   });
 
@@ -199,16 +271,36 @@
     const address = serverAddress(host, options.port, options.secure);
     replaceLost(address);
     const socket = connect(address, currentOptions(options));
-    socket.connect = connectLater;
+    const { hostname, port } = new URL(address);
+    socket.host = hostname;
+    socket.options = Object.assign(oldDefaults(port), options);
+    tellOfAttempts(socket);
     rememberLosses(socket, address);
     return socket;
   }
   Socket.prototype = official.Socket.prototype; // For `instanceof`.
 
+  /** What pages may read in `socket.options`; what they write there has no effect. */
+  function oldDefaults(port) {
+    return {
+      secure: false,
+      document: window.document,
+      port,
+      resource: "socket.io",
+      transports: Object.keys(TRANSPORTS),
+      transportOptions: {},
+      connectTimeout: 5000,
+      tryTransportsOnConnectTimeout: true,
+      rememberTransport: true,
+    };
+  }
+
   /** Say in the official client's words what django-socketio's options said; keep all others. */
   function currentOptions(options) {
     const current = Object.assign({}, options, { autoConnect: false, forceNew: true });
-    ["port", "secure", "resource", "connectTimeout"].forEach((name) => delete current[name]);
+    ["port", "secure", "resource", "connectTimeout", "document"].forEach(
+      (name) => delete current[name],
+    );
     if (options.resource) {
       current.path = `/${options.resource.replace(/^\/+|\/+$/g, "")}/`;
     }
@@ -216,12 +308,33 @@
       current.transports = Array.from(
         new Set(options.transports.map((name) => TRANSPORTS[name] || name)),
       );
-      current.tryAllTransports = true;
+      current.tryAllTransports = options.tryTransportsOnConnectTimeout !== false;
     }
     if (options.connectTimeout) {
       current.timeout = options.connectTimeout;
     }
     return current;
+  }
+
+  /** Fire `connecting` and `connect_failed`, each at most once per call of `connect()`. */
+  function tellOfAttempts(socket) {
+    let awaited = false;
+    socket.connect = () => {
+      if (!socket.connected) {
+        awaited = true;
+        socket.fire("connecting", [socket.transport.type]);
+      }
+      return connectLater.call(socket);
+    };
+    socket.on("connect", () => {
+      awaited = false;
+    });
+    socket.on("connect_error", () => {
+      if (awaited) {
+        awaited = false;
+        socket.fire("connect_failed");
+      }
+    });
   }
 
   /**
@@ -268,5 +381,155 @@
     }
   }
 
-  window.io = Object.assign(connect, official, { Socket, connect, io: connect });
+  /* ---- What went wrong, said in the console while DEBUG is on ---------------------------------- */
+
+  const speaks = "debug" in settings;
+
+  // All that is ever said: cause, and remedy.
+  const CAUSES = {
+    nothing: ({ server }) =>
+      `Nothing answers at ${server}. Is \`python manage.py runserver_socketio\` running there? ` +
+      "SOCKETIO_PORT is where pages look for it that another server rendered.",
+    unreadable: ({ server, origin }) =>
+      `The server at ${server} does not let this page read its answers. If it is ` +
+      `runserver_socketio, it refuses pages of other origins: add "${origin}" to ` +
+      `SOCKETIO_ALLOWED_ORIGINS, or open the page at ${server}. If it is another program, ` +
+      "set SOCKETIO_PORT to the port of runserver_socketio.",
+    origin: ({ server, origin }) =>
+      `The server at ${server} refuses pages of ${origin}: add "${origin}" to ` +
+      "SOCKETIO_ALLOWED_ORIGINS. Behind a proxy, let it pass on the Host header as it came.",
+    version: ({ server, message }) =>
+      `The server at ${server} does not speak this client's version of the protocol (${message}). ` +
+      "Load the client with {% socketio %}; for pages with socket.io-client 2, set " +
+      "SOCKETIO_ALLOW_EIO3 = True.",
+    refusal: ({ server, status, message }) =>
+      `The server at ${server} refuses the connection: ${message} (status ${status}). ` +
+      "The terminal of runserver_socketio says more.",
+    foreign: ({ url, status, type, start }) =>
+      `What answers at ${url} is no Socket.IO server: status ${status}, ${type}` +
+      `${start ? `, "${start}"` : ""}. Put \`path("", include("socketio_server.urls"))\` before ` +
+      "URL patterns that match everything, and start the site with " +
+      "`python manage.py runserver_socketio`; SOCKETIO_PORT is its port.",
+    policy: ({ server }) =>
+      `This page's Content-Security-Policy forbids connections to ${server}: add ${server} and ` +
+      `${server.replace(/^http/, "ws")} to its connect-src.`,
+    websocket: ({ server }) =>
+      `The server at ${server} answers, but no WebSocket can be opened to it. Does a proxy on the ` +
+      "way leave out the Upgrade header, or SOCKETIO_TRANSPORTS leave out websocket? Clients that " +
+      'may use "polling", too, connect all the same.',
+    namespace: ({ namespace }) =>
+      `The server has no namespace ${namespace}: nothing in any events.py names it. Write ` +
+      `namespace="${namespace}" in its handlers' decorators, or correct the name in the page.`,
+    connection: ({ namespace, reason }) =>
+      `The server refused the connection to the namespace ${namespace}: ${reason}. A handler of ` +
+      "on_connect did; the terminal of runserver_socketio says more.",
+    subscription: ({ channel, reason }) =>
+      `The server refused the subscription to the channel "${channel}": ${reason}. A handler of ` +
+      "on_subscribe did, or the name is not allowed.",
+  };
+
+  const said = new Set();
+
+  function say(cause, details) {
+    const text = CAUSES[cause](Object.assign({ origin: window.location.origin }, details));
+    if (speaks && !said.has(text)) {
+      said.add(text);
+      console.warn(`django-socketio: ${text}`);
+    }
+  }
+
+  // The hosts to which the page's Content-Security-Policy let nothing through.
+  const forbidden = new Set();
+  if (speaks) {
+    document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) => {
+      if (effectiveDirective === "connect-src") {
+        forbidden.add(new URL(blockedURI, window.location).host);
+      }
+    });
+  }
+
+  /** Say why a socket could not connect. */
+  function explain(socket, error) {
+    if (!socket.active) {
+      const cause = error.message === "Invalid namespace" ? "namespace" : "connection";
+      say(cause, { namespace: socket.nsp, reason: error.message });
+      return;
+    }
+    const { uri, opts } = socket.io;
+    const url = new URL(uri.replace(/^ws/, "http"), window.location);
+    url.pathname = opts.path.replace(/\/*$/, "/");
+    const xhr = error.context;
+    if (xhr && xhr.status) {
+      judge(url, xhr.status, xhr.getResponseHeader("Content-Type"), xhr.responseText);
+    } else if (navigator.onLine && isTimeToAsk(url.href)) {
+      ask(url, Boolean(xhr), error.message === "websocket error");
+    }
+  }
+
+  // url -> how many attempts failed there without a word why.
+  const failures = new Map();
+
+  /** Return whether to ask what is there: after 1, 2, 4, 8… failures, as things may change. */
+  function isTimeToAsk(href) {
+    const count = (failures.get(href) || 0) + 1;
+    failures.set(href, count);
+    return Number.isInteger(Math.log2(count));
+  }
+
+  /**
+   * Ask what is there, since browsers don't tell scripts why a request failed.
+   *
+   * Without a transport in the query, our server refuses the request, and opens no session.
+   *
+   * @param failedToRead  whether the page is known to be unable to read an answer.
+   */
+  function ask(url, failedToRead, overWebSocket) {
+    const get = (mode) =>
+      fetch(`${url.href}?EIO=4`, { mode, cache: "no-store", signal: AbortSignal.timeout(10000) });
+    (failedToRead ? get("no-cors") : get("cors").catch(() => get("no-cors")))
+      .then((answer) => {
+        if (answer.type === "opaque") {
+          say("unreadable", { server: url.origin });
+          return undefined;
+        }
+        return answer.text().then((text) => {
+          const isAsExpected = parsed(text).code === 0;
+          if (!isAsExpected) {
+            judge(url, answer.status, answer.headers.get("Content-Type"), text);
+          } else if (overWebSocket) {
+            say("websocket", { server: url.origin });
+          }
+        });
+      })
+      .catch(() => say(forbidden.has(url.host) ? "policy" : "nothing", { server: url.origin }));
+  }
+
+  /** Judge what the server answered, or what was taken for it. */
+  function judge(url, status, contentType, text) {
+    const details = { server: url.origin, url: url.href, status };
+    const { code, message } = parsed(text);
+    if (typeof code === "number" && typeof message === "string") {
+      const cause = { 4: "origin", 5: "version" }[code] || "refusal";
+      say(cause, Object.assign(details, { message }));
+    } else if (text || (status !== 429 && status !== 503)) { // Those: our server, for the moment.
+      const type = (contentType || "no content type").split(";")[0];
+      const start = type === "text/plain" ? text.trim().slice(0, 100) : "";
+      say("foreign", Object.assign(details, { type, start }));
+    }
+  }
+
+  function parsed(text) {
+    try {
+      return JSON.parse(text) || {};
+    } catch (error) {
+      return {};
+    }
+  }
+
+  window.io = Object.assign(connect, official, {
+    Socket,
+    connect,
+    io: connect,
+    setPath() {}, // django-socketio's client looked for its Flash file there.
+  });
 })();

@@ -59,6 +59,28 @@ def refuse(request: HttpRequest, socket: Socket, context: Context, channel: str)
     raise events.Reject("No entry")
 
 
+@events.on_connect(namespace="/closed")
+def refuse_connection(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """Refuse."""
+    raise events.Reject("Members only")
+
+
+@events.on("take off")
+def take_off(
+    request: HttpRequest, socket: Socket, context: Context, channel: str, reason: str
+) -> None:
+    """Take the client off a channel, and tell it why."""
+    socket.unsubscribe(channel)
+    socket.emit("__unsubscribed__", channel, reason)
+
+
+@events.on("send away")
+def send_away(request: HttpRequest, socket: Socket, context: Context, reason: str) -> None:
+    """Disconnect the client, and tell it why."""
+    socket.emit("__disconnected__", reason)
+    socket.disconnect()
+
+
 @events.on_message
 @events.on_message(namespace=CHAT)
 def echo(request: HttpRequest, socket: Socket, context: Context, message: Any) -> None:
