@@ -25,7 +25,8 @@ from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY, Registry
 from socketio_server.serving import current, restart
-from socketio_server.serving.around_events import DjangoHooks, IdleRelease
+from socketio_server.serving.around_events.database import IdleRelease
+from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.sockets.registry import CLIENTS, Clients
 
 GC_THRESHOLDS = (20_000, 20, 50)

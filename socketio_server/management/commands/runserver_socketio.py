@@ -32,7 +32,7 @@ from socketio_server.checks import is_local
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.registry.events import REGISTRY, Registration
 from socketio_server.serving import current, reload, restart
-from socketio_server.serving.around_events import message_logger
+from socketio_server.serving.around_events.message_log import message_logger
 from socketio_server.serving.server import Server
 
 logger = logging.getLogger("socketio_server")

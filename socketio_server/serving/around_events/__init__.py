@@ -1,0 +1,1 @@
+"""What happens around handlers because it is Django's."""

@@ -1,0 +1,48 @@
+"""What happens around handlers because it is Django's, as the dispatcher calls it."""
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+
+from socketio_server.serving.around_events.database import DatabaseConnections, IdleRelease
+from socketio_server.serving.around_events.locale import ActiveLocale
+from socketio_server.serving.around_events.message_log import MessageLog
+
+
+class DjangoHooks:
+    """Does around each event what Django does around each request (``EventHooks``).
+
+    :param message_log_format: ``SOCKETIO_MESSAGE_LOG_FORMAT``.
+    :param release: closes the database connections of idle workers; ``None``: they are closed
+        after each event, as ``CONN_MAX_AGE`` says.
+    """
+
+    refusals: tuple[type[Exception], ...] = (PermissionDenied,)
+
+    def __init__(self, message_log_format: str | None, release: IdleRelease | None = None) -> None:
+        self._database = DatabaseConnections(release)
+        self._message_log = MessageLog(message_log_format)
+        self._settings_locale = ActiveLocale.of_settings()
+        self.logs_messages = message_log_format is not None
+
+    def capture(self, request: HttpRequest) -> ActiveLocale | None:
+        """Return the language and time zone that are active, if they are not the settings' own."""
+        active = ActiveLocale.capture()
+        return None if active == self._settings_locale else active
+
+    def restore(self, captured: ActiveLocale) -> None:
+        """Activate them for the handlers of an event."""
+        captured.activate()
+
+    def before_event(self) -> None:
+        """Replace broken and outdated database connections."""
+        self._database.before_event()
+
+    def after_event(self) -> None:
+        """Release database connections."""
+        self._database.after_event()
+
+    def log_message(self, request: HttpRequest, kind: str, message: Any) -> None:
+        """Log what a client did, as django-socketio did; never raises."""
+        self._message_log.write(request.META, kind, message)
