@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from socketio_server.options import Options
 
 READ_SIZE = 65_536
-"""Bytes asked for in one ``recv``: a read of 64 kB costs no more than one of 4 kB (measured)."""
+"""Bytes asked for in one ``recv``: a read of 64 kB costs no more than one of 4 kB."""
 
 _READ, _WRITE = 1, 2  # libev's event masks, which gevent's loops take
 
@@ -210,8 +210,8 @@ class Connection:
     def cork(self) -> None:
         """Hold writes back until ``uncork``, which sends them together.
 
-        A second ``send`` right after the first to the same peer costs a third of it (measured), so
-        the answers to several messages that came in one read go out as one.
+        The answers to several messages that came in one read go out as one because a second
+        ``send`` right after the first costs a good part of it.
         """
         if self._buffer is None:
             self._corked = True

@@ -219,7 +219,7 @@ class Parser:
         self._buffer += data
 
     @property
-    def is_drained(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nothing is left of what was received, and nothing was wrong with it."""
         return not self._buffer and self._failure is None
 

@@ -209,7 +209,7 @@ class WebSocketTransport:
             event = parser.next_event()
             if event is None:
                 return
-            if parser.is_drained:
+            if parser.is_empty:
                 self._handle(event)
             else:
                 self._handle_several(event)
@@ -228,11 +228,11 @@ class WebSocketTransport:
         connection.cork()
         try:
             until = self._clock() + options.max_time_per_turn
-            for left in reversed(range(options.max_events_per_turn)):
+            for remaining in reversed(range(options.max_events_per_turn)):
                 self._handle(event)
                 if self._paused or self._more_timer is not None:
                     return
-                if not left or self._clock() > until:
+                if not remaining or self._clock() > until:
                     break
                 following = self._parser.next_event()
                 if following is None:
