@@ -3,6 +3,7 @@
 PYTHON ?= python3
 ADDRESS ?= localhost:9000
 PYTEST_ARGS ?=
+TOX_ARGS ?= -m ends
 BENCHMARK_ARGS ?=
 
 VENV := .venv
@@ -13,7 +14,7 @@ RECIPE := setup.cfg pyproject.toml build_backend/backend.py package.json package
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint format messages benchmark clean
+.PHONY: help setup demo test versions lint format messages benchmark clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -29,6 +30,9 @@ test: setup node_modules lint  ## Lint, and run all tests with coverage (PYTEST_
 	$(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+versions: setup  ## Run the quick tests for each Python that there is (TOX_ARGS=... for other environments)
+	$(BIN)/tox run $(TOX_ARGS)
 
 lint: setup  ## Check format, style, types and the order of the layers
 	$(BIN)/ruff check .

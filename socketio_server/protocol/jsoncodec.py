@@ -47,7 +47,7 @@ def parse(text: str) -> Any:
     """
     try:
         data = _decode(text)
-    except (ValueError, RecursionError) as exc:
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
         data = _parse_mended(text, exc)
     # Depth n takes 2n brackets: this spares short texts the count, and most others the walk.
     if (
@@ -72,7 +72,7 @@ def _parse_mended(text: str, cause: Exception) -> Any:
         raise DecodeError("malformed JSON") from cause
     try:
         return _decode(mended.replace("\0", r"\\"))
-    except (ValueError, RecursionError) as exc:
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
         raise DecodeError("malformed JSON") from exc
 
 

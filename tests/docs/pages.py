@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tests.support.server import ROOT
 
 DOCS = ROOT / "docs"
+EXAMPLES = ROOT / "examples"
 _FENCE = re.compile(r"```(.*)")
 _HEADING = re.compile(r"(#+) (.*)")
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+)\)")
@@ -118,7 +119,8 @@ def code(cell: str) -> str:
 @cache
 def pages() -> tuple[Page, ...]:
     """Return all pages."""
-    return tuple(Page(path) for path in sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")]))
+    paths = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *EXAMPLES.rglob("*.md")]
+    return tuple(Page(path) for path in sorted(paths))
 
 
 def page(name: str) -> Page:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.docs.pages import DOCS, Page, page, pages
+from tests.docs.pages import DOCS, EXAMPLES, Page, page, pages
 from tests.support.server import ROOT
 
 _FILE = re.compile(r"`((?:[\w.-]+/)+[\w.-]+|[\w-]+\.(?:py|md|cfg|toml|json))`")
@@ -47,7 +47,7 @@ class TestLinks:
     def test_every_page_can_be_reached_from_the_table_of_contents(self) -> None:
         index = page("docs/index.md")
         linked = {(index.path.parent / urlsplit(link).path).resolve() for link in index.links}
-        assert set(DOCS.rglob("*.md")) - {index.path} <= linked
+        assert {*DOCS.rglob("*.md"), *EXAMPLES.rglob("*.md")} - {index.path} <= linked
 
 
 class TestNamesOfFiles:

@@ -17,12 +17,12 @@ from django.template import Context, Template
 from socketio_server.options import Options
 from tests.docs import test_how_to, test_reference
 from tests.docs.conftest import Serve
-from tests.docs.pages import Block, Page, blocks, pages
+from tests.docs.pages import EXAMPLES, Block, Page, blocks, pages
 from tests.docs.scripts import parse, scripts_in
 from tests.support.server import ROOT
 
 LANGUAGES = {"python", "diff", "html", "js", "sh", "text", "nginx", "ini"}
-OUTPUT = {"banner", "page", "log"}
+OUTPUT = {"banner", "page", "log", "client"}
 """What blocks of output show; the tests of their pages compare them."""
 
 MEASURED = {"docs/performance.md", "docs/capacity.md"}
@@ -37,6 +37,9 @@ VARIABLES = set(re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE))
 
 UNCHECKED = {"cd", "curl", "git", "grep", "mkdir", "npm", "systemctl"}
 """Other people's programs, which do not depend on anything here."""
+
+OTHER_APPS = {"createsuperuser"}
+"""Management commands of apps that the demo does without."""
 
 
 def commands(block: Block) -> Iterator[list[str]]:
@@ -56,7 +59,7 @@ def own_commands() -> set[str]:
 def check_manage(arguments: list[str]) -> None:
     """Fail unless a management command exists and takes these arguments."""
     name, *rest = arguments
-    if name not in own_commands():
+    if name not in own_commands() | OTHER_APPS:
         command = load_command_class(get_commands()[name], name)
         command.create_parser("manage.py", name).parse_args(rest)
 
@@ -74,6 +77,8 @@ def check_command(words: list[str]) -> None:
     program = program.removeprefix(".venv/bin/")
     if program in ("python", "python3") and arguments[0] == "manage.py":
         check_manage(arguments[1:])
+    elif program == "python" and arguments[0] == "client.py":
+        assert list(EXAMPLES.glob("*/client.py")), words
     elif program in ("python", "python3"):
         assert arguments[:2] in (["-m", "venv"], ["-m", "pip"]), words
     elif program == "make":

@@ -1,0 +1,12 @@
+"""The page of those who are logged in, the admin, and the Socket.IO server."""
+
+from django.contrib import admin
+from django.contrib.auth.decorators import login_required
+from django.urls import include, path
+from django.views.generic import TemplateView
+
+urlpatterns = [
+    path("", login_required(TemplateView.as_view(template_name="index.html"))),
+    path("admin/", admin.site.urls),
+    path("", include("socketio_server.urls")),
+]

@@ -1,0 +1,130 @@
+"""The projects in ``examples/``: what their pages and clients show is what their READMEs say."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.docs.browser import chromium, open_context
+from tests.docs.conftest import Connect
+from tests.docs.pages import EXAMPLES, page
+from tests.docs.project import Project
+from tests.support.client import ConnectError
+from tests.support.server import Server
+from tests.support.tools import PATIENCE
+
+Example = Callable[[str], Project]
+
+
+@pytest.fixture
+def example(tmp_path: Path, tutorial: Project) -> Example:
+    """Return a copy of an example."""
+
+    def copy(name: str) -> Project:
+        ignored = shutil.ignore_patterns("__pycache__", "*.sqlite3")
+        shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=ignored)
+        return Project(tmp_path / name, tutorial.library)
+
+    return copy
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """Run Chromium."""
+    with chromium() as browser:
+        yield browser
+
+
+class TestEveryExample:
+    @pytest.mark.parametrize("name", [path.parent.name for path in EXAMPLES.glob("*/manage.py")])
+    def test_has_no_problems(self, example: Example, name: str) -> None:
+        assert "System check identified no issues" in example(name).manage("check")
+
+
+class TestNotifications:
+    @pytest.fixture
+    def server(self, example: Example) -> Iterator[Server]:
+        """Serve the shop, with an administrator and a customer."""
+        project = example("notifications")
+        project.manage("migrate", "--run-syncdb", "--verbosity=0")
+        project.manage(
+            "shell",
+            "-c",
+            "from django.contrib.auth.models import User as U;"
+            "U.objects.create_superuser('ann', password='a'); U.objects.create_user('bob')",
+        )
+        server = project.serve()
+        yield server
+        server.kill()
+
+    def log_in(self, browser: Browser, server: Server) -> Page:
+        """Open the page of ann's orders, and wait until it is connected."""
+        window = open_context(browser).new_page()
+        window.goto(server.url)
+        window.fill("#id_username", "ann")
+        window.fill("#id_password", "a")
+        window.press("#id_password", "Enter")
+        expect(window.locator("body")).to_have_attribute("data-state", "online")
+        return window
+
+    def order(self, admin: Page, server: Server, customer: str, what: str) -> None:
+        """Save an order in the admin."""
+        admin.goto(f"{server.url}admin/orders/order/add/")
+        admin.select_option("#id_customer", label=customer)
+        admin.fill("#id_what", what)
+        admin.click("[name=_continue]")
+
+    def test_each_save_appears_on_the_customers_page_and_on_no_other(
+        self, browser: Browser, server: Server
+    ) -> None:
+        window = self.log_in(browser, server)
+        admin = window.context.new_page()
+        self.order(admin, server, "bob", "Bread")
+        self.order(admin, server, "ann", "Apples")
+        admin.fill("#id_status", "sent")
+        admin.click("[name=_save]")
+        expect(window.locator("li")).to_have_text(["Apples: received", "Apples: sent"])
+
+    def test_strangers_may_not_connect(self, server: Server, connect: Connect) -> None:
+        with pytest.raises(ConnectError, match="Please log in"):
+            connect(server)
+
+
+class TestDashboard:
+    def test_its_pages_show_how_many_there_are(self, browser: Browser, example: Example) -> None:
+        server = example("dashboard").serve()
+        try:
+            windows = [open_context(browser).new_page() for _ in range(2)]
+            for window in windows:
+                window.goto(server.url)
+            for window in windows:
+                expect(window.locator("#clients")).to_have_text("2")
+                expect(window.locator("#load")).to_have_text(re.compile(r"\d"))
+            shown = int(windows[0].inner_text("#messages"))
+            expect(windows[0].locator("#messages")).not_to_have_text(str(shown))
+        finally:
+            server.kill()
+
+
+class TestTypedApi:
+    def test_its_client_prints_what_the_page_shows(self, example: Example) -> None:
+        project = example("typed_api")
+        server = project.serve()
+        try:
+            printed = subprocess.run(
+                [sys.executable, "client.py", server.url],
+                cwd=project.folder,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=PATIENCE,
+            ).stdout
+        finally:
+            server.kill()
+        (shown,) = page("examples/typed_api/README.md").of("text")
+        assert printed == shown.text
