@@ -31,12 +31,16 @@ test: setup node_modules lint  ## Lint, and run all tests with coverage (PYTEST_
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-versions: setup  ## Run the quick tests for each Python that there is (TOX_ARGS=... for other environments)
+# pyenv hides all versions but the chosen one, unless told otherwise.
+versions: setup  ## Run the quick tests for each Python that there is (TOX_ARGS= for each Django, too)
+	if command -v pyenv >/dev/null; then \
+	  export PYENV_VERSION="$$(pyenv version-name):$$(pyenv versions --bare | paste -sd:)"; fi; \
 	$(BIN)/tox run $(TOX_ARGS)
 
-lint: setup  ## Check format, style, types and the order of the layers
+lint: setup  ## Check format, style, spelling, types and the order of the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -52,7 +56,7 @@ benchmark: $(VENV)/package  ## Measure the server beside others, for ten minutes
 	$(BIN)/python benchmarks/run.py $(BENCHMARK_ARGS)
 
 clean:  ## Remove all that was built or installed here
-	rm -rf $(VENV) node_modules build dist *.egg-info $(BUNDLE) $(BUNDLE).map .coverage .coverage.* .bench
+	rm -rf $(VENV) .tox node_modules build dist *.egg-info $(BUNDLE) $(BUNDLE).map .coverage .coverage.* .bench
 
 $(VENV)/package: $(RECIPE)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed (PYTHON=...)" \

@@ -35,7 +35,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
 VARIABLES = set(re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE))
 
-UNCHECKED = {"cd", "curl", "git", "grep", "mkdir", "npm", "systemctl"}
+UNCHECKED = {"cd", "curl", "git", "grep", "mkdir", "npm", "pre-commit", "systemctl"}
 """Other people's programs, which do not depend on anything here."""
 
 OTHER_APPS = {"createsuperuser"}
