@@ -103,6 +103,25 @@ BAD: list[tuple[str, Any]] = [
     *((name, value) for name in NUMBERS for value in (0, -1, 1.5, "10", None, True)),
 ]
 
+EXPECTED = {
+    **dict.fromkeys(TIMES, "a number of seconds above 0"),
+    **dict.fromkeys(NUMBERS, "a whole number above 0"),
+    "host": "the name or address of a host",
+    "port": "a port number from 0 to 65535",
+    "message_log_format": "a %-format or None",
+    "events": "a list of modules' dotted names or None",
+    "compression_threshold": "a number of bytes, or None",
+    "database_idle_timeout": "a number of seconds, or 0",
+    "cookie": "a cookie's name, or None",
+    "per_message_deflate": "True or False",
+    "allow_eio3": "True or False",
+    "trusted_proxies": "a list of addresses",
+    "middleware": "a list of dotted paths",
+    "transports": 'a list of "polling", "websocket" or both',
+    "allowed_origins": 'a list of origins as "https://example.com", or ["*"]',
+}
+"""What each setting must be, in words."""
+
 
 def setting(name: str) -> str:
     return f"SOCKETIO_{name.upper()}"
@@ -128,6 +147,12 @@ class TestOptions:
             assert repr(value) in problem.message
             with pytest.raises(ImproperlyConfigured, match=f"^{setting(name)} must be "):
                 conf.options()
+
+    @pytest.mark.parametrize("name", FIELDS)
+    def test_the_message_about_a_bad_one_says_what_it_must_be(self, name: str) -> None:
+        with override_settings(**{setting(name): ...}):
+            (problem,) = conf.problems()
+            assert str(problem) == f"{setting(name)} must be {EXPECTED[name]}, not Ellipsis."
 
     def test_settings_are_read_late(self) -> None:
         with override_settings(SOCKETIO_PORT=1234):

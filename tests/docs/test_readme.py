@@ -1,12 +1,19 @@
-"""The README: its code is the demo's, and its two commands are what they are said to be."""
+"""The README: its code is the demo's, and its commands do what they are said to do."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+from itertools import takewhile
+from pathlib import Path
 
 import pytest
 
 from socketio_server import __version__
 from tests.docs.pages import page
 from tests.support.server import ROOT
+from tests.support.tools import free_port
 
 README = page("README.md")
 
@@ -18,7 +25,28 @@ class TestReadme:
         assert demo.endswith('"""\n\n' + block.text)
 
     def test_two_commands_set_everything_up(self) -> None:
-        assert [block.text for block in README.of("sh")] == ["make demo\n", "make test\n"]
+        demo, _, test = (block.text for block in README.of("sh"))
+        assert (demo, test) == ("make demo\n", "make test\n")
+
+    def test_the_demo_is_started_by_the_command_that_it_shows(self, tmp_path: Path) -> None:
+        """In a folder with the demo and a virtual environment, as ``make demo`` leaves it."""
+        _, block, _ = README.of("sh")
+        for name in ("manage.py", "events.py", "mysite", "templates"):
+            (tmp_path / name).symlink_to(ROOT / name)
+        (tmp_path / ".venv").symlink_to(sys.prefix)
+        shell = subprocess.Popen(
+            ["sh", "-ec", block.text.replace("9000", str(free_port()))],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        with shell:
+            assert shell.stdout is not None
+            lines = list(takewhile(lambda line: not line.startswith("Quit"), shell.stdout))
+            os.killpg(shell.pid, signal.SIGINT)
+        assert lines[-1].startswith("Starting server at http://localhost:"), "".join(lines)
 
     def test_the_screenshot_is_a_picture(self) -> None:
         (link,) = (link for link in README.links if link.endswith(".png"))

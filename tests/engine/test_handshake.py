@@ -4,7 +4,7 @@ import pytest
 
 from socketio_server.engine.handshake import verify_handshake
 from socketio_server.engine.request import EngineRequest
-from socketio_server.options import Options
+from socketio_server.options import Options, Transports
 from socketio_server.protocol.engineio import ErrorCode
 
 HANDSHAKE = {"EIO": "4", "transport": "polling"}
@@ -85,9 +85,7 @@ class TestWhichHandshakesAreRefused:
     @pytest.mark.parametrize(
         ("transports", "transport"), [(("polling",), "websocket"), (("websocket",), "polling")]
     )
-    def test_a_transport_that_is_switched_off(
-        self, transports: tuple[str, ...], transport: str
-    ) -> None:
+    def test_a_transport_that_is_switched_off(self, transports: Transports, transport: str) -> None:
         error = verify_handshake(
             request(EIO="4", transport=transport), Options(transports=transports)
         )
