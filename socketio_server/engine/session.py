@@ -205,8 +205,8 @@ class Session:
         """A transport got another packet (``TransportHandler``)."""
         if packet.type is PacketType.MESSAGE:
             self.message_received(transport, packet.data)
-        elif transport is self._probe:
-            self._probe_packet_received(packet)
+        elif self._probe is not None and transport is self._probe:
+            self._probe_packet_received(self._probe, packet)
         elif transport is self.transport and self._handler is not None:
             if packet.type is PacketType.PONG:
                 self._keeper.pong_received(self)
@@ -236,11 +236,10 @@ class Session:
         elif transport is self.transport:
             self._end(reason)
 
-    def _probe_packet_received(self, packet: engineio.Packet) -> None:
+    def _probe_packet_received(self, probe: WebSocketTransport, packet: engineio.Packet) -> None:
         """Move the upgrade on; what does not belong to it ends the probe, never the session."""
-        probe, polling = self._probe, self.transport
-        if probe is None or not isinstance(polling, PollingTransport):
-            return
+        polling = self.transport
+        assert isinstance(polling, PollingTransport)  # no other is probed
         state = self._probe_state
         if state is ProbeState.OPEN and packet == _PROBE:
             self._probe_state = ProbeState.PROBED
@@ -263,7 +262,6 @@ class Session:
             probe.send(outgoing)
         if not self._paused:
             probe.resume_reading()
-        self.caught_up(probe)  # as far as polling could tell
 
     def _end_probe(self) -> None:
         self._probe = None
@@ -272,10 +270,10 @@ class Session:
 
     def _end(self, reason: CloseReason) -> None:
         handler, self._handler = self._handler, None
+        assert handler is not None  # it has a transport, therefore it has begun
         last_transport = self.transport
         self.transport = _CLOSED[last_transport.name]
         self.close_reason = reason
         self.abandon_probe()
         self._keeper.session_ended(self, last_transport)
-        if handler is not None:
-            handler.session_closed(reason)
+        handler.session_closed(reason)

@@ -78,6 +78,14 @@ class TestPackets:
 
         assert handler.messages == ["text", b"bytes", ""]
 
+    def test_a_message_that_its_transport_had_to_decode_reaches_the_handler_as_well(self) -> None:
+        """As base64 over a WebSocket of revision 3."""
+        handler = RecordingSessionHandler()
+        session, transport = make_session(handler)
+        session.packet_received(transport, Packet(PacketType.MESSAGE, b"\x01"))
+
+        assert handler.messages == [b"\x01"]
+
     def test_a_pong_is_the_engine_s_business(self) -> None:
         keeper = RecordingKeeper()
         handler = RecordingSessionHandler()
@@ -165,6 +173,30 @@ class TestPauses:
         assert transport.paused  # nobody asks it for anything any more
 
 
+class TestCatchingUp:
+    def test_the_handler_learns_when_the_client_has_taken_what_it_had_to(self) -> None:
+        handler = RecordingSessionHandler()
+        session, transport = make_session(handler)
+        session.caught_up(transport)
+
+        assert handler.catch_ups == 1
+
+    def test_what_another_transport_says_of_it_does_not_count(self) -> None:
+        handler = RecordingSessionHandler()
+        session, _ = make_session(handler)
+        session.caught_up(RecordingTransport(session))
+
+        assert handler.catch_ups == 0
+
+    def test_after_the_end_nobody_learns_of_it(self) -> None:
+        handler = RecordingSessionHandler()
+        session, transport = make_session(handler)
+        session.close(CloseReason.FORCED_CLOSE)
+        session.caught_up(transport)
+
+        assert handler.catch_ups == 0
+
+
 class TestTheEnd:
     @pytest.mark.parametrize("reason", list(CloseReason))
     def test_handler_and_engine_learn_of_it_once(self, reason: CloseReason) -> None:
@@ -191,6 +223,14 @@ class TestTheEnd:
         session.close(CloseReason.FORCED_CLOSE)
 
         assert session.transport.name == name
+
+    def test_it_keeps_nothing_else_of_its_transport(self) -> None:
+        session, transport = make_session()
+        session.close(CloseReason.FORCED_CLOSE)
+
+        assert session.transport is not transport
+        assert session.transport.queued_bytes == 0
+        assert not session.transport.writable
 
     def test_what_is_sent_after_it_is_dropped(self) -> None:
         session, transport = make_session()
