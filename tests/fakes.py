@@ -442,10 +442,12 @@ class RecordingSessionHandler:
         self.started += 1
 
     def text_received(self, data: str) -> None:
+        assert type(data) is str
         assert not self.closed, "called after the end"
         self.messages.append(data)
 
     def binary_received(self, data: bytes) -> None:
+        assert type(data) is bytes
         assert not self.closed, "called after the end"
         self.messages.append(data)
 
