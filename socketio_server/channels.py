@@ -3,6 +3,6 @@
 ``CHANNELS`` maps channels to the session ids subscribed; for looking, not for writing.
 """
 
-from socketio_server.sockets.subscriptions import CHANNELS
+from socketio_server.sockets.registry import CHANNELS
 
 __all__ = ["CHANNELS"]

@@ -31,7 +31,8 @@ from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.http1.responses import Response
 from socketio_server.protocol.websocket import Close, Opcode, Ping, Pong
-from socketio_server.sockets.registry import Clients
+from socketio_server.serving.timekeeper import GeventTimekeeper
+from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.subscriptions import Channels
 
@@ -585,12 +586,13 @@ class FakeServer:
         *,
         hooks: EventHooks | None = None,
         middleware: CallNext | None = None,
-        clients: Clients | None = None,
+        clients: Clients[Socket] | None = None,
         pool: WorkerPool | None = None,
     ) -> None:
         self.options = options or Options()
         self.registry = Registry()
-        self.clients = Clients(Channels()) if clients is None else clients
+        self.clients: Clients[Socket] = Clients(Channels()) if clients is None else clients
+        self.clients.timekeeper = GeventTimekeeper()
         self.hooks = hooks or RecordingHooks()
         self.loop = FakeLoop()
         self.stats = Stats(self.loop.clock)
@@ -608,6 +610,7 @@ class FakeServer:
             loop=self.loop,
             options=self.options,
             stats=self.stats,
+            clock=self.loop.clock,
             middleware=middleware,
         )
 

@@ -23,6 +23,16 @@ class Envelope:
     volatile: bool = False
 
 
+class LocalNode(Protocol):
+    """The sockets of this process, as its broker sees them."""
+
+    def deliver(self, envelope: Envelope) -> None:
+        """Send an event to the sockets of this process that it is for.
+
+        :raises TypeError: if an argument can't be encoded; nobody got anything then.
+        """
+
+
 class Broker(Protocol):
     """Carries envelopes to every process of a cluster, this one included."""
 

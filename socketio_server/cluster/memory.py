@@ -1,19 +1,17 @@
 """The broker of a server that is one process."""
 
-from collections.abc import Callable
-
-from socketio_server.cluster.base import Envelope
+from socketio_server.cluster.base import Envelope, LocalNode
 
 
 class MemoryBroker:
     """Delivers to this process's own sockets, and to nobody else.
 
-    :param deliver: hands an envelope to the sockets that it is for.
+    :param node: this process.
     """
 
-    def __init__(self, deliver: Callable[[Envelope], object]) -> None:
-        self._deliver = deliver
+    def __init__(self, node: LocalNode) -> None:
+        self._node = node
 
     def publish(self, envelope: Envelope) -> None:
         """Deliver on the spot (``Broker``)."""
-        self._deliver(envelope)
+        self._node.deliver(envelope)

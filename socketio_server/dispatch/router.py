@@ -1,34 +1,62 @@
-"""The Socket.IO packets of one session, routed to its sockets, one per namespace.
+"""The Socket.IO packets of one session, routed to its members, one per namespace.
 
 Decides what may come when (Socket.IO protocol v5, "Connection to a namespace"); the packets' form
-is in ``protocol.socketio``, and what a socket's packets do is the dispatcher's.
+is in ``protocol.socketio``, and what a member's packets do is the dispatcher's.
 """
 
 import logging
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from socketio_server.dispatch.member import Member
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.refusals import RefusalKind
+from socketio_server.net.statistics import Stats
+from socketio_server.options import Options
 from socketio_server.protocol import engineio, engineio3, socketio, socketio4
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MAIN_NAMESPACE
-from socketio_server.protocol.socketio import Packet, PacketType
-from socketio_server.sockets.socket import Socket
+from socketio_server.protocol.socketio import Encoder, Packet, PacketType
 
-if TYPE_CHECKING:
-    from socketio_server.dispatch.dispatcher import Dispatcher
-
-_EVENT = PacketType.EVENT  # globals are found faster than attributes
+_EVENT = PacketType.EVENT
 _NONE: frozenset[str] = frozenset()
 
 logger = logging.getLogger("socketio_server")
 
 
+class RouterKeeper(Protocol):
+    """The dispatcher, as its routers see it."""
+
+    @property
+    def options(self) -> Options:
+        """The limits of packets and namespaces."""
+
+    @property
+    def stats(self) -> Stats:
+        """Counts packets."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """Encodes refusals."""
+
+    @property
+    def old_encoder(self) -> Encoder:
+        """Encodes refusals for clients of Socket.IO 4."""
+
+    def has_namespace(self, namespace: str) -> bool:
+        """Return whether clients may join a namespace."""
+
+    def add_member(self, router: "NamespaceRouter", namespace: str, auth: Any) -> Member:
+        """Return the new member for a client that asks to join a namespace."""
+
+    def router_closed(self, router: "NamespaceRouter") -> None:
+        """The router's session is over."""
+
+
 class NamespaceRouter:
-    """Routes one session's packets (its ``SessionHandler``). Never blocks.
+    """Routes one session's packets (``SessionHandler``, ``MemberRouter``). Never blocks.
 
     :param request: the Django request of the handshake.
     :param scope: the context variables that handlers run with.
@@ -39,10 +67,10 @@ class NamespaceRouter:
         "_assembly",
         "_closing",
         "_decode",
-        "_dispatcher",
         "_full",
+        "_keeper",
         "_left",
-        "_sockets",
+        "_members",
         "captured",
         "request",
         "scope",
@@ -55,20 +83,20 @@ class NamespaceRouter:
         request: Any,
         scope: Context,
         captured: Any,
-        dispatcher: "Dispatcher",
+        keeper: RouterKeeper,
     ) -> None:
         self.session = session
         self.request = request
         self.scope = scope
         self.captured = captured
-        self._dispatcher = dispatcher
-        self._sockets: dict[str, Socket] = {}  # by namespace
+        self._keeper = keeper
+        self._members: dict[str, Member] = {}  # by namespace
         self._assembly: socketio.Assembly | None = None  # while attachments are due
         self._left = _NONE  # namespaces that we took the client out of
         self._decode = socketio4.decode if self._is_old else socketio.decode
-        # Once the session is to end: the sockets whose goodbye is still held back.
-        self._closing: list[Socket] | None = None
-        self._full = 0  # sockets whose inbox is full
+        # Once the session is to end: the members whose goodbye is still held.
+        self._closing: list[Member] | None = None
+        self._full = 0  # members whose inbox is full
 
     @property
     def _is_old(self) -> bool:
@@ -84,13 +112,13 @@ class NamespaceRouter:
         """Route a packet (``SessionHandler``)."""
         if self._assembly is not None:
             raise DecodeError("text while attachments are due")
-        dispatcher = self._dispatcher
-        dispatcher.stats.messages_in += 1
-        packet = self._decode(data, dispatcher.options.max_attachments)
-        if packet.type is _EVENT and (socket := self._sockets.get(packet.namespace)) is not None:
-            socket.inbox.put(packet)  # nearly every packet
+        keeper = self._keeper
+        keeper.stats.messages_in += 1
+        packet = self._decode(data, keeper.options.max_attachments)
+        if packet.type is _EVENT and (member := self._members.get(packet.namespace)) is not None:
+            member.put(packet)  # nearly every packet
         elif packet.attachments:
-            options = dispatcher.options
+            options = keeper.options
             self._assembly = socketio.Assembly(packet, max_size=options.max_payload)
         else:
             self._route(packet)
@@ -105,39 +133,40 @@ class NamespaceRouter:
             self._route(packet)
 
     def session_closed(self, reason: CloseReason) -> None:
-        """Let every socket end, after what came before (``SessionHandler``)."""
-        sockets, self._sockets = self._sockets, {}
-        self._dispatcher.router_closed(self)
-        for socket in sockets.values():
-            _end(socket, reason)
+        """Have every member's last handlers run (``SessionHandler``)."""
+        members, self._members = self._members, {}
+        self._closing = None
+        self._keeper.router_closed(self)
+        for member in members.values():
+            _end(member, reason)
 
     def caught_up(self) -> None:
         """Have the handlers go on that had to wait for the client (``SessionHandler``)."""
-        for socket in self._sockets.values():
-            socket.inbox.release()
+        for member in self._members.values():
+            member.release()
 
-    def disconnect(self, socket: Socket) -> None:
-        """Take a socket out of its namespace (``SocketOwner``)."""
-        namespace = socket.namespace
-        if self._sockets.get(namespace) is socket:
-            del self._sockets[namespace]
+    def disconnect(self, member: Member) -> None:
+        """Take a member out of its namespace (``MemberRouter``)."""
+        namespace = member.delivery.namespace
+        if self._members.get(namespace) is member:
+            del self._members[namespace]
             self._left |= {namespace}
             packet = socketio.encode_disconnect(namespace=namespace)
-            socket.deliver(Outgoing(engineio.MESSAGE + packet))
-            _end(socket, CloseReason.SERVER_NAMESPACE_DISCONNECT)
+            goodbye = Outgoing(engineio.MESSAGE + packet)
+            _end(member, CloseReason.SERVER_NAMESPACE_DISCONNECT, goodbye)
 
     def disconnect_all(self) -> None:
-        """Take the client out of all namespaces, and end its session (``SocketOwner``)."""
-        sockets = list(self._sockets.values())
-        for socket in sockets:
-            self.disconnect(socket)
-        self._closing = [socket for socket in sockets if socket.is_gated]
+        """Take the client out of all namespaces, and end its session (``MemberRouter``)."""
+        members = list(self._members.values())
+        for member in members:
+            self.disconnect(member)
+        self._closing = [member for member in members if member.delivery.is_held]
         self._close_if_told()
 
-    def gate_opened(self, socket: Socket) -> None:
-        """What was held back from a socket's client was sent (``SocketOwner``)."""
+    def messages_released(self, member: Member) -> None:
+        """The messages that were held for a member are sent (``MemberRouter``)."""
         if self._closing is not None:
-            self._closing = [other for other in self._closing if other is not socket]
+            self._closing = [other for other in self._closing if other is not member]
             self._close_if_told()
 
     def _close_if_told(self) -> None:
@@ -145,49 +174,50 @@ class NamespaceRouter:
             self.session.close(CloseReason.FORCED_SERVER_CLOSE)
 
     def inbox_full(self, full: bool) -> None:
-        """Read no more from the client while any of its sockets has enough to do."""
+        """Read no more from the client while any member has enough to do (``MemberRouter``)."""
         self._full += 1 if full else -1
         if full and self._full == 1:
             self.session.pause_reading()
         elif not self._full:
             self.session.resume_reading()
 
-    def answer(self, socket: Socket) -> None:
-        """Tell the client that it joined the socket's namespace, and under which id."""
+    def answer(self, member: Member) -> None:
+        """Tell the client that it joined the namespace, and under which id (``MemberRouter``)."""
         encode = socketio4.encode_connect if self._is_old else socketio.encode_connect
-        packet = encode(socket.id, namespace=socket.namespace)
+        packet = encode(member.delivery.id, namespace=member.delivery.namespace)
         self.session.send(Outgoing(engineio.MESSAGE + packet))
 
-    def refuse(self, socket: Socket, message: str, data: Any) -> None:
-        """Tell the client that it may not join the socket's namespace, and why."""
-        if self._sockets.get(socket.namespace) is socket:
-            del self._sockets[socket.namespace]
-        self._send_connect_error(socket.namespace, message, data)
+    def refuse(self, member: Member, message: str, data: Any) -> None:
+        """Tell the client that it may not join the namespace, and why (``MemberRouter``)."""
+        namespace = member.delivery.namespace
+        if self._members.get(namespace) is member:
+            del self._members[namespace]
+        self._send_connect_error(namespace, message, data)
 
     def _route(self, packet: Packet) -> None:
         if packet.type is PacketType.CONNECT:
             self._connect(packet)
             return
-        socket = self._sockets.get(packet.namespace)
-        if socket is None:
+        member = self._members.get(packet.namespace)
+        if member is None:
             if packet.namespace not in self._left:  # else it was on its way when we said goodbye
                 raise DecodeError("a packet for a namespace that is not connected")
         elif packet.type is PacketType.EVENT:
-            socket.inbox.put(packet)
+            member.put(packet)
         elif packet.type is PacketType.ACK:
             if packet.ack_id is not None:
-                socket.settle(packet.ack_id, packet.data)
+                member.delivery.acknowledged(packet.ack_id, packet.data)
         elif packet.type is PacketType.DISCONNECT:
-            del self._sockets[socket.namespace]
-            _end(socket, CloseReason.CLIENT_NAMESPACE_DISCONNECT)
+            del self._members[packet.namespace]
+            _end(member, CloseReason.CLIENT_NAMESPACE_DISCONNECT)
         else:
             raise DecodeError(f"a client may not send a packet of type {packet.type.name}")
 
     def _connect(self, packet: Packet) -> None:
         namespace = packet.namespace
-        if self._is_old and namespace == MAIN_NAMESPACE and namespace in self._sockets:
+        if self._is_old and namespace == MAIN_NAMESPACE and namespace in self._members:
             return  # it asks for what it has
-        if namespace in self._sockets:
+        if namespace in self._members:
             raise DecodeError("a namespace was joined twice")
         if not self._may_join(namespace):
             self.session.client_refused(
@@ -195,24 +225,24 @@ class NamespaceRouter:
             )
             self._send_connect_error(namespace, "Invalid namespace")
             return
-        socket = self._dispatcher.make_socket(self, namespace, auth=packet.data)
-        self._sockets[namespace] = socket
+        member = self._keeper.add_member(self, namespace, packet.data)
+        self._members[namespace] = member
         if self._left:
             self._left -= {namespace}
-        socket.inbox.put(packet)
+        member.put(packet)
 
     def _may_join(self, namespace: str) -> bool:
         """Return whether a client may join a namespace; a long name is kept nowhere, nor tried."""
-        options = self._dispatcher.options
+        options = self._keeper.options
         return (
-            len(self._sockets) < options.max_namespaces
+            len(self._members) < options.max_namespaces
             and len(namespace) <= options.max_channel_length
-            and self._dispatcher.has_namespace(namespace)
+            and self._keeper.has_namespace(namespace)
         )
 
     def _send_connect_error(self, namespace: str, message: str, data: Any = None) -> None:
-        dispatcher = self._dispatcher
-        encoder = dispatcher.old_encoder if self._is_old else dispatcher.encoder
+        keeper = self._keeper
+        encoder = keeper.old_encoder if self._is_old else keeper.encoder
         try:
             packet = encoder.connect_error(message, data, namespace=namespace)
         except TypeError:
@@ -221,7 +251,7 @@ class NamespaceRouter:
         self.session.send(Outgoing(engineio.MESSAGE + packet))
 
 
-def _end(socket: Socket, reason: CloseReason) -> None:
-    """Have a socket's last handlers run, after what came before."""
-    socket.lose_client()
-    socket.inbox.put_last(reason)
+def _end(member: Member, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
+    """Let nothing more reach a client, and have the last handlers run, after what came before."""
+    member.delivery.close(reason, goodbye)
+    member.put_last(reason)

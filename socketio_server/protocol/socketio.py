@@ -59,7 +59,7 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
 
 # --- Decoding ---------------------------------------------------------------------------------
 
-_EVENT = PacketType.EVENT  # globals are found faster than attributes
+_EVENT = PacketType.EVENT
 _parse = jsoncodec.parse
 _BINARY_TYPES = (PacketType.BINARY_EVENT, PacketType.BINARY_ACK)
 

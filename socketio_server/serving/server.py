@@ -27,7 +27,10 @@ from socketio_server.registry.events import REGISTRY, Registry
 from socketio_server.serving import current, restart
 from socketio_server.serving.around_events.database import IdleRelease
 from socketio_server.serving.around_events.hooks import DjangoHooks
-from socketio_server.sockets.registry import CLIENTS, Clients
+from socketio_server.serving.timekeeper import GeventTimekeeper
+from socketio_server.sockets.clients import Clients
+from socketio_server.sockets.registry import CLIENTS
+from socketio_server.sockets.socket import Socket
 
 GC_THRESHOLDS = (20_000, 20, 50)
 """How rarely the cyclic garbage collector runs: the server itself makes no cycles per message."""
@@ -52,7 +55,7 @@ class Server:
         options: Options,
         *,
         registry: Registry = REGISTRY,
-        clients: Clients = CLIENTS,
+        clients: Clients[Socket] = CLIENTS,
     ) -> None:
         if not restart.is_patched():
             raise ImproperlyConfigured(
@@ -62,6 +65,7 @@ class Server:
             )
         hub = gevent.get_hub()
         self._clients = clients
+        clients.timekeeper = GeventTimekeeper()
         self._stats = Stats(monotonic)
         loop: Any = hub.loop
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -78,6 +82,7 @@ class Server:
             loop=loop,
             options=options,
             stats=self._stats,
+            clock=monotonic,
             middleware=load_middleware(options.middleware),
         )
         self.engine = Engine(loop, options, self._dispatcher.accept, self._stats, clock=monotonic)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Any, NamedTuple, Protocol
 
-import gevent
 from gevent.event import Event
 
 MAX_PENDING = 1000
@@ -25,27 +24,29 @@ class Pending(Protocol):
         """The client has gone, and will not acknowledge."""
 
 
-class Clock(Protocol):
-    """How time passes while clients are waited for; the test client brings its own."""
+class Timekeeper(Protocol):
+    """How time passes while the server waits for acknowledgements; the test client has its own."""
 
     def wait(self, event: Event, timeout: float | None) -> None:
         """Wait in the caller's greenlet until the event is set, or ``timeout`` seconds."""
 
     def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:
-        """Have ``func`` called in so many seconds; return what calls it off."""
+        """Have ``func`` called after so many seconds.
+
+        :return: a function that cancels the call.
+        """
 
 
-class GeventClock:
-    """Real time, in which other greenlets go on (``Clock``)."""
+class NoTimekeeper:
+    """The ``Timekeeper`` of a process without a server: there is no client to wait for."""
 
     def wait(self, event: Event, timeout: float | None) -> None:
-        """Wait until the event is set, or ``timeout`` seconds."""
-        event.wait(timeout)
+        """Raise ``RuntimeError``."""
+        raise RuntimeError("no server runs in this process")
 
     def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:
-        """Have ``func`` called in a greenlet of its own."""
-        timer = gevent.spawn_later(seconds, func)
-        return lambda: timer.kill(block=False)
+        """Raise ``RuntimeError``."""
+        raise RuntimeError("no server runs in this process")
 
 
 class Answers(NamedTuple):
@@ -65,24 +66,20 @@ class Ledger:
     :param socket_id: the client's public id.
     """
 
-    __slots__ = ("_is_closed", "_pending", "_socket_id")
+    __slots__ = ("_pending", "_socket_id")
 
     def __init__(self, socket_id: str) -> None:
         self._socket_id = socket_id
         self._pending: dict[int, Pending] = {}
-        self._is_closed = False  # the client has gone
 
     def add(self, ack_id: int, pending: Pending) -> None:
-        """Note that the client was asked to acknowledge ``ack_id``."""
-        if self._is_closed:
-            pending.gone(self._socket_id)
-            return
+        """Note that the client is asked to acknowledge ``ack_id``."""
         if len(self._pending) >= MAX_PENDING:
             self._pending.pop(next(iter(self._pending))).gone(self._socket_id)
         self._pending[ack_id] = pending
 
     def discard(self, ack_id: int) -> None:
-        """Wait no longer; an answer that comes yet is ignored."""
+        """Ignore the acknowledgement of ``ack_id``, should it still come."""
         self._pending.pop(ack_id, None)
 
     def settle(self, ack_id: int, values: Sequence[Any]) -> None:
@@ -92,8 +89,7 @@ class Ledger:
             pending.answered(self._socket_id, values)
 
     def close(self) -> None:
-        """The client has gone."""
-        self._is_closed = True
+        """Tell all who wait that the client has gone."""
         owed, self._pending = self._pending, {}
         for pending in owed.values():
             pending.gone(self._socket_id)
@@ -113,11 +109,11 @@ class Acknowledged(NamedTuple):
 class Waiter:
     """Collects the acknowledgements of several clients (``Pending``).
 
-    :param expected: the ids of the clients that were asked.
+    :param expected: the ids of the clients that are asked.
     """
 
-    def __init__(self, expected: Iterable[str], clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, expected: Iterable[str], timekeeper: Timekeeper) -> None:
+        self._timekeeper = timekeeper
         self._due = dict.fromkeys(expected)
         self._left: list[str] = []
         self._values: dict[str, Any] = {}
@@ -136,7 +132,7 @@ class Waiter:
     def wait(self, timeout: float | None) -> Answers:
         """Wait in the caller's greenlet until all have answered or gone, or ``timeout`` seconds."""
         if self._due:
-            self._clock.wait(self._done, timeout)
+            self._timekeeper.wait(self._done, timeout)
         return Answers(self._values, (*self._left, *self._due))
 
     def _settle(self, socket_id: str) -> None:
@@ -157,10 +153,10 @@ class CallbackRunner:
         run: Callable[[Sequence[Any]], None],
         forget: Callable[[], None],
         timeout: float | None,
-        clock: Clock,
+        timekeeper: Timekeeper,
     ) -> None:
         self._run = run
-        self._call_off = None if timeout is None else clock.call_later(timeout, forget)
+        self._cancel = None if timeout is None else timekeeper.call_later(timeout, forget)
 
     def answered(self, socket_id: str, values: Sequence[Any]) -> None:
         """Have the callback run."""
@@ -172,8 +168,8 @@ class CallbackRunner:
         self._stop()
 
     def _stop(self) -> None:
-        if self._call_off is not None:
-            self._call_off()
+        if self._cancel is not None:
+            self._cancel()
 
 
 def unpack(values: Sequence[Any]) -> Any:

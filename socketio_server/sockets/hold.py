@@ -1,43 +1,43 @@
-"""Holds messages back while a handler may still refuse what they would come from."""
+"""Messages that wait until a handler has decided whether their client may get them."""
 
 from socketio_server.engine.transports.base import Outgoing
 
 
-class Gate:
-    """Holds a socket's messages back while a handler may still refuse what they would come from.
+class Hold:
+    """Keeps a client's messages while a handler may still refuse the client or its subscription.
 
-    While ``on_connect`` runs that is everything, since nothing may precede the server's answer;
-    while ``on_subscribe`` runs it is what comes from the new channel alone, and whatever is sent
-    behind it, so that the order stays.
+    While ``on_connect`` runs it keeps everything, because nothing may precede the server's answer.
+    While ``on_subscribe`` runs it keeps what comes from the new channel, and whatever is sent after
+    that, because messages arrive in the order of the sends.
 
     :param channel: the new channel; ``None`` for a new connection.
-    :param limit: bytes that may be held back.
+    :param limit: bytes that it may keep.
     """
 
-    __slots__ = ("_held", "_limit", "_size", "channel")
+    __slots__ = ("_limit", "_messages", "_size", "channel")
 
     def __init__(self, channel: str | None, limit: int) -> None:
         self.channel = channel
         self._limit = limit
         self._size = 0
-        self._held: list[tuple[Outgoing, bool]] = []  # with whether it came from the new channel
+        self._messages: list[tuple[Outgoing, bool]] = []  # each with whether it is doubtful
 
-    def holds(self, outgoing: Outgoing, *, doubtful: bool) -> bool:
-        """Hold a message back, or return ``False`` if it may pass.
+    def keep(self, outgoing: Outgoing, *, doubtful: bool) -> bool:
+        """Keep a message, or return ``False`` if it may be sent.
 
-        :param doubtful: whether it would not come but for what may be refused.
+        :param doubtful: whether the client gets it only if it is accepted.
         """
-        if not doubtful and not self._held and self.channel is not None:
+        if not doubtful and not self._messages and self.channel is not None:
             return False
         self._size += len(outgoing.frames)
-        self._held.append((outgoing, doubtful))
+        self._messages.append((outgoing, doubtful))
         return True
 
     @property
     def overflows(self) -> bool:
-        """Whether more is held back than may be."""
+        """Whether it keeps more than ``limit`` bytes."""
         return self._size > self._limit
 
     def release(self, *, accepted: bool) -> list[Outgoing]:
-        """Return what was held back, in order, without the doubtful unless ``accepted``."""
-        return [outgoing for outgoing, doubtful in self._held if accepted or not doubtful]
+        """Return the messages in order, without the doubtful ones unless ``accepted``."""
+        return [outgoing for outgoing, doubtful in self._messages if accepted or not doubtful]

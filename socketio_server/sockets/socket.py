@@ -1,62 +1,20 @@
 """What handlers hold: one client's connection to a namespace.
 
-The methods and names are django-socketio's. None of them waits for a client or switches greenlets.
+The methods and names are django-socketio's. None of them but ``call`` waits for a client or
+switches greenlets.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any, NamedTuple
 
 from socketio_server.cluster.base import Envelope
-from socketio_server.engine.session import Session
-from socketio_server.engine.transports.base import Outgoing
-from socketio_server.net.connection import Connection
-from socketio_server.net.refusals import RefusalKind
-from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MESSAGE
-from socketio_server.sockets.acknowledgements import (
-    Acknowledged,
-    CallbackRunner,
-    Ledger,
-    Pending,
-    Waiter,
-    ack_ids,
-)
-from socketio_server.sockets.hold import Gate
-from socketio_server.sockets.registry import Clients
+from socketio_server.sockets.acknowledgements import CallbackRunner, Waiter, ack_ids
+from socketio_server.sockets.clients import Clients
+from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.targets import Target, channels_of, check_event_name
-
-if TYPE_CHECKING:
-    from socketio_server.dispatch.inbox import Inbox
-    from socketio_server.registry.events import Event, Registration
-
-
-class SocketOwner(Protocol):
-    """What routes a client's packets to its sockets."""
-
-    session: Session
-    """What carries them."""
-
-    captured: Any
-    """What the dispatcher's hooks restore for the handlers."""
-
-    def answer(self, socket: "Socket") -> None:
-        """Tell the client that it joined the socket's namespace, and under which id."""
-
-    def inbox_full(self, full: bool) -> None:
-        """A socket's handlers have enough to do, or again room for more."""
-
-    def gate_opened(self, socket: "Socket") -> None:
-        """What was held back from a socket's client was sent."""
-
-    def refuse(self, socket: "Socket", message: str, data: Any) -> None:
-        """Tell the client that it may not join the socket's namespace, and why."""
-
-    def disconnect(self, socket: "Socket") -> None:
-        """Take a socket out of its namespace."""
-
-    def disconnect_all(self) -> None:
-        """Take the client out of all namespaces, and end its session."""
 
 
 class SocketSession(NamedTuple):
@@ -66,104 +24,79 @@ class SocketSession(NamedTuple):
 
 
 class Socket:
-    """One client's connection to a namespace.
+    """One client's connection to a namespace: all that handlers may do with it.
 
-    :param socket_id: the public id.
-    :param session: the Engine.IO session that carries it.
-    :param owner: what routes its packets.
+    It may be kept after the end: then it sends nothing, is on no channel and can't be subscribed.
+
+    :param delivery: gets messages to the client.
+    :param clients: the registry that the client is in.
     :param request: the Django request of the handshake.
+    :param auth: the value of the client's ``auth`` option.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_channels",
-        "_clients",
-        "_end_reason",
-        "_gate",
-        "_ledger",
-        "_selections",
-        "_session",
-        "auth",
-        "context",
-        "direct",
-        "id",
-        "inbox",
-        "is_live",
-        "namespace",
-        "owner",
-        "recovered",
-        "request",
-    )
+    __slots__ = ("__weakref__", "_clients", "_delivery", "auth", "context", "request")
+
+    recovered = False
+    """Whether a lost session was taken up again."""
 
     def __init__(
-        self,
-        socket_id: str,
-        namespace: str,
-        *,
-        session: Session,
-        owner: SocketOwner,
-        clients: Clients,
-        request: Any,
-        auth: Any = None,
+        self, delivery: Delivery, clients: "Clients[Socket]", *, request: Any, auth: Any
     ) -> None:
-        self.id = socket_id
-        self.namespace = namespace
         self.request = request
         self.auth = auth
-        """What the client's ``auth`` option held."""
+        """The value of the client's ``auth`` option."""
         self.context: dict[Any, Any] = {}
         """The handlers' own: one dict per connection, from connect to finish."""
-        self.recovered = False
-        """Whether a lost session was taken up again."""
-        self.inbox: Inbox[Socket, Any]
-        """What waits for the handlers; set and used by the dispatcher."""
-        self._session = session
-        self.owner = owner
-        """What routes its packets; for the dispatcher's use."""
-        self.is_live = False
-        """Whether its events are handled: from the first to the last; set by the dispatcher."""
+        self._delivery = delivery
         self._clients = clients
-        self._channels: tuple[str, ...] = ()
-        self._gate: Gate | None = None  # None: messages pass
-        self.direct: Connection | None = None
-        """Where messages go on the shortest way; ``None``: ``deliver`` knows another."""
-        self._end_reason: CloseReason | None = None  # set when the last handlers begin
-        self._ledger: Ledger | None = None  # None until the client owes an acknowledgement
-        # The handlers that run while the channels are what they are; None until one was asked for.
-        self._selections: dict[Event, tuple[Registration, ...]] | None = None
+
+    @property
+    def id(self) -> str:
+        """The connection's public id: what the client sees as ``socket.id``."""
+        return self._delivery.id
 
     @property
     def session(self) -> SocketSession:
-        """Holds ``session_id``, the connection's public id: what the client sees as
-        ``socket.id``."""
-        return SocketSession(self.id)
+        """Holds ``session_id``, which is ``id`` under django-socketio's name."""
+        return SocketSession(self._delivery.id)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that the client joined."""
+        return self._delivery.namespace
 
     @property
     def channels(self) -> tuple[str, ...]:
         """The channels held, in order of subscription."""
-        return self._channels
+        return self._delivery.channels
 
     @property
     def transport(self) -> str:
         """``"polling"`` or ``"websocket"``, as of now; after the end, as of then."""
-        return self._session.transport.name
+        return self._delivery.transport
+
+    @property
+    def writable(self) -> bool:
+        """Whether a message would go out at once: nothing waits for the client."""
+        return self._delivery.writable
 
     @property
     def close_reason(self) -> CloseReason | None:
         """Why the connection ended; ``None`` while it lasts."""
-        return self._end_reason or self._session.close_reason
+        return self._delivery.close_reason
 
     def connected(self) -> bool:
         """Return whether the client is still there."""
-        return self.close_reason is None
+        return self._delivery.close_reason is None
 
     def send(self, message: Any) -> None:
         """Send a message to this client only.
 
         :raises TypeError: if it can't be encoded.
         """
-        self._clients.messages_out += 1
-        self.deliver(self._clients.encode(self.namespace, MESSAGE, (message,)))
+        clients, delivery = self._clients, self._delivery
+        clients.messages_out += 1
+        delivery.deliver(clients.encode(delivery.namespace, MESSAGE, (message,)))
 
     def broadcast(self, message: Any) -> None:
         """Send a message to every other client.
@@ -178,7 +111,7 @@ class Socket:
         :param channel: without one, on any of this socket's channels, each client once.
         :raises TypeError: if the message can't be encoded.
         """
-        channels = self._channels if channel is None else (channel,)
+        channels = self.channels if channel is None else (channel,)
         self._publish(MESSAGE, (message,), channels, skip=(self.id,))
 
     def send_and_broadcast(self, message: Any) -> None:
@@ -203,11 +136,11 @@ class Socket:
 
         :return: ``False`` if it was on it already, or its last handler has run.
         """
-        if channel in self._channels or (self._end_reason is not None and not self.is_live):
+        delivery = self._delivery
+        if channel in delivery.channels or delivery.owner is None:
             return False
-        self._channels += (channel,)
-        self._selections = None
-        self._clients.channels.add(self, channel)
+        delivery.channels += (channel,)
+        self._clients.channels.add(delivery, channel)
         return True
 
     def unsubscribe(self, channel: str) -> bool:
@@ -215,11 +148,11 @@ class Socket:
 
         :return: ``False`` if it was not on it.
         """
-        if channel not in self._channels:
+        delivery = self._delivery
+        if channel not in delivery.channels:
             return False
-        self._channels = tuple(held for held in self._channels if held != channel)
-        self._selections = None
-        self._clients.channels.discard(self, channel)
+        delivery.channels = tuple(held for held in delivery.channels if held != channel)
+        self._clients.channels.discard(delivery, channel)
         return True
 
     def emit(
@@ -249,9 +182,10 @@ class Socket:
                 raise ValueError("a callback is for this client's answer: use call() with to=")
             self._publish(event, args, channels_of(to), skip=skip, volatile=volatile)
         elif self.id not in skip and not (volatile and not self.writable):
-            self._clients.messages_out += 1
+            clients, delivery = self._clients, self._delivery
+            clients.messages_out += 1
             if callback is None:
-                self.deliver(self._clients.encode(self.namespace, event, args))
+                delivery.deliver(clients.encode(delivery.namespace, event, args))
             else:
                 self._emit_with_callback(event, args, callback, timeout)
 
@@ -281,120 +215,24 @@ class Socket:
             return self._clients.call(
                 self.namespace, event, args, channels=channels, skip=skip, timeout=timeout
             )
-        if self._gate is not None and self._gate.channel is None and self.connected():
+        clients, delivery = self._clients, self._delivery
+        if delivery.is_joining:
             raise RuntimeError("on_connect can't call(): emit() with a callback instead")
-        waiter = Waiter((self.id,), self._clients.clock)
-        ack_id = self._ask(event, args, waiter)
+        ack_id = next(ack_ids)
+        waiter = Waiter((delivery.id,), clients.timekeeper)
+        delivery.ask(ack_id, clients.encode(delivery.namespace, event, args, ack_id), waiter)
         answers = waiter.wait(timeout)
-        self.ledger.discard(ack_id)
-        if self.id not in answers.values:
+        delivery.forget_acknowledgement(ack_id)
+        if delivery.id not in answers.values:
             raise TimeoutError(f"the client did not acknowledge {event!r}")
-        return answers.values[self.id]
+        return answers.values[delivery.id]
 
     def disconnect(self, close: bool = False) -> None:
         """End this connection: to its namespace, or with ``close`` the client's whole session.
 
         ``on_disconnect`` and the rest run after the event that is being handled.
         """
-        if close:
-            self.owner.disconnect_all()
-        else:
-            self.owner.disconnect(self)
-
-    @property
-    def writable(self) -> bool:
-        """Whether a message would go out at once: nothing waits for the client."""
-        return self._gate is None and self._session.transport.writable
-
-    @property
-    def ledger(self) -> Ledger:
-        """The acknowledgements that the client owes. For the server's own use."""
-        if self._ledger is None:
-            self._ledger = Ledger(self.id)
-        return self._ledger
-
-    def select(self, event: "Event") -> "tuple[Registration, ...]":
-        """Return an event's handlers for the channels that are held now. For the dispatcher's use.
-
-        Kept until the channels change: patterns are not matched again for each message.
-        """
-        if self._selections is None:
-            self._selections = {}
-        selection = self._selections.get(event)
-        if selection is None:
-            selection = event.select(self.namespace, self._channels)
-            self._selections[event] = selection
-        return selection
-
-    def deliver(self, outgoing: Outgoing, channels: Sequence[str] | None = None) -> None:
-        """Send an encoded message; after the end, drop it. For the server's own use.
-
-        :param channels: where it comes from channels, which.
-        """
-        if self.direct is not None:
-            self.direct.write(outgoing.frames)
-        elif self._gate is None:
-            transport = self._session.transport
-            transport.send(outgoing)
-            self.direct = transport.direct
-        else:
-            self._deliver_through(self._gate, outgoing, channels)
-
-    def acknowledge(self, ack_id: int, values: Sequence[Any]) -> None:
-        """Answer an event that the client wants acknowledged. For the dispatcher's use.
-
-        :raises TypeError: if a value can't be encoded.
-        """
-        encoded = self._clients.encoder.ack(ack_id, values, namespace=self.namespace)
-        self.deliver(Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments))
-
-    def settle(self, ack_id: int, values: Sequence[Any]) -> None:
-        """The client acknowledged an event. For the router's use."""
-        if self._ledger is not None:
-            self._ledger.settle(ack_id, values)
-
-    def lose_client(self) -> None:
-        """The client will acknowledge nothing more. For the router's use."""
-        self.ledger.close()
-        self.direct = None  # behind a close frame nothing may follow (RFC 6455 section 5.5.1)
-
-    def end(self, reason: CloseReason) -> None:
-        """Let nothing reach the client any more. For the dispatcher's use."""
-        self._end_reason = reason
-        self.close_gate(Gate(None, 0))
-
-    @property
-    def is_gated(self) -> bool:
-        """Whether messages may be held back. For the router's use."""
-        return self._gate is not None
-
-    def close_gate(self, gate: Gate) -> None:
-        """Hold messages back until ``open_gate``. For the dispatcher's use."""
-        self._gate = gate
-        self.direct = None
-
-    def open_gate(self, *, accepted: bool) -> None:
-        """Send what was held back, unless it came from what was refused."""
-        gate, self._gate = self._gate, None
-        if gate is not None:
-            for outgoing in gate.release(accepted=accepted):
-                self._session.send(outgoing)
-            self.owner.gate_opened(self)
-
-    def _deliver_through(
-        self, gate: Gate, outgoing: Outgoing, channels: Sequence[str] | None
-    ) -> None:
-        if not self.connected():
-            return
-        held = self._channels
-        doubtful = gate.channel is None or (
-            channels is not None and not any(c in held for c in channels if c != gate.channel)
-        )
-        if not gate.holds(outgoing, doubtful=doubtful):
-            self._session.send(outgoing)
-        elif gate.overflows:
-            self._session.client_refused(RefusalKind.SLOW_CLIENT, "too much was held back for it")
-            self._session.close(CloseReason.TRANSPORT_ERROR)
+        self._delivery.disconnect(close=close)
 
     def _publish(
         self,
@@ -416,32 +254,20 @@ class Socket:
             )
         )
 
-    def _ask(self, event: str, args: Sequence[Any], pending: Pending) -> int:
-        """Send an event that is to be acknowledged; return its id."""
-        ack_id = next(ack_ids)
-        outgoing = self._clients.encode(self.namespace, event, args, ack_id)
-        self.ledger.add(ack_id, pending)
-        if self._gate is not None and self._gate.channel is not None:
-            self._session.send(outgoing)  # its answer may be what the handler waits for
-        else:
-            self.deliver(outgoing)
-        return ack_id
-
     def _emit_with_callback(
         self,
         event: str,
-        args: Sequence[Any],
+        args: tuple[Any, ...],
         callback: Callable[..., Any],
         timeout: float | None,
     ) -> None:
-        ack_id: int | None = None
-
-        def run(values: Sequence[Any]) -> None:
-            self.inbox.put(Acknowledged(callback, values))
-
-        def forget() -> None:
-            if ack_id is not None:
-                self.ledger.discard(ack_id)
-
-        clock = self._clients.clock
-        ack_id = self._ask(event, args, CallbackRunner(run, forget, timeout, clock))
+        clients, delivery = self._clients, self._delivery
+        ack_id = next(ack_ids)
+        outgoing = clients.encode(delivery.namespace, event, args, ack_id)
+        runner = CallbackRunner(
+            partial(delivery.run_callback, callback),
+            partial(delivery.forget_acknowledgement, ack_id),
+            timeout,
+            clients.timekeeper,
+        )
+        delivery.ask(ack_id, outgoing, runner)

@@ -1,44 +1,46 @@
 """Who is on which channel.
 
-``CHANNELS`` is django-socketio's mapping from channels to the session ids subscribed, for looking
-and not for writing: subscriptions are changed through ``socket.subscribe`` and
-``socket.unsubscribe``. Channels are names that clients choose, so they share no space with the
-sockets' own ids.
+Channels are names that clients choose, so they share no space with the sockets' own ids.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from socketio_server.protocol.names import MAIN_NAMESPACE
-
-if TYPE_CHECKING:
-    from socketio_server.sockets.socket import Socket
+from socketio_server.sockets.recipient import Recipient
 
 
 class Channels(Mapping[str, tuple[str, ...]]):
-    """The subscribers of each channel of each namespace; as a mapping, the main namespace's."""
+    """The subscribers of each channel of each namespace.
+
+    As a mapping it is django-socketio's ``CHANNELS``: the main namespace's channels, and the
+    session ids subscribed to each. Subscriptions are changed through ``socket.subscribe`` and
+    ``socket.unsubscribe``.
+    """
 
     def __init__(self) -> None:
-        # Namespace, then channel, then sockets in order of subscription (the values mean nothing).
-        self._subscribers: dict[str, dict[str, dict[Socket, None]]] = {}
+        # Namespace, then channel, then recipients in order of subscription, without values.
+        self._subscribers: dict[str, dict[str, dict[Recipient, None]]] = {}
 
-    def add(self, socket: "Socket", channel: str) -> None:
-        """Put a socket on a channel of its namespace."""
-        channels = self._subscribers.setdefault(socket.namespace, {})
-        channels.setdefault(channel, {})[socket] = None
+    def add(self, recipient: Recipient, channel: str) -> None:
+        """Register a recipient as a subscriber of a channel of its namespace."""
+        channels = self._subscribers.setdefault(recipient.namespace, {})
+        channels.setdefault(channel, {})[recipient] = None
 
-    def discard(self, socket: "Socket", channel: str) -> None:
-        """Take a socket off a channel, and forget the channel when it was the last."""
-        channels = self._subscribers.get(socket.namespace, {})
+    def discard(self, recipient: Recipient, channel: str) -> None:
+        """Unregister a subscriber, and forget the channel when it was the last."""
+        channels = self._subscribers.get(recipient.namespace, {})
         subscribers = channels.get(channel, {})
-        subscribers.pop(socket, None)
+        subscribers.pop(recipient, None)
         if not subscribers:
             channels.pop(channel, None)
         if not channels:
-            self._subscribers.pop(socket.namespace, None)
+            self._subscribers.pop(recipient.namespace, None)
 
-    def subscribers(self, namespace: str, channel: str) -> "Collection[Socket]":
-        """Return the sockets on a channel, in order of subscription; it lives, so don't keep it."""
+    def subscribers(self, namespace: str, channel: str) -> Collection[Recipient]:
+        """Return who is on a channel, in order of subscription.
+
+        It is a live view; don't hold on to it.
+        """
         return self._subscribers.get(namespace, {}).get(channel, {}).keys()
 
     @property
@@ -48,13 +50,10 @@ class Channels(Mapping[str, tuple[str, ...]]):
 
     def __getitem__(self, channel: str) -> tuple[str, ...]:
         subscribers = self._subscribers.get(MAIN_NAMESPACE, {})[channel]
-        return tuple(socket.id for socket in subscribers)
+        return tuple(recipient.id for recipient in subscribers)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._subscribers.get(MAIN_NAMESPACE, {}))
 
     def __len__(self) -> int:
         return len(self._subscribers.get(MAIN_NAMESPACE, {}))
-
-
-CHANNELS = Channels()

@@ -9,21 +9,82 @@ from typing import Any
 from django.http import HttpRequest
 
 from socketio_server.dispatch.dispatcher import Dispatcher
+from socketio_server.dispatch.member import Member
+from socketio_server.dispatch.router import NamespaceRouter
 from socketio_server.engine.heartbeat import Heartbeat
 from socketio_server.engine.session import Session
-from socketio_server.engine.transports.base import Outgoing
+from socketio_server.engine.transports.base import Outgoing, Transport
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.sockets.registry import CLIENTS
 from socketio_server.testing.world import world
 
 
+class LinkDispatcher(Dispatcher):
+    """Runs the handlers of one client, and can forget it without running the last of them."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._members: dict[Member, None] = {}  # those that have not ended
+
+    def add_member(self, router: NamespaceRouter, namespace: str, auth: Any) -> Member:
+        """Return the new member for a client that asks to join a namespace."""
+        member = super().add_member(router, namespace, auth)
+        self._members[member] = None
+        return member
+
+    def forget(self, member: Member) -> None:
+        """Unregister a member."""
+        super().forget(member)
+        self._members.pop(member, None)
+
+    def forget_all(self) -> None:
+        """Unregister all members, whose handlers run no more."""
+        for member in list(self._members):
+            member.delivery.close(CloseReason.TRANSPORT_CLOSE)
+            self.forget(member)
+
+
+class LinkKeeper:
+    """Keeps the deadlines of one client's session (``SessionKeeper``)."""
+
+    def __init__(self, options: Options, dispatcher: Dispatcher) -> None:
+        self.heartbeat: Heartbeat[Session] = Heartbeat(
+            world,
+            interval=options.ping_interval,
+            timeout=options.ping_timeout,
+            ping=Session.ping,
+            expire=lambda session: session.close(CloseReason.PING_TIMEOUT),
+            clock=lambda: world.now,
+        )
+        self._refusals = dispatcher.stats.refusals
+
+    def pong_received(self, session: Session) -> None:
+        """The client answered a heartbeat."""
+        self.heartbeat.pong(session)
+
+    def ping_received(self, session: Session) -> None:
+        """Do nothing: clients of revision 4 send no pings."""
+
+    def client_refused(self, session: Session, kind: RefusalKind, why: str) -> None:
+        """The client broke a rule."""
+        self._refusals.add(kind, session.sid, why)
+
+    def probe_started(self, session: Session) -> None:
+        """Do nothing: there is no upgrade."""
+
+    def probe_ended(self, session: Session) -> None:
+        """Do nothing."""
+
+    def session_ended(self, session: Session, last_transport: Transport) -> None:
+        """The session is over."""
+        self.heartbeat.clear()
+
+
 class Link:
-    """One connection of a client: at once its session's transport (``Transport``) and the keeper of
-    its deadlines (``SessionKeeper``).
+    """One connection of a client: its session's transport (``Transport``).
 
     Does not keep the client alive: it holds the client's methods weakly.
 
@@ -42,7 +103,7 @@ class Link:
         self,
         request: HttpRequest,
         options: Options,
-        dispatcher: Dispatcher,
+        dispatcher: LinkDispatcher,
         *,
         on_message: Callable[[str | bytes], None],
         on_close: Callable[[], None],
@@ -56,15 +117,8 @@ class Link:
         self._dispatcher = dispatcher
         self._on_message = _weakly(on_message)
         self._on_close = _weakly(on_close)
-        self._session = Session(secrets.token_urlsafe(), self)
-        self._heartbeat: Heartbeat[Session] = Heartbeat(
-            world,
-            interval=options.ping_interval,
-            timeout=options.ping_timeout,
-            ping=Session.ping,
-            expire=lambda session: session.close(CloseReason.PING_TIMEOUT),
-            clock=lambda: world.now,
-        )
+        self._keeper = LinkKeeper(options, dispatcher)
+        self._session = Session(secrets.token_urlsafe(), self._keeper)
 
     # --- The client's side --------------------------------------------------------------------
 
@@ -81,7 +135,7 @@ class Link:
             max_payload=self._options.max_payload,
         )
         self._session.start(self, handler, opening)
-        self._heartbeat.add(self._session)
+        self._keeper.heartbeat.add(self._session)
 
     def receive(self, *messages: str | bytes) -> None:
         """Hand the server what the client sends."""
@@ -95,17 +149,11 @@ class Link:
 
     def drop(self) -> None:
         """Take what is left of the client out of the registries, without running handlers."""
-        for _, socket, _ in list(CLIENTS.values()):
-            if socket.request is self._request:
-                socket.is_live = False
-                socket.end(CloseReason.TRANSPORT_CLOSE)
-                for channel in socket.channels:
-                    socket.unsubscribe(channel)
-                CLIENTS.discard(socket)
+        self._dispatcher.forget_all()
         if self.is_open:
             self.is_open = False
             self._on_close()
-        self._heartbeat.clear()
+        self._keeper.heartbeat.clear()
         world.discard(self)
 
     def abandon(self) -> None:
@@ -135,6 +183,7 @@ class Link:
             self.is_open = False
             self._on_close()
             self._session.transport_closed(self, reason)
+            world.discard(self)
 
     def must_catch_up(self) -> bool:
         """Return ``False``: the client takes everything at once."""
@@ -145,30 +194,6 @@ class Link:
 
     def resume_reading(self) -> None:
         """Do nothing."""
-
-    # --- The server's side: SessionKeeper -----------------------------------------------------
-
-    def pong_received(self, session: Session) -> None:
-        """The client answered a heartbeat."""
-        self._heartbeat.pong(session)
-
-    def ping_received(self, session: Session) -> None:
-        """Nothing: clients of revision 4 send no pings."""
-
-    def client_refused(self, session: Session, kind: RefusalKind, why: str) -> None:
-        """The client broke a rule."""
-        self._dispatcher.stats.refusals.add(kind, self, why)
-
-    def probe_started(self, session: Session) -> None:
-        """Do nothing: there is no upgrade."""
-
-    def probe_ended(self, session: Session) -> None:
-        """Do nothing."""
-
-    def session_ended(self, session: Session, last_transport: Any) -> None:
-        """The session is over."""
-        self._heartbeat.clear()
-        world.discard(self)
 
     # ------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from itertools import count
 from typing import Any
 
 from socketio_server import conf
-from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.net.statistics import Stats
 from socketio_server.protocol import socketio
 from socketio_server.protocol.close_reasons import CloseReason
@@ -19,7 +18,7 @@ from socketio_server.sockets.registry import CLIENTS
 from socketio_server.sockets.socket import Socket
 from socketio_server.testing.exceptions import ConnectionRefused
 from socketio_server.testing.handshake import Handshake
-from socketio_server.testing.link import Link
+from socketio_server.testing.link import Link, LinkDispatcher
 from socketio_server.testing.world import world
 
 _MAX_ATTACHMENTS = 999_999_999  # no limit: the server may send what it likes
@@ -70,7 +69,7 @@ class Peer:
         self._left = False
         self._owed.clear()
         options = conf.options()
-        dispatcher = Dispatcher(
+        dispatcher = LinkDispatcher(
             registry=self._registry,
             clients=CLIENTS,
             hooks=DjangoHooks(options.message_log_format),
@@ -78,6 +77,7 @@ class Peer:
             loop=world,
             options=options,
             stats=Stats(lambda: world.now),
+            clock=lambda: world.now,
             middleware=world.middleware(options.middleware),
             on_raised=world.errors.append if self._raise_handler_errors else None,
         )

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from gevent.event import Event
 
@@ -18,11 +18,8 @@ from socketio_server.exceptions import ValidationError
 from socketio_server.net.connection import Watcher
 from socketio_server.net.workers import Job
 from socketio_server.serving.server import load_middleware
-from socketio_server.sockets.acknowledgements import Clock as ServerClock
+from socketio_server.sockets.acknowledgements import Timekeeper
 from socketio_server.sockets.registry import CLIENTS
-
-if TYPE_CHECKING:
-    from socketio_server.testing.link import Link
 
 FOREVER = 3600.0
 """Seconds after which a handler that waits without a timeout counts as waiting for ever: clients
@@ -52,12 +49,19 @@ class Timer:
         self.stop()
 
 
+class Droppable(Protocol):
+    """A client's connection, as the world sees it."""
+
+    def drop(self) -> None:
+        """Let nothing of the client stay, without running handlers."""
+
+
 class World:
     """Loop, workers and time of all clients.
 
     Whatever becomes due is put into a queue, which is run when the test's call has done its own
     part: in the order in which a server's loop would come to it (``Loop``, ``Pool``, and the
-    ``Clock`` of acknowledgements).
+    ``Timekeeper`` of acknowledgements).
     """
 
     def __init__(self) -> None:
@@ -70,9 +74,9 @@ class World:
         """Those that run, in the order of their starts, and what they call."""
         self._queue: deque[Callable[[], object]] = deque()
         # Those that are connected, and the pytest test that each was connected in, if it was one.
-        self._links: dict[Link, str | None] = {}
+        self._links: dict[Droppable, str | None] = {}
         self._middleware: dict[tuple[str, ...], CallNext | None] = {}
-        self._usual_clock: ServerClock | None = None  # what we stand in for, while any is connected
+        self._usual_timekeeper: Timekeeper | None = None  # replaced while any is connected
 
     # --- What the server asks for -------------------------------------------------------------
 
@@ -94,7 +98,7 @@ class World:
         self.settle()
 
     def wait(self, event: Event, timeout: float | None) -> None:
-        """Do what other sockets wait for; then let the time pass (``Clock``).
+        """Do what other sockets wait for; then let the time pass (``Timekeeper``).
 
         :raises RuntimeError: if that would take for ever.
         """
@@ -108,7 +112,7 @@ class World:
             )
 
     def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:
-        """Have a function called after some time (``Clock``)."""
+        """Have a function called after some time (``Timekeeper``)."""
         timer = self.timer(seconds)
         timer.start(func)
         return timer.close
@@ -159,18 +163,18 @@ class World:
             self._middleware[paths] = load_middleware(paths)
         return self._middleware[paths]
 
-    def add(self, link: "Link") -> None:
+    def add(self, link: Droppable) -> None:
         """A client is connected; those that an earlier test left behind go."""
         test = _running_test()
         for other, its_test in list(self._links.items()):
             if its_test not in (None, test):
                 other.drop()
-        if self._usual_clock is None:
-            self._usual_clock, CLIENTS.clock = CLIENTS.clock, self
+        if self._usual_timekeeper is None:
+            self._usual_timekeeper, CLIENTS.timekeeper = CLIENTS.timekeeper, self
             self.errors.clear()
         self._links[link] = test
 
-    def discard(self, link: "Link") -> None:
+    def discard(self, link: Droppable) -> None:
         """A client is gone; with the last one all that it left behind."""
         self._links.pop(link, None)
         if not self.busy:
@@ -196,8 +200,8 @@ class World:
     def _clean_up(self) -> None:
         if self._links:
             return
-        if self._usual_clock is not None:
-            CLIENTS.clock, self._usual_clock = self._usual_clock, None
+        if self._usual_timekeeper is not None:
+            CLIENTS.timekeeper, self._usual_timekeeper = self._usual_timekeeper, None
         self.now = 0.0
         self.timers.clear()
         self._queue.clear()

@@ -9,20 +9,28 @@ from socketio_server.cluster.base import Envelope
 from socketio_server.cluster.memory import MemoryBroker
 
 
+class FakeNode:
+    """A process that keeps what is for its sockets (``LocalNode``)."""
+
+    def __init__(self) -> None:
+        self.delivered: list[Envelope] = []
+
+    def deliver(self, envelope: Envelope) -> None:
+        json.dumps(envelope.args)
+        self.delivered.append(envelope)
+
+
 class TestMemoryBroker:
     def test_an_envelope_is_delivered_on_the_spot(self) -> None:
-        delivered: list[Envelope] = []
+        node = FakeNode()
         envelope = Envelope(namespace="/", event_name="message", args=("hi",))
-        MemoryBroker(delivered.append).publish(envelope)
+        MemoryBroker(node).publish(envelope)
 
-        assert delivered == [envelope]
+        assert node.delivered == [envelope]
 
     def test_what_can_not_be_encoded_raises_at_the_sender(self) -> None:
-        def deliver(envelope: Envelope) -> None:
-            json.dumps(envelope.args)
-
         with pytest.raises(TypeError):
-            MemoryBroker(deliver).publish(
+            MemoryBroker(FakeNode()).publish(
                 Envelope(namespace="/", event_name="message", args=(object(),))
             )
 

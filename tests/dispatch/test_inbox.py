@@ -46,7 +46,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @dataclass
 class Box:
-    """An inbox, what it handled, and whether it said that it was full."""
+    """An inbox and its keeper: what it handled, and whether it said that it was full."""
 
     limit: int = 1000
     turn: int = 1000
@@ -59,25 +59,26 @@ class Box:
     pool: WorkerPool = field(default_factory=lambda: make_pool())
 
     def __post_init__(self) -> None:
-        options = Options(
+        self.options = Options(
             max_pending_events=self.limit,
             max_events_per_turn=self.turn,
             max_time_per_turn=self.seconds,
         )
-        self.inbox: Inbox[str, str] = Inbox(
-            "owner",
-            self.pool,
-            options,
-            scope=Context(),
-            handle=self.handle,
-            on_full=lambda owner, full: self.full.append(full),
-            must_wait=lambda owner: self.is_behind,
-        )
+        self.clock = monotonic
+        self.inbox: Inbox[str] = Inbox(self, Context())
 
-    def handle(self, owner: str, item: str) -> None:
-        assert owner == "owner"
+    def handle(self, inbox: Inbox[str], item: str) -> None:
+        assert inbox is self.inbox
         self.handled.append(item)
         self.action(item)
+
+    def inbox_full(self, inbox: Inbox[str], full: bool) -> None:
+        assert inbox is self.inbox
+        self.full.append(full)
+
+    def must_wait(self, inbox: Inbox[str]) -> bool:
+        assert inbox is self.inbox
+        return self.is_behind
 
     def put(self, *items: str) -> None:
         for item in items:

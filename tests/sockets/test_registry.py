@@ -159,10 +159,8 @@ def server() -> Iterator[FakeServer]:
     """A server whose clients are the process's own."""
     made = FakeServer(clients=CLIENTS)
     yield made
-    for _, socket, _ in list(CLIENTS.values()):
-        for channel in socket.channels:
-            socket.unsubscribe(channel)
-        CLIENTS.discard(socket)
+    for recipient in list(CLIENTS.members("/")):
+        CLIENTS.discard(recipient)
 
 
 @pytest.fixture

@@ -259,20 +259,6 @@ class TestSubscribe:
 
         assert one.messages() == ["heard"]
 
-    def test_handlers_are_chosen_once_for_the_channels_that_are_held(
-        self, server: FakeServer, client: FakeClient
-    ) -> None:
-        """Not for each message: patterns may be slow (security, rule 4)."""
-        event = server.registry.on_message
-        event(lambda *args: None, channel="^room")
-        socket = client.socket
-        socket.subscribe("room")
-        chosen = socket.select(event)
-
-        assert socket.select(event) is chosen
-        socket.unsubscribe("room")
-        assert socket.select(event) == ()
-
     def test_one_that_has_ended_stays_off_all_channels(
         self, server: FakeServer, client: FakeClient
     ) -> None:
@@ -699,58 +685,6 @@ class TestDisconnect:
 
         assert len(ended) == 1
         assert client.received() == ["1"]
-
-
-class ShortWay:
-    """A connection that takes frames as they are, and keeps them."""
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-
-    def write(self, frames: bytes) -> None:
-        self.written.append(frames)
-
-
-class TestTheShortWay:
-    """Messages go straight to the connection of a WebSocket."""
-
-    @pytest.fixture
-    def way(self, client: FakeClient) -> ShortWay:
-        way = client.transport.direct = ShortWay()
-        client.socket.send("finds the way")
-        return way
-
-    def test_is_taken_once_it_is_found(self, client: FakeClient, way: ShortWay) -> None:
-        client.socket.send("hello")
-        client.server.connect().socket.broadcast("to all")
-
-        assert [b"hello" in way.written[0], b"to all" in way.written[1]] == [True, True]
-
-    @pytest.mark.parametrize("end", ["by the engine", "by a handler"])
-    def test_is_closed_with_the_session_though_a_handler_is_busy(
-        self, server: FakeServer, client: FakeClient, way: ShortWay, end: str
-    ) -> None:
-        """Its last events come later, but a close frame is out: nothing may follow it."""
-        go_on = Event()
-
-        @server.registry.on_message
-        def wait(request: object, socket: Socket, context: object, message: object) -> None:
-            go_on.wait(PATIENCE)
-
-        socket, other = client.socket, server.connect().socket
-        client.emit("message", "be busy")
-        if end == "by the engine":
-            client.session.close(CloseReason.PING_TIMEOUT)
-        else:
-            socket.disconnect(close=True)
-        told = len(way.written)
-        socket.send("too late")
-        other.broadcast("too late")
-        go_on.set()
-        settle()
-
-        assert len(way.written) == told
-        assert socket.id not in server.clients
 
 
 class TestSlowClients:

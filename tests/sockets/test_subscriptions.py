@@ -50,7 +50,8 @@ class TestSubscribers:
         a, b = server.connect(channels=["room"]), server.connect(channels=["room"])
         server.connect(channels=["other"])
 
-        assert list(server.clients.channels.subscribers("/", "room")) == [a.socket, b.socket]
+        subscribers = server.clients.channels.subscribers("/", "room")
+        assert [subscriber.id for subscriber in subscribers] == [a.id, b.id]
 
     @pytest.mark.parametrize(("namespace", "channel"), [("/", "other"), ("/other", "room")])
     def test_there_are_none_elsewhere(self, namespace: str, channel: str) -> None:
@@ -69,8 +70,8 @@ class TestSubscribers:
         client.send("0/admin,", '2/admin,["__subscribe__","room"]')
 
         assert "room" not in server.clients.channels
-        (socket,) = server.clients.channels.subscribers("/admin", "room")
-        assert socket.namespace == "/admin"
+        (subscriber,) = server.clients.channels.subscribers("/admin", "room")
+        assert subscriber.namespace == "/admin"
 
     def test_a_socket_s_id_is_no_channel(self) -> None:
         """Whoever subscribes to somebody's id must not see what is sent to that socket."""

@@ -1352,10 +1352,10 @@ class TestNothingIsLeftBehind:
         assert len(CLIENTS) == 0
 
     def test_the_server_waits_in_real_time_again(self, registry: Registry) -> None:
-        usual = CLIENTS.clock
+        usual = CLIENTS.timekeeper
         with SocketIOClient(registry=registry), SocketIOClient(registry=registry):
-            assert CLIENTS.clock is not usual
-        assert CLIENTS.clock is usual
+            assert CLIENTS.timekeeper is not usual
+        assert CLIENTS.timekeeper is usual
 
     def test_the_view_serves_no_more(self, registry: Registry) -> None:
         with SocketIOClient(registry=registry):

@@ -1,0 +1,106 @@
+"""A client in a namespace, as the dispatcher keeps it."""
+
+from contextvars import Context
+from typing import Any, Protocol
+
+from socketio_server.dispatch.inbox import Inbox, InboxKeeper
+from socketio_server.engine.session import Session
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.socketio import Packet
+from socketio_server.registry.events import Event, Registration
+from socketio_server.sockets.acknowledgements import Acknowledged
+from socketio_server.sockets.delivery import Delivery
+from socketio_server.sockets.socket import Socket
+
+Item = Packet | CloseReason | Acknowledged
+"""What an inbox holds: what the client sent, in order, and at the end why the connection ended."""
+
+
+class MemberRouter(Protocol):
+    """Who routes a client's packets to its members, one per namespace."""
+
+    @property
+    def session(self) -> Session:
+        """The session that carries the packets."""
+
+    @property
+    def captured(self) -> Any:
+        """What the dispatcher's hooks restore for the handlers."""
+
+    def answer(self, member: "Member") -> None:
+        """Tell the client that it joined the namespace, and under which id."""
+
+    def refuse(self, member: "Member", message: str, data: Any) -> None:
+        """Tell the client that it may not join the namespace, and why."""
+
+    def inbox_full(self, full: bool) -> None:
+        """A member's handlers have enough to do, or again room for more."""
+
+    def messages_released(self, member: "Member") -> None:
+        """The messages that were held for a member are sent."""
+
+    def disconnect(self, member: "Member") -> None:
+        """Take a member out of its namespace."""
+
+    def disconnect_all(self) -> None:
+        """Take the client out of all namespaces, and end its session."""
+
+
+class Member(Inbox[Item]):
+    """One client's membership of a namespace: its socket, and the inbox of its events.
+
+    It is an inbox, and does not just have one, because each of the two would keep the other alive.
+    It and the socket's delivery refer to each other until the last handler has run
+    (``Delivery.owner``); a router lets go of its members when they leave. So all of them are freed
+    by reference counting, without the garbage collector.
+    """
+
+    __slots__ = ("_selected_for", "_selections", "delivery", "router", "socket")
+
+    def __init__(
+        self,
+        keeper: InboxKeeper,
+        scope: Context,
+        *,
+        router: MemberRouter,
+        delivery: Delivery,
+        socket: Socket,
+    ) -> None:
+        super().__init__(keeper, scope)
+        self.router = router
+        self.socket = socket
+        """What handlers get."""
+        self.delivery = delivery
+        """What gets their messages to the client."""
+        delivery.owner = self
+        # The handlers that run while the channels are those of _selected_for, by event; None until
+        # one was asked for.
+        self._selections: dict[Event, tuple[Registration, ...]] | None = None
+        self._selected_for: tuple[str, ...] = ()
+
+    def select(self, event: Event) -> tuple[Registration, ...]:
+        """Return an event's handlers for the channels that are held now.
+
+        Kept until the channels change: patterns are not matched again for each message.
+        """
+        channels = self.delivery.channels
+        if self._selections is None or channels is not self._selected_for:
+            self._selected_for = channels
+            self._selections = {}
+        selection = self._selections.get(event)
+        if selection is None:
+            selection = event.select(self.delivery.namespace, channels)
+            self._selections[event] = selection
+        return selection
+
+    def release_messages(self, *, accepted: bool) -> None:
+        """Send the messages that were held, without the doubtful ones unless ``accepted``."""
+        self.delivery.release(accepted=accepted)
+        self.router.messages_released(self)
+
+    def disconnect(self, *, close: bool) -> None:
+        """Take the client out of the namespace, or of all (``SocketOwner``)."""
+        if close:
+            self.router.disconnect_all()
+        else:
+            self.router.disconnect(self)

@@ -1,0 +1,183 @@
+"""Who is connected, and how a message reaches several of them."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from socketio_server.cluster.base import Broker, Envelope
+from socketio_server.cluster.memory import MemoryBroker
+from socketio_server.engine.transports.base import Outgoing
+from socketio_server.protocol import engineio, socketio4
+from socketio_server.protocol.socketio import Encoder
+from socketio_server.sockets.acknowledgements import (
+    Answers,
+    NoTimekeeper,
+    Timekeeper,
+    Waiter,
+    ack_ids,
+)
+from socketio_server.sockets.recipient import Recipient
+from socketio_server.sockets.subscriptions import Channels
+
+
+class ClientSocket(Protocol):
+    """What the mapping tells of a socket."""
+
+    request: Any
+    context: dict[Any, Any]
+
+
+S = TypeVar("S", bound=ClientSocket)
+
+
+class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
+    """The clients of one process (``LocalNode``).
+
+    As a mapping it is django-socketio's ``CLIENTS``: session ids, and ``(request, socket,
+    context)`` of each.
+
+    :param channels: which of them are on which channel.
+    """
+
+    def __init__(self, channels: Channels) -> None:
+        self.channels = channels
+        self.old_encoder = socketio4.Encoder()
+        """The same for clients of Socket.IO 4; only refusals differ."""
+        self.encoder = Encoder()
+        """Turns messages into JSON; the Django layer sets one that takes what Django's own
+        takes."""
+        self.broker: Broker = MemoryBroker(self)
+        """Carries what is for several clients."""
+        self.timekeeper: Timekeeper = NoTimekeeper()
+        """Passes the time until clients acknowledge: set by who runs the server."""
+        self.messages_out = 0
+        """Events that were sent, one for each recipient."""
+        self._recipients: dict[str, Recipient] = {}  # by id
+        # By namespace, in order of connection.
+        self._members: dict[str, dict[Recipient, S]] = {}
+
+    def encode_with(self, default: Callable[[Any], Any]) -> None:
+        """Let messages hold what ``default`` takes, a ``json.JSONEncoder.default``."""
+        self.encoder = Encoder(default)
+        self.old_encoder = socketio4.Encoder(default)
+
+    def add(self, recipient: Recipient, socket: S) -> None:
+        """Register a client."""
+        self._recipients[recipient.id] = recipient
+        self._members.setdefault(recipient.namespace, {})[recipient] = socket
+
+    def discard(self, recipient: Recipient) -> None:
+        """Unregister a client, here and on all its channels. Idempotent."""
+        for channel in recipient.channels:
+            self.channels.discard(recipient, channel)
+        recipient.channels = ()
+        self._recipients.pop(recipient.id, None)
+        members = self._members.get(recipient.namespace, {})
+        members.pop(recipient, None)
+        if not members:
+            self._members.pop(recipient.namespace, None)
+
+    def find(self, session_id: str, namespace: str) -> S | None:
+        """Return the socket of that id, if it is connected to that namespace."""
+        recipient = self._recipients.get(session_id)
+        return None if recipient is None else self.members(namespace).get(recipient)
+
+    def members(self, namespace: str) -> Mapping[Recipient, S]:
+        """Return the clients of a namespace and their sockets.
+
+        It is a live view; don't hold on to it.
+        """
+        return self._members.get(namespace, {})
+
+    def encode(
+        self, namespace: str, event_name: str, args: Sequence[Any], ack_id: int | None = None
+    ) -> Outgoing:
+        """Encode an event, once for all who get it.
+
+        :param ack_id: the id that they are to acknowledge it with, if they are.
+        :raises TypeError: if an argument can't be encoded.
+        """
+        encoded = self.encoder.event(event_name, args, namespace, ack_id)
+        return Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
+
+    def deliver(self, envelope: Envelope) -> None:
+        """Send an event to the clients of this process that it is for (``LocalNode``).
+
+        The hot path of a broadcast: encoded once, and no send of it waits, switches greenlets or
+        changes who is on a channel, so the registries can be walked as they are.
+
+        :raises TypeError: if an argument can't be encoded.
+        """
+        namespace, channels = envelope.namespace, envelope.channels
+        outgoing = self.encode(namespace, envelope.event_name, envelope.args)
+        frames = outgoing.frames
+        volatile = envelope.volatile
+        recipients = self._find_recipients(namespace, channels)
+        # Among thousands of clients nothing of any of them is in the CPU's cache. So the loop looks
+        # at as few of their objects as it can; ``deliver``, which looks at more, is for the rest.
+        skipped = {self._recipients.get(session_id) for session_id in envelope.skip}
+        count = len(recipients)
+        for recipient in recipients:
+            if recipient in skipped or (volatile and not recipient.writable):
+                count -= 1
+            elif (fastlane := recipient.fastlane) is not None:
+                fastlane.write(frames)
+            else:
+                recipient.deliver(outgoing, channels)
+        self.messages_out += count
+
+    def call(
+        self,
+        namespace: str,
+        event_name: str,
+        args: Sequence[Any],
+        *,
+        channels: tuple[str, ...] | None,
+        skip: Collection[str] = (),
+        timeout: float | None = None,
+    ) -> Answers:
+        """Send an event to clients of this process, and wait for all their acknowledgements.
+
+        :param channels: as in ``Envelope``.
+        :param timeout: seconds to wait.
+        :raises TypeError: if an argument can't be encoded.
+        """
+        ack_id = next(ack_ids)
+        outgoing = self.encode(namespace, event_name, args, ack_id)
+        found = self._find_recipients(namespace, channels)
+        asked = [recipient for recipient in found if recipient.id not in skip]
+        waiter = Waiter((recipient.id for recipient in asked), self.timekeeper)
+        for recipient in asked:
+            recipient.expect(ack_id, waiter)
+            recipient.deliver(outgoing, channels)
+        answers = waiter.wait(timeout)
+        for recipient in asked:
+            recipient.forget_acknowledgement(ack_id)
+        return answers
+
+    def _find_recipients(
+        self, namespace: str, channels: tuple[str, ...] | None
+    ) -> Collection[Recipient]:
+        """Return the clients on any of the channels, each once.
+
+        It is a live view; don't hold on to it.
+        """
+        if channels is None:
+            return self.members(namespace)
+        if len(channels) == 1:
+            return self.channels.subscribers(namespace, channels[0])
+        return dict.fromkeys(
+            recipient
+            for channel in channels
+            for recipient in self.channels.subscribers(namespace, channel)
+        )
+
+    def __getitem__(self, session_id: str) -> tuple[Any, S, dict[Any, Any]]:
+        recipient = self._recipients[session_id]
+        socket = self._members[recipient.namespace][recipient]
+        return socket.request, socket, socket.context
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._recipients)
+
+    def __len__(self) -> int:
+        return len(self._recipients)

@@ -1,0 +1,197 @@
+"""How messages get to one client in one namespace."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from socketio_server.engine.session import Session
+from socketio_server.engine.transports.base import Outgoing
+from socketio_server.net.connection import Connection
+from socketio_server.net.refusals import RefusalKind
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.sockets.acknowledgements import Acknowledged, Ledger, Pending
+from socketio_server.sockets.hold import Hold
+
+
+class SocketOwner(Protocol):
+    """Who handles what a socket's client sends: the dispatcher's side, as the socket sees it."""
+
+    def put(self, item: Acknowledged) -> None:
+        """Run a callback after the events that came before the acknowledgement."""
+
+    def disconnect(self, *, close: bool) -> None:
+        """Take the client out of the namespace; with ``close``, end its whole session."""
+
+
+class Delivery:
+    """Sends a client its messages, or holds them, or drops them (``Recipient``).
+
+    ``close_reason`` decides: once it is set, nothing reaches the client any more. Before that,
+    messages wait while there is a hold, and are sent while there is none.
+
+    The *fastlane* is the short way past that decision: the connection of a WebSocket that takes a
+    message's frames as they are. It is there only while the socket is open, nothing is held and
+    the session's transport offers it; so whoever sees one may write to it without a further look.
+    It is set by a delivery that finds all three, and reset by whatever ends one of them.
+
+    :param socket_id: the socket's public id.
+    :param session: the Engine.IO session that carries the messages.
+    """
+
+    __slots__ = (
+        "_hold",
+        "_ledger",
+        "_session",
+        "channels",
+        "close_reason",
+        "fastlane",
+        "id",
+        "namespace",
+        "owner",
+    )
+
+    def __init__(self, socket_id: str, namespace: str, session: Session) -> None:
+        self.id = socket_id
+        self.namespace = namespace
+        self.channels: tuple[str, ...] = ()
+        """The channels held, in order of subscription; replaced as a whole by ``Socket``."""
+        self.owner: SocketOwner | None = None
+        """Who handles what the client sends; ``None`` again when the last handler has run."""
+        self.close_reason: CloseReason | None = None
+        """Why the connection ended; ``None`` while it lasts."""
+        self.fastlane: Connection | None = None
+        """The connection to write frames to; ``None``: call ``deliver``."""
+        self._session = session
+        self._hold: Hold | None = None  # None: messages are sent
+        self._ledger: Ledger | None = None  # None until the client owes an acknowledgement
+
+    @property
+    def transport(self) -> str:
+        """The name of the session's transport, as of now."""
+        return self._session.transport.name
+
+    @property
+    def writable(self) -> bool:
+        """Whether a message would go out at once."""
+        return self.close_reason is None and self._hold is None and self._session.transport.writable
+
+    @property
+    def is_held(self) -> bool:
+        """Whether messages may be waiting for a handler's decision."""
+        return self._hold is not None
+
+    @property
+    def is_joining(self) -> bool:
+        """Whether the client does not know yet that it is connected, and still is."""
+        return self.close_reason is None and self._hold is not None and self._hold.channel is None
+
+    def must_catch_up(self) -> bool:
+        """Return whether the client's events must wait until it has taken its messages."""
+        fastlane = self.fastlane
+        if fastlane is not None and not fastlane.half_full:
+            return False  # nearly always
+        return self._session.must_catch_up()
+
+    # --- Messages -----------------------------------------------------------------------------
+
+    def deliver(self, outgoing: Outgoing, channels: Sequence[str] | None = None) -> None:
+        """Send a message, hold it, or drop it after the end.
+
+        :param channels: the channels that it was published on, if it was.
+        """
+        if self.fastlane is not None:
+            self.fastlane.write(outgoing.frames)
+        elif self.close_reason is not None:
+            return
+        elif self._hold is None:
+            transport = self._session.transport
+            self.fastlane = transport.direct  # before the send, which may end the session
+            transport.send(outgoing)
+        else:
+            self._deliver_held(self._hold, outgoing, channels)
+
+    def hold(self, channel: str | None, limit: int) -> None:
+        """Hold messages until ``release``.
+
+        :param channel: as in ``Hold``.
+        :param limit: bytes; with more the client is given up.
+        """
+        self._hold = Hold(channel, limit)
+        self.fastlane = None
+
+    def release(self, *, accepted: bool) -> None:
+        """Send what was held, without the doubtful messages unless ``accepted``."""
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            for outgoing in hold.release(accepted=accepted):
+                self._session.send(outgoing)
+
+    def close(self, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
+        """Let nothing reach the client after this. Idempotent.
+
+        :param goodbye: the last packet, behind everything that was sent before.
+        """
+        if self.close_reason is None and goodbye is not None:
+            self.deliver(goodbye)
+        if self.close_reason is None:  # the delivery may have ended the session
+            self.close_reason = reason
+            self.fastlane = None
+            if self._ledger is not None:
+                self._ledger.close()
+
+    # --- Acknowledgements ---------------------------------------------------------------------
+
+    def ask(self, ack_id: int, outgoing: Outgoing, pending: Pending) -> None:
+        """Send an event that the client is to acknowledge.
+
+        It goes past the hold of an ``on_subscribe`` handler, which may be waiting for the answer.
+        """
+        self.expect(ack_id, pending)
+        hold = self._hold
+        if hold is None or hold.channel is None or self.close_reason is not None:
+            self.deliver(outgoing)
+        else:
+            self._session.send(outgoing)
+
+    def expect(self, ack_id: int, pending: Pending) -> None:
+        """Note that the client is asked to acknowledge ``ack_id``; after the end it won't."""
+        if self.close_reason is not None:
+            pending.gone(self.id)
+            return
+        if self._ledger is None:
+            self._ledger = Ledger(self.id)
+        self._ledger.add(ack_id, pending)
+
+    def forget_acknowledgement(self, ack_id: int) -> None:
+        """Ignore the acknowledgement of ``ack_id``, should it still come."""
+        if self._ledger is not None:
+            self._ledger.discard(ack_id)
+
+    def acknowledged(self, ack_id: int, values: Sequence[Any]) -> None:
+        """Tell who waits for it that the client acknowledged ``ack_id``."""
+        if self._ledger is not None:
+            self._ledger.settle(ack_id, values)
+
+    def run_callback(self, callback: Callable[..., Any], values: Sequence[Any]) -> None:
+        """Have a callback run with the values of an acknowledgement."""
+        if self.owner is not None:
+            self.owner.put(Acknowledged(callback, values))
+
+    # ------------------------------------------------------------------------------------------
+
+    def disconnect(self, *, close: bool) -> None:
+        """Take the client out of the namespace; with ``close``, end its whole session."""
+        if self.owner is not None:
+            self.owner.disconnect(close=close)
+        elif close:  # it left this namespace, and may be in others
+            self._session.close(CloseReason.FORCED_SERVER_CLOSE)
+
+    def _deliver_held(self, hold: Hold, outgoing: Outgoing, channels: Sequence[str] | None) -> None:
+        held = self.channels
+        doubtful = hold.channel is None or (
+            channels is not None and not any(c in held for c in channels if c != hold.channel)
+        )
+        if not hold.keep(outgoing, doubtful=doubtful):
+            self._session.send(outgoing)
+        elif hold.overflows:
+            self._session.client_refused(RefusalKind.SLOW_CLIENT, "too much was held back for it")
+            self._session.close(CloseReason.TRANSPORT_ERROR)

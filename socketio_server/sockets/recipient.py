@@ -1,0 +1,43 @@
+"""What the registries know of a client: enough to hand it messages."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from socketio_server.engine.transports.base import Outgoing
+from socketio_server.net.connection import Connection
+from socketio_server.sockets.acknowledgements import Pending
+
+
+class Recipient(Protocol):
+    """One client in one namespace, as the registries see it. No method waits for the client."""
+
+    @property
+    def id(self) -> str:
+        """The public id."""
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that the client joined."""
+
+    channels: tuple[str, ...]
+    """The channels held, in order of subscription."""
+
+    @property
+    def fastlane(self) -> Connection | None:
+        """Where ``Outgoing.frames`` may be written instead of a call of ``deliver``."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether a message would go out at once."""
+
+    def deliver(self, outgoing: Outgoing, channels: Sequence[str] | None = None) -> None:
+        """Send a message.
+
+        :param channels: the channels that it was published on, if it was.
+        """
+
+    def expect(self, ack_id: int, pending: Pending) -> None:
+        """Note that the client is asked to acknowledge ``ack_id``."""
+
+    def forget_acknowledgement(self, ack_id: int) -> None:
+        """Ignore the acknowledgement of ``ack_id``, should it still come."""

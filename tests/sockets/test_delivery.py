@@ -1,0 +1,224 @@
+"""How messages get to one client: the fastlane, and that nothing does after the end."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from gevent.event import Event
+
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.sockets.socket import Socket
+from tests.fakes import PATIENCE, FakeClient, FakeServer, settle
+
+
+class FakeConnection:
+    """A connection that takes frames as they are, and keeps them."""
+
+    half_full = False
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, frames: bytes) -> None:
+        self.written.append(frames)
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+def client(server: FakeServer) -> FakeClient:
+    return server.connect()
+
+
+def offer_fastlane(client: FakeClient) -> FakeConnection:
+    """Let a client's transport have a connection that takes frames."""
+    client.transport.direct = FakeConnection()
+    client.socket.send("finds it")
+    client.received()
+    connection: FakeConnection = client.transport.direct
+    return connection
+
+
+class TestTheFastlane:
+    """Messages go straight to the connection of a WebSocket."""
+
+    def test_is_taken_by_what_follows_the_first_message(self, client: FakeClient) -> None:
+        connection = offer_fastlane(client)
+        client.socket.send("hello")
+        client.server.connect().socket.broadcast("to all")
+
+        assert [b"hello" in connection.written[0], b"to all" in connection.written[1]] == [
+            True,
+            True,
+        ]
+
+    def test_is_left_while_a_subscription_is_decided(
+        self, server: FakeServer, client: FakeClient
+    ) -> None:
+        go_on = Event()
+
+        @server.registry.on_subscribe
+        def subscribe(request: object, socket: Socket, context: object, channel: str) -> None:
+            go_on.wait(PATIENCE)
+
+        connection = offer_fastlane(client)
+        client.emit("__subscribe__", "room")
+        server.connect().socket.broadcast_channel("held", "room")
+        assert connection.written == []
+        assert client.received() == []
+
+        go_on.set()
+        settle()
+        assert client.received() == ['2["message","held"]']
+
+    def test_is_not_found_by_a_send_that_ends_the_session(self, client: FakeClient) -> None:
+        connection = client.transport.direct = FakeConnection()
+        client.transport.send = lambda outgoing: client.session.close(  # type: ignore[method-assign]
+            CloseReason.TRANSPORT_ERROR
+        )
+        socket = client.socket
+        socket.send("too much")
+        socket.send("too late")
+
+        assert connection.written == []
+
+
+def kick(socket: Socket, client: FakeClient) -> None:
+    socket.disconnect()
+
+
+def kick_everywhere(socket: Socket, client: FakeClient) -> None:
+    socket.disconnect(close=True)
+
+
+def leave(socket: Socket, client: FakeClient) -> None:
+    client.send("1")
+
+
+def end_by_the_engine(socket: Socket, client: FakeClient) -> None:
+    client.session.close(CloseReason.PING_TIMEOUT)
+
+
+class TestAfterTheEnd:
+    """Gone is gone (security, rule 10d), also while a handler is still busy."""
+
+    @pytest.fixture
+    def go_on(self, server: FakeServer) -> Event:
+        """Lets the handler of ``on_message`` go on, which then sends to its client."""
+        go_on = Event()
+
+        @server.registry.on_message
+        def message(request: object, socket: Socket, context: object, message: object) -> None:
+            go_on.wait(PATIENCE)
+            socket.send("too late")
+
+        return go_on
+
+    @pytest.mark.parametrize("end", [kick, kick_everywhere, leave, end_by_the_engine])
+    @pytest.mark.parametrize("has_fastlane", [True, False])
+    def test_nothing_reaches_the_client(
+        self,
+        server: FakeServer,
+        client: FakeClient,
+        go_on: Event,
+        end: Callable[[Socket, FakeClient], None],
+        has_fastlane: bool,
+    ) -> None:
+        connection = offer_fastlane(client) if has_fastlane else FakeConnection()
+        socket, other = client.socket, server.connect().socket
+        client.emit("message", "be busy")
+        client.emit("message", "wait behind that")
+        end(socket, client)
+        written, goodbye = len(connection.written), client.received()
+        assert not socket.connected()
+
+        for _ in range(2):  # the first might find the way for the second
+            socket.send("too late")
+            other.broadcast("too late")
+        go_on.set()
+        settle()
+
+        assert len(connection.written) == written
+        assert client.received() == []
+        assert len(goodbye) <= 1
+        assert list(server.clients) == [other.id]
+
+    def test_one_that_joins_again_gets_messages_once(
+        self, server: FakeServer, client: FakeClient, go_on: Event
+    ) -> None:
+        """Nothing comes to it through the socket that it had before."""
+        old, other = client.socket, server.connect().socket
+        old.subscribe("secret")
+        client.emit("message", "be busy")
+        old.disconnect()
+        client.send("0")
+        client.received()
+
+        other.broadcast("to all")
+        other.broadcast_channel("to those on it", "secret")
+        go_on.set()
+        settle()
+
+        assert client.messages() == ["to all"]
+
+    def test_a_question_is_not_answered(self, client: FakeClient) -> None:
+        answers: list[Any] = []
+        socket = client.socket
+        client.leave()
+        socket.emit("question", callback=answers.append, timeout=1)
+        with pytest.raises(TimeoutError):
+            socket.call("question")
+
+        assert answers == []
+
+    def test_it_is_not_writable(self, client: FakeClient) -> None:
+        socket = client.socket
+        socket.disconnect()
+
+        assert not socket.writable
+
+    def test_the_session_can_still_be_ended(self, client: FakeClient) -> None:
+        """The client may be in other namespaces yet."""
+        socket = client.socket
+        socket.disconnect()
+        settle()
+        socket.disconnect(close=True)
+
+        assert client.closed == [CloseReason.FORCED_SERVER_CLOSE]
+
+
+class TestAfterARefusal:
+    @pytest.fixture
+    def refused(self, server: FakeServer) -> Socket:
+        """The socket of a client that was refused, and that its handler kept."""
+        kept: list[Socket] = []
+
+        @server.registry.on_connect
+        def refuse(request: object, socket: Socket, context: object) -> None:
+            kept.append(socket)
+            raise PermissionError
+
+        server.open().send("0")
+        return kept[0]
+
+    def test_it_is_not_connected(self, refused: Socket) -> None:
+        assert not refused.connected()
+
+    def test_it_can_not_be_subscribed(self, server: FakeServer, refused: Socket) -> None:
+        assert not refused.subscribe("room")
+        assert "room" not in server.clients.channels
+
+    def test_a_session_that_the_handler_ended_is_closed(self, server: FakeServer) -> None:
+        @server.registry.on_connect
+        def refuse(request: object, socket: Socket, context: object) -> None:
+            socket.disconnect(close=True)
+            raise PermissionError("not you")
+
+        client = server.open()
+        client.send("0")
+
+        assert client.received() == ['4{"message":"not you"}']
+        assert client.closed == [CloseReason.FORCED_SERVER_CLOSE]
