@@ -24,7 +24,7 @@ from socketio_server.net.statistics import Snapshot, Stats
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY, Registry
-from socketio_server.serving import current, restart
+from socketio_server.serving import asyncio_loops, current, restart
 from socketio_server.serving.around_events.database import IdleRelease
 from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.serving.timekeeper import GeventTimekeeper
@@ -63,6 +63,7 @@ class Server:
                 "`python manage.py runserver_socketio`, or put `from gevent import monkey; "
                 "monkey.patch_all()` before every other import of the program."
             )
+        asyncio_loops.install()
         hub = gevent.get_hub()
         self._clients = clients
         clients.timekeeper = GeventTimekeeper()

@@ -11,5 +11,6 @@ urlpatterns = [
     path("outside/<function>/", views.outside),
     path("upload/", views.upload),
     path("download/<int:size>/", views.download),
+    path("asyncio/", include("tests.project.asynchronous")),
     path("", include("socketio_server.urls")),
 ]

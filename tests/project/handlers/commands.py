@@ -10,6 +10,7 @@ from threading import Thread
 from time import sleep
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.utils.translation import get_language, gettext_lazy
@@ -17,6 +18,7 @@ from django.utils.translation import get_language, gettext_lazy
 import socketio_server
 from socketio_server import events
 from socketio_server.sockets.socket import Socket
+from tests.project.asynchronous import count_users
 from tests.project.gates import open_gate, wait_at
 from tests.project.journal import record
 
@@ -72,6 +74,8 @@ def obey(request: HttpRequest, socket: Socket, context: Context, message: Any) -
         case {"do": "count", "to": int(end)}:
             Thread(target=count, args=(socket, end)).start()
             return "counting"
+        case {"do": "count users in a loop", "gate": str(gate)}:
+            return async_to_sync(count_users)(gate)
         case {"do": "count users"}:
             users = User.objects.count()
             if "gate" in message:
