@@ -2,14 +2,15 @@
 
 import _socket
 import logging
+from collections.abc import Callable
 from functools import lru_cache, partial
-from time import monotonic
 from typing import Any
 
 from gevent import get_hub, pywsgi, socket
 
 from socketio_server.engine.engine import Engine
-from socketio_server.http.connection import HttpConnection
+from socketio_server.http.body import StreamedBody
+from socketio_server.http.connection import HttpConnection, make_deadlines, write_size_of
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.refusals import RefusalKind
@@ -17,13 +18,15 @@ from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 
 
-class Server(pywsgi.WSGIServer):
+class HttpListener(pywsgi.WSGIServer):
     """The HTTP server of one process.
 
     :param listener: a socket that listens already, or ``(host, port)``.
     :param application: Django's WSGI application.
     :param engine: answers what carries a ``sid``, and takes the WebSockets.
     :param path: the URL path of Engine.IO requests, ``/socket.io/`` say.
+    :param clock: seconds that never go back.
+    :param wall_clock: seconds since the epoch.
     """
 
     def __init__(
@@ -34,6 +37,8 @@ class Server(pywsgi.WSGIServer):
         engine: Engine,
         path: str,
         options: Options,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
     ) -> None:
         super().__init__(
             listener,
@@ -45,25 +50,15 @@ class Server(pywsgi.WSGIServer):
         self.engine = engine
         self.path = path
         self.options = options
-        self.request_workers = WorkerPool(
-            get_hub(), options, options.max_connections, clock=monotonic
-        )
-        make, loop = Deadlines[HttpConnection], self.loop
-        self.head_deadlines = make(
-            loop, options.head_timeout, HttpConnection.give_up_head, clock=monotonic
-        )
-        self.idle_deadlines = make(
-            loop, options.keep_alive_timeout, HttpConnection.cut, clock=monotonic
-        )
-        self.body_deadlines = make(
-            loop, options.body_timeout, HttpConnection.give_up_body, clock=monotonic
-        )
-        self.closing_deadlines = make(
-            loop, options.close_timeout, HttpConnection.cut, clock=monotonic
+        self.request_workers = WorkerPool(get_hub(), options, options.max_connections, clock=clock)
+        self.wall_clock = wall_clock
+        self.write_size = write_size_of(options)
+        self.deadlines = make_deadlines(self.loop, options, clock)
+        self.stream_deadlines = Deadlines(
+            self.loop, options.body_timeout, StreamedBody.time_out, clock=clock
         )
         # One function for all connections of an address.
         self._leave = lru_cache(maxsize=1024)(partial(partial, engine.admission.leave))
-        self.logger = logging.getLogger("socketio_server.handshake")
 
     def do_read(self) -> Any:
         """Accept a connection (overrides gevent's, which makes a socket of its own kind)."""

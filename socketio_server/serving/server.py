@@ -8,7 +8,7 @@ import dataclasses
 import gc
 import resource
 from collections.abc import Sequence
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import gevent
@@ -19,7 +19,7 @@ from django.utils.module_loading import import_string
 from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.dispatch.middleware import CallNext, EventCall
 from socketio_server.engine.engine import Engine
-from socketio_server.http.listener import Server as HttpServer
+from socketio_server.http.listener import HttpListener
 from socketio_server.net.statistics import Snapshot, Stats
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
@@ -88,8 +88,14 @@ class Server:
         )
         self.engine = Engine(loop, options, self._dispatcher.accept, self._stats, clock=monotonic)
         self.path = reverse("socketio")
-        self._http = HttpServer(
-            listener, application, engine=self.engine, path=self.path, options=options
+        self._http = HttpListener(
+            listener,
+            application,
+            engine=self.engine,
+            path=self.path,
+            options=options,
+            clock=monotonic,
+            wall_clock=time,
         )
 
     @property

@@ -9,7 +9,7 @@ Run it as ``python -m gevent.monkey --module tests.autobahn.echo [deflate]``.
 
 import sys
 from collections.abc import Callable, Iterable
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import gevent
@@ -19,7 +19,7 @@ from socketio_server.engine.engine import Engine
 from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.transports.base import Transport
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
-from socketio_server.http.listener import Server
+from socketio_server.http.listener import HttpListener
 from socketio_server.http.wsgi import UPGRADE_KEY
 from socketio_server.net.connection import Loop
 from socketio_server.net.statistics import Stats
@@ -106,7 +106,15 @@ def main() -> None:
     )
     loop: Any = gevent.get_hub().loop
     engine = EchoEngine(loop, options)
-    server = Server(("127.0.0.1", 0), application, engine=engine, path="/", options=options)
+    server = HttpListener(
+        ("127.0.0.1", 0),
+        application,
+        engine=engine,
+        path="/",
+        options=options,
+        clock=monotonic,
+        wall_clock=time,
+    )
     server.start()
     sys.stdout.write(f"{server.server_port}\n")
     sys.stdout.flush()

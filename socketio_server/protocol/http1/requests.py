@@ -1,4 +1,4 @@
-"""How an HTTP request looks: its head, and where its body ends. Bytes in, values out.
+"""The heads of HTTP requests (RFC 9112 sections 2 to 6). Bytes in, values out.
 
 Stricter than gevent's ``pywsgi``, which guesses. Where a proxy and the server behind it disagree on
 where a request ends, a client can smuggle one past the proxy (RFC 9112 section 11.2); so whatever
@@ -20,20 +20,16 @@ MAX_HEAD_SIZE = 65_536
 _CACHED_SIZE = 2048
 """Bytes of a header block that is remembered; a client's are mostly the same in all its requests.
 
-Parsing one takes longer than all else that is done for a polling request (measured).
+Parsing one takes longer than all else that is done for a polling request.
 """
 
-_MAX_CHUNK_LINE = 1024
-_MAX_TRAILERS = 8192
-
 # A token, a colon, and what may be in a value (RFC 9110 sections 5.6.2 and 5.5).
-_FIELD = r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r?\n"
-_FIELDS = re.compile(_FIELD)
-_BLOCK = re.compile(f"(?:{_FIELD})*+\r?\n")
+_LINE = r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r?\n"
+FIELD = re.compile(_LINE)
+"""A header's line, or a trailer's."""
+_BLOCK = re.compile(f"(?:{_LINE})*+\r?\n")
 _LENGTH = re.compile("[0-9]{1,18}")
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e]+) (HTTP/1\.[01])\r?\n")
-# RFC 9112 section 7.1; what stands behind a semicolon means nothing to us.
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 
 
 class BadHead(SocketIOError, ValueError):
@@ -45,10 +41,6 @@ class BadHead(SocketIOError, ValueError):
     def __init__(self, reason: str, status: int = 400) -> None:
         super().__init__(reason)
         self.status = status
-
-
-class BadBody(SocketIOError, ValueError):
-    """Raised when it can't be told where a request's body ends."""
 
 
 class Headers:
@@ -109,6 +101,12 @@ class Head(msgspec.Struct, frozen=True):
         """Whether a body follows."""
         return self.headers.content_length > 0 or self.headers.is_chunked
 
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits for ``100 Continue`` before its body (RFC 9110 10.1.1)."""
+        expect = self.headers.environ.get("HTTP_EXPECT", "")
+        return expect.lower() == "100-continue" and self.version == "HTTP/1.1"
+
 
 def find_head_end(data: bytes, start: int = 0) -> int | None:
     """Return where a request's head ends; ``None`` if its end has not come yet.
@@ -154,7 +152,7 @@ def parse_headers(block: bytes, is_http_11: bool = True) -> Headers:
     text = block.decode("latin-1")
     if _BLOCK.fullmatch(text) is None:
         raise BadHead("a header is malformed")
-    found = _FIELDS.findall(text)
+    found = FIELD.findall(text)
     if len(found) > MAX_HEADERS:
         raise BadHead("the head is too large", status=431)
     fields = ((name.lower(), value.strip(" \t")) for name, value in found)
@@ -198,100 +196,3 @@ def _check(environ: Mapping[str, str], *, is_http_11: bool) -> int:
     if (host is None and is_http_11) or (host is not None and "," in host):
         raise BadHead("exactly one Host is needed")
     return 0 if length is None else int(length)
-
-
-class SizedBody:
-    """The body of a request that says its length.
-
-    :param length: bytes.
-    """
-
-    def __init__(self, length: int) -> None:
-        self._left = length
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all of it has come."""
-        return not self._left
-
-    def receive(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take what came; return what of it belongs to the body, and what comes behind."""
-        body = data[: self._left]
-        self._left -= len(body)
-        return body, data[len(body) :]
-
-
-class ChunkedBody:
-    """The body of a request that comes in chunks (RFC 9112 section 7.1)."""
-
-    def __init__(self) -> None:
-        self._buffer = b""  # the beginning of a line
-        self._left: int | None = None  # of a chunk, its end included; None: its size comes next
-        self._trailers: int | None = None  # bytes of these so far; None before the last chunk
-        self.is_complete = False
-        """Whether all of it has come."""
-
-    def receive(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take what came; return what of it belongs to the body, and what comes behind.
-
-        :raises BadBody: if a chunk is malformed.
-        """
-        data = self._buffer + data if self._buffer else data
-        self._buffer = b""
-        parts: list[bytes] = []
-        at = 0  # cutting off what was read would copy the rest, for each of very many chunks
-        while at < len(data) and not self.is_complete:
-            if self._left is not None:
-                taken = data[at : at + self._left]
-                parts.append(self._take_chunk(self._left, taken))
-                at += len(taken)
-            else:
-                end = data.find(b"\n", at, at + _MAX_CHUNK_LINE + 1) + 1
-                if end:
-                    self._take_line(data[at:end])
-                    at = end
-                elif len(data) - at > _MAX_CHUNK_LINE:
-                    raise BadBody("a chunk's head is too long")
-                else:
-                    self._buffer = data[at:]
-                    break
-        return b"".join(parts), data[at:] if self.is_complete else b""
-
-    def _take_chunk(self, left: int, taken: bytes) -> bytes:
-        """Take what came of a chunk, the two bytes at its end included; return what it holds.
-
-        :param left: how much was left of it.
-        """
-        left -= len(taken)
-        end = b"\r\n"[max(0, 2 - left - len(taken)) : 2 - left] if left < 2 else b""
-        if not taken.endswith(end):
-            raise BadBody("a chunk is longer than it says")
-        self._left = left or None
-        return taken[: len(taken) - len(end)]
-
-    def _take_line(self, line: bytes) -> None:
-        """Take a line: a chunk's size, or a trailer."""
-        if self._trailers is not None:
-            self._trailers += len(line)
-            if self._trailers > _MAX_TRAILERS:
-                raise BadBody("the trailers are too long")
-            self.is_complete = line == b"\r\n"
-            if not self.is_complete and _FIELDS.fullmatch(line.decode("latin-1")) is None:
-                raise BadBody("a trailer is malformed")
-            return
-        match = _CHUNK.fullmatch(line)
-        if match is None:
-            raise BadBody("a chunk's size is malformed")
-        size = int(match[1], 16)
-        if size:
-            self._left = size + 2
-        else:
-            self._trailers = 0
-
-
-Body = SizedBody | ChunkedBody
-
-
-def body_of(head: Head) -> Body:
-    """Return what takes in the body of a request."""
-    return ChunkedBody() if head.headers.is_chunked else SizedBody(head.headers.content_length)

@@ -1,12 +1,21 @@
-"""The engine's answers as bytes of HTTP: pure, and made in one piece for one ``send``."""
+"""HTTP answers as bytes: every head of an answer that the server sends is encoded here.
 
-import gzip
+Bytes and values only. ``encode_response`` makes the engine's answers, for one ``send`` each;
+``encode_head`` also serves Django's answers and the WebSocket handshake's.
+"""
+
+from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+from socketio_server.protocol.http1.compression import choose_coding
+
+_STATUSES = {status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus}
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+"""The answer to ``Expect: 100-continue`` from a client whose body is welcome (RFC 9110 10.1.1)."""
 
 
 class Response(NamedTuple):
@@ -31,70 +40,78 @@ def http_date(seconds: int) -> bytes:
     return formatdate(seconds, usegmt=True).encode()
 
 
-def takes_gzip(accept_encoding: str) -> bool:
-    """Return whether a client takes gzip (RFC 9110 section 12.5.3).
+def encode_head(status: int | bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return an answer's head, up to and with the empty line (RFC 9112 sections 4 and 5).
 
-    :param accept_encoding: the request's header of that name.
+    :param status: the code; or code and phrase, if the phrase is not the standard one.
+    :param headers: names and values, neither of which may contain a line's end.
     """
-    weights: dict[str, float] = {}
-    for item in accept_encoding.lower().split(","):
-        coding, _, parameter = item.partition(";")
-        name, _, weight = parameter.strip().partition("=")
-        try:
-            weights[coding.strip()] = float(weight) if name.strip() == "q" else 1.0
-        except ValueError:
-            continue
-    return weights.get("gzip", weights.get("*", 0.0)) > 0
+    lines = [b"HTTP/1.1 ", _STATUSES[status] if isinstance(status, int) else status, b"\r\n"]
+    for name, value in headers:
+        lines += (name, b": ", value, b"\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines)
 
 
 def encode_response(
     response: Response,
     *,
-    headers: tuple[tuple[str, str], ...],
     date: bytes,
-    accept_encoding: str,
-    compression_threshold: int | None,
-    closes: bool,
-    without_body: bool,
+    headers: tuple[tuple[str, str], ...] = (),
+    accept_encoding: str = "",
+    compression_threshold: int | None = None,
+    closes: bool = False,
+    without_body: bool = False,
 ) -> bytes:
     """Return an answer as it goes over the wire.
 
-    :param headers: further headers.
     :param date: the Date header's value.
+    :param headers: further headers.
     :param accept_encoding: the request's header of that name.
-    :param compression_threshold: size from which the body is compressed, if the client takes it.
+    :param compression_threshold: size from which the body is compressed, if the client accepts it;
+        ``None``: never.
     :param closes: whether the connection ends with it.
     :param without_body: whether it answers a HEAD.
     """
-    body, coding = response.body, ""
+    body, may_compress, coding_name = response.body, False, None
     if compression_threshold is not None and len(body) >= compression_threshold:
-        coding = "Vary: Accept-Encoding\r\n"
-        if takes_gzip(accept_encoding):
-            coding += "Content-Encoding: gzip\r\n"
-            body = gzip.compress(body, compresslevel=1, mtime=0)
-    head = _encode_head(
-        response.status, response.content_type, coding, headers, closes, len(body), date
+        may_compress = True
+        coding = choose_coding(accept_encoding)
+        if coding is not None:
+            coding_name, body = coding.name, coding.compress(body)
+    head = _encode_response_head(
+        response.status,
+        response.content_type,
+        may_compress,
+        coding_name,
+        headers,
+        closes,
+        len(body),
+        date,
     )
     return head if without_body else head + body
 
 
 @lru_cache(maxsize=256)
-def _encode_head(
+def _encode_response_head(
     status: int,
     content_type: str,
-    coding: str,
+    may_compress: bool,
+    coding: str | None,
     headers: tuple[tuple[str, str], ...],
     closes: bool,
     length: int,
     date: bytes,
 ) -> bytes:
     """Return an answer's head; within a second, most are the same."""
-    close = "Connection: close\r\n" if closes else ""
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    head = (
-        f"HTTP/1.1 {status} {_PHRASES[status]}\r\n"
-        f"Content-Type: {content_type}\r\n"
-        f"Cache-Control: no-store\r\n{coding}{lines}"
-        f"{close}Content-Length: {length}\r\nDate: "
-    )
-    return head.encode() + date + b"\r\n\r\n"
+    lines = [("Content-Type", content_type), ("Cache-Control", "no-store")]
+    if may_compress:
+        lines.append(("Vary", "Accept-Encoding"))
+    if coding is not None:
+        lines.append(("Content-Encoding", coding))
+    lines += headers
+    if closes:
+        lines.append(("Connection", "close"))
+    lines.append(("Content-Length", str(length)))
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
+    return encode_head(status, [*encoded, (b"Date", date)])

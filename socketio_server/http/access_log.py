@@ -1,0 +1,33 @@
+"""A line for each request, as Django's own ``runserver`` logs it."""
+
+import logging
+import re
+
+from socketio_server.net.log import MAX_LOGGED
+from socketio_server.protocol.http1.requests import Head
+
+_SID = re.compile(r"\bsid=[^&\s]*")  # a secret: never logged
+
+logger = logging.getLogger("django.server")
+
+
+def log_access(head: Head, status: int, size: int, level: int) -> None:
+    """Log a request.
+
+    :param head: the request's.
+    :param status: the answer's; 0 if there was none.
+    :param size: the answer's bytes.
+    """
+    if logger.isEnabledFor(level):
+        line = _SID.sub("sid=…", head.line)
+        if len(line) > MAX_LOGGED:
+            line = line[:MAX_LOGGED] + "…"
+        arguments = (line, status or "-", size)
+        logger.log(level, '"%s" %s %s', *arguments, extra={"status_code": status})
+
+
+def level_of(status: int) -> int:
+    """Return the level at which Django logs a request with such an answer."""
+    if status >= 500:
+        return logging.ERROR
+    return logging.WARNING if status >= 400 else logging.INFO

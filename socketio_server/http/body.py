@@ -1,0 +1,170 @@
+"""Request bodies as they arrive: collected for a session, or streamed to the WSGI application.
+
+Where a body ends is decided by ``protocol.http1.bodies``. Both classes take the connection's bytes
+in loop callbacks and never block there; a streamed body is read in a worker's greenlet, which may
+wait.
+"""
+
+import errno
+import io
+from typing import Any, Protocol
+
+from gevent.event import Event
+
+from socketio_server.net.deadlines import Deadlines
+from socketio_server.protocol.http1.bodies import BadBody, body_of
+from socketio_server.protocol.http1.requests import Head
+from socketio_server.protocol.http1.responses import CONTINUE
+
+HIGH_WATER = 65_536
+"""Bytes that wait for their reader before no more are read from the peer."""
+
+
+class CollectedBody:
+    """The body of a session's request, collected until it is complete.
+
+    :param max_size: bytes that it may have.
+    :raises BadBody: with status 413, if its head announces more.
+    """
+
+    __slots__ = ("_body", "_max_size", "_parts", "_size")
+
+    def __init__(self, head: Head, max_size: int) -> None:
+        if head.headers.content_length > max_size:
+            raise BadBody("a body is too large", status=413)
+        self._body = body_of(head)
+        self._max_size = max_size
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it has come."""
+        return self._body.is_complete
+
+    def receive(self, data: bytes) -> bytes:
+        """Take the next bytes of the connection; return those behind the body.
+
+        :raises BadBody: if the body is malformed; with status 413, if it is too large.
+        """
+        part, behind = self._body.receive(data)
+        self._size += len(part)
+        if self._size > self._max_size:
+            raise BadBody("a body is too large", status=413)
+        self._parts.append(part)
+        return behind
+
+    def join(self) -> bytes:
+        """Return what has come of it."""
+        return b"".join(self._parts)
+
+
+class BodySource(Protocol):
+    """What a streamed body needs of the exchange that it belongs to."""
+
+    def pause_reading(self) -> None:
+        """Read no more from the peer for now."""
+
+    def resume_reading(self) -> None:
+        """Read from the peer again."""
+
+    def sendall(self, data: bytes) -> None:
+        """Send to the peer; called in the reader's greenlet."""
+
+    def report_slow(self, why: str) -> None:
+        """Count and log that the client took too long."""
+
+
+class StreamedBody(io.RawIOBase):
+    """The body of a request to the WSGI application, read while it arrives.
+
+    :param source: gets bytes from the peer, no faster than they are read.
+    :param deadlines: limits how long a reader waits for the next bytes; calls ``time_out``.
+    """
+
+    def __init__(
+        self, head: Head, source: BodySource, deadlines: "Deadlines[StreamedBody]"
+    ) -> None:
+        super().__init__()
+        self._body = body_of(head)
+        self._source = source
+        self._deadlines = deadlines
+        self._greeting = CONTINUE if head.expects_continue else b""  # sent to ask for the body
+        self._unread = bytearray()
+        self._error: OSError | None = None  # why the rest of it never comes
+        self._changed = Event()  # bytes have come, or the end
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it has come."""
+        return self._body.is_complete
+
+    def receive(self, data: bytes) -> bytes:
+        """Take the next bytes of the connection; return those behind the body."""
+        if self._error is not None:
+            return b""  # where the body ends can't be told any more
+        try:
+            part, behind = self._body.receive(data)
+        except BadBody as error:
+            self.break_off(OSError(errno.EPROTO, str(error)))
+            return b""
+        self._unread += part
+        if part or self.is_complete:  # else it was a chunk's head
+            self._changed.set()
+        if not self.is_complete and len(self._unread) > HIGH_WATER:
+            self._source.pause_reading()
+        return behind
+
+    def break_off(self, error: OSError) -> None:
+        """Stop waiting for the rest of the body; does nothing if all of it has come.
+
+        :param error: what its reader gets behind the bytes that have come.
+        """
+        if not self.is_complete and self._error is None:
+            self._error = error
+            self._source.pause_reading()
+            self._changed.set()
+
+    def time_out(self) -> None:
+        """Give up a client that sends nothing while it is waited for."""
+        self._source.report_slow("a body stood still")
+        self.break_off(TimeoutError(errno.ETIMEDOUT, "the request's body stands still"))
+
+    def readable(self) -> bool:
+        """Return ``True`` (``RawIOBase``)."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read bytes that have come, or wait for some (``RawIOBase``).
+
+        :return: how many were read; 0 at the end.
+        :raises OSError: if the client went away, took too long, or broke the rules for bodies.
+        """
+        if not self._unread and not self._is_over:
+            self._wait()
+        size = min(len(buffer), len(self._unread))
+        buffer[:size] = self._unread[:size]
+        del self._unread[:size]
+        if not size and self._error is not None:
+            # A new one each time: an exception that is kept would keep its frames, and they this.
+            raise type(self._error)(*self._error.args)
+        if not self._unread and not self._is_over:
+            self._source.resume_reading()
+        return size
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether no more bytes will come."""
+        return self._error is not None or self.is_complete
+
+    def _wait(self) -> None:
+        """Wait in the reader's greenlet until bytes have come, or the end."""
+        self._changed.clear()
+        greeting, self._greeting = self._greeting, b""
+        if greeting:
+            self._source.sendall(greeting)
+        self._deadlines.add(self)
+        try:
+            self._changed.wait()
+        finally:
+            self._deadlines.discard(self)

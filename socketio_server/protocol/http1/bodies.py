@@ -1,0 +1,135 @@
+"""The bodies of HTTP requests: where each ends, and what it holds (RFC 9112 sections 6 and 7).
+
+Bytes in, values out: neither class keeps what it has read, nor limits how much that may be.
+"""
+
+import re
+
+from socketio_server.exceptions import SocketIOError
+from socketio_server.protocol.http1.requests import FIELD, Head
+
+_MAX_CHUNK_LINE = 1024
+_MAX_TRAILERS = 8192
+# RFC 9112 section 7.1; what stands behind a semicolon means nothing to us.
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+
+
+class BadBody(SocketIOError, ValueError):
+    """Raised when a request's body can't be accepted.
+
+    :param status: the HTTP status to answer with.
+    """
+
+    def __init__(self, reason: str, status: int = 400) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class SizedBody:
+    """The body of a request that says its length.
+
+    :param length: bytes.
+    """
+
+    __slots__ = ("_missing",)
+
+    def __init__(self, length: int) -> None:
+        self._missing = length
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it has come."""
+        return not self._missing
+
+    def receive(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take the next bytes of the connection.
+
+        :return: those of them that belong to the body, and those behind it.
+        """
+        part = data[: self._missing]
+        self._missing -= len(part)
+        return part, data[len(part) :]
+
+
+class ChunkedBody:
+    """The body of a request that comes in chunks (RFC 9112 section 7.1)."""
+
+    __slots__ = ("_buffer", "_missing", "_trailers", "is_complete")
+
+    def __init__(self) -> None:
+        self._buffer = b""  # the beginning of a line
+        self._missing: int | None = None  # of a chunk, its end included; None: a line comes next
+        self._trailers: int | None = None  # bytes of these so far; None before the last chunk
+        self.is_complete = False
+        """Whether all of it has come."""
+
+    def receive(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take the next bytes of the connection.
+
+        :return: those of them that belong to the body, and those behind it.
+        :raises BadBody: if a chunk is malformed.
+        """
+        data = self._buffer + data if self._buffer else data
+        self._buffer = b""
+        parts: list[bytes] = []
+        at = 0  # cutting off what was read would copy the rest, for each of very many chunks
+        while at < len(data) and not self.is_complete:
+            if self._missing is not None:
+                taken = data[at : at + self._missing]
+                parts.append(self._take_chunk(self._missing, taken))
+                at += len(taken)
+            else:
+                end = data.find(b"\n", at, at + _MAX_CHUNK_LINE + 1) + 1
+                if end:
+                    self._take_line(data[at:end])
+                    at = end
+                elif len(data) - at > _MAX_CHUNK_LINE:
+                    raise BadBody("a chunk's head is too long")
+                else:
+                    self._buffer = data[at:]
+                    break
+        return b"".join(parts), data[at:] if self.is_complete else b""
+
+    def _take_chunk(self, missing: int, taken: bytes) -> bytes:
+        """Take bytes of a chunk, the two at its end included; return those that it holds.
+
+        :param missing: how many bytes of it had not come before.
+        """
+        missing -= len(taken)
+        end = b"\r\n"[max(0, 2 - missing - len(taken)) : 2 - missing] if missing < 2 else b""
+        if not taken.endswith(end):
+            raise BadBody("a chunk is longer than it says")
+        self._missing = missing or None
+        return taken[: len(taken) - len(end)]
+
+    def _take_line(self, line: bytes) -> None:
+        """Take a line: a chunk's size, or a trailer."""
+        if self._trailers is not None:
+            self._trailers += len(line)
+            if self._trailers > _MAX_TRAILERS:
+                raise BadBody("the trailers are too long")
+            self.is_complete = line == b"\r\n"
+            if not self.is_complete and FIELD.fullmatch(line.decode("latin-1")) is None:
+                raise BadBody("a trailer is malformed")
+            return
+        match = _CHUNK.fullmatch(line)
+        if match is None:
+            raise BadBody("a chunk's size is malformed")
+        size = int(match[1], 16)
+        if size:
+            self._missing = size + 2
+        else:
+            self._trailers = 0
+
+
+Body = SizedBody | ChunkedBody
+
+
+def body_of(head: Head) -> Body:
+    """Return the body that follows a head, none of which has come yet."""
+    return ChunkedBody() if head.headers.is_chunked else SizedBody(head.headers.content_length)
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """Return a chunk of an answer that is sent in chunks; ``data`` may not be empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
