@@ -327,7 +327,7 @@ class TestAnotherPortOrHost:
         assert self.status(server, "live.example.com", "https://www.example.com") == 200
         assert self.status(server, "live.example.com", "https://live.example.com") == 200
 
-    def test_others_may_not(self, serve: Serve) -> None:
+    def test_other_pages_may_not(self, serve: Serve) -> None:
         server = serve(self.PAGE)
         assert self.status(server, "live.example.com", "https://evil.example") == 403
         assert self.status(server, "live.example.com", "https://www.example.com:8000") == 403

@@ -25,14 +25,14 @@ def exists(name: str, found: Page) -> bool:
 
 class TestLinks:
     @pytest.mark.parametrize("found", pages(), ids=str)
-    def test_they_point_to_files_that_exist(self, found: Page) -> None:
+    def test_point_to_files_that_exist(self, found: Page) -> None:
         for link in found.links:
             target = urlsplit(link)
             if not target.scheme and target.path:
                 assert (found.path.parent / target.path).exists(), link
 
     @pytest.mark.parametrize("found", pages(), ids=str)
-    def test_they_point_to_headings_that_exist(self, found: Page) -> None:
+    def test_point_to_headings_that_exist(self, found: Page) -> None:
         for link in found.links:
             target = urlsplit(link)
             if target.scheme or not target.fragment:
@@ -41,7 +41,7 @@ class TestLinks:
             assert target.fragment in page(str(path.relative_to(ROOT))).anchors, link
 
     @pytest.mark.parametrize("found", pages(), ids=str)
-    def test_links_to_elsewhere_are_encrypted(self, found: Page) -> None:
+    def test_to_elsewhere_are_encrypted(self, found: Page) -> None:
         assert {urlsplit(link).scheme for link in found.links} <= {"", "https"}
 
     def test_every_page_can_be_reached_from_the_table_of_contents(self) -> None:

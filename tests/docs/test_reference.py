@@ -67,7 +67,7 @@ class TestSettings:
         assert unit
         assert reason
 
-    def test_there_are_no_others(self) -> None:
+    def test_the_page_has_no_other(self) -> None:
         known = {f"SOCKETIO_{field.name.upper()}" for field in fields(Options)}
         assert set(self.ROWS) <= known
 
@@ -255,7 +255,7 @@ class TestClient:
 class TestCommand:
     PAGE = "docs/reference/command.md"
 
-    def test_it_prints_what_the_page_says_it_prints(self, tutorial: Project) -> None:
+    def test_prints_what_the_page_says_it_prints(self, tutorial: Project) -> None:
         (banner,) = page(self.PAGE).of("text")
         server = tutorial.serve()
         try:

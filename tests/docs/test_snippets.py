@@ -95,25 +95,25 @@ def check_command(words: list[str]) -> None:
 
 class TestEveryBlock:
     @pytest.mark.parametrize("found", pages(), ids=str)
-    def test_it_says_what_it_is(self, found: Page) -> None:
+    def test_says_what_it_is(self, found: Page) -> None:
         for block in found.blocks:
             assert block.language in LANGUAGES, block
             if block.language == "text" and block.page not in MEASURED:
                 assert block.path in OUTPUT, block
 
     @pytest.mark.parametrize("found", pages(), ids=str)
-    def test_no_fence_is_left_open_or_indented(self, found: Page) -> None:
+    def test_is_closed_and_not_indented(self, found: Page) -> None:
         assert not [line for line in found.prose if "```" in line]
 
 
 class TestPython:
     @pytest.mark.parametrize("block", blocks("python"), ids=str)
-    def test_it_is_a_part_of_a_file(self, block: Block) -> None:
+    def test_is_a_part_of_a_file(self, block: Block) -> None:
         assert block.path is not None
         assert block.path.endswith(".py")
         compile(block.text, block.path, "exec")
 
-    def test_its_project_is_served_or_checked_by_some_test(self) -> None:
+    def test_makes_projects_that_some_test_serves_or_checks(self) -> None:
         served = {
             test.PAGE
             for module in (test_how_to, test_reference)
@@ -124,31 +124,31 @@ class TestPython:
         assert {block.page for block in blocks("python")} <= served.union(FOLLOWED, own)
 
     @pytest.mark.parametrize("name", FOLLOWED)
-    def test_a_project_that_follows_the_page_has_no_problems(self, serve: Serve, name: str) -> None:
+    def test_makes_projects_without_problems(self, serve: Serve, name: str) -> None:
         assert "System check identified no issues" in serve.project(name).manage("check")
 
 
 class TestDjangoTemplates:
     @pytest.mark.parametrize("block", blocks("html"), ids=str)
-    def test_they_are_rendered_with_the_scripts(self, block: Block) -> None:
+    def test_are_rendered_with_the_scripts(self, block: Block) -> None:
         html = Template(block.text).render(Context({"request": HttpRequest()}))
         assert "/socket.io.min.js" in html
         assert "/django-socketio.js" in html
 
     @pytest.mark.parametrize("block", blocks("html"), ids=str)
-    def test_their_scripts_are_well_formed(self, block: Block) -> None:
+    def test_have_scripts_that_are_well_formed(self, block: Block) -> None:
         assert parse(scripts_in(block.text)) == ""
 
 
 class TestJavaScript:
     @pytest.mark.parametrize("block", blocks("js"), ids=str)
-    def test_it_is_well_formed(self, block: Block) -> None:
+    def test_is_well_formed(self, block: Block) -> None:
         assert parse(block.text) == ""
 
 
 class TestShell:
     @pytest.mark.parametrize("block", blocks("sh"), ids=str)
-    def test_its_commands_exist(self, block: Block) -> None:
+    def test_has_commands_that_exist(self, block: Block) -> None:
         for words in commands(block):
             check_command(words)
 

@@ -23,7 +23,7 @@ def add_tests(project: Project, *names: str) -> None:
 
 
 class TestItsTests:
-    def test_those_of_the_demo_pass_there(self, tutorial: Project, tmp_path: Path) -> None:
+    def test_of_the_demo_pass_there(self, tutorial: Project, tmp_path: Path) -> None:
         for name in DEMO:
             if (ROOT / name).is_dir():
                 shutil.copytree(ROOT / name, tmp_path / name)
@@ -35,7 +35,7 @@ class TestItsTests:
         assert "Ran 5 tests" in said
         assert "OK" in said
 
-    def test_those_of_members_pass_with_the_guides_handlers(self, serve: Serve) -> None:
+    def test_of_members_pass_with_the_guides_handlers(self, serve: Serve) -> None:
         project = serve.project("docs/how-to/authentication.md")
         add_tests(project, "test_members.py")
         said = project.manage("test")
@@ -44,7 +44,7 @@ class TestItsTests:
 
 
 class TestItsTable:
-    def test_it_has_every_public_member_and_no_other(self) -> None:
+    def test_has_every_public_member_and_no_other(self) -> None:
         shown = {
             re.match(r"\w+", text)[0]  # type: ignore[index]
             for row in PAGE.rows
@@ -53,7 +53,7 @@ class TestItsTable:
         members = {name for name in vars(SocketIOClient) if not name.startswith("_")}
         assert shown - {"session_id"} == members
 
-    def test_it_tells_what_a_client_is_made_with(self) -> None:
+    def test_tells_what_a_client_is_made_with(self) -> None:
         text = PAGE.path.read_text(encoding="utf-8")
         for name in inspect.signature(SocketIOClient).parameters:
             assert f"`{name}`" in text

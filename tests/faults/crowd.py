@@ -3,7 +3,6 @@
 import re
 import selectors
 import socket
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 
@@ -16,7 +15,7 @@ from tests.support.wire import Polling, target
 WEBSOCKET = target("websocket")
 STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
 
-OPEN: list[WebSocket | Polling | socket.socket] = []
+OPEN: list[WebSocket | Polling | Http] = []
 """What a test has opened with the functions below; closed at its end (``conftest.py``)."""
 
 SIDE_BY_SIDE = 50
@@ -27,7 +26,7 @@ def close_all() -> None:
     """Close what is still open."""
     while OPEN:
         thing = OPEN.pop()
-        if isinstance(thing, socket.socket):
+        if isinstance(thing, Http):
             thing.close()
         else:
             thing.cut()
@@ -106,18 +105,12 @@ def crowd_over_polling(server: Server, count: int, *, channel: str) -> list[Poll
     return sessions
 
 
-def connect(server: Server, start: str | bytes = b"") -> socket.socket:
+def connect(server: Server, start: str | bytes = b"") -> Http:
     """Return a connection over which something was sent."""
-    connection = socket.create_connection(server.address, PATIENCE)
+    connection = Http(server.address)
     OPEN.append(connection)
-    connection.sendall(start.encode() if isinstance(start, str) else start)
+    connection.send(start.encode() if isinstance(start, str) else start)
     return connection
-
-
-def reset(connection: socket.socket) -> None:
-    """Let a connection break."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.close()
 
 
 def handshake_bytes(server: Server) -> bytes:

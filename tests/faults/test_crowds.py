@@ -14,7 +14,6 @@ from tests.faults.crowd import (
     host_of,
     join,
     join_over_polling,
-    reset,
 )
 from tests.faults.watch import MIB, Memory, Watch, look
 from tests.support.server import Server
@@ -89,7 +88,7 @@ class TestResets:
             for client in clients:
                 client.reset()
             for head in heads:
-                reset(head)
+                head.reset()
 
     def test_of_polls_that_wait_free_what_they_held(self, impatient: Server, watch: Watch) -> None:
         with watch(impatient, "crowds", "300 resets of waiting polls", inputs=300):
@@ -107,7 +106,7 @@ class TestResets:
         )
         with watch(server, "crowds", "500 resets behind the handshake", inputs=500):
             for _ in range(500):
-                reset(connect(server, request))
+                connect(server, request).reset()
 
 
 EXCEPTIONS = [

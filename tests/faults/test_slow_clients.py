@@ -1,7 +1,6 @@
 """Clients that take their time, or say nothing at all (security, rule 13)."""
 
 import select
-import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
@@ -17,6 +16,7 @@ from tests.faults.crowd import (
     join_over_polling,
 )
 from tests.faults.watch import Watch
+from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.tools import PATIENCE
 from tests.support.websocket import CLOSE, TEXT, frame
@@ -29,9 +29,7 @@ DRIP = 0.2
 """Seconds between two bytes."""
 
 
-def drip(
-    connections: Sequence[socket.socket] | Mapping[socket.socket, bytes], piece: bytes = b""
-) -> None:
+def drip(connections: Sequence[Http] | Mapping[Http, bytes], piece: bytes = b"") -> None:
     """Send a little over each connection again and again, until the server has closed them all.
 
     :param connections: with what is to be sent over each, if that is not the same for all.
@@ -39,23 +37,23 @@ def drip(
     """
     deadline = monotonic() + PATIENCE
     pieces = connections if isinstance(connections, Mapping) else dict.fromkeys(connections, piece)
-    left = {connection.fileno(): connection for connection in pieces}
+    left = {connection.sock.fileno(): connection for connection in pieces}
     while left:
         assert monotonic() < deadline, f"{len(left)} of {len(connections)} are open"
         poll = select.poll()
         for descriptor, connection in left.items():
             poll.register(descriptor, select.POLLIN)
             with suppress(OSError):  # it is closed, which shows below
-                connection.send(pieces[connection])
+                connection.sock.send(pieces[connection])
         for descriptor, _ in poll.poll(DRIP * 1000):
             if is_closed(left[descriptor]):
                 left.pop(descriptor).close()
 
 
-def is_closed(connection: socket.socket) -> bool:
+def is_closed(connection: Http) -> bool:
     """Read what is there; return whether it is the end."""
     try:
-        return not connection.recv(65_536)
+        return not connection.sock.recv(65_536)
     except ConnectionError:
         return True
 

@@ -56,12 +56,12 @@ class TestALongRequest:
 
 
 class TestARefusedRequest:
-    def test_of_djangos_is_a_warning(self, quiet: Server) -> None:
+    def test_that_django_refuses_is_a_warning(self, quiet: Server) -> None:
         with Http(quiet.address) as http:
             assert http.get("/nowhere/").status == 404
         quiet.wait_for_output(r'"GET /nowhere/ HTTP/1.1" 404')
 
-    def test_with_a_sid_is_none_since_it_is_told_once_in_a_while(self, quiet: Server) -> None:
+    def test_with_a_sid_has_no_line_of_its_own(self, quiet: Server) -> None:
         """Else a client could fill the log (``Stats.refuse``)."""
         session = Polling(quiet.address)
         path = target("websocket", sid=session.handshake["sid"])

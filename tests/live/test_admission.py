@@ -90,7 +90,7 @@ class TestConnectionsInAll:
         for http in served:
             assert http.get("/state/").status == 200
 
-    def test_may_be_others_when_one_has_gone(self, small: Server, visitors: Visitors) -> None:
+    def test_are_served_again_when_one_has_gone(self, small: Server, visitors: Visitors) -> None:
         served = [visitors.come(small.address) for _ in range(MOST)]
         for http in served:
             http.close()
@@ -98,9 +98,7 @@ class TestConnectionsInAll:
             with pytest.raises(ConnectionError):
                 visitors.come(small.address)
 
-    def test_are_websockets_as_well(
-        self, small: Server, visitors: Visitors, connect: Connect
-    ) -> None:
+    def test_include_websockets(self, small: Server, visitors: Visitors, connect: Connect) -> None:
         clients = [connect(to=small) for _ in range(MOST)]
         with pytest.raises(ConnectionError):
             visitors.come(small.address)
@@ -225,7 +223,7 @@ class TestHandshakesOfOneAddress:
 
 
 class TestTrustedProxies:
-    def test_may_do_both_as_often_as_they_like(
+    def test_may_connect_and_shake_hands_without_limit(
         self, share_server: StartServer, own_address: str, visitors: Visitors
     ) -> None:
         server = share_server(

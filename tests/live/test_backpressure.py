@@ -47,9 +47,7 @@ class TestASlowReader:
                 expected = [f"{n} {CHUNK}" for n in range(number - 4, number + 1)]
                 assert reader.next_messages(5) == expected
 
-    def test_is_closed_as_well_when_it_makes_no_progress(
-        self, impatient: Server, connect: Connect
-    ) -> None:
+    def test_is_closed_when_it_makes_no_progress(self, impatient: Server, connect: Connect) -> None:
         sender = connect(to=impatient)
         stalled = connect(to=impatient, receive_buffer=4096)
         stalled.subscribe("room-flood")

@@ -63,7 +63,7 @@ class TestMalformedPackets:
         assert other.messages() == []
 
     @pytest.mark.parametrize("packet", ['42["message","x"]', "41", "431[]", "4garbage"])
-    def test_before_a_namespace_was_joined_end_it_as_well(
+    def test_before_a_namespace_was_joined_end_the_session(
         self, connect: Connect, transport: TransportName, packet: str
     ) -> None:
         client = connect(transport, join=False)

@@ -48,7 +48,7 @@ class TestAddresses:
         for transport in ("polling", "websocket"):
             assert connect(transport, to=server).messages() == []
 
-    def test_none_means_the_settings(self, start_server: StartServer) -> None:
+    def test_no_address_means_that_of_the_settings(self, start_server: StartServer) -> None:
         port = free_port("127.0.0.2")
         server = start_server(
             arguments=["--noreload"],
@@ -70,7 +70,7 @@ class TestAddresses:
             ("127.0.0.1:65536", "'65536' is not a valid port number."),
         ],
     )
-    def test_a_bad_one_is_a_command_error(
+    def test_a_bad_address_is_a_command_error(
         self, configure: MakeConfiguration, address: str, error: str
     ) -> None:
         finished = configure(arguments=["--noreload", address]).run()

@@ -51,12 +51,14 @@ class TestALongAnswer:
     @pytest.mark.parametrize(
         "accepted", ["identity", "deflate, br", "gzip;q=0", "gzip; q=0.0, br", "*;q=0", ""]
     )
-    def test_is_not_where_it_does_not(self, connect: Connect, accepted: str) -> None:
+    def test_is_not_compressed_where_the_client_does_not_take_it(
+        self, connect: Connect, accepted: str
+    ) -> None:
         response = poll(connect, TEXT, Accept_Encoding=accepted)
         assert "content-encoding" not in response.headers
         assert response.text == packet_of(TEXT)
 
-    def test_is_not_where_it_does_not_say(self, connect: Connect) -> None:
+    def test_is_not_compressed_where_the_client_says_nothing(self, connect: Connect) -> None:
         response = poll(connect, TEXT)
         assert "content-encoding" not in response.headers
         assert response.text == packet_of(TEXT)

@@ -61,7 +61,7 @@ class TestDatabaseConnections:
         assert isinstance(waiting.answer_to(asked)[0], int)
         wait_for_connections(with_database, idle)
 
-    def test_one_that_raises_releases_it_as_well(
+    def test_a_handler_that_raises_releases_its_connection(
         self, with_database: Server, idle: int, connect: Connect, gate: str
     ) -> None:
         waiting, other = connect(to=with_database), connect(to=with_database)

@@ -56,25 +56,25 @@ class TestASlowHead:
         "start",
         [b"", b"G", b"GET /state/ HTTP/1.1", b"GET /state/ HTTP/1.1\r\n", HEAD, HEAD + b"A: b"],
     )
-    def test_is_not_waited_for_any_longer(self, hasty: Server, start: bytes) -> None:
+    def test_is_not_waited_for_beyond_its_deadline(self, hasty: Server, start: bytes) -> None:
         with Http(hasty.address) as http:
             http.send(start)
             assert wait_for_end(http) == b""
 
-    def test_is_not_any_faster_because_it_never_stops(self, hasty: Server) -> None:
+    def test_gets_no_more_time_because_it_never_stops(self, hasty: Server) -> None:
         with Http(hasty.address) as http:
             http.send(HEAD)
             endless = b"A: " + b"b" * 1000
             assert trickle(http, endless) < len(endless)
             assert wait_for_end(http) == b""
 
-    def test_of_a_request_line_is_not_either(self, hasty: Server) -> None:
+    def test_in_the_request_line_is_not_waited_for(self, hasty: Server) -> None:
         with Http(hasty.address) as http:
             endless = b"GET /" + b"a" * 1000
             assert trickle(http, endless) < len(endless)
             assert wait_for_end(http) == b""
 
-    def test_of_a_second_request_is_not_waited_for_either(self, hasty: Server) -> None:
+    def test_of_a_second_request_is_not_waited_for(self, hasty: Server) -> None:
         with Http(hasty.address) as http:
             assert http.get("/state/").status == 200
             http.send(HEAD)
@@ -119,7 +119,7 @@ class TestASlowBody:
         last = hasty.journal.wait_for("on_finish", client.id)[-1]
         assert last.details["close_reason"] == "parse error"
 
-    def test_of_a_session_is_not_any_faster_because_it_never_stops(
+    def test_of_a_session_gets_no_more_time_because_it_never_stops(
         self, hasty: Server, connect: Connect
     ) -> None:
         client = connect("polling", to=hasty)
@@ -185,7 +185,7 @@ class TestAnIdleConnection:
             assert http.read_response().headers["connection"] == "close"
             wait_until(lambda: stats(hasty)["connections"] <= before, "the server to close as well")
 
-    def test_is_no_poll_that_waits(self, hasty: Server, connect: Connect) -> None:
+    def test_does_not_mean_a_poll_that_waits(self, hasty: Server, connect: Connect) -> None:
         client, sender = connect("polling", to=hasty), connect(to=hasty)
         assert isinstance(client.carrier, Polling)
         client.carrier.start_poll()
@@ -195,7 +195,7 @@ class TestAnIdleConnection:
         sender.function("send", client.id, "late")
         assert client.next_message() == "late"
 
-    def test_is_no_websocket(self, hasty: Server, connect: Connect) -> None:
+    def test_does_not_mean_a_websocket(self, hasty: Server, connect: Connect) -> None:
         client = connect(to=hasty)
         with Http(hasty.address) as idle:
             assert idle.get("/state/").status == 200

@@ -168,7 +168,7 @@ class TestNegotiation:
             "permessage-deflate; client_max_window_bits=99",
         ],
     )
-    def test_declines_what_can_not(self, deflating: Server, offer: str) -> None:
+    def test_declines_what_can_not_be_had(self, deflating: Server, offer: str) -> None:
         client = Deflating(deflating, target("websocket"), {"Sec-WebSocket-Extensions": offer})
         assert client.answer is None
         assert client.receive().text.startswith("0{")
@@ -224,7 +224,7 @@ class TestMessages:
         assert len(received.data) < 500
         assert received.text == event("message", LONG)
 
-    def test_that_are_short_do_not(self, client: Deflating) -> None:
+    def test_that_are_short_come_uncompressed(self, client: Deflating) -> None:
         answer = client.ask({"do": "nothing"})
         assert (answer.reserved, answer.text) == (0, '431["nothing"]')
 

@@ -69,7 +69,7 @@ class TestHowAConnectionEnds:
             pytest.param(send_garbage, "parse error", id="sends garbage"),
         ],
     )
-    def test_the_client_ends_it(
+    def test_by_the_client(
         self,
         server: Server,
         connect: Connect,
@@ -100,7 +100,7 @@ class TestHowAConnectionEnds:
             ),
         ],
     )
-    def test_its_websocket_ends(
+    def test_by_the_end_of_its_websocket(
         self, server: Server, connect: Connect, way: Callable[[Client], Any], reason: str
     ) -> None:
         client = join(connect("websocket"))
@@ -160,12 +160,12 @@ class TestHowAConnectionEnds:
 class TestSilence:
     """A client that does not answer the server's pings."""
 
-    def test_ends_its_connection(self, impatient: Server, connect: Connect) -> None:
+    def test_ends_the_connection(self, impatient: Server, connect: Connect) -> None:
         clients = [join(connect(transport, to=impatient)) for transport in TRANSPORTS]
         for client in clients:
             check_end(impatient, client, "ping timeout")
 
-    def test_ends_that_of_a_client_whose_polling_connections_were_cut(
+    def test_ends_the_connection_of_a_client_whose_polling_was_cut(
         self, impatient: Server, connect: Connect
     ) -> None:
         client = join(connect("polling", to=impatient))
@@ -180,14 +180,14 @@ class TestSilence:
         assert rest.startswith(b"\x81\x012")  # a ping
         assert b"\x88" in rest  # a close frame
 
-    def test_is_not_what_a_client_does_that_answers(
+    def test_does_not_mean_a_client_that_answers_pings(
         self, impatient: Server, connect: Connect, transport: TransportName
     ) -> None:
         client = connect(transport, to=impatient)
         client.wait_until(lambda: client.pings >= 4)
         assert client.messages() == []
 
-    def test_is_not_what_ends_the_session_of_one_that_never_joins_a_namespace(
+    def test_does_not_mean_a_client_that_joins_no_namespace_which_ends_by_its_own_deadline(
         self, impatient: Server, connect: Connect
     ) -> None:
         client = connect(to=impatient, join=False)

@@ -137,7 +137,7 @@ class TestBadRequestsOfASession:
             check_error(http.get(target("polling", sid=sid)), BAD_REQUEST)
         assert client.messages() == []
 
-    def test_they_leave_the_session_alone(self, server: Server, connect: Connect) -> None:
+    def test_leave_the_session_alone(self, server: Server, connect: Connect) -> None:
         client = connect("polling")
         sid = client.carrier.handshake["sid"]
         for method, wrong in [

@@ -10,7 +10,7 @@ from tests.support.wire import TransportName
 
 
 class TestDefaultFormat:
-    def test_it_tells_who_did_what_and_when(
+    def test_tells_who_did_what_and_when(
         self, server: Server, connect: Connect, transport: TransportName
     ) -> None:
         before = len(server.output)
@@ -78,7 +78,7 @@ class TestOtherFormats:
         assert client.messages() == []
         assert "on_error" not in own_format.journal.events(client.id)
 
-    def test_none_turns_it_off(self, frugal: Server, connect: Connect) -> None:
+    def test_none_turns_the_log_off(self, frugal: Server, connect: Connect) -> None:
         client = connect(to=frugal)
         client.subscribe("unlogged-channel")
         client.send("unlogged-message")

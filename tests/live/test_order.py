@@ -7,7 +7,7 @@ from tests.support.wire import TransportName
 
 
 class TestEventsOfOneSocket:
-    def test_they_come_in_the_order_in_which_the_client_sent_them(
+    def test_come_in_the_order_in_which_the_client_sent_them(
         self, server: Server, connect: Connect, transport: TransportName
     ) -> None:
         client = connect(transport)
@@ -20,7 +20,7 @@ class TestEventsOfOneSocket:
             if entry.event == "on_message"
         ] == list(range(200))
 
-    def test_none_begins_before_the_one_before_it_has_ended(
+    def test_begin_when_the_event_before_has_ended(
         self, server: Server, connect: Connect, transport: TransportName, gate: str
     ) -> None:
         slow, other = connect(transport), connect()
@@ -106,7 +106,7 @@ class TestAllHandlers:
 
 
 class TestContext:
-    def test_it_is_one_dict_from_connect_to_finish(
+    def test_is_one_dict_from_connect_to_finish(
         self, server: Server, connect: Connect, transport: TransportName
     ) -> None:
         client = connect(transport)
@@ -128,7 +128,7 @@ class TestContext:
         assert happened[0].details["context"] == {}
         assert happened[-1].details["context"] == {"name": "Ann"}
 
-    def test_each_connection_has_its_own(self, server: Server, connect: Connect) -> None:
+    def test_is_another_one_for_each_connection(self, server: Server, connect: Connect) -> None:
         one, other = connect(), connect()
         one.do("remember", key="name", value="Ann")
         other.ask("message", "hello")

@@ -100,7 +100,7 @@ class TestListedOrigins:
         assert "POST" in response.headers["access-control-allow-methods"]
         assert "content-type" in response.headers["access-control-allow-headers"].lower()
 
-    def test_others_stay_foreign(self, with_list: Server) -> None:
+    def test_leave_all_other_origins_foreign(self, with_list: Server) -> None:
         for origin in ("http://pages.example", "https://pages.example:1", "https://evil.example"):
             with Http(with_list.address) as http:
                 assert http.get(target("polling"), {"Origin": origin}).status == 403

@@ -7,7 +7,7 @@ import pytest
 from tests.support.client import Client
 from tests.support.server import Server
 from tests.support.types import Connect
-from tests.support.views import outside, state, wait_until_alone, wait_until_gone
+from tests.support.views import outside, state, wait_until_gone
 from tests.support.wire import TransportName
 
 
@@ -56,28 +56,9 @@ class TestNoSocket:
         assert response.status == 404
         assert response.text == f"There is no socket with the session ID: {session_id}"
 
-    def test_when_that_client_has_gone(self, server: Server, connect: Connect) -> None:
-        client = connect()
-        client.disconnect()
-        wait_until_gone(server, client.id)
-        assert outside(server, "send", client.id, "hello").status == 404
-
     def test_when_it_is_the_secret_id(self, server: Server, connect: Connect) -> None:
         client = connect()
         assert outside(server, "send", client.carrier.handshake["sid"], "hello").status == 404
-
-    def test_when_there_are_no_clients(self, impatient: Server) -> None:
-        wait_until_alone(impatient)
-        response = outside(impatient, "broadcast", "hello")
-        assert (response.status, response.text) == (404, "There are no clients.")
-
-    def test_when_nobody_is_on_the_channel(self, server: Server, connect: Connect) -> None:
-        client = connect()
-        client.subscribe("room-1")
-        client.unsubscribe("room-1")
-        response = outside(server, "broadcast_channel", "hello", "room-1")
-        assert response.status == 404
-        assert response.text == "There are no clients on the channel: room-1"
 
 
 class TestRegistries:
@@ -130,24 +111,6 @@ class TestWhatAMessageMayHold:
         client.do_without_answer("send thing", thing="object", method=method)
         assert [client.messages(), other.messages()] == [[], []]
         self.check_type_error(server, client)
-
-    @pytest.mark.parametrize("method", ["broadcast_channel", "send_and_broadcast_channel"])
-    def test_nor_to_anyone_on_a_channel(
-        self, server: Server, connect: Connect, method: str
-    ) -> None:
-        client, other = connect(), connect()
-        for member in (client, other):
-            member.subscribe("room-1")
-        client.do_without_answer("send thing", thing="object", method=method)
-        assert [client.messages(), other.messages()] == [[], []]
-        self.check_type_error(server, client)
-
-    def test_nor_where_nobody_would_get_it(self, frugal: Server, connect: Connect) -> None:
-        client = connect(to=frugal)
-        wait_until_alone(frugal, client.id)
-        client.do_without_answer("send thing", thing="object", method="broadcast")
-        client.messages()
-        self.check_type_error(frugal, client)
 
     def check_type_error(self, server: Server, client: Client) -> None:
         """Check that the handler's call raised a ``TypeError``."""

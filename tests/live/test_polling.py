@@ -94,7 +94,7 @@ class TestPost:
         client.messages()
         assert server.journal.entries(client.id, "bare")[-1].details["args"] == [text]
 
-    def test_of_more_is_refused_with_413_before_it_was_sent(
+    def test_that_is_too_large_is_refused_with_413_before_it_was_sent(
         self, server: Server, polling: Polling
     ) -> None:
         size = polling.handshake["maxPayload"] + 1
@@ -104,14 +104,16 @@ class TestPost:
         assert response.status == 413
         assert response.headers["connection"].lower() == "close"
 
-    def test_of_more_is_not_asked_for(self, server: Server, polling: Polling) -> None:
+    def test_of_more_than_maxpayload_bytes_is_not_asked_for(
+        self, server: Server, polling: Polling
+    ) -> None:
         size = polling.handshake["maxPayload"] + 1
         headers = {"Expect": "100-continue", "Content-Length": str(size)}
         with Http(server.address) as http:
             http.send_request("POST", polling.target, headers=headers)
             assert http.read_response().status == 413
 
-    def test_of_more_is_refused_so_that_a_client_can_read_it_which_sends_it_all_the_same(
+    def test_that_is_too_large_is_refused_legibly_to_a_client_that_sends_it_all_the_same(
         self, server: Server, polling: Polling
     ) -> None:
         """With a reset it would lose the answer (RFC 9112 section 9.6)."""
@@ -121,7 +123,9 @@ class TestPost:
             assert http.read_response().status == 413
             assert http.read_to_the_end() == b""
 
-    def test_of_more_in_chunks_is_refused_with_413(self, server: Server, polling: Polling) -> None:
+    def test_of_more_than_maxpayload_bytes_in_chunks_is_refused_with_413(
+        self, server: Server, polling: Polling
+    ) -> None:
         with Http(server.address) as http:
             http.send(
                 f"POST {polling.target} HTTP/1.1\r\nHost: localhost\r\n"
@@ -153,7 +157,7 @@ class TestGet:
         client.do("count", to=50)
         assert client.next_messages(50) == list(range(50))
 
-    def test_a_second_one_ends_the_session(
+    def test_beside_one_that_waits_ends_the_session(
         self, server: Server, client: Client, polling: Polling
     ) -> None:
         polling.start_poll()
@@ -167,7 +171,7 @@ class TestGet:
         with Http(server.address) as http:
             assert http.get(polling.target).json["code"] == 1
 
-    def test_what_comes_after_one_went_away_waits_for_the_next(
+    def test_gets_what_came_after_the_one_before_went_away(
         self, server: Server, client: Client, polling: Polling
     ) -> None:
         with Http(server.address) as http:
@@ -188,7 +192,7 @@ class TestGet:
         assert "on_finish" not in server.journal.events(client.id)
 
     @pytest.mark.parametrize("connections", ["new", "open"])
-    def test_nor_do_several_that_the_server_sees_together_with_the_next(
+    def test_after_several_that_went_away_gets_all_though_the_server_sees_them_together(
         self, server: Server, client: Client, polling: Polling, connections: str
     ) -> None:
         gone = [Http(server.address) for _ in range(3)]
@@ -204,7 +208,7 @@ class TestGet:
         assert client.next_messages(20) == list(range(20))
         assert "on_finish" not in server.journal.events(client.id)
 
-    def test_takes_nothing_with_it_that_was_sent_at_that_moment(
+    def test_that_goes_away_takes_nothing_with_it_that_is_sent_at_that_moment(
         self, server: Server, client: Client, polling: Polling
     ) -> None:
         with Http(server.address) as http, Http(server.address) as poster:
@@ -228,7 +232,7 @@ class TestGet:
 
 
 class TestConnections:
-    def test_one_serves_many_requests(self, server: Server) -> None:
+    def test_serve_many_requests(self, server: Server) -> None:
         with Http(server.address) as http:
             for _ in range(3):
                 sid = http.get(target("polling")).text.split('"')[3]
@@ -238,7 +242,7 @@ class TestConnections:
                 assert http.post(session, "1").body == b"ok"
 
     @pytest.mark.parametrize("request_of", ["a handshake", "a session"])
-    def test_one_that_the_client_wants_closed_is_closed_and_the_response_says_so(
+    def test_that_the_client_wants_closed_are_closed_and_the_response_says_so(
         self, server: Server, session: Polling, request_of: str
     ) -> None:
         is_handshake = request_of == "a handshake"
@@ -250,7 +254,7 @@ class TestConnections:
             assert response.headers["connection"].lower() == "close"
             assert http.read_to_the_end() == b""
 
-    def test_one_goes_on_after_requests_that_follow_each_other_without_waiting(
+    def test_go_on_after_requests_that_follow_each_other_without_waiting(
         self, server: Server, client: Client, polling: Polling
     ) -> None:
         with Http(server.address) as http:

@@ -24,17 +24,6 @@ class TestAHandlerThatRaises:
         assert client.messages() == []
         assert server.journal.events(client.id, "bare").count(event) == 1
 
-    @pytest.mark.parametrize("event", EVENTS)
-    def test_keeps_none_of_the_handlers_that_follow_from_running(
-        self, server: Server, connect: Connect, event: str
-    ) -> None:
-        client = connect(query={"fail": event})
-        client.send("hello")
-        client.subscribe("lobby")
-        client.unsubscribe("lobby")
-        happened = [entry for entry in server.journal.entries(client.id) if entry.event == event]
-        assert [entry.handler for entry in happened] == ["bare", "called"]
-
     @pytest.mark.parametrize("event", [*EVENTS, "on_disconnect", "on_finish"])
     def test_makes_on_error_run_with_the_exception(
         self, server: Server, connect: Connect, event: str
@@ -85,18 +74,6 @@ class TestAHandlerThatRaises:
         client.messages()
         assert not client.is_acknowledged(ack_id)
 
-    def test_leaves_the_subscription_as_it_is(self, connect: Connect) -> None:
-        client = connect(query={"fail": "on_subscribe"})
-        assert client.subscribe("room-1") is True
-        assert client.attribute("channels") == ["room-1"]
-
-    def test_bothers_no_other_client(self, server: Server, connect: Connect) -> None:
-        other, client = connect(), connect()
-        client.send({"do": "raise", "text": "oops"})
-        client.messages()
-        assert other.messages() == []
-        assert server.journal.events(other.id) == ["on_connect", "on_connect"]
-
 
 class TestAnErrorHandlerThatRaises:
     def test_is_not_told_of_its_own_exception(
@@ -128,10 +105,3 @@ class TestRaisingAtTheEnd:
         happened = [e for e in server.journal.entries(client.id) if e.event in LAST]
         assert [(e.event, e.handler, e.details["args"]) for e in happened] == LAST_EVENTS
         assert all(entry.details["channels"] == CHANNELS for entry in happened)
-
-    def test_in_all_of_them_does_not_either(self, server: Server, connect: Connect) -> None:
-        client = join(connect(query={"fail": "on_finish"}))
-        client.close()
-        errors = server.journal.wait_for("on_error", client.id)
-        assert errors[-1].details["channels"] == CHANNELS
-        wait_until_gone(server, client.id)

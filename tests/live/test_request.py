@@ -9,7 +9,7 @@ from tests.support.wire import TransportName
 
 
 class TestRequest:
-    def test_it_is_that_of_the_handshake(self, connect: Connect, transport: TransportName) -> None:
+    def test_is_that_of_the_handshake(self, connect: Connect, transport: TransportName) -> None:
         client = connect(transport, query={"room": "é 1"}, headers={"User-Agent": "tests"})
         seen = client.do("describe request")
         assert seen["query"]["room"] == "é 1"
@@ -19,22 +19,22 @@ class TestRequest:
         assert seen["address"] == "127.0.0.1"
         assert seen["class"] == "WSGIRequest"
 
-    def test_it_has_the_cookies(self, connect: Connect, transport: TransportName) -> None:
+    def test_has_the_cookies(self, connect: Connect, transport: TransportName) -> None:
         client = connect(transport, headers={"Cookie": "flavour=oat"})
         assert client.do("describe request")["cookies"] == {"flavour": "oat"}
 
-    def test_it_has_the_user_and_the_session(
+    def test_has_the_user_and_the_session(
         self, server: Server, connect: Connect, transport: TransportName
     ) -> None:
         cookie = log_in(server, "ann", colour="green")
         seen = connect(transport, headers=cookie).do("describe request")
         assert (seen["user"], seen["authenticated"], seen["colour"]) == ("ann", True, "green")
 
-    def test_it_has_nobodys_where_nobody_logged_in(self, connect: Connect) -> None:
+    def test_has_an_anonymous_user_where_nobody_logged_in(self, connect: Connect) -> None:
         seen = connect().do("describe request")
         assert (seen["user"], seen["authenticated"], seen["colour"]) == ("", False, None)
 
-    def test_each_client_has_its_own(self, server: Server, connect: Connect) -> None:
+    def test_is_another_one_for_each_client(self, server: Server, connect: Connect) -> None:
         ann = connect(headers=log_in(server, "ann", colour="green"))
         bob = connect(headers=log_in(server, "bob", colour="red"))
         for client, name in ((ann, "ann"), (bob, "bob"), (ann, "ann")):
@@ -45,18 +45,18 @@ class TestLanguage:
     """What middleware activated for the handshake is active in handlers."""
 
     @pytest.mark.parametrize(("accepted", "active"), [("fr", "fr"), ("en", "en"), ("xx", "en")])
-    def test_it_is_the_clients(
+    def test_is_the_clients(
         self, connect: Connect, transport: TransportName, accepted: str, active: str
     ) -> None:
         client = connect(transport, headers={"Accept-Language": accepted})
         assert client.do("describe request")["language"] == active
 
-    def test_messages_are_in_it(self, connect: Connect) -> None:
+    def test_is_that_of_the_messages(self, connect: Connect) -> None:
         client = connect(headers={"Accept-Language": "fr"})
         client.do_without_answer("send thing", thing="lazy", method="send")
         assert client.messages() == [{"lazy": "Oui"}]
 
-    def test_clients_with_different_ones_do_not_get_each_others(self, connect: Connect) -> None:
+    def test_is_never_that_of_another_client(self, connect: Connect) -> None:
         french = connect(headers={"Accept-Language": "fr"})
         english = connect(headers={"Accept-Language": "en"})
         for _ in range(3):

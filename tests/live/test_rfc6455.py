@@ -1,5 +1,5 @@
 """RFC 6455 over real sockets, with compression (RFC 7692) and without: what the Autobahn test suite
-looks at, told again.
+looks at, told again in short: a case for each rule. ``tests.protocol.test_websocket`` has the rest.
 
 The suite itself is run by hand, see ``tests.autobahn``; its echo server, which sends every message
 back as it came, is used here as well. What the standard leaves to Engine.IO, and the limits, are in
@@ -37,9 +37,8 @@ RSV1 = 0b100
 
 TAIL = b"\0\0\xff\xff"
 
-DATA_OPCODES = [0x3, 0x4, 0x5, 0x6, 0x7]
-CONTROL_OPCODES = [0xB, 0xC, 0xD, 0xE, 0xF]
-"""The opcodes that are reserved (RFC 6455 section 5.2)."""
+RESERVED_OPCODES = [0x3, 0xB]
+"""A data frame's and a control frame's of the opcodes that are reserved (RFC 6455 section 5.2)."""
 
 
 class Heard(NamedTuple):
@@ -127,11 +126,6 @@ def whole(frames: Iterable[bytes]) -> list[bytes]:
     return [b"".join(frames)]
 
 
-def one_by_one(frames: Iterable[bytes]) -> list[bytes]:
-    """Return frames as each goes out by itself."""
-    return list(frames)
-
-
 def byte_by_byte(frames: Iterable[bytes]) -> list[bytes]:
     """Return frames as each of their bytes goes out by itself."""
     return pieces(b"".join(frames), 1)
@@ -145,8 +139,8 @@ def compressible(size: int) -> bytes:
 Chop = Callable[[Iterable[bytes]], list[bytes]]
 
 
-chopped = pytest.mark.parametrize("chop", [whole, one_by_one, byte_by_byte])
-"""Runs a test with what is sent chopped in every way."""
+chopped = pytest.mark.parametrize("chop", [whole, byte_by_byte])
+"""Runs a test with what is sent in one go, and byte by byte."""
 
 
 @pytest.fixture(scope="module")
@@ -193,30 +187,11 @@ class TestFraming:
         data = compressible(size)
         assert echo.converse([frame(opcode, data)]) == ([Frame(opcode, data)], NORMAL)
 
-    @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-    @pytest.mark.parametrize("chunk", [1, 997])
-    @pytest.mark.parametrize("size", [126, 5000])
-    def test_they_may_come_in_chunks_of_any_size(
-        self, echo: Echo, opcode: int, chunk: int, size: int
-    ) -> None:
-        data = compressible(size)
-        heard = echo.converse(pieces(frame(opcode, data), chunk))
-        assert heard == ([Frame(opcode, data)], NORMAL)
-
-    def test_any_byte_may_be_in_a_binary_message(self, echo: Echo) -> None:
-        data = bytes(range(256)) * 300
-        assert echo.converse([frame(BINARY, data)]) == ([Frame(BINARY, data)], NORMAL)
-
     @pytest.mark.parametrize("size", [0, 16, 256, 4096])
     def test_many_messages_come_back_in_order(self, echo: Echo, size: int) -> None:
         messages = [b"%d %b" % (number, compressible(size)) for number in range(200)]
         heard = echo.converse(whole(frame(TEXT, message) for message in messages))
         assert heard == ([Frame(TEXT, message) for message in messages], NORMAL)
-
-    def test_text_and_binary_messages_may_alternate(self, echo: Echo) -> None:
-        opcodes = [TEXT, BINARY, BINARY, TEXT] * 5
-        heard = echo.converse(whole(frame(opcode, "same") for opcode in opcodes))
-        assert heard == ([Frame(opcode, b"same") for opcode in opcodes], NORMAL)
 
     @pytest.mark.parametrize("opcode", [TEXT, BINARY, CONTINUATION, PING, PONG, CLOSE])
     def test_a_frame_that_is_not_masked_fails(self, echo: Echo, opcode: int) -> None:
@@ -246,15 +221,11 @@ class TestPings:
     def test_a_ping_is_answered_with_its_data(self, echo: Echo, chop: Chop, data: bytes) -> None:
         assert echo.converse(chop([frame(PING, data)])) == ([Frame(PONG, data)], NORMAL)
 
-    @chopped
-    def test_several_are_answered_in_order(self, echo: Echo, chop: Chop) -> None:
-        pings = [b"ping %d" % number for number in range(10)]
-        heard = echo.converse(chop(frame(PING, data) for data in pings))
-        assert heard == ([Frame(PONG, data) for data in pings], NORMAL)
-
     @pytest.mark.parametrize("opcode", [PING, PONG])
     @pytest.mark.parametrize("size", [126, 65_536])
-    def test_one_that_is_too_long_fails_at_once(self, echo: Echo, opcode: int, size: int) -> None:
+    def test_a_ping_that_is_too_long_fails_at_once(
+        self, echo: Echo, opcode: int, size: int
+    ) -> None:
         """Section 5.5."""
         data = frame_head(0x80 | opcode, size) + b"mask"
         assert echo.converse([data], close=None) == ([], PROTOCOL_ERROR)
@@ -272,33 +243,25 @@ class TestReservedBits:
     """Section 5.2; the suite's section 3."""
 
     @chopped
-    @pytest.mark.parametrize("reserved", range(1, 8))
+    @pytest.mark.parametrize("reserved", [1, 2, 4])
     @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, PONG, CLOSE])
-    def test_they_fail_after_all_that_came_before(
+    def test_fail_after_all_that_came_before(
         self, plain: Echo, chop: Chop, opcode: int, reserved: int
     ) -> None:
         frames = [frame(TEXT, "before"), frame(opcode, reserved=reserved), frame(PING)]
         heard = plain.converse(chop(frames), close=None)
         assert heard == ([Frame(TEXT, b"before")], PROTOCOL_ERROR)
 
-    @pytest.mark.parametrize("reserved", [bits for bits in range(1, 8) if bits != RSV1])
+    @pytest.mark.parametrize("reserved", [1, 2])
     @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, PONG, CLOSE])
-    def test_with_compression_all_but_its_own_bit_fail(
+    def test_fail_with_compression_but_for_its_own(
         self, compressing: Echo, opcode: int, reserved: int
     ) -> None:
         frames = [frame(TEXT, "before"), frame(opcode, b"\0", reserved=reserved)]
         heard = compressing.converse(frames, close=None)
         assert heard == ([Frame(TEXT, b"before")], PROTOCOL_ERROR)
 
-    @pytest.mark.parametrize("opcode", [PING, PONG, CLOSE])
-    def test_with_compression_its_bit_fails_on_control_frames(
-        self, compressing: Echo, opcode: int
-    ) -> None:
-        """RFC 7692 section 6.1."""
-        heard = compressing.converse([frame(opcode, reserved=RSV1)], close=None)
-        assert heard == ([], PROTOCOL_ERROR)
-
-    def test_with_compression_its_bit_fails_on_continuations(self, compressing: Echo) -> None:
+    def test_of_compression_fail_on_continuations(self, compressing: Echo) -> None:
         first, last = pieces(deflate(b"Hello"), 4)
         frames = [
             frame(TEXT, first, fin=False, reserved=RSV1),
@@ -312,16 +275,16 @@ class TestOpcodes:
 
     @chopped
     @pytest.mark.parametrize("data", [b"", b"data"])
-    @pytest.mark.parametrize("opcode", DATA_OPCODES + CONTROL_OPCODES)
-    def test_reserved_ones_fail_after_all_that_came_before(
+    @pytest.mark.parametrize("opcode", RESERVED_OPCODES)
+    def test_that_are_reserved_fail_after_all_that_came_before(
         self, echo: Echo, chop: Chop, opcode: int, data: bytes
     ) -> None:
         frames = [frame(TEXT, "before"), frame(opcode, data), frame(PING)]
         heard = echo.converse(chop(frames), close=None)
         assert heard == ([Frame(TEXT, b"before")], PROTOCOL_ERROR)
 
-    @pytest.mark.parametrize("opcode", DATA_OPCODES + CONTROL_OPCODES)
-    def test_they_fail_between_fragments_as_well(self, echo: Echo, opcode: int) -> None:
+    @pytest.mark.parametrize("opcode", RESERVED_OPCODES)
+    def test_that_are_reserved_fail_between_fragments(self, echo: Echo, opcode: int) -> None:
         frames = [frame(TEXT, "one", fin=False), frame(opcode), frame(CONTINUATION, "two")]
         assert echo.converse(frames, close=None) == ([], PROTOCOL_ERROR)
 
@@ -362,19 +325,11 @@ class TestFragmentation:
         assert echo.receive() == Frame(PONG, b"in between")
         assert echo.converse([two]) == ([Frame(TEXT, b"one two")], NORMAL)
 
-    @chopped
-    def test_one_message_may_follow_the_other(self, echo: Echo, chop: Chop) -> None:
-        frames = [
-            *fragments(TEXT, [b"one ", b"two"]),
-            *fragments(BINARY, [b"three ", b"four"]),
-            frame(TEXT, "five"),
-        ]
-        received = [Frame(TEXT, b"one two"), Frame(BINARY, b"three four"), Frame(TEXT, b"five")]
-        assert echo.converse(chop(frames)) == (received, NORMAL)
-
     @pytest.mark.parametrize("opcode", [TEXT, BINARY])
     @pytest.mark.parametrize("size", [100, 1300, 65_536])
-    def test_a_large_message_may_come_in_many(self, echo: Echo, opcode: int, size: int) -> None:
+    def test_a_large_message_may_come_in_many_fragments(
+        self, echo: Echo, opcode: int, size: int
+    ) -> None:
         data = compressible(200_000)
         heard = echo.converse(whole(fragments(opcode, pieces(data, size))))
         assert heard == ([Frame(opcode, data)], NORMAL)
@@ -421,53 +376,19 @@ def encoded(code: int, size: int) -> bytes:
 
 VALID = {
     "characters of every length": "a\u00e9\u03ba\u1f79\u65e5\u672c\U0001f600".encode(),
-    "first of one byte": encoded(0x0, 1),
-    "last of one byte": encoded(0x7F, 1),
-    "first of two bytes": encoded(0x80, 2),
-    "last of two bytes": encoded(0x7FF, 2),
-    "first of three bytes": encoded(0x800, 3),
-    "last of three bytes": encoded(0xFFFF, 3),
-    "first of four bytes": encoded(0x10000, 4),
     "last of Unicode": encoded(0x10FFFF, 4),
     "last before the surrogates": encoded(0xD7FF, 3),
-    "first after the surrogates": encoded(0xE000, 3),
-    "replacement character": encoded(0xFFFD, 3),
-    "byte order mark": encoded(0xFEFF, 3),
-    **{
-        f"no character: {code:X}": encoded(code, 4)
-        for plane in range(1, 17)
-        for code in (plane << 16 | 0xFFFE, plane << 16 | 0xFFFF)
-    },
+    "no character": encoded(0xFFFF, 3),
 }
 """Section 8.1, RFC 3629: text that must be taken."""
 
 INVALID = {
-    **{f"continuation byte {byte:X}": bytes([byte]) for byte in (0x80, 0xBF)},
-    "continuation bytes": bytes(range(0x80, 0xC0)),
     "one continuation byte too many": encoded(0x20AC, 3) + b"\x80",
-    **{
-        f"lonely start {byte:X}": bytes([byte]) + b" "
-        for byte in (0xC2, 0xDF, 0xE0, 0xEF, 0xF0, 0xF4)
-    },
-    **{
-        f"{size} bytes without their last": encoded(code, size)[:-1] + b" "
-        for size, code in ((2, 0x7FF), (3, 0xFFFF), (4, 0x10FFFF))
-    },
-    **{f"impossible byte {byte:X}": bytes([byte]) for byte in (0xC0, 0xC1, *range(0xF5, 0x100))},
-    **{f"slash in {size} bytes": encoded(0x2F, size) for size in range(2, 7)},
-    **{f"zero in {size} bytes": encoded(0x0, size) for size in range(2, 7)},
-    "overlong last of one byte": encoded(0x7F, 2),
+    "three bytes without their last": encoded(0xFFFF, 3)[:-1] + b" ",
+    "impossible byte": b"\xfe",
     "overlong last of two bytes": encoded(0x7FF, 3),
-    "overlong last of three bytes": encoded(0xFFFF, 4),
     "first beyond Unicode": encoded(0x110000, 4),
-    "last of four bytes": encoded(0x1FFFFF, 4),
-    "first of five bytes": encoded(0x200000, 5),
-    "last of six bytes": encoded(0x7FFFFFFF, 6),
-    **{
-        f"surrogate {code:X}": encoded(code, 3)
-        for code in (0xD800, 0xDB7F, 0xDB80, 0xDBFF, 0xDC00, 0xDF80, 0xDFFF)
-    },
-    "pair of surrogates": encoded(0xD83D, 3) + encoded(0xDE00, 3),
+    "surrogate": encoded(0xD800, 3),
 }
 """Text that must be refused, as soon as its last byte is there at the latest."""
 
@@ -488,7 +409,7 @@ class TestUTF8:
         assert heard == ([Frame(TEXT, text)], NORMAL)
 
     @table(VALID)
-    def test_it_may_be_cut_anywhere(self, echo: Echo, data: bytes) -> None:
+    def test_valid_text_may_be_cut_anywhere(self, echo: Echo, data: bytes) -> None:
         frames = fragments(TEXT, [b"", *pieces(data, 1), b""])
         assert echo.converse(whole(frames)) == ([Frame(TEXT, data)], NORMAL)
 
@@ -499,14 +420,9 @@ class TestUTF8:
         assert heard == ([Frame(TEXT, b"before")], INVALID_DATA)
 
     @table(INVALID)
-    def test_it_fails_before_the_message_ends(self, echo: Echo, data: bytes) -> None:
+    def test_invalid_text_fails_before_the_message_ends(self, echo: Echo, data: bytes) -> None:
         frames = [frame(TEXT, b"fine", fin=False), frame(CONTINUATION, data, fin=False)]
         assert echo.converse(frames, close=None) == ([], INVALID_DATA)
-
-    @table(INVALID)
-    def test_it_fails_wherever_it_is_cut(self, echo: Echo, data: bytes) -> None:
-        frames = fragments(TEXT, [*pieces(data, 1), b""])
-        assert echo.converse(frames[:-1], close=None) == ([], INVALID_DATA)
 
     @pytest.mark.parametrize("missing", [1, 2, 3])
     def test_a_message_that_ends_within_a_character_fails(self, echo: Echo, missing: int) -> None:
@@ -519,43 +435,30 @@ class TestUTF8:
         heard = echo.converse([frame(TEXT, one), frame(TEXT, two)], close=None)
         assert heard == ([], INVALID_DATA)
 
-    @table(INVALID)
-    def test_binary_messages_are_free(self, echo: Echo, data: bytes) -> None:
-        frames = [frame(BINARY, data), *fragments(BINARY, pieces(data, 1))]
-        assert echo.converse(whole(frames)) == ([Frame(BINARY, data)] * 2, NORMAL)
-
 
 class TestClosing:
     """Sections 5.5.1 and 7; the suite's section 7."""
 
     @chopped
-    @pytest.mark.parametrize(
-        "code", [1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 3999, 4000, 4999]
-    )
+    @pytest.mark.parametrize("code", [1000, 1003, 1014, 4999])
     def test_a_close_is_answered_with_its_code(self, echo: Echo, chop: Chop, code: int) -> None:
         assert echo.converse(chop([closing(code)]), close=None) == ([], code)
 
-    def test_one_without_a_code_is_answered_without_one(self, echo: Echo) -> None:
+    def test_a_close_without_a_code_is_answered_without_one(self, echo: Echo) -> None:
         assert echo.converse([frame(CLOSE)], close=None) == ([], None)
 
     @pytest.mark.parametrize("reason", [b"", b"bye", "adi\u00f3s \U0001f600".encode(), b"x" * 123])
-    def test_it_may_have_a_reason(self, echo: Echo, reason: bytes) -> None:
+    def test_a_close_may_have_a_reason(self, echo: Echo, reason: bytes) -> None:
         assert echo.converse([closing(3000, reason)], close=None) == ([], 3000)
 
     @pytest.mark.parametrize(
         "code",
-        [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535],
+        [0, 999, 1005, 2999, 5000],
     )
     @pytest.mark.parametrize("reason", [b"", b"why"])
     def test_a_code_that_may_not_be_sent_fails(self, echo: Echo, code: int, reason: bytes) -> None:
         """Section 7.4."""
         assert echo.converse([closing(code, reason)], close=None) == ([], PROTOCOL_ERROR)
-
-    def test_half_a_code_fails(self, echo: Echo) -> None:
-        assert echo.converse([frame(CLOSE, b"\x03")], close=None) == ([], PROTOCOL_ERROR)
-
-    def test_a_reason_that_is_too_long_fails(self, echo: Echo) -> None:
-        assert echo.converse([closing(1000, b"x" * 124)], close=None) == ([], PROTOCOL_ERROR)
 
     @table(INVALID)
     def test_a_reason_that_is_not_utf_8_fails(self, echo: Echo, data: bytes) -> None:
@@ -571,19 +474,19 @@ class TestClosing:
             pytest.param(b"\xff" * 20, id="rubbish"),
         ],
     )
-    def test_nothing_counts_after_it(self, echo: Echo, chop: Chop, after: bytes) -> None:
+    def test_nothing_counts_after_a_close(self, echo: Echo, chop: Chop, after: bytes) -> None:
         frames = [frame(TEXT, "before"), closing(GOING_AWAY), after]
         heard = echo.converse(chop(frames), close=None)
         assert heard == ([Frame(TEXT, b"before")], GOING_AWAY)
 
-    def test_what_came_before_it_comes_back_however_long_it_is(self, echo: Echo) -> None:
+    def test_what_came_before_a_close_comes_back_however_long_it_is(self, echo: Echo) -> None:
         data = compressible(262_144)
         frames = [frame(TEXT, data), frame(TEXT, "last"), closing(GOING_AWAY)]
         heard = echo.converse(whole(frames), close=None)
         assert heard == ([Frame(TEXT, data), Frame(TEXT, b"last")], GOING_AWAY)
 
     @chopped
-    def test_it_ends_a_message_that_is_not_complete(self, echo: Echo, chop: Chop) -> None:
+    def test_a_close_ends_a_message_that_is_not_complete(self, echo: Echo, chop: Chop) -> None:
         one, two = fragments(TEXT, [b"one ", b"two"])
         heard = echo.converse(chop([one, closing(GOING_AWAY), two]), close=None)
         assert heard == ([], GOING_AWAY)
@@ -644,7 +547,7 @@ class TestCompression:
         frames = compressed(TEXT, deflate(b"fine " + data + b" fine"), None)
         assert compressing.converse(frames, close=None) == ([], INVALID_DATA)
 
-    def test_without_it_a_compressed_message_fails(self, plain: Echo) -> None:
+    def test_a_compressed_message_fails_where_none_was_agreed_on(self, plain: Echo) -> None:
         frames = compressed(TEXT, deflate(b"Hello"), None)
         assert plain.converse(frames, close=None) == ([], PROTOCOL_ERROR)
 

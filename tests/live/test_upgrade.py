@@ -53,7 +53,7 @@ class TestUpgrade:
         assert upgrading_client.attribute("transport") == "websocket"
 
     @pytest.mark.parametrize("attempt", range(5))
-    def test_nor_are_they_lost_when_a_poll_is_still_under_way(
+    def test_loses_no_messages_when_a_poll_is_still_under_way(
         self, server: Server, upgrading_client: Client, upgrading: Upgrading, attempt: int
     ) -> None:
         upgrading_client.do("count", to=NUMBERS)
@@ -101,7 +101,7 @@ class TestUpgrade:
         assert upgrading.polling.finish() == ["6"]
         assert upgrading_client.messages() == []
 
-    def test_after_it_there_is_no_polling(
+    def test_leaves_no_polling(
         self, server: Server, upgrading_client: Client, upgrading: Upgrading
     ) -> None:
         upgrading.upgrade()
