@@ -49,7 +49,7 @@ format: setup  ## Put the Python code into its form
 	$(BIN)/ruff check --fix .
 
 messages: setup  ## Collect and compile the demo's translations (needs gettext)
-	$(BIN)/python manage.py makemessages --all --no-wrap --ignore='.*' --ignore=node_modules --ignore=socketio_server
+	$(BIN)/python manage.py makemessages --all --no-wrap --ignore='.*' --ignore=node_modules --ignore=socketio_server --ignore=tests
 	$(BIN)/python manage.py compilemessages --ignore='.*' --ignore=node_modules
 
 benchmark: $(VENV)/package  ## Measure the server beside others, for ten minutes (BENCHMARK_ARGS=--help)

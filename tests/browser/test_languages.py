@@ -38,7 +38,7 @@ class TestTheLanguage:
         french, english = open_demo(locale="fr-FR"), open_demo(locale="en-GB")
         french.page.get_by_label("Votre message").fill("Bonjour")
         french.page.get_by_role("button", name="Envoyer").click()
-        expect(english.page.locator(".theirs b")).to_have_text("Anonyme")
+        expect(english.speakers).to_have_text("Anonyme")
         expect(english.said).to_have_text(["Bonjour"])
         expect(english.system_info).to_have_text(IN_ENGLISH)
         expect(french.system_info).to_have_text(IN_FRENCH)

@@ -31,6 +31,20 @@ class TestAPhone:
         expect(window.alert).to_be_visible()
         assert window.scrolling_sideways == []
 
+    @pytest.mark.parametrize("width", [360, 390])
+    def test_shows_what_it_is_and_fields_that_look_like_fields(
+        self, open_demo: OpenDemo, width: int
+    ) -> None:
+        window = open_demo(**PHONE | {"viewport": {"width": width, "height": 640}})
+        subtitle = window.page.get_by_text("django-socketio-server")
+        expect(subtitle).to_be_in_viewport(ratio=1)
+        assert subtitle.evaluate("element => element.scrollWidth <= element.clientWidth")
+        edge = "element => getComputedStyle(element).border"
+        assert window.name_field.evaluate(edge) == window.text_field.evaluate(edge)
+        assert "solid" in window.name_field.evaluate(edge)
+        expect(window.page.get_by_text("Your name")).to_be_in_viewport()
+        expect(window.page.get_by_placeholder("Your message")).to_be_in_viewport()
+
     def test_has_the_form_in_view_however_much_was_said(self, open_demo: OpenDemo) -> None:
         window = open_demo(**PHONE)
         for number in range(12):
@@ -56,7 +70,7 @@ class TestDarkMode:
         window = open_demo(color_scheme=scheme)
         window.say("readable")
         expect(window.said).to_have_text(["readable"])
-        for element in ("body", ".mine .bubble", "#text"):
+        for element in ("body", ".mine .said", "#text"):
             back = brightness(window, element, "backgroundColor")
             ink = brightness(window, element, "color")
             assert abs(back - ink) > 80, element
@@ -74,11 +88,23 @@ class TestTheKeyboard:
         keyboard.type("no mouse")
         keyboard.press("Enter")
         expect(window.said).to_have_text(["no mouse"])
-        expect(window.page.locator("#messages b")).to_have_text(["Ann"])
         expect(window.text_field).to_be_focused()
         keyboard.type("none at all")
         keyboard.press("Enter")
         expect(window.said).to_have_text(["no mouse", "none at all"])
+
+    def test_reaches_all_in_the_order_of_the_page_each_with_a_visible_focus(
+        self, open_demo: OpenDemo
+    ) -> None:
+        window = open_demo()
+        order = []
+        window.page.keyboard.press("Tab")
+        for _ in range(6):
+            focused = window.page.locator(":focus")
+            order.append(focused.get_attribute("id") or focused.get_attribute("value"))
+            expect(focused).not_to_have_css("outline-style", "none")
+            window.page.keyboard.press("Shift+Tab")
+        assert order == ["send", "text", "name", "messages", "fr", "en"]
 
     def test_is_enough_to_switch_the_language(self, open_demo: OpenDemo) -> None:
         window = open_demo()
@@ -101,11 +127,11 @@ class TestWhatIsTyped:
         expect(window.said).to_have_text(["something"])
 
     def test_goes_with_the_name_also_after_a_reload(self, open_demo: OpenDemo) -> None:
-        window = open_demo()
+        window, other = open_demo(), open_demo()
         window.name_field.fill("Zoé")
         window.text_field.focus()
         window.page.reload()
         expect(window.name_field).to_have_value("Zoé")
         expect(window.state).to_have_text("Online")
         window.say("still me")
-        expect(window.page.locator("#messages b")).to_have_text(["Zoé"])
+        expect(other.speakers).to_have_text(["Zoé"])

@@ -1,5 +1,6 @@
 """The demo: what it shows while it has no connection, and that it gets over it by itself."""
 
+import re
 import signal
 
 import pytest
@@ -12,7 +13,10 @@ from tests.support.tools import free_port
 from tests.support.types import StartServer
 
 WELCOME = ["You are connected.", "You are in room-1."]
-"""What a window shows for one connection with one subscription."""
+"""What the server says for one connection with one subscription."""
+
+BACK = re.compile(r"^Back online; what was said meanwhile is missing here · \d\d:\d\d$")
+"""What a window says itself when it has come back."""
 
 
 def assert_shows_that_it_is_offline(window: DemoWindow) -> None:
@@ -49,7 +53,23 @@ class TestTheIndicator:
         assert_shows_that_it_is_offline(window)
         window.context.set_offline(False)
         assert_shows_that_it_is_online(window)
-        expect(window.system_info).to_have_text(WELCOME * 2)
+        expect(window.system_info).to_have_text([*WELCOME, BACK])
+
+    def test_is_told_once_however_often_the_connection_is_lost(self, open_demo: OpenDemo) -> None:
+        window, other = open_demo(), open_demo()
+        for _ in range(3):
+            window.context.set_offline(True)
+            assert_shows_that_it_is_offline(window)
+            window.context.set_offline(False)
+            assert_shows_that_it_is_online(window)
+        other.say("hello")
+        expect(window.said).to_have_text(["hello"])
+        expect(window.system_info).to_have_text([*WELCOME, BACK])
+        window.context.set_offline(True)
+        assert_shows_that_it_is_offline(window)
+        window.context.set_offline(False)
+        assert_shows_that_it_is_online(window)
+        expect(window.system_info).to_have_text([*WELCOME, BACK, BACK])
 
 
 class TestAServerThatGoesAndComesBack:
@@ -78,4 +98,4 @@ class TestAServerThatGoesAndComesBack:
         second.say("after")
         for window in windows:
             expect(window.said).to_have_text(["before", "written meanwhile", "after"])
-            expect(window.system_info).to_have_text(WELCOME * 2)
+            expect(window.system_info).to_have_text([*WELCOME, BACK])

@@ -32,10 +32,11 @@ TIME = datetime.datetime(2026, 11, 22, 14, 7)
 
 TALK = [
     ("Alice", "Hello from my laptop 👋"),
-    ("Bruno", "And from my phone. That was quick!"),
+    ("Bruno", "And from my phone."),
+    ("Bruno", "That was quick!"),
     ("Alice", "Fifteen lines in events.py, one tag in the page."),
-    ("Bruno", "WebSocket, and polling where that is blocked?"),
-    ("Alice", "Yes. And it comes back by itself after a tunnel."),
+    ("Bruno", "And when the train is in a tunnel?"),
+    ("Alice", "Then it comes back by itself."),
 ]
 
 FRAME = """

@@ -64,8 +64,50 @@ class TestTwoWindows:
         first, second = open_demo(), open_demo()
         first.name_field.fill("Ann")
         first.say("hello")
-        expect(first.page.locator(".mine b")).to_have_text("Ann")
-        expect(second.page.locator(".theirs b")).to_have_text("Ann")
+        expect(first.page.locator(".mine .said")).to_have_text("hello")
+        expect(first.log).not_to_contain_text("Ann")
+        expect(second.speakers).to_have_text("Ann")
+
+
+class TestMessagesOfOnePerson:
+    def test_in_a_row_have_name_picture_and_time_once(self, open_demo: OpenDemo) -> None:
+        first, second = open_demo(), open_demo()
+        first.name_field.fill("Ann")
+        second.name_field.fill("Bob")
+        for count, (window, text) in enumerate(
+            [(first, "one"), (first, "two"), (second, "three"), (first, "four")], start=1
+        ):
+            window.say(text)
+            for each in (first, second):
+                expect(each.said).to_have_count(count)
+        expect(second.speakers).to_have_text(["Ann", "Ann"])
+        expect(second.page.locator(".avatar")).to_have_count(2)
+        expect(second.log.locator("time")).to_have_count(3)
+        expect(first.log.locator("time")).to_have_count(3)
+
+    def test_are_parted_by_another_name_and_by_five_minutes(self, open_demo: OpenDemo) -> None:
+        first, second = open_demo(), open_demo()
+        second.page.clock.install()
+        first.name_field.fill("Ann")
+        first.say("one")
+        expect(second.said).to_have_count(1)
+        second.page.clock.fast_forward("04:59")
+        first.say("two")
+        expect(second.said).to_have_count(2)
+        second.page.clock.fast_forward("00:02")
+        first.say("three")
+        expect(second.speakers).to_have_text(["Ann", "Ann"])
+        first.name_field.fill("Annie")
+        first.say("four")
+        expect(second.speakers).to_have_text(["Ann", "Ann", "Annie"])
+
+    def test_have_the_speaker_each_for_those_who_hear_them(self, open_demo: OpenDemo) -> None:
+        first, second = open_demo(), open_demo()
+        first.name_field.fill("Ann")
+        first.say("one")
+        first.say("two")
+        expect(second.page.locator(".theirs").last).to_have_text("Anntwo")
+        expect(first.page.locator(".mine").last).to_have_text("Youtwo")
 
 
 class TestTheTransport:

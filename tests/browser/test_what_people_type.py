@@ -49,8 +49,8 @@ class TestMarkup:
         first.say(MARKUP)
         for window in windows:
             expect(window.said).to_have_text([MARKUP])
-            expect(window.page.locator("#messages b")).to_have_text([name])
             assert_nothing_became_html(window)
+        expect(second.speakers).to_have_text([name])
         assert second.complaints == []
 
     def test_is_shown_as_text_wherever_another_program_sends_it(
@@ -64,7 +64,7 @@ class TestMarkup:
         )
         expect(window.system_info.last).to_have_text(MARKUP)
         expect(window.said).to_have_text([MARKUP])
-        expect(window.page.locator("#messages b")).to_have_text([MARKUP])
+        expect(window.speakers).to_have_text([MARKUP])
         assert_nothing_became_html(window)
 
 

@@ -159,6 +159,21 @@ class DemoWindow(Window):
         return self.page.locator("#messages .system")
 
     @property
+    def speakers(self) -> Locator:
+        """The names that stand over what others said, one element for each group of messages."""
+        return self.page.locator("#messages .theirs b")
+
+    @property
+    def log(self) -> Locator:
+        """What is scrolled: all that was said."""
+        return self.page.get_by_role("log")
+
+    @property
+    def news(self) -> Locator:
+        """What leads a reader of older messages to new ones."""
+        return self.page.get_by_role("button", name="New messages")
+
+    @property
     def state(self) -> Locator:
         """The connection indicator."""
         return self.page.get_by_role("status")
@@ -192,6 +207,17 @@ class DemoWindow(Window):
               .map((element) => element.tagName)
         """)
         return found
+
+    def scroll_up(self) -> None:
+        """Scroll up as a reader does, and wait until the page has noticed."""
+        self.log.hover()
+        self.page.mouse.wheel(0, -400)
+        self.page.wait_for_function("""() => {
+          const { scrollTop, scrollHeight, clientHeight } = document.getElementById("messages");
+          return scrollHeight - scrollTop - clientHeight > 300;
+        }""")
+        # The scroll event comes before the next frame.
+        self.evaluate("new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)))")
 
     def say(self, text: str) -> None:
         """Type a message and send it."""

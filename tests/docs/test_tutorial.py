@@ -74,6 +74,19 @@ class TestTheSteps:
         for line in shown("log"):
             server.wait_for_output(re.escape(line).replace(re.escape("..."), ".+"))
 
+    def test_the_page_asks_for_nothing_that_is_not_there(
+        self, browser: Browser, server: Server
+    ) -> None:
+        window = open_context(browser).new_page()
+        complaints: list[str] = []
+        window.on("console", lambda message: complaints.append(message.text))
+        window.goto(server.url)
+        for line in shown("page"):
+            expect(window.locator("#messages")).to_contain_text(line)
+        assert complaints == []
+        # A browser with a window would ask for one; this one has none.
+        expect(window.locator("link[rel=icon]")).to_have_attribute("href", "data:,")
+
     def test_what_looks_like_html_is_shown_as_text(self, browser: Browser, server: Server) -> None:
         window = open_page(browser, server)
         window.fill("#text", "<b>bold</b>")

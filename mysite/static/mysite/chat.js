@@ -3,11 +3,14 @@
   "use strict";
 
   const ROOM = "room-1";
-  const KEPT = 200; // Messages that stay on the page.
+  const KEPT = 200; // Messages that stay on the page,
+  const KEPT_FOR_READERS = 2000; // and while somebody reads older ones: these would move.
+  const TOGETHER = 5 * 60 * 1000; // Milliseconds: what one person says within, stands together.
 
-  const [status, offline, messages, form, nameField, textField, send] = [
-    "status", "offline", "messages", "compose", "name", "text", "send",
+  const [status, offline, messages, unread, form, nameField, textField, send] = [
+    "status", "offline", "messages", "unread", "compose", "name", "text", "send",
   ].map((id) => document.getElementById(id));
+  const list = messages.querySelector("ol");
 
   /* ---- The socket ---------------------------------------------------------------------------- */
 
@@ -17,6 +20,7 @@
   socket.on("connect", () => {
     socket.subscribe(ROOM);
     showState("online");
+    beginGreeting();
   });
   socket.on("disconnect", () => showState("offline"));
   socket.on("connect_error", () => showState("offline"));
@@ -29,6 +33,7 @@
       const name = nameField.value.trim() || nameField.placeholder;
       socket.send({ action: "message", from: socket.id, name, text });
       textField.value = "";
+      toEnd();
     }
     textField.focus();
   });
@@ -36,56 +41,100 @@
   /* ---- What the page shows ------------------------------------------------------------------- */
 
   function showState(state) {
-    keepAtEnd(() => {
-      status.dataset.state = state;
-      status.textContent = status.dataset[state];
-      offline.hidden = state !== "offline";
-      send.disabled = state !== "online";
-    });
+    status.dataset.state = state;
+    status.textContent = status.dataset[state];
+    offline.hidden = state !== "offline";
+    send.disabled = state !== "online";
   }
 
   function show(message) {
     if (!message || typeof message !== "object") {
       return; // Not from a page like this one: whoever is in the room may send anything.
     }
-    keepAtEnd(() => {
-      messages.append(message.action === "system-info" ? systemLine(message) : bubble(message));
-      while (messages.children.length > KEPT) {
-        messages.firstChild.remove();
-      }
-    });
-  }
-
-  /** Change the page; whoever was reading the last message then, still is. */
-  function keepAtEnd(change) {
-    const atEnd = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 40;
-    change();
-    if (atEnd) {
-      messages.scrollTop = messages.scrollHeight;
+    if (message.action === "system-info") {
+      showGreeting(asText(message.message));
+    } else {
+      greeting.isOver = true;
+      add(bubble(message));
     }
   }
 
-  function systemLine({ message }) {
-    return element("li", "system", asText(message));
+  /* Each connection begins with the same lines from the server: shown once, and not at each return. */
+
+  let greeting = null; // {lines, known, isOver}; `known`: the lines of the connection before.
+
+  function beginGreeting() {
+    if (greeting) {
+      showReturn();
+    }
+    greeting = { lines: [], known: greeting ? greeting.lines : [], isOver: false };
   }
+
+  function showGreeting(text) {
+    const isKnown = !greeting.isOver && greeting.known.includes(text);
+    if (!greeting.isOver) {
+      greeting.lines.push(text);
+    }
+    if (!isKnown) {
+      add(element("li", "system", text));
+    }
+  }
+
+  function showReturn() {
+    const item = element("li", "system back", `${messages.dataset.back} · `);
+    item.append(element("time", "", now()));
+    if (list.lastChild && list.lastChild.matches(".back")) {
+      list.lastChild.remove();
+    }
+    add(item);
+  }
+
+  let group = null; // {from, name, time, item}: who spoke last, since when, and the last message.
 
   function bubble(message) {
     const name = asText(message.name);
-    const item = element("li", message.from === socket.id ? "mine" : "theirs");
-    const avatar = element("span", "avatar", Array.from(name)[0]);
-    avatar.style.setProperty("--hue", hue(name));
-    avatar.setAttribute("aria-hidden", "true");
-    const head = element("p", "head");
-    const time = new Date().toLocaleTimeString(document.documentElement.lang, {
+    const from = asText(message.from);
+    const isMine = message.from === socket.id;
+    const item = element("li", isMine ? "mine" : "theirs");
+    const body = element("div", "body");
+    const speaker = isMine ? element("span", "unseen", messages.dataset.you) : element("b", "", name);
+    const follows =
+      group &&
+      group.item === list.lastChild &&
+      group.from === from &&
+      group.name === name &&
+      Date.now() - group.time < TOGETHER;
+    if (follows) {
+      item.classList.add("follows");
+      body.append(element("span", "unseen", speaker.textContent));
+      group.item = item;
+    } else {
+      const head = element("p", "head");
+      head.append(speaker, " ", element("time", "", now()));
+      body.append(head);
+      if (!isMine) {
+        item.append(avatar(name));
+      }
+      group = { from, name, time: Date.now(), item };
+    }
+    body.append(element("p", "said", asText(message.text)));
+    item.append(body);
+    return item;
+  }
+
+  function avatar(name) {
+    const made = element("span", "avatar", Array.from(name)[0]);
+    made.style.setProperty("--hue", hue(name));
+    made.setAttribute("aria-hidden", "true");
+    return made;
+  }
+
+  function now() {
+    return new Date().toLocaleTimeString(document.documentElement.lang, {
       hour: "2-digit",
       minute: "2-digit",
       hourCycle: "h23",
     });
-    head.append(element("b", "", name), " ", element("time", "", time));
-    const body = element("div", "bubble");
-    body.append(head, element("p", "said", asText(message.text)));
-    item.append(avatar, body);
-    return item;
   }
 
   function asText(value = "") {
@@ -104,6 +153,51 @@
   function hue(name) {
     return Array.from(name).reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
   }
+
+  /* ---- Where the reader is ------------------------------------------------------------------- */
+
+  // At the end, whatever comes and however the window changes, until the reader scrolls up; there,
+  // nothing moves, and a button tells of what is new.
+  let isAtEnd = true;
+  let lastTop = 0;
+
+  function toEnd() {
+    messages.scrollTop = messages.scrollHeight;
+    isAtEnd = true;
+    unread.hidden = true;
+  }
+
+  function add(item) {
+    list.append(item);
+    while (list.children.length > (isAtEnd ? KEPT : KEPT_FOR_READERS)) {
+      list.firstChild.remove();
+    }
+    if (isAtEnd) {
+      toEnd();
+    } else {
+      unread.hidden = false;
+    }
+  }
+
+  messages.addEventListener("scroll", () => {
+    const { scrollTop, scrollHeight, clientHeight } = messages;
+    if (scrollHeight - scrollTop - clientHeight < 40) {
+      isAtEnd = true;
+      unread.hidden = true;
+    } else if (scrollTop < lastTop) {
+      isAtEnd = false;
+    }
+    lastTop = scrollTop;
+  });
+
+  unread.addEventListener("click", () => {
+    messages.focus(); // The button goes, and would take the focus with it.
+    toEnd();
+  });
+
+  const sizes = new ResizeObserver(() => isAtEnd && toEnd());
+  sizes.observe(messages);
+  sizes.observe(list);
 
   /* ---- The name is remembered ---------------------------------------------------------------- */
 
