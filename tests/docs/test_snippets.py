@@ -21,7 +21,7 @@ from tests.docs.pages import EXAMPLES, Block, Page, blocks, pages
 from tests.docs.scripts import parse, scripts_in
 from tests.support.server import ROOT
 
-LANGUAGES = {"python", "diff", "html", "js", "sh", "text", "nginx", "ini"}
+LANGUAGES = {"python", "diff", "html", "js", "sh", "text", "nginx", "ini", "mermaid"}
 OUTPUT = {"banner", "page", "log", "client"}
 """What blocks of output show; the tests of their pages compare them."""
 
@@ -144,6 +144,17 @@ class TestJavaScript:
     @pytest.mark.parametrize("block", blocks("js"), ids=str)
     def test_is_well_formed(self, block: Block) -> None:
         assert parse(block.text) == ""
+
+
+class TestDiagrams:
+    @pytest.mark.parametrize("block", blocks("mermaid"), ids=str)
+    def test_are_of_a_known_kind(self, block: Block) -> None:
+        assert block.text.split()[0] in ("flowchart", "sequenceDiagram")
+
+    @pytest.mark.parametrize("block", blocks("mermaid"), ids=str)
+    def test_name_files_that_exist(self, block: Block) -> None:
+        for name in re.findall(r"\w+/\w+\.py", block.text):
+            assert (ROOT / "socketio_server" / name).exists(), name
 
 
 class TestShell:
