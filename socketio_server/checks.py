@@ -70,7 +70,8 @@ def check_debug(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
 
 def is_local(address: str) -> bool:
     """Return whether only this machine can reach an address; host names other than its own
-    can't."""
+    can't.
+    """
     try:
         return ip_address(address).is_loopback
     except ValueError:

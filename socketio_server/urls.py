@@ -1,5 +1,6 @@
 """The URL of Socket.IO's requests: ``path("", include("socketio_server.urls"))`` in the
-project's."""
+project's.
+"""
 
 from django.urls import path
 

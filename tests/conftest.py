@@ -8,10 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import hypothesis
 import pytest
 
 from tests.support.server import MANAGE, Configuration, Server
 from tests.support.types import MakeConfiguration, StartServer
+
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")  # a busy machine is no fault of what is tested
 
 
 def pytest_configure() -> None:

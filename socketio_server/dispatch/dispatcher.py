@@ -183,7 +183,8 @@ class Dispatcher:
 
     def must_wait(self, member: Member) -> bool:
         """Return whether a client's events must wait until it took its messages
-        (``InboxKeeper``)."""
+        (``InboxKeeper``).
+        """
         return member.delivery.must_catch_up()
 
     def handle(self, member: Member, item: Item) -> None:

@@ -1,4 +1,4 @@
-"""Heartbeats: is a session's client still there?"""
+"""Heartbeats: whether a session's client is still there."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar

@@ -158,7 +158,8 @@ class Session:
 
     def close(self, reason: CloseReason) -> None:
         """End the session: what was sent goes out first, then the transport's goodbye.
-        Idempotent."""
+        Idempotent.
+        """
         self.transport.close(reason)
 
     def pause_reading(self) -> None:

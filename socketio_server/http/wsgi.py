@@ -75,7 +75,8 @@ class HandlerSocket(Upgradable, Protocol):
 
 class _NoInput:
     """Instead of pywsgi's input, whose rest it would throw away: where a body ends is decided by
-    the exchange."""
+    the exchange.
+    """
 
     def _discard(self) -> None:
         """Do nothing."""

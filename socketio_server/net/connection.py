@@ -29,17 +29,27 @@ _READ, _WRITE = 1, 2  # libev's event masks, which gevent's loops take
 class Watcher(Protocol):
     """What the loop gives for a descriptor or a timer."""
 
-    def start(self, callback: Any, *args: Any) -> None: ...
-    def stop(self) -> None: ...
-    def close(self) -> None: ...
+    def start(self, callback: Any, *args: Any) -> None:
+        """Call back from now on."""
+
+    def stop(self) -> None:
+        """Call back no more, until it is started again."""
+
+    def close(self) -> None:
+        """Free it for good."""
 
 
 class Loop(Protocol):
     """The part of a gevent loop that the server uses; tests pass their own."""
 
-    def io(self, fd: int, events: int) -> Watcher: ...
-    def timer(self, after: float, repeat: float = 0.0) -> Watcher: ...
-    def run_callback(self, func: Any, *args: Any) -> Any: ...
+    def io(self, fd: int, events: int) -> Watcher:
+        """Return a watcher of a descriptor: 1 for reading, 2 for writing, 3 for both."""
+
+    def timer(self, after: float, repeat: float = 0.0) -> Watcher:
+        """Return a timer."""
+
+    def run_callback(self, func: Any, *args: Any) -> Any:
+        """Call a function before the loop waits again."""
 
 
 class LostBecause(Enum):
@@ -64,7 +74,8 @@ class ConnectionHandler(Protocol):
 
     def drained(self) -> None:
         """The peer, which was not read from meanwhile or of whom this was asked, has taken what
-        waited for it."""
+        waited for it.
+        """
 
     def eof_received(self) -> bool:
         """The peer sends no more; return whether there is yet something to be sent to it.

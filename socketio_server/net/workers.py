@@ -103,7 +103,8 @@ class WorkerPool:
 
     def turn_is_over(self) -> bool:
         """Return whether what waits has to wait on, for a turn that begins when the loop has
-        served the others."""
+        served the others.
+        """
         if self._clock() < self._turn_ends:
             return False
         if not self._woken:

@@ -50,7 +50,8 @@ def _find_type(handler: Callable[..., Any], parameter: inspect.Parameter) -> typ
 
 def _evaluate(handler: Callable[..., Any], name: str, annotation: str) -> Any:
     """Evaluate an annotation that is text, as all are under ``from __future__ import
-    annotations``."""
+    annotations``.
+    """
     module = sys.modules.get(handler.__module__)
     try:
         return eval(annotation, vars(module) if module is not None else {})

@@ -15,7 +15,8 @@ ack_ids = count(1)
 
 class Pending(Protocol):
     """Somebody who waits for a client's acknowledgement. Called in loop callbacks: must not
-    block."""
+    block.
+    """
 
     def answered(self, socket_id: str, values: Sequence[Any]) -> None:
         """The client acknowledged."""

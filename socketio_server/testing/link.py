@@ -158,7 +158,8 @@ class Link:
 
     def abandon(self) -> None:
         """The client was forgotten, maybe while it was connected: no other test may find its
-        remains."""
+        remains.
+        """
         was_open = self.is_open
         self.drop()
         if was_open:

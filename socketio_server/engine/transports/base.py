@@ -114,7 +114,8 @@ class Transport(Protocol):
     @property
     def direct(self) -> Connection | None:
         """The connection that takes ``Outgoing.frames`` as they are, for good; ``None``: what is
-        sent must go through ``send``."""
+        sent must go through ``send``.
+        """
 
     @property
     def queued_bytes(self) -> int:

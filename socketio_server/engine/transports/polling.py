@@ -228,7 +228,8 @@ class PollingTransport:
 
     def answer_at_once(self) -> Response:
         """Return an answer with what is queued; with nothing but a noop packet if that is
-        nothing."""
+        nothing.
+        """
         packets: list[bytes] = []
         queue = self._queue
         while queue and (not packets or len(packets) + queue[0].count <= PACKETS_PER_ANSWER):

@@ -77,7 +77,8 @@ class Command(RunserverCommand):
 
     def run(self, **options: Any) -> None:
         """Run the server in the right kind of process: patched, and below a parent if it
-        reloads."""
+        reloads.
+        """
         if int(self.port) > MAX_PORT:
             raise CommandError(f"{self.port!r} is not a valid port number.")
         if options["use_reloader"] and not self._is_reloaders_child():

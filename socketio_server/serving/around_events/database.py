@@ -33,7 +33,8 @@ class DatabaseConnections:
 
     def after_event(self) -> None:
         """Close connections as on ``request_finished``, but keep good ones for the worker's next
-        event, if that comes soon."""
+        event, if that comes soon.
+        """
         worker = getcurrent()
         if self._release is not None and isinstance(worker, Worker):
             self._release.put_off(worker)
