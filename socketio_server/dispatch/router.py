@@ -135,7 +135,6 @@ class NamespaceRouter:
     def session_closed(self, reason: CloseReason) -> None:
         """Have every member's last handlers run (``SessionHandler``)."""
         members, self._members = self._members, {}
-        self._closing = None
         self._keeper.router_closed(self)
         for member in members.values():
             _end(member, reason)

@@ -81,8 +81,8 @@ class Delivery:
 
     @property
     def is_joining(self) -> bool:
-        """Whether the client does not know yet that it is connected, and still is."""
-        return self.close_reason is None and self._hold is not None and self._hold.channel is None
+        """Whether the client does not know yet that it is connected."""
+        return self._hold is not None and self._hold.channel is None
 
     def must_catch_up(self) -> bool:
         """Return whether the client's events must wait until it has taken its messages."""
@@ -126,17 +126,18 @@ class Delivery:
                 self._session.send(outgoing)
 
     def close(self, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
-        """Let nothing reach the client after this. Idempotent.
+        """Let nothing reach the client after this; the first reason stays.
 
         :param goodbye: the last packet, behind everything that was sent before.
         """
-        if self.close_reason is None and goodbye is not None:
+        if self.close_reason is not None:
+            return
+        if goodbye is not None:
             self.deliver(goodbye)
-        if self.close_reason is None:  # the delivery may have ended the session
-            self.close_reason = reason
-            self.fastlane = None
-            if self._ledger is not None:
-                self._ledger.close()
+        self.close_reason = reason
+        self.fastlane = None
+        if self._ledger is not None:
+            self._ledger.close()
 
     # --- Acknowledgements ---------------------------------------------------------------------
 

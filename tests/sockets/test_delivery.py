@@ -211,6 +211,24 @@ class TestAfterARefusal:
         assert not refused.subscribe("room")
         assert "room" not in server.clients.channels
 
+    def test_the_reason_why_the_client_left_before_stays(self, server: FakeServer) -> None:
+        kept: list[Socket] = []
+        go_on = Event()
+
+        @server.registry.on_connect
+        def refuse(request: object, socket: Socket, context: object) -> None:
+            kept.append(socket)
+            go_on.wait(PATIENCE)
+            raise PermissionError
+
+        client = server.open()
+        client.send("0")
+        client.leave()
+        go_on.set()
+        settle()
+
+        assert kept[0].close_reason is CloseReason.TRANSPORT_CLOSE
+
     def test_a_session_that_the_handler_ended_is_closed(self, server: FakeServer) -> None:
         @server.registry.on_connect
         def refuse(request: object, socket: Socket, context: object) -> None:

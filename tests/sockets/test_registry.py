@@ -1,6 +1,7 @@
 """``CLIENTS``, deliveries to several of them, and the functions for use outside of handlers."""
 
 import datetime
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -52,6 +53,18 @@ class TestFind:
         assert server.clients.find(client.id, "/") is client.socket
         assert server.clients.find(client.id, "/admin") is None
         assert server.clients.find("nobody", "/") is None
+
+
+class TestMembers:
+    def test_a_namespace_without_clients_is_forgotten(self) -> None:
+        """Where a handler takes namespaces by a pattern, clients choose the names."""
+        server = FakeServer()
+        server.registry.on_connect(lambda *args: None, namespace=re.compile("/room-"))
+        client = server.open()
+        client.send("0/room-1,", "0/room-2,", "1/room-1,")
+
+        assert list(server.clients._members) == ["/room-2"]
+        assert not server.clients.members("/room-1")
 
 
 class TestDeliver:

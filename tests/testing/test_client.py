@@ -1147,6 +1147,16 @@ class TestTheClock:
         with SocketIOClient(registry=registry) as client:
             assert client.clock.now == 0
 
+    def test_it_begins_anew_when_the_server_has_disconnected_all(self, registry: Registry) -> None:
+        @registry.on_message
+        def message(request: Any, socket: Any, context: Any, message: Any) -> None:
+            socket.disconnect()
+
+        with SocketIOClient(registry=registry) as client:
+            client.clock.advance(10)
+            client.send("disconnect me")
+            assert clock.now == 0
+
     def test_what_it_sets_off_may_raise(self, registry: Registry, client: SocketIOClient) -> None:
         @registry.on_disconnect
         def disconnect(request: Any, socket: Any, context: Any) -> None:
@@ -1315,9 +1325,11 @@ class TestNothingIsLeftBehind:
         forgotten = SocketIOClient(registry=registry)
         forgotten.connect()
         forgotten.subscribe("room-1")
+        socket = CLIENTS[forgotten.session_id][1]
         with pytest.warns(ResourceWarning, match="never disconnected"):
             del forgotten
 
+        assert not socket.connected()
         assert len(CLIENTS) == 0
         assert dict(CHANNELS) == {}
         assert log == ["connect", "subscribe room-1"]  # its handlers would run in another test
