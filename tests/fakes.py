@@ -7,7 +7,6 @@ are tested on real sockets without a moment of waiting.
 import json
 import select
 import socket as socket_module
-import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.subscriptions import Channels
+from tests.support.websocket import frame
 
 PATIENCE = 20.0
 """Seconds after which a test that waits in the real hub has failed."""
@@ -251,20 +251,6 @@ def is_at_end(sock: socket_module.socket) -> bool:
         return False
 
 
-def client_frame(opcode: int, data: bytes, *, fin: bool = True) -> bytes:
-    """A frame as a client sends it: masked (RFC 6455 section 5.2)."""
-    size = len(data)
-    head = struct.pack("!B", opcode | (0x80 if fin else 0))
-    if size <= 125:
-        head += struct.pack("!B", 0x80 | size)
-    elif size <= 0xFFFF:
-        head += struct.pack("!BH", 0x80 | 126, size)
-    else:
-        head += struct.pack("!BQ", 0x80 | 127, size)
-    mask = b"\x12\x34\x56\x78"
-    return head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
-
-
 class WebSocketPeer:
     """A client's end of a WebSocket whose handshake is done."""
 
@@ -276,9 +262,9 @@ class WebSocketPeer:
         """Send messages, all in one go."""
         self.send_bytes(
             b"".join(
-                client_frame(Opcode.TEXT, message.encode())
+                frame(Opcode.TEXT, message.encode())
                 if isinstance(message, str)
-                else client_frame(Opcode.BINARY, message)
+                else frame(Opcode.BINARY, message)
                 for message in messages
             )
         )
@@ -288,7 +274,7 @@ class WebSocketPeer:
 
     def close(self, code: int = 1000) -> None:
         """Send a close frame."""
-        self.send_bytes(client_frame(Opcode.CLOSE, code.to_bytes(2)))
+        self.send_bytes(frame(Opcode.CLOSE, code.to_bytes(2)))
 
     def received(self) -> list[str | bytes | Ping | Pong | Close]:
         """Return the messages and control frames that have arrived since the last call."""

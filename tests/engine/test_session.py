@@ -27,13 +27,13 @@ from tests.fakes import (
     RecordingSessionHandler,
     RecordingTransport,
     WebSocketPeer,
-    client_frame,
     make_session,
     outgoing,
     packets,
     receive,
     websocket,
 )
+from tests.support.websocket import frame
 
 
 class TestTheBeginning:
@@ -755,7 +755,7 @@ class TestWhateverTheOrder:
 class TestFragments:
     def test_a_probe_may_come_in_pieces(self, upgrade: Upgrade) -> None:
         client = upgrade.probe()
-        for byte in client_frame(Opcode.TEXT, b"2probe") + client_frame(Opcode.TEXT, b"5"):
+        for byte in frame(Opcode.TEXT, b"2probe") + frame(Opcode.TEXT, b"5"):
             client.send_bytes(bytes([byte]))
             upgrade.loop.run()
 

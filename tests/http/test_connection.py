@@ -33,13 +33,13 @@ from tests.fakes import (
     FakeLoop,
     RecordingSessionHandler,
     WebSocketPeer,
-    client_frame,
     is_at_end,
     outgoing,
     read_available,
     settle,
     socket_pair,
 )
+from tests.support.websocket import frame
 
 BIG = bytes(range(256)) * 16_384  # 4 MB: more than any buffer on the way
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -1111,7 +1111,7 @@ class TestWebSockets:
     def test_may_send_before_they_are_answered(
         self, site: Site, peer: Peer, upgrade: bytes
     ) -> None:
-        frames = client_frame(1, b"2probe") + client_frame(1, b"5") + client_frame(1, b"4hello")
+        frames = frame(1, b"2probe") + frame(1, b"5") + frame(1, b"4hello")
         peer.send(upgrade + frames)
         websocket = self.become_websocket(peer)
 

@@ -18,10 +18,10 @@ from tests.fakes import (
     FakeLoop,
     RecordingTransportHandler,
     WebSocketPeer,
-    client_frame,
     outgoing,
     websocket,
 )
+from tests.support.websocket import frame
 
 
 class Link:
@@ -81,15 +81,15 @@ class TestPackets:
         assert link.session.packets == [Packet(PacketType.MESSAGE, b"\x01\x02")]
 
     def test_a_message_may_come_in_fragments(self, link: Link) -> None:
-        link.client.send_bytes(client_frame(Opcode.TEXT, b"4hel", fin=False))
+        link.client.send_bytes(frame(Opcode.TEXT, b"4hel", fin=False))
         link.loop.run()
-        link.client.send_bytes(client_frame(Opcode.CONTINUATION, b"lo"))
+        link.client.send_bytes(frame(Opcode.CONTINUATION, b"lo"))
         link.loop.run()
 
         assert link.session.messages == ["hello"]
 
     def test_what_came_with_the_handshake_is_handled_first(self, options: Options) -> None:
-        link = Link(options, client_frame(Opcode.TEXT, b"4first"))
+        link = Link(options, frame(Opcode.TEXT, b"4first"))
         link.client.send("4second")
         link.start()
         link.loop.run()
@@ -109,14 +109,14 @@ class TestPackets:
         assert link.client.received() == ["451-[]", b"\x01", b"\x02"]
 
     def test_a_websocket_ping_is_answered_with_its_data(self, link: Link) -> None:
-        link.client.send_bytes(client_frame(Opcode.PING, b"data"))
+        link.client.send_bytes(frame(Opcode.PING, b"data"))
         link.loop.run()
 
         assert link.client.received() == [Pong(b"data")]
         assert link.session.packets == []
 
     def test_a_websocket_pong_changes_nothing(self, link: Link) -> None:
-        link.client.send_bytes(client_frame(Opcode.PONG, b"unasked"))
+        link.client.send_bytes(frame(Opcode.PONG, b"unasked"))
         link.send("4hello")
 
         assert link.session.messages == ["hello"]
@@ -222,7 +222,7 @@ class TestRates:
     def test_pings_are_another_matter(self, link: Link) -> None:
         """They have no use here, so too many of them are an attack."""
         for _ in range(100):
-            link.client.send_bytes(client_frame(Opcode.PING, b""))
+            link.client.send_bytes(frame(Opcode.PING, b""))
         link.loop.advance(10.0)
 
         *pongs, close = link.client.received()
@@ -296,7 +296,7 @@ class TestPauses:
         assert link.session.messages == ["waits"]
 
     def test_what_came_with_the_handshake_waits_as_well(self, options: Options) -> None:
-        link = Link(options, client_frame(Opcode.TEXT, b"4first"))
+        link = Link(options, frame(Opcode.TEXT, b"4first"))
         link.start()
         link.transport.pause_reading()
         link.send("4second")
@@ -357,20 +357,20 @@ class TestWhatBreaksTheProtocol:
         ("data", "code"),
         [
             pytest.param(b"\x81\x05hello", 1002, id="unmasked"),
-            pytest.param(client_frame(0x40 | Opcode.TEXT, b"4"), 1002, id="reserved bit"),
-            pytest.param(client_frame(0x3, b""), 1002, id="unknown opcode"),
-            pytest.param(client_frame(Opcode.PING, b"x" * 126), 1002, id="long ping"),
-            pytest.param(client_frame(Opcode.CLOSE, b"\x03\xed"), 1002, id="bad close code"),
-            pytest.param(client_frame(Opcode.TEXT, b"4\xff"), 1007, id="bad UTF-8"),
-            pytest.param(client_frame(Opcode.TEXT, b"4" * 1001), 1009, id="too big"),
+            pytest.param(frame(0x40 | Opcode.TEXT, b"4"), 1002, id="reserved bit"),
+            pytest.param(frame(0x3, b""), 1002, id="unknown opcode"),
+            pytest.param(frame(Opcode.PING, b"x" * 126), 1002, id="long ping"),
+            pytest.param(frame(Opcode.CLOSE, b"\x03\xed"), 1002, id="bad close code"),
+            pytest.param(frame(Opcode.TEXT, b"4\xff"), 1007, id="bad UTF-8"),
+            pytest.param(frame(Opcode.TEXT, b"4" * 1001), 1009, id="too big"),
             pytest.param(
-                client_frame(Opcode.TEXT, b"4", fin=False)
-                + client_frame(Opcode.CONTINUATION, b"4", fin=False) * 4,
+                frame(Opcode.TEXT, b"4", fin=False)
+                + frame(Opcode.CONTINUATION, b"4", fin=False) * 4,
                 1009,
                 id="too many fragments",
             ),
-            pytest.param(client_frame(Opcode.TEXT, b"9"), 1007, id="unknown packet type"),
-            pytest.param(client_frame(Opcode.TEXT, b""), 1007, id="empty packet"),
+            pytest.param(frame(Opcode.TEXT, b"9"), 1007, id="unknown packet type"),
+            pytest.param(frame(Opcode.TEXT, b""), 1007, id="empty packet"),
         ],
     )
     def test_it_closes_with_the_code_for_it(self, link: Link, data: bytes, code: int) -> None:
@@ -384,7 +384,7 @@ class TestWhatBreaksTheProtocol:
         assert link.session.closed == [CloseReason.PARSE_ERROR]
 
     def test_what_was_right_before_it_counts(self, link: Link) -> None:
-        link.client.send_bytes(client_frame(Opcode.TEXT, b"4right") + b"\xff\xff\xff\xff")
+        link.client.send_bytes(frame(Opcode.TEXT, b"4right") + b"\xff\xff\xff\xff")
         link.loop.run()
 
         assert link.session.messages == ["right"]
@@ -502,15 +502,13 @@ class TestWhenTheClientEnds:
         assert not link.loop.watchers
 
     def test_a_close_without_a_code_is_answered_without_one(self, link: Link) -> None:
-        link.client.send_bytes(client_frame(Opcode.CLOSE, b""))
+        link.client.send_bytes(frame(Opcode.CLOSE, b""))
         link.loop.run()
 
         assert link.client.received() == [Close(None, "")]
 
     def test_messages_right_before_its_close_arrive(self, link: Link) -> None:
-        link.client.send_bytes(
-            client_frame(Opcode.TEXT, b"4bye") + client_frame(Opcode.CLOSE, b"\x03\xe8")
-        )
+        link.client.send_bytes(frame(Opcode.TEXT, b"4bye") + frame(Opcode.CLOSE, b"\x03\xe8"))
         link.loop.run()
 
         assert link.session.messages == ["bye"]
