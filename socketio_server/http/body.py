@@ -37,22 +37,19 @@ class CollectedBody:
         self._parts: list[bytes] = []
         self._size = 0
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether all of it has come."""
-        return self._body.is_complete
+    def receive(self, data: bytes) -> bytes | None:
+        """Take the next bytes of the connection.
 
-    def receive(self, data: bytes) -> bytes:
-        """Take the next bytes of the connection; return those behind the body.
-
+        :return: those behind the body, or ``None`` if it is not complete.
         :raises BadBody: if the body is malformed; with status 413, if it is too large.
         """
-        part, behind = self._body.receive(data)
+        body = self._body
+        part, behind = body.receive(data)
         self._size += len(part)
         if self._size > self._max_size:
             raise BadBody("a body is too large", status=413)
         self._parts.append(part)
-        return behind
+        return behind if body.is_complete else None
 
     def join(self) -> bytes:
         """Return what has come of it."""
@@ -94,33 +91,34 @@ class StreamedBody(io.RawIOBase):
         self._error: OSError | None = None  # why the rest of it never comes
         self._changed = Event()  # bytes have come, or the end
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether all of it has come."""
-        return self._body.is_complete
+    def receive(self, data: bytes) -> bytes | None:
+        """Take the next bytes of the connection.
 
-    def receive(self, data: bytes) -> bytes:
-        """Take the next bytes of the connection; return those behind the body."""
+        :return: those behind the body, or ``None`` if it is not complete.
+        """
         if self._error is not None:
-            return b""  # where the body ends can't be told any more
+            return None  # where the body ends can't be told any more
         try:
             part, behind = self._body.receive(data)
         except BadBody as error:
             self.break_off(OSError(errno.EPROTO, str(error)))
-            return b""
+            return None
         self._unread += part
-        if part or self.is_complete:  # else it was a chunk's head
+        if self._body.is_complete:
             self._changed.set()
-        if not self.is_complete and len(self._unread) > HIGH_WATER:
+            return behind
+        if part:  # else it was a chunk's head
+            self._changed.set()
+        if len(self._unread) > HIGH_WATER:
             self._source.pause_reading()
-        return behind
+        return None
 
     def break_off(self, error: OSError) -> None:
         """Stop waiting for the rest of the body; does nothing if all of it has come.
 
         :param error: what its reader gets behind the bytes that have come.
         """
-        if not self.is_complete and self._error is None:
+        if not self._is_over:
             self._error = error
             self._source.pause_reading()
             self._changed.set()
@@ -155,7 +153,7 @@ class StreamedBody(io.RawIOBase):
     @property
     def _is_over(self) -> bool:
         """Whether no more bytes will come."""
-        return self._error is not None or self.is_complete
+        return self._error is not None or self._body.is_complete
 
     def _wait(self) -> None:
         """Wait in the reader's greenlet until bytes have come, or the end."""

@@ -95,6 +95,7 @@ class HttpConnection:
         "_state",
         "address",
         "exchange",
+        "host",
         "peer_ended",
         "server",
         "tcp",
@@ -102,6 +103,8 @@ class HttpConnection:
 
     def __init__(self, tcp: Connection, address: Any, server: HttpServer) -> None:
         self.address = address
+        self.host: str = address[0] if isinstance(address, tuple) else ""
+        """The client's address; empty for a Unix socket's."""
         self.tcp = tcp
         self.server = server
         self._state = HEAD
@@ -120,11 +123,6 @@ class HttpConnection:
         assert deadlines is not None  # HEAD has one
         deadlines.add(self)
         self.tcp.start(self)
-
-    @property
-    def host(self) -> str:
-        """The client's address; empty for a Unix socket's."""
-        return self.address[0] if isinstance(self.address, tuple) else ""
 
     def _move_to(self, state: State) -> None:
         """Change the state; the deadline is always the state's."""

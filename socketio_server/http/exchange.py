@@ -52,16 +52,14 @@ class Carrier(Protocol):
 
     tcp: Connection
     address: Any
+    host: str
+    """The client's address; empty for a Unix socket's."""
     exchange: "SessionExchange | WsgiExchange | None"
     """The exchange that is under way."""
 
     @property
     def server(self) -> ExchangeServer:
         """The server that it belongs to."""
-
-    @property
-    def host(self) -> str:
-        """The client's address."""
 
     @property
     def is_whole(self) -> bool:
@@ -106,10 +104,10 @@ class Carrier(Protocol):
 class _Exchange:
     """What exchanges of both kinds have in common."""
 
-    __slots__ = ("_carrier", "_request", "head")
+    __slots__ = ("_carrier", "_cors", "head")
 
     _carrier: Carrier
-    _request: EngineRequest  # the request as the engine sees it
+    _cors: tuple[tuple[str, str], ...]  # headers for a page of another origin
     head: Head
 
     @property
@@ -150,7 +148,7 @@ class _Exchange:
         answer = encode_response(
             response,
             date=http_date(int(server.wall_clock())),
-            headers=server.engine.cors_headers(self._request) + headers,
+            headers=self._cors + headers,
             accept_encoding=head.headers.environ.get("HTTP_ACCEPT_ENCODING", ""),
             compression_threshold=server.options.compression_threshold,
             closes=closes,
@@ -168,7 +166,7 @@ class SessionExchange(_Exchange):
     :param request: the request as the engine sees it.
     """
 
-    __slots__ = ("_body", "_target")
+    __slots__ = ("_body", "_request", "_target")
 
     awaits_body = True
     """Whether nothing happens before all of the request has come."""
@@ -176,18 +174,22 @@ class SessionExchange(_Exchange):
     def __init__(self, carrier: Carrier, head: Head, request: EngineRequest) -> None:
         self._carrier = carrier
         self.head = head
-        self._request = request
+        cors = carrier.server.engine.cors_headers
+        self._cors = cors(request) if request.origin is not None else ()
+        self._request: EngineRequest | None = request  # until all of it has come
         # What answers it, or the answer, if that is clear already; None before start.
         self._target: PollingTransport | Response | None = None
         self._body: CollectedBody | None = None  # until it has come
 
     def start(self) -> None:
         """Find what the request is for, and refuse it if that can be done without its body."""
-        if self._request.is_websocket:
-            self._upgrade()
+        request = self._request
+        assert request is not None  # nothing of its body has come
+        if request.is_websocket:
+            self._upgrade(request)
             return
         server, head = self._carrier.server, self.head
-        target = self._target = server.engine.find_polled(self._request)
+        target = self._target = server.engine.find_polled(request)
         if head.has_body:
             if isinstance(target, Response) and target.closes:
                 self.reply(target)
@@ -199,23 +201,20 @@ class SessionExchange(_Exchange):
 
     def receive(self, data: bytes) -> bytes | None:
         """Take bytes of the body; return those behind it, or ``None`` if it is not complete."""
-        body = self._body
-        assert body is not None  # one is awaited
+        assert self._body is not None  # one is awaited
         try:
-            behind = body.receive(data)
+            return self._body.receive(data)
         except BadBody as error:
             self._refuse_body(error.status)
             return None
-        return behind if body.is_complete else None
 
     def complete(self) -> None:
         """Answer the request, all of which has come, now or later."""
         target, body, head = self._target, self._body, self.head
-        self._body = None
+        assert target is not None  # start has found it
+        self._body = self._request = None  # a poll may wait for long, and shall hold little
         if isinstance(target, Response):
             self.reply(target)
-        elif target is None:
-            return  # it is answered
         elif head.method == "POST":
             content_type = head.headers.environ.get("CONTENT_TYPE", "")
             target.answer_post(b"" if body is None else body.join(), content_type, self)
@@ -252,16 +251,16 @@ class SessionExchange(_Exchange):
     def _refuse_body(self, status: int) -> None:
         """Refuse the request because of its body, and end the session that it was for."""
         self._body = None
-        if isinstance(self._target, PollingTransport):
+        if isinstance(self._target, PollingTransport) and self._request is not None:
             self._carrier.server.engine.body_refused(self._request, status)
         self.reply(
             error_response(ErrorCode.BAD_REQUEST) if status == 400 else Response(status, b"")
         )
 
-    def _upgrade(self) -> None:
+    def _upgrade(self, request: EngineRequest) -> None:
         """Let a WebSocket try to take over a session."""
         server = self._carrier.server
-        session = server.engine.find_upgradable(self._request)
+        session = server.engine.find_upgradable(request)
         if isinstance(session, Session) and is_well_formed(self.head):
             deflates = server.options.per_message_deflate
             server.engine.probe_websocket(session, switch_protocols(self, may_deflate=deflates))
@@ -300,7 +299,8 @@ class WsgiExchange(_Exchange):
         carrier, head = self._carrier, self.head
         server, headers = carrier.server, head.headers.environ
         if is_websocket(headers) and not is_well_formed(head):
-            self._request = engine_request(headers, head.method, {}, carrier.host)
+            request = engine_request(headers, head.method, {}, carrier.host)
+            self._cors = server.engine.cors_headers(request)
             response = refuse_malformed(server.engine, carrier.host)
             self.reply(response, (VERSION_HEADER,), level_of(response.status))
             return
@@ -313,8 +313,7 @@ class WsgiExchange(_Exchange):
     def receive(self, data: bytes) -> bytes | None:
         """Take bytes of the body; return those behind it, or ``None`` if it is not complete."""
         assert self._body is not None  # one is awaited
-        behind = self._body.receive(data)
-        return behind if self._body.is_complete else None
+        return self._body.receive(data)
 
     def complete(self) -> None:
         """All of the request has come: the application may be answering it already."""

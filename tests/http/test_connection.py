@@ -21,7 +21,13 @@ from socketio_server.engine.engine import Engine
 from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session import Session
 from socketio_server.http.body import StreamedBody
-from socketio_server.http.connection import HttpConnection, make_deadlines, write_size_of
+from socketio_server.http.connection import (
+    MOVES,
+    HttpConnection,
+    State,
+    make_deadlines,
+    write_size_of,
+)
 from socketio_server.net.connection import READ_SIZE, Connection
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.statistics import Stats
@@ -201,6 +207,24 @@ def in_chunks(*chunks: bytes) -> bytes:
 def bytes_of(data: bytes) -> list[bytes]:
     """Return data, byte by byte."""
     return [bytes([byte]) for byte in data]
+
+
+def send_what_is_taken(peer: Peer, data: bytes) -> bytes:
+    """Send data until no more of it is taken; return the rest."""
+    view = memoryview(data)
+    peer.sock.setblocking(False)
+    blocked = False
+    while view:
+        try:
+            view = view[peer.sock.send(view[:READ_SIZE]) :]
+            blocked = False
+        except BlockingIOError:
+            if blocked:
+                break
+            blocked = True
+            peer.site.run()
+    peer.site.run()
+    return bytes(view)
 
 
 CHUNKED = "Transfer-Encoding: chunked"
@@ -567,6 +591,22 @@ class TestClientsThatGoAway:
         assert peer.answer().body == b"4" + text.encode()
         assert peer.is_cut
 
+    @pytest.mark.parametrize("start", [b"", b"GET /b HTTP"])
+    def test_so_is_one_whose_request_is_over_while_its_end_waits_for_the_client(
+        self, site: Site, peer: Peer, target: str, start: bytes
+    ) -> None:
+        peer.connection._sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_SNDBUF, 4096)
+        text = "x" * 60_000
+        peer.send(request("GET", target))
+        site.sessions[0].send(outgoing(text))
+        site.run()
+        assert peer.connection.queued > 0
+        peer.sock.sendall(start)
+        peer.end()
+
+        assert peer.answer().body == b"4" + text.encode()
+        assert peer.is_cut
+
     def test_and_what_was_not_asked_for_in_full_is_not(self, peer: Peer) -> None:
         peer.sock.sendall(request("GET", "/a") + b"GET /b HTTP")
         peer.end()
@@ -712,23 +752,6 @@ class TestUploads:
         site.application = read
         return pieces
 
-    def send_what_is_taken(self, peer: Peer, data: bytes) -> bytes:
-        """Send data until no more of it is taken; return the rest."""
-        view = memoryview(data)
-        peer.sock.setblocking(False)
-        blocked = False
-        while view:
-            try:
-                view = view[peer.sock.send(view[:READ_SIZE]) :]
-                blocked = False
-            except BlockingIOError:
-                if blocked:
-                    break
-                blocked = True
-                peer.site.run()
-        peer.site.run()
-        return bytes(view)
-
     @pytest.mark.parametrize("coded", [False, True], ids=["length", "chunks"])
     def test_a_large_one_arrives_whole(self, site: Site, peer: Peer, coded: bool) -> None:
         pieces = self.collect(site)
@@ -736,7 +759,7 @@ class TestUploads:
         if coded:
             body = in_chunks(BIG[:100], BIG[100:700_000], BIG[700_000:])
             data = head("POST", "/a", CHUNKED) + body
-        assert self.send_what_is_taken(peer, data) == b""
+        assert send_what_is_taken(peer, data) == b""
 
         assert b"".join(pieces) == BIG
         assert peer.answer().body == b"ignored"
@@ -751,11 +774,11 @@ class TestUploads:
             return ignore(environ, start)
 
         site.application = read
-        rest = self.send_what_is_taken(peer, request("POST", "/a", BIG))
+        rest = send_what_is_taken(peer, request("POST", "/a", BIG))
         assert len(rest) > len(BIG) // 2
 
         go_on.set()
-        assert self.send_what_is_taken(peer, rest) == b""
+        assert send_what_is_taken(peer, rest) == b""
         assert pieces == [BIG]
         assert peer.answer().body == b"ignored"
 
@@ -764,7 +787,7 @@ class TestUploads:
     ) -> None:
         """With a reset the client would lose the answer; so it is read to the end first."""
         site.application = ignore
-        assert self.send_what_is_taken(peer, request("POST", "/a", BIG)) == b""
+        assert send_what_is_taken(peer, request("POST", "/a", BIG)) == b""
 
         answer = peer.answer()
         assert answer.body == b"ignored"
@@ -999,6 +1022,22 @@ class TestTheLastAnswer:
         assert peer.statuses() == [413]
         assert site.handlers[0].messages == []
 
+    def test_reaches_a_client_that_sends_all_it_has_before_it_reads(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        """Its bytes, of which too many wait here, are read and dropped; else both would wait."""
+        peer.sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_RCVBUF, 4096)
+        peer.send(head("GET", target, "Connection: close"))
+        peer.send(*[b"x" * 10_000] * 8)
+        text = "y" * 250_000
+        site.sessions[0].send(outgoing(text))
+        site.run()
+        assert peer.connection.queued > 0
+        assert send_what_is_taken(peer, b"x" * 1_000_000) == b""
+
+        assert peer.answer().body == b"4" + text.encode()
+        assert peer.is_cut
+
     def test_ends_the_connection_once_the_client_closes(
         self, site: Site, peer: Peer, target: str
     ) -> None:
@@ -1017,6 +1056,19 @@ class TestTheLastAnswer:
 
         site.loop.advance(site.options.close_timeout / 2)
         assert site.has_no_deadlines()
+
+
+class TestStates:
+    def test_know_where_a_connection_may_go_from_each(self) -> None:
+        assert set(MOVES) == set(State)
+
+    @pytest.mark.parametrize("state", [state for state in State if state is not State.GONE])
+    def test_may_all_end_with_the_loss_of_the_connection(self, state: State) -> None:
+        assert State.GONE in MOVES[state]
+
+    def test_are_left_for_no_other_than_the_table_names(self, peer: Peer) -> None:
+        with pytest.raises(AssertionError, match="HEAD to FLUSHING"):
+            peer.http._move_to(State.FLUSHING)
 
 
 class TestDeadlines:
