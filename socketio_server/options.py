@@ -169,12 +169,13 @@ class Options:
     max_pending_events: Number = 64
     """Events of one socket that may wait for its handlers; at that, its client is not read from."""
 
-    max_queued_bytes: Number = 1_000_000
+    high_water: Number = 262_144
+    """Bytes that may wait for one client before those who send to it alone have to wait: twice what
+    the kernel holds, so that the client is never without something to read."""
+
+    max_queued_bytes: Number = 16_000_000
     """Bytes that may wait for one client; beyond it the client is closed, never silently
     skipped."""
-
-    max_queued_packets: Number = 1000
-    """Packets that may wait for one polling client; beyond it the client is closed."""
 
     send_buffer: Number = 131_072
     """``SO_SNDBUF`` per connection: the kernel would otherwise hide megabytes per stalled

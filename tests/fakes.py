@@ -345,8 +345,8 @@ class RecordingTransportHandler:
         self.packets: list[engineio.Packet] = []
         self.closed: list[CloseReason] = []
         self.refusals: list[str] = []
-        self.catch_ups = 0
-        """How often the client had caught up."""
+        self.rooms = 0
+        """How often there was room again."""
         self.on_packet: Callable[[engineio.Packet], object] | None = None
 
     def message_received(self, transport: Transport, data: str | bytes) -> None:
@@ -362,8 +362,8 @@ class RecordingTransportHandler:
     def client_refused(self, kind: RefusalKind, why: str) -> None:
         self.refusals.append(f"{kind}: {why}")
 
-    def caught_up(self, transport: Transport) -> None:
-        self.catch_ups += 1
+    def room_made(self, transport: Transport) -> None:
+        self.rooms += 1
 
     def transport_closed(self, transport: Transport, reason: CloseReason) -> None:
         self.closed.append(reason)
@@ -387,16 +387,16 @@ class RecordingTransport:
         self.writable = True
         self.direct: Any = None
         self.queued_bytes = 0
-        self.is_behind = False
-        """Whether the client must catch up."""
+        self.is_full = False
+        """Whether senders have to wait."""
         self._session = session
 
     @property
     def is_reading(self) -> bool:
         return not self.paused
 
-    def must_catch_up(self) -> bool:
-        return self.is_behind
+    def has_room(self) -> bool:
+        return not self.is_full
 
     def send(self, outgoing: Outgoing) -> None:
         if not self.closed:
@@ -422,7 +422,6 @@ class RecordingSessionHandler:
         self.messages: list[str | bytes] = []
         self.closed: list[CloseReason] = []
         self.started = 0
-        self.catch_ups = 0
 
     def session_started(self) -> None:
         assert not self.messages, "called after a message"
@@ -437,10 +436,6 @@ class RecordingSessionHandler:
         assert type(data) is bytes
         assert not self.closed, "called after the end"
         self.messages.append(data)
-
-    def caught_up(self) -> None:
-        assert not self.closed, "called after the end"
-        self.catch_ups += 1
 
     def session_closed(self, reason: CloseReason) -> None:
         self.closed.append(reason)
@@ -578,7 +573,7 @@ class FakeServer:
         self.options = options or Options()
         self.registry = Registry()
         self.clients: Clients[Socket] = Clients(Channels()) if clients is None else clients
-        self.clients.timekeeper = GeventTimekeeper()
+        self.clients.timekeeper = GeventTimekeeper(self.options.stall_timeout, bool)
         self.hooks = hooks or RecordingHooks()
         self.loop = FakeLoop()
         self.stats = Stats(self.loop.clock)

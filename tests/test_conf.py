@@ -42,7 +42,7 @@ NUMBERS = [
     "max_payload",
     "max_pending_events",
     "max_queued_bytes",
-    "max_queued_packets",
+    "high_water",
     "send_buffer",
 ]
 

@@ -181,14 +181,9 @@ class Dispatcher:
         """Read no more from a client while its handlers have enough to do (``InboxKeeper``)."""
         member.router.inbox_full(full)
 
-    def must_wait(self, member: Member) -> bool:
-        """Return whether a client's events must wait until it took its messages
-        (``InboxKeeper``).
-        """
-        return member.delivery.must_catch_up()
-
     def handle(self, member: Member, item: Item) -> None:
         """Handle one item; what comes after the last handler is dropped (``InboxKeeper``)."""
+        member.delivery.handler = getcurrent()
         try:
             captured = member.router.captured
             if captured is not None:
@@ -206,6 +201,8 @@ class Dispatcher:
                 self._acknowledged(member, item)
         except Exception:  # a fault of ours must not end the worker, nor what waits behind it
             logger.exception("Internal error in an event of socket %s", member.delivery.id)
+        finally:
+            member.delivery.handler = None
 
     # ------------------------------------------------------------------------------------------
 
@@ -334,7 +331,7 @@ class Dispatcher:
             self._handler_raised(member, packet.data[0], error)
         else:
             outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
-            member.delivery.deliver(outgoing)
+            member.delivery.send(outgoing, self._clients.timekeeper)
 
     def _fire(
         self, member: Member, event: Event, handlers: Sequence[Registration], args: Sequence[Any]

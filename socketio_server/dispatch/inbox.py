@@ -31,28 +31,20 @@ class InboxKeeper(Protocol):
     def inbox_full(self, inbox: Any, full: bool) -> None:
         """``max_pending_events`` wait, or again no more than half of that."""
 
-    def must_wait(self, inbox: Any) -> bool:
-        """Return whether the inbox's items must wait until its ``release`` is called."""
-
 
 class Inbox(Generic[T]):
     """Items that are handled strictly one after another, in order (``Job``).
 
-    A client that takes too little of what is sent to it has to wait for its handlers as well: an
-    echo flood pays for itself.
-
     :param scope: the context variables that the items are handled with.
     """
 
-    __slots__ = ("_has_last", "_is_full", "_is_held", "_is_working", "_items", "_keeper", "_scope")
+    __slots__ = ("_is_full", "_is_working", "_items", "_keeper", "_scope")
 
     def __init__(self, keeper: InboxKeeper, scope: Context) -> None:
         self._keeper = keeper
         self._scope = scope
         self._items: list[T] = []  # short: bounded by the limit and what one read brings
-        self._is_working = False  # the pool has it, or it is held
-        self._is_held = False  # the items wait for release()
-        self._has_last = False  # the last item is in, and nothing is held any more
+        self._is_working = False  # the pool has it
         self._is_full = False  # the keeper was told so
 
     def put(self, item: T) -> None:
@@ -64,18 +56,6 @@ class Inbox(Generic[T]):
         elif not self._is_full and len(self._items) >= self._keeper.options.max_pending_events:
             self._is_full = True
             self._keeper.inbox_full(self, True)
-
-    def put_last(self, item: T) -> None:
-        """Have the last item handled: after all others, which wait for the client no longer."""
-        self._has_last = True
-        self.put(item)
-        self.release()
-
-    def release(self) -> None:
-        """Go on, because the client has taken its messages."""
-        if self._is_held:
-            self._is_held = False
-            self._keeper.pool.run(self)
 
     def work(self) -> None:
         """Handle what waits, for one turn (``Job``)."""
@@ -89,9 +69,6 @@ class Inbox(Generic[T]):
                 keeper.inbox_full(self, False)
             if not items:
                 self._is_working = False
-                return
-            if not self._has_last and keeper.must_wait(self):
-                self._is_held = True
                 return
             if clock() > turn_ends:
                 break

@@ -139,11 +139,6 @@ class NamespaceRouter:
         for member in members.values():
             _end(member, reason)
 
-    def caught_up(self) -> None:
-        """Have the handlers go on that had to wait for the client (``SessionHandler``)."""
-        for member in self._members.values():
-            member.release()
-
     def disconnect(self, member: Member) -> None:
         """Take a member out of its namespace (``MemberRouter``)."""
         namespace = member.delivery.namespace
@@ -253,4 +248,4 @@ class NamespaceRouter:
 def _end(member: Member, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
     """Let nothing more reach a client, and have the last handlers run, after what came before."""
     member.delivery.close(reason, goodbye)
-    member.put_last(reason)
+    member.put(reason)

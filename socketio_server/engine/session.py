@@ -5,9 +5,12 @@ engine that keeps all sessions gives it its deadlines. What the messages mean is
 ``SessionHandler``'s.
 """
 
+from collections import deque
 from enum import Enum
 from functools import partial
 from typing import Protocol
+
+from gevent.event import Event
 
 from socketio_server.engine.session_cookie import Binding
 from socketio_server.engine.transports.base import (
@@ -41,9 +44,6 @@ class SessionHandler(Protocol):
 
     def binary_received(self, data: bytes) -> None:
         """The client sent bytes; raises ``DecodeError`` to end the session for it."""
-
-    def caught_up(self) -> None:
-        """The client has taken what it had to (``Session.must_catch_up``), or need not."""
 
     def session_closed(self, reason: CloseReason) -> None:
         """The session is over; called exactly once, and nothing after it."""
@@ -97,6 +97,7 @@ class Session:
         "address",
         "binding",
         "close_reason",
+        "line",
         "revision",
         "sid",
         "transport",
@@ -118,6 +119,9 @@ class Session:
         """Why the session ended; ``None`` while it lasts."""
         self.binding: Binding | None = None
         """The browser that its requests must come from; ``None``: any that knows the ``sid``."""
+        self.line: deque[Event] | None = None
+        """Those who wait until there is room for what they send, first come, first served; ``None``
+        if nobody does."""
         self._keeper = keeper
         self._handler: SessionHandler | None = None  # None before start and after the end
         self._probe: WebSocketTransport | None = None
@@ -172,12 +176,40 @@ class Session:
         self._paused = False
         self.transport.resume_reading()
 
-    def must_catch_up(self) -> bool:
-        """Return whether so much waits for the client that its messages must wait as well.
+    def has_room(self) -> bool:
+        """Return whether a sender need not wait: little is queued, and nobody waits before it."""
+        return self.line is None and self.transport.has_room()
 
-        The handler is told when that is over: by ``caught_up``, or the end of the session.
+    def join_line(self) -> Event:
+        """Wait for room, behind those who do so already.
+
+        After calling this, ``leave_line``, whatever happened.
+
+        :return: set when it is the caller's turn, or the session is over.
         """
-        return self.transport.must_catch_up()
+        place = Event()
+        if self.line is None:
+            self.line = deque()
+        self.line.append(place)
+        return place
+
+    def is_turn_of(self, place: Event) -> bool:
+        """Return whether who waits at a place of the line may send."""
+        return self.line is None or (self.line[0] is place and self.transport.has_room())
+
+    def wake_line(self) -> None:
+        """Let all in the line see whether they have to wait any longer."""
+        for place in self.line or ():
+            place.set()
+
+    def leave_line(self, place: Event) -> None:
+        """Let the next in the line go on, if there is room."""
+        if self.line is not None:
+            self.line.remove(place)
+            if not self.line:
+                self.line = None
+            elif self.transport.has_room():
+                self.line[0].set()
 
     def start_probe(self, transport: WebSocketTransport) -> None:
         """Let a WebSocket try to take over; only where ``can_upgrade``."""
@@ -223,10 +255,10 @@ class Session:
         """The client broke a rule (``TransportHandler``); its handlers may say so as well."""
         self._keeper.client_refused(self, kind, why)
 
-    def caught_up(self, transport: Transport) -> None:
-        """The client has taken what it had to (``TransportHandler``)."""
-        if transport is self.transport and self._handler is not None:
-            self._handler.caught_up()
+    def room_made(self, transport: Transport) -> None:
+        """The client has taken some of what waits for it (``TransportHandler``)."""
+        if transport is self.transport and self.line is not None:
+            self.line[0].set()
 
     def transport_closed(self, transport: Transport, reason: CloseReason) -> None:
         """A transport is gone (``TransportHandler``)."""
@@ -261,6 +293,8 @@ class Session:
         self.transport = probe
         for outgoing in waiting:
             probe.send(outgoing)
+        if self.line is not None and probe.has_room():
+            self.line[0].set()
         if not self._paused:
             probe.resume_reading()
 
@@ -275,6 +309,8 @@ class Session:
         last_transport = self.transport
         self.transport = _CLOSED[last_transport.name]
         self.close_reason = reason
+        self.wake_line()
+        self.line = None
         self.abandon_probe()
         self._keeper.session_ended(self, last_transport)
         handler.session_closed(reason)

@@ -73,9 +73,7 @@ class ConnectionHandler(Protocol):
         """Take the next bytes, never empty."""
 
     def drained(self) -> None:
-        """The peer, which was not read from meanwhile or of whom this was asked, has taken what
-        waited for it.
-        """
+        """The peer has taken what ``tell_when_drained`` was called for."""
 
     def eof_received(self) -> bool:
         """The peer sends no more; return whether there is yet something to be sent to it.
@@ -97,13 +95,11 @@ class Connection:
 
     __slots__ = (
         "_buffer",
-        "_buffered",
         "_closed_because",
         "_closing",
         "_corked",
         "_handler",
         "_hanging_up",
-        "_held",
         "_limit",
         "_loop",
         "_on_closed",
@@ -112,8 +108,9 @@ class Connection:
         "_sock",
         "_stall_timeout",
         "_stall_timer",
-        "_tells_when_drained",
+        "_tells_at",
         "_writer",
+        "queued",
     )
 
     def __init__(
@@ -130,29 +127,19 @@ class Connection:
         self._reader: Watcher | None = None
         self._on_closed = on_closed
         self._paused = False  # the handler wants no more bytes for now
-        self._held = False  # the peer owes us reading before it may send more
         self._limit = options.max_queued_bytes
         self._stall_timeout = options.stall_timeout
         # None: nothing waits, write() may send at once. Otherwise what waits, in order.
         self._buffer: deque[bytes | memoryview] | None = None
-        self._buffered = 0
+        self.queued = 0
+        """Bytes that the kernel has not taken yet."""
         self._corked = False
-        self._tells_when_drained = False  # the handler wants to know when the buffer is empty
+        self._tells_at: int | None = None  # the handler is told when so many bytes are queued
         self._writer: Watcher | None = None  # while the kernel's buffer is full
         self._stall_timer: Watcher | None = None
         self._closing = False  # close() or hang_up() was called: acted on once the buffer is empty
         self._hanging_up = False  # it was hang_up()
         self._closed_because: LostBecause | None = None  # None while the socket is open
-
-    @property
-    def queued(self) -> int:
-        """Bytes that the kernel has not taken yet."""
-        return self._buffered
-
-    @property
-    def half_full(self) -> bool:
-        """Whether so much waits that the peer must take some before it may send more."""
-        return self._buffered > self._limit // 2
 
     @property
     def congested(self) -> bool:
@@ -179,11 +166,6 @@ class Connection:
         self.resume_reading()
         if data:
             self._loop.run_callback(self._on_early_data, data)
-
-    @property
-    def held(self) -> bool:
-        """Whether the peer is not read from until it has taken more of what waits for it."""
-        return self._held
 
     def pause_reading(self) -> None:
         """Stop reading, so that the peer's bytes wait in the kernel. Idempotent."""
@@ -235,13 +217,15 @@ class Connection:
             if self._writer is None and self._closed_because is None:
                 self._flush()
 
-    def tell_when_drained(self) -> bool:
-        """Have the handler told when all that is queued was sent.
+    def tell_when_drained(self, mark: int = 0) -> bool:
+        """Have the handler told when no more than ``mark`` bytes are queued.
 
-        :return: ``False`` if nothing is queued.
+        :return: ``False`` if that is so already.
         """
-        self._tells_when_drained = self._writer is not None
-        return self._tells_when_drained
+        if self._writer is None or self.queued <= mark:
+            return False
+        self._tells_at = mark
+        return True
 
     def has_ended(self) -> bool:
         """Return whether the peer has closed or broken the connection; looks without waiting."""
@@ -284,23 +268,14 @@ class Connection:
         if self._buffer is None or self.closed:
             return
         self._buffer.append(data)
-        self._buffered += len(data)
-        if self._buffered > self._limit:
+        self.queued += len(data)
+        if self.queued > self._limit:
             # While corked nothing was tried yet; what remains after uncork is judged there.
             if self._corked:
                 self._corked = False
                 self._flush()
-            if self._buffered > self._limit:
+            if self.queued > self._limit:
                 self._fail(LostBecause.OVERFLOW)
-        elif self._writer is not None:
-            self._hold_if_half_full()
-
-    def _hold_if_half_full(self) -> None:
-        """Read no more from a peer that takes too little: an echo flood pays for itself."""
-        if self.half_full and not self._held:
-            self._held = True
-            if self._reader is not None:
-                self._reader.stop()
 
     def _flush(self) -> None:
         """Send all that is queued; go back to direct writes when nothing is left."""
@@ -314,19 +289,20 @@ class Connection:
             except OSError:
                 self._fail(LostBecause.ERROR)
                 return
-            self._buffered -= sent
+            self.queued -= sent
             buffer.clear()
             if sent != len(data):
                 buffer.append(memoryview(data)[sent:])
                 self._wait_for_room(progress=sent > 0)
+                break
+        else:
+            self._stop_waiting()
+            self._buffer = None
+            if self._closing:
+                self._finish()
                 return
-        self._stop_waiting()
-        self._buffer = None
-        if self._closing:
-            self._finish()
-        elif self._held or self._tells_when_drained:
-            self._held = self._tells_when_drained = False
-            self._read_if_wanted()
+        if self._tells_at is not None and self.queued <= self._tells_at:
+            self._tells_at = None
             if self._handler is not None:
                 self._handler.drained()
 
@@ -342,7 +318,7 @@ class Connection:
             self._reader.start(self._on_readable)
 
     def _read_if_wanted(self) -> None:
-        wanted = not (self._paused or self._held or self._closing)
+        wanted = not (self._paused or self._closing)
         if self._reader is not None and wanted:
             self._reader.start(self._on_readable)
 
@@ -350,7 +326,6 @@ class Connection:
         if self._writer is None:
             self._writer = self._loop.io(self._sock.fileno(), _WRITE)
             self._writer.start(self._flush)
-        self._hold_if_half_full()
         if progress or self._stall_timer is None:
             if self._stall_timer is not None:
                 self._stall_timer.close()
@@ -394,7 +369,7 @@ class Connection:
             return
         self._closed_because = because
         self._buffer = deque()  # writes from here on end in _enqueue, which drops them
-        self._buffered = 0
+        self.queued = 0
         self._stop_waiting()
         if self._reader is not None:
             self._reader.close()

@@ -66,7 +66,6 @@ class Server:
         asyncio_loops.install()
         hub = gevent.get_hub()
         self._clients = clients
-        clients.timekeeper = GeventTimekeeper()
         self._stats = Stats(monotonic)
         loop: Any = hub.loop
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -87,6 +86,7 @@ class Server:
             middleware=load_middleware(options.middleware),
         )
         self.engine = Engine(loop, options, self._dispatcher.accept, self._stats, clock=monotonic)
+        clients.timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
         self.path = reverse("socketio")
         self._http = HttpListener(
             listener,

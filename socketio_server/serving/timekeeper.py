@@ -1,13 +1,46 @@
 """Real time, as it passes in a server."""
 
 from collections.abc import Callable
+from time import monotonic
 
 import gevent
+from django.db import connections
 from gevent.event import Event
+from greenlet import getcurrent
 
 
 class GeventTimekeeper:
-    """Real time, in which other greenlets go on (``sockets.acknowledgements.Timekeeper``)."""
+    """Real time, in which other greenlets go on (``sockets.acknowledgements.Timekeeper``).
+
+    :param patience: seconds that a sender waits for a client whose event it does not handle.
+    :param is_stopping: tells whether the server is about to stop: then nobody waits for clients.
+    """
+
+    def __init__(self, patience: float, is_stopping: Callable[[], bool]) -> None:
+        self.patience = patience
+        self._is_stopping = is_stopping
+
+    @property
+    def now(self) -> float:
+        """Seconds of a clock that never goes back."""
+        return monotonic()
+
+    def may_wait(self) -> bool:
+        """Return whether the caller may wait for a client.
+
+        Not in a callback of the loop, which nobody may hold; nor inside a database transaction,
+        which would hold its locks at a client's pace.
+        """
+        return not (
+            getcurrent() is gevent.get_hub()
+            or self._is_stopping()
+            or any(db.in_atomic_block for db in connections.all(initialized_only=True))
+        )
+
+    def let_others_run(self) -> None:
+        """Return when the loop has looked at all descriptors."""
+        hub = gevent.get_hub()
+        hub.wait(hub.loop.timer(0.0))
 
     def wait(self, event: Event, timeout: float | None) -> None:
         """Wait until the event is set, or ``timeout`` seconds."""

@@ -26,7 +26,20 @@ class Pending(Protocol):
 
 
 class Timekeeper(Protocol):
-    """How time passes while the server waits for acknowledgements; the test client has its own."""
+    """How time passes while the server waits for clients; the test client has its own."""
+
+    patience: float
+    """Seconds that a sender waits for a client whose event it does not handle."""
+
+    @property
+    def now(self) -> float:
+        """Seconds of a clock that never goes back."""
+
+    def may_wait(self) -> bool:
+        """Return whether the caller may wait until a client has taken some of its messages."""
+
+    def let_others_run(self) -> None:
+        """Return when the loop has taken a turn."""
 
     def wait(self, event: Event, timeout: float | None) -> None:
         """Wait in the caller's greenlet until the event is set, or ``timeout`` seconds."""
@@ -40,6 +53,15 @@ class Timekeeper(Protocol):
 
 class NoTimekeeper:
     """The ``Timekeeper`` of a process without a server: there is no client to wait for."""
+
+    patience = now = 0.0
+
+    def may_wait(self) -> bool:
+        """Return ``False``."""
+        return False
+
+    def let_others_run(self) -> None:
+        """Do nothing."""
 
     def wait(self, event: Event, timeout: float | None) -> None:
         """Raise ``RuntimeError``."""

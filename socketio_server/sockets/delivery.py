@@ -1,14 +1,18 @@
 """How messages get to one client in one namespace."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
+
+from gevent.event import Event
+from greenlet import getcurrent, greenlet
 
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.connection import Connection
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.sockets.acknowledgements import Acknowledged, Ledger, Pending
+from socketio_server.sockets.acknowledgements import Acknowledged, Ledger, Pending, Timekeeper
 from socketio_server.sockets.hold import Hold
 
 
@@ -44,6 +48,7 @@ class Delivery:
         "channels",
         "close_reason",
         "fastlane",
+        "handler",
         "id",
         "namespace",
         "owner",
@@ -60,6 +65,8 @@ class Delivery:
         """Why the connection ended; ``None`` while it lasts."""
         self.fastlane: Connection | None = None
         """The connection to write frames to; ``None``: call ``deliver``."""
+        self.handler: greenlet | None = None
+        """The greenlet that handles an event of the client's, while one does."""
         self._session = session
         self._hold: Hold | None = None  # None: messages are sent
         self._ledger: Ledger | None = None  # None until the client owes an acknowledgement
@@ -84,13 +91,6 @@ class Delivery:
         """Whether the client does not know yet that it is connected."""
         return self._hold is not None and self._hold.channel is None
 
-    def must_catch_up(self) -> bool:
-        """Return whether the client's events must wait until it has taken its messages."""
-        fastlane = self.fastlane
-        if fastlane is not None and not fastlane.half_full:
-            return False  # nearly always
-        return self._session.must_catch_up()
-
     # --- Messages -----------------------------------------------------------------------------
 
     def deliver(self, outgoing: Outgoing, channels: Sequence[str] | None = None) -> None:
@@ -108,6 +108,58 @@ class Delivery:
             transport.send(outgoing)
         else:
             self._deliver_held(self._hold, outgoing, channels)
+
+    def send(self, outgoing: Outgoing, timekeeper: Timekeeper) -> None:
+        """Send a message that is for this client only, as soon as there is room for it.
+
+        Others go on while the caller's greenlet waits. Where it may not wait, or the client may
+        still be refused, the message is queued.
+
+        :param timekeeper: lets the greenlet wait.
+        """
+        fastlane, session = self.fastlane, self._session
+        if fastlane is not None and not fastlane.queued and session.line is None:
+            fastlane.write(outgoing.frames)  # nearly always
+        else:
+            with self.room(timekeeper):
+                self.deliver(outgoing)
+
+    @contextmanager
+    def room(self, timekeeper: Timekeeper, timeout: float | None = None) -> Iterator[float | None]:
+        """Wait until there is room for a message to this client only, which is to be sent inside.
+
+        A client other than the one whose event the caller handles is closed if it makes the caller
+        wait for longer than the timekeeper's patience.
+
+        :param timeout: seconds after which the message is not to be sent any more.
+        :return: what is left of them.
+        """
+        session = self._session
+        if self._may_queue(session) or not timekeeper.may_wait():
+            yield timeout
+            return
+        limits = [timeout, None if self.handler is getcurrent() else timekeeper.patience]
+        limit = min((seconds for seconds in limits if seconds is not None), default=None)
+        began, waited = timekeeper.now, 0.0
+        place = session.join_line()
+        try:
+            while not self._is_turn(session, place) and (limit is None or waited < limit):
+                place.clear()
+                timekeeper.wait(place, None if limit is None else limit - waited)
+                waited = timekeeper.now - began
+            if limit is not None and waited >= limit != timeout:
+                session.client_refused(RefusalKind.SLOW_CLIENT, "others had to wait for it")
+                session.close(CloseReason.TRANSPORT_ERROR)
+            yield None if timeout is None else timeout - waited
+        finally:
+            session.leave_line(place)
+
+    def _may_queue(self, session: Session) -> bool:
+        """Return whether a message need not wait: there is room, or nothing reaches the client."""
+        return self.close_reason is not None or self._hold is not None or session.has_room()
+
+    def _is_turn(self, session: Session, place: Event) -> bool:
+        return self.close_reason is not None or session.is_turn_of(place)
 
     def hold(self, channel: str | None, limit: int) -> None:
         """Hold messages until ``release``.
@@ -136,22 +188,37 @@ class Delivery:
             self.deliver(goodbye)
         self.close_reason = reason
         self.fastlane = None
+        self._session.wake_line()  # what waits for room will reach nobody
         if self._ledger is not None:
             self._ledger.close()
 
     # --- Acknowledgements ---------------------------------------------------------------------
 
-    def ask(self, ack_id: int, outgoing: Outgoing, pending: Pending) -> None:
-        """Send an event that the client is to acknowledge.
+    def ask(
+        self,
+        ack_id: int,
+        outgoing: Outgoing,
+        pending: Pending,
+        timekeeper: Timekeeper,
+        timeout: float | None = None,
+    ) -> float | None:
+        """Send an event that the client is to acknowledge, as soon as there is room for it.
 
         It goes past the hold of an ``on_subscribe`` handler, which may be waiting for the answer.
+
+        :param timeout: seconds after which it is not sent any more.
+        :return: what is left of them; not above 0: it was not sent.
         """
-        self.expect(ack_id, pending)
-        hold = self._hold
-        if hold is None or hold.channel is None or self.close_reason is not None:
-            self.deliver(outgoing)
-        else:
-            self._session.send(outgoing)
+        with self.room(timekeeper, timeout) as left:
+            if left is not None and left <= 0:
+                return left
+            self.expect(ack_id, pending)
+            hold = self._hold
+            if hold is None or hold.channel is None or self.close_reason is not None:
+                self.deliver(outgoing)
+            else:
+                self._session.send(outgoing)
+            return left
 
     def expect(self, ack_id: int, pending: Pending) -> None:
         """Note that the client is asked to acknowledge ``ack_id``; after the end it won't."""

@@ -1,7 +1,7 @@
 """What handlers hold: one client's connection to a namespace.
 
-The methods and names are django-socketio's. None of them but ``call`` waits for a client or
-switches greenlets.
+The methods and names are django-socketio's. What is sent to one client waits until there is room
+for it (``Delivery.send``), and ``call`` for the answer as well; the others never switch greenlets.
 """
 
 from collections.abc import Callable, Collection
@@ -96,7 +96,8 @@ class Socket:
         """
         clients, delivery = self._clients, self._delivery
         clients.messages_out += 1
-        delivery.deliver(clients.encode(delivery.namespace, MESSAGE, (message,)))
+        outgoing = clients.encode(delivery.namespace, MESSAGE, (message,))
+        delivery.send(outgoing, clients.timekeeper)
 
     def broadcast(self, message: Any) -> None:
         """Send a message to every other client.
@@ -119,8 +120,8 @@ class Socket:
 
         :raises TypeError: if it can't be encoded.
         """
-        self.send(message)
         self.broadcast(message)
+        self.send(message)
 
     def send_and_broadcast_channel(self, message: Any, channel: str | None = None) -> None:
         """Send a message to this client and to every other client on a channel.
@@ -128,8 +129,8 @@ class Socket:
         :param channel: without one, on any of this socket's channels, each client once.
         :raises TypeError: if the message can't be encoded.
         """
-        self.send(message)
         self.broadcast_channel(message, channel)
+        self.send(message)
 
     def subscribe(self, channel: str) -> bool:
         """Put this socket on a channel; fires no event.
@@ -185,7 +186,8 @@ class Socket:
             clients, delivery = self._clients, self._delivery
             clients.messages_out += 1
             if callback is None:
-                delivery.deliver(clients.encode(delivery.namespace, event, args))
+                outgoing = clients.encode(delivery.namespace, event, args)
+                delivery.send(outgoing, clients.timekeeper)
             else:
                 self._emit_with_callback(event, args, callback, timeout)
 
@@ -220,8 +222,9 @@ class Socket:
             raise RuntimeError("on_connect can't call(): emit() with a callback instead")
         ack_id = next(ack_ids)
         waiter = Waiter((delivery.id,), clients.timekeeper)
-        delivery.ask(ack_id, clients.encode(delivery.namespace, event, args, ack_id), waiter)
-        answers = waiter.wait(timeout)
+        outgoing = clients.encode(delivery.namespace, event, args, ack_id)
+        left = delivery.ask(ack_id, outgoing, waiter, clients.timekeeper, timeout)
+        answers = waiter.wait(left)
         delivery.forget_acknowledgement(ack_id)
         if delivery.id not in answers.values:
             raise TimeoutError(f"the client did not acknowledge {event!r}")
@@ -270,4 +273,4 @@ class Socket:
             timeout,
             clients.timekeeper,
         )
-        delivery.ask(ack_id, outgoing, runner)
+        delivery.ask(ack_id, outgoing, runner, clients.timekeeper)

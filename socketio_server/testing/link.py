@@ -186,9 +186,9 @@ class Link:
             self._session.transport_closed(self, reason)
             world.discard(self)
 
-    def must_catch_up(self) -> bool:
-        """Return ``False``: the client takes everything at once."""
-        return False
+    def has_room(self) -> bool:
+        """Return ``True``: the client takes everything at once."""
+        return True
 
     def pause_reading(self) -> None:
         """Do nothing: what the client sent was read at once."""

@@ -97,6 +97,16 @@ class World:
         self._queue.append(job.work)
         self.settle()
 
+    patience = 0.0
+    """Nobody waits for a client to take its messages (``Timekeeper``)."""
+
+    def may_wait(self) -> bool:
+        """Return ``False``: clients take all at once (``Timekeeper``)."""
+        return False
+
+    def let_others_run(self) -> None:
+        """Do nothing (``Timekeeper``)."""
+
     def wait(self, event: Event, timeout: float | None) -> None:
         """Do what other sockets wait for; then let the time pass (``Timekeeper``).
 

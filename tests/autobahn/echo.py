@@ -43,7 +43,7 @@ class Nobody:
     def client_refused(self, kind: str, why: str) -> None:
         """Hear that the client broke a rule."""
 
-    def caught_up(self, transport: Transport) -> None:
+    def room_made(self, transport: Transport) -> None:
         """Hear that the client takes more again."""
 
     def transport_closed(self, transport: Transport, reason: CloseReason) -> None:

@@ -53,8 +53,6 @@ class Box:
     handled: list[str] = field(default_factory=list)
     full: list[bool] = field(default_factory=list)
     action: Callable[[str], object] = lambda item: None
-    is_behind: bool = False
-    """Whether the client takes too little."""
     seconds: float = UNHURRIED
     pool: WorkerPool = field(default_factory=lambda: make_pool())
 
@@ -75,10 +73,6 @@ class Box:
     def inbox_full(self, inbox: Inbox[str], full: bool) -> None:
         assert inbox is self.inbox
         self.full.append(full)
-
-    def must_wait(self, inbox: Inbox[str]) -> bool:
-        assert inbox is self.inbox
-        return self.is_behind
 
     def put(self, *items: str) -> None:
         for item in items:
@@ -157,47 +151,6 @@ class TestInbox:
         settle()
 
         assert done == ["s1", "m1", "s2", "s3"]
-
-    def test_a_client_that_takes_too_little_waits_for_its_handlers(self) -> None:
-        box = Box(is_behind=True)
-        box.put("a", "b", "c")
-        settle()
-        assert box.handled == ["a"]
-
-        box.put("d")
-        settle()
-        assert box.handled == ["a"]
-
-        box.inbox.release()
-        settle()
-        assert box.handled == ["a", "b"]
-
-        box.is_behind = False
-        box.inbox.release()
-        settle()
-        assert box.handled == ["a", "b", "c", "d"]
-
-    def test_but_not_for_the_last_ones(self) -> None:
-        box = Box(is_behind=True)
-        box.put("a", "b", "c")
-        settle()
-        box.inbox.put_last("end")
-        settle()
-
-        assert box.handled == ["a", "b", "c", "end"]
-
-    def test_releasing_what_is_not_held_changes_nothing(self) -> None:
-        go_on = Event()
-        box = Box(action=lambda item: go_on.wait())
-        box.inbox.release()
-        in_loop(lambda: box.put("a", "b"))
-        box.inbox.release()
-        settle()
-        assert box.handled == ["a"]
-
-        go_on.set()
-        settle()
-        assert box.handled == ["a", "b"]
 
     @pytest.mark.parametrize("limit", [2, 3, 10])
     def test_it_says_when_it_is_full_and_when_there_is_room_again(self, limit: int) -> None:

@@ -5,7 +5,6 @@ speak packets as text, and are closed for what they may not say.
 """
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -375,52 +374,3 @@ class TestBackpressure:
         gates["/admin"].set()
         settle()
         assert not client.transport.paused
-
-
-class TestAClientThatTakesTooLittle:
-    """Its handlers wait until it has taken what waits for it (security, 10)."""
-
-    @pytest.fixture
-    def behind(self, server: FakeServer) -> FakeClient:
-        """Its first message was handled, two more wait in each namespace."""
-        client = server.connect()
-        client.send("0/admin,")
-        settle()
-        client.transport.is_behind = True
-        client.send(*[head + '["message","hi"]' for head in ("2", "2/admin,") for _ in range(3)])
-        settle()
-        return client
-
-    def contexts(self, server: FakeServer) -> list[object]:
-        """How many messages the handlers of each namespace got."""
-        return [len(context["got"]) for _, _, context in server.clients.values()]
-
-    def test_waits_for_its_handlers(self, server: FakeServer, behind: FakeClient) -> None:
-        assert self.contexts(server) == [1, 1]
-
-    def test_until_it_has_caught_up(self, server: FakeServer, behind: FakeClient) -> None:
-        behind.transport.is_behind = False
-        behind.session.caught_up(behind.transport)
-        settle()
-
-        assert self.contexts(server) == [3, 3]
-
-    @pytest.mark.parametrize(
-        "end",
-        [
-            pytest.param(lambda client: client.send("1"), id="it leaves the namespace"),
-            pytest.param(lambda client: client.socket.disconnect(), id="it is sent away"),
-            pytest.param(
-                lambda client: client.session.close(CloseReason.PING_TIMEOUT), id="it is gone"
-            ),
-        ],
-    )
-    def test_or_until_its_end(
-        self, server: FakeServer, behind: FakeClient, end: Callable[[FakeClient], None]
-    ) -> None:
-        context = behind.socket.context
-        end(behind)
-        settle()
-
-        assert len(context["got"]) == 3
-        assert "/" not in namespaces(server)

@@ -173,28 +173,77 @@ class TestPauses:
         assert transport.paused  # nobody asks it for anything any more
 
 
-class TestCatchingUp:
-    def test_the_handler_learns_when_the_client_has_taken_what_it_had_to(self) -> None:
-        handler = RecordingSessionHandler()
-        session, transport = make_session(handler)
-        session.caught_up(transport)
+class TestTheLine:
+    """Those who send to one client wait until there is room (semantics, 3a)."""
 
-        assert handler.catch_ups == 1
+    def test_is_empty_while_there_is_room(self) -> None:
+        session, transport = make_session()
+        assert session.has_room()
 
-    def test_what_another_transport_says_of_it_does_not_count(self) -> None:
-        handler = RecordingSessionHandler()
-        session, _ = make_session(handler)
-        session.caught_up(RecordingTransport(session))
+        transport.is_full = True
+        assert not session.has_room()
+        assert session.line is None
 
-        assert handler.catch_ups == 0
+    def test_who_comes_while_others_wait_waits_behind_them(self) -> None:
+        session, transport = make_session()
+        transport.is_full = True
+        first, second = session.join_line(), session.join_line()
+        transport.is_full = False
 
-    def test_after_the_end_nobody_learns_of_it(self) -> None:
-        handler = RecordingSessionHandler()
-        session, transport = make_session(handler)
+        assert not session.has_room()
+        assert [session.is_turn_of(place) for place in (first, second)] == [True, False]
+        session.leave_line(first)
+        assert session.is_turn_of(second)
+        session.leave_line(second)
+        assert session.has_room()
+
+    def test_the_first_is_woken_when_room_is_made_and_the_next_by_it(self) -> None:
+        session, transport = make_session()
+        transport.is_full = True
+        first, second = session.join_line(), session.join_line()
+        transport.is_full = False
+        session.room_made(transport)
+        assert [first.is_set(), second.is_set()] == [True, False]
+
+        session.leave_line(first)
+        assert second.is_set()
+
+    def test_the_next_waits_on_if_the_first_took_the_room(self) -> None:
+        session, transport = make_session()
+        first, second = session.join_line(), session.join_line()
+        session.room_made(transport)
+        transport.is_full = True
+        session.leave_line(first)
+
+        assert not second.is_set()
+        assert not session.is_turn_of(second)
+
+    def test_who_gives_up_leaves_the_others_in_their_order(self) -> None:
+        session, transport = make_session()
+        transport.is_full = True
+        first, second, third = [session.join_line() for _ in range(3)]
+        session.leave_line(second)
+        transport.is_full = False
+
+        assert [session.is_turn_of(place) for place in (first, third)] == [True, False]
+
+    def test_what_another_transport_says_does_not_count(self) -> None:
+        session, _ = make_session()
+        place = session.join_line()
+        session.room_made(RecordingTransport(session))
+
+        assert not place.is_set()
+
+    def test_is_dissolved_by_the_end(self) -> None:
+        session, transport = make_session()
+        transport.is_full = True
+        places = [session.join_line(), session.join_line()]
         session.close(CloseReason.FORCED_CLOSE)
-        session.caught_up(transport)
 
-        assert handler.catch_ups == 0
+        assert all(place.is_set() and session.is_turn_of(place) for place in places)
+        for place in places:
+            session.leave_line(place)
+        assert session.has_room()
 
 
 class TestTheEnd:
@@ -435,36 +484,6 @@ class TestUpgrade:
         assert post.status == 200
         assert upgrade.handler.messages == ["one", "two", "three"]
 
-    def test_a_post_that_is_under_way_does_not_wait_for_gets_that_will_not_come(self) -> None:
-        """A client that upgrades has stopped polling, and waits for its POST to be answered."""
-        upgrade = Upgrade(Options(max_queued_packets=20))
-
-        class Answering(RecordingSessionHandler):
-            def text_received(self, data: str) -> None:
-                super().text_received(data)
-                upgrade.session.send(outgoing(f"re {data}"))
-
-        handler = Answering()
-        session = upgrade.session = Session("the-secret", upgrade.keeper)
-        upgrade.polling = PollingTransport(
-            session, upgrade.loop, upgrade.options, upgrade.loop.clock
-        )
-        session.start(upgrade.polling, handler, b"0{}")
-        upgrade.poll()
-        post = upgrade.start_post(b"\x1e".join(b"4%d" % i for i in range(15)))
-        upgrade.loop.run()
-        assert post.response is None
-        client = upgrade.probe()
-        client.send("2probe")
-        upgrade.loop.run()
-
-        assert post.status == 200
-        client.send("5")
-        upgrade.loop.run()
-        assert handler.messages == [str(i) for i in range(15)]
-        assert client.received() == ["3probe", *(f"4re {i}" for i in range(15))]
-        upgrade.close()
-
     def test_a_paused_session_stays_paused(self, upgrade: Upgrade) -> None:
         upgrade.session.pause_reading()
         client = upgrade.probe()
@@ -479,15 +498,18 @@ class TestUpgrade:
         upgrade.loop.run()
         assert upgrade.handler.messages == ["waits"]
 
-    def test_the_client_need_not_fetch_any_more(self, upgrade: Upgrade) -> None:
-        while not upgrade.session.must_catch_up():
-            upgrade.session.send(outgoing("x"))
-        upgrade.probe().send("2probe", "5")
-        upgrade.loop.run()
+    def test_who_waited_for_room_goes_on(self, upgrade: Upgrade) -> None:
+        upgrade.session.send(outgoing("x" * 300_000))
+        assert not upgrade.session.has_room()
+        place = upgrade.session.join_line()
+        client = upgrade.probe()
+        client.send("2probe", "5")
+        while not place.is_set():
+            upgrade.loop.run()
+            client.received()
 
         assert upgrade.session.transport.name == "websocket"
-        assert not upgrade.session.must_catch_up()
-        assert upgrade.handler.catch_ups > 0
+        assert upgrade.session.is_turn_of(place)
 
     def test_it_ends_with_the_websocket_from_then_on(self, upgrade: Upgrade) -> None:
         client = upgrade.upgrade()

@@ -53,7 +53,6 @@ SENDING_PAUSE = 0.01
 SETTINGS = {
     # On a busy machine a slow phase may be much longer than it was meant to be.
     "SOCKETIO_MAX_QUEUED_BYTES": 100_000_000,
-    "SOCKETIO_MAX_QUEUED_PACKETS": 100_000,
 }
 """A server that gives up no client for being slow."""
 

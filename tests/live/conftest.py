@@ -39,7 +39,11 @@ def impatient(share_server: StartServer) -> Server:
 def frugal(share_server: StartServer) -> Server:
     """A server that keeps little for slow readers, and logs no messages."""
     return share_server(
-        settings={"SOCKETIO_MAX_QUEUED_BYTES": 200_000, "SOCKETIO_MESSAGE_LOG_FORMAT": None}
+        settings={
+            "SOCKETIO_HIGH_WATER": 50_000,
+            "SOCKETIO_MAX_QUEUED_BYTES": 200_000,
+            "SOCKETIO_MESSAGE_LOG_FORMAT": None,
+        }
     )
 
 

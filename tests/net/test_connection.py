@@ -315,78 +315,6 @@ class TestBackpressure:
         assert not wire.loop.watchers
 
 
-class TestAPeerThatOwesUsReading:
-    """Over half of the limit it is not read from: an echo flood pays for itself (security, 10)."""
-
-    @pytest.fixture
-    def options(self) -> Options:
-        return Options(max_queued_bytes=5000)
-
-    def owe(self, wire: Wire) -> bytes:
-        """Queue just over half of the limit; return all that was written."""
-        written = wire.fill()
-        more = b"y" * (2501 - wire.connection.queued)
-        wire.connection.write(more)
-        return written + more
-
-    def test_it_is_not_read_from(self, wire: Wire) -> None:
-        self.owe(wire)
-        assert wire.connection.held
-        wire.peer.sendall(b"give me more")
-        wire.loop.run()
-
-        assert wire.handler.received == b""
-        assert wire.handler.lost == []
-
-    def test_until_it_has_taken_what_waits(self, wire: Wire) -> None:
-        written = self.owe(wire)
-        wire.peer.sendall(b"give me more")
-        assert wire.drain() == written
-
-        assert not wire.connection.held
-        assert wire.handler.received == b"give me more"
-        assert wire.handler.drains == 1
-
-    def test_up_to_half_of_the_limit_it_is(self, wire: Wire) -> None:
-        wire.fill()
-        wire.connection.write(b"y" * (2500 - wire.connection.queued))
-        assert not wire.connection.held
-        wire.peer.sendall(b"give me more")
-        wire.loop.run()
-
-        assert wire.handler.received == b"give me more"
-
-    def test_resuming_does_not_free_it(self, wire: Wire) -> None:
-        self.owe(wire)
-        wire.connection.pause_reading()
-        wire.connection.resume_reading()
-        wire.peer.sendall(b"give me more")
-        wire.loop.run()
-
-        assert wire.handler.received == b""
-
-    def test_a_pause_outlasts_it(self, wire: Wire) -> None:
-        self.owe(wire)
-        wire.connection.pause_reading()
-        wire.peer.sendall(b"give me more")
-        wire.drain()
-        assert wire.handler.received == b""
-
-        wire.connection.resume_reading()
-        wire.loop.run()
-        assert wire.handler.received == b"give me more"
-
-    @pytest.mark.parametrize("how", ["stalls", "reads and stalls again"])
-    def test_one_that_reads_nothing_is_given_up(self, wire: Wire, how: str) -> None:
-        self.owe(wire)
-        if how == "reads and stalls again":
-            wire.drain()
-            self.owe(wire)
-        wire.loop.advance(10.0)
-
-        assert wire.handler.lost == [LostBecause.STALLED]
-
-
 class TestCork:
     @pytest.fixture
     def options(self) -> Options:
@@ -793,6 +721,18 @@ class TestTellWhenDrained:
         wire.drain()
 
         assert wire.handler.drains == 1
+
+    @pytest.mark.parametrize("mark", [1, 100_000, 1_000_000])
+    def test_it_may_be_told_earlier(self, wire: Wire, mark: int) -> None:
+        wire.connection.write(BIG)
+        assert not wire.connection.tell_when_drained(wire.connection.queued)
+        assert wire.connection.tell_when_drained(mark)
+        while not wire.handler.drains:
+            assert wire.connection.queued > mark
+            read_available(wire.peer)
+            wire.loop.turn()
+
+        assert wire.connection.queued <= mark
 
     def test_who_is_told_may_write_and_ask_again(self, options: Options) -> None:
         pieces = [BIG[:500_000]] * 4

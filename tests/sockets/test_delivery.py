@@ -14,7 +14,7 @@ from tests.fakes import PATIENCE, FakeClient, FakeServer, settle
 class FakeConnection:
     """A connection that takes frames as they are, and keeps them."""
 
-    half_full = False
+    queued = 0
 
     def __init__(self) -> None:
         self.written: list[bytes] = []

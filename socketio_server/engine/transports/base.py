@@ -93,8 +93,8 @@ class TransportHandler(Protocol):
     def client_refused(self, kind: RefusalKind, why: str) -> None:
         """The client broke a rule: to be counted and logged, no more."""
 
-    def caught_up(self, transport: "Transport") -> None:
-        """The client has taken what it had to (``Transport.must_catch_up``), or need not."""
+    def room_made(self, transport: "Transport") -> None:
+        """The client has taken so much that there is room again (``Transport.has_room``)."""
 
     def transport_closed(self, transport: "Transport", reason: CloseReason) -> None:
         """The transport is gone; called at most once."""
@@ -131,10 +131,10 @@ class Transport(Protocol):
     def close(self, reason: CloseReason) -> None:
         """Say goodbye as the transport does, after all that was sent before. Idempotent."""
 
-    def must_catch_up(self) -> bool:
-        """Return whether so much waits for the client that its messages must wait as well.
+    def has_room(self) -> bool:
+        """Return whether no more than ``high_water`` waits for the client.
 
-        The transport's handler is told when that is over (``caught_up``), unless the transport
+        If not, the transport's handler is told when it is so (``room_made``), unless the transport
         ends.
         """
 
@@ -167,9 +167,9 @@ class ClosedTransport:
     def close(self, reason: CloseReason) -> None:
         """Do nothing."""
 
-    def must_catch_up(self) -> bool:
-        """Return ``False``."""
-        return False
+    def has_room(self) -> bool:
+        """Return ``True``."""
+        return True
 
     def pause_reading(self) -> None:
         """Do nothing."""

@@ -66,7 +66,6 @@ class PollingTransport:
     __slots__ = (
         "_answers_soon",
         "_clock",
-        "_fetched",
         "_incoming",
         "_is_taking",
         "_loop",
@@ -82,7 +81,7 @@ class PollingTransport:
         "_queued_bytes",
         "_rate",
         "_session",
-        "_stall_timer",
+        "_tells_of_room",
         "_timer",
     )
 
@@ -105,8 +104,7 @@ class PollingTransport:
         self._is_taking = False  # one of them is being handed up
         self._paused = False  # the session wants no more packets for now
         self._timer: Watcher | None = None  # goes on with them
-        self._fetched: bool | None = None  # whether GETs came; None unless it must catch up
-        self._stall_timer: Watcher | None = None  # looks at that
+        self._tells_of_room = False  # the session wants to know when little is queued
         self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
         self._probing = False  # a WebSocket is about to take over
 
@@ -135,10 +133,7 @@ class PollingTransport:
             return
         self._queue.append(outgoing)
         self._queued_bytes += len(outgoing.frames)
-        options = self._options
-        if self._queued_bytes > options.max_queued_bytes or len(self._queue) > (
-            options.max_queued_packets
-        ):
+        if self._queued_bytes > self._options.max_queued_bytes:
             self._overflowed = True
             self._session.client_refused(
                 RefusalKind.SLOW_CLIENT, "it fetched too little of what waits"
@@ -154,17 +149,12 @@ class PollingTransport:
             self._answer_soon()
             self._report(reason)
 
-    def must_catch_up(self) -> bool:
-        """Return whether the client must fetch some of what waits for it (``Transport``).
-
-        One that fetches nothing for ``stall_timeout`` is closed. During a probe it need not: it is
-        about to stop polling.
-        """
-        if self._session is None or self._probing or not self._is_half_full():
-            return False
-        if self._fetched is None:
-            self._watch_for_gets()
-        return True
+    def has_room(self) -> bool:
+        """Return whether no more than ``high_water`` waits for the client (``Transport``)."""
+        self._tells_of_room = (
+            self._session is not None and self._queued_bytes > self._options.high_water
+        )
+        return not self._tells_of_room
 
     def pause_reading(self) -> None:
         """Let the POST that is under way wait for its answer."""
@@ -180,8 +170,6 @@ class PollingTransport:
         """A WebSocket probes: answer the waiting GET, so that the client can stop polling."""
         self._probing = True
         self._answer_soon()
-        if self._fetched is not None:
-            self._catch_up()
 
     def end_probe(self) -> None:
         """The probe failed: GETs wait again as long as they like."""
@@ -199,7 +187,6 @@ class PollingTransport:
         queue, self._queue = self._queue, deque()
         self._queued_bytes = 0
         self._session = None
-        self._stop_watching()
         self._answer_soon()
         return queue
 
@@ -238,10 +225,10 @@ class PollingTransport:
             outgoing = queue.popleft()
             self._queued_bytes -= len(outgoing.frames)
             packets += self._packets_of(outgoing)
-        if self._fetched is not None:
-            self._fetched = True
-            if not self._is_half_full():
-                self._catch_up()
+        if self._tells_of_room and self._queued_bytes <= self._options.high_water:
+            self._tells_of_room = False
+            if self._session is not None:
+                self._session.room_made(self)
         return Response(200, self._encode_payload(packets or [engineio.NOOP]))
 
     def answer_post(self, body: bytes, content_type: str, post: Exchange) -> None:
@@ -272,8 +259,6 @@ class PollingTransport:
         incoming = self._incoming
         until = self._clock() + self._options.max_time_per_turn
         while incoming and (session := self._session) is not None:
-            if self.must_catch_up():
-                return
             if not self._hand_up(session, incoming.popleft()):
                 return
             if self._paused:
@@ -336,35 +321,6 @@ class PollingTransport:
             self._timer.close()
             self._timer = None
 
-    def _watch_for_gets(self) -> None:
-        """Give the client some time to fetch what it must."""
-        self._stop_watching()
-        self._fetched = False
-        self._stall_timer = self._loop.timer(self._options.stall_timeout)
-        self._stall_timer.start(self._look_for_gets)
-
-    def _look_for_gets(self) -> None:
-        if self._fetched:  # too little, or more was sent since then
-            self._watch_for_gets()
-        elif self._session is not None:
-            self._session.client_refused(
-                RefusalKind.SLOW_CLIENT, "it fetched nothing of what waits"
-            )
-            self._report(CloseReason.TRANSPORT_ERROR)
-
-    def _stop_watching(self) -> None:
-        self._fetched = None
-        if self._stall_timer is not None:
-            self._stall_timer.close()
-            self._stall_timer = None
-
-    def _catch_up(self) -> None:
-        """Go on with what had to wait for the client's GETs."""
-        self._stop_watching()
-        self._go_on_after(0.0)
-        if self._session is not None:
-            self._session.caught_up(self)
-
     _encode_payload: ClassVar = staticmethod(engineio.encode_payload)
 
     def _packets_of(self, outgoing: Outgoing) -> list[bytes]:
@@ -372,14 +328,6 @@ class PollingTransport:
 
     def _decode_payload(self, body: bytes, content_type: str) -> list[Packet]:
         return engineio.decode_payload(body, self._options.max_packets_per_payload)
-
-    def _is_half_full(self) -> bool:
-        """Whether the client must fetch before it may send more: an echo flood pays for itself."""
-        options = self._options
-        return (
-            self._queued_bytes > options.max_queued_bytes // 2
-            or len(self._queue) > options.max_queued_packets // 2
-        )
 
     def _answer_soon(self) -> None:
         """Answer the GET that waits, once what runs now is done: it may send more."""
@@ -413,7 +361,6 @@ class PollingTransport:
 
     def _report(self, reason: CloseReason) -> None:
         session, self._session = self._session, None
-        self._stop_watching()
         self._answer_soon()
         self._paused = False
         self._go_on_after(0.0)  # with a POST that waits, for its answer

@@ -144,14 +144,15 @@ class WebSocketTransport:
     @property
     def is_reading(self) -> bool:
         """Whether what the client sends is read just now."""
-        return not (self._paused or self._connection.held or self._more_timer is not None)
+        return not (self._paused or self._more_timer is not None)
 
-    def must_catch_up(self) -> bool:
-        """Return whether the client must take some of what waits for it (``Transport``)."""
-        connection = self._connection
-        if connection.half_full:
-            connection.uncork()  # what only waits for more to go with it is not the client's debt
-        return connection.half_full and connection.tell_when_drained()
+    def has_room(self) -> bool:
+        """Return whether no more than ``high_water`` waits for the client (``Transport``)."""
+        connection, mark = self._connection, self._options.high_water
+        if connection.queued <= mark:
+            return True
+        connection.uncork()  # what only waits for more to go with it need not wait longer
+        return not connection.tell_when_drained(mark)
 
     def pause_reading(self) -> None:
         """Leave the client's bytes in the kernel."""
@@ -181,11 +182,9 @@ class WebSocketTransport:
             self._fail_soon(CloseCode.INVALID_DATA, str(error))
 
     def drained(self) -> None:
-        """The client has taken what waited for it (``ConnectionHandler``)."""
+        """The client has taken some of what waited for it (``ConnectionHandler``)."""
         if self._session is not None:
-            self._session.caught_up(self)
-        if not self._paused:
-            self._continue_soon()
+            self._session.room_made(self)
 
     def eof_received(self) -> bool:
         """The client sends no more (``ConnectionHandler``): so it has gone."""
@@ -309,7 +308,7 @@ class WebSocketTransport:
         if self._more_timer is not None:
             self._more_timer.close()
             self._more_timer = None
-        if not self._paused and not self._connection.held:
+        if not self._paused:
             self._connection.resume_reading()
             self._handle_frames()
 

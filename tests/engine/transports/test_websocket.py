@@ -232,56 +232,46 @@ class TestRates:
         assert link.session.closed == [CloseReason.PARSE_ERROR]
 
 
-class TestAClientThatTakesTooLittle:
-    """What it sends waits until it has taken what waits for it (security, 10)."""
+class TestRoom:
+    """Above the high-water mark senders have to wait (semantics, 3a)."""
 
     @pytest.fixture
     def options(self) -> Options:
-        return Options(max_queued_bytes=100_000)
+        return Options(high_water=50_000)
 
-    def test_an_echo_flood_pays_for_itself(self, link: Link) -> None:
-        echo = "x" * 1000
-        link.session.on_packet = lambda packet: link.transport.send(outgoing(echo))
-        count = 1000
-        sent = received = 0
-        while received < count:
-            while sent < count and not link.connection.held:  # a client that does not read
-                link.client.send(f"4{sent}")
-                sent += 1
-                link.loop.run()
-            assert link.connection.queued <= 100_000
-            assert link.session.closed == []
-            received += len(link.client.received())
-            link.loop.run()
-
-        assert link.session.messages == [str(i) for i in range(count)]
-
-    def test_it_is_told_when_the_client_has_caught_up(self, link: Link) -> None:
-        assert not link.transport.must_catch_up()
-        while not link.transport.must_catch_up():
+    def test_the_session_is_told_when_there_is_room_again(self, link: Link) -> None:
+        while link.transport.has_room():
             link.transport.send(outgoing("x" * 10_000))
-        assert not link.transport.is_reading
-        assert link.session.catch_ups == 0
+        assert 50_000 < link.transport.queued_bytes < 70_000
+        assert link.session.rooms == 0
 
-        while link.transport.must_catch_up():
+        while not link.session.rooms:
+            assert link.transport.queued_bytes > 50_000
             link.client.received()
             link.loop.run()
-        assert link.session.catch_ups == 1
-        assert link.session.closed == []
+        assert link.transport.has_room()
+        assert link.session.rooms == 1
 
-    def test_it_need_not_catch_up_with_what_was_only_held_back(self, link: Link) -> None:
+    def test_what_was_only_held_back_takes_none(self, link: Link) -> None:
         """The answers to what it sent in one go wait for each other, not for the client."""
-        must: list[bool] = []
+        room: list[bool] = []
 
         def answer(packet: Packet) -> None:
             link.transport.send(outgoing("x" * 30_000))
-            must.append(link.transport.must_catch_up())
+            room.append(link.transport.has_room())
 
         link.session.on_packet = answer
         link.send("4a", "4b")
 
-        assert must == [False, False]
+        assert room == [True, True]
         assert len(link.client.received()) == 2
+
+    def test_it_is_read_from_whatever_waits_for_it(self, link: Link) -> None:
+        while link.transport.has_room():
+            link.transport.send(outgoing("x" * 10_000))
+        link.send("4hello")
+
+        assert link.session.messages == ["hello"]
 
 
 class TestPauses:
