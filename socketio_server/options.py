@@ -125,6 +125,9 @@ class Options:
     connect_timeout: Seconds = 45.0
     """How long a session may last without joining a namespace (the reference server's value)."""
 
+    attachment_timeout: Seconds = 10.0
+    """How long the attachments of a binary packet may take to arrive."""
+
     upgrade_timeout: Seconds = 10.0
     """How long a probing WebSocket may take to finish its upgrade (the reference server's
     value)."""
@@ -166,8 +169,17 @@ class Options:
     max_channel_length: Number = 128
     """Characters of a channel's or namespace's name."""
 
-    max_pending_events: Number = 64
-    """Events of one socket that may wait for its handlers; at that, its client is not read from."""
+    max_auth_size: Number = 16_384
+    """Characters of JSON that one client may send as ``auth``, of all its sockets together: room
+    for a token, and no more, because it is kept as long as they last."""
+
+    max_pending_bytes: Number = 1_048_576
+    """Bytes of one client's packets that may wait for its handlers, which is about one message of
+    ``max_payload``; at that, the client is not read from until half of it is handled."""
+
+    max_pending_total: Number = 67_108_864
+    """Bytes of all clients' packets that may wait for handlers; beyond it the client is closed that
+    holds most."""
 
     high_water: Number = 262_144
     """Bytes that may wait for one client before those who send to it alone have to wait: twice what
@@ -182,6 +194,10 @@ class Options:
     client."""
 
     # --- Limits: CPU time ---------------------------------------------------------------------
+
+    max_handlers_per_client: Number = 4
+    """Handlers of one client that may run side by side, one for each namespace that it is in: a
+    client of many namespaces does not get more than a few of all handlers."""
 
     max_packet_rate: Number = 1000
     """Packets a second that one client may go on sending; beyond it, reading pauses."""

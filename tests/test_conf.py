@@ -12,6 +12,7 @@ from socketio_server.options import Options
 
 FIELDS = [field.name for field in dataclasses.fields(Options)]
 TIMES = [
+    "attachment_timeout",
     "close_timeout",
     "connect_timeout",
     "body_timeout",
@@ -40,7 +41,10 @@ NUMBERS = [
     "max_namespaces",
     "max_packets_per_payload",
     "max_payload",
-    "max_pending_events",
+    "max_auth_size",
+    "max_handlers_per_client",
+    "max_pending_bytes",
+    "max_pending_total",
     "max_queued_bytes",
     "high_water",
     "send_buffer",

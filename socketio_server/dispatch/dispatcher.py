@@ -22,7 +22,7 @@ from socketio_server.dispatch.middleware import NO_ANSWER, CallNext, EventCall
 from socketio_server.dispatch.router import NamespaceRouter
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
-from socketio_server.exceptions import Reject, ValidationError
+from socketio_server.exceptions import DecodeError, Reject, ValidationError
 from socketio_server.net.connection import Loop
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.refusals import RefusalKind
@@ -32,7 +32,7 @@ from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MESSAGE, SUBSCRIBE, UNSUBSCRIBE
-from socketio_server.protocol.socketio import Packet, PacketType
+from socketio_server.protocol.socketio import Packet, PacketType, decode_kept
 from socketio_server.registry.events import Event, Registration, Registry
 from socketio_server.sockets.acknowledgements import Acknowledged
 from socketio_server.sockets.clients import Clients
@@ -45,8 +45,6 @@ for."""
 
 _ACKNOWLEDGEMENT = Event("acknowledgement", is_custom=True)
 """What middleware and the log see when a client's acknowledgement goes to a callback."""
-
-_EVENT = PacketType.EVENT
 
 logger = logging.getLogger("socketio_server")
 
@@ -119,6 +117,13 @@ class Dispatcher:
         self._unjoined: Deadlines[NamespaceRouter] = Deadlines(
             loop, options.connect_timeout, self._connect_timed_out, clock=clock
         )
+        self._assembling: Deadlines[NamespaceRouter] = Deadlines(
+            loop, options.attachment_timeout, self._attachments_timed_out, clock=clock
+        )
+        self.waiting_bytes = 0
+        """Bytes of all that waits for handlers (``RouterKeeper``)."""
+        self.laden: set[NamespaceRouter] = set()
+        """The clients to which most of them belong (``RouterKeeper``)."""
         self._live = 0  # members that were accepted, or may yet be, and have not ended
         self._idle = GeventEvent()  # set while there are none
         self._idle.set()
@@ -138,11 +143,20 @@ class Dispatcher:
         """Return whether clients may join a namespace (``RouterKeeper``)."""
         return self._registry.has_namespace(namespace)
 
-    def add_member(self, router: NamespaceRouter, namespace: str, auth: Any) -> Member:
+    def add_member(
+        self, router: NamespaceRouter, namespace: str, auth: Any, auth_size: int
+    ) -> Member:
         """Return the new member for a client that asks to join a namespace (``RouterKeeper``)."""
         delivery = Delivery(secrets.token_urlsafe(SOCKET_ID_BYTES), namespace, router.session)
         socket = Socket(delivery, self._clients, request=router.request, auth=auth)
-        member = Member(self, router.scope.copy(), router=router, delivery=delivery, socket=socket)
+        member = Member(
+            self,
+            router.scope.copy(),
+            router=router,
+            delivery=delivery,
+            socket=socket,
+            auth_size=auth_size,
+        )
         self._unjoined.discard(router)
         self._live += 1
         self._idle.clear()
@@ -151,6 +165,15 @@ class Dispatcher:
     def router_closed(self, router: NamespaceRouter) -> None:
         """The router's session is over (``RouterKeeper``)."""
         self._unjoined.discard(router)
+        self._assembling.discard(router)
+
+    def attachments_due(self, router: NamespaceRouter) -> None:
+        """A binary packet waits for its attachments (``RouterKeeper``)."""
+        self._assembling.add(router)
+
+    def attachments_came(self, router: NamespaceRouter) -> None:
+        """It is complete (``RouterKeeper``)."""
+        self._assembling.discard(router)
 
     def wait_until_idle(self, timeout: float) -> bool:
         """Wait until every socket's last handler has run.
@@ -165,21 +188,25 @@ class Dispatcher:
         )
         router.session.close(CloseReason.FORCED_CLOSE)
 
+    def _attachments_timed_out(self, router: NamespaceRouter) -> None:
+        router.refuse_packet(DecodeError("attachments did not come in time"))
+
     def forget(self, member: Member) -> None:
         """Unregister a member, with nothing of its left to be handled. Idempotent."""
         delivery = member.delivery
         if delivery.owner is not None:
             delivery.owner = None
             self._clients.discard(delivery)
+            member.router.member_finished(member)
             self._live -= 1
             if not self._live:
                 self._idle.set()
 
-    # --- Inboxes ------------------------------------------------------------------------------
+    def too_much_waits(self) -> None:
+        """Give up the client that holds most (``RouterKeeper``)."""
+        max(self.laden, key=lambda router: router.waiting_bytes).give_up()
 
-    def inbox_full(self, member: Member, full: bool) -> None:
-        """Read no more from a client while its handlers have enough to do (``InboxKeeper``)."""
-        member.router.inbox_full(full)
+    # ------------------------------------------------------------------------------------------
 
     def handle(self, member: Member, item: Item) -> None:
         """Handle one item; what comes after the last handler is dropped (``InboxKeeper``)."""
@@ -190,15 +217,17 @@ class Dispatcher:
                 self._hooks.restore(captured)
             if member.delivery.owner is None:
                 return
-            if type(item) is Packet:
-                if item.type is _EVENT:
-                    self._event(member, item)
-                else:
-                    self._connect(member)
+            if isinstance(item, PacketType):
+                self._connect(member)
             elif isinstance(item, CloseReason):
                 self._end(member)
             elif isinstance(item, Acknowledged):
                 self._acknowledged(member, item)
+            else:
+                self._event(member, decode_kept(item))
+        except DecodeError as error:
+            member.drop_events()
+            member.router.refuse_packet(error)
         except Exception:  # a fault of ours must not end the worker, nor what waits behind it
             logger.exception("Internal error in an event of socket %s", member.delivery.id)
         finally:
@@ -296,8 +325,9 @@ class Dispatcher:
 
     def _acknowledged(self, member: Member, item: Acknowledged) -> None:
         """Run the callback of a client's acknowledgement."""
+        values = item.answer.values()
         registration = Registration(item.run, None, member.delivery.namespace, ())
-        self._fire(member, _ACKNOWLEDGEMENT, (registration,), item.values)
+        self._fire(member, _ACKNOWLEDGEMENT, (registration,), values)
 
     def _end(self, member: Member) -> None:
         """Run the last handlers, all of which still see the socket on its channels; forget it."""

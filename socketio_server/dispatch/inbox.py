@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from contextvars import Context
+from sys import getsizeof
 from typing import Any, Generic, Protocol, TypeVar
 
-from socketio_server.net.workers import Pool
+from socketio_server.net.workers import Job, Pool
 from socketio_server.options import Options
 
 T = TypeVar("T")
@@ -15,11 +16,11 @@ class InboxKeeper(Protocol):
 
     @property
     def pool(self) -> Pool:
-        """Runs inboxes in which something waits."""
+        """Runs inboxes whose turn was too short for all that waits."""
 
     @property
     def options(self) -> Options:
-        """The limits of inboxes and turns."""
+        """The limits of turns."""
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -28,48 +29,79 @@ class InboxKeeper(Protocol):
     def handle(self, inbox: Any, item: Any) -> None:
         """Handle one item, in a worker; must not raise."""
 
-    def inbox_full(self, inbox: Any, full: bool) -> None:
-        """``max_pending_events`` wait, or again no more than half of that."""
+
+class Account(Protocol):
+    """What one client makes the server hold and run: one for all of its inboxes."""
+
+    def charge(self, size: int) -> None:
+        """So many bytes more wait."""
+
+    def discharge(self, size: int) -> None:
+        """So many wait no longer."""
+
+    def run(self, job: Job) -> None:
+        """Have an inbox worked on, when the client's others leave it room."""
+
+    def ran(self) -> None:
+        """An inbox is empty again."""
 
 
 class Inbox(Generic[T]):
     """Items that are handled strictly one after another, in order (``Job``).
 
+    :param account: its client's, to which what waits is charged.
     :param scope: the context variables that the items are handled with.
     """
 
-    __slots__ = ("_is_full", "_is_working", "_items", "_keeper", "_scope")
+    __slots__ = ("_account", "_is_working", "_items", "_keeper", "_scope")
 
-    def __init__(self, keeper: InboxKeeper, scope: Context) -> None:
+    def __init__(self, keeper: InboxKeeper, account: Account, scope: Context) -> None:
         self._keeper = keeper
+        self._account = account
         self._scope = scope
-        self._items: list[T] = []  # short: bounded by the limit and what one read brings
-        self._is_working = False  # the pool has it
-        self._is_full = False  # the keeper was told so
+        self._items: list[T] = []  # a deque would take more memory, and this one is short
+        self._is_working = False  # the account has it, or it must wait for start()
 
     def put(self, item: T) -> None:
         """Have an item handled, after all that came before it."""
         self._items.append(item)
+        self._account.charge(getsizeof(item))
         if not self._is_working:
-            self._is_working = True
-            self._keeper.pool.run(self)
-        elif not self._is_full and len(self._items) >= self._keeper.options.max_pending_events:
-            self._is_full = True
-            self._keeper.inbox_full(self, True)
+            self.start()
+
+    def postpone(self) -> None:
+        """Handle nothing until ``start`` is called."""
+        self._is_working = True
+
+    def start(self) -> None:
+        """Begin to handle what waits."""
+        self._is_working = True
+        self._account.run(self)
+
+    def drop(self, *, but: tuple[type, ...]) -> None:
+        """Drop what waits, except for items of these types."""
+        items, self._items = self._items, []
+        for item in items:
+            if isinstance(item, but):
+                self._items.append(item)
+            else:
+                self._account.discharge(getsizeof(item))
 
     def work(self) -> None:
         """Handle what waits, for one turn (``Job``)."""
-        items, keeper = self._items, self._keeper
+        keeper, account = self._keeper, self._account
         options, clock, handle = keeper.options, keeper.clock, keeper.handle
         turn_ends = clock() + options.max_time_per_turn
         for _ in range(options.max_events_per_turn):
-            self._scope.run(handle, self, items.pop(0))
-            if self._is_full and len(items) <= options.max_pending_events // 2:
-                self._is_full = False
-                keeper.inbox_full(self, False)
-            if not items:
-                self._is_working = False
-                return
-            if clock() > turn_ends:
+            if not self._items:  # what waited was dropped
                 break
-        keeper.pool.run(self)
+            item = self._items.pop(0)
+            account.discharge(getsizeof(item))
+            self._scope.run(handle, self, item)
+            if not self._items or clock() > turn_ends:
+                break
+        if self._items:
+            keeper.pool.run(self)
+        else:
+            self._is_working = False
+            account.ran()

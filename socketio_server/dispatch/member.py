@@ -3,20 +3,26 @@
 from contextvars import Context
 from typing import Any, Protocol
 
-from socketio_server.dispatch.inbox import Inbox, InboxKeeper
+from socketio_server.dispatch.inbox import Account, Inbox, InboxKeeper
 from socketio_server.engine.session import Session
+from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.protocol.socketio import Packet
+from socketio_server.protocol.socketio import Assembly, PacketType
 from socketio_server.registry.events import Event, Registration
 from socketio_server.sockets.acknowledgements import Acknowledged
 from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 
-Item = Packet | CloseReason | Acknowledged
-"""What an inbox holds: what the client sent, in order, and at the end why the connection ended."""
+Item = str | bytes | Assembly | Acknowledged | PacketType | CloseReason
+"""What an inbox holds, in order: ``CONNECT``; events that are yet to be decoded (``socketio.Kept``)
+and acknowledgements; at the end why the connection ended."""
 
 
-class MemberRouter(Protocol):
+_LIFE = (PacketType, CloseReason)
+"""The items that are no events of the client's."""
+
+
+class MemberRouter(Account, Protocol):
     """Who routes a client's packets to its members, one per namespace."""
 
     @property
@@ -33,8 +39,8 @@ class MemberRouter(Protocol):
     def refuse(self, member: "Member", message: str, data: Any) -> None:
         """Tell the client that it may not join the namespace, and why."""
 
-    def inbox_full(self, full: bool) -> None:
-        """A member's handlers have enough to do, or again room for more."""
+    def refuse_packet(self, error: DecodeError) -> None:
+        """End the session, because a packet can't be understood."""
 
     def messages_released(self, member: "Member") -> None:
         """The messages that were held for a member are sent."""
@@ -44,6 +50,9 @@ class MemberRouter(Protocol):
 
     def disconnect_all(self) -> None:
         """Take the client out of all namespaces, and end its session."""
+
+    def member_finished(self, member: "Member") -> None:
+        """A member's last handler has run, or none will."""
 
 
 class Member(Inbox[Item]):
@@ -55,7 +64,15 @@ class Member(Inbox[Item]):
     by reference counting, without the garbage collector.
     """
 
-    __slots__ = ("_selected_for", "_selections", "delivery", "router", "socket")
+    __slots__ = (
+        "_selected_for",
+        "_selections",
+        "auth_size",
+        "delivery",
+        "is_postponed",
+        "router",
+        "socket",
+    )
 
     def __init__(
         self,
@@ -65,9 +82,14 @@ class Member(Inbox[Item]):
         router: MemberRouter,
         delivery: Delivery,
         socket: Socket,
+        auth_size: int = 0,
     ) -> None:
-        super().__init__(keeper, scope)
+        super().__init__(keeper, router, scope)
         self.router = router
+        self.auth_size = auth_size
+        """Characters of the client's auth, as it came."""
+        self.is_postponed = False
+        """Whether it joins when its predecessor's last handler has run."""
         self.socket = socket
         """What handlers get."""
         self.delivery = delivery
@@ -77,6 +99,20 @@ class Member(Inbox[Item]):
         # one was asked for.
         self._selections: dict[Event, tuple[Registration, ...]] | None = None
         self._selected_for: tuple[str, ...] = ()
+
+    def postpone(self) -> None:
+        """Join when ``start`` is called."""
+        self.is_postponed = True
+        super().postpone()
+
+    def start(self) -> None:
+        """Begin to handle what waits."""
+        self.is_postponed = False
+        super().start()
+
+    def drop_events(self) -> None:
+        """Handle nothing more that the client sent; its joining and its end are handled."""
+        self.drop(but=_LIFE)
 
     def select(self, event: Event) -> tuple[Registration, ...]:
         """Return an event's handlers for the channels that are held now.

@@ -5,6 +5,7 @@ is in ``protocol.socketio``, and what a member's packets do is the dispatcher's.
 """
 
 import logging
+from collections import deque
 from contextvars import Context
 from typing import Any, Protocol
 
@@ -14,13 +15,18 @@ from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
+from socketio_server.net.workers import Job, Pool
 from socketio_server.options import Options
 from socketio_server.protocol import engineio, engineio3, socketio, socketio4
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MAIN_NAMESPACE
-from socketio_server.protocol.socketio import Encoder, Packet, PacketType
+from socketio_server.protocol.socketio import Encoder, Head, PacketType
+from socketio_server.sockets.acknowledgements import Answer
 
-_EVENT = PacketType.EVENT
+LADEN = 16_384
+"""Bytes that wait for a client's handlers, from which it is looked at more closely."""
+
+_EVENTS = (PacketType.EVENT, PacketType.BINARY_EVENT)
 _NONE: frozenset[str] = frozenset()
 
 logger = logging.getLogger("socketio_server")
@@ -38,6 +44,10 @@ class RouterKeeper(Protocol):
         """Counts packets."""
 
     @property
+    def pool(self) -> Pool:
+        """Runs inboxes."""
+
+    @property
     def encoder(self) -> Encoder:
         """Encodes refusals."""
 
@@ -48,11 +58,32 @@ class RouterKeeper(Protocol):
     def has_namespace(self, namespace: str) -> bool:
         """Return whether clients may join a namespace."""
 
-    def add_member(self, router: "NamespaceRouter", namespace: str, auth: Any) -> Member:
+    def add_member(
+        self, router: "NamespaceRouter", namespace: str, auth: Any, auth_size: int
+    ) -> Member:
         """Return the new member for a client that asks to join a namespace."""
+
+    def forget(self, member: Member) -> None:
+        """Unregister a member, with nothing of its left to be handled. Idempotent."""
 
     def router_closed(self, router: "NamespaceRouter") -> None:
         """The router's session is over."""
+
+    def attachments_due(self, router: "NamespaceRouter") -> None:
+        """A binary packet waits for its attachments."""
+
+    def attachments_came(self, router: "NamespaceRouter") -> None:
+        """It is complete."""
+
+    waiting_bytes: int
+    """Bytes of what waits for handlers, of all clients."""
+
+    @property
+    def laden(self) -> set["NamespaceRouter"]:
+        """The clients of which much waits."""
+
+    def too_much_waits(self) -> None:
+        """``waiting_bytes`` are over the limit."""
 
 
 class NamespaceRouter:
@@ -66,15 +97,19 @@ class NamespaceRouter:
     __slots__ = (
         "_assembly",
         "_closing",
-        "_decode",
-        "_full",
+        "_ending",
+        "_is_full",
         "_keeper",
         "_left",
         "_members",
+        "_protocol",
+        "_queued",
+        "_running",
         "captured",
         "request",
         "scope",
         "session",
+        "waiting_bytes",
     )
 
     def __init__(
@@ -89,14 +124,21 @@ class NamespaceRouter:
         self.request = request
         self.scope = scope
         self.captured = captured
+        self.waiting_bytes = 0
+        """Bytes of what waits for this client's handlers."""
         self._keeper = keeper
         self._members: dict[str, Member] = {}  # by namespace
+        # By namespace, those that left and whose last handlers have yet to run; None: there are
+        # none, and there never were.
+        self._ending: dict[str, Member] | None = None
         self._assembly: socketio.Assembly | None = None  # while attachments are due
         self._left = _NONE  # namespaces that we took the client out of
-        self._decode = socketio4.decode if self._is_old else socketio.decode
+        self._protocol = socketio4 if self._is_old else socketio
         # Once the session is to end: the members whose goodbye is still held.
         self._closing: list[Member] | None = None
-        self._full = 0  # members whose inbox is full
+        self._is_full = False  # so much waits that the client is not read from
+        self._running = 0  # inboxes that the pool has
+        self._queued: deque[Job] | None = None  # those that wait for that; None until one does
 
     @property
     def _is_old(self) -> bool:
@@ -106,38 +148,44 @@ class NamespaceRouter:
     def session_started(self) -> None:
         """Take a client of Socket.IO 4 into the main namespace, for which it does not ask."""
         if self._is_old:
-            self._connect(Packet(PacketType.CONNECT))
+            self._connect("0", socketio4.read_head("0"))
 
     def text_received(self, data: str) -> None:
         """Route a packet (``SessionHandler``)."""
         if self._assembly is not None:
             raise DecodeError("text while attachments are due")
+        self._keeper.stats.messages_in += 1
+        if data.startswith("2[") and (member := self._members.get(MAIN_NAMESPACE)) is not None:
+            member.put(data if data.isascii() else socketio.keep(data))  # nearly every packet
+            return
         keeper = self._keeper
-        keeper.stats.messages_in += 1
-        packet = self._decode(data, keeper.options.max_attachments)
-        if packet.type is _EVENT and (member := self._members.get(packet.namespace)) is not None:
-            member.put(packet)  # nearly every packet
-        elif packet.attachments:
-            options = keeper.options
-            self._assembly = socketio.Assembly(packet, max_size=options.max_payload)
+        head = self._protocol.read_head(data, keeper.options.max_attachments)
+        if head.attachments:
+            max_size = keeper.options.max_payload
+            self._assembly = socketio.Assembly(data, head, max_size=max_size)
+            keeper.attachments_due(self)
+        elif head.type is PacketType.CONNECT:
+            self._connect(data, head)
         else:
-            self._route(packet)
+            self._route(head, socketio.keep(data))
 
     def binary_received(self, data: bytes) -> None:
         """Take an attachment, and route the packet when it was the last (``SessionHandler``)."""
-        if self._assembly is None:
+        assembly = self._assembly
+        if assembly is None:
             raise DecodeError("an attachment that belongs to no packet")
-        packet = self._assembly.add(data)
-        if packet is not None:
+        if assembly.add(data):
             self._assembly = None
-            self._route(packet)
+            self._keeper.attachments_came(self)
+            self._route(assembly.head, assembly)
 
     def session_closed(self, reason: CloseReason) -> None:
         """Have every member's last handlers run (``SessionHandler``)."""
         members, self._members = self._members, {}
+        self._closing = self._assembly = None
         self._keeper.router_closed(self)
         for member in members.values():
-            _end(member, reason)
+            self._end(member, reason)
 
     def disconnect(self, member: Member) -> None:
         """Take a member out of its namespace (``MemberRouter``)."""
@@ -147,7 +195,7 @@ class NamespaceRouter:
             self._left |= {namespace}
             packet = socketio.encode_disconnect(namespace=namespace)
             goodbye = Outgoing(engineio.MESSAGE + packet)
-            _end(member, CloseReason.SERVER_NAMESPACE_DISCONNECT, goodbye)
+            self._end(member, CloseReason.SERVER_NAMESPACE_DISCONNECT, goodbye)
 
     def disconnect_all(self) -> None:
         """Take the client out of all namespaces, and end its session (``MemberRouter``)."""
@@ -167,13 +215,71 @@ class NamespaceRouter:
         if not self._closing:
             self.session.close(CloseReason.FORCED_SERVER_CLOSE)
 
-    def inbox_full(self, full: bool) -> None:
-        """Read no more from the client while any member has enough to do (``MemberRouter``)."""
-        self._full += 1 if full else -1
-        if full and self._full == 1:
+    # --- The client's account -----------------------------------------------------------------
+
+    def charge(self, size: int) -> None:
+        """So many bytes more wait (``Account``)."""
+        keeper = self._keeper
+        keeper.waiting_bytes += size
+        self.waiting_bytes += size
+        if self.waiting_bytes > LADEN:
+            self._weigh()
+            if keeper.waiting_bytes > keeper.options.max_pending_total:
+                keeper.too_much_waits()
+
+    def discharge(self, size: int) -> None:
+        """So many wait no longer (``Account``)."""
+        keeper = self._keeper
+        keeper.waiting_bytes -= size
+        self.waiting_bytes -= size
+        if self._is_full or self.waiting_bytes + size > LADEN:
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """Look at how much waits: read no more from the client while it is too much."""
+        keeper = self._keeper
+        most, waiting = keeper.options.max_pending_bytes, self.waiting_bytes
+        if waiting > LADEN:
+            keeper.laden.add(self)
+        else:
+            keeper.laden.discard(self)
+        if not self._is_full and waiting >= most:
+            self._is_full = True
             self.session.pause_reading()
-        elif not self._full:
+        elif self._is_full and waiting <= most // 2:
+            self._is_full = False
             self.session.resume_reading()
+
+    def run(self, job: Job) -> None:
+        """Have an inbox worked on, when the client's others leave it room (``Account``)."""
+        if self._running < self._keeper.options.max_handlers_per_client:
+            self._running += 1
+            self._keeper.pool.run(job)
+        else:
+            if self._queued is None:
+                self._queued = deque()
+            self._queued.append(job)
+
+    def ran(self) -> None:
+        """An inbox is empty again (``Account``)."""
+        if self._queued:
+            self._keeper.pool.run(self._queued.popleft())
+        else:
+            self._running -= 1
+
+    def give_up(self) -> None:
+        """End the session, and drop what waits for its handlers: the process holds too much."""
+        for member in self._all_members():
+            member.drop_events()
+        self.session.client_refused(RefusalKind.PENDING, "too much waits for its handlers")
+        self.session.close(CloseReason.TRANSPORT_ERROR)
+
+    def refuse_packet(self, error: DecodeError) -> None:
+        """End the session, because a packet can't be understood (``MemberRouter``)."""
+        self.session.client_refused(RefusalKind.PACKET, str(error))
+        self.session.close(CloseReason.PARSE_ERROR)
+
+    # ------------------------------------------------------------------------------------------
 
     def answer(self, member: Member) -> None:
         """Tell the client that it joined the namespace, and under which id (``MemberRouter``)."""
@@ -184,55 +290,98 @@ class NamespaceRouter:
     def refuse(self, member: Member, message: str, data: Any) -> None:
         """Tell the client that it may not join the namespace, and why (``MemberRouter``)."""
         namespace = member.delivery.namespace
-        if self._members.get(namespace) is member:
-            del self._members[namespace]
+        if self._members.get(namespace, member) is not member:
+            return  # it has left since then, and asked again
+        self._members.pop(namespace, None)
         self._send_connect_error(namespace, message, data)
 
-    def _route(self, packet: Packet) -> None:
-        if packet.type is PacketType.CONNECT:
-            self._connect(packet)
-            return
-        member = self._members.get(packet.namespace)
-        if member is None:
-            if packet.namespace not in self._left:  # else it was on its way when we said goodbye
-                raise DecodeError("a packet for a namespace that is not connected")
-        elif packet.type is PacketType.EVENT:
-            member.put(packet)
-        elif packet.type is PacketType.ACK:
-            if packet.ack_id is not None:
-                member.delivery.acknowledged(packet.ack_id, packet.data)
-        elif packet.type is PacketType.DISCONNECT:
-            del self._members[packet.namespace]
-            _end(member, CloseReason.CLIENT_NAMESPACE_DISCONNECT)
-        else:
-            raise DecodeError(f"a client may not send a packet of type {packet.type.name}")
+    def member_finished(self, member: Member) -> None:
+        """Let the client join the namespace again, if it asked to (``MemberRouter``)."""
+        namespace = member.delivery.namespace
+        if self._ending is not None and self._ending.get(namespace) is member:
+            del self._ending[namespace]
+            successor = self._members.get(namespace)
+            if successor is not None:
+                successor.start()
 
-    def _connect(self, packet: Packet) -> None:
-        namespace = packet.namespace
+    def _route(self, head: Head, kept: socketio.Kept) -> None:
+        """Route a packet to its member."""
+        namespace = head.namespace
+        member = self._members.get(namespace)
+        if member is None:
+            if namespace not in self._left:  # else it was on its way when we said goodbye
+                raise DecodeError("a packet for a namespace that is not connected")
+        elif head.type in _EVENTS:
+            member.put(kept)
+        elif head.ack_id is not None:
+            member.delivery.acknowledged(head.ack_id, Answer(kept, self.refuse_packet))
+        elif head.type is PacketType.DISCONNECT:
+            del self._members[namespace]
+            self._end(member, CloseReason.CLIENT_NAMESPACE_DISCONNECT)
+        else:
+            raise DecodeError(f"a client may not send a packet of type {head.type.name}")
+
+    def _connect(self, text: str, head: Head) -> None:
+        namespace = head.namespace
         if self._is_old and namespace == MAIN_NAMESPACE and namespace in self._members:
             return  # it asks for what it has
         if namespace in self._members:
             raise DecodeError("a namespace was joined twice")
+        auth_size = len(text) - head.start
         if not self._may_join(namespace):
             self.session.client_refused(
                 RefusalKind.NAMESPACE, "an invalid namespace, or too many of them"
             )
             self._send_connect_error(namespace, "Invalid namespace")
-            return
-        member = self._keeper.add_member(self, namespace, packet.data)
+        elif auth_size > self._room_for_auth():
+            self.session.client_refused(RefusalKind.NAMESPACE, "too large an auth")
+            self._send_connect_error(namespace, "Auth is too large")
+        else:
+            auth = self._protocol.decode(text).data
+            self._join(namespace, auth, auth_size)
+
+    def _join(self, namespace: str, auth: Any, auth_size: int) -> None:
+        member = self._keeper.add_member(self, namespace, auth, auth_size)
         self._members[namespace] = member
         if self._left:
             self._left -= {namespace}
-        member.put(packet)
+        if self._ending is not None and namespace in self._ending:
+            member.postpone()
+        member.put(PacketType.CONNECT)
+
+    def _end(self, member: Member, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
+        """Let nothing more reach a client, and have the last handlers run, after what came before.
+
+        :param member: was in ``_members`` until now.
+        """
+        member.delivery.close(reason, goodbye)
+        if member.is_postponed:  # it was never let in
+            member.drop(but=())
+            self._keeper.forget(member)
+            return
+        if self._ending is None:
+            self._ending = {}
+        self._ending[member.delivery.namespace] = member
+        member.put(reason)
 
     def _may_join(self, namespace: str) -> bool:
         """Return whether a client may join a namespace; a long name is kept nowhere, nor tried."""
         options = self._keeper.options
+        held = self._members.keys() | (self._ending or {}).keys()
         return (
-            len(self._members) < options.max_namespaces
+            (namespace in held or len(held) < options.max_namespaces)
             and len(namespace) <= options.max_channel_length
             and self._keeper.has_namespace(namespace)
         )
+
+    def _room_for_auth(self) -> int:
+        """Return how many characters of auth the client may still send."""
+        used = sum(member.auth_size for member in self._all_members())
+        return self._keeper.options.max_auth_size - used
+
+    def _all_members(self) -> list[Member]:
+        """Return the members whose last handlers have yet to run."""
+        return [*self._members.values(), *(self._ending or {}).values()]
 
     def _send_connect_error(self, namespace: str, message: str, data: Any = None) -> None:
         keeper = self._keeper
@@ -243,9 +392,3 @@ class NamespaceRouter:
             logger.exception("The data of a refusal can't be sent; the client goes without")
             packet = encoder.connect_error(str(message), namespace=namespace)
         self.session.send(Outgoing(engineio.MESSAGE + packet))
-
-
-def _end(member: Member, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
-    """Let nothing more reach a client, and have the last handlers run, after what came before."""
-    member.delivery.close(reason, goodbye)
-    member.put(reason)

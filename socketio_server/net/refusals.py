@@ -39,6 +39,7 @@ class RefusalKind(StrEnum):
     NAMESPACE = "namespace"
     CHANNEL = "channel"
     MESSAGE = "message"
+    PENDING = "pending"
     RATE = "rate"
     SLOW_CLIENT = "slow client"
     CONNECT_TIMEOUT = "connect timeout"

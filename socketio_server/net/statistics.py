@@ -14,6 +14,7 @@ class Snapshot(TypedDict):
     sockets: int
     channels: int
     queued_bytes: int
+    waiting_bytes: int
     messages_in: int
     messages_out: int
     events: int

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
@@ -28,8 +29,6 @@ recurses over what it got stays well below Python's recursion limit."""
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
-_CONTAINERS = (dict, list)
-
 # With "\\" out of the way every \u is an escape: a high half without a low one after it, and the
 # other way round.
 _LONE_SURROGATE = re.compile(
@@ -38,57 +37,51 @@ _LONE_SURROGATE = re.compile(
 )
 
 
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level down, and one up: -1
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+
+
 def parse(text: str) -> Any:
     """Parse what a client sent.
 
     :param text: JSON.
     :returns: its value, with U+FFFD for lone surrogates.
-    :raises DecodeError: if it is malformed, nested too deep or holds too large a number.
+    :raises DecodeError: if it is malformed, nested too deep, holds too large a number or takes more
+        memory than there is.
     """
-    try:
-        data = _decode(text)
-    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-        data = _parse_mended(text, exc)
-    # Depth n takes 2n brackets: this spares short texts the count, and most others the walk.
-    if (
-        len(text) > 2 * MAX_DEPTH
-        and text.count("[") + text.count("{") > MAX_DEPTH
-        and _is_too_deep(data)
-    ):
+    if len(text) > 2 * MAX_DEPTH and _is_too_deep(text):  # depth n takes 2n brackets
         raise DecodeError(f"JSON is nested deeper than {MAX_DEPTH} levels")
-    return data
-
-
-def _parse_mended(text: str, cause: Exception) -> Any:
-    r"""Parse what failed to parse once more, with its lone surrogates replaced.
-
-    JavaScript's strings may hold half a character, and its ``JSON.stringify`` writes one as an
-    escape (``"\ud800"``), which is no Unicode text and which msgspec therefore refuses.
-    """
-    if "\0" in text:  # never valid in JSON, so it can stand in for something below
-        raise DecodeError("malformed JSON") from cause
-    mended, count = _LONE_SURROGATE.subn(r"\\ufffd", text.replace(r"\\", "\0"))
-    if not count:
-        raise DecodeError("malformed JSON") from cause
+    if "\\ud" in text or "\\uD" in text:
+        text = _replace_lone_surrogates(text)
     try:
-        return _decode(mended.replace("\0", r"\\"))
-    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
+        return _decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as exc:
         raise DecodeError("malformed JSON") from exc
 
 
-def _is_too_deep(data: Any) -> bool:
-    """Tell whether arrays and objects nest deeper than allowed, level by level."""
-    level = [data]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for container in level
-            for child in (container.values() if type(container) is dict else container)
-            if type(child) in _CONTAINERS
-        ]
-        if not level:
-            return False
-    return True
+def _replace_lone_surrogates(text: str) -> str:
+    r"""Replace what msgspec refuses in JSON that JavaScript wrote.
+
+    JavaScript's strings may hold half a character, and its ``JSON.stringify`` writes one as an
+    escape (``"\ud800"``), which is no Unicode text.
+    """
+    if "\0" in text:  # never valid in JSON, so it can stand in for something below
+        return text
+    return _LONE_SURROGATE.sub(r"\\ufffd", text.replace(r"\\", "\0")).replace("\0", r"\\")
+
+
+def _is_too_deep(text: str) -> bool:
+    """Tell whether arrays and objects nest deeper than allowed, before any of them is made.
+
+    The answer is meaningless for malformed JSON, which fails to parse.
+    """
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    data = text.encode("utf-8", "surrogatepass")
+    if b'"' in data:  # strings, which may hold brackets, are every other part
+        data = b"".join(data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
+    steps = memoryview(data.translate(_STEPS, _NO_BRACKETS)).cast("b")
+    return max(accumulate(steps), default=0) > MAX_DEPTH
 
 
 # What msgspec writes as we want it, if it is exactly of this type.

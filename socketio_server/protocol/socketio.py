@@ -13,6 +13,7 @@ encode themselves, and a short cut for the commonest packet, an event in the mai
 import re
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
+from sys import getsizeof
 from typing import Any
 
 import msgspec
@@ -34,19 +35,29 @@ class PacketType(IntEnum):
     BINARY_ACK = 6
 
 
-class Packet(msgspec.Struct, frozen=True):
-    """One packet as a client sent it.
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """What a packet's text tells before its JSON is decoded: all that decides where it goes.
 
-    ``data`` is the decoded JSON, ``None`` where there was none; ``attachments`` is how many binary
-    messages still have to come for it (see :class:`Assembly`), 0 for a packet that is complete;
-    ``query`` is what revision 4's CONNECT may carry (``protocol.socketio4``).
+    ``attachments`` is how many binary messages follow the text; ``start`` is where its JSON begins,
+    the text's length where there is none; ``query`` is what revision 4's CONNECT may carry
+    (``protocol.socketio4``).
     """
+
+    type: PacketType
+    namespace: str
+    ack_id: int | None
+    attachments: int
+    start: int
+    query: str = ""
+
+
+class Packet(msgspec.Struct, frozen=True):
+    """One packet as a client sent it, complete; ``data`` is ``None`` where there was none."""
 
     type: PacketType
     namespace: str = "/"
     data: Any = None
     ack_id: int | None = None
-    attachments: int = 0
     query: str = ""
 
 
@@ -61,111 +72,114 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
 
 _EVENT = PacketType.EVENT
 _parse = jsoncodec.parse
-_BINARY_TYPES = (PacketType.BINARY_EVENT, PacketType.BINARY_ACK)
 
 # Section Packet encoding: <type>[<attachments>-][<namespace>,][<ack id>][<JSON>]. Digits are ASCII.
-# An id is a number in JavaScript, where 15 digits are always exact.
-_PACKET = re.compile(
+# An id is a number in JavaScript, where 15 digits are always exact. Of the JSON only its first
+# character is looked at, which tells an array from an object.
+_HEAD = re.compile(
     r"([0-6])"
     r"(?:([0-9]{1,9})-)?"
     r"(?:(/[^,]*),?)?"
     r"([0-9]{1,15})?"
-    r"(.*)",
-    re.DOTALL,
+    r"(?:[ \t\n\r]*([^ \t\n\r]))?"
 )
 
 
-def decode(text: str, max_attachments: int = 10) -> Packet:
-    """Decode the text of one packet (section Packet encoding).
+class _Kind(msgspec.Struct, frozen=True):
+    """What packets of one type look like: the reference parser's ``isDataValid``.
 
-    A binary packet that announces attachments is returned with ``attachments`` set and placeholders
-    in its data, for :class:`Assembly`; one that announces none is returned as a plain event or ack.
+    :param begins: what their JSON may begin with; ``None``: there may be none.
+    :param has_id: whether they have an id; ``None``: they may.
+    """
+
+    type: PacketType
+    begins: tuple[str | None, ...]
+    has_id: bool | None = False
+    is_binary: bool = False
+
+
+_KINDS = {
+    "0": _Kind(PacketType.CONNECT, ("{", None)),
+    "1": _Kind(PacketType.DISCONNECT, (None,)),
+    "2": _Kind(PacketType.EVENT, ("[",), has_id=None),
+    "3": _Kind(PacketType.ACK, ("[",), has_id=True),
+    "4": _Kind(PacketType.CONNECT_ERROR, ("{", '"')),
+    "5": _Kind(PacketType.BINARY_EVENT, ("[",), has_id=None, is_binary=True),
+    "6": _Kind(PacketType.BINARY_ACK, ("[",), has_id=True, is_binary=True),
+}
+
+# A binary packet that is complete is what it would be without attachments.
+_PLAIN_TYPES = {PacketType.BINARY_EVENT: _EVENT, PacketType.BINARY_ACK: PacketType.ACK}
+
+
+def read_head(text: str, max_attachments: int = 10) -> Head:
+    """Read a packet's text up to its JSON (section Packet encoding), in little time.
+
+    What is wrong inside of the JSON is found by :func:`decode` only.
 
     :param text: an Engine.IO text message.
     :param max_attachments: how many attachments a packet may announce.
-    :returns: the packet, its data in the shape that its type asks for.
-    :raises DecodeError: if the packet is malformed or over a limit.
+    :returns: the head of the packet.
+    :raises DecodeError: if it is malformed or over a limit, or other JSON follows than its type
+        asks for.
+    """
+    match = _HEAD.match(text)
+    if match is None:
+        raise DecodeError("no Socket.IO packet type")
+    digit, announced, namespace, ack_id, first = match.groups()
+    kind = _KINDS[digit]
+    if first is None and match.end() != len(text):
+        raise DecodeError("malformed JSON")
+    if first not in kind.begins:
+        raise DecodeError(f"the data of a packet of type {kind.type.name} is of another kind")
+    if kind.has_id is not None and kind.has_id != (ack_id is not None):
+        raise DecodeError("acknowledgements have an id, and of the others only events may")
+    if kind.is_binary != (announced is not None):
+        raise DecodeError("attachments are announced by binary packets, and by these always")
+    attachments = int(announced) if announced else 0
+    if attachments > max_attachments:
+        raise DecodeError(f"{attachments} attachments, at most {max_attachments} are allowed")
+    return Head(
+        kind.type,
+        namespace or "/",
+        int(ack_id) if ack_id else None,
+        attachments,
+        len(text) if first is None else match.start(5),
+    )
+
+
+def decode(text: str, attachments: Sequence[bytes] = ()) -> Packet:
+    """Decode one packet (section Packet encoding).
+
+    :param text: an Engine.IO text message.
+    :param attachments: the binary messages that followed it.
+    :returns: the packet, its data in the shape that its type asks for; a binary one as a plain
+        ``EVENT`` or ``ACK`` with ``bytes`` where the placeholders were.
+    :raises DecodeError: if it is malformed, or its placeholders are not exactly one for each
+        attachment.
     """
     if text.startswith("2["):  # an event in the main namespace: nearly every packet is one
         data = _parse(text[1:])
         if data and type(data[0]) is str and data[0] not in RESERVED_EVENTS:
             return Packet(_EVENT, "/", data)
-    match = _PACKET.match(text)
-    if match is None:
-        raise DecodeError("no Socket.IO packet type")
-    digit, announced, namespace, ack_id, json = match.groups()
-    packet_type, check = _TYPES[digit]
-    packet = Packet(
-        packet_type,
-        namespace or "/",
-        _parse(json) if json else None,
-        int(ack_id) if ack_id else None,
-        int(announced) if announced else 0,
-    )
-    check(packet, bool(json))
-    if (packet_type in _BINARY_TYPES) != (announced is not None):
-        raise DecodeError("attachments are announced by binary packets, and by these always")
-    if packet.attachments > max_attachments:
-        raise DecodeError(
-            f"{packet.attachments} attachments, at most {max_attachments} are allowed"
-        )
-    if announced and not packet.attachments:
-        _find_slots(packet)  # there must be none
-        return _as_plain(packet)
-    return packet
+    head = read_head(text, len(attachments))
+    data = _parse(text[head.start :]) if head.start < len(text) else None
+    plain_type = _PLAIN_TYPES.get(head.type)
+    if plain_type is not None:
+        if head.attachments != len(attachments):
+            raise DecodeError(f"{len(attachments)} attachments for {head.attachments}")
+        _fill_slots(data, attachments)
+    if (plain_type or head.type) is _EVENT:
+        _check_event(data)
+    return Packet(plain_type or head.type, head.namespace, data, head.ack_id)
 
 
-def _check_event(data: Any) -> Any:
-    """Return an event's data if it is a name and arguments (section EVENT)."""
-    if type(data) is not list or not data or type(data[0]) is not str:
+def _check_event(data: Any) -> None:
+    """Raise ``DecodeError`` unless an array is a name and arguments (section EVENT)."""
+    if not data or type(data[0]) is not str:
         raise DecodeError("an event is an array that begins with the event's name")
     if data[0] in RESERVED_EVENTS:
         raise DecodeError("the event's name is reserved")
-    return data
-
-
-def _check_connect(packet: Packet, has_data: bool) -> None:
-    if has_data and type(packet.data) is not dict:
-        raise DecodeError("a CONNECT packet carries an object or nothing")
-    _check_no_id(packet)
-
-
-def _check_disconnect(packet: Packet, has_data: bool) -> None:
-    if has_data:
-        raise DecodeError("a DISCONNECT packet carries no data")
-    _check_no_id(packet)
-
-
-def _check_connect_error(packet: Packet, has_data: bool) -> None:
-    if type(packet.data) not in (str, dict):
-        raise DecodeError("a CONNECT_ERROR packet carries a string or an object")
-    _check_no_id(packet)
-
-
-def _check_any_event(packet: Packet, has_data: bool) -> None:
-    _check_event(packet.data)
-
-
-def _check_ack(packet: Packet, has_data: bool) -> None:
-    if type(packet.data) is not list or packet.ack_id is None:
-        raise DecodeError("an acknowledgement is an id and an array")
-
-
-def _check_no_id(packet: Packet) -> None:
-    if packet.ack_id is not None:
-        raise DecodeError("only events and acknowledgements have an id")
-
-
-# What each type's data must be: the reference parser's ``isDataValid``.
-_TYPES: dict[str, tuple[PacketType, Callable[[Packet, bool], None]]] = {
-    "0": (PacketType.CONNECT, _check_connect),
-    "1": (PacketType.DISCONNECT, _check_disconnect),
-    "2": (PacketType.EVENT, _check_any_event),
-    "3": (PacketType.ACK, _check_ack),
-    "4": (PacketType.CONNECT_ERROR, _check_connect_error),
-    "5": (PacketType.BINARY_EVENT, _check_any_event),
-    "6": (PacketType.BINARY_ACK, _check_ack),
-}
 
 
 # --- Binary packets ---------------------------------------------------------------------------
@@ -174,26 +188,31 @@ _TYPES: dict[str, tuple[PacketType, Callable[[Packet, bool], None]]] = {
 class Assembly:
     """Collects the attachments of one binary packet (section Packet encoding, binary packets).
 
-    :param packet: a packet with ``attachments`` due; the assembly owns its data from now on.
+    Its JSON stays text until ``decode`` is called.
+
+    :param text: the packet's text.
+    :param head: its head, with ``attachments`` due.
     :param max_size: how many bytes its attachments may have together.
-    :raises DecodeError: if the placeholders are not exactly one for each attachment.
     """
 
-    __slots__ = ("_max_size", "_packet", "_received", "_size", "_slots")
+    __slots__ = ("_attachments", "_max_size", "_size", "_text", "head")
 
-    def __init__(self, packet: Packet, *, max_size: int) -> None:
-        self._packet = packet
+    def __init__(self, text: str, head: Head, *, max_size: int) -> None:
+        self._text = text
+        self.head = head
+        """The packet's head."""
         self._max_size = max_size
-        self._slots = _find_slots(packet)  # where each attachment goes, by its number
-        self._received = 0  # attachments so far
-        self._size = 0  # their bytes
+        self._attachments: list[bytes] = []
+        self._size = 0  # bytes of the attachments
 
-    def add(self, data: bytes) -> Packet | None:
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + getsizeof(self._text) + self._size
+
+    def add(self, data: bytes) -> bool:
         """Take the next attachment.
 
         :param data: an Engine.IO binary message.
-        :returns: the complete packet, a plain ``EVENT`` or ``ACK`` with ``bytes`` where the
-            placeholders were, once the last attachment is there; the assembly is spent then.
+        :returns: whether it was the last one.
         :raises DecodeError: if the attachments become larger than allowed.
         """
         self._size += len(data)
@@ -201,22 +220,49 @@ class Assembly:
             raise DecodeError(
                 f"attachments of {self._size} bytes, at most {self._max_size} are allowed"
             )
-        container, key = self._slots[self._received]
-        container[key] = data
-        self._received += 1
-        return _as_plain(self._packet) if self._received == len(self._slots) else None
+        self._attachments.append(data)
+        return len(self._attachments) == self.head.attachments
+
+    def decode(self) -> Packet:
+        """Decode the packet once it is complete, as :func:`decode`."""
+        return decode(self._text, self._attachments)
 
 
-def _find_slots(packet: Packet) -> list[tuple[Any, Any]]:
-    """Find the container and key of each placeholder, in the order of their numbers."""
-    slots: dict[int, tuple[Any, Any]] = {}
-    for container, key, number in _placeholders(packet.data):
-        if type(number) is not int or not 0 <= number < packet.attachments or number in slots:
+Kept = str | bytes | Assembly
+"""A packet that waits to be decoded (``keep``, ``decode_kept``)."""
+
+_LONG = 1000  # characters
+
+
+def keep(text: str) -> str | bytes:
+    """Return a packet's text as what takes less memory while it waits.
+
+    In Python's memory one emoji makes every character of a text take four bytes.
+    """
+    return text if len(text) < _LONG or text.isascii() else text.encode("utf-8", "surrogatepass")
+
+
+def decode_kept(kept: Kept) -> Packet:
+    """Decode a packet that has waited, as :func:`decode`."""
+    if type(kept) is str:
+        return decode(kept)
+    if type(kept) is bytes:
+        return decode(kept.decode("utf-8", "surrogatepass"))
+    assert type(kept) is Assembly
+    return kept.decode()
+
+
+def _fill_slots(data: Any, attachments: Sequence[bytes]) -> None:
+    """Put each attachment where its placeholder is."""
+    slots: dict[int, tuple[Any, Any]] = {}  # container and key of each
+    for container, key, number in _placeholders(data):
+        if type(number) is not int or not 0 <= number < len(attachments) or number in slots:
             raise DecodeError("a placeholder stands for no attachment, or for one that is taken")
         slots[number] = container, key
-    if len(slots) != packet.attachments:
-        raise DecodeError(f"{len(slots)} placeholders for {packet.attachments} attachments")
-    return [slots[number] for number in range(packet.attachments)]
+    if len(slots) != len(attachments):
+        raise DecodeError(f"{len(slots)} placeholders for {len(attachments)} attachments")
+    for number, (container, key) in slots.items():
+        container[key] = attachments[number]
 
 
 def _placeholders(data: Any) -> Iterator[tuple[Any, Any, Any]]:
@@ -230,12 +276,6 @@ def _placeholders(data: Any) -> Iterator[tuple[Any, Any, Any]]:
                 yield container, key, value.get("num")
             elif type(value) in (dict, list):
                 pending.append(value)
-
-
-def _as_plain(packet: Packet) -> Packet:
-    """Return a complete binary packet as what it is without its attachments."""
-    plain_type = _EVENT if packet.type is PacketType.BINARY_EVENT else PacketType.ACK
-    return Packet(plain_type, packet.namespace, packet.data, packet.ack_id)
 
 
 # --- Encoding ---------------------------------------------------------------------------------

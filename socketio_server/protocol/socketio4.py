@@ -16,32 +16,41 @@ the same ``Assembly``. What differs:
 """
 
 import re
+from collections.abc import Sequence
 
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol import socketio
-from socketio_server.protocol.socketio import Packet, PacketType, encode_disconnect
+from socketio_server.protocol.socketio import Head, Packet, PacketType, encode_disconnect
 
-__all__ = ["Encoder", "decode", "encode_connect", "encode_disconnect"]
+__all__ = ["Encoder", "decode", "encode_connect", "encode_disconnect", "read_head"]
 
 # Section Packet encoding; the comma may be missing at a packet's end, as for the other types.
 _CONNECT = re.compile(r"0(?:(/[^,?]*)(?:\?([^,]*))?,?)?")
 
 
-def decode(text: str, max_attachments: int = 10) -> Packet:
-    """Decode the text of one packet (section Packet encoding), as ``protocol.socketio.decode``.
+def read_head(text: str, max_attachments: int = 10) -> Head:
+    """Read a packet's text up to its JSON, as ``protocol.socketio.read_head``.
 
     :param text: an Engine.IO text message.
     :param max_attachments: how many attachments a packet may announce.
-    :returns: the packet; a CONNECT has its query, as it came, in ``query``.
+    :returns: the head of the packet; that of a CONNECT has its query, as it came.
     :raises DecodeError: if the packet is malformed or over a limit.
     """
     if not text.startswith("0"):
-        return socketio.decode(text, max_attachments=max_attachments)
+        return socketio.read_head(text, max_attachments)
     match = _CONNECT.fullmatch(text)
     if match is None:
         raise DecodeError("a CONNECT packet carries a namespace and a query at most")
     namespace, query = match.groups()
-    return Packet(PacketType.CONNECT, namespace or "/", query=query or "")
+    return Head(PacketType.CONNECT, namespace or "/", None, 0, len(text), query or "")
+
+
+def decode(text: str, attachments: Sequence[bytes] = ()) -> Packet:
+    """Decode one packet (section Packet encoding), as ``protocol.socketio.decode``."""
+    if not text.startswith("0"):
+        return socketio.decode(text, attachments)
+    head = read_head(text)
+    return Packet(head.type, head.namespace, query=head.query)
 
 
 class Encoder(socketio.Encoder):

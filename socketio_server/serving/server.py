@@ -126,6 +126,7 @@ class Server:
             "sockets": len(clients),
             "channels": clients.channels.total,
             "queued_bytes": self.engine.queued_bytes,
+            "waiting_bytes": self._dispatcher.waiting_bytes,
             "messages_in": stats.messages_in,
             "messages_out": clients.messages_out,
             "events": stats.events,

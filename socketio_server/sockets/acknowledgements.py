@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
+from sys import getsizeof
 from typing import Any, NamedTuple, Protocol
 
 from gevent.event import Event
+
+from socketio_server.exceptions import DecodeError
+from socketio_server.protocol import socketio
 
 MAX_PENDING = 1000
 """Acknowledgements that one client may owe; beyond it the oldest is no longer waited for."""
@@ -13,12 +17,41 @@ ack_ids = count(1)
 """Ids for the whole process, so that a broadcast that is to be acknowledged is encoded but once."""
 
 
+class Answer:
+    """A client's acknowledgement, which is decoded by who waits for it, and by nobody else.
+
+    :param kept: its packet.
+    :param refuse: ends the client's session, where it can't be decoded.
+    """
+
+    __slots__ = ("_kept", "_refuse")
+
+    def __init__(self, kept: socketio.Kept, refuse: Callable[[DecodeError], None]) -> None:
+        self._kept = kept
+        self._refuse = refuse
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + getsizeof(self._kept)
+
+    def values(self) -> Sequence[Any]:
+        """Decode what the client answered.
+
+        :raises DecodeError: if it can't be decoded.
+        """
+        try:
+            values: Sequence[Any] = socketio.decode_kept(self._kept).data
+        except DecodeError as error:
+            self._refuse(error)
+            raise
+        return values
+
+
 class Pending(Protocol):
     """Somebody who waits for a client's acknowledgement. Called in loop callbacks: must not
     block.
     """
 
-    def answered(self, socket_id: str, values: Sequence[Any]) -> None:
+    def answered(self, socket_id: str, answer: Answer) -> None:
         """The client acknowledged."""
 
     def gone(self, socket_id: str) -> None:
@@ -105,11 +138,11 @@ class Ledger:
         """Ignore the acknowledgement of ``ack_id``, should it still come."""
         self._pending.pop(ack_id, None)
 
-    def settle(self, ack_id: int, values: Sequence[Any]) -> None:
+    def settle(self, ack_id: int, answer: Answer) -> None:
         """The client acknowledged; one that nobody asked for is ignored."""
         pending = self._pending.pop(ack_id, None)
         if pending is not None:
-            pending.answered(self._socket_id, values)
+            pending.answered(self._socket_id, answer)
 
     def close(self) -> None:
         """Tell all who wait that the client has gone."""
@@ -118,15 +151,21 @@ class Ledger:
             pending.gone(self._socket_id)
 
 
-class Acknowledged(NamedTuple):
+class Acknowledged:
     """A client's acknowledgement on its way to a handler's callback."""
 
-    callback: Callable[..., Any]
-    values: Sequence[Any]
+    __slots__ = ("_callback", "answer")
+
+    def __init__(self, callback: Callable[..., Any], answer: Answer) -> None:
+        self._callback = callback
+        self.answer = answer
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + getsizeof(self.answer)
 
     def run(self, request: Any, socket: Any, context: Any, *values: Any) -> None:
         """Call the callback, in the way that handlers are called."""
-        self.callback(*values)
+        self._callback(*values)
 
 
 class Waiter:
@@ -139,12 +178,12 @@ class Waiter:
         self._timekeeper = timekeeper
         self._due = dict.fromkeys(expected)
         self._left: list[str] = []
-        self._values: dict[str, Any] = {}
+        self._answers: dict[str, Answer] = {}
         self._done = Event()
 
-    def answered(self, socket_id: str, values: Sequence[Any]) -> None:
+    def answered(self, socket_id: str, answer: Answer) -> None:
         """Note an answer."""
-        self._values[socket_id] = unpack(values)
+        self._answers[socket_id] = answer
         self._settle(socket_id)
 
     def gone(self, socket_id: str) -> None:
@@ -156,7 +195,13 @@ class Waiter:
         """Wait in the caller's greenlet until all have answered or gone, or ``timeout`` seconds."""
         if self._due:
             self._timekeeper.wait(self._done, timeout)
-        return Answers(self._values, (*self._left, *self._due))
+        values: dict[str, Any] = {}
+        for socket_id, answer in self._answers.items():
+            try:
+                values[socket_id] = unpack(answer.values())
+            except DecodeError:
+                self._left.append(socket_id)
+        return Answers(values, (*self._left, *self._due))
 
     def _settle(self, socket_id: str) -> None:
         self._due.pop(socket_id, None)
@@ -167,13 +212,13 @@ class Waiter:
 class CallbackRunner:
     """Hands one client's acknowledgement to a callback (``Pending``).
 
-    :param run: has the callback run with the values, in the socket's order of events.
+    :param run: has the callback run with the answer, in the socket's order of events.
     :param timeout: seconds after which ``forget`` is called, if there was no answer.
     """
 
     def __init__(
         self,
-        run: Callable[[Sequence[Any]], None],
+        run: Callable[[Answer], None],
         forget: Callable[[], None],
         timeout: float | None,
         timekeeper: Timekeeper,
@@ -181,10 +226,10 @@ class CallbackRunner:
         self._run = run
         self._cancel = None if timeout is None else timekeeper.call_later(timeout, forget)
 
-    def answered(self, socket_id: str, values: Sequence[Any]) -> None:
+    def answered(self, socket_id: str, answer: Answer) -> None:
         """Have the callback run."""
         self._stop()
-        self._run(values)
+        self._run(answer)
 
     def gone(self, socket_id: str) -> None:
         """Wait no longer."""

@@ -12,7 +12,13 @@ from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.connection import Connection
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.sockets.acknowledgements import Acknowledged, Ledger, Pending, Timekeeper
+from socketio_server.sockets.acknowledgements import (
+    Acknowledged,
+    Answer,
+    Ledger,
+    Pending,
+    Timekeeper,
+)
 from socketio_server.sockets.hold import Hold
 
 
@@ -234,15 +240,15 @@ class Delivery:
         if self._ledger is not None:
             self._ledger.discard(ack_id)
 
-    def acknowledged(self, ack_id: int, values: Sequence[Any]) -> None:
+    def acknowledged(self, ack_id: int, answer: Answer) -> None:
         """Tell who waits for it that the client acknowledged ``ack_id``."""
         if self._ledger is not None:
-            self._ledger.settle(ack_id, values)
+            self._ledger.settle(ack_id, answer)
 
-    def run_callback(self, callback: Callable[..., Any], values: Sequence[Any]) -> None:
+    def run_callback(self, callback: Callable[..., Any], answer: Answer) -> None:
         """Have a callback run with the values of an acknowledgement."""
         if self.owner is not None:
-            self.owner.put(Acknowledged(callback, values))
+            self.owner.put(Acknowledged(callback, answer))
 
     # ------------------------------------------------------------------------------------------
 

@@ -161,14 +161,14 @@ class Peer:
 
     def _message_arrived(self, data: str | bytes) -> None:
         if isinstance(data, str):
-            packet = socketio.decode(data, max_attachments=_MAX_ATTACHMENTS)
-            if packet.attachments:
-                self._assembly = socketio.Assembly(packet, max_size=2**63)
+            head = socketio.read_head(data, max_attachments=_MAX_ATTACHMENTS)
+            if head.attachments:
+                self._assembly = socketio.Assembly(data, head, max_size=2**63)
             else:
-                self._packet_arrived(packet)
-        elif self._assembly is not None and (whole := self._assembly.add(data)) is not None:
-            self._assembly = None
-            self._packet_arrived(whole)
+                self._packet_arrived(socketio.decode(data))
+        elif self._assembly is not None and self._assembly.add(data):
+            assembly, self._assembly = self._assembly, None
+            self._packet_arrived(assembly.decode())
 
     def _packet_arrived(self, packet: Packet) -> None:
         """Take a packet, as the official client does: after it was taken out, none."""

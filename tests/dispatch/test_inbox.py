@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
+from sys import getsizeof
 from time import monotonic
 
 import gevent
-import pytest
 from gevent.event import Event
 
 from socketio_server.dispatch.inbox import Inbox
-from socketio_server.net.workers import WorkerPool
+from socketio_server.net.workers import Job, WorkerPool
 from socketio_server.options import Options
 from tests.fakes import PATIENCE, settle
 
@@ -46,33 +46,41 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @dataclass
 class Box:
-    """An inbox and its keeper: what it handled, and whether it said that it was full."""
+    """An inbox, its keeper and its account: what it handled, and what was charged."""
 
-    limit: int = 1000
     turn: int = 1000
     handled: list[str] = field(default_factory=list)
-    full: list[bool] = field(default_factory=list)
+    charged: int = 0
+    running: int = 0
     action: Callable[[str], object] = lambda item: None
     seconds: float = UNHURRIED
     pool: WorkerPool = field(default_factory=lambda: make_pool())
 
     def __post_init__(self) -> None:
         self.options = Options(
-            max_pending_events=self.limit,
             max_events_per_turn=self.turn,
             max_time_per_turn=self.seconds,
         )
         self.clock = monotonic
-        self.inbox: Inbox[str] = Inbox(self, Context())
+        self.inbox: Inbox[str] = Inbox(self, self, Context())
 
     def handle(self, inbox: Inbox[str], item: str) -> None:
         assert inbox is self.inbox
         self.handled.append(item)
         self.action(item)
 
-    def inbox_full(self, inbox: Inbox[str], full: bool) -> None:
-        assert inbox is self.inbox
-        self.full.append(full)
+    def charge(self, size: int) -> None:
+        self.charged += size
+
+    def discharge(self, size: int) -> None:
+        self.charged -= size
+
+    def run(self, job: Job) -> None:
+        self.running += 1
+        self.pool.run(job)
+
+    def ran(self) -> None:
+        self.running -= 1
 
     def put(self, *items: str) -> None:
         for item in items:
@@ -152,45 +160,59 @@ class TestInbox:
 
         assert done == ["s1", "m1", "s2", "s3"]
 
-    @pytest.mark.parametrize("limit", [2, 3, 10])
-    def test_it_says_when_it_is_full_and_when_there_is_room_again(self, limit: int) -> None:
+    def test_what_waits_is_charged_until_its_turn_has_come(self) -> None:
         go_on = Event()
-        box = Box(limit=limit, action=lambda item: go_on.wait())
-        in_loop(lambda: box.put("in work"))
-        in_loop(lambda: box.put(*"x" * (limit - 1)))
-        assert box.full == []
-
-        in_loop(lambda: box.put("the last straw", "one more"))
-        assert box.full == [True]
+        box = Box(action=lambda item: go_on.wait())
+        in_loop(lambda: box.put("in work", "waits"))
+        assert box.charged == getsizeof("waits")
 
         go_on.set()
         settle()
-        assert box.full == [True, False]
-        assert len(box.handled) == limit + 2
+        assert box.charged == 0
 
-    def test_there_is_room_again_once_half_of_it_is_done(self) -> None:
-        gates = [Event() for _ in range(5)]
-        box = Box(limit=4, action=lambda item: gates[int(item)].wait())
-        in_loop(lambda: box.put(*"01234"))
-        assert box.full == [True]
-
-        gates[0].set()
-        settle()
-        assert box.full == [True]
-
-        gates[1].set()
-        gates[2].set()
-        settle()
-        assert box.handled == ["0", "1", "2", "3"]
-        assert box.full == [True, False]
-        for gate in gates:
-            gate.set()
-        settle()
-
-    def test_it_may_be_full_several_times(self) -> None:
-        box = Box(limit=2)
+    def test_the_account_hears_once_of_all_that_waits(self) -> None:
+        box = Box(turn=2)
         for _ in range(3):
-            gevent.spawn(box.put, "a", "b", "c")
+            box.put("a", "b", "c", "d", "e")
+            assert box.running == 1
             settle()
+            assert box.running == 0
 
-        assert box.full == [True, False] * 3
+    def test_what_is_dropped_is_not_handled_and_charged_no_more(self) -> None:
+        go_on = Event()
+        box = Box(action=lambda item: go_on.wait())
+        in_loop(lambda: box.put("in work", "waits", "waits too"))
+        box.inbox.drop(but=())
+        assert box.charged == 0
+
+        go_on.set()
+        settle()
+        assert box.handled == ["in work"]
+        assert box.running == 0
+
+    def test_what_is_dropped_before_its_turn_leaves_it_usable(self) -> None:
+        box = Box()
+        box.put("a")
+        box.inbox.drop(but=())
+        settle()
+        box.put("b")
+        settle()
+        assert box.handled == ["b"]
+
+    def test_some_may_be_spared(self) -> None:
+        box = Box()
+        box.put("a", "b")
+        box.inbox.drop(but=(str,))
+        settle()
+        assert box.handled == ["a", "b"]
+
+    def test_a_postponed_one_waits_for_its_start(self) -> None:
+        box = Box()
+        box.inbox.postpone()
+        box.put("a", "b")
+        settle()
+        assert box.handled == []
+
+        box.inbox.start()
+        settle()
+        assert box.handled == ["a", "b"]

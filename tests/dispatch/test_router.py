@@ -4,16 +4,19 @@ Socket.IO protocol v5, "Connection to a namespace" and "Disconnection from a nam
 speak packets as text, and are closed for what they may not say.
 """
 
+import json
 import re
+from sys import getsizeof
 from typing import Any
 
+import gevent
 import pytest
 from gevent.event import Event
 
 from socketio_server.net.deadlines import TICK
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
-from tests.fakes import MOMENT, FakeClient, FakeServer, settle
+from tests.fakes import MOMENT, PATIENCE, FakeClient, FakeServer, settle
 
 
 def make_server(**options: Any) -> FakeServer:
@@ -253,9 +256,9 @@ class TestAttachments:
                 ['51-["message",{"_placeholder":true,"num":0}]', '2["message","hi"]'],
                 id="text while one is due",
             ),
-            pytest.param(['51-["message","hi"]'], id="announced without a placeholder"),
+            pytest.param(['51-["message","hi"]', b""], id="announced without a placeholder"),
             pytest.param(
-                ['51-["message",{"_placeholder":true,"num":1}]'], id="placeholder out of range"
+                ['51-["message",{"_placeholder":true,"num":1}]', b""], id="placeholder out of range"
             ),
             pytest.param(['511-["message"]'], id="too many"),
         ],
@@ -275,6 +278,22 @@ class TestAttachments:
 
         client.send(b"x" * 60)
         assert client.closed == [CloseReason.PARSE_ERROR]
+
+    def test_must_come_in_time(self) -> None:
+        server = make_server(attachment_timeout=MOMENT)
+        client = server.connect()
+        client.send('52-["message",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]')
+        client.send(b"x")
+        server.loop.advance(TICK)
+        assert client.closed == [CloseReason.PARSE_ERROR]
+        assert client.refusals == ["packet: attachments did not come in time"]
+
+    def test_that_came_are_not_awaited(self) -> None:
+        server = make_server(attachment_timeout=MOMENT)
+        client = server.connect()
+        client.send('51-["message",{"_placeholder":true,"num":0}]', b"x")
+        server.loop.advance(TICK)
+        assert client.closed == []
 
 
 class TestLeaving:
@@ -327,50 +346,336 @@ class TestLeaving:
         assert len(server.clients) == 0
 
 
-class TestBackpressure:
-    """A client whose handlers are behind is not read from."""
+def gate(server: FakeServer, *namespaces: str) -> dict[str, Event]:
+    """Have the handlers of namespaces wait until their event is set."""
+    gates = {namespace: Event() for namespace in namespaces}
 
-    def test_it_is_paused_and_resumed(self) -> None:
-        server = make_server(max_pending_events=4)
-        go_on = Event()
+    def wait(request: object, socket: Any, *args: object) -> None:
+        gates[socket.namespace].wait()
 
-        @server.registry.on_message
-        def message(*args: object) -> None:
-            go_on.wait()
+    for namespace in gates:
+        server.registry.on_message(wait, namespace=namespace)
+    return gates
 
+
+def message(size: int, namespace: str = "/") -> str:
+    """A packet that takes so many bytes while it waits."""
+    head = "2" if namespace == "/" else f"2{namespace},"
+    rest = size - getsizeof(head + '["message",""]')
+    return f'{head}["message","{"x" * rest}"]'
+
+
+class TestWhatWaitsForTheHandlers:
+    """It is packet text, decoded when its turn has come (security, 10a)."""
+
+    def test_is_bounded_by_bytes_from_which_on_the_client_is_not_read_from(self) -> None:
+        server = make_server(max_pending_bytes=100_000)
+        gates = gate(server, "/")
         client = server.connect()
-        client.emit("message", "in work")
-        client.send(*['2["message","waits"]'] * 3)
+        client.send(message(100))
+        client.send(message(99_900))
         assert not client.transport.paused
 
-        client.emit("message", "one too many")
+        client.send(message(100))
         assert client.transport.paused
-
-        go_on.set()
-        settle()
-        assert not client.transport.paused
-        assert len(got(client)) == 5
-
-    def test_as_long_as_any_of_its_sockets_is_behind(self) -> None:
-        server = make_server(max_pending_events=2)
-        gates = {"/": Event(), "/admin": Event()}
-
-        for namespace in gates:
-
-            @server.registry.on_message(namespace=namespace)
-            def message(request: object, socket: Any, context: object, message: object) -> None:
-                gates[socket.namespace].wait()
-
-        client = server.connect()
-        client.send("0/admin,")
-        for head in ("2", "2/admin,"):
-            client.send(*[head + '["message","hi"]'] * 3)
-        assert client.transport.paused
+        assert server.dispatcher.waiting_bytes == 100_000
 
         gates["/"].set()
         settle()
+        assert not client.transport.paused
+        assert server.dispatcher.waiting_bytes == 0
+        assert len(got(client)) == 3
+
+    def test_until_half_of_it_is_handled(self) -> None:
+        server = make_server(max_pending_bytes=100_000)
+        handled = []
+        gates = [Event() for _ in range(5)]
+
+        @server.registry.on_message
+        def handle(request: object, socket: object, context: object, message: str) -> None:
+            handled.append(message)
+            gates[len(handled) - 1].wait()
+
+        client = server.connect()
+        client.send(message(100))
+        client.send(*[message(30_000)] * 4)
+        for done, paused in enumerate([True, True, True, False]):
+            assert client.transport.paused is paused
+            gates[done].set()
+            settle()
+        gates[4].set()
+
+    def test_is_that_of_all_its_namespaces_together(self) -> None:
+        server = make_server(max_pending_bytes=100_000)
+        gates = gate(server, "/", "/admin")
+        client = server.connect()
+        client.send("0/admin,")
+        for namespace in gates:
+            client.send(message(100, namespace), message(50_000, namespace))
         assert client.transport.paused
 
         gates["/admin"].set()
         settle()
         assert not client.transport.paused
+        gates["/"].set()
+
+    def test_is_no_question_of_its_number(self, server: FakeServer) -> None:
+        gates = gate(server, "/")
+        client = server.connect()
+        client.send(*['2["message","x"]'] * 5000)
+        assert not client.transport.paused
+
+        gates["/"].set()
+        with gevent.Timeout(PATIENCE):
+            while len(got(client)) < 5000:
+                settle()
+
+    def test_does_not_keep_acknowledgements_from_coming(self, server: FakeServer) -> None:
+        answers = []
+
+        @server.registry.on("ask")
+        def ask(request: object, socket: Any, context: object) -> None:
+            answers.append(socket.call("question", timeout=PATIENCE))
+
+        client = server.connect()
+        client.emit("ask")
+        (question,) = client.received()
+        ack_id = question[1 : question.index("[")]
+        client.send(*['2["message","x"]'] * 100, f'3{ack_id}["answer"]')
+        assert answers == ["answer"]
+        assert len(got(client)) == 100
+
+    def test_does_not_keep_the_client_from_leaving(self, server: FakeServer) -> None:
+        gates = gate(server, "/")
+        client = server.connect()
+        socket = client.socket
+        client.send('2["message","in work"]', '2["message","waits"]', "1")
+        assert not socket.connected()
+        assert len(server.clients) == 1
+
+        gates["/"].set()
+        settle()
+        assert socket.context["got"] == ["in work", "waits"]
+        assert len(server.clients) == 0
+
+
+class TestPacketsThatDoNotParse:
+    """They end the session when their turn has come."""
+
+    BAD = '2["message","no end'
+
+    def test_after_what_came_before_them_was_handled(self, server: FakeServer) -> None:
+        gates = gate(server, "/")
+        client = server.connect()
+        context = client.socket.context
+        client.send('2["message","before"]', self.BAD, '2["message","after"]')
+        assert client.closed == []
+
+        gates["/"].set()
+        settle()
+        assert client.closed == [CloseReason.PARSE_ERROR]
+        assert client.refusals == ["packet: malformed JSON"]
+        assert context["got"] == ["before"]
+        assert server.dispatcher.waiting_bytes == 0
+
+    def test_though_the_client_has_left_meanwhile(self, server: FakeServer) -> None:
+        gates = gate(server, "/")
+        client = server.connect()
+        context = client.socket.context
+        client.send('2["message","before"]', self.BAD, '2["message","after"]', "1")
+        gates["/"].set()
+        settle()
+
+        assert context["got"] == ["before"]
+        assert client.closed == [CloseReason.PARSE_ERROR]
+        assert len(server.clients) == 0
+
+    def test_so_do_answers_that_somebody_waits_for(self, server: FakeServer) -> None:
+        raised = []
+
+        @server.registry.on("ask")
+        def ask(request: object, socket: Any, context: object) -> None:
+            try:
+                socket.call("question", timeout=PATIENCE)
+            except TimeoutError as error:
+                raised.append(error)
+
+        client = server.connect()
+        client.emit("ask")
+        (question,) = client.received()
+        ack_id = question[1 : question.index("[")]
+        client.send(f"3{ack_id}[no")
+        assert len(raised) == 1
+        assert client.closed == [CloseReason.PARSE_ERROR]
+
+    def test_and_answers_for_a_callback(self, server: FakeServer) -> None:
+        answers: list[object] = []
+
+        @server.registry.on("ask")
+        def ask(request: object, socket: Any, context: object) -> None:
+            socket.emit("question", callback=answers.append)
+
+        client = server.connect()
+        client.emit("ask")
+        (question,) = client.received()
+        ack_id = question[1 : question.index("[")]
+        client.send(f"3{ack_id}[no", '2["message","after"]')
+        assert answers == []
+        assert client.closed == [CloseReason.PARSE_ERROR]
+
+    def test_what_nobody_waits_for_is_not_even_looked_at(self, client: FakeClient) -> None:
+        client.send("35[no")
+        assert client.closed == []
+
+
+class TestWhatWaitsForTheHandlersOfAllClients:
+    """It is bounded as well; then the client goes that holds most."""
+
+    def test_the_client_that_holds_most_is_closed_and_what_it_sent_dropped(self) -> None:
+        server = make_server(max_pending_total=200_000)
+        gates = gate(server, "/")
+        clients = [server.connect() for _ in range(3)]
+        for client in clients:
+            client.send(message(100))
+        for client, size in zip(clients, (50_000, 90_000, 50_000), strict=True):
+            client.send(message(size))
+        assert [client.closed for client in clients] == [[], [], []]
+
+        clients[0].send(message(20_000))
+        assert [client.closed for client in clients] == [[], [CloseReason.TRANSPORT_ERROR], []]
+        assert clients[1].refusals == ["pending: too much waits for its handlers"]
+        assert server.dispatcher.waiting_bytes < 125_000
+
+        gates["/"].set()
+        settle()
+        assert server.dispatcher.waiting_bytes == 0
+        assert [len(got(client)) for client in clients[::2]] == [3, 2]
+        assert len(server.clients) == 2
+
+    def test_one_that_is_gone_already_may_lose_what_waits_too(self) -> None:
+        server = make_server(max_pending_total=100_000)
+        gates = gate(server, "/")
+        gone, other = server.connect(), server.connect()
+        context = gone.socket.context
+        for client, size in ((gone, 80_000), (other, 10_000)):
+            client.send(message(100), message(size))
+        gone.leave()
+        other.send(message(10_000))
+        assert other.closed == []
+
+        gates["/"].set()
+        settle()
+        assert len(context["got"]) == 1
+        assert len(got(other)) == 3
+        assert len(server.clients) == 1
+
+
+class TestHandlersOfOneClient:
+    def test_run_side_by_side_for_a_few_namespaces(self) -> None:
+        server = make_server(max_handlers_per_client=2)
+        server.registry.on_connect(lambda *args: None, namespace="/third")
+        gates = gate(server, "/", "/admin", "/third")
+        client = server.connect()
+        client.send("0/admin,", "0/third,")
+        sockets = {socket.namespace: socket for _, socket, _ in server.clients.values()}
+
+        @server.registry.on_message(namespace="/third")
+        def third(request: object, socket: object, context: dict[str, Any], m: object) -> None:
+            context["third"] = m
+
+        client.send(*[message(100, namespace) for namespace in gates])
+        gates["/third"].set()
+        settle()
+        assert "third" not in sockets["/third"].context
+
+        gates["/"].set()
+        settle()
+        assert "third" in sockets["/third"].context
+        gates["/admin"].set()
+        settle()
+
+
+class TestJoiningAgain:
+    """It waits for the last handlers of the socket that left (H1)."""
+
+    @pytest.fixture
+    def gates(self, server: FakeServer) -> dict[str, Event]:
+        return gate(server, "/", "/admin")
+
+    def test_waits_for_the_old_one_s_end(self, server: FakeServer, gates: dict[str, Event]) -> None:
+        client = server.connect()
+        old = client.id
+        client.send('2["message","in work"]', "1", "0")
+        assert client.received() == []
+        assert list(server.clients) == [old]
+
+        gates["/"].set()
+        settle()
+        assert client.id != old
+        assert list(server.clients) == [client.id]
+
+    def test_events_that_come_meanwhile_are_the_new_one_s(
+        self, server: FakeServer, gates: dict[str, Event]
+    ) -> None:
+        client = server.connect()
+        client.send('2["message","in work"]', "1", "0", '2["message","new"]')
+        gates["/"].set()
+        settle()
+        assert got(client) == ["new"]
+
+    def test_again_and_again_makes_one_socket(
+        self, server: FakeServer, gates: dict[str, Event]
+    ) -> None:
+        client = server.connect()
+        client.send('2["message","in work"]', *["1", "0"] * 100)
+        gates["/"].set()
+        settle()
+        assert [p[:7] for p in client.received()] == ['0{"sid"']
+        assert len(server.clients) == 1
+        assert server.dispatcher.waiting_bytes == 0
+
+    def test_and_leaving_again_makes_none(
+        self, server: FakeServer, gates: dict[str, Event]
+    ) -> None:
+        client = server.connect()
+        client.send('2["message","in work"]', *["1", "0"] * 100, "1")
+        gates["/"].set()
+        settle()
+        assert client.received() == []
+        assert len(server.clients) == 0
+        assert server.dispatcher.wait_until_idle(0)
+
+    def test_sockets_that_end_count_as_namespaces(self) -> None:
+        server = make_server(max_namespaces=1)
+        gates = gate(server, "/")
+        client = server.connect()
+        client.send('2["message","in work"]', "1", "0/admin,")
+        assert client.received() == ['4/admin,{"message":"Invalid namespace"}']
+
+        gates["/"].set()
+        settle()
+        client.send("0/admin,")
+        assert len(server.clients) == 1
+
+
+class TestAuth:
+    def test_is_bounded(self) -> None:
+        server = make_server(max_auth_size=100)
+        client = server.open()
+        client.send("0" + json.dumps({"token": "x" * 100}))
+        assert client.received() == ['4{"message":"Auth is too large"}']
+        assert client.refusals == ["namespace: too large an auth"]
+
+        client.send("0" + json.dumps({"token": "x" * 80}))
+        assert client.socket.connected()
+
+    def test_of_all_namespaces_together(self) -> None:
+        server = make_server(max_auth_size=100)
+        client = server.connect(auth={"token": "x" * 50})
+        auth = json.dumps({"token": "x" * 50})
+        client.send(f"0/admin,{auth}")
+        assert client.received() == ['4/admin,{"message":"Auth is too large"}']
+
+        client.send("1")
+        client.send(f"0/admin,{auth}")
+        assert namespaces(server) == ["/admin"]

@@ -6,7 +6,15 @@ import pytest
 
 from tests.support.server import Server
 from tests.support.types import Connect
-from tests.support.wire import TRANSPORTS, Polling, Refused, TransportName
+from tests.support.websocket import BINARY, frame
+from tests.support.wire import (
+    TRANSPORTS,
+    Carrier,
+    OverWebSocket,
+    Polling,
+    Refused,
+    TransportName,
+)
 
 BAD_PACKETS = [
     pytest.param("", id="nothing"),
@@ -36,8 +44,6 @@ BAD_PACKETS = [
     pytest.param('42/other,["message","x"]', id="another namespace"),
     pytest.param("41/other,", id="the end of another namespace"),
     pytest.param("40", id="a second connect"),
-    pytest.param('451-["message",{"_placeholder":true,"num":1}]', id="a placeholder too far"),
-    pytest.param('451-["message","x"]', id="an attachment without a placeholder"),
     pytest.param('45["message"]', id="a binary event without a number"),
     pytest.param("4511-[]", id="too many attachments"),
     pytest.param(
@@ -45,6 +51,15 @@ BAD_PACKETS = [
         id="text while an attachment is due",
     ),
 ]
+
+
+def send_with_attachment(carrier: Carrier, packet: str) -> None:
+    """Send a packet and an attachment of three bytes."""
+    if isinstance(carrier, OverWebSocket):
+        carrier.send(packet)
+        carrier.websocket.send(frame(BINARY, b"\x01\x02\x03"))
+    else:
+        carrier.send(packet, "bAQID")
 
 
 class TestMalformedPackets:
@@ -61,6 +76,24 @@ class TestMalformedPackets:
         assert "on_error" not in server.journal.events(client.id)
         client.wait_for_close()
         assert other.messages() == []
+
+    @pytest.mark.parametrize(
+        "packet",
+        [
+            pytest.param(
+                '451-["message",{"_placeholder":true,"num":1}]', id="a placeholder too far"
+            ),
+            pytest.param('451-["message","x"]', id="an attachment without a placeholder"),
+        ],
+    )
+    def test_whose_attachments_do_not_fit_do_so_when_these_have_come(
+        self, server: Server, connect: Connect, transport: TransportName, packet: str
+    ) -> None:
+        client = connect(transport)
+        send_with_attachment(client.carrier, packet)
+        last = server.journal.wait_for("on_finish", client.id)[-1]
+        assert last.details["close_reason"] == "parse error"
+        assert "on_message" not in server.journal.events(client.id)
 
     @pytest.mark.parametrize("packet", ['42["message","x"]', "41", "431[]", "4garbage"])
     def test_before_a_namespace_was_joined_end_the_session(
@@ -79,6 +112,16 @@ class TestMalformedPackets:
             client.carrier.send('42["message","before"]', "4garbage", '42["message","after"]')
         happened = server.journal.wait_for("on_finish", client.id, "bare")
         assert [e.details["args"] for e in happened if e.event == "on_message"] == [["before"]]
+
+    def test_that_wait_for_a_handler_end_it_when_their_turn_has_come(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        client = connect(transport)
+        with contextlib.suppress(Refused):
+            client.carrier.send('42["message","before"]', '42["message"', '42["message","after"]')
+        happened = server.journal.wait_for("on_finish", client.id, "bare")
+        assert [e.details["args"] for e in happened if e.event == "on_message"] == [["before"]]
+        assert happened[-1].details["close_reason"] == "parse error"
 
     def test_what_came_before_them_is_answered(
         self, server: Server, connect: Connect, transport: TransportName

@@ -37,6 +37,7 @@ NUMBERS = [
     "sockets",
     "channels",
     "queued_bytes",
+    "waiting_bytes",
     "messages_in",
     "messages_out",
     "events",

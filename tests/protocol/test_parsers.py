@@ -13,7 +13,7 @@ import pytest
 
 from socketio_server.protocol import engineio, engineio3, socketio, socketio4
 from socketio_server.protocol.engineio import Packet, PacketType
-from socketio_server.protocol.socketio import Assembly, Encoded
+from socketio_server.protocol.socketio import Encoded
 from tests.protocol.test_engineio3 import PAYLOADS, as_binary, as_text
 from tests.protocol.test_socketio import ACKS, BINARY_PACKETS, EVENTS, encoded
 from tests.support.tools import PATIENCE, require
@@ -194,13 +194,7 @@ class TestSocketIO:
             ]
         )
         for (text, *attachments), packet in zip(answers, packets, strict=True):
-            decoded = socketio4.decode(text)
-            if attachments:
-                assembly = Assembly(decoded, max_size=1000)
-                *_, last = (assembly.add(thaw(attachment)) for attachment in attachments)
-                assert last is not None
-                decoded = last
-            assert decoded == packet
+            assert socketio4.decode(text, list(map(thaw, attachments))) == packet
 
 
 def freeze(data: bytes) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Socket.IO packets, as the protocol's revision 5 and the reference parser have them."""
 
 import copy
+from sys import getsizeof
 from typing import Any
 
 import pytest
@@ -16,8 +17,11 @@ from socketio_server.protocol.socketio import (
     Packet,
     PacketType,
     decode,
+    decode_kept,
     encode_connect,
     encode_disconnect,
+    keep,
+    read_head,
 )
 
 CONNECT = PacketType.CONNECT
@@ -190,23 +194,48 @@ class TestPacketEncoding:
         } == RESERVED_EVENTS
 
 
+WIRES = (
+    st.text()
+    | st.text('0123456789-/,[]{}"\\:abn_.eE \ud800')
+    | st.from_regex(r'\A[0-7]([0-9]{1,3}-)?(/[a-z]*,)?[0-9]{0,20}[\[{"].*\Z')
+)
+
+
 class TestAnyText:
     """Nothing that a client sends does more than raise ``DecodeError``."""
 
-    @given(
-        st.text()
-        | st.text('0123456789-/,[]{}"\\:abn_.eE \ud800')
-        | st.from_regex(r'\A[0-7]([0-9]{1,3}-)?(/[a-z]*,)?[0-9]{0,20}[\[{"].*\Z')
-    )
+    @given(WIRES)
     @example('51-["a",{"_placeholder":true,"num":0}]')
     def test_any_text_is_a_packet_or_an_error(self, wire: str) -> None:
         try:
-            packet = decode(wire)
-            if packet.attachments:
-                Assembly(packet, max_size=10)
+            head = read_head(wire)
+            packet = decode(wire, [b""] * head.attachments)
         except DecodeError:
             return
         assert packet.namespace.startswith("/")
+
+    @given(WIRES)
+    @example('51-["a",{"_placeholder":true,"num":0}]')
+    @example('2["a"]')
+    def test_its_head_is_that_of_the_packet(self, wire: str) -> None:
+        """What the head refuses is no packet; what it takes is one, or malformed inside."""
+        try:
+            head = read_head(wire)
+        except DecodeError:
+            with pytest.raises(DecodeError):
+                decode(wire)
+            return
+        try:
+            packet = decode(wire, [b""] * head.attachments)
+        except DecodeError:
+            return
+        plain = {BINARY_EVENT: EVENT, BINARY_ACK: ACK}.get(head.type, head.type)
+        assert (plain, head.namespace, head.ack_id) == (
+            packet.type,
+            packet.namespace,
+            packet.ack_id,
+        )
+        assert (head.start == len(wire)) == (packet.data is None)
 
 
 class TestBinaryPackets:
@@ -216,18 +245,24 @@ class TestBinaryPackets:
     def test_the_last_attachment_completes_the_packet(
         self, wire: str, attachments: tuple[bytes, ...], packet: Packet
     ) -> None:
-        head = decode(wire)
+        head = read_head(wire)
         assert head.attachments == len(attachments)
-        assembly = Assembly(head, max_size=100)
+        assembly = Assembly(wire, head, max_size=100)
         *first, last = attachments
-        assert [assembly.add(attachment) for attachment in first] == [None] * len(first)
-        assert assembly.add(last) == packet
+        assert [assembly.add(attachment) for attachment in first] == [False] * len(first)
+        assert assembly.add(last)
+        assert assembly.decode() == packet
 
     def test_placeholders_may_come_in_any_order(self) -> None:
-        head = decode('52-["a",{"_placeholder":true,"num":1},{"num":0,"_placeholder":true}]')
-        assembly = Assembly(head, max_size=100)
-        assembly.add(b"zero")
-        assert assembly.add(b"one") == Packet(EVENT, "/", ["a", b"one", b"zero"])
+        wire = '52-["a",{"_placeholder":true,"num":1},{"num":0,"_placeholder":true}]'
+        packet = decode(wire, [b"zero", b"one"])
+        assert packet == Packet(EVENT, "/", ["a", b"one", b"zero"])
+
+    def test_there_must_be_as_many_as_were_announced(self) -> None:
+        wire = '52-["a",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]'
+        for attachments in ([], [b"one"], [b"one", b"two", b"three"]):
+            with pytest.raises(DecodeError):
+                decode(wire, attachments)
 
     @pytest.mark.parametrize(
         ("wire", "packet"),
@@ -262,9 +297,9 @@ class TestBinaryPackets:
             decode(wire)
 
     def test_how_many_are_allowed_can_be_chosen(self) -> None:
-        assert decode('511-["hello"]', max_attachments=11).attachments == 11
+        assert read_head('511-["hello"]', max_attachments=11).attachments == 11
         with pytest.raises(DecodeError, match="11 attachments, at most 2 are allowed"):
-            decode('511-["hello"]', max_attachments=2)
+            read_head('511-["hello"]', max_attachments=2)
 
     @pytest.mark.parametrize(
         "wire",
@@ -289,16 +324,16 @@ class TestBinaryPackets:
         ],
     )
     def test_placeholders_must_fit_the_attachments_exactly(self, wire: str) -> None:
-        head = decode(wire)
+        attachments = [b""] * read_head(wire).attachments
         with pytest.raises(DecodeError):
-            Assembly(head, max_size=100)
+            decode(wire, attachments)
 
     def test_attachments_together_are_bounded(self) -> None:
-        head = '52-["a",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]'
-        assembly = Assembly(decode(head), max_size=8)
+        wire = '52-["a",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]'
+        assembly = Assembly(wire, read_head(wire), max_size=8)
         assembly.add(b"12345")
-        assert assembly.add(b"678") is not None
-        assembly = Assembly(decode(head), max_size=8)
+        assert assembly.add(b"678")
+        assembly = Assembly(wire, read_head(wire), max_size=8)
         assembly.add(b"12345")
         with pytest.raises(DecodeError, match="9 bytes, at most 8 are allowed"):
             assembly.add(b"6789")
@@ -306,6 +341,30 @@ class TestBinaryPackets:
     def test_a_placeholder_in_a_plain_event_is_plain_data(self) -> None:
         packet = decode('2["a",{"_placeholder":true,"num":0}]')
         assert packet == Packet(EVENT, "/", ["a", {"_placeholder": True, "num": 0}])
+
+
+class TestPacketsThatWait:
+    @pytest.mark.parametrize("argument", ["short", "ascii" * 1000, "😀" + "x" * 1000, "\ud800" * 9])
+    def test_are_decoded_as_those_that_do_not(self, argument: str) -> None:
+        wire = f'2/admin,7["message","{argument}"]'
+        try:
+            packet = decode(wire)
+        except DecodeError:
+            with pytest.raises(DecodeError):
+                decode_kept(keep(wire))
+        else:
+            assert decode_kept(keep(wire)) == packet
+
+    def test_one_character_does_not_make_all_others_large(self) -> None:
+        wire = '2["message","😀' + "x" * 100_000 + '"]'
+        assert getsizeof(wire) > 400_000
+        assert getsizeof(keep(wire)) < 110_000
+
+    def test_with_attachments_are_as_large_as_all_of_it(self) -> None:
+        wire = '51-["message",{"_placeholder":true,"num":0}]'
+        assembly = Assembly(wire, read_head(wire), max_size=100_000)
+        assembly.add(b"x" * 10_000)
+        assert 10_000 < getsizeof(assembly) < 10_500
 
 
 class TestSending:
@@ -345,13 +404,7 @@ class TestSending:
         self, message: Any, ack_id: int | None, namespace: str
     ) -> None:
         made = Encoder().event("message", [message], namespace=namespace, ack_id=ack_id)
-        packet = decode(made.text.decode(), max_attachments=1000)
-        if made.attachments:
-            assert packet.attachments == len(made.attachments)
-            assembly = Assembly(packet, max_size=10_000)
-            *_, last = map(assembly.add, made.attachments)
-            assert last is not None
-            packet = last
+        packet = decode(made.text.decode(), made.attachments)
         assert packet == Packet(EVENT, namespace, ["message", message], ack_id)
 
 
