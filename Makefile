@@ -29,7 +29,7 @@ test: setup node_modules lint  ## Lint, and run all tests with coverage (PYTEST_
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	$(BIN)/coverage report $(if $(PYTEST_ARGS),--fail-under=0)
 
 # pyenv hides all versions but the chosen one, unless told otherwise.
 versions: setup  ## Run the quick tests for each Python that there is (TOX_ARGS= for each Django, too)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import hypothesis
 import pytest
+from django.utils import timezone, translation
 
 from tests.support.server import MANAGE, Configuration, Server
 from tests.support.types import MakeConfiguration, StartServer
@@ -51,6 +52,14 @@ def _stop(servers: list[Server]) -> None:
     finally:
         for server in servers:
             server.kill()
+
+
+@pytest.fixture(autouse=True)
+def no_language_left() -> Iterator[None]:
+    """Deactivate what Django's middleware has activated for a request that a test made."""
+    yield
+    translation.deactivate()
+    timezone.deactivate()
 
 
 @pytest.fixture
