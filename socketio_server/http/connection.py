@@ -178,7 +178,7 @@ class HttpConnection:
 
     def timed_out(self) -> None:
         """The connection was in a state for longer than it may be."""
-        if self._state is BODY and isinstance(self.exchange, SessionExchange):
+        if isinstance(self.exchange, SessionExchange):
             self.exchange.body_timed_out()
             return
         if self._state is HEAD:

@@ -118,8 +118,7 @@ class _Exchange:
     @property
     def is_gone(self) -> bool:
         """Whether nothing can be sent any more, even if the loop has not told of it yet."""
-        carrier = self._carrier
-        return carrier.exchange is not self or carrier.tcp.closed
+        return self._carrier.tcp.closed
 
     def switch(self, answer: bytes) -> tuple[Connection, bytes]:
         """Send the answer to a handshake and let go of the connection (``Upgradable``).
@@ -225,8 +224,7 @@ class SessionExchange(_Exchange):
 
     def has_ended(self) -> bool:
         """Return whether the client has gone (``Exchange``)."""
-        carrier = self._carrier
-        return carrier.exchange is not self or carrier.tcp.has_ended()
+        return self._carrier.tcp.has_ended()
 
     def drained(self) -> None:
         """The peer has taken what was written: of earlier answers, as this one's is to come."""
@@ -240,8 +238,7 @@ class SessionExchange(_Exchange):
         if self._body is not None:
             self._refuse_body(400)
             return True
-        # Nobody waits for a poll's answer without being there.
-        return self.head.method != "GET" or not isinstance(self._target, PollingTransport)
+        return self.head.method != "GET"  # nobody waits for a poll's answer without being there
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -250,9 +247,10 @@ class SessionExchange(_Exchange):
 
     def _refuse_body(self, status: int) -> None:
         """Refuse the request because of its body, and end the session that it was for."""
-        self._body = None
-        if isinstance(self._target, PollingTransport) and self._request is not None:
-            self._carrier.server.engine.body_refused(self._request, status)
+        request = self._request
+        assert request is not None  # not all of it has come
+        if isinstance(self._target, PollingTransport):
+            self._carrier.server.engine.body_refused(request, status)
         self.reply(
             error_response(ErrorCode.BAD_REQUEST) if status == 400 else Response(status, b"")
         )

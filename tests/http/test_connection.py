@@ -4,8 +4,10 @@ The loop stands still until a test moves it. Only the application's requests hav
 hub of the test's own thread.
 """
 
+import gc
 import json
 import socket as socket_module
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from time import monotonic
@@ -432,6 +434,14 @@ class TestBodiesOfASession:
         assert len(peer.answers()) == 2
         assert site.handlers[0].messages == ["good"]
 
+    def test_one_that_is_too_large_ends_no_session_that_it_is_not_for(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.send(head("OPTIONS", target, "Content-Length: 1001"))
+
+        assert peer.answer().status == 413
+        assert site.handlers[0].closed == []
+
     def test_a_refused_request_has_none(self, site: Site, peer: Peer, target: str) -> None:
         smuggled = request("POST", target, b"4smuggled")
         peer.send(request("PUT", target, smuggled))
@@ -493,6 +503,16 @@ class TestClientsThatGoAway:
 
         assert peer.answer().body == b"4hello"
         assert site.handlers[0].closed == []
+
+    def test_a_get_that_waits_is_forgotten_with_its_connection(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.send(request("GET", target))
+        assert site.sessions[0].transport.writable
+        peer.connection.abort()
+        site.run()
+
+        assert not site.sessions[0].transport.writable
 
     def test_nothing_is_lost_with_a_get_whose_client_has_gone_unnoticed(
         self, site: Site, peer: Peer, target: str
@@ -565,6 +585,15 @@ class TestClientsThatGoAway:
         assert peer.statuses() == [200, 200] * count
         assert peer.is_cut
 
+    def test_even_if_the_end_is_seen_before_the_loop_s_next_turn(
+        self, peer: Peer, target: str
+    ) -> None:
+        peer.http.data_received(request("POST", target, b"3") * 2)
+        assert peer.http.eof_received()
+
+        assert peer.statuses() == [200, 200]
+        assert peer.is_cut
+
     def test_but_for_a_get_that_would_have_to_wait(self, peer: Peer, target: str) -> None:
         peer.sock.sendall(request("POST", target, b"3") + request("GET", target))
         peer.end()
@@ -605,6 +634,19 @@ class TestClientsThatGoAway:
         peer.end()
 
         assert peer.answer().body == b"4" + text.encode()
+        assert peer.is_cut
+
+    def test_and_so_is_the_refusal_of_a_body_that_breaks_off_meanwhile(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.connection._sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_SNDBUF, 4096)
+        peer.send(request("GET", target))
+        site.sessions[0].send(outgoing("x" * 60_000))
+        site.run()
+        peer.sock.sendall(request("POST", target, b"4hello")[:-1])
+        peer.end()
+
+        assert peer.statuses() == [200, 400]
         assert peer.is_cut
 
     def test_and_what_was_not_asked_for_in_full_is_not(self, peer: Peer) -> None:
@@ -828,7 +870,41 @@ class TestUploads:
         assert peer.answers() == []
         assert peer.is_cut
 
-    def test_so_are_malformed_chunks(self, site: Site, peer: Peer) -> None:
+    def test_so_is_one_whose_connection_is_lost(self, site: Site, peer: Peer) -> None:
+        errors: list[OSError] = []
+
+        def read(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            try:
+                return greet(environ, start)
+            except OSError as error:
+                errors.append(error)
+                raise
+
+        site.application = read
+        peer.send(request("POST", "/a", b"the body")[:-1])
+        peer.connection.abort()
+        site.run()
+
+        assert [type(error) for error in errors] == [ConnectionResetError]
+
+    def test_one_that_was_read_leaves_nothing_for_the_garbage_collector(
+        self, site: Site, peer: Peer
+    ) -> None:
+        bodies: list[weakref.ref[StreamedBody]] = []
+
+        def read(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            bodies.append(weakref.ref(environ["wsgi.input"].raw))
+            return greet(environ, start)
+
+        site.application = read
+        gc.disable()
+        try:
+            peer.send(request("POST", "/a", b"the body"))
+            assert [body() for body in bodies] == [None]
+        finally:
+            gc.enable()
+
+    def test_malformed_chunks_are_an_error_to_who_reads_them(self, site: Site, peer: Peer) -> None:
         pieces = self.collect(site)
         peer.send(head("POST", "/a", CHUNKED), b"5\r\nhello\r\n", b"x\r\n", b"GET / HTTP/1.1")
 
@@ -928,6 +1004,26 @@ class TestDownloads:
         site.loop.advance(1.0)
         site.run()
         assert peer.connection.closed
+        assert site.stats.refusals.counts == {"slow client": 1}
+
+    def test_an_application_that_waits_for_one_hears_of_that(self, site: Site, peer: Peer) -> None:
+        closed: list[str] = []
+
+        class Chunks(list[bytes]):
+            def close(self) -> None:
+                closed.append("closed")
+
+        def download(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            start("200 OK", [("Content-Length", str(len(BIG)))])
+            return Chunks([BIG])
+
+        site.application = download
+        peer.send(request("GET", "/a"))
+        assert closed == []
+        peer.connection.abort()
+        site.run()
+
+        assert closed == ["closed"]
 
     def test_who_sends_to_a_client_that_has_gone_learns_of_it_at_once(
         self, site: Site, peer: Peer
@@ -1186,6 +1282,31 @@ class TestWebSockets:
         assert site.has_no_deadlines()
         self.become_websocket(peer).close()
         site.run()
+
+    def test_for_a_session_that_there_is_not_are_refused(self, peer: Peer, upgrade: bytes) -> None:
+        peer.send(upgrade.replace(b"&sid=", b"&sid=un"))
+        answer = peer.answer()
+
+        assert (answer.status, json.loads(answer.body)["code"]) == (400, 1)
+        assert peer.is_cut
+
+    def test_without_a_session_are_not_the_application_s_business_if_they_are_malformed(
+        self, site: Site, peer: Peer
+    ) -> None:
+        asked: list[str] = []
+
+        def ask(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            asked.append(environ["PATH_INFO"])
+            return ignore(environ, start)
+
+        site.application = ask
+        peer.send(head("GET", "/a", *self.LINES[:-1]))
+        answer = peer.answer()
+
+        assert answer.status == 400
+        assert answer.headers["sec-websocket-version"] == "13"
+        assert asked == []
+        assert peer.is_cut
 
     def test_that_are_refused_are_told_so(self, site: Site, peer: Peer, upgrade: bytes) -> None:
         peer.send(upgrade.replace(b"13", b"12"))
