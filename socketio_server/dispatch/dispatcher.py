@@ -32,7 +32,7 @@ from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MESSAGE, SUBSCRIBE, UNSUBSCRIBE
-from socketio_server.protocol.socketio import Packet, PacketType, decode_kept
+from socketio_server.protocol.socketio import Packet, PacketType, decode, decode_kept
 from socketio_server.registry.events import Event, Registration, Registry
 from socketio_server.sockets.acknowledgements import Acknowledged
 from socketio_server.sockets.clients import Clients
@@ -121,9 +121,9 @@ class Dispatcher:
             loop, options.attachment_timeout, self._attachments_timed_out, clock=clock
         )
         self.waiting_bytes = 0
-        """Bytes of all that waits for handlers (``RouterKeeper``)."""
+        """Bytes of what waits for handlers, of those clients (``RouterKeeper``)."""
         self.laden: set[NamespaceRouter] = set()
-        """The clients to which most of them belong (``RouterKeeper``)."""
+        """The clients of which much waits (``RouterKeeper``)."""
         self._live = 0  # members that were accepted, or may yet be, and have not ended
         self._idle = GeventEvent()  # set while there are none
         self._idle.set()
@@ -217,7 +217,9 @@ class Dispatcher:
                 self._hooks.restore(captured)
             if member.delivery.owner is None:
                 return
-            if isinstance(item, PacketType):
+            if type(item) is str:
+                self._event(member, decode(item))  # nearly always
+            elif isinstance(item, PacketType):
                 self._connect(member)
             elif isinstance(item, CloseReason):
                 self._end(member)
@@ -227,6 +229,7 @@ class Dispatcher:
                 self._event(member, decode_kept(item))
         except DecodeError as error:
             member.drop_events()
+            member.router.weigh()
             member.router.refuse_packet(error)
         except Exception:  # a fault of ours must not end the worker, nor what waits behind it
             logger.exception("Internal error in an event of socket %s", member.delivery.id)

@@ -1,5 +1,6 @@
 """What waits for the handlers of one socket."""
 
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from sys import getsizeof
@@ -9,6 +10,10 @@ from socketio_server.net.workers import Job, Pool
 from socketio_server.options import Options
 
 T = TypeVar("T")
+
+TEXT_SIZE = 80
+"""Bytes that a text takes besides its characters (``getsizeof`` tells it exactly, and takes
+longer)."""
 
 
 class InboxKeeper(Protocol):
@@ -31,19 +36,28 @@ class InboxKeeper(Protocol):
 
 
 class Account(Protocol):
-    """What one client makes the server hold and run: one for all of its inboxes."""
+    """What one client makes the server hold and run: one for all of its inboxes.
 
-    def charge(self, size: int) -> None:
-        """So many bytes more wait."""
+    Inboxes read and write it themselves, because calls would cost every event more than that.
+    """
 
-    def discharge(self, size: int) -> None:
-        """So many wait no longer."""
+    waiting_bytes: int
+    """Bytes of all that waits, which the inboxes count."""
 
-    def run(self, job: Job) -> None:
-        """Have an inbox worked on, when the client's others leave it room."""
+    high: int
+    """``weigh`` must be called above this."""
 
-    def ran(self) -> None:
-        """An inbox is empty again."""
+    low: int
+    """``weigh`` must be called below this."""
+
+    def weigh(self) -> None:
+        """So much more waits, or so much less, that something must be done."""
+
+    free_handlers: int
+    """How many more inboxes may be worked on side by side."""
+
+    queued: deque[Job] | None
+    """The inboxes that wait for that; ``None`` until one does."""
 
 
 class Inbox(Generic[T]):
@@ -59,15 +73,24 @@ class Inbox(Generic[T]):
         self._keeper = keeper
         self._account = account
         self._scope = scope
-        self._items: list[T] = []  # a deque would take more memory, and this one is short
+        self._items: list[Any] = []  # a deque would take more memory, and this one is short
         self._is_working = False  # the account has it, or it must wait for start()
 
     def put(self, item: T) -> None:
         """Have an item handled, after all that came before it."""
         self._items.append(item)
-        self._account.charge(getsizeof(item))
+        account = self._account
+        size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)  # type: ignore[arg-type]  # text
+        waiting = account.waiting_bytes = account.waiting_bytes + size
+        if waiting > account.high:
+            account.weigh()
         if not self._is_working:
-            self.start()
+            self._is_working = True
+            if account.free_handlers:
+                account.free_handlers -= 1
+                self._keeper.pool.run(self)
+            else:
+                self._queue()
 
     def postpone(self) -> None:
         """Handle nothing until ``start`` is called."""
@@ -75,33 +98,51 @@ class Inbox(Generic[T]):
 
     def start(self) -> None:
         """Begin to handle what waits."""
-        self._is_working = True
-        self._account.run(self)
+        self._queue()
+        self._run_queued()
 
     def drop(self, *, but: tuple[type, ...]) -> None:
-        """Drop what waits, except for items of these types."""
-        items, self._items = self._items, []
+        """Drop what waits, except for items of these types; the caller weighs the account then."""
+        items, self._items[:] = self._items[:], []
         for item in items:
             if isinstance(item, but):
                 self._items.append(item)
             else:
-                self._account.discharge(getsizeof(item))
+                size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)
+                self._account.waiting_bytes -= size
 
     def work(self) -> None:
         """Handle what waits, for one turn (``Job``)."""
-        keeper, account = self._keeper, self._account
+        items, keeper, account = self._items, self._keeper, self._account
         options, clock, handle = keeper.options, keeper.clock, keeper.handle
         turn_ends = clock() + options.max_time_per_turn
         for _ in range(options.max_events_per_turn):
-            if not self._items:  # what waited was dropped
+            if not items:  # what waited was dropped
                 break
-            item = self._items.pop(0)
-            account.discharge(getsizeof(item))
+            item = items.pop(0)
+            size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)
+            waiting = account.waiting_bytes = account.waiting_bytes - size
+            if waiting < account.low:
+                account.weigh()
             self._scope.run(handle, self, item)
-            if not self._items or clock() > turn_ends:
+            if not items or clock() > turn_ends:
                 break
-        if self._items:
+        if items:
             keeper.pool.run(self)
         else:
             self._is_working = False
-            account.ran()
+            account.free_handlers += 1
+            if account.queued:
+                self._run_queued()
+
+    def _queue(self) -> None:
+        account = self._account
+        if account.queued is None:
+            account.queued = deque()
+        account.queued.append(self)
+
+    def _run_queued(self) -> None:
+        account = self._account
+        if account.queued and account.free_handlers:
+            account.free_handlers -= 1
+            self._keeper.pool.run(account.queued.popleft())

@@ -15,7 +15,7 @@ from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
-from socketio_server.net.workers import Job, Pool
+from socketio_server.net.workers import Job
 from socketio_server.options import Options
 from socketio_server.protocol import engineio, engineio3, socketio, socketio4
 from socketio_server.protocol.close_reasons import CloseReason
@@ -24,7 +24,7 @@ from socketio_server.protocol.socketio import Encoder, Head, PacketType
 from socketio_server.sockets.acknowledgements import Answer
 
 LADEN = 16_384
-"""Bytes that wait for a client's handlers, from which it is looked at more closely."""
+"""Bytes of one client that may wait for its handlers without being counted for the process."""
 
 _EVENTS = (PacketType.EVENT, PacketType.BINARY_EVENT)
 _NONE: frozenset[str] = frozenset()
@@ -42,10 +42,6 @@ class RouterKeeper(Protocol):
     @property
     def stats(self) -> Stats:
         """Counts packets."""
-
-    @property
-    def pool(self) -> Pool:
-        """Runs inboxes."""
 
     @property
     def encoder(self) -> Encoder:
@@ -76,11 +72,11 @@ class RouterKeeper(Protocol):
         """It is complete."""
 
     waiting_bytes: int
-    """Bytes of what waits for handlers, of all clients."""
+    """Bytes of what waits for handlers, of all clients that are laden."""
 
     @property
     def laden(self) -> set["NamespaceRouter"]:
-        """The clients of which much waits."""
+        """The clients of which more than ``LADEN`` bytes wait."""
 
     def too_much_waits(self) -> None:
         """``waiting_bytes`` are over the limit."""
@@ -97,15 +93,18 @@ class NamespaceRouter:
     __slots__ = (
         "_assembly",
         "_closing",
+        "_counted",
         "_ending",
         "_is_full",
         "_keeper",
         "_left",
         "_members",
         "_protocol",
-        "_queued",
-        "_running",
         "captured",
+        "free_handlers",
+        "high",
+        "low",
+        "queued",
         "request",
         "scope",
         "session",
@@ -125,7 +124,14 @@ class NamespaceRouter:
         self.scope = scope
         self.captured = captured
         self.waiting_bytes = 0
-        """Bytes of what waits for this client's handlers."""
+        """Bytes of what waits for this client's handlers (``Account``)."""
+        self.high = min(LADEN, keeper.options.max_pending_bytes - 1)
+        self.low = 0
+        self.free_handlers = keeper.options.max_handlers_per_client
+        """How many more of the client's inboxes may be worked on (``Account``)."""
+        self.queued: deque[Job] | None = None
+        """The inboxes that wait for that (``Account``)."""
+        self._counted = 0  # of them, those that are in the keeper's sum
         self._keeper = keeper
         self._members: dict[str, Member] = {}  # by namespace
         # By namespace, those that left and whose last handlers have yet to run; None: there are
@@ -137,8 +143,6 @@ class NamespaceRouter:
         # Once the session is to end: the members whose goodbye is still held.
         self._closing: list[Member] | None = None
         self._is_full = False  # so much waits that the client is not read from
-        self._running = 0  # inboxes that the pool has
-        self._queued: deque[Job] | None = None  # those that wait for that; None until one does
 
     @property
     def _is_old(self) -> bool:
@@ -217,60 +221,40 @@ class NamespaceRouter:
 
     # --- The client's account -----------------------------------------------------------------
 
-    def charge(self, size: int) -> None:
-        """So many bytes more wait (``Account``)."""
-        keeper = self._keeper
-        keeper.waiting_bytes += size
-        self.waiting_bytes += size
-        if self.waiting_bytes > LADEN:
-            self._weigh()
-            if keeper.waiting_bytes > keeper.options.max_pending_total:
-                keeper.too_much_waits()
+    def weigh(self) -> None:
+        """Look at how much waits, and when to look again (``Account``).
 
-    def discharge(self, size: int) -> None:
-        """So many wait no longer (``Account``)."""
-        keeper = self._keeper
-        keeper.waiting_bytes -= size
-        self.waiting_bytes -= size
-        if self._is_full or self.waiting_bytes + size > LADEN:
-            self._weigh()
-
-    def _weigh(self) -> None:
-        """Look at how much waits: read no more from the client while it is too much."""
-        keeper = self._keeper
-        most, waiting = keeper.options.max_pending_bytes, self.waiting_bytes
-        if waiting > LADEN:
+        Read no more from the client while it is too much, and count it for the process. What is
+        less than ``LADEN`` is not counted, which spares most events most of this.
+        """
+        keeper, waiting = self._keeper, self.waiting_bytes
+        options = keeper.options
+        counted = waiting if waiting > LADEN else 0
+        keeper.waiting_bytes += counted - self._counted
+        self._counted = counted
+        if counted:
             keeper.laden.add(self)
         else:
             keeper.laden.discard(self)
-        if not self._is_full and waiting >= most:
+        if not self._is_full and waiting >= options.max_pending_bytes:
             self._is_full = True
             self.session.pause_reading()
-        elif self._is_full and waiting <= most // 2:
+        elif self._is_full and waiting <= options.max_pending_bytes // 2:
             self._is_full = False
             self.session.resume_reading()
-
-    def run(self, job: Job) -> None:
-        """Have an inbox worked on, when the client's others leave it room (``Account``)."""
-        if self._running < self._keeper.options.max_handlers_per_client:
-            self._running += 1
-            self._keeper.pool.run(job)
+        self.high, self.low = counted + LADEN, counted - LADEN
+        if self._is_full:
+            self.low = max(self.low, options.max_pending_bytes // 2 + 1)
         else:
-            if self._queued is None:
-                self._queued = deque()
-            self._queued.append(job)
-
-    def ran(self) -> None:
-        """An inbox is empty again (``Account``)."""
-        if self._queued:
-            self._keeper.pool.run(self._queued.popleft())
-        else:
-            self._running -= 1
+            self.high = min(self.high, options.max_pending_bytes - 1)
+        if keeper.waiting_bytes > options.max_pending_total:
+            keeper.too_much_waits()
 
     def give_up(self) -> None:
         """End the session, and drop what waits for its handlers: the process holds too much."""
         for member in self._all_members():
             member.drop_events()
+        self.weigh()
         self.session.client_refused(RefusalKind.PENDING, "too much waits for its handlers")
         self.session.close(CloseReason.TRANSPORT_ERROR)
 
@@ -357,6 +341,7 @@ class NamespaceRouter:
         member.delivery.close(reason, goodbye)
         if member.is_postponed:  # it was never let in
             member.drop(but=())
+            self.weigh()
             self._keeper.forget(member)
             return
         if self._ending is None:

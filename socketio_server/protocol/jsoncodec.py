@@ -51,7 +51,7 @@ def parse(text: str) -> Any:
     """
     if len(text) > 2 * MAX_DEPTH and _is_too_deep(text):  # depth n takes 2n brackets
         raise DecodeError(f"JSON is nested deeper than {MAX_DEPTH} levels")
-    if "\\ud" in text or "\\uD" in text:
+    if "\\u" in text and ("\\ud" in text or "\\uD" in text):
         text = _replace_lone_surrogates(text)
     try:
         return _decode(text)

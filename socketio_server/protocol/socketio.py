@@ -231,7 +231,7 @@ class Assembly:
 Kept = str | bytes | Assembly
 """A packet that waits to be decoded (``keep``, ``decode_kept``)."""
 
-_LONG = 1000  # characters
+_LONG = 100  # characters
 
 
 def keep(text: str) -> str | bytes:

@@ -1,5 +1,6 @@
 """Worker greenlets and inboxes, in a real hub: the one of the test's own thread, unpatched."""
 
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from time import monotonic
 import gevent
 from gevent.event import Event
 
-from socketio_server.dispatch.inbox import Inbox
+from socketio_server.dispatch.inbox import TEXT_SIZE, Inbox
 from socketio_server.net.workers import Job, WorkerPool
 from socketio_server.options import Options
 from tests.fakes import PATIENCE, settle
@@ -50,8 +51,13 @@ class Box:
 
     turn: int = 1000
     handled: list[str] = field(default_factory=list)
-    charged: int = 0
-    running: int = 0
+    waiting_bytes: int = 0
+    high: int = 10_000
+    low: int = 0
+    weighed: list[int] = field(default_factory=list)
+    """What waited whenever it asked to be weighed."""
+    free_handlers: int = 1
+    queued: deque[Job] | None = None
     action: Callable[[str], object] = lambda item: None
     seconds: float = UNHURRIED
     pool: WorkerPool = field(default_factory=lambda: make_pool())
@@ -65,22 +71,11 @@ class Box:
         self.inbox: Inbox[str] = Inbox(self, self, Context())
 
     def handle(self, inbox: Inbox[str], item: str) -> None:
-        assert inbox is self.inbox
         self.handled.append(item)
         self.action(item)
 
-    def charge(self, size: int) -> None:
-        self.charged += size
-
-    def discharge(self, size: int) -> None:
-        self.charged -= size
-
-    def run(self, job: Job) -> None:
-        self.running += 1
-        self.pool.run(job)
-
-    def ran(self) -> None:
-        self.running -= 1
+    def weigh(self) -> None:
+        self.weighed.append(self.waiting_bytes)
 
     def put(self, *items: str) -> None:
         for item in items:
@@ -164,31 +159,70 @@ class TestInbox:
         go_on = Event()
         box = Box(action=lambda item: go_on.wait())
         in_loop(lambda: box.put("in work", "waits"))
-        assert box.charged == getsizeof("waits")
+        assert box.waiting_bytes == len("waits") + TEXT_SIZE
 
         go_on.set()
         settle()
-        assert box.charged == 0
+        assert box.waiting_bytes == 0
 
-    def test_the_account_hears_once_of_all_that_waits(self) -> None:
+    def test_other_things_than_text_are_charged_as_what_they_are(self) -> None:
+        go_on = Event()
+        box = Box(action=lambda item: go_on.wait())
+        in_loop(lambda: box.put("in work", 5))  # type: ignore[arg-type]
+        assert box.waiting_bytes == getsizeof(5)
+        go_on.set()
+        settle()
+        assert box.waiting_bytes == 0
+
+    def test_the_account_is_weighed_when_it_asked_for_it(self) -> None:
+        gates = [Event() for _ in range(4)]
+        box = Box(action=lambda item: gates[int(item[0])].wait(), high=2000, low=1500)
+        text = "x" * (1000 - TEXT_SIZE - 1)
+        box.put(*[f"{number}{text}" for number in range(3)])
+        assert box.weighed == [3000]
+        settle()
+        assert box.weighed == [3000]
+
+        gates[0].set()
+        settle()
+        assert box.weighed == [3000, 1000]
+        for gate in gates:
+            gate.set()
+        settle()
+
+    def test_a_client_s_share_of_the_handlers_is_given_back(self) -> None:
         box = Box(turn=2)
         for _ in range(3):
             box.put("a", "b", "c", "d", "e")
-            assert box.running == 1
+            assert box.free_handlers == 0
             settle()
-            assert box.running == 0
+            assert box.free_handlers == 1
+
+    def test_one_waits_while_others_have_all_of_it(self) -> None:
+        box = Box(free_handlers=0)
+        box.put("a", "b")
+        settle()
+        assert box.handled == []
+
+        box.free_handlers = 1
+        other: Inbox[str] = Inbox(box, box, Context())
+        other.postpone()
+        other.start()
+        settle()
+        assert box.handled == ["a", "b"]
+        assert box.free_handlers == 1
 
     def test_what_is_dropped_is_not_handled_and_charged_no_more(self) -> None:
         go_on = Event()
         box = Box(action=lambda item: go_on.wait())
         in_loop(lambda: box.put("in work", "waits", "waits too"))
         box.inbox.drop(but=())
-        assert box.charged == 0
+        assert box.waiting_bytes == 0
 
         go_on.set()
         settle()
         assert box.handled == ["in work"]
-        assert box.running == 0
+        assert box.free_handlers == 1
 
     def test_what_is_dropped_before_its_turn_leaves_it_usable(self) -> None:
         box = Box()

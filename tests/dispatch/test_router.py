@@ -6,13 +6,13 @@ speak packets as text, and are closed for what they may not say.
 
 import json
 import re
-from sys import getsizeof
 from typing import Any
 
 import gevent
 import pytest
 from gevent.event import Event
 
+from socketio_server.dispatch.inbox import TEXT_SIZE
 from socketio_server.net.deadlines import TICK
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
@@ -361,7 +361,7 @@ def gate(server: FakeServer, *namespaces: str) -> dict[str, Event]:
 def message(size: int, namespace: str = "/") -> str:
     """A packet that takes so many bytes while it waits."""
     head = "2" if namespace == "/" else f"2{namespace},"
-    rest = size - getsizeof(head + '["message",""]')
+    rest = size - TEXT_SIZE - len(head + '["message",""]')
     return f'{head}["message","{"x" * rest}"]'
 
 
