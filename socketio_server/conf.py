@@ -62,7 +62,7 @@ def problems() -> Iterator[Problem]:
     for setting in dir(settings):
         if setting.startswith(PREFIX) and setting not in known:
             yield Problem(
-                setting, "is no setting of socketio_server; see docs/reference/settings.md."
+                setting, "is not a setting of socketio_server; see docs/reference/settings.md."
             )
 
 

@@ -109,7 +109,7 @@ def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> R
     """Count a handshake that may not be, and return its answer; ``None`` if it may."""
     address = handshake.address
     if engine.draining:
-        why = f"a handshake while the server stops (from {address})"
+        why = f"handshake while the server stops (from {address})"
         engine.stats.refusals.add(RefusalKind.STOPPING, address, why, logging.INFO)
         return Response(503, b"")
     if not engine.admission.may_shake_hands(address):
@@ -120,7 +120,7 @@ def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> R
     try:
         request.get_host()  # in ALLOWED_HOSTS, or the origin's host would mean nothing
     except DisallowedHost:
-        why = "a host that is not in ALLOWED_HOSTS"
+        why = "host is not in ALLOWED_HOSTS"
         return engine.refuse(ErrorCode.FORBIDDEN, address, kind=RefusalKind.HOST, why=why)
     if not engine.is_allowed_origin(handshake):
         return engine.refuse(ErrorCode.FORBIDDEN, address)

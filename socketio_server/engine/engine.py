@@ -41,17 +41,17 @@ GOODBYES_AT_ONCE = 10
 """Goodbyes that a shutdown says before it lets time pass."""
 
 _REFUSALS = {
-    ErrorCode.UNKNOWN_TRANSPORT: (RefusalKind.REQUEST, "an unknown transport"),
-    ErrorCode.UNKNOWN_SESSION: (RefusalKind.UNKNOWN_SID, "an unknown session"),
+    ErrorCode.UNKNOWN_TRANSPORT: (RefusalKind.REQUEST, "unknown transport"),
+    ErrorCode.UNKNOWN_SESSION: (RefusalKind.UNKNOWN_SID, "unknown session"),
     ErrorCode.BAD_HANDSHAKE_METHOD: (
         RefusalKind.REQUEST,
-        "a handshake that is not a GET",
+        "handshake with a method other than GET",
     ),
-    ErrorCode.BAD_REQUEST: (RefusalKind.REQUEST, "a malformed request"),
-    ErrorCode.FORBIDDEN: (RefusalKind.ORIGIN, "a page of another origin"),
+    ErrorCode.BAD_REQUEST: (RefusalKind.REQUEST, "malformed request"),
+    ErrorCode.FORBIDDEN: (RefusalKind.ORIGIN, "page of another origin"),
     ErrorCode.UNSUPPORTED_PROTOCOL_VERSION: (
         RefusalKind.VERSION,
-        "an unsupported protocol version",
+        "unsupported protocol version",
     ),
 }
 """How each error is counted and logged."""
@@ -252,7 +252,9 @@ class Engine:
         """
         session = self._sessions.get(request.params["sid"])
         if session is not None:
-            self.client_refused(session, RefusalKind.BODY, f"a body was refused with {status}")
+            self.client_refused(
+                session, RefusalKind.BODY, f"request body refused with status {status}"
+            )
             session.close(CloseReason.PARSE_ERROR)
 
     def drain(self, sleep: Callable[[float], object]) -> None:
@@ -339,7 +341,7 @@ class Engine:
 
     def _refuse_stolen_sid(self, address: str) -> Response:
         return self.refuse(
-            ErrorCode.FORBIDDEN, address, kind=RefusalKind.STOLEN_SID, why="another browser's sid"
+            ErrorCode.FORBIDDEN, address, kind=RefusalKind.STOLEN_SID, why="sid of another browser"
         )
 
     def _await_heartbeat(self, session: Session) -> None:
@@ -354,11 +356,11 @@ class Engine:
             self._await_heartbeat(session)
             return
         # Nobody's fault: phones go through tunnels.
-        self._note(session, RefusalKind.PING_TIMEOUT, "a ping went unanswered", logging.INFO)
+        self._note(session, RefusalKind.PING_TIMEOUT, "no pong in time", logging.INFO)
         session.close(CloseReason.PING_TIMEOUT)
 
     def _probe_timed_out(self, session: Session) -> None:
-        self._note(session, RefusalKind.UPGRADE_TIMEOUT, "an upgrade was not finished in time")
+        self._note(session, RefusalKind.UPGRADE_TIMEOUT, "upgrade not finished in time")
         session.abandon_probe()
 
     def _note(

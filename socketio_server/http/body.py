@@ -31,7 +31,7 @@ class CollectedBody:
 
     def __init__(self, head: Head, max_size: int) -> None:
         if head.headers.content_length > max_size:
-            raise BadBody("a body is too large", status=413)
+            raise BadBody("request body is too large", status=413)
         self._body = body_of(head)
         self._max_size = max_size
         self._parts: list[bytes] = []
@@ -47,7 +47,7 @@ class CollectedBody:
         part, behind = body.receive(data)
         self._size += len(part)
         if self._size > self._max_size:
-            raise BadBody("a body is too large", status=413)
+            raise BadBody("request body is too large", status=413)
         self._parts.append(part)
         return behind if body.is_complete else None
 
@@ -125,8 +125,8 @@ class StreamedBody(io.RawIOBase):
 
     def time_out(self) -> None:
         """Give up a client that sends nothing while it is waited for."""
-        self._source.report_slow("a body stood still")
-        self.break_off(TimeoutError(errno.ETIMEDOUT, "the request's body stands still"))
+        self._source.report_slow("request body did not arrive in time")
+        self.break_off(TimeoutError(errno.ETIMEDOUT, "the request body did not arrive in time"))
 
     def readable(self) -> bool:
         """Return ``True`` (``RawIOBase``)."""

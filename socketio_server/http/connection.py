@@ -182,7 +182,7 @@ class HttpConnection:
             self.exchange.body_timed_out()
             return
         if self._state is HEAD:
-            self.report_slow("a head took too long")
+            self.report_slow("request head did not arrive in time")
         self.tcp.abort()
 
     def report_slow(self, why: str) -> None:

@@ -345,7 +345,7 @@ class WsgiExchange(_Exchange):
                 self._taken.wait()
                 self._taken = None
         if self.is_gone:
-            raise BrokenPipeError(errno.EPIPE, "the client has gone, or takes no more")
+            raise BrokenPipeError(errno.EPIPE, "the client has disconnected, or reads nothing more")
 
     def done(self, *, closes: bool) -> None:
         """The request was answered, if its connection did not become a WebSocket.
@@ -371,5 +371,7 @@ class WsgiExchange(_Exchange):
     def _break_off(self) -> None:
         if self._body is not None:
             self._body.break_off(
-                ConnectionResetError(errno.ECONNRESET, "the client went away within its request")
+                ConnectionResetError(
+                    errno.ECONNRESET, "the client disconnected in the middle of its request"
+                )
             )

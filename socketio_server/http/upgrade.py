@@ -60,9 +60,7 @@ def is_well_formed(head: Head) -> bool:
 
 def refuse_malformed(engine: Engine, address: str) -> Response:
     """Count a handshake that is not well-formed, and return its answer."""
-    return engine.refuse(
-        ErrorCode.BAD_REQUEST, address, why="a WebSocket whose handshake is malformed"
-    )
+    return engine.refuse(ErrorCode.BAD_REQUEST, address, why="malformed WebSocket handshake")
 
 
 def switch_protocols(

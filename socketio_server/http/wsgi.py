@@ -122,7 +122,7 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
         except OSError:  # the client has gone
             self.close_connection = True
         except Exception:  # a fault of ours must not end the worker
-            logger.exception("Internal error in answering a request")
+            logger.exception("Internal error while answering a request")
             self.close_connection = True
         self.socket.done(closes=self.close_connection)
 

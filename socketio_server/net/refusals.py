@@ -87,4 +87,4 @@ class Refusals:
         if len(self._logged) >= MAX_REMEMBERED:
             self._logged.clear()
         self._logged[fault, client] = now, 0
-        return f" (and {unlogged} times more before)" if unlogged else ""
+        return f" (and {unlogged} more that were not logged)" if unlogged else ""

@@ -123,7 +123,9 @@ class WorkerPool:
             except GreenletExit:  # the interpreter ends
                 raise
             except BaseException:
-                logger.exception("A handler left a timeout behind, which went off after its end")
+                logger.exception(
+                    "A handler did not cancel a gevent timeout, which fired after the handler's end"
+                )
 
     def _serve(self) -> None:
         """Have workers run what waits, for one turn."""

@@ -53,7 +53,7 @@ def agree_on_deflate(offers: str) -> Agreement | None:
     """Judge a ``Sec-WebSocket-Extensions`` header (section 7.1 and RFC 6455 section 9.1).
 
     :param offers: its value; several values are joined by commas.
-    :returns: the agreement on the first of the offers that can be accepted, if there is one. What
+    :return: the agreement on the first of the offers that can be accepted, if there is one. What
         is malformed or unknown is declined by itself, and the others still count.
     """
     plain = _QUOTED.sub(_unquote, offers)
@@ -123,7 +123,7 @@ def deflate(data: bytes, *, window_bits: int = MAX_WINDOW_BITS) -> bytes:
 
     :param data: the message.
     :param window_bits: how large a window it may have, at least 9.
-    :returns: what inflates to it without any context.
+    :return: what inflates to it without any context.
     """
     bits, memory_level = _SMALL if len(data) <= _SMALL_SIZE else _LARGE
     compressor = zlib.compressobj(wbits=-min(bits, window_bits), memLevel=memory_level)
@@ -147,7 +147,7 @@ class Inflater:
         :param max_length: where inflating stops, at least 1; a result of this length may have had
             more to come, and then the inflater is spent.
         :param is_last: whether the message ends with this frame.
-        :returns: what came out.
+        :return: what came out.
         :raises DecodeError: if the data is malformed, or the message ends where it can't.
         """
         if is_last:
@@ -162,7 +162,7 @@ class Inflater:
         except zlib.error as exc:
             raise DecodeError("malformed deflate data") from exc
         if is_last and not self._stream.eof and len(inflated) < max_length:
-            raise DecodeError("deflate data breaks off")
+            raise DecodeError("deflate data is truncated")
         return inflated
 
     def _restart(self) -> None:

@@ -94,7 +94,7 @@ def decode_packet(text: str) -> Packet:
     A WebSocket's binary frame is a binary message as it stands and needs no decoding.
 
     :param text: a WebSocket's text frame, or one packet of a payload.
-    :returns: the packet.
+    :return: the packet.
     :raises DecodeError: if the type is missing or unknown.
     """
     # A table of the seven ASCII digits: int() would take other scripts' digits as well.
@@ -110,7 +110,7 @@ def decode_payload(body: bytes, max_packets: int) -> list[Packet]:
     :param body: the whole body; its size is the caller's to limit.
     :param max_packets: how many packets it may hold; counted before anything is split, so that a
         body of nothing but separators costs nothing.
-    :returns: its packets, at least one.
+    :return: its packets, at least one.
     :raises DecodeError: if there are too many packets, the body is not UTF-8, or one is malformed.
     """
     packets = body.count(_SEPARATOR) + 1
@@ -127,7 +127,7 @@ def _decode_part(part: bytes) -> Packet:
             return Packet(PacketType.MESSAGE, data)
         text = part.decode()
     except ValueError as exc:
-        raise DecodeError("a packet is neither UTF-8 nor base64") from exc
+        raise DecodeError("packet is neither UTF-8 nor base64") from exc
     return decode_packet(text)
 
 
@@ -135,7 +135,7 @@ def encode_payload(packets: Iterable[bytes]) -> bytes:
     """Join encoded packets into the body of a polling response (section HTTP long-polling).
 
     :param packets: text packets, and binary messages as :func:`encode_binary` makes them.
-    :returns: the body.
+    :return: the body.
     """
     return _SEPARATOR.join(packets)
 
@@ -146,7 +146,7 @@ def encode_binary(data: bytes) -> bytes:
     Over WebSocket it is a binary frame instead, as it stands.
 
     :param data: the message.
-    :returns: ``b`` and the data in base64.
+    :return: ``b`` and the data in base64.
     """
     return _BINARY + binascii.b2a_base64(data, newline=False)
 
@@ -166,7 +166,7 @@ def encode_open(
     :param ping_interval: seconds between heartbeats.
     :param ping_timeout: seconds that the client's answer may take.
     :param max_payload: bytes that one message or payload of the client may have.
-    :returns: the packet; times are whole milliseconds there.
+    :return: the packet; times are whole milliseconds there.
     """
     handshake = {
         "sid": sid,
@@ -183,7 +183,7 @@ def encode_error(code: ErrorCode, message: str | None = None) -> bytes:
 
     :param code: why it was refused.
     :param message: other words than the reference's for this code; the client may show them.
-    :returns: a JSON object with ``code`` and ``message``.
+    :return: a JSON object with ``code`` and ``message``.
     """
     text = ERROR_MESSAGES[code] if message is None else message
     return msgspec.json.encode({"code": int(code), "message": text})

@@ -54,17 +54,17 @@ def decode_packet(text: str) -> Packet:
     """Decode one text packet (section Packet), which may be a binary message in base64.
 
     :param text: a WebSocket's text frame, or one packet of a payload.
-    :returns: the packet.
+    :return: the packet.
     :raises DecodeError: if the type is missing or unknown, or base64 is malformed.
     """
     if not text.startswith("b"):
         return engineio.decode_packet(text)
     if not text.startswith("b4"):
-        raise DecodeError("only a message can be binary")
+        raise DecodeError("only messages can be binary")
     try:
         data = binascii.a2b_base64(text[2:], strict_mode=True)
     except ValueError as exc:
-        raise DecodeError("a binary message is not base64") from exc
+        raise DecodeError("binary message is not base64") from exc
     return Packet(PacketType.MESSAGE, data)
 
 
@@ -72,11 +72,11 @@ def decode_binary_packet(data: bytes) -> Packet:
     """Decode one binary packet (section Packet).
 
     :param data: a WebSocket's binary frame, or one binary packet of a binary payload.
-    :returns: the packet, always a binary message.
+    :return: the packet, always a binary message.
     :raises DecodeError: if it is empty or has another type.
     """
     if not data.startswith(BINARY_MESSAGE):
-        raise DecodeError("only a message can be binary")
+        raise DecodeError("only messages can be binary")
     return Packet(PacketType.MESSAGE, data[1:])
 
 
@@ -86,7 +86,7 @@ def decode_payload(body: bytes, max_packets: int, *, content_type: str = "") -> 
     :param body: the whole body; its size is the caller's to limit.
     :param max_packets: how many packets it may hold; none is looked for beyond them.
     :param content_type: the request's ``Content-Type``, which tells the form.
-    :returns: its packets, at least one.
+    :return: its packets, at least one.
     :raises DecodeError: if there are too many packets or none, or one is malformed.
     """
     is_binary = content_type.partition(";")[0].strip().lower() == BINARY_CONTENT_TYPE
@@ -111,11 +111,11 @@ def _text_packets(body: bytes) -> Iterator[Packet]:
         while end < len(units):
             head = _TEXT_HEAD.match(units, end)
             if head is None:
-                raise DecodeError("a payload's packet has no proper length")
+                raise DecodeError("packet in a payload has no valid length")
             end = _end_of_packet(units, head.end(), 2 * int(head[1][::2]))
             yield decode_packet(units[head.end() : end].decode("utf-16-le"))
     except UnicodeDecodeError as exc:
-        raise DecodeError("a payload is not UTF-8, or a length ends within a character") from exc
+        raise DecodeError("payload is not UTF-8, or a length ends within a character") from exc
 
 
 def _binary_packets(body: bytes) -> Iterator[Packet]:
@@ -124,7 +124,7 @@ def _binary_packets(body: bytes) -> Iterator[Packet]:
     while end < len(body):
         head = _BINARY_HEAD.match(body, end)
         if head is None:
-            raise DecodeError("a payload's packet has no proper length")
+            raise DecodeError("packet in a payload has no valid length")
         end = _end_of_packet(body, head.end(), int(head[2].translate(_DIGITS)))
         data = body[head.end() : end]
         if head[1] == b"\x01":
@@ -133,14 +133,14 @@ def _binary_packets(body: bytes) -> Iterator[Packet]:
         try:
             text = data.decode()
         except UnicodeDecodeError as exc:
-            raise DecodeError("a text packet is not UTF-8") from exc
+            raise DecodeError("text packet is not UTF-8") from exc
         yield decode_packet(text)
 
 
 def _end_of_packet(payload: bytes, start: int, size: int) -> int:
     """Return where a packet ends, if the payload is that long."""
     if size > len(payload) - start:
-        raise DecodeError("a payload is shorter than a length in it says")
+        raise DecodeError("payload is shorter than a length in it says")
     return start + size
 
 
@@ -151,7 +151,7 @@ def encode_pong(data: str = "") -> bytes:
     """Encode the answer to a client's PING (section Packet, ping).
 
     :param data: what the ping carried.
-    :returns: the packet.
+    :return: the packet.
     """
     return engineio.PONG + data.encode()
 
@@ -160,7 +160,7 @@ def encode_binary_packet(data: bytes) -> bytes:
     """Encode a binary message for a WebSocket's binary frame or a binary payload (section Packet).
 
     :param data: the message.
-    :returns: the type's byte and the data.
+    :return: the type's byte and the data.
     """
     return BINARY_MESSAGE + data
 
@@ -169,7 +169,7 @@ def encode_binary(data: bytes) -> bytes:
     """Encode a binary message for a text payload, or for a text frame to a ``b64=1`` client.
 
     :param data: the message.
-    :returns: ``b4`` and the data in base64.
+    :return: ``b4`` and the data in base64.
     """
     return _BASE64_MESSAGE + binascii.b2a_base64(data, newline=False)
 
@@ -178,7 +178,7 @@ def encode_payload(packets: Iterable[bytes]) -> bytes:
     """Join encoded packets into the body of a polling response, in the form that all clients read.
 
     :param packets: text packets, and binary messages as :func:`encode_binary` makes them.
-    :returns: the body, to be sent as text in UTF-8.
+    :return: the body, to be sent as text in UTF-8.
     """
     return b"".join([b"%d:%b" % (_count_units(packet), packet) for packet in packets])
 
@@ -188,7 +188,7 @@ def encode_binary_payload(packets: Iterable[bytes]) -> bytes:
 
     :param packets: text packets, and binary ones as :func:`encode_binary_packet` makes them; their
         first byte tells them apart.
-    :returns: the body, to be sent as :data:`BINARY_CONTENT_TYPE`.
+    :return: the body, to be sent as :data:`BINARY_CONTENT_TYPE`.
     """
     return b"".join(
         [
@@ -207,7 +207,7 @@ def encode_open(
     :param upgrades: transports that the client may upgrade to.
     :param ping_interval: seconds between the client's pings.
     :param ping_timeout: seconds that the server's answer may take.
-    :returns: the packet; times are whole milliseconds there.
+    :return: the packet; times are whole milliseconds there.
     """
     handshake = {
         "sid": sid,

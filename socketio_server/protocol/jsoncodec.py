@@ -45,7 +45,7 @@ def parse(text: str) -> Any:
     """Parse what a client sent.
 
     :param text: JSON.
-    :returns: its value, with U+FFFD for lone surrogates.
+    :return: its value, with U+FFFD for lone surrogates.
     :raises DecodeError: if it is malformed, nested too deep, holds too large a number or takes more
         memory than there is.
     """
@@ -116,7 +116,7 @@ class Dumper:
         """Write an array: at once if msgspec takes it as it stands, as it nearly always does.
 
         :param values: its items.
-        :returns: the JSON, and the binary data that placeholders in it stand for.
+        :return: the JSON, and the binary data that placeholders in it stand for.
         :raises TypeError: if something can't be encoded, or is circular or too deep.
         """
         try:

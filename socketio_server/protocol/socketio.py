@@ -119,7 +119,7 @@ def read_head(text: str, max_attachments: int = 10) -> Head:
 
     :param text: an Engine.IO text message.
     :param max_attachments: how many attachments a packet may announce.
-    :returns: the head of the packet.
+    :return: the head of the packet.
     :raises DecodeError: if it is malformed or over a limit, or other JSON follows than its type
         asks for.
     """
@@ -131,11 +131,13 @@ def read_head(text: str, max_attachments: int = 10) -> Head:
     if first is None and match.end() != len(text):
         raise DecodeError("malformed JSON")
     if first not in kind.begins:
-        raise DecodeError(f"the data of a packet of type {kind.type.name} is of another kind")
+        raise DecodeError(f"packet of type {kind.type.name} with data of a wrong type")
     if kind.has_id is not None and kind.has_id != (ack_id is not None):
-        raise DecodeError("acknowledgements have an id, and of the others only events may")
+        raise DecodeError("acknowledgement without an id, or an id where none may be")
     if kind.is_binary != (announced is not None):
-        raise DecodeError("attachments are announced by binary packets, and by these always")
+        raise DecodeError(
+            "binary packet without a count of attachments, or another packet with one"
+        )
     attachments = int(announced) if announced else 0
     if attachments > max_attachments:
         raise DecodeError(f"{attachments} attachments, at most {max_attachments} are allowed")
@@ -153,7 +155,7 @@ def decode(text: str, attachments: Sequence[bytes] = ()) -> Packet:
 
     :param text: an Engine.IO text message.
     :param attachments: the binary messages that followed it.
-    :returns: the packet, its data in the shape that its type asks for; a binary one as a plain
+    :return: the packet, its data in the shape that its type asks for; a binary one as a plain
         ``EVENT`` or ``ACK`` with ``bytes`` where the placeholders were.
     :raises DecodeError: if it is malformed, or its placeholders are not exactly one for each
         attachment.
@@ -177,9 +179,9 @@ def decode(text: str, attachments: Sequence[bytes] = ()) -> Packet:
 def _check_event(data: Any) -> None:
     """Raise ``DecodeError`` unless an array is a name and arguments (section EVENT)."""
     if not data or type(data[0]) is not str:
-        raise DecodeError("an event is an array that begins with the event's name")
+        raise DecodeError("event is not an array that begins with a name")
     if data[0] in RESERVED_EVENTS:
-        raise DecodeError("the event's name is reserved")
+        raise DecodeError("event name is reserved")
 
 
 # --- Binary packets ---------------------------------------------------------------------------
@@ -212,7 +214,7 @@ class Assembly:
         """Take the next attachment.
 
         :param data: an Engine.IO binary message.
-        :returns: whether it was the last one.
+        :return: whether it was the last one.
         :raises DecodeError: if the attachments become larger than allowed.
         """
         self._size += len(data)
@@ -257,7 +259,7 @@ def _fill_slots(data: Any, attachments: Sequence[bytes]) -> None:
     slots: dict[int, tuple[Any, Any]] = {}  # container and key of each
     for container, key, number in _placeholders(data):
         if type(number) is not int or not 0 <= number < len(attachments) or number in slots:
-            raise DecodeError("a placeholder stands for no attachment, or for one that is taken")
+            raise DecodeError("placeholder for no attachment, or for one that has another")
         slots[number] = container, key
     if len(slots) != len(attachments):
         raise DecodeError(f"{len(slots)} placeholders for {len(attachments)} attachments")
@@ -314,7 +316,7 @@ class Encoder:
         :param args: its arguments.
         :param namespace: the namespace it belongs to.
         :param ack_id: the id that the client is to acknowledge it with; ``None`` asks for nothing.
-        :returns: the packet.
+        :return: the packet.
         :raises TypeError: if something can't be encoded, or is circular or too deep.
         """
         json, attachments = self._dump((event_name, *args))
@@ -332,7 +334,7 @@ class Encoder:
         :param ack_id: the id that the client asked with.
         :param values: what the client's callback is called with.
         :param namespace: the namespace of the event that it answers.
-        :returns: the packet.
+        :return: the packet.
         :raises TypeError: if something can't be encoded, or is circular or too deep.
         """
         json, attachments = self._dump(tuple(values))
@@ -348,7 +350,7 @@ class Encoder:
         :param message: what the client sees as ``error.message``.
         :param data: what the client sees as ``error.data``; left out if ``None``.
         :param namespace: the namespace that was asked for.
-        :returns: the text of the packet.
+        :return: the text of the packet.
         :raises TypeError: if something can't be encoded; binary data can't be here.
         """
         error = {"message": message} if data is None else {"message": message, "data": data}
@@ -363,7 +365,7 @@ def encode_connect(socket_id: str, *, namespace: str = "/") -> bytes:
 
     :param socket_id: the client's public id in this namespace.
     :param namespace: the namespace that was joined.
-    :returns: the text of the packet.
+    :return: the text of the packet.
     """
     return encode_head(b"0", namespace) + msgspec.json.encode({"sid": socket_id})
 
@@ -372,7 +374,7 @@ def encode_disconnect(*, namespace: str = "/") -> bytes:
     """Encode the server's leave-taking from a namespace (section Disconnection from a namespace).
 
     :param namespace: the namespace that ends.
-    :returns: the text of the packet.
+    :return: the text of the packet.
     """
     return encode_head(b"1", namespace)
 

@@ -33,7 +33,7 @@ def read_head(text: str, max_attachments: int = 10) -> Head:
 
     :param text: an Engine.IO text message.
     :param max_attachments: how many attachments a packet may announce.
-    :returns: the head of the packet; that of a CONNECT has its query, as it came.
+    :return: the head of the packet; that of a CONNECT has its query, as it came.
     :raises DecodeError: if the packet is malformed or over a limit.
     """
     if not text.startswith("0"):
@@ -64,7 +64,7 @@ class Encoder(socketio.Encoder):
         :param message: what the client's ``error`` event gets.
         :param data: left out: there is no place for it beside the message.
         :param namespace: the namespace that was asked for.
-        :returns: the text of the packet.
+        :return: the text of the packet.
         """
         json, _ = self._dump_foreign(message)
         return socketio.encode_head(b"4", namespace) + json
@@ -75,6 +75,6 @@ def encode_connect(socket_id: str, *, namespace: str = "/") -> bytes:
 
     :param socket_id: left out: the client has made up an id of its own.
     :param namespace: the namespace that was joined.
-    :returns: the text of the packet.
+    :return: the text of the packet.
     """
     return socketio.encode_head(b"0", namespace)

@@ -189,7 +189,7 @@ class Parser:
         brings. Otherwise nothing has happened, and they are to be called.
 
         :param data: what was received.
-        :returns: the message; ``None`` where it takes a longer look.
+        :return: the message; ``None`` where it takes a longer look.
         """
         size = len(data) - 6
         if (
@@ -226,7 +226,7 @@ class Parser:
     def next_event(self) -> str | bytes | Ping | Pong | Close | None:
         """Return the next message or control frame, if all of it is there.
 
-        :returns: a text message as ``str``, a binary one as ``bytes``, a control frame as what it
+        :return: a text message as ``str``, a binary one as ``bytes``, a control frame as what it
             is, or ``None``: more data is needed, or nothing can follow a close.
         :raises ProtocolError: once all before it has been returned, if the peer broke the protocol
             or a limit; again at every later call.
@@ -344,14 +344,16 @@ class Parser:
             raise self._fail(CloseCode.PROTOCOL_ERROR, "frame is not masked")
         if first & _CONTROL:  # section 5.5; may come between the frames of a message (5.4)
             if second & 0x7F > _MAX_CONTROL_SIZE:
-                raise self._fail(CloseCode.PROTOCOL_ERROR, "control frame too long")
+                raise self._fail(CloseCode.PROTOCOL_ERROR, "control frame is too long")
             return _MAX_CONTROL_SIZE
         message = self._message
         is_continuation = first & 0x0F == Opcode.CONTINUATION
         if is_continuation != (message is not None):  # section 5.4
             raise self._fail(
                 CloseCode.PROTOCOL_ERROR,
-                "continuation of nothing" if is_continuation else "message within a message",
+                "continuation frame outside a message"
+                if is_continuation
+                else "new message before the last one ended",
             )
         if message is None:
             return self._max_message_size
@@ -366,9 +368,9 @@ class Parser:
         """Return an extended payload length (section 5.2) if it is a proper one."""
         length = int.from_bytes(extended)
         if length <= (125 if len(extended) == 2 else 0xFFFF):
-            raise self._fail(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
+            raise self._fail(CloseCode.PROTOCOL_ERROR, "frame length is not in its shortest form")
         if length >> 63:
-            raise self._fail(CloseCode.PROTOCOL_ERROR, "length has its first bit set")
+            raise self._fail(CloseCode.PROTOCOL_ERROR, "frame length has its first bit set")
         return length
 
     def _take_data(self, first: int, data: bytes) -> str | bytes | None:
@@ -428,10 +430,10 @@ class Parser:
             self._end()
             return Close(None, "")
         if len(data) == 1:
-            raise self._fail(CloseCode.PROTOCOL_ERROR, "close frame with half a code")
+            raise self._fail(CloseCode.PROTOCOL_ERROR, "close frame with half a close code")
         code = int.from_bytes(data[:2])
         if not any(code in codes for codes in _CLOSE_CODES):
-            raise self._fail(CloseCode.PROTOCOL_ERROR, "close frame with a bad code")
+            raise self._fail(CloseCode.PROTOCOL_ERROR, "close frame with an invalid close code")
         reason = self._decode_text(data[2:])
         self._end()
         return Close(code, reason)
@@ -447,7 +449,7 @@ class Parser:
         """Note that a message is too big; return the error to raise for it."""
         return self._fail(
             CloseCode.MESSAGE_TOO_BIG,
-            f"message too big, at most {self._max_message_size} bytes are allowed",
+            f"message is too big, at most {self._max_message_size} bytes are allowed",
         )
 
     def _fail(self, code: CloseCode, reason: str) -> ProtocolError:
@@ -519,7 +521,7 @@ def encode_frame(opcode: int, data: bytes) -> bytes:
 
     :param opcode: what it is; text must be UTF-8, a control frame's data at most 125 bytes.
     :param data: its data.
-    :returns: the frame.
+    :return: the frame.
     """
     size = len(data)
     if size <= 125:
@@ -539,7 +541,7 @@ def encode_deflated_frame(opcode: int, data: bytes, *, window_bits: int = MAX_WI
     :param opcode: text, whose data must be UTF-8, or binary.
     :param data: the message.
     :param window_bits: how large a window it may have, at least 9.
-    :returns: the frame, which may be larger than an uncompressed one where data is short or random.
+    :return: the frame, which may be larger than an uncompressed one where data is short or random.
     """
     return encode_frame(_RSV1 | opcode, deflate(data, window_bits=window_bits))
 
@@ -549,7 +551,7 @@ def encode_close(code: int | None = None, reason: str = "") -> bytes:
 
     :param code: the close code; ``None`` gives none, and then there is no reason either.
     :param reason: cut at a character's end where it is too long for a control frame.
-    :returns: the frame.
+    :return: the frame.
     """
     if code is None:
         return encode_frame(Opcode.CLOSE, b"")

@@ -275,7 +275,7 @@ class SocketIOClient(Peer):
     def _explain(self) -> str:
         """Say why there was no acknowledgement."""
         if world.busy:
-            return "other handlers run yet"
+            return "other handlers are still running"
         if not self._joined:
             return "the connection ended"
         return "no handler is registered for it, or one raised"

@@ -117,8 +117,8 @@ class World:
             self.advance(FOREVER if timeout is None else timeout, until=event)
         if timeout is None and not event.is_set():
             raise RuntimeError(
-                "a handler waits for an acknowledgement for ever: no client gives it "
-                "(SocketIOClient.on), and there is no timeout"
+                "a handler waits for ever for an acknowledgement: prepare one with "
+                "SocketIOClient.on, or give the call a timeout"
             )
 
     def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:

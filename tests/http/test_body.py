@@ -124,7 +124,7 @@ class TestAStreamedBody:
         body.break_off(ConnectionResetError("gone"))
 
         assert not source.is_read
-        with pytest.raises(OSError, match="a chunk's size is malformed"):
+        with pytest.raises(OSError, match="size of a chunk is malformed"):
             body.read(5)
 
     def test_that_is_complete_can_break_off_no_more(

@@ -72,6 +72,6 @@ class TestARefusedRequest:
                 headers = handshake_headers(sec_websocket_key="short")
                 assert http.get(path, headers).status == 400
         session.cut()
-        quiet.wait_for_output(r"Refused \(request\): a WebSocket whose handshake is malformed")
+        quiet.wait_for_output(r"Refused \(request\): malformed WebSocket handshake")
         assert "sid=" not in quiet.output
-        assert quiet.output.count("a WebSocket whose handshake is malformed") == 1
+        assert quiet.output.count("malformed WebSocket handshake") == 1

@@ -85,7 +85,7 @@ class TestASlowHead:
         with Http(hasty.address) as http:
             http.send(HEAD)
             wait_for_end(http)
-        hasty.wait_for_output(r"Refused \(slow request\): a head took too long")
+        hasty.wait_for_output(r"Refused \(slow request\): request head did not arrive in time")
         assert stats(hasty)["refusals"] == {"slow request": 1}
         assert "Traceback" not in hasty.output
 

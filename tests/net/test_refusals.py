@@ -45,8 +45,8 @@ class TestCounting:
 
 class TestLogging:
     def test_tells_kind_and_reason(self, log: Log) -> None:
-        log.refusals.add(HTTP, "a", "the head is too large")
-        assert log.lines == ["Refused (http): the head is too large"]
+        log.refusals.add(HTTP, "a", "request head is too large")
+        assert log.lines == ["Refused (http): request head is too large"]
         (record,) = log.caplog.records
         assert (record.name, record.levelno) == ("socketio_server", logging.WARNING)
 
@@ -71,7 +71,7 @@ class TestLogging:
         log.refusals.add(HTTP, "a", "worst")
         assert log.lines == [
             "Refused (http): bad",
-            "Refused (http): worse (and 4 times more before)",
+            "Refused (http): worse (and 4 more that were not logged)",
             "Refused (http): worst",
         ]
 

@@ -800,7 +800,7 @@ class TestAcknowledging:
 
     def test_but_it_can_not_be_acknowledged_before_its_turn(self, client: SocketIOClient) -> None:
         client.on("question", lambda: client.call("message"))
-        with pytest.raises(TimeoutError, match="other handlers run yet"):
+        with pytest.raises(TimeoutError, match="other handlers are still running"):
             client.emit("call")
 
 
@@ -1040,7 +1040,7 @@ class TestTheClock:
         def ask(request: Any, socket: Any, context: Any) -> None:
             socket.call("question")
 
-        with pytest.raises(RuntimeError, match="for ever: no client gives it"):
+        with pytest.raises(RuntimeError, match="waits for ever for an acknowledgement"):
             client.emit("ask")
 
     def test_one_that_waits_for_a_client_that_is_gone_is_told_so(

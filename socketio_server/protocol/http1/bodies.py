@@ -84,7 +84,7 @@ class ChunkedBody:
                     self._take_line(data[at:end])
                     at = end
                 elif len(data) - at > _MAX_CHUNK_LINE:
-                    raise BadBody("a chunk's head is too long")
+                    raise BadBody("head of a chunk is too long")
                 else:
                     self._buffer = data[at:]
                     break
@@ -98,7 +98,7 @@ class ChunkedBody:
         missing -= len(taken)
         end = b"\r\n"[max(0, 2 - missing - len(taken)) : 2 - missing] if missing < 2 else b""
         if not taken.endswith(end):
-            raise BadBody("a chunk is longer than it says")
+            raise BadBody("chunk is longer than its size says")
         self._missing = missing or None
         return taken[: len(taken) - len(end)]
 
@@ -107,14 +107,14 @@ class ChunkedBody:
         if self._trailers is not None:
             self._trailers += len(line)
             if self._trailers > _MAX_TRAILERS:
-                raise BadBody("the trailers are too long")
+                raise BadBody("trailers are too long")
             self.is_complete = line == b"\r\n"
             if not self.is_complete and FIELD.fullmatch(line.decode("latin-1")) is None:
-                raise BadBody("a trailer is malformed")
+                raise BadBody("trailer is malformed")
             return
         match = _CHUNK.fullmatch(line)
         if match is None:
-            raise BadBody("a chunk's size is malformed")
+            raise BadBody("size of a chunk is malformed")
         size = int(match[1], 16)
         if size:
             self._missing = size + 2

@@ -121,9 +121,9 @@ def find_head_end(data: bytes, start: int = 0) -> int | None:
     found = bare + 2 if bare >= 0 else end + 3 if end >= 0 else None
     size = len(data) if found is None else found
     if size > MAX_REQUEST_LINE and data.find(b"\n", 0, MAX_REQUEST_LINE) < 0:
-        raise BadHead("the request line is too long", status=414)
+        raise BadHead("request line is too long", status=414)
     if size > MAX_HEAD_SIZE:
-        raise BadHead("the head is too large", status=431)
+        raise BadHead("request head is too large", status=431)
     return found
 
 
@@ -136,7 +136,7 @@ def parse_head(data: bytes) -> Head:
     end = data.find(b"\n") + 1
     match = _REQUEST_LINE.fullmatch(data[:end].decode("latin-1"))
     if match is None:
-        raise BadHead("the request line is malformed")
+        raise BadHead("request line is malformed")
     method, target, version = match.groups()
     block = data[end:]
     parse = _parse_headers_once if len(block) <= _CACHED_SIZE else parse_headers
@@ -151,10 +151,10 @@ def parse_headers(block: bytes, is_http_11: bool = True) -> Headers:
     """
     text = block.decode("latin-1")
     if _BLOCK.fullmatch(text) is None:
-        raise BadHead("a header is malformed")
+        raise BadHead("header is malformed")
     found = FIELD.findall(text)
     if len(found) > MAX_HEADERS:
-        raise BadHead("the head is too large", status=431)
+        raise BadHead("request head is too large", status=431)
     fields = ((name.lower(), value.strip(" \t")) for name, value in found)
     return Headers(fields, is_http_11=is_http_11)
 
@@ -189,10 +189,10 @@ def _check(environ: Mapping[str, str], *, is_http_11: bool) -> int:
     if length is not None and _LENGTH.fullmatch(length) is None:  # two are joined by a comma
         raise BadHead("Content-Length is malformed")
     if coding is not None and (length is not None or not is_http_11):
-        raise BadHead("Transfer-Encoding is out of place")
+        raise BadHead("Transfer-Encoding beside Content-Length, or in HTTP/1.0")
     if coding is not None and coding.lower() != "chunked":
-        raise BadHead("Transfer-Encoding is not understood", status=501)
+        raise BadHead("Transfer-Encoding is not supported", status=501)
     host = environ.get("HTTP_HOST")
     if (host is None and is_http_11) or (host is not None and "," in host):
-        raise BadHead("exactly one Host is needed")
+        raise BadHead("exactly one Host header is required")
     return 0 if length is None else int(length)
