@@ -144,6 +144,10 @@ class Options:
     stall_timeout: Seconds = 10.0
     """How long queued bytes may wait without any progress before the client is closed."""
 
+    max_lag: Seconds = 30.0
+    """How long something may wait for a client that takes less than 16 kB a second meanwhile,
+    before the client is closed: it only falls further behind."""
+
     close_timeout: Seconds = 2.0
     """How long the peer may take to answer a WebSocket close, or to stop sending after the last
     answer of an HTTP connection, before the connection is cut."""
@@ -188,6 +192,10 @@ class Options:
     max_queued_bytes: Number = 16_000_000
     """Bytes that may wait for one client; beyond it the client is closed, never silently
     skipped."""
+
+    max_queued_total: Number = 96_000_000
+    """Bytes that may wait for all clients of the process, what many share counted once; beyond it
+    the clients are closed for which something waits longest."""
 
     send_buffer: Number = 131_072
     """``SO_SNDBUF`` per connection: the kernel would otherwise hide megabytes per stalled

@@ -19,9 +19,11 @@ from socketio_server.dispatch.dispatcher import Dispatcher, EventHooks
 from socketio_server.dispatch.middleware import CallNext
 from socketio_server.engine.session import Session, SessionHandler
 from socketio_server.engine.transports.base import Outgoing, Transport, TransportHandler
+from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.events import Registry
 from socketio_server.exceptions import DecodeError
-from socketio_server.net.connection import Connection, LostBecause
+from socketio_server.net.connection import Connection
+from socketio_server.net.queued_output import LostBecause, QueuedOutput
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
 from socketio_server.net.workers import WorkerPool
@@ -319,13 +321,18 @@ def socket_pair() -> Iterator[tuple[socket_module.socket, socket_module.socket]]
         yield ours, theirs
 
 
+def queued_output(loop: FakeLoop, options: Options | None = None) -> QueuedOutput:
+    """What waits for all clients of a server."""
+    return QueuedOutput(loop, options or Options(), clock=loop.clock)
+
+
 @contextmanager
 def websocket(
     loop: FakeLoop, options: Options | None = None
 ) -> Iterator[tuple[Connection, WebSocketPeer]]:
     """A connection whose handshake is done, not started, and its client."""
     with socket_pair() as (ours, theirs):
-        connection = Connection(ours, loop, options or Options())
+        connection = Connection(ours, loop, queued_output(loop, options))
         yield connection, WebSocketPeer(theirs)
         connection.abort()
 
@@ -336,6 +343,17 @@ def websocket(
 def outgoing(text: str, *attachments: bytes) -> Outgoing:
     """A message for the client, ``outgoing("hello")`` say."""
     return Outgoing(engineio.MESSAGE + text.encode(), attachments)
+
+
+def make_polling(
+    session: TransportHandler,
+    loop: FakeLoop,
+    options: Options,
+    output: QueuedOutput | None = None,
+) -> PollingTransport:
+    """The transport of a session over polling."""
+    output = output or queued_output(loop, options)
+    return PollingTransport(session, loop, options, loop.clock, output)
 
 
 class RecordingTransportHandler:
@@ -389,6 +407,8 @@ class RecordingTransport:
         self.queued_bytes = 0
         self.is_full = False
         """Whether senders have to wait."""
+        self.is_taking = False
+        """Whether the client takes what waits for it."""
         self._session = session
 
     @property
@@ -401,6 +421,9 @@ class RecordingTransport:
     def send(self, outgoing: Outgoing) -> None:
         if not self.closed:
             self.sent += (packet.decode() for packet in outgoing.packets)
+
+    def send_first(self, outgoing: Outgoing) -> None:
+        self.send(outgoing)
 
     def close(self, reason: CloseReason) -> None:
         if not self.closed:
@@ -497,6 +520,8 @@ class FakeExchange:
         """What it was answered with; ``None`` while it waits."""
         self.is_gone = False
         """Whether its client has gone, be it without anybody's knowledge."""
+        self.is_slow = False
+        """Whether its client has yet to take some of the answer."""
 
     def reply(self, response: Response) -> None:
         assert self.response is None, "answered twice"
@@ -504,6 +529,9 @@ class FakeExchange:
 
     def has_ended(self) -> bool:
         return self.is_gone
+
+    def is_underway(self) -> bool:
+        return self.is_slow
 
     @property
     def status(self) -> int:

@@ -23,6 +23,7 @@ TIMES = [
     "ping_interval",
     "ping_timeout",
     "stall_timeout",
+    "max_lag",
     "upgrade_timeout",
 ]
 NUMBERS = [
@@ -46,6 +47,7 @@ NUMBERS = [
     "max_pending_bytes",
     "max_pending_total",
     "max_queued_bytes",
+    "max_queued_total",
     "high_water",
     "send_buffer",
 ]

@@ -63,6 +63,8 @@ class TestValues:
             ("close_timeout", 2),
             ("drain_timeout", 10),
             ("stall_timeout", 10),
+            ("max_lag", 30),
+            ("max_queued_total", 96_000_000),
             ("max_fragments", 1024),
             ("max_attachments", 10),
             ("max_channels", 256),

@@ -23,8 +23,8 @@ from socketio_server.dispatch.router import NamespaceRouter
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import DecodeError, Reject, ValidationError
-from socketio_server.net.connection import Loop
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.loop import Loop
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
 from socketio_server.net.workers import Pool

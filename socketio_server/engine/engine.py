@@ -18,11 +18,17 @@ from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session import Session, SessionHandler
 from socketio_server.engine.session_cookie import Binding, cookies_of
 from socketio_server.engine.transports.base import Transport
-from socketio_server.engine.transports.polling import PollingTransport, error_response
+from socketio_server.engine.transports.polling import (
+    PACKETS_FOR_PYTHON,
+    PYTHON_AGENTS,
+    PollingTransport,
+    error_response,
+)
 from socketio_server.engine.transports.revision3 import PollingTransport3, WebSocketTransport3
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
-from socketio_server.net.connection import Loop
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.loop import Loop
+from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
@@ -86,6 +92,8 @@ class Engine:
         self._draining = False
         self.stats = stats
         """What the server counts."""
+        self.output = QueuedOutput(loop, options, clock=clock)
+        """What waits for all clients."""
         self.admission = Admission(
             max_connections=options.max_connections,
             max_per_address=options.max_connections_per_address,
@@ -118,11 +126,6 @@ class Engine:
 
     def __len__(self) -> int:
         return len(self._sessions)
-
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes that wait for clients which are slow to take them."""
-        return sum(session.transport.queued_bytes for session in self._sessions.values())
 
     @property
     def draining(self) -> bool:
@@ -176,7 +179,9 @@ class Engine:
         session = self._new_session(request)
         session.binding = binding
         make = PollingTransport3 if session.revision == REVISION_3 else PollingTransport
-        transport = make(session, self._loop, self._options, self._clock)
+        transport = make(session, self._loop, self._options, self._clock, self.output)
+        if request.user_agent.startswith(PYTHON_AGENTS):
+            transport.packets_per_answer = PACKETS_FOR_PYTHON
         self._start(session, transport, context)
         return transport.answer_at_once()
 
@@ -351,9 +356,14 @@ class Engine:
             self._heartbeat.add(session)
 
     def _heartbeat_expired(self, session: Session) -> None:
-        if not session.transport.is_reading:
-            # Its answer may lie in the kernel, unread by our own choice.
-            self._await_heartbeat(session)
+        transport = session.transport
+        if transport.is_taking or not transport.is_reading:
+            # Its answer may lie in the kernel, unread by our own choice; or it has yet to read what
+            # came before our ping.
+            if session.revision == REVISION_3:
+                self._awaited_pings.add(session)
+            else:
+                self._heartbeat.ask_again(session)
             return
         # Nobody's fault: phones go through tunnels.
         self._note(session, RefusalKind.PING_TIMEOUT, "no pong in time", logging.INFO)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from socketio_server.net.connection import Loop
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.loop import Loop
 
 T = TypeVar("T")
 
@@ -42,6 +42,10 @@ class Heartbeat(Generic[T]):
         """The client answered; a pong that nobody asked for changes nothing."""
         if self._pongs.discard(session):
             self._pings.add(session)
+
+    def ask_again(self, session: T) -> None:
+        """Send another ping at once, because of the last one nothing can be concluded."""
+        self._ping(session)
 
     def discard(self, session: T) -> None:
         """Ask no more."""

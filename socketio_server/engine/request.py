@@ -19,6 +19,7 @@ class EngineRequest(msgspec.Struct, frozen=True, gc=False):
     :param host: the ``Host`` header.
     :param origin: the ``Origin`` header; ``None`` where there is none.
     :param cookie: the ``Cookie`` header.
+    :param user_agent: the ``User-Agent`` header.
     :param is_websocket: whether it asks to become a WebSocket.
     """
 
@@ -28,4 +29,5 @@ class EngineRequest(msgspec.Struct, frozen=True, gc=False):
     host: str = ""
     origin: str | None = None
     cookie: str = ""
+    user_agent: str = ""
     is_websocket: bool = False

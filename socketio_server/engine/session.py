@@ -158,7 +158,7 @@ class Session:
 
     def ping(self) -> None:
         """Send a heartbeat."""
-        self.transport.send(PING)
+        self.transport.send_first(PING)
 
     def close(self, reason: CloseReason) -> None:
         """End the session: what was sent goes out first, then the transport's goodbye.
@@ -245,7 +245,7 @@ class Session:
                 self._keeper.pong_received(self)
             elif packet.type is PacketType.PING and self.revision == engineio3.PROTOCOL_VERSION:
                 self._keeper.ping_received(self)
-                transport.send(Outgoing(engineio3.encode_pong(str(packet.data))))
+                transport.send_first(Outgoing(engineio3.encode_pong(str(packet.data))))
             elif packet.type is PacketType.CLOSE:
                 self.close(CloseReason.TRANSPORT_CLOSE)
             elif packet.type is not PacketType.NOOP:

@@ -12,8 +12,10 @@ from typing import Any, Protocol
 from socketio_server.http.body import HIGH_WATER
 from socketio_server.http.engine_requests import engine_request, parse_query
 from socketio_server.http.exchange import ExchangeServer, SessionExchange, WsgiExchange
-from socketio_server.net.connection import SLOW, Connection, Loop, LostBecause
+from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.loop import Loop
+from socketio_server.net.queued_output import SLOW, LostBecause
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 from socketio_server.protocol.http1.requests import BadHead, Head, find_head_end, parse_head

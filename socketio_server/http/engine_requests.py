@@ -25,6 +25,7 @@ def engine_request(
         get("HTTP_HOST", ""),
         get("HTTP_ORIGIN"),
         get("HTTP_COOKIE", ""),
+        get("HTTP_USER_AGENT", ""),
         "HTTP_UPGRADE" in headers and is_websocket(headers),
     )
 

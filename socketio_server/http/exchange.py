@@ -226,6 +226,10 @@ class SessionExchange(_Exchange):
         """Return whether the client has gone (``Exchange``)."""
         return self._carrier.tcp.has_ended()
 
+    def is_underway(self) -> bool:
+        """Return whether the peer has yet to take some of what was written (``Exchange``)."""
+        return self._carrier.tcp.congested
+
     def drained(self) -> None:
         """The peer has taken what was written: of earlier answers, as this one's is to come."""
 

@@ -83,7 +83,7 @@ class HttpListener(pywsgi.WSGIServer):
             self.engine.stats.refusals.add(RefusalKind.CONNECTION, host, f"{refused}: {host}")
             sock.close()
             return
-        connection = Connection(sock, self.loop, self.options, self._leave(host))
+        connection = Connection(sock, self.loop, self.engine.output, self._leave(host))
         HttpConnection(connection, address, self).start()
 
     def init_socket(self) -> None:

@@ -5,65 +5,30 @@ was given at ``start`` (a ``ConnectionHandler``) gets them. All methods run on t
 thread; none of them switches greenlets, so they may be called from loop callbacks and from
 handlers alike.
 
-The write path is the fast path of a broadcast: one attempt to ``send`` on the spot, and only what
-the kernel does not take is kept. gevent's own ``sendall`` would ask ``getsockopt`` before each
-send and wait for slow peers. Calls upward never come out of ``write``: a failure is reported by a
-later loop callback, so a broadcast never sees its recipients change under it.
+The write path is the fast path of a broadcast: one attempt to ``send`` on the spot. What the kernel
+does not take is kept as it came, so that what waits for many clients is there once. gevent's own
+``sendall`` would ask ``getsockopt`` before each send and wait for slow peers. Calls upward never
+come out of ``write``: a failure is reported by a later loop callback, so a broadcast never sees its
+recipients change under it.
 """
 
 import _socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from enum import Enum
-from typing import Any, Protocol
+from itertools import islice
+from typing import Protocol
 
-from socketio_server.options import Options
+from socketio_server.net.loop import Loop, Watcher
+from socketio_server.net.queued_output import Backlog, LostBecause, QueuedOutput
 
 READ_SIZE = 65_536
 """Bytes asked for in one ``recv``: a read of 64 kB costs no more than one of 4 kB."""
 
+MAX_PIECES = 512
+"""Messages that are sent in one go: the kernel takes no more than 1,024."""
+
 _READ, _WRITE = 1, 2  # libev's event masks, which gevent's loops take
-
-
-class Watcher(Protocol):
-    """What the loop gives for a descriptor or a timer."""
-
-    def start(self, callback: Any, *args: Any) -> None:
-        """Call back from now on."""
-
-    def stop(self) -> None:
-        """Call back no more, until it is started again."""
-
-    def close(self) -> None:
-        """Free it for good."""
-
-
-class Loop(Protocol):
-    """The part of a gevent loop that the server uses; tests pass their own."""
-
-    def io(self, fd: int, events: int) -> Watcher:
-        """Return a watcher of a descriptor: 1 for reading, 2 for writing, 3 for both."""
-
-    def timer(self, after: float, repeat: float = 0.0) -> Watcher:
-        """Return a timer."""
-
-    def run_callback(self, func: Any, *args: Any) -> Any:
-        """Call a function before the loop waits again."""
-
-
-class LostBecause(Enum):
-    """Why a connection is gone."""
-
-    CLOSED = "closed by us"
-    EOF = "closed by the peer"
-    ERROR = "socket error"
-    OVERFLOW = "more bytes queued than allowed"
-    STALLED = "no progress while bytes were queued"
-
-
-SLOW = (LostBecause.OVERFLOW, LostBecause.STALLED)
-"""Why we close on a peer that takes too little."""
 
 
 class ConnectionHandler(Protocol):
@@ -90,24 +55,25 @@ class Connection:
 
     :param sock: a connected stream socket, which the connection owns from here on.
     :param loop: the gevent loop that it lives on.
+    :param output: what waits for all connections, and how much may.
     :param on_closed: called once when the socket is closed; must not block.
     """
 
     __slots__ = (
+        "_backlog",
         "_buffer",
         "_closed_because",
         "_closing",
         "_corked",
         "_handler",
         "_hanging_up",
-        "_limit",
         "_loop",
+        "_offset",
         "_on_closed",
+        "_output",
         "_paused",
         "_reader",
         "_sock",
-        "_stall_timeout",
-        "_stall_timer",
         "_tells_at",
         "_writer",
         "queued",
@@ -117,7 +83,7 @@ class Connection:
         self,
         sock: _socket.socket,
         loop: Loop,
-        options: Options,
+        output: QueuedOutput,
         on_closed: Callable[[], None] | None = None,
     ) -> None:
         sock.setblocking(False)
@@ -127,16 +93,16 @@ class Connection:
         self._reader: Watcher | None = None
         self._on_closed = on_closed
         self._paused = False  # the handler wants no more bytes for now
-        self._limit = options.max_queued_bytes
-        self._stall_timeout = options.stall_timeout
+        self._output = output
         # None: nothing waits, write() may send at once. Otherwise what waits, in order.
         self._buffer: deque[bytes | memoryview] | None = None
+        self._offset = 0  # how much of the first of it was sent
         self.queued = 0
         """Bytes that the kernel has not taken yet."""
         self._corked = False
         self._tells_at: int | None = None  # the handler is told when so many bytes are queued
         self._writer: Watcher | None = None  # while the kernel's buffer is full
-        self._stall_timer: Watcher | None = None
+        self._backlog: Backlog | None = None  # just as long
         self._closing = False  # close() or hang_up() was called: acted on once the buffer is empty
         self._hanging_up = False  # it was hang_up()
         self._closed_because: LostBecause | None = None  # None while the socket is open
@@ -181,8 +147,8 @@ class Connection:
     def write(self, data: bytes | memoryview) -> None:
         """Send ``data``, or queue what the kernel does not take now; after a close, do nothing.
 
-        Never waits and never raises. More than ``max_queued_bytes`` waiting, or
-        ``stall_timeout`` without progress, closes the connection.
+        Never waits and never raises. Closes the connection if too much waits, or for too long
+        (``QueuedOutput``).
         """
         if self._buffer is not None:
             self._enqueue(data)
@@ -195,10 +161,19 @@ class Connection:
             self._fail(LostBecause.ERROR)
             return
         if sent != len(data):
-            self._buffer = deque()
-            self._enqueue(memoryview(data)[sent:])
-            if self._closed_because is None:
-                self._wait_for_room()
+            self._buffer = deque((data,))
+            self._offset = sent
+            self.queued = len(data) - sent
+            self._wait_for_room()
+            self._look_at_queue()
+
+    def write_first(self, data: bytes) -> None:
+        """Send ``data`` before all that is queued, but behind a message that is partly sent."""
+        if self._buffer is None:
+            self.write(data)
+        elif not self.closed:
+            self._buffer.insert(1 if self._offset else 0, data)
+            self.queued += len(data)
 
     def cork(self) -> None:
         """Hold writes back until ``uncork``, which sends them together.
@@ -269,31 +244,34 @@ class Connection:
             return
         self._buffer.append(data)
         self.queued += len(data)
-        if self.queued > self._limit:
-            # While corked nothing was tried yet; what remains after uncork is judged there.
-            if self._corked:
-                self._corked = False
-                self._flush()
-            if self.queued > self._limit:
+        if self._backlog is not None:
+            self._backlog.add(data)
+        self._look_at_queue()
+
+    def _look_at_queue(self) -> None:
+        """Give up a peer for which too much is queued; say if it is much."""
+        output = self._output
+        if self.queued > output.high_water:
+            self.uncork()  # maybe nothing was tried yet
+        if self.queued > output.high_water:
+            output.crossings += 1
+            if self.queued > output.max_queued_bytes:
                 self._fail(LostBecause.OVERFLOW)
 
     def _flush(self) -> None:
         """Send all that is queued; go back to direct writes when nothing is left."""
         buffer = self._buffer
         while buffer:
-            data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
             try:
-                sent = self._sock.send(data)
+                sent = self._send_several(buffer)
             except BlockingIOError:
                 sent = 0
             except OSError:
                 self._fail(LostBecause.ERROR)
                 return
-            self.queued -= sent
-            buffer.clear()
-            if sent != len(data):
-                buffer.append(memoryview(data)[sent:])
-                self._wait_for_room(progress=sent > 0)
+            self._drop(buffer, sent)
+            if not sent or self._offset:
+                self._wait_for_room()
                 break
         else:
             self._stop_waiting()
@@ -305,6 +283,27 @@ class Connection:
             self._tells_at = None
             if self._handler is not None:
                 self._handler.drained()
+
+    def _send_several(self, buffer: deque[bytes | memoryview]) -> int:
+        """Send from the front of the queue in one go; return how many bytes were taken."""
+        first = memoryview(buffer[0])[self._offset :] if self._offset else buffer[0]
+        if len(buffer) == 1:
+            return self._sock.send(first)
+        return self._sock.sendmsg([first, *islice(buffer, 1, MAX_PIECES)])
+
+    def _drop(self, buffer: deque[bytes | memoryview], sent: int) -> None:
+        """Let go of what was sent."""
+        backlog = self._backlog
+        self.queued -= sent
+        if backlog is not None and sent:
+            backlog.taken(sent)
+        sent += self._offset
+        while buffer and sent >= len(buffer[0]):
+            data = buffer.popleft()
+            sent -= len(data)
+            if backlog is not None:
+                backlog.discard(data)
+        self._offset = sent
 
     def _finish(self) -> None:
         """Close, or hang up: all that was queued is sent."""
@@ -322,21 +321,39 @@ class Connection:
         if self._reader is not None and wanted:
             self._reader.start(self._on_readable)
 
-    def _wait_for_room(self, *, progress: bool = True) -> None:
-        if self._writer is None:
+    def _wait_for_room(self) -> None:
+        """Send the rest when the kernel takes more; from now on it counts."""
+        if self._writer is None and self._buffer is not None:
             self._writer = self._loop.io(self._sock.fileno(), _WRITE)
             self._writer.start(self._flush)
-        if progress or self._stall_timer is None:
-            if self._stall_timer is not None:
-                self._stall_timer.close()
-            self._stall_timer = self._loop.timer(self._stall_timeout)
-            self._stall_timer.start(self._fail, LostBecause.STALLED)
+            backlog = self._backlog = Backlog(self, self._output)
+            backlog.taken(self._offset)
+            for data in tuple(self._buffer):
+                if not backlog.closed:
+                    backlog.add(data)
 
     def _stop_waiting(self) -> None:
-        for watcher in (self._writer, self._stall_timer):
-            if watcher is not None:
-                watcher.close()
-        self._writer = self._stall_timer = None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        if self._backlog is not None:
+            self._backlog.close(self._buffer or ())
+            self._backlog = None
+
+    # --- Holder -------------------------------------------------------------------------------
+
+    is_excused = False
+    """The kernel tells when the peer takes something (``Holder``)."""
+
+    def try_again(self) -> None:
+        """Send what the kernel takes by now (``Holder``)."""
+        self._flush()
+
+    def give_up(self, because: LostBecause) -> None:
+        """Close on a peer that takes too little (``Holder``)."""
+        self._fail(because)
+
+    # ------------------------------------------------------------------------------------------
 
     def _on_early_data(self, data: bytes) -> None:
         if self._handler is not None and not self.closed:
@@ -368,9 +385,9 @@ class Connection:
         if self._closed_because is not None:
             return
         self._closed_because = because
-        self._buffer = deque()  # writes from here on end in _enqueue, which drops them
-        self.queued = 0
         self._stop_waiting()
+        self._buffer = deque()  # writes from here on end in _enqueue, which drops them
+        self._offset = self.queued = 0
         if self._reader is not None:
             self._reader.close()
             self._reader = None

@@ -7,10 +7,13 @@ order in which they fall due: a dict serves as queue, and no session needs a tim
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from socketio_server.net.connection import Loop, Watcher
+from socketio_server.net.loop import Loop, Watcher
 
 T = TypeVar("T")
 
+
+GRACE = 0.1
+"""Seconds that a loop which was late has for what has come meanwhile, before anything is judged."""
 
 TICK = 0.01
 """Least time between two looks at a queue, in seconds: many deadlines share one wake-up."""
@@ -19,8 +22,8 @@ TICK = 0.01
 class Deadlines(Generic[T]):
     """A queue of items that all fall due the same time after they were added.
 
-    ``on_due`` runs in a loop callback, after the item has left
-    the queue; it may add and discard items.
+    ``on_due`` runs in a loop callback, after the item has left the queue; it may add and discard
+    items. However late the loop is, what has come by then is read before it.
 
     :param delay: seconds from ``add`` to ``on_due``.
     :param clock: seconds that never go back.
@@ -64,22 +67,35 @@ class Deadlines(Generic[T]):
     def clear(self) -> None:
         """Forget everything, and stop the timer."""
         self._due.clear()
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
+        self._stop_timer()
 
     def _arm(self, delay: float) -> None:
         self._timer = self._loop.timer(max(delay, TICK))
         self._timer.start(self._on_timer)
 
     def _on_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
+        """See what is due; it falls due when the loop has looked at all descriptors once more.
+
+        The bytes that a deadline is about may have come in time, and wait to be read by a loop that
+        was busy.
+        """
+        self._stop_timer()
         now = self._clock()
+        first = next(iter(self._due.values()), None)
+        if first is None:
+            return
+        if first > now:
+            self._arm(first - now)
+        else:
+            self._timer = self._loop.timer(GRACE if now - first > GRACE else 0.0)
+            self._timer.start(self._fire, now)
+
+    def _fire(self, until: float) -> None:
+        """Call back for what was due at that time, and still is."""
+        self._stop_timer()
         due = []
         for item, time in self._due.items():
-            if time > now:
+            if time > until:
                 break
             due.append(item)
         self._firing = True
@@ -90,4 +106,9 @@ class Deadlines(Generic[T]):
         finally:
             self._firing = False
         if self._due:
-            self._arm(next(iter(self._due.values())) - now)
+            self._arm(next(iter(self._due.values())) - self._clock())
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None

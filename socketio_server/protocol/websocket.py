@@ -532,6 +532,27 @@ def encode_frame(opcode: int, data: bytes) -> bytes:
     return _LONG.pack(first, 127, size) + data
 
 
+def decode_frames(frames: bytes) -> list[tuple[int, bytes]]:
+    """Return the messages of whole frames, each with its opcode: the inverse of ``encode_frame``.
+
+    :param frames: the frames, one after another.
+    """
+    messages = []
+    start = 0
+    while start < len(frames):
+        opcode, size = frames[start] & 0x0F, frames[start + 1]
+        start += 2
+        if size == 126:
+            size = int.from_bytes(frames[start : start + 2])
+            start += 2
+        elif size == 127:
+            size = int.from_bytes(frames[start : start + 8])
+            start += 8
+        messages.append((opcode, frames[start : start + size]))
+        start += size
+    return messages
+
+
 def encode_deflated_frame(opcode: int, data: bytes, *, window_bits: int = MAX_WINDOW_BITS) -> bytes:
     """Encode a whole message as a compressed frame (RFC 7692 section 7.2.1).
 

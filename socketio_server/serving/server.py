@@ -86,6 +86,7 @@ class Server:
             middleware=load_middleware(options.middleware),
         )
         self.engine = Engine(loop, options, self._dispatcher.accept, self._stats, clock=monotonic)
+        clients.output = self.engine.output
         clients.timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
         self.path = reverse("socketio")
         self._http = HttpListener(
@@ -125,7 +126,7 @@ class Server:
             "sessions": len(self.engine),
             "sockets": len(clients),
             "channels": clients.channels.total,
-            "queued_bytes": self.engine.queued_bytes,
+            "queued_bytes": self.engine.output.total,
             "waiting_bytes": self._dispatcher.waiting_bytes,
             "messages_in": stats.messages_in,
             "messages_out": clients.messages_out,

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 from socketio_server.cluster.base import Broker, Envelope
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.engine.transports.base import Outgoing
+from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.protocol import engineio, socketio4
 from socketio_server.protocol.socketio import Encoder
 from socketio_server.sockets.acknowledgements import (
@@ -49,6 +50,8 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         """Carries what is for several clients."""
         self.timekeeper: Timekeeper = NoTimekeeper()
         """Passes the time until clients acknowledge: set by who runs the server."""
+        self.output: QueuedOutput | None = None
+        """What waits for the clients: set by who runs the server."""
         self.messages_out = 0
         """Events that were sent, one for each recipient."""
         self._recipients: dict[str, Recipient] = {}  # by id
@@ -103,13 +106,17 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         """Send an event to the clients of this process that it is for (``LocalNode``).
 
         The hot path of a broadcast: encoded once, and no send of it waits, switches greenlets or
-        changes who is on a channel, so the registries can be walked as they are.
+        changes who is on a channel, so the registries can be walked as they are. If much is queued
+        then, the loop takes a turn before the caller goes on, where that may be: a burst of
+        broadcasts drains while it is made.
 
         :raises TypeError: if an argument can't be encoded.
         """
         namespace, channels = envelope.namespace, envelope.channels
         outgoing = self.encode(namespace, envelope.event_name, envelope.args)
         frames = outgoing.frames
+        output = self.output
+        crossings = 0 if output is None else output.crossings
         volatile = envelope.volatile
         recipients = self._find_recipients(namespace, channels)
         # Among thousands of clients nothing of any of them is in the CPU's cache. So the loop looks
@@ -124,6 +131,8 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
             else:
                 recipient.deliver(outgoing, channels)
         self.messages_out += count
+        if output is not None and output.crossings != crossings and self.timekeeper.may_wait():
+            self.timekeeper.let_others_run()
 
     def call(
         self,

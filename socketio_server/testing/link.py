@@ -99,6 +99,7 @@ class Link:
     direct = None
     writable = True
     is_reading = True
+    is_taking = False
     queued_bytes = 0
 
     def __init__(
@@ -173,12 +174,17 @@ class Link:
         """Hand the client what the server sends."""
         if not self.is_open or self.silent:
             return
-        payload = engineio.encode_payload(outgoing.packets)
-        for packet in engineio.decode_payload(payload, outgoing.count):
+        packets = outgoing.packets
+        payload = engineio.encode_payload(packets)
+        for packet in engineio.decode_payload(payload, len(packets)):
             if packet.type is engineio.PacketType.MESSAGE:
                 self._on_message(packet.data)
             elif packet.type is engineio.PacketType.PING:
                 world.run_callback(self._pong)
+
+    def send_first(self, outgoing: Outgoing) -> None:
+        """Hand the client a heartbeat."""
+        self.send(outgoing)
 
     def close(self, reason: CloseReason) -> None:
         """End the session; both sides do it by this."""

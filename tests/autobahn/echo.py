@@ -21,7 +21,7 @@ from socketio_server.engine.transports.base import Transport
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.http.listener import HttpListener
 from socketio_server.http.wsgi import UPGRADE_KEY
-from socketio_server.net.connection import Loop
+from socketio_server.net.loop import Loop
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason

@@ -229,6 +229,63 @@ class TestHandshakeOverWebSocket:
         assert len(site.engine) == 0
 
 
+class TestHeartbeats:
+    @pytest.fixture
+    def site(self) -> Iterator[Site]:
+        made = Site(ping_interval=25.0, ping_timeout=20.0, stall_timeout=60.0, max_lag=200.0)
+        yield made
+        made.close()
+
+    def test_a_client_that_takes_what_waits_for_it_is_not_given_up(self, site: Site) -> None:
+        """Its pong can't come before it has read what was sent before the ping."""
+        client = site.open_websocket()
+        site.sessions[0].send(outgoing("x" * 2_000_000))
+        site.loop.advance(50.0)
+        assert site.handlers[0].closed == []
+
+        received: list[object] = []
+        while "2" not in received:
+            site.loop.run()
+            received += client.received()
+        client.send("3")
+        site.loop.advance(20.0)
+        assert site.handlers[0].closed == []
+
+    def test_nor_one_that_is_not_read_from(self, site: Site) -> None:
+        site.open_websocket()
+        site.sessions[0].pause_reading()
+        site.loop.advance(200.0)
+        assert site.handlers[0].closed == []
+
+        site.sessions[0].resume_reading()
+        site.loop.advance(45.0)
+        assert site.handlers[0].closed == [CloseReason.PING_TIMEOUT]
+
+
+class TestAnswersToPolls:
+    @pytest.mark.parametrize(
+        ("user_agent", "most"),
+        [
+            ("python-requests/2.32.3", 16),
+            ("Python/3.11 aiohttp/3.9.5", 16),
+            ("Mozilla/5.0 (X11; Linux x86_64) Python/3", 40),
+            ("node-XMLHttpRequest", 40),
+            ("", 40),
+        ],
+    )
+    def test_have_as_many_packets_as_the_client_takes(
+        self, site: Site, user_agent: str, most: int
+    ) -> None:
+        asked = replace(request(**HANDSHAKE), user_agent=user_agent)
+        response = site.engine.open_polling(asked, "request", None)
+        sid = json.loads(packets(response.body)[0][1:])["sid"]
+        for number in range(40):
+            site.sessions[0].send(outgoing(str(number)))
+
+        poll = site.request(request(sid=sid, **HANDSHAKE))
+        assert len(poll.packets) == most
+
+
 class TestRevision3:
     """``socket.io-client`` 2.x and its like, where they are let in."""
 

@@ -46,6 +46,15 @@ class TestHeartbeat:
         assert hearts.pinged == [("a", 25.0), ("a", 55.0)]
         assert hearts.expired == []
 
+    def test_who_can_not_be_judged_yet_is_asked_again_at_once(self, hearts: Hearts) -> None:
+        hearts.heartbeat.add("a")
+        hearts.loop.advance(45.0)
+        hearts.heartbeat.ask_again("a")
+        assert hearts.pinged == [("a", 25.0), ("a", 45.0)]
+
+        hearts.loop.advance(20.0)
+        assert hearts.expired == [("a", 45.0), ("a", 65.0)]
+
     def test_a_client_that_does_not_answer_is_given_up(self, hearts: Hearts) -> None:
         hearts.heartbeat.add("a")
         hearts.loop.advance(44.0)

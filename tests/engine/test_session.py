@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socketio_server.engine.session import Session
-from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.refusals import RefusalKind
@@ -27,6 +26,7 @@ from tests.fakes import (
     RecordingSessionHandler,
     RecordingTransport,
     WebSocketPeer,
+    make_polling,
     make_session,
     outgoing,
     packets,
@@ -311,7 +311,7 @@ class Upgrade:
         self.keeper = RecordingKeeper()
         self.handler = RecordingSessionHandler()
         self.session = Session("the-secret", self.keeper)
-        self.polling = PollingTransport(self.session, self.loop, self.options, self.loop.clock)
+        self.polling = make_polling(self.session, self.loop, self.options)
         self.session.start(self.polling, self.handler, b"0{}")
         assert self.poll() == ["0{}"]
         self._stack = ExitStack()
@@ -444,7 +444,7 @@ class TestUpgrade:
         upgrade.loop.run()
         upgrade.session.send(outgoing("two"))
         upgrade.session.ping()
-        assert upgrade.poll() == ["4two", "2"]
+        assert upgrade.poll() == ["2", "4two"]
         assert client.received() == ["3probe"]
 
     def test_what_polling_did_not_fetch_goes_over_the_websocket(self, upgrade: Upgrade) -> None:

@@ -113,7 +113,7 @@ class Peer:
     def __init__(self, site: Site, ours: socket_module.socket, sock: socket_module.socket) -> None:
         self.site = site
         self.sock = sock
-        self.connection = Connection(ours, site.loop, site.options)
+        self.connection = Connection(ours, site.loop, site.engine.output)
         self.http = HttpConnection(self.connection, ("192.0.2.1", 1234), site)
         self.http.start()
         self._unread = b""
@@ -495,7 +495,7 @@ class TestClientsThatGoAway:
             if number == 3:
                 peer.connection.start(peer.http)
             else:
-                connection = Connection(pairs[number][0], site.loop, site.options)
+                connection = Connection(pairs[number][0], site.loop, site.engine.output)
                 HttpConnection(connection, ("192.0.2.1", 1234), site).start()
         site.run()
         site.sessions[0].send(outgoing("hello"))

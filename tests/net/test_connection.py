@@ -11,9 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socketio_server.net.connection import READ_SIZE, Connection, LostBecause
+from socketio_server.net.connection import READ_SIZE, Connection
+from socketio_server.net.queued_output import ENTRY_COST, LostBecause
 from socketio_server.options import Options
-from tests.fakes import FakeLoop, RecordingConnectionHandler, is_at_end, read_available, socket_pair
+from tests.fakes import (
+    FakeLoop,
+    RecordingConnectionHandler,
+    is_at_end,
+    queued_output,
+    read_available,
+    socket_pair,
+)
 
 BIG = bytes(range(256)) * 8192  # 2 MB: more than any kernel takes at once
 
@@ -30,7 +38,8 @@ class Wire:
     ) -> None:
         self.loop = FakeLoop()
         self.handler = RecordingConnectionHandler(self.loop)
-        self.connection = Connection(ours, self.loop, options, on_closed)
+        self.output = queued_output(self.loop, options)
+        self.connection = Connection(ours, self.loop, self.output, on_closed)
         self.connection.start(self.handler)
         self.peer = peer
 
@@ -87,7 +96,7 @@ class TestReading:
         handler = RecordingConnectionHandler(loop)
         with socket_pair() as (ours, peer):
             peer.sendall(b"late")
-            connection = Connection(ours, loop, options)
+            connection = Connection(ours, loop, queued_output(loop, options))
 
             connection.start(handler, b"early ")
             assert handler.received == b""  # nothing comes but from the loop
@@ -134,7 +143,7 @@ class TestReading:
 
         handler = Closing(loop)
         with socket_pair() as (ours, peer):
-            connection = Connection(ours, loop, options)
+            connection = Connection(ours, loop, queued_output(loop, options))
             connection.start(handler, b"first")
             peer.sendall(b"second")
             loop.run()
@@ -177,6 +186,7 @@ class TestWriting:
         assert len(wire.loop.watchers) > before
 
         wire.drain()
+        wire.loop.advance(100.0)  # the timers that all connections share end by themselves
         assert len(wire.loop.watchers) == before
 
     def test_an_error_is_reported_by_the_loop_and_not_raised(self, wire: Wire) -> None:
@@ -203,7 +213,7 @@ class TestWriting:
         loop = FakeLoop()
         handler = RecordingConnectionHandler(loop)
         with socket_pair() as (ours, peer):
-            connection = Connection(ours, loop, options)
+            connection = Connection(ours, loop, queued_output(loop, options))
             peer.close()
             connection.write(b"to nobody")
 
@@ -305,14 +315,78 @@ class TestBackpressure:
         assert wire.loop.timers == 0
         wire.fill()
         wire.drain()
+        wire.loop.advance(100.0)
         assert wire.loop.timers == 0
 
     def test_nothing_stays_behind_in_the_loop(self, wire: Wire) -> None:
         wire.fill()
         wire.connection.abort()
-        wire.loop.run()
+        wire.loop.advance(100.0)
 
         assert not wire.loop.watchers
+
+
+class TestTheOrder:
+    def test_what_is_written_first_goes_before_what_is_queued(self, wire: Wire) -> None:
+        wire.connection.write(BIG)
+        wire.connection.write(b"a message")
+        wire.connection.write_first(b"a ping, ")
+
+        # Only the one that is partly sent comes before it.
+        assert wire.drain() == BIG + b"a ping, a message"
+
+    def test_where_nothing_is_queued_it_is_sent_at_once(self, wire: Wire) -> None:
+        wire.connection.write_first(b"a ping")
+
+        assert read_available(wire.peer) == b"a ping"
+
+    def test_after_a_close_it_is_dropped(self, wire: Wire) -> None:
+        written = wire.fill()
+        wire.connection.close()
+        wire.connection.write_first(b"a ping")
+
+        assert wire.drain() == written
+
+
+class TestWhatWaits:
+    """The account that all connections share."""
+
+    def test_is_what_the_kernel_did_not_take(self, wire: Wire) -> None:
+        wire.connection.write(b"sent")
+        assert wire.output.total == 0
+
+        wire.connection.write(BIG)
+        assert wire.output.total == len(BIG) + ENTRY_COST
+        wire.connection.write(b"more")
+        assert wire.output.total == len(BIG) + 4 + 2 * ENTRY_COST
+
+        wire.drain()
+        assert wire.output.total == 0
+
+    @pytest.mark.parametrize("end", [Connection.abort, Connection.close])
+    def test_is_given_back_at_the_end(self, wire: Wire, end: Callable[[Connection], None]) -> None:
+        wire.connection.write(BIG)
+        end(wire.connection)
+        wire.drain()
+
+        assert wire.output.total == 0
+
+    def test_is_not_what_only_waits_for_more_to_go_with_it(self, wire: Wire) -> None:
+        wire.connection.cork()
+        wire.connection.write(b"x" * 1000)
+        assert wire.output.total == 0
+
+        wire.connection.write(BIG)  # too much to be held back
+        wire.connection.uncork()
+        assert wire.output.total == len(BIG) + ENTRY_COST
+
+    def test_above_the_high_water_mark_each_write_is_noted(self, wire: Wire) -> None:
+        wire.connection.write(b"x" * 1000)
+        assert wire.output.crossings == 0
+
+        wire.connection.write(BIG)
+        wire.connection.write(b"more")
+        assert wire.output.crossings == 2
 
 
 class TestCork:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socketio_server.net.deadlines import TICK, Deadlines
+from socketio_server.net.deadlines import GRACE, TICK, Deadlines
 from tests.fakes import FakeLoop
 
 DELAY = 8.0
@@ -214,3 +214,46 @@ class TestWhateverHappens:
         assert [item for item, _ in queue.due[len(queue.due) - len(waiting) :]] == list(waiting)
         assert [time for _, time in queue.due] == sorted(time for _, time in queue.due)
         assert queue.loop.timers == 0
+
+
+class TestALoopThatIsLate:
+    """What a deadline is about may have come in time, and wait to be read."""
+
+    @pytest.mark.parametrize("late", [0.0, 0.5, 60.0])
+    def test_reads_once_before_anything_falls_due(self, queue: Queue, late: float) -> None:
+        queue.deadlines.add("a")
+        queue.deadlines.add("b")
+        queue.loop.now = DELAY + late
+        queue.loop.turn()
+        assert queue.due == []
+
+        queue.deadlines.discard("a")  # by what was read
+        queue.loop.advance(GRACE)
+        assert [item for item, _ in queue.due] == ["b"]
+
+    def test_has_some_time_for_it(self, queue: Queue) -> None:
+        queue.deadlines.add("a")
+        queue.loop.now = DELAY + 60.0
+        queue.loop.advance(GRACE * 0.9)
+        assert queue.due == []
+
+    def test_judges_nothing_that_falls_due_meanwhile(self, queue: Queue) -> None:
+        queue.deadlines.add("a")
+        queue.loop.advance(GRACE / 2)
+        queue.deadlines.add("b")
+        queue.loop.now = DELAY
+        queue.loop.run()
+        assert queue.due == [("a", DELAY)]
+
+        queue.loop.advance(GRACE)
+        assert [item for item, _ in queue.due] == ["a", "b"]
+
+    def test_forgets_what_is_cleared_meanwhile(self, queue: Queue) -> None:
+        queue.deadlines.add("a")
+        queue.loop.now = DELAY
+        queue.loop.turn()
+        queue.deadlines.clear()
+        queue.loop.advance(1.0)
+
+        assert queue.due == []
+        assert not queue.loop.watchers

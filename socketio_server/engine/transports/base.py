@@ -18,26 +18,22 @@ _encode_frame = websocket.encode_frame
 class Outgoing:
     """One Engine.IO message, encoded once for however many recipients and whichever transports.
 
+    Kept as WebSocket frames only; what else is wanted is made of them.
+
     :param packet: the Engine.IO text packet, type digit included.
     :param attachments: binary messages that follow it.
     """
 
-    __slots__ = ("_attachments", "_deflated", "_packet", "frames")
+    __slots__ = ("_deflated", "frames")
 
     def __init__(self, packet: bytes, attachments: Sequence[bytes] = ()) -> None:
-        self._packet = packet
-        self._attachments = attachments
         # By window; each is made when the first recipient takes it.
         self._deflated: dict[int, bytes] | None = None
         self.frames = _encode_frame(_TEXT, packet)
         """The message as WebSocket frames, ready to be sent."""
         if attachments:
-            self.frames += b"".join(_encode_frame(_BINARY, data) for data in attachments)
-
-    @property
-    def count(self) -> int:
-        """How many packets it is."""
-        return 1 + len(self._attachments)
+            frames = [_encode_frame(_BINARY, data) for data in attachments]
+            self.frames = b"".join((self.frames, *frames))
 
     def deflated_frames(self, window_bits: int) -> bytes:
         """Return the message as compressed WebSocket frames.
@@ -47,32 +43,34 @@ class Outgoing:
         if self._deflated is None:
             self._deflated = {}
         if window_bits not in self._deflated:
-            messages = [(_TEXT, self._packet), *((_BINARY, data) for data in self._attachments)]
             self._deflated[window_bits] = b"".join(
                 websocket.encode_deflated_frame(opcode, data, window_bits=window_bits)
-                for opcode, data in messages
+                for opcode, data in websocket.decode_frames(self.frames)
             )
         return self._deflated[window_bits]
 
     @property
     def frames3(self) -> bytes:
         """The message as WebSocket frames for Engine.IO revision 3."""
-        if not self._attachments:
+        (opcode, packet), *attachments = websocket.decode_frames(self.frames)
+        if not attachments:
             return self.frames
-        binary = map(engineio3.encode_binary_packet, self._attachments)
-        return websocket.encode_frame(_TEXT, self._packet) + b"".join(
-            websocket.encode_frame(_BINARY, data) for data in binary
-        )
+        frames = [
+            _encode_frame(_BINARY, engineio3.encode_binary_packet(data)) for _, data in attachments
+        ]
+        return b"".join((_encode_frame(opcode, packet), *frames))
 
     @property
     def packets(self) -> list[bytes]:
         """The message as packets of a polling payload."""
-        return [self._packet, *map(engineio.encode_binary, self._attachments)]
+        (_, packet), *attachments = websocket.decode_frames(self.frames)
+        return [packet, *[engineio.encode_binary(data) for _, data in attachments]]
 
     @property
     def packets3(self) -> list[bytes]:
         """The message as packets of a polling payload of Engine.IO revision 3."""
-        return [self._packet, *map(engineio3.encode_binary, self._attachments)]
+        (_, packet), *attachments = websocket.decode_frames(self.frames)
+        return [packet, *[engineio3.encode_binary(data) for _, data in attachments]]
 
 
 PING = Outgoing(engineio.PING)
@@ -125,8 +123,17 @@ class Transport(Protocol):
     def is_reading(self) -> bool:
         """Whether what the client sends is read just now, so that its pong can be expected."""
 
+    @property
+    def is_taking(self) -> bool:
+        """Whether something waits for the client, and it takes some now and then: whether it still
+        does is watched, so that its pong need not be waited for.
+        """
+
     def send(self, outgoing: Outgoing) -> None:
         """Send a message, or queue it; after a close, drop it."""
+
+    def send_first(self, outgoing: Outgoing) -> None:
+        """Send a heartbeat: before the messages that are queued."""
 
     def close(self, reason: CloseReason) -> None:
         """Say goodbye as the transport does, after all that was sent before. Idempotent."""
@@ -156,12 +163,16 @@ class ClosedTransport:
     direct = None
     writable = False
     is_reading = False
+    is_taking = False
     queued_bytes = 0
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def send(self, outgoing: Outgoing) -> None:
+        """Drop the message."""
+
+    def send_first(self, outgoing: Outgoing) -> None:
         """Drop the message."""
 
     def close(self, reason: CloseReason) -> None:

@@ -4,13 +4,16 @@ The session's packets wait in a queue until a GET takes them as one payload; a P
 client's. The requests are ``Exchange``s: they are answered now or later, and nothing here waits.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import ClassVar, Protocol
 
 from socketio_server.engine.transports.base import CLOSE, Outgoing, TransportHandler
 from socketio_server.exceptions import DecodeError
-from socketio_server.net.connection import Loop, Watcher
+from socketio_server.net.loop import Loop, Watcher
+from socketio_server.net.queued_output import Backlog, LostBecause, QueuedOutput
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.token_bucket import TokenBucket
 from socketio_server.options import Options
@@ -24,9 +27,12 @@ PROBE_POLL_TIME = 0.1
 polling and must not be held, and one that goes on polling must not spin (the reference server's
 interval)."""
 
-PACKETS_PER_ANSWER = 16
-"""Packets in one answer to a poll, so long as no message has more: the official Python client takes
-sixteen and gives up the connection over more."""
+PYTHON_AGENTS = ("python-", "Python/")
+"""How the ``User-Agent`` of the official Python client begins."""
+
+PACKETS_FOR_PYTHON = 16
+"""Packets in one answer to the official Python client, so long as no message has more: it gives up
+the connection over more."""
 
 
 class Exchange(Protocol):
@@ -37,6 +43,9 @@ class Exchange(Protocol):
 
     def has_ended(self) -> bool:
         """Return whether the client has gone, even if nobody was told yet."""
+
+    def is_underway(self) -> bool:
+        """Return whether the client has yet to take some of the answer."""
 
 
 def error_response(code: ErrorCode, message: str | None = None) -> Response:
@@ -58,20 +67,24 @@ class PollingTransport:
 
     :param session: gets the packets and the end.
     :param clock: seconds that never go back.
+    :param output: what waits for all clients.
     """
 
     name = "polling"
     direct = None
 
     __slots__ = (
+        "_answer",
         "_answers_soon",
+        "_backlog",
         "_clock",
+        "_given_up",
         "_incoming",
         "_is_taking",
         "_loop",
         "_on_quiet",
         "_options",
-        "_overflowed",
+        "_output",
         "_paused",
         "_poll",
         "_poll_timer",
@@ -83,10 +96,16 @@ class PollingTransport:
         "_session",
         "_tells_of_room",
         "_timer",
+        "packets_per_answer",
     )
 
     def __init__(
-        self, session: TransportHandler, loop: Loop, options: Options, clock: Callable[[], float]
+        self,
+        session: TransportHandler,
+        loop: Loop,
+        options: Options,
+        clock: Callable[[], float],
+        output: QueuedOutput,
     ) -> None:
         self._session: TransportHandler | None = session  # None once closed or handed over
         self._loop = loop
@@ -94,7 +113,12 @@ class PollingTransport:
         self._clock = clock
         self._queue: deque[Outgoing] = deque()
         self._queued_bytes = 0
-        self._overflowed = False  # too much waited: the session is about to be closed
+        self._output = output
+        self._backlog: Backlog | None = None  # while something waits, and no GET
+        self._given_up = False  # the session is about to be closed, because too much waits
+        self._answer: Exchange | None = None  # the last GET, if it may not be answered wholly yet
+        self.packets_per_answer = sys.maxsize
+        """Packets that one answer may have, so long as no message has more."""
         self._rate = TokenBucket(options.max_packet_rate, options.max_packet_burst, clock())
         self._poll: Exchange | None = None  # the GET that waits
         self._poll_timer: Watcher | None = None  # ends it while a probe is under way
@@ -119,27 +143,38 @@ class PollingTransport:
         return not self._paused
 
     @property
+    def is_taking(self) -> bool:
+        """Whether much waits for GETs, which come now and then (``Transport``)."""
+        return self._backlog is not None and self._queued_bytes > self._options.send_buffer
+
+    @property
     def queued_bytes(self) -> int:
         """Bytes that wait for a GET."""
         return self._queued_bytes
 
     def send(self, outgoing: Outgoing) -> None:
-        """Queue a message for the next payload; too many of them close the session.
-
-        What is sent between that and the end is dropped: a handler may send a lot before the loop
-        has its turn.
-        """
-        if self._session is None or self._overflowed:
+        """Queue a message for the next payload; too much of it closes the session (``give_up``)."""
+        if self._session is None or self._given_up:
             return
         self._queue.append(outgoing)
         self._queued_bytes += len(outgoing.frames)
-        if self._queued_bytes > self._options.max_queued_bytes:
-            self._overflowed = True
-            self._session.client_refused(
-                RefusalKind.SLOW_CLIENT, "it fetched too little of what waits"
-            )
-            self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
+        if self._backlog is not None:
+            self._backlog.add(outgoing.frames)
+        elif self._poll is None:
+            self._begin_backlog()
+        output = self._output
+        if self._queued_bytes > output.high_water:
+            output.crossings += 1
+            if self._queued_bytes > output.max_queued_bytes:
+                self.give_up(LostBecause.OVERFLOW)
         self._answer_soon()
+
+    def send_first(self, outgoing: Outgoing) -> None:
+        """Send a heartbeat (``Transport``); one that waits already is enough."""
+        if self._session is not None and outgoing not in islice(self._queue, 1):
+            self._queue.appendleft(outgoing)
+            self._queued_bytes += len(outgoing.frames)
+            self._answer_soon()
 
     def close(self, reason: CloseReason) -> None:
         """Queue a close packet behind all else, and let the waiting GET have it."""
@@ -152,7 +187,7 @@ class PollingTransport:
     def has_room(self) -> bool:
         """Return whether no more than ``high_water`` waits for the client (``Transport``)."""
         self._tells_of_room = (
-            self._session is not None and self._queued_bytes > self._options.high_water
+            self._session is not None and self._queued_bytes > self._output.high_water
         )
         return not self._tells_of_room
 
@@ -184,6 +219,7 @@ class PollingTransport:
 
     def hand_over(self) -> Iterable[Outgoing]:
         """Give up: return what is still queued, for the transport that takes over."""
+        self._end_backlog()
         queue, self._queue = self._queue, deque()
         self._queued_bytes = 0
         self._session = None
@@ -218,14 +254,31 @@ class PollingTransport:
         nothing.
         """
         packets: list[bytes] = []
-        queue = self._queue
-        while queue and (not packets or len(packets) + queue[0].count <= PACKETS_PER_ANSWER):
-            if packets and queue[0] is CLOSE:
-                break  # the JavaScript client acts on it before it hands out what came before
-            outgoing = queue.popleft()
+        queue, before = self._queue, self._queued_bytes
+        room = self._options.max_payload
+        while queue:
+            outgoing = queue[0]
+            following = self._packets_of(outgoing)
+            room -= sum(map(len, following)) + len(following)
+            if packets and (
+                room < 0
+                or len(packets) + len(following) > self.packets_per_answer
+                # The JavaScript client acts on it before it hands out what came before.
+                or outgoing is CLOSE
+            ):
+                break
+            packets += following
+            queue.popleft()
             self._queued_bytes -= len(outgoing.frames)
-            packets += self._packets_of(outgoing)
-        if self._tells_of_room and self._queued_bytes <= self._options.high_water:
+            if self._backlog is not None:
+                self._backlog.discard(outgoing.frames)
+        if not queue:
+            self._end_backlog()
+        elif self._backlog is not None:
+            self._backlog.taken(before - self._queued_bytes)
+        elif self._session is not None:
+            self._begin_backlog()
+        if self._tells_of_room and self._queued_bytes <= self._output.high_water:
             self._tells_of_room = False
             if self._session is not None:
                 self._session.room_made(self)
@@ -321,6 +374,52 @@ class PollingTransport:
             self._timer.close()
             self._timer = None
 
+    # --- Holder -------------------------------------------------------------------------------
+
+    @property
+    def is_excused(self) -> bool:
+        """Whether what waits may wait (``Holder``).
+
+        It may while the client takes an answer, or is about to stop polling; and as much as the
+        kernel holds for a WebSocket may wait until a heartbeat is missed.
+        """
+        return (
+            self._probing
+            or self._queued_bytes <= self._options.send_buffer
+            or (self._answer is not None and self._answer.is_underway())
+        )
+
+    def try_again(self) -> None:
+        """Do nothing: the client asks when it wants more (``Holder``)."""
+
+    def give_up(self, because: LostBecause) -> None:
+        """Close on a client that fetches too little (``Holder``).
+
+        What is sent between that and the end is dropped: a handler may send a lot before the loop
+        has its turn.
+        """
+        self._end_backlog()
+        self._queue.clear()
+        self._queued_bytes = 0
+        if self._session is not None and not self._given_up:
+            self._given_up = True
+            self._session.client_refused(RefusalKind.SLOW_CLIENT, because.value)
+            self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
+
+    def _begin_backlog(self) -> None:
+        """Count from now on what waits."""
+        backlog = self._backlog = Backlog(self, self._output)
+        for outgoing in tuple(self._queue):
+            if not backlog.closed:
+                backlog.add(outgoing.frames)
+
+    def _end_backlog(self) -> None:
+        if self._backlog is not None:
+            self._backlog.close(outgoing.frames for outgoing in self._queue)
+            self._backlog = None
+
+    # ------------------------------------------------------------------------------------------
+
     _encode_payload: ClassVar = staticmethod(engineio.encode_payload)
 
     def _packets_of(self, outgoing: Outgoing) -> list[bytes]:
@@ -347,6 +446,7 @@ class PollingTransport:
         """Answer a GET, unless its client has gone: what waits is for the next one then."""
         if not poll.has_ended():
             poll.reply(self.answer_at_once())
+            self._answer = poll if poll.is_underway() else None
 
     def _end_poll(self) -> None:
         self._poll = None

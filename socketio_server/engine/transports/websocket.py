@@ -9,7 +9,9 @@ from typing import ClassVar, NamedTuple
 
 from socketio_server.engine.transports.base import Outgoing, TransportHandler
 from socketio_server.exceptions import DecodeError, ProtocolError
-from socketio_server.net.connection import SLOW, Connection, Loop, LostBecause, Watcher
+from socketio_server.net.connection import Connection
+from socketio_server.net.loop import Loop, Watcher
+from socketio_server.net.queued_output import SLOW, LostBecause
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.token_bucket import TokenBucket
 from socketio_server.options import Options
@@ -130,6 +132,10 @@ class WebSocketTransport:
         else:
             self._connection.write(self._deflate(outgoing, self._window_bits))
 
+    def send_first(self, outgoing: Outgoing) -> None:
+        """Send a heartbeat (``Transport``)."""
+        self._connection.write_first(outgoing.frames)
+
     def close(self, reason: CloseReason) -> None:
         """Send a close frame and give the peer ``close_timeout`` to answer it (RFC 6455 7.1.1)."""
         if not self._closing:
@@ -140,6 +146,11 @@ class WebSocketTransport:
     def queued_bytes(self) -> int:
         """Bytes that the kernel has not taken yet."""
         return self._connection.queued
+
+    @property
+    def is_taking(self) -> bool:
+        """Whether bytes wait, some of which the client takes now and then (``Transport``)."""
+        return self._connection.congested
 
     @property
     def is_reading(self) -> bool:
@@ -258,7 +269,7 @@ class WebSocketTransport:
                 session.message_received(self, self._decode_binary(event))
         elif isinstance(event, Ping):
             self._check_ping()
-            self._connection.write(encode_frame(Opcode.PONG, event.data))
+            self._connection.write_first(encode_frame(Opcode.PONG, event.data))
         elif isinstance(event, Close):
             if not self._closing:
                 self._send_close(event.code)

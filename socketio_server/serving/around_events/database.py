@@ -7,8 +7,8 @@ from django.db import close_old_connections, connections, reset_queries
 from django.db.backends.signals import connection_created
 from greenlet import getcurrent
 
-from socketio_server.net.connection import Loop
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.loop import Loop
 from socketio_server.net.workers import Worker, WorkerPool
 
 

@@ -19,14 +19,12 @@ class TestOutgoing:
 
         assert outgoing.packets == [b'42["message","hi"]']
         assert outgoing.frames == b'\x81\x1242["message","hi"]'
-        assert outgoing.count == 1
 
     def test_attachments_follow_it_in_order(self) -> None:
         outgoing = Outgoing(b"452-[]", [b"\x01\x02", b""])
 
         assert outgoing.packets == [b"452-[]", b"bAQI=", b"b"]
         assert outgoing.frames == b"\x81\x06452-[]" + b"\x82\x02\x01\x02" + b"\x82\x00"
-        assert outgoing.count == 3
 
     @pytest.mark.parametrize(
         ("outgoing", "packet"),

@@ -10,16 +10,26 @@ import pytest
 
 from socketio_server.engine.transports.base import PING
 from socketio_server.engine.transports.polling import (
+    PACKETS_FOR_PYTHON,
     PROBE_POLL_TIME,
     PollingTransport,
     error_response,
 )
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.queued_output import ENTRY_COST
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import ErrorCode, Packet, PacketType
 from socketio_server.protocol.http1.responses import Response
-from tests.fakes import FakeExchange, FakeLoop, RecordingTransportHandler, outgoing, packets
+from tests.fakes import (
+    FakeExchange,
+    FakeLoop,
+    RecordingTransportHandler,
+    make_polling,
+    outgoing,
+    packets,
+    queued_output,
+)
 
 BAD_REQUEST = error_response(ErrorCode.BAD_REQUEST)
 
@@ -32,7 +42,8 @@ class Client:
         self.loop = FakeLoop()
         self.loop.seconds_per_look = seconds_per_look
         self.session = RecordingTransportHandler()
-        self.transport = PollingTransport(self.session, self.loop, options, self.loop.clock)
+        self.output = queued_output(self.loop, options)
+        self.transport = make_polling(self.session, self.loop, options, self.output)
 
     def get(self) -> FakeExchange:
         """Begin a GET, and let the loop run until it waits or has its answer."""
@@ -64,6 +75,14 @@ class Client:
 @pytest.fixture
 def client() -> Client:
     return Client()
+
+
+@pytest.fixture
+def python_client() -> Client:
+    """One of the official Python client's sessions."""
+    client = Client()
+    client.transport.packets_per_answer = PACKETS_FOR_PYTHON
+    return client
 
 
 class TestResponses:
@@ -117,29 +136,54 @@ class TestGet:
 
         assert client.fetch() == ["451-[]", "bAQI="]
 
-    def test_one_answer_has_as_many_packets_as_any_client_takes(self, client: Client) -> None:
-        """The official Python client gives up at a payload of more than sixteen packets."""
-        for i in range(40):
+    def test_one_answer_has_all_that_waits(self, client: Client) -> None:
+        for i in range(1500):
             client.transport.send(outgoing(str(i)))
 
-        answers = [client.fetch() for _ in range(3)]
+        assert client.fetch() == [f"4{i}" for i in range(1500)]
+
+    def test_but_no_more_bytes_than_a_payload_may_have(self) -> None:
+        client = Client(Options(max_payload=1000))
+        for i in range(30):
+            client.transport.send(outgoing(f"{i:099}"))
+
+        answers = [client.get() for _ in range(4)]
+        assert [len(poll.packets) for poll in answers] == [9, 9, 9, 3]
+        assert all(poll.response and len(poll.response.body) <= 1000 for poll in answers)
+
+    def test_a_message_larger_than_that_goes_alone(self) -> None:
+        client = Client(Options(max_payload=1000))
+        client.transport.send(outgoing("x" * 5000))
+        client.transport.send(outgoing("next"))
+
+        assert client.fetch() == ["4" + "x" * 5000]
+        assert client.fetch() == ["4next"]
+
+    def test_one_answer_to_the_python_client_has_as_many_packets_as_it_takes(
+        self, python_client: Client
+    ) -> None:
+        """It gives up at a payload of more than sixteen."""
+        for i in range(40):
+            python_client.transport.send(outgoing(str(i)))
+
+        answers = [python_client.fetch() for _ in range(3)]
         assert [len(payload) for payload in answers] == [16, 16, 8]
         assert [packet for payload in answers for packet in payload] == [f"4{i}" for i in range(40)]
 
-    def test_a_message_and_its_attachments_stay_together(self, client: Client) -> None:
+    def test_a_message_and_its_attachments_stay_together(self, python_client: Client) -> None:
         for i in range(15):
-            client.transport.send(outgoing(str(i)))
-        client.transport.send(outgoing("51-[]", b"\x01"))
+            python_client.transport.send(outgoing(str(i)))
+        python_client.transport.send(outgoing("51-[]", b"\x01"))
 
-        assert len(client.fetch()) == 15
-        assert client.fetch() == ["451-[]", "bAQ=="]
+        assert len(python_client.fetch()) == 15
+        assert python_client.fetch() == ["451-[]", "bAQ=="]
 
-    def test_a_message_of_more_packets_than_that_goes_alone(self, client: Client) -> None:
-        client.transport.send(outgoing("520-[]", *[b""] * 20))
-        client.transport.send(outgoing("next"))
+    def test_a_message_of_more_packets_than_that_goes_alone(self, python_client: Client) -> None:
+        python_client.transport.send(outgoing("520-[]", *[b""] * 20))
+        python_client.transport.send(outgoing("next"))
 
-        assert client.fetch() == ["4520-[]", *["b"] * 20]
-        assert client.fetch() == ["4next"]
+        assert python_client.fetch() == ["4520-[]", *["b"] * 20]
+        assert python_client.fetch() == ["4next"]
 
     def test_the_answer_to_a_handshake_never_waits(self, client: Client) -> None:
         client.transport.send(outgoing("opening"))
@@ -528,6 +572,7 @@ class TestBackpressure:
     def test_the_session_is_told_when_there_is_room_again(self) -> None:
         size = len(outgoing("x" * 100).frames)
         client = Client(Options(high_water=16 * size))
+        client.transport.packets_per_answer = 16
         assert client.transport.has_room()
         for _ in range(33):
             client.transport.send(outgoing("x" * 100))
@@ -546,16 +591,80 @@ class TestBackpressure:
         client.loop.run()
 
         assert client.session.closed == [CloseReason.TRANSPORT_ERROR]
-        assert client.session.refusals == ["slow client: it fetched too little of what waits"]
+        assert client.session.refusals == ["slow client: more bytes queued than allowed"]
 
-    def test_nothing_more_is_kept_for_it_even_before_it_is_told(self) -> None:
+    def test_nothing_is_kept_for_it_even_before_it_is_told(self) -> None:
         client = Client(Options(max_queued_bytes=3 * len(outgoing("0").frames)))
         for number in range(100):
             client.transport.send(outgoing(str(number)))
-        queued = client.transport.queued_bytes
-        client.loop.run()
 
-        assert queued == 4 * len(outgoing("0").frames)
+        assert client.session.closed == []
+        assert client.transport.queued_bytes == 0
+        assert client.output.total == 0
+
+    def test_what_waits_for_no_get_counts_until_one_takes_it(self) -> None:
+        client = Client()
+        client.transport.packets_per_answer = 1
+        client.get()
+        client.transport.send(outgoing("for the GET that waits"))
+        assert client.output.total == 0
+        client.transport.send(outgoing("and no other"))
+        client.loop.run()
+        assert client.output.total == len(outgoing("and no other").frames) + ENTRY_COST
+
+        client.fetch()
+        assert client.output.total == 0
+
+    def test_one_that_fetches_nothing_is_given_up(self) -> None:
+        client = Client(Options(stall_timeout=10.0))
+        client.transport.send(outgoing("x" * 200_000))
+        client.loop.advance(9.0)
+        assert client.session.closed == []
+
+        client.loop.advance(1.0)
+        assert client.session.closed == [CloseReason.TRANSPORT_ERROR]
+        assert client.output.total == 0
+        client.loop.advance(100.0)
+        assert not client.loop.watchers
+
+    def test_one_that_fetches_now_and_then_is_not(self) -> None:
+        client = Client(Options(stall_timeout=10.0))
+        for _ in range(10):
+            client.transport.send(outgoing("x" * 900_000))
+        for _ in range(10):
+            client.loop.advance(9.0)
+            client.fetch()
+
+        assert client.session.closed == []
+
+    def test_what_a_kernel_would_hold_may_wait_for_the_heartbeat(self) -> None:
+        """A WebSocket in a tunnel has until its ping timeout; so has a client that polls."""
+        client = Client(Options(stall_timeout=10.0))
+        client.transport.send(outgoing("x" * 100_000))
+        client.loop.advance(60.0)
+
+        assert client.session.closed == []
+
+    def test_one_that_takes_its_answer_slowly_is_not_given_up(self) -> None:
+        client = Client(Options(stall_timeout=10.0))
+        poll = client.get()
+        poll.is_slow = True
+        for _ in range(2):
+            client.transport.send(outgoing("x" * 900_000))
+        client.loop.advance(30.0)
+        assert client.session.closed == []
+
+        poll.is_slow = False
+        client.loop.advance(10.0)
+        assert client.session.closed == [CloseReason.TRANSPORT_ERROR]
+
+    def test_a_heartbeat_goes_before_what_waits(self) -> None:
+        client = Client()
+        client.transport.send(outgoing("hello"))
+        client.transport.send_first(PING)
+        client.transport.send_first(PING)
+
+        assert client.fetch() == ["2", "4hello"]
 
 
 class TestClosing:

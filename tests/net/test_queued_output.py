@@ -1,0 +1,286 @@
+"""What waits for all clients: what it is charged, and which clients have to go."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socketio_server.net.queued_output import ENTRY_COST, LAG_RATE, Backlog, LostBecause
+from socketio_server.options import Options
+from tests.fakes import FakeLoop, queued_output
+
+
+class Queue:
+    """A client's queue (``Holder``), from which the test takes."""
+
+    def __init__(self, server: "Server") -> None:
+        self.server = server
+        self.messages: deque[bytes] = deque()
+        self.lost: list[LostBecause] = []
+        self.is_excused = False
+        self.tries = 0
+        self.ready = 0
+        """Messages that the client takes when that is tried once more."""
+        self.backlog: Backlog | None = None
+
+    def put(self, message: bytes) -> None:
+        if self.lost:
+            return
+        if self.backlog is None:
+            self.backlog = Backlog(self, self.server.output)
+        self.messages.append(message)
+        self.backlog.add(message)
+
+    def take(self) -> None:
+        """Let the client take a message."""
+        assert self.backlog is not None
+        message = self.messages.popleft()
+        self.backlog.taken(len(message))
+        self.backlog.discard(message)
+        if not self.messages:
+            self.backlog.close()
+            self.backlog = None
+
+    def try_again(self) -> None:
+        self.tries += 1
+        for _ in range(self.ready):
+            self.take()
+        self.ready = 0
+
+    def give_up(self, because: LostBecause) -> None:
+        self.lost.append(because)
+        if self.backlog is not None:
+            self.backlog.close(self.messages)
+            self.backlog = None
+        self.messages.clear()
+
+
+@dataclass
+class Server:
+    """The account of a server and its loop."""
+
+    options: Options = field(default_factory=Options)
+
+    def __post_init__(self) -> None:
+        self.loop = FakeLoop()
+        self.output = queued_output(self.loop, self.options)
+
+    def queues(self, count: int) -> list[Queue]:
+        return [Queue(self) for _ in range(count)]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is kept of anybody."""
+        self.loop.advance(1e6)
+        return self.output.total == 0 and not self.loop.watchers
+
+
+class TestTheTotal:
+    def test_counts_once_what_many_wait_for(self) -> None:
+        server = Server()
+        message = b"x" * 1000
+        for queue in server.queues(10):
+            queue.put(message)
+
+        assert server.output.total == 1000 + 10 * ENTRY_COST
+
+    def test_counts_equal_messages_apart(self) -> None:
+        server = Server()
+        for number, queue in enumerate(server.queues(2)):
+            queue.put(b"x" * (1000 + number - number) + b"")
+            queue.put(bytes(bytearray(1000)))
+
+        assert server.output.total >= 2 * 1000 + 4 * ENTRY_COST
+
+    def test_counts_a_message_until_its_last_client_has_taken_it(self) -> None:
+        server = Server()
+        first, second = server.queues(2)
+        message = b"x" * 1000
+        first.put(message)
+        second.put(message)
+        first.take()
+        assert server.output.total == 1000 + ENTRY_COST
+
+        second.take()
+        assert server.output.total == 0
+        assert server.is_clean
+
+    def test_counts_each_place_of_a_message_that_waits_twice(self) -> None:
+        server = Server()
+        (queue,) = server.queues(1)
+        message = b"x" * 1000
+        queue.put(message)
+        queue.put(message)
+        assert server.output.total == 1000 + 2 * ENTRY_COST
+
+        queue.take()
+        assert server.output.total == 1000 + ENTRY_COST
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["put", "share", "take", "lose"]),
+                st.integers(0, 3),
+                st.integers(0, 2000),
+            ),
+            max_size=60,
+        )
+    )
+    def test_is_what_the_queues_hold_whatever_happens(
+        self, steps: list[tuple[str, int, int]]
+    ) -> None:
+        server = Server(Options(max_queued_total=5000))
+        queues = server.queues(4)
+        for what, number, size in steps:
+            queue = queues[number]
+            if what == "put":
+                queue.put(bytes(bytearray(size + 2)))
+            elif what == "share":
+                message = bytes(bytearray(size + 2))
+                for other in queues:
+                    other.put(message)
+            elif what == "take" and queue.messages:
+                queue.take()
+            elif what == "lose":
+                queue.give_up(LostBecause.ERROR)
+            held = [message for each in queues for message in each.messages]
+            shared = {id(message): len(message) for message in held}
+            assert server.output.total == sum(shared.values()) + ENTRY_COST * len(held)
+            assert server.output.total <= 5000
+
+
+class TestTooMuchForTheProcess:
+    @pytest.fixture
+    def server(self) -> Server:
+        return Server(Options(max_queued_total=10_000))
+
+    def test_takes_those_who_hold_the_oldest(self, server: Server) -> None:
+        old, both, new = server.queues(3)
+        message = b"x" * 4000
+        old.put(message)
+        both.put(message)
+        new.put(b"y" * 4000)
+        both.put(b"z" * 4000)
+
+        assert [queue.lost for queue in (old, both, new)] == [
+            [LostBecause.CROWDED],
+            [LostBecause.CROWDED],
+            [],
+        ]
+        assert server.output.total == 4000 + ENTRY_COST
+
+    def test_takes_no_more_of_them_than_it_must(self, server: Server) -> None:
+        queues = server.queues(5)
+        for queue in queues:
+            queue.put(bytes(bytearray(2000)))
+
+        assert [bool(queue.lost) for queue in queues] == [True, False, False, False, False]
+
+    def test_takes_the_one_whose_message_is_too_large(self, server: Server) -> None:
+        (queue,) = server.queues(1)
+        queue.put(b"x" * 20_000)
+
+        assert queue.lost == [LostBecause.CROWDED]
+        assert server.is_clean
+
+
+class TestStandingStill:
+    @pytest.fixture
+    def queue(self) -> Queue:
+        (queue,) = Server(Options(stall_timeout=10.0, max_lag=1e5)).queues(1)
+        return queue
+
+    def test_is_to_take_nothing_for_a_while(self, queue: Queue) -> None:
+        queue.put(b"hello")
+        queue.server.loop.advance(9.0)
+        queue.put(b"more is no progress")
+        assert queue.lost == []
+
+        queue.server.loop.advance(1.0)
+        assert queue.lost == [LostBecause.STALLED]
+        assert queue.server.is_clean
+
+    def test_counts_from_what_was_taken_last(self, queue: Queue) -> None:
+        for _ in range(20):
+            queue.put(b"hello")
+        for _ in range(10):
+            queue.server.loop.advance(9.0)
+            queue.take()
+
+        assert queue.lost == []
+
+    def test_is_judged_when_it_was_tried_once_more(self, queue: Queue) -> None:
+        """A loop that was late had no chance to write."""
+        queue.put(b"hello")
+        queue.put(b"hello")
+        queue.ready = 1
+        queue.server.loop.advance(10.0)
+        assert [queue.lost, queue.tries] == [[], 1]
+
+        queue.ready = 1
+        queue.server.loop.advance(10.0)
+        assert queue.lost == []
+        assert queue.server.is_clean
+
+    def test_can_be_excused(self, queue: Queue) -> None:
+        queue.is_excused = True
+        queue.put(b"hello")
+        queue.server.loop.advance(100.0)
+        assert queue.lost == []
+
+        queue.is_excused = False
+        queue.server.loop.advance(10.0)
+        assert queue.lost == [LostBecause.STALLED]
+
+
+class TestLagging:
+    @pytest.fixture
+    def queue(self) -> Queue:
+        (queue,) = Server(Options(max_lag=30.0, max_queued_total=10**12)).queues(1)
+        return queue
+
+    @pytest.mark.parametrize(
+        ("rate", "lags"),
+        [(LAG_RATE // 4, True), (LAG_RATE - 1000, True), (LAG_RATE, False), (LAG_RATE * 4, False)],
+    )
+    def test_is_to_take_little_of_much(self, queue: Queue, rate: int, lags: bool) -> None:
+        """One message a second is taken, and two come."""
+        for _ in range(100):
+            if not queue.lost:
+                queue.put(bytes(bytearray(rate)))
+                queue.put(bytes(bytearray(rate)))
+                queue.server.loop.advance(0.5)
+                queue.take()
+                queue.server.loop.advance(0.5)
+
+        assert queue.lost == ([LostBecause.LAGGED] if lags else [])
+
+    def test_is_not_to_take_all_of_little(self, queue: Queue) -> None:
+        """Something always waits, but never for long."""
+        queue.put(b"first")
+        for _ in range(100):
+            queue.put(b"next")
+            queue.server.loop.advance(1.0)
+            queue.take()
+
+        assert queue.lost == []
+
+    def test_takes_as_long_as_something_may_wait(self, queue: Queue) -> None:
+        queue.put(b"x" * 100)
+        for _ in range(29):
+            queue.put(b"y")
+            queue.server.loop.advance(1.0)
+            queue.backlog.taken(1)  # type: ignore[union-attr]
+        assert queue.lost == []
+
+        queue.server.loop.advance(1.0)
+        assert queue.lost == [LostBecause.LAGGED]
+
+    def test_can_be_excused(self, queue: Queue) -> None:
+        queue.is_excused = True
+        queue.put(b"hello")
+        queue.server.loop.advance(100.0)
+
+        assert queue.lost == []
