@@ -1,17 +1,24 @@
 """The handshake: the one request of a connection that goes through the whole Django stack.
 
-So the project's middleware has run once, and the request that handlers get is a real one.
+So the project's middleware has run once, and the request that handlers get is a real one. Beside
+it stand the official client's files.
 """
 
 import logging
 import secrets
+from functools import cache
+from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
 
 from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import ResolverMatch, reverse
+from django.utils.cache import get_conditional_response
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 
+from socketio_server import assets
 from socketio_server.engine.engine import SID_BYTES, Engine
 from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session_cookie import Binding, cookies_of
@@ -61,6 +68,31 @@ def socketio(request: HttpRequest) -> HttpResponse:
     for name, value in engine.cors_headers(handshake):
         response[name] = value
     return response
+
+
+@require_safe
+def client_file(request: HttpRequest, name: str) -> HttpResponseBase:
+    """Send a file of the official client, as pages written for Node's server load it.
+
+    It is the bare client, without our shim, and the same for everybody.
+
+    :param name: one of ``assets.CLIENT_FILES``.
+    """
+    try:
+        body, etag = _read_client_file(name)
+    except FileNotFoundError as error:
+        raise Http404(f"{name} is not there: E003 of the system checks says why") from error
+    kind = "application/json" if name.endswith(".map") else "text/javascript; charset=utf-8"
+    headers = {"Content-Type": kind, "Cache-Control": "public, max-age=0", "ETag": etag}
+    response = HttpResponse(body, headers=headers)
+    return get_conditional_response(request, etag=etag, response=response) or response
+
+
+@cache
+def _read_client_file(name: str) -> tuple[bytes, str]:
+    """Return the bytes of a file of the official client, and their ETag."""
+    body = (Path(__file__).parent / "static" / assets.CLIENT_FILES[name]).read_bytes()
+    return body, f'"{sha256(body).hexdigest()[:32]}"'
 
 
 def _open_polling(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -10,7 +11,7 @@ from django.http import HttpRequest
 from django.test import Client, RequestFactory, override_settings
 from django.urls import reverse
 
-from socketio_server import views
+from socketio_server import assets, views
 from socketio_server.engine.engine import Engine
 from socketio_server.engine.session import Session
 from socketio_server.http.wsgi import UPGRADE_KEY
@@ -57,6 +58,11 @@ def url() -> str:
 def strict_client() -> Client:
     """A client that is refused where Django's CSRF protection is in force."""
     return Client(enforce_csrf_checks=True)
+
+
+def bundle() -> Path:
+    """The official client's file."""
+    return Path(views.__file__).parent / "static" / assets.CLIENT_BUNDLE
 
 
 def assert_refused(response: Any, code: ErrorCode) -> None:
@@ -255,6 +261,53 @@ class TestOtherOrigins:
         assert response.content == b""
         assert response["Access-Control-Allow-Methods"] == "GET, POST"
         assert len(service.engine) == 0
+
+
+class TestTheClientsFiles:
+    """What pages written for Node's server load."""
+
+    @pytest.mark.parametrize("name", ["socket.io.js", "socket.io.min.js"])
+    def test_the_script_is_the_official_client_and_no_more(self, client: Client, name: str) -> None:
+        response = client.get(f"/socket.io/{name}")
+
+        assert response.status_code == 200
+        assert response["Content-Type"] == "text/javascript; charset=utf-8"
+        assert response.content == bundle().read_bytes()
+        assert not response.cookies
+
+    def test_its_source_map_is_where_it_says(self, client: Client) -> None:
+        (name,) = re.findall(rb"sourceMappingURL=(\S+)", bundle().read_bytes())
+        response = client.get(f"/socket.io/{name.decode()}")
+
+        assert response.status_code == 200
+        assert response["Content-Type"] == "application/json"
+        assert json.loads(response.content)["version"] == 3
+
+    def test_a_browser_that_has_one_is_told_so(self, client: Client) -> None:
+        first = client.get("/socket.io/socket.io.js")
+        again = client.get("/socket.io/socket.io.js", HTTP_IF_NONE_MATCH=first["ETag"])
+        other = client.get("/socket.io/socket.io.js", HTTP_IF_NONE_MATCH='"other"')
+
+        assert (again.status_code, again.content) == (304, b"")
+        assert again["ETag"] == first["ETag"]
+        assert other.status_code == 200
+
+    def test_any_page_may_load_it_from_any_process(self, client: Client) -> None:
+        response = client.get("/socket.io/socket.io.js", HTTP_ORIGIN="http://evil.test")
+
+        assert response.status_code == 200
+
+    def test_there_are_no_others(self, client: Client) -> None:
+        assert client.get("/socket.io/django-socketio.js").status_code == 404
+        assert client.post("/socket.io/socket.io.js").status_code == 405
+
+    def test_where_the_build_did_not_put_it_it_is_not_found(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        views._read_client_file.cache_clear()
+        monkeypatch.setitem(assets.CLIENT_FILES, "socket.io.js", "socketio_server/not-there.js")
+
+        assert client.get("/socket.io/socket.io.js").status_code == 404
 
 
 class TestCounting:

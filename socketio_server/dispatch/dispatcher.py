@@ -270,8 +270,10 @@ class Dispatcher:
         else:
             self._control(member, packet, name)
             return
-        answer = self._fire(member, event, member.select(event), args)
-        if packet.ack_id is not None and answer is not NO_ANSWER:
+        handlers = member.select(event)
+        answer = self._fire(member, event, handlers, args)
+        has_answer = answer is not NO_ANSWER and (handlers or answer is not None)
+        if packet.ack_id is not None and has_answer:
             self._acknowledge(member, packet, answer)
 
     def _control(self, member: Member, packet: Packet, name: str) -> None:

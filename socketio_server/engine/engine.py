@@ -8,7 +8,7 @@ one per session.
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from socketio_server.engine import origins
 from socketio_server.engine.admission import Admission
@@ -62,6 +62,35 @@ _REFUSALS = {
 }
 """How each error is counted and logged."""
 
+_IN_GOOD_ORDER = frozenset(
+    [
+        CloseReason.FORCED_CLOSE,
+        CloseReason.FORCED_SERVER_CLOSE,
+        CloseReason.SERVER_SHUTTING_DOWN,
+    ]
+)
+"""Ends that are the server's own decision: a polling client may still fetch what was sent to it."""
+
+
+class _Lingering(NamedTuple):
+    """What is left of a session over polling that has ended.
+
+    :param transport: still has what the client may fetch.
+    :param binding: the session's.
+    :param client_left: whether the client closed it. Then a GET that came together with that is
+        answered as if it had waited already, because the loop hands out in no order what came at
+        once.
+    """
+
+    transport: PollingTransport
+    binding: Binding | None
+    client_left: bool
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the client has fetched the goodbye."""
+        return not (self.client_left or self.transport.queued_bytes)
+
 
 class Engine:
     """Keeps the sessions of one server.
@@ -86,9 +115,7 @@ class Engine:
         self._clock = clock
         self._accept = accept
         self._sessions: dict[str, Session] = {}
-        # Of sessions that ended over polling with packets that the client has yet to fetch: the
-        # transport, and the browser that may fetch them.
-        self._lingering: dict[str, tuple[PollingTransport, Binding | None]] = {}
+        self._lingering: dict[str, _Lingering] = {}  # by sid
         self._draining = False
         self.stats = stats
         """What the server counts."""
@@ -211,18 +238,24 @@ class Engine:
             return self.refuse(ErrorCode.FORBIDDEN, address)
         if not self._is_from_its_browser(request, session.binding):
             return self._refuse_stolen_sid(address)
-        if "websocket" not in self._options.transports or not session.can_upgrade:
+        if "websocket" not in self._options.transports:
             return self.refuse(ErrorCode.BAD_REQUEST, address)
         return session
 
     def probe_websocket(self, session: Session, upgraded: UpgradedConnection) -> None:
-        """Let a WebSocket, its handshake done, try to take over a session."""
+        """Let a WebSocket, its handshake done, try to take over a session.
+
+        Where another carries or probes the session already, it is closed at once, as the reference
+        server does.
+        """
+        transport = self._make_websocket(session, upgraded)
         if session.can_upgrade:
-            transport = self._make_websocket(session, upgraded)
             session.start_probe(transport)
             transport.start()
-        else:  # it ended, or another was faster, while the handshake was written
-            upgraded.connection.abort()
+        else:
+            self._note(session, RefusalKind.REQUEST, "a second WebSocket of a session")
+            transport.start()
+            transport.close(CloseReason.FORCED_CLOSE)
 
     def find_polled(self, request: EngineRequest) -> PollingTransport | Response:
         """Return what a request is for, or its answer, if that is clear already.
@@ -302,8 +335,15 @@ class Engine:
         del self._sessions[session.sid]
         self._heartbeat.discard(session)
         self._awaited_pings.discard(session)
-        if isinstance(last_transport, PollingTransport) and last_transport.queued_bytes:
-            self._lingering[session.sid] = last_transport, session.binding
+        if not isinstance(last_transport, PollingTransport):
+            return
+        client_left = session.close_reason is CloseReason.TRANSPORT_CLOSE
+        rest = _Lingering(last_transport, session.binding, client_left)
+        if client_left:
+            self._lingering[session.sid] = rest
+            self._loop.run_callback(self._forget, session.sid)
+        elif session.close_reason in _IN_GOOD_ORDER and not rest.is_over:
+            self._lingering[session.sid] = rest
             self._farewells.add(session.sid)
 
     def _new_session(self, request: EngineRequest) -> Session:
@@ -333,10 +373,10 @@ class Engine:
         session = self._sessions.get(sid)
         if session is not None:
             return session.transport, session.binding
-        transport, binding = self._lingering.get(sid, (None, None))
-        if transport is not None and not transport.queued_bytes:
-            return None, None  # the client has fetched the goodbye
-        return transport, binding
+        rest = self._lingering.get(sid)
+        if rest is None or rest.is_over:
+            return None, None
+        return rest.transport, rest.binding
 
     def _is_from_its_browser(self, request: EngineRequest, binding: Binding | None) -> bool:
         """Return whether a request comes from the browser that a session is bound to, if any."""

@@ -78,6 +78,11 @@ def switch_protocols(
     lines += [(name, value) for name, value in headers if name.lower() not in _REPLACED_HEADERS]
     offers = exchange.head.headers.environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
     agreement = agree_on_deflate(offers) if may_deflate else None
+    # The client gives up where it offered subprotocols and none is agreed on; they mean nothing
+    # here, so it gets the first, as from the reference server.
+    subprotocols = exchange.head.headers.environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")
+    if subprotocols:
+        lines.append(("Sec-WebSocket-Protocol", subprotocols.partition(",")[0].strip()))
     if agreement is not None:
         lines.append(("Sec-WebSocket-Extensions", agreement.answer))
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]

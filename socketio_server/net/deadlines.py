@@ -15,8 +15,9 @@ T = TypeVar("T")
 GRACE = 0.1
 """Seconds that a loop which was late has for what has come meanwhile, before anything is judged."""
 
-TICK = 0.01
-"""Least time between two looks at a queue, in seconds: many deadlines share one wake-up."""
+TICK = 0.001
+"""Least time between two looks at a queue, in seconds: deadlines that lie close together share one
+wake-up, and none of them is later than timers are anyway."""
 
 
 class Deadlines(Generic[T]):

@@ -91,17 +91,23 @@ _TYPES = {str(int(packet_type)): packet_type for packet_type in PacketType}
 def decode_packet(text: str) -> Packet:
     """Decode one text packet (section Packet encoding).
 
-    A WebSocket's binary frame is a binary message as it stands and needs no decoding.
+    A WebSocket's binary frame is a binary message as it stands and needs no decoding; but a client
+    may send ``b`` and base64 instead, as in a payload (``forceBase64`` of the JavaScript client).
 
     :param text: a WebSocket's text frame, or one packet of a payload.
     :return: the packet.
-    :raises DecodeError: if the type is missing or unknown.
+    :raises DecodeError: if the type is missing or unknown, or the base64 is malformed.
     """
     # A table of the seven ASCII digits: int() would take other scripts' digits as well.
     packet_type = _TYPES.get(text[:1])
-    if packet_type is None:
+    if packet_type is not None:
+        return Packet(packet_type, text[1:])
+    if not text.startswith("b"):
         raise DecodeError("no Engine.IO packet type" if text else "empty Engine.IO packet")
-    return Packet(packet_type, text[1:])
+    try:
+        return Packet(PacketType.MESSAGE, binascii.a2b_base64(text[1:], strict_mode=True))
+    except ValueError as exc:
+        raise DecodeError("binary packet is not base64") from exc
 
 
 def decode_payload(body: bytes, max_packets: int) -> list[Packet]:
@@ -120,14 +126,11 @@ def decode_payload(body: bytes, max_packets: int) -> list[Packet]:
 
 
 def _decode_part(part: bytes) -> Packet:
-    """Decode one packet of a payload, where binary messages are ``b`` and base64."""
+    """Decode one packet of a payload."""
     try:
-        if part.startswith(_BINARY):
-            data = binascii.a2b_base64(part[1:], strict_mode=True)
-            return Packet(PacketType.MESSAGE, data)
         text = part.decode()
     except ValueError as exc:
-        raise DecodeError("packet is neither UTF-8 nor base64") from exc
+        raise DecodeError("packet is not UTF-8") from exc
     return decode_packet(text)
 
 

@@ -354,6 +354,9 @@ class Encoder:
         :raises TypeError: if something can't be encoded; binary data can't be here.
         """
         error = {"message": message} if data is None else {"message": message, "data": data}
+        return self._encode_refusal(error, namespace)
+
+    def _encode_refusal(self, error: Any, namespace: str) -> bytes:
         json, attachments = self._dump_foreign(error)
         if attachments:
             raise TypeError("a connect_error packet can't carry binary data")

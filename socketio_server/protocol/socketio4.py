@@ -10,7 +10,8 @@ the same ``Assembly``. What differs:
 * CONNECT never has data. A client's may carry a query behind the namespace, ``0/admin?token=1,``,
   and the server's tells no id: the client makes up its own, of the Engine.IO ``sid`` and the
   namespace (section Packet types, CONNECT).
-* A refusal is called ERROR, and its data is the message itself (section Packet types, ERROR).
+* A refusal is called ERROR, and has one value: its data, where there is some, else its message
+  (section Packet types, ERROR; the choice is the reference server's).
 * Clients keep ``error``, ``ping``, ``pong`` and all names of ``connect…`` and ``reconnect…`` to
   themselves: an event of such a name would pass for their own.
 """
@@ -61,13 +62,13 @@ class Encoder(socketio.Encoder):
     def connect_error(self, message: str, data: object = None, *, namespace: str = "/") -> bytes:
         """Encode the refusal of a namespace (section Packet types, ERROR).
 
-        :param message: what the client's ``error`` event gets.
-        :param data: left out: there is no place for it beside the message.
+        :param message: what the client's ``error`` event gets where there is no ``data``.
+        :param data: what it gets otherwise.
         :param namespace: the namespace that was asked for.
         :return: the text of the packet.
+        :raises TypeError: if it can't be encoded; binary data can't be here.
         """
-        json, _ = self._dump_foreign(message)
-        return socketio.encode_head(b"4", namespace) + json
+        return self._encode_refusal(message if data is None else data, namespace)
 
 
 def encode_connect(socket_id: str, *, namespace: str = "/") -> bytes:

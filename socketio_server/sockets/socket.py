@@ -66,9 +66,9 @@ class Socket:
         return self._delivery.namespace
 
     @property
-    def channels(self) -> tuple[str, ...]:
-        """The channels held, in order of subscription."""
-        return self._delivery.channels
+    def channels(self) -> list[str]:
+        """The channels held, in order of subscription: a list for looking, made anew each time."""
+        return list(self._delivery.channels)
 
     @property
     def transport(self) -> str:
@@ -112,7 +112,7 @@ class Socket:
         :param channel: without one, on any of this socket's channels, each client once.
         :raises TypeError: if the message can't be encoded.
         """
-        channels = self.channels if channel is None else (channel,)
+        channels = self._delivery.channels if channel is None else (channel,)
         self._publish(MESSAGE, (message,), channels, skip=(self.id,))
 
     def send_and_broadcast(self, message: Any) -> None:

@@ -4,17 +4,21 @@ Channels are names that clients choose, so they share no space with the sockets'
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any, TypeVar, overload
 
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.sockets.recipient import Recipient
 
+D = TypeVar("D")
 
-class Channels(Mapping[str, tuple[str, ...]]):
+
+class Channels(Mapping[str, list[str]]):
     """The subscribers of each channel of each namespace.
 
     As a mapping it is django-socketio's ``CHANNELS``: the main namespace's channels, and the
-    session ids subscribed to each. Subscriptions are changed through ``socket.subscribe`` and
-    ``socket.unsubscribe``.
+    session ids subscribed to each, as a list of its own for each question. A channel that nobody is
+    on has an empty list, but is not in it. Subscriptions are changed through ``socket.subscribe``
+    and ``socket.unsubscribe``.
     """
 
     def __init__(self) -> None:
@@ -48,9 +52,23 @@ class Channels(Mapping[str, tuple[str, ...]]):
         """How many channels somebody is on, in all namespaces."""
         return sum(map(len, self._subscribers.values()))
 
-    def __getitem__(self, channel: str) -> tuple[str, ...]:
-        subscribers = self._subscribers.get(MAIN_NAMESPACE, {})[channel]
-        return tuple(recipient.id for recipient in subscribers)
+    def __getitem__(self, channel: str) -> list[str]:
+        return [recipient.id for recipient in self.subscribers(MAIN_NAMESPACE, channel)]
+
+    def __contains__(self, channel: object) -> bool:
+        return channel in self._subscribers.get(MAIN_NAMESPACE, {})
+
+    @overload
+    def get(self, channel: str, /) -> list[str] | None: ...
+
+    @overload
+    def get(self, channel: str, /, default: list[str] | D) -> list[str] | D: ...
+
+    def get(self, channel: str, /, default: Any = None) -> Any:
+        """Return a channel's session ids; ``default`` where nobody is on it."""
+        if channel not in self:
+            return default
+        return self[channel]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._subscribers.get(MAIN_NAMESPACE, {}))

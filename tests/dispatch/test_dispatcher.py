@@ -182,7 +182,7 @@ class TestConnect:
 
         client = server.connect()
 
-        assert server.clients.channels["lobby"] == (client.id,)
+        assert server.clients.channels["lobby"] == [client.id]
 
     def test_a_handler_that_raises_ends_nothing(self, server: Journal) -> None:
         server.note("on_error")
@@ -470,11 +470,18 @@ class TestAcknowledgements:
 
         assert client.received() == [f"30{json}"]
 
-    def test_without_handlers_it_is_empty(self, server: Journal) -> None:
+    def test_without_a_handler_there_is_none(self, server: Journal) -> None:
         client = server.connect()
         client.emit("message", "hi", ack_id=1)
 
-        assert client.received() == ["31[]"]
+        assert client.received() == []
+
+    def test_where_no_handler_fits_the_channels_there_is_none(self, server: Journal) -> None:
+        server.registry.on_message(channel="^room-")(lambda *args: "answer")
+        client = server.connect()
+        client.emit("message", "hi", ack_id=1)
+
+        assert client.received() == []
 
     def test_where_the_handler_raised_there_is_none(self, server: Journal) -> None:
         @server.registry.on_message
@@ -800,7 +807,7 @@ class TestTheEnd:
         self, server: Journal
     ) -> None:
         def note(request: object, socket: Socket, context: Context, *args: object) -> None:
-            on_room = server.clients.channels["room"] == (socket.session.session_id,)
+            on_room = server.clients.channels["room"] == [socket.session.session_id]
             server.entries.append(
                 (tuple(socket.channels), on_room, socket.close_reason, socket.connected())
             )

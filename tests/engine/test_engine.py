@@ -566,6 +566,61 @@ class TestTheEndOfASession:
         assert site.post(sid, b"4too late") == error_response(ErrorCode.BAD_REQUEST)
         assert site.handlers[0].messages == []
 
+    @pytest.mark.parametrize(
+        "reason",
+        [
+            CloseReason.TRANSPORT_CLOSE,
+            CloseReason.TRANSPORT_ERROR,
+            CloseReason.PING_TIMEOUT,
+            CloseReason.PARSE_ERROR,
+        ],
+    )
+    def test_where_the_client_is_at_fault_or_has_left_there_is_nothing_to_fetch(
+        self, site: Site, reason: CloseReason
+    ) -> None:
+        sid = site.open_polling()
+        site.sessions[0].send(outgoing("too late"))
+        site.sessions[0].close(reason)
+        site.loop.run()
+        response = site.respond(request(transport="polling", sid=sid))
+
+        assert response == error_response(ErrorCode.UNKNOWN_SESSION)
+
+    def test_once_the_goodbye_is_fetched_the_session_is_unknown(self, site: Site) -> None:
+        sid = site.open_polling()
+        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+
+        assert site.get(sid) == ["1"]
+        response = site.respond(request(transport="polling", sid=sid))
+        assert response == error_response(ErrorCode.UNKNOWN_SESSION)
+
+    def test_a_client_that_closes_frees_its_own_get_with_a_noop(self, site: Site) -> None:
+        sid = site.open_polling()
+        poll = site.request(request(transport="polling", sid=sid))
+
+        assert site.post(sid, b"1").status == 200
+        assert poll.response == Response(200, b"6")
+        response = site.respond(request(transport="polling", sid=sid))
+        assert response == error_response(ErrorCode.UNKNOWN_SESSION)
+
+    def test_so_does_one_whose_get_came_at_the_same_moment(self, site: Site) -> None:
+        sid = site.open_polling()
+        post, poll = FakeExchange(), FakeExchange()
+        for asked in (
+            request("POST", transport="polling", sid=sid),
+            request(transport="polling", sid=sid),
+        ):
+            found = site.engine.find_polled(asked)
+            assert isinstance(found, PollingTransport)
+            if asked.method == "POST":
+                found.answer_post(b"1", "", post)
+            else:
+                found.answer_get(poll)
+        site.loop.run()
+
+        assert post.status == 200
+        assert poll.packets == ["6"]
+
     def test_and_not_for_ever(self) -> None:
         site = Site(close_timeout=MOMENT)
         sid = site.open_polling()
@@ -699,17 +754,20 @@ class TestUpgrade:
         found = self.find(site, transport="websocket", sid=sid)
         assert found == error_response(ErrorCode.UNKNOWN_SESSION)
 
-    def test_one_that_another_websocket_carries_is_refused(self, site: Site) -> None:
+    def test_where_another_websocket_carries_the_session_a_second_is_closed(
+        self, site: Site
+    ) -> None:
         """No second WebSocket takes over a session (security, 2)."""
-        site.open_websocket()
-        found = self.find(site, transport="websocket", sid=site.sessions[0].sid)
-        assert found == error_response(ErrorCode.BAD_REQUEST)
+        carrier = site.open_websocket(b"")
+        second = site.probe(site.sessions[0])
+        second.send("2probe", "5")
+        site.loop.run()
+        carrier.received()
 
-    def test_one_that_another_websocket_probes_is_refused(self, site: Site) -> None:
-        sid = site.open_polling()
-        site.probe(site.sessions[0])
-        found = self.find(site, transport="websocket", sid=sid)
-        assert found == error_response(ErrorCode.BAD_REQUEST)
+        assert second.received() == [Close(1000, "")]
+        site.sessions[0].send(outgoing("hello"))
+        assert carrier.received() == ["4hello"]
+        assert site.stats.refusals.counts == {"request": 1}
 
     def test_where_websockets_are_switched_off_it_is_refused(self) -> None:
         site = Site(transports=("polling",))
@@ -731,23 +789,23 @@ class TestUpgrade:
         response = site.respond(request(transport="polling", sid=sid))
         assert response == error_response(ErrorCode.BAD_REQUEST)
 
-    def test_of_two_that_came_at_once_the_second_is_cut(self, site: Site) -> None:
+    def test_where_another_websocket_probes_a_second_is_closed(self, site: Site) -> None:
         site.open_polling()
         first = site.probe(site.sessions[0])
         second = site.probe(site.sessions[0])
         site.loop.run()
-        assert second.is_cut
+        assert second.received() == [Close(1000, "")]
 
         first.send("2probe", "5")
         site.loop.run()
         assert site.sessions[0].transport.name == "websocket"
 
-    def test_one_that_came_too_late_is_cut(self, site: Site) -> None:
+    def test_one_that_came_too_late_is_closed(self, site: Site) -> None:
         site.open_polling()
         session = site.sessions[0]
         session.close(CloseReason.PING_TIMEOUT)
 
-        assert site.probe(session).is_cut
+        assert site.probe(session).received() == [Close(1000, "")]
 
     def test_one_that_takes_too_long_is_closed_and_the_session_goes_on(self) -> None:
         site = Site(upgrade_timeout=MOMENT)

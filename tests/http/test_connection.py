@@ -1268,6 +1268,29 @@ class TestWebSockets:
         websocket.close()
         site.run()
 
+    @pytest.mark.parametrize(
+        ("offered", "agreed"), [("p1", "p1"), ("p1, p2", "p1"), ("p2 ,p1", "p2")]
+    )
+    def test_get_the_first_subprotocol_that_they_offer(
+        self, site: Site, peer: Peer, upgrade: bytes, offered: str, agreed: str
+    ) -> None:
+        line = f"Sec-WebSocket-Protocol: {offered}\r\n\r\n".encode()
+        peer.send(upgrade.removesuffix(b"\r\n") + line)
+
+        answer = peer.answer()
+        assert (answer.status, answer.headers["sec-websocket-protocol"]) == (101, agreed)
+        WebSocketPeer(peer.sock).close()
+        site.run()
+
+    def test_that_offer_none_get_none(self, site: Site, peer: Peer, upgrade: bytes) -> None:
+        peer.send(upgrade)
+
+        answer = peer.answer()
+        assert answer.status == 101
+        assert "sec-websocket-protocol" not in answer.headers
+        WebSocketPeer(peer.sock).close()
+        site.run()
+
     def test_of_clients_that_have_gone_by_then_end(
         self, site: Site, peer: Peer, upgrade: bytes
     ) -> None:

@@ -43,12 +43,14 @@ class TestIds:
 
 @pytest.mark.parametrize("flavour", REVISION_3_FLAVOURS, ids=str)
 class TestRefusals:
-    def test_give_the_clients_error_event_the_message_and_nothing_else(
-        self, open_client: Connect
-    ) -> None:
+    def test_give_the_clients_error_event_the_data(self, open_client: Connect) -> None:
         client = open_client(query={"on_connect": "reject"})
-        assert client.wait_for("connect_error") == ["No seats left"]
+        assert client.wait_for("connect_error") == [{"seats": 0, "names": ["Zoë"]}]
         assert client.count("connect") == 0
+
+    def test_without_data_give_it_the_message(self, open_client: Connect) -> None:
+        client = open_client(query={"on_connect": "deny"})
+        assert client.wait_for("connect_error") == ["Members only"]
 
     def test_of_unknown_namespaces_say_so(self, connect: Connect) -> None:
         client = connect(namespaces=["/", "/nowhere"])
@@ -59,7 +61,7 @@ class TestRefusals:
         self, connect: Connect
     ) -> None:
         client = connect(namespaces=["/", "/members"])
-        assert client.wait_for("connect_error", "/members") == ["Wrong token"]
+        assert client.wait_for("connect_error", "/members") == [{"got": None}]
         assert client.ask("echo", "still here") == ["still here"]
 
 

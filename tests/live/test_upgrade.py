@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.support import websocket
 from tests.support.client import Client
 from tests.support.http import Http
 from tests.support.server import Server
@@ -131,33 +130,28 @@ class TestUpgrade:
 
 
 class TestASecondWebSocket:
-    def test_is_refused_while_another_probes(
+    def test_is_closed_while_another_probes(
         self, upgrading_client: Client, upgrading: Upgrading
     ) -> None:
         upgrading.probe()
-        with pytest.raises(websocket.Refused) as refused:
-            open_probe(upgrading.polling)
-        assert refused.value.response.json["code"] == 3
+        assert open_probe(upgrading.polling).wait_for_close().code == 1000
         upgrading.complete()
         assert upgrading_client.messages() == []
 
-    def test_is_refused_after_an_upgrade(
+    def test_is_closed_after_an_upgrade(
         self, upgrading_client: Client, upgrading: Upgrading
     ) -> None:
         upgrading.upgrade()
-        with pytest.raises(websocket.Refused) as refused:
-            open_probe(upgrading.polling)
-        assert refused.value.response.json["code"] == 3
+        assert open_probe(upgrading.polling).wait_for_close().code == 1000
         assert upgrading_client.messages() == []
 
-    def test_is_refused_to_a_session_that_began_as_one(
+    def test_is_closed_where_the_session_began_as_one(
         self, server: Server, connect: Connect
     ) -> None:
         client = connect("websocket")
         sid = client.carrier.handshake["sid"]
-        with pytest.raises(websocket.Refused) as refused:
-            WebSocket(server.address, target("websocket", sid=sid))
-        assert refused.value.response.json["code"] == 3
+        second = WebSocket(server.address, target("websocket", sid=sid))
+        assert second.wait_for_close().code == 1000
         assert client.messages() == []
 
 

@@ -35,6 +35,8 @@ PACKETS = [
     ("4", Packet(PacketType.MESSAGE, "")),
     ("5", Packet(PacketType.UPGRADE)),
     ("6", Packet(PacketType.NOOP)),
+    ("bAQID", Packet(PacketType.MESSAGE, b"\x01\x02\x03")),  # ``forceBase64`` over WebSocket
+    ("b", Packet(PacketType.MESSAGE, b"")),
 ]
 
 PAYLOADS = [
@@ -76,7 +78,7 @@ class TestPacketEncoding:
             pytest.param("", id="empty"),
             pytest.param("7", id="no such type"),
             pytest.param("hello", id="no type"),
-            pytest.param("bAQIDBA==", id="base64 outside of a payload"),
+            pytest.param("bAQIDBA", id="base64 without padding"),
             pytest.param(" 4", id="space"),
             pytest.param("-1", id="sign"),
             pytest.param("\u0664hello", id="Arabic digit"),

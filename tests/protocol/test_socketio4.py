@@ -92,9 +92,10 @@ class TestConnecting:
         )
         assert encoder.connect_error('"\u20ac"') == b'4"\\"\xe2\x82\xac\\""'
 
-    def test_a_refusals_data_is_left_out(self) -> None:
-        assert Encoder().connect_error("no", {"a": 1}) == b'4"no"'
-        assert Encoder().connect_error("no", b"\x00") == b'4"no"'
+    def test_a_refusal_with_data_is_the_data(self) -> None:
+        assert Encoder().connect_error("no", {"a": 1}) == b'4{"a":1}'
+        with pytest.raises(TypeError):
+            Encoder().connect_error("no", b"\x00")
 
     def test_a_disconnect_is_revision_5s(self) -> None:
         assert encode_disconnect() == b"1"

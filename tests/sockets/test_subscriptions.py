@@ -16,17 +16,27 @@ class TestAsAMapping:
         for client in (b, a, c):
             client.socket.subscribe("room")
 
-        assert server.clients.channels["room"] == (b.id, a.id, c.id)
+        assert server.clients.channels["room"] == [b.id, a.id, c.id]
 
-    def test_a_channel_without_subscribers_is_none(self) -> None:
+    def test_a_list_that_was_taken_is_the_taker_s_own(self) -> None:
+        server = FakeServer()
+        server.connect(channels=["room"])
+        server.clients.channels["room"].clear()
+
+        assert len(server.clients.channels["room"]) == 1
+
+    def test_a_channel_without_subscribers_is_empty_but_not_in_it(self) -> None:
         server = FakeServer()
         client = server.connect(channels=["room", "other"])
         client.socket.unsubscribe("room")
 
         assert list(server.clients.channels) == ["other"]
+        assert server.clients.channels["room"] == []
         assert "room" not in server.clients.channels
-        with pytest.raises(KeyError):
-            server.clients.channels["room"]
+        assert server.clients.channels.get("room") is None
+        assert server.clients.channels.get("room", "nobody") == "nobody"
+        assert server.clients.channels.get("other", "nobody") == [client.id]
+        assert list(server.clients.channels) == ["other"]
 
     def test_its_length_is_the_number_of_channels(self) -> None:
         server = FakeServer()

@@ -526,7 +526,7 @@ class TestChannels:
     def test_subscribing_runs_on_subscribe(self, log: list[str], client: SocketIOClient) -> None:
         assert client.subscribe("room-1") is True
         assert log == ["connect", "subscribe room-1"]
-        assert dict(CHANNELS) == {"room-1": (client.session_id,)}
+        assert dict(CHANNELS) == {"room-1": [client.session_id]}
 
     def test_a_second_time_changes_nothing_and_runs_it_again(
         self, log: list[str], client: SocketIOClient

@@ -177,10 +177,14 @@ class PollingTransport:
             self._answer_soon()
 
     def close(self, reason: CloseReason) -> None:
-        """Queue a close packet behind all else, and let the waiting GET have it."""
+        """Queue a close packet behind all else, and let the waiting GET have it.
+
+        A client that closed itself is not told to: its GET gets what is queued, or a noop.
+        """
         if self._session is not None:
-            self._queue.append(CLOSE)
-            self._queued_bytes += len(CLOSE.frames)
+            if reason is not CloseReason.TRANSPORT_CLOSE:
+                self._queue.append(CLOSE)
+                self._queued_bytes += len(CLOSE.frames)
             self._answer_soon()
             self._report(reason)
 

@@ -80,6 +80,12 @@ class TestPackets:
 
         assert link.session.packets == [Packet(PacketType.MESSAGE, b"\x01\x02")]
 
+    def test_so_is_a_text_frame_of_base64(self, link: Link) -> None:
+        """What the JavaScript client sends with ``forceBase64``."""
+        link.send("bAQID")
+
+        assert link.session.packets == [Packet(PacketType.MESSAGE, b"\x01\x02\x03")]
+
     def test_a_message_may_come_in_fragments(self, link: Link) -> None:
         link.client.send_bytes(frame(Opcode.TEXT, b"4hel", fin=False))
         link.loop.run()
