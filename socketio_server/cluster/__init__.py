@@ -1,1 +1,1 @@
-"""How what is for several clients leaves the process that it was sent in, and enters others."""
+"""Brokers: they carry broadcasts between the processes of a cluster."""

@@ -1,4 +1,4 @@
-"""How a broadcast leaves the process that it was made in."""
+"""The interface between the sockets of a process and the broker that carries broadcasts."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -6,13 +6,13 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """An event, and whom it is for: plain data, so that it can cross to other processes.
+    """A broadcast event and its recipients; plain data, because it crosses to other processes.
 
     :param event_name: the Socket.IO event.
     :param args: its arguments.
-    :param channels: for the subscribers of any of these; ``None``: for everyone in the namespace.
+    :param channels: the subscribers of any of these get it; ``None``: everyone in the namespace.
     :param skip: ids of sockets that don't get it.
-    :param volatile: whether clients that can't take it at once go without.
+    :param volatile: whether it is dropped for clients that can't take it at once.
     """
 
     namespace: str
@@ -27,9 +27,9 @@ class LocalNode(Protocol):
     """The sockets of this process, as its broker sees them."""
 
     def deliver(self, envelope: Envelope) -> None:
-        """Send an event to the sockets of this process that it is for.
+        """Send an event to its recipients in this process.
 
-        :raises TypeError: if an argument can't be encoded; nobody got anything then.
+        :raises TypeError: if an argument can't be encoded; then it was sent to nobody.
         """
 
 
@@ -37,7 +37,7 @@ class Broker(Protocol):
     """Carries envelopes to every process of a cluster, this one included."""
 
     def publish(self, envelope: Envelope) -> None:
-        """Have the envelope delivered, to local sockets at once.
+        """Deliver the envelope to local sockets at once, and to other processes soon.
 
-        :raises TypeError: if the arguments can't be encoded; nobody got anything then.
+        :raises TypeError: if an argument can't be encoded; then it was sent to nobody.
         """

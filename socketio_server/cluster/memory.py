@@ -4,7 +4,7 @@ from socketio_server.cluster.base import Envelope, LocalNode
 
 
 class MemoryBroker:
-    """Delivers to this process's own sockets, and to nobody else.
+    """Delivers broadcasts to the sockets of this process only.
 
     :param node: this process.
     """

@@ -1,1 +1,1 @@
-"""TCP on the event loop, and what the layers above share: deadlines, workers, rates, counters."""
+"""TCP on the event loop, and tools that the layers above share: deadlines, workers, counters."""

@@ -1,7 +1,7 @@
-"""Deadlines of many sessions, served by one timer each kind.
+"""Deadlines of many sessions, with one timer for each kind.
 
-All deadlines of one kind lie the same time ahead, so that the order in which they are set is the
-order in which they fall due: a dict serves as queue, and no session needs a timer of its own.
+All deadlines of one kind have the same delay, and fall due in the order in which they were set.
+Therefore a dict serves as the queue, and no session needs a timer of its own.
 """
 
 from collections.abc import Callable
@@ -13,18 +13,18 @@ T = TypeVar("T")
 
 
 GRACE = 0.1
-"""Seconds that a loop which was late has for what has come meanwhile, before anything is judged."""
+"""Seconds in which a late loop may read the bytes that arrived meanwhile, before items fall due."""
 
 TICK = 0.001
-"""Least time between two looks at a queue, in seconds: deadlines that lie close together share one
-wake-up, and none of them is later than timers are anyway."""
+"""Shortest delay of the timer, in seconds: deadlines that lie close together share one wake-up, and
+no deadline gets later than timers are anyway."""
 
 
 class Deadlines(Generic[T]):
     """A queue of items that all fall due the same time after they were added.
 
     ``on_due`` runs in a loop callback, after the item has left the queue; it may add and discard
-    items. However late the loop is, what has come by then is read before it.
+    items. However late the loop is, it reads the bytes that have arrived before that.
 
     :param delay: seconds from ``add`` to ``on_due``.
     :param clock: seconds that never go back.
@@ -45,8 +45,8 @@ class Deadlines(Generic[T]):
         self._delay = delay
         self._on_due = on_due
         self._due: dict[T, float] = {}  # in order of time
-        self._timer: Watcher | None = None  # while anything waits
-        self._firing = False  # on_due runs: the timer is set after it
+        self._timer: Watcher | None = None  # None while the queue is empty
+        self._firing = False  # whether on_due runs; the timer is set again afterwards
 
     def __contains__(self, item: T) -> bool:
         return item in self._due
@@ -55,18 +55,18 @@ class Deadlines(Generic[T]):
         return len(self._due)
 
     def add(self, item: T) -> None:
-        """Let ``item`` fall due in ``delay`` seconds, counted anew if it is in the queue."""
+        """Let ``item`` fall due in ``delay`` seconds, counted from now if it was in the queue."""
         self._due.pop(item, None)
         self._due[item] = self._clock() + self._delay
         if self._timer is None and not self._firing:
             self._arm(self._delay)
 
     def discard(self, item: T) -> bool:
-        """Take ``item`` out; return whether it was in."""
+        """Remove ``item``; return whether it was in the queue."""
         return self._due.pop(item, None) is not None
 
     def clear(self) -> None:
-        """Forget everything, and stop the timer."""
+        """Remove all items, and stop the timer."""
         self._due.clear()
         self._stop_timer()
 

@@ -1,8 +1,9 @@
-"""What the server refuses: the kinds, how often each came, and lines in the log.
+"""Refusals: their kinds, their counters, and their log lines.
 
-Counting is cheap enough for every message; logging is not, and a client could fill the disk with
-it. Therefore one kind of refusal of one client is logged once in ten seconds, with how often it
-came. To add a kind, add it here and to the table in ``docs/how-to/monitoring.md``.
+A refusal can be counted for every message, but not logged, because a client could fill the disk
+with log lines. Therefore the same kind of refusal of the same client is logged once in ten seconds,
+with the number of those that were not. To add a kind, add it here and to the table in
+``docs/how-to/monitoring.md``.
 """
 
 import logging
@@ -14,14 +15,14 @@ LOG_INTERVAL = 10.0
 """Seconds in which one kind of refusal of one client is logged once."""
 
 MAX_REMEMBERED = 1000
-"""Refusals that are remembered to be logged once; with more clients at fault they are logged
-again."""
+"""Kinds and clients that are remembered to log them once; beyond them, all are forgotten and may be
+logged again."""
 
 logger = logging.getLogger("socketio_server")
 
 
 class RefusalKind(StrEnum):
-    """What was refused; each value is the name of a counter."""
+    """The kinds of refusals; each value is the name of a counter."""
 
     CONNECTION = "connection"
     HANDSHAKE = "handshake"
@@ -55,18 +56,18 @@ class Refusals:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.counts: Counter[str] = Counter()
-        """How often each kind came; none that never did."""
+        """Refusals by kind, without the kinds that never occurred."""
         self._clock = clock
-        # When a kind of fault of a client was logged last, and how often it came since.
+        # By fault and client, the time of the last log line, and the faults since then.
         self._logged: dict[tuple[Hashable, Hashable], tuple[float, int]] = {}
 
     def add(
         self, kind: RefusalKind, client: Hashable, why: str, level: int = logging.WARNING
     ) -> None:
-        """Count a refusal, and log it unless the same was just logged.
+        """Count a refusal, and log it unless the same kind was just logged for the client.
 
-        :param client: its address, or whatever stands for it; never its ``sid``.
-        :param why: for the log; nothing of the client's own text that is not escaped.
+        :param client: its address or another key that tells clients apart; never its ``sid``.
+        :param why: the reason for the log; a client's text in it must be escaped.
         """
         self.counts[kind.value] += 1
         suffix = self.throttle(kind, client)
@@ -74,10 +75,10 @@ class Refusals:
             logger.log(level, "Refused (%s): %s%s", kind.value, why, suffix)
 
     def throttle(self, fault: Hashable, client: Hashable) -> str | None:
-        """Return whether a client's fault is to be logged now.
+        """Decide whether to log a client's fault now.
 
-        :param fault: what kind of fault.
-        :return: what the line is to end with; ``None`` if the same was just logged.
+        :param fault: the kind of fault.
+        :return: the suffix of the log line; ``None`` if the same fault was just logged.
         """
         now = self._clock()
         last, unlogged = self._logged.get((fault, client), (now - LOG_INTERVAL, 0))

@@ -1,4 +1,4 @@
-"""What a server counts, cheaply enough for every message."""
+"""The counters of a server, cheap enough for every message."""
 
 from collections.abc import Callable
 from typing import TypedDict
@@ -7,7 +7,7 @@ from socketio_server.net.refusals import Refusals
 
 
 class Snapshot(TypedDict):
-    """What a server holds and has counted so far (``socketio_server.stats()``)."""
+    """A server's objects and counters, in numbers (``socketio_server.stats()``)."""
 
     connections: int
     sessions: int
@@ -34,6 +34,6 @@ class Stats:
         self.events = 0
         """Events that handlers were run for."""
         self.handler_time = 0.0
-        """Seconds from the beginning to the end of all these, waiting included."""
+        """Seconds that all their handlers took, waiting included."""
         self.refusals = Refusals(clock)
-        """What was refused."""
+        """Refusals by kind."""

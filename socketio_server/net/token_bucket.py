@@ -1,16 +1,16 @@
-"""A token bucket: a sustained rate, and a burst above it. Pure; the caller says how late it is."""
+"""A token bucket: a sustained rate, and a burst above it. Pure: the caller passes the time."""
 
 
 class TokenBucket:
-    """Allows so many events a second, and some more at once.
+    """Limits events to a rate, and allows a burst above it.
 
-    Two ways to use one: ``take`` looks at the clock each time and refuses what is too much;
-    ``spend`` costs no clock while the burst lasts, and what is too much then waits (``wait``).
+    Use it in one of two ways: ``take`` needs the time for each event, and refuses events above the
+    limit; ``spend`` needs no time, and events above the limit are throttled (``wait``).
 
-    :param rate: events a second, for ever; tokens come back at this rate.
-    :param burst: tokens that it holds: events on top, once.
+    :param rate: events a second in the long run; tokens are refilled at this rate.
+    :param burst: tokens in a full bucket: events that may come at once.
     :param now: seconds of a clock that never goes back.
-    :param tokens: how many there are to begin with; ``None``: all.
+    :param tokens: tokens at the beginning; ``None``: a full bucket.
     """
 
     __slots__ = ("_burst", "_rate", "_since", "_tokens")
@@ -22,7 +22,7 @@ class TokenBucket:
         self._since = now
 
     def take(self, now: float) -> bool:
-        """Take a token; return ``False``, and take none, if there is none."""
+        """Take a token; return ``False`` if there is none."""
         self._refill(now)
         if self._tokens < 1:
             return False
@@ -30,7 +30,7 @@ class TokenBucket:
         return True
 
     def spend(self) -> bool:
-        """Count an event that happens anyway; return ``False`` if ``wait`` must be asked now."""
+        """Count an event that is not refused; return ``False`` if ``wait`` must be called now."""
         self._tokens -= 1
         return self._tokens >= 0
 

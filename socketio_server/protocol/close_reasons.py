@@ -1,6 +1,6 @@
-"""Why sessions end: the words that handlers and clients get.
+"""Why sessions end: the reasons that handlers and clients get.
 
-To add a reason, add it here and to ``docs/reference/socket.md``.
+To add a reason, add it here and to ``docs/reference/errors.md``.
 """
 
 from enum import StrEnum

@@ -1,9 +1,8 @@
 """The permessage-deflate extension (RFC 7692): its negotiation, and one message in or out.
 
-No context is taken over from message to message, on either side: nothing is kept while a connection
-is idle, and a message is deflated once for however many recipients. Frames, their RSV1 bit and what
-a failure answers are ``protocol.websocket``'s; whether compression is on, and for which messages,
-is the caller's.
+Neither side takes over context from message to message, because then an idle connection keeps no
+memory for it, and a broadcast is deflated once for all recipients. ``protocol.websocket`` handles
+frames, their RSV1 bit and failures; the caller decides which messages are compressed.
 """
 
 import re
@@ -17,12 +16,12 @@ from socketio_server.exceptions import DecodeError
 DEFLATE_ANSWER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 """The ``Sec-WebSocket-Extensions`` header of a handshake that accepts the extension.
 
-It says nothing of windows: a client may use any, and must expect ours of up to 32 KiB, unless it
-asked for a smaller one.
+It limits no window: the client may use any, and must expect ours to be as large as 32 KiB, unless
+it asked for a smaller one.
 """
 
 MAX_WINDOW_BITS = 15
-"""The largest window, 32 KiB, as its size's logarithm to the base 2 (section 7.1.2)."""
+"""The largest window, 32 KiB, as the base-2 logarithm of its size (section 7.1.2)."""
 
 _NAME = "permessage-deflate"
 _SERVER_WINDOW = "server_max_window_bits"
@@ -30,7 +29,7 @@ _CLIENT_WINDOW = "client_max_window_bits"
 
 _FLAGS = frozenset(["server_no_context_takeover", "client_no_context_takeover"])
 _CLIENT_WINDOW_BITS = frozenset(["8", "9", "10", "11", "12", "13", "14", "15"])
-_SERVER_WINDOW_BITS = _CLIENT_WINDOW_BITS - {"8"}  # zlib makes none of so few bits
+_SERVER_WINDOW_BITS = _CLIENT_WINDOW_BITS - {"8"}  # zlib has no window of 8 bits
 
 _BLANK = " \t"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -39,7 +38,7 @@ _MALFORMED = "\0"  # no character of a token
 
 
 class Agreement(NamedTuple):
-    """What a client and this server have agreed on.
+    """The parameters that a client and this server have agreed on.
 
     :param answer: the handshake's ``Sec-WebSocket-Extensions`` header.
     :param window_bits: how large a window the messages to this client may have.
@@ -50,14 +49,14 @@ class Agreement(NamedTuple):
 
 
 def agree_on_deflate(offers: str) -> Agreement | None:
-    """Judge a ``Sec-WebSocket-Extensions`` header (section 7.1 and RFC 6455 section 9.1).
+    """Accept an offer of a ``Sec-WebSocket-Extensions`` header (section 7.1, RFC 6455 9.1).
 
-    :param offers: its value; several values are joined by commas.
-    :return: the agreement on the first of the offers that can be accepted, if there is one. What
-        is malformed or unknown is declined by itself, and the others still count.
+    :param offers: the header's value; several values are joined by commas.
+    :return: the agreement on the first acceptable offer, if there is one; malformed and unknown
+        offers are skipped.
     """
     plain = _QUOTED.sub(_unquote, offers)
-    if '"' in plain:  # not where a value is, or without an end: where do the offers end?
+    if '"' in plain:  # a stray or unclosed quote leaves in doubt where an offer ends
         return None
     for offer in plain.split(","):
         agreement = _accept(offer)
@@ -67,13 +66,13 @@ def agree_on_deflate(offers: str) -> Agreement | None:
 
 
 def _unquote(match: re.Match[str]) -> str:
-    """Replace a quoted value by the token that it must be (RFC 6455 section 9.1)."""
+    """Replace a quoted value by the token in it, the only thing allowed there (RFC 6455 9.1)."""
     value = re.sub(r"\\(.)", r"\1", match[1])
     return "=" + (value if _TOKEN.fullmatch(value) else _MALFORMED)
 
 
 def _accept(offer: str) -> Agreement | None:
-    """Accept one offer, if it can be."""
+    """Return the agreement on one offer; ``None`` if it can't be accepted."""
     name, *parameters = (part.strip(_BLANK) for part in offer.split(";"))
     if name != _NAME:
         return None
@@ -87,12 +86,12 @@ def _accept(offer: str) -> Agreement | None:
     bits = seen.get(_SERVER_WINDOW)
     if bits is None:
         return Agreement(DEFLATE_ANSWER, MAX_WINDOW_BITS)
-    # To accept it is to repeat it (section 7.1.2.1).
+    # The answer accepts a parameter by repeating it (section 7.1.2.1).
     return Agreement(f"{DEFLATE_ANSWER}; {_SERVER_WINDOW}={bits}", int(bits))
 
 
 def _is_parameter(key: str, value: str | None) -> bool:
-    """Tell whether a parameter (sections 7.1.1 and 7.1.2) is a proper one that we can go by."""
+    """Return whether a parameter (sections 7.1.1 and 7.1.2) is valid and supported."""
     if key == _CLIENT_WINDOW:
         return value is None or value in _CLIENT_WINDOW_BITS
     if key == _SERVER_WINDOW:
@@ -102,19 +101,19 @@ def _is_parameter(key: str, value: str | None) -> bool:
 
 # --- Messages (section 7.2) -------------------------------------------------------------------
 
-_TAIL = b"\x00\x00\xff\xff"  # of a flush; left out on the wire (section 7.2.1)
+_TAIL = b"\x00\x00\xff\xff"  # the end of a flush; left out on the wire (section 7.2.1)
 
-# Behind the tail, an empty block that says it is the last: unless it is understood as such, the
-# message broke off within a block.
+# The tail and an empty block with BFINAL set: if the stream does not reach its end with it, the
+# message is truncated.
 _END = _TAIL + b"\x03\x00"
 
-# What deflates up to so many bytes as well as anything (window bits, memory level); setting up the
-# usual 256 KiB takes ten times as long as deflating a short message.
+# Window bits and memory level. Small ones deflate a message of this many bytes just as well, and
+# are used because setting up the usual 256 KiB takes longer than deflating a short message.
 _SMALL_SIZE = 4096
 _SMALL = (12, 5)
 _LARGE = (MAX_WINDOW_BITS, 8)
 
-# Blocks with BFINAL set that one message may have: each costs a copy of all that follows it.
+# Blocks with BFINAL set that one message may have: each costs a copy of all data behind it.
 _MAX_FINAL_BLOCKS = 16
 
 
@@ -123,7 +122,7 @@ def deflate(data: bytes, *, window_bits: int = MAX_WINDOW_BITS) -> bytes:
 
     :param data: the message.
     :param window_bits: how large a window it may have, at least 9.
-    :return: what inflates to it without any context.
+    :return: the deflated message, which inflates without any context.
     """
     bits, memory_level = _SMALL if len(data) <= _SMALL_SIZE else _LARGE
     compressor = zlib.compressobj(wbits=-min(bits, window_bits), memLevel=memory_level)
@@ -141,14 +140,14 @@ class Inflater:
         self._final_blocks = 0  # so far
 
     def inflate(self, data: bytes, max_length: int, *, is_last: bool) -> bytes:
-        """Inflate the next frame's data, of which there may be too much.
+        """Inflate the next frame's data, up to a limit.
 
-        :param data: the data.
-        :param max_length: where inflating stops, at least 1; a result of this length may have had
-            more to come, and then the inflater is spent.
+        :param data: the frame's data.
+        :param max_length: where inflating stops, at least 1; a result of this length may be
+            incomplete, and then the inflater can't be used any more.
         :param is_last: whether the message ends with this frame.
-        :return: what came out.
-        :raises DecodeError: if the data is malformed, or the message ends where it can't.
+        :return: the inflated data.
+        :raises DecodeError: if the data is malformed or truncated.
         """
         if is_last:
             data += _END
@@ -166,7 +165,7 @@ class Inflater:
         return inflated
 
     def _restart(self) -> None:
-        """Begin anew after a block with BFINAL set."""
+        """Begin a new stream after a block with BFINAL set."""
         self._final_blocks += 1
         if self._final_blocks > _MAX_FINAL_BLOCKS:
             raise DecodeError(f"more than {_MAX_FINAL_BLOCKS} deflate blocks with BFINAL set")

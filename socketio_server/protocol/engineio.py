@@ -2,11 +2,11 @@
 
 Knows the wire of the Engine.IO protocol, revision 4
 (https://github.com/socketio/engine.io-protocol), for both transports: packets as they travel in
-WebSocket frames, and payloads (several packets in one HTTP body) as they travel over polling. Which
-packet may come when is the session's business; what a message carries is ``protocol.socketio``'s.
+WebSocket frames, and payloads (several packets in one HTTP body) as they travel over polling. The
+session decides which packet may come when; ``protocol.socketio`` reads the messages.
 
-What is sent most never changes, so it is constants and plain ``bytes``; an outgoing message is
-``b"4"`` before the Socket.IO packet, without an object in between.
+The most frequent packets are constants, and an outgoing message is ``b"4"`` and the Socket.IO
+packet as plain ``bytes``, because an object per packet would cost time on the hot path.
 """
 
 import binascii
@@ -21,7 +21,7 @@ PROTOCOL_VERSION = 4
 """The revision spoken, as in the query parameter ``EIO``."""
 
 MESSAGE = b"4"
-"""What stands before every outgoing text message."""
+"""The type of a text message, in front of its data."""
 
 CLOSE = b"1"
 PING = b"2"
@@ -54,7 +54,7 @@ class PacketType(IntEnum):
 
 
 class ErrorCode(IntEnum):
-    """Why a request was refused: the reference server's numbers, which clients look at."""
+    """Why a request was refused; the numbers are the reference server's, and clients read them."""
 
     UNKNOWN_TRANSPORT = 0
     UNKNOWN_SESSION = 1
@@ -78,7 +78,7 @@ ERROR_MESSAGES = {
 class Packet(msgspec.Struct, frozen=True, gc=False):
     """One packet as a client sent it.
 
-    ``data`` is what follows the type's digit; it is ``bytes`` for a binary message only.
+    ``data`` is the text behind the type's digit, or the ``bytes`` of a binary message.
     """
 
     type: PacketType
@@ -113,9 +113,9 @@ def decode_packet(text: str) -> Packet:
 def decode_payload(body: bytes, max_packets: int) -> list[Packet]:
     """Decode the body of a polling POST (section HTTP long-polling).
 
-    :param body: the whole body; its size is the caller's to limit.
-    :param max_packets: how many packets it may hold; counted before anything is split, so that a
-        body of nothing but separators costs nothing.
+    :param body: the whole body; the caller limits its size.
+    :param max_packets: how many packets it may hold; they are counted before the body is split,
+        because a body of nothing but separators would make a huge list.
     :return: its packets, at least one.
     :raises DecodeError: if there are too many packets, the body is not UTF-8, or one is malformed.
     """
@@ -185,7 +185,7 @@ def encode_error(code: ErrorCode, message: str | None = None) -> bytes:
     """Encode the body of a refused request, as the reference server words it.
 
     :param code: why it was refused.
-    :param message: other words than the reference's for this code; the client may show them.
+    :param message: replaces the reference's message for this code; the client may show it.
     :return: a JSON object with ``code`` and ``message``.
     """
     text = ERROR_MESSAGES[code] if message is None else message

@@ -1,19 +1,19 @@
-"""Engine.IO revision 3, which ``socket.io-client`` 2.x speaks: where its wire differs from 4's.
+"""Engine.IO revision 3, spoken by ``socket.io-client`` 2.x: the differences to revision 4.
 
 The specification is https://github.com/socketio/engine.io-protocol/tree/v3, and where it is silent
-engine.io-parser 2.x. Packet types, text packets, errors and close reasons are those of
-``protocol.engineio``, and so are its constants. What differs:
+engine.io-parser 2.x. Packet types, text packets, constants, errors and close reasons are those of
+``protocol.engineio``. The differences:
 
 * The client sends PING, and the server answers with a PONG that carries the same data
   (:func:`encode_pong`, section Packet): ``2`` gets ``3``, and ``2probe`` gets ``3probe``.
 * A binary packet has a type, in its first byte, also as a WebSocket's binary frame
   (:func:`decode_binary_packet`, :func:`encode_binary_packet`). A client that can't send binary
   frames sends a text frame as in a payload, ``b4`` and base64.
-* A payload gives each packet's length before it, in one of two forms (section Payload). Text,
-  which every client reads, ``<length>:<packet>`` for each, in UTF-16 code units, as JavaScript
-  counts; and binary (with XHR2), which a client uses where there is binary data to send and which a
-  client reads unless it asked with ``b64=1`` for the other.
-* The handshake says nothing of ``maxPayload``.
+* A payload gives each packet's length before it, in one of two forms (section Payload). The text
+  form is ``<length>:<packet>`` for each packet, its length in UTF-16 code units, as JavaScript
+  counts; every client reads it. The binary form (with XHR2) is sent by clients that have binary
+  data to send, and read by all that did not ask for the text form with ``b64=1``.
+* The handshake has no ``maxPayload``.
 
 JSONP is not spoken.
 """
@@ -32,12 +32,12 @@ PROTOCOL_VERSION = 3
 """The revision spoken, as in the query parameter ``EIO``."""
 
 BINARY_MESSAGE = b"\x04"
-"""What stands before every binary message, in a WebSocket's binary frame and a binary payload."""
+"""The first byte of a binary message in a WebSocket's binary frame or a binary payload."""
 
 BINARY_CONTENT_TYPE = "application/octet-stream"
 """The content type of a payload in its binary form; anything else is its text form.
 
-As an answer's, exactly this: clients compare.
+Responses carry exactly this value, because clients compare the whole header.
 """
 
 _BASE64_MESSAGE = b"b4"
@@ -83,8 +83,8 @@ def decode_binary_packet(data: bytes) -> Packet:
 def decode_payload(body: bytes, max_packets: int, *, content_type: str = "") -> list[Packet]:
     """Decode the body of a polling POST (section Payload).
 
-    :param body: the whole body; its size is the caller's to limit.
-    :param max_packets: how many packets it may hold; none is looked for beyond them.
+    :param body: the whole body; the caller limits its size.
+    :param max_packets: how many packets it may hold; decoding stops at the next one.
     :param content_type: the request's ``Content-Type``, which tells the form.
     :return: its packets, at least one.
     :raises DecodeError: if there are too many packets or none, or one is malformed.
@@ -103,7 +103,8 @@ def decode_payload(body: bytes, max_packets: int, *, content_type: str = "") -> 
 def _text_packets(body: bytes) -> Iterator[Packet]:
     """Yield the packets of a text payload.
 
-    It is cut as UTF-16, where a length is a length; one that cuts a character in two is an error.
+    The body is cut as UTF-16, because the lengths count its code units; a length that ends within
+    a character is an error.
     """
     try:
         units = body.decode().encode("utf-16-le")
@@ -150,7 +151,7 @@ def _end_of_packet(payload: bytes, start: int, size: int) -> int:
 def encode_pong(data: str = "") -> bytes:
     """Encode the answer to a client's PING (section Packet, ping).
 
-    :param data: what the ping carried.
+    :param data: the ping's data.
     :return: the packet.
     """
     return engineio.PONG + data.encode()

@@ -1,13 +1,13 @@
 """JSON as Socket.IO packets carry it: text in, values out, and values in, text and attachments out.
 
-Hides the JSON library from ``protocol.socketio`` and adds what that needs beyond one: bounded depth
-and one exception on the way in; binary data taken out and foreign types converted on the way out.
-Placeholders (https://github.com/socketio/socket.io-protocol, section Packet encoding) are made here
-and found again in ``protocol.socketio``.
+Hides the JSON library from ``protocol.socketio``. Decoding adds a limit of the depth and raises one
+exception for all faults; encoding takes binary data out and converts foreign types. Placeholders
+(https://github.com/socketio/socket.io-protocol, section Packet encoding) are made here and resolved
+in ``protocol.socketio``.
 
-msgspec rather than the standard library's ``json``: for short messages about five times as fast,
-the search for binary data included. Dates, times and durations are written as msgspec does it, in
-ISO 8601 like Django's encoder, but with all six digits of the microseconds.
+The library is msgspec, because it is several times as fast as the standard library's ``json``, even
+with the search for binary data. It writes dates, times and durations in ISO 8601 like Django's
+encoder, but with all six digits of the microseconds.
 """
 
 import re
@@ -23,14 +23,14 @@ import msgspec
 from socketio_server.exceptions import DecodeError
 
 MAX_DEPTH = 100
-"""How deep arrays and objects of a packet may nest: no honest message comes near, and code that
-recurses over what it got stays well below Python's recursion limit."""
+"""How deep arrays and objects of a packet may nest: deeper than any honest message, and far below
+Python's recursion limit, because handlers may recurse over their arguments."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
-# With "\\" out of the way every \u is an escape: a high half without a low one after it, and the
-# other way round.
+# A high surrogate without a low one after it, or a low one without a high one before it. Escaped
+# backslashes must be removed first: only then is every \u an escape.
 _LONE_SURROGATE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -42,12 +42,11 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
 
 def parse(text: str) -> Any:
-    """Parse what a client sent.
+    """Parse a client's JSON.
 
-    :param text: JSON.
     :return: its value, with U+FFFD for lone surrogates.
-    :raises DecodeError: if it is malformed, nested too deep, holds too large a number or takes more
-        memory than there is.
+    :raises DecodeError: if the text is malformed, nested too deep, holds too large a number or
+        takes more memory than there is.
     """
     if len(text) > 2 * MAX_DEPTH and _is_too_deep(text):  # depth n takes 2n brackets
         raise DecodeError(f"JSON is nested deeper than {MAX_DEPTH} levels")
@@ -60,38 +59,38 @@ def parse(text: str) -> Any:
 
 
 def _replace_lone_surrogates(text: str) -> str:
-    r"""Replace what msgspec refuses in JSON that JavaScript wrote.
+    r"""Replace the escapes of lone surrogates, which msgspec refuses.
 
-    JavaScript's strings may hold half a character, and its ``JSON.stringify`` writes one as an
-    escape (``"\ud800"``), which is no Unicode text.
+    JavaScript's strings may hold a lone surrogate, which ``JSON.stringify`` writes as an escape
+    (``"\ud800"``), but Unicode text may not.
     """
-    if "\0" in text:  # never valid in JSON, so it can stand in for something below
+    if "\0" in text:  # never valid in JSON; below it stands for an escaped backslash
         return text
     return _LONE_SURROGATE.sub(r"\\ufffd", text.replace(r"\\", "\0")).replace("\0", r"\\")
 
 
 def _is_too_deep(text: str) -> bool:
-    """Tell whether arrays and objects nest deeper than allowed, before any of them is made.
+    """Return whether arrays and objects nest deeper than allowed, without decoding them.
 
-    The answer is meaningless for malformed JSON, which fails to parse.
+    Malformed JSON gives any answer, because it fails to parse.
     """
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     data = text.encode("utf-8", "surrogatepass")
-    if b'"' in data:  # strings, which may hold brackets, are every other part
+    if b'"' in data:  # drop the strings, which may hold brackets: every other part
         data = b"".join(data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
     steps = memoryview(data.translate(_STEPS, _NO_BRACKETS)).cast("b")
     return max(accumulate(steps), default=0) > MAX_DEPTH
 
 
-# What msgspec writes as we want it, if it is exactly of this type.
+# Types that msgspec encodes as we want, but not their subclasses.
 _SCALARS = frozenset(
     [str, int, float, bool, type(None), datetime, date, time, timedelta, Decimal, UUID]
 )
 _BINARY = (bytes, bytearray, memoryview)
 _KEPT = (*_BINARY, datetime, date, time, timedelta, Decimal, UUID)
 
-# Subclasses like Django's SafeString, whose own __str__ gives a SafeString again.
+# For subclasses like Django's SafeString, whose own __str__ returns a SafeString again.
 _EXACT: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, str.__str__),
     (int, int.__int__),
@@ -101,10 +100,10 @@ _CONSTANT_KEYS = {None: "null", False: "false", True: "true"}
 
 
 class Dumper:
-    """Writes JSON for what applications send; ``protocol.socketio.Encoder`` says what that may be.
+    """Encodes an application's values as JSON; ``protocol.socketio.Encoder`` lists their types.
 
-    :param default: called with an object of a foreign type; returns what to write instead or raises
-        ``TypeError``. ``None``: there are no others than msgspec knows.
+    :param default: called with an object of a foreign type; returns its replacement or raises
+        ``TypeError``. ``None`` allows only types that msgspec knows.
     """
 
     __slots__ = ("_default",)
@@ -113,21 +112,21 @@ class Dumper:
         self._default = default
 
     def dump(self, values: tuple[Any, ...]) -> tuple[bytes, tuple[bytes, ...]]:
-        """Write an array: at once if msgspec takes it as it stands, as it nearly always does.
+        """Encode an array: without converting its items, if msgspec can take all of them.
 
         :param values: its items.
         :return: the JSON, and the binary data that placeholders in it stand for.
-        :raises TypeError: if something can't be encoded, or is circular or too deep.
+        :raises TypeError: if a value can't be encoded, or is circular or too deep.
         """
         try:
             if _is_native(values):
                 return _encode(values), ()
         except (TypeError, UnicodeEncodeError, RecursionError):
-            pass  # unusual keys, lone surrogates, or what fails below with a better message
+            pass  # unusual keys or lone surrogates; other faults get a better message below
         return self.dump_foreign(values)
 
     def dump_foreign(self, value: Any) -> tuple[bytes, tuple[bytes, ...]]:
-        """Write any value, converted first; the rest is as for :meth:`dump`."""
+        """Convert any value, then encode it; the rest is as for :meth:`dump`."""
         attachments: list[bytes] = []
         try:
             return _encode(self._convert(value, attachments)), tuple(attachments)
@@ -137,7 +136,7 @@ class Dumper:
             raise TypeError(f"data can't be encoded: {exc}") from exc
 
     def _convert(self, value: Any, attachments: list[bytes]) -> Any:
-        """Return a copy that msgspec takes as it stands, with placeholders for binary data."""
+        """Return a copy that msgspec can encode, with placeholders for binary data."""
         if isinstance(value, dict):
             return {_to_key(k): self._convert(v, attachments) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
@@ -149,12 +148,12 @@ class Dumper:
             return _to_text(value)
         if type(value) in _SCALARS:
             return value
-        # What comes back is of builtin types, but may hold all of the above.
+        # The result is of a builtin type, but may hold values of all the types above.
         builtin = msgspec.to_builtins(value, builtin_types=_KEPT, enc_hook=self._to_native)
         return self._convert(builtin, attachments)
 
     def _to_native(self, value: Any) -> Any:
-        """Return what stands for an object that msgspec does not know (its ``enc_hook``)."""
+        """Return a replacement for an object that msgspec does not know (its ``enc_hook``)."""
         for base, exact in _EXACT:
             if isinstance(value, base):
                 return exact(value)
@@ -164,9 +163,9 @@ class Dumper:
 
 
 def _is_native(values: Iterable[Any]) -> bool:
-    """Tell whether msgspec writes all of this as we want it: no binary data, no foreign types.
+    """Return whether msgspec encodes all values as we want: no binary data, no foreign types.
 
-    msgspec would write binary data as base64 by itself, so it must be found before.
+    Binary data must be found beforehand, because msgspec would encode it as base64.
     """
     for value in values:
         cls = type(value)
@@ -184,7 +183,7 @@ def _is_native(values: Iterable[Any]) -> bool:
 
 
 def _to_key(key: Any) -> Any:
-    """Return an object's key as ``json`` writes it, where msgspec alone would not."""
+    """Return an object's key in a form that msgspec encodes as ``json`` would."""
     if isinstance(key, str):
         return _to_text(str.__str__(key))
     if key is None or isinstance(key, bool):

@@ -1,9 +1,9 @@
-"""The names that Socket.IO and django-socketio give a meaning to."""
+"""Names with a meaning in Socket.IO or django-socketio."""
 
 MAIN_NAMESPACE = "/"
 
 MESSAGE = "message"
-"""The event that ``send`` and ``on_message`` stand for."""
+"""The event that ``send`` emits and ``on_message`` handles."""
 
 SUBSCRIBE = "__subscribe__"
 

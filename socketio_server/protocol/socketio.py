@@ -2,12 +2,12 @@
 
 Knows the wire of the Socket.IO protocol, revision 5
 (https://github.com/socketio/socket.io-protocol), and the shapes that the reference parser insists
-on; ``protocol.jsoncodec`` does the JSON. Which packet may come when, and on which namespace, is the
-session's business. The Engine.IO layer below carries a packet's text as a text message and its
+on; ``protocol.jsoncodec`` does the JSON. The router decides which packet may come when, and in
+which namespace. The Engine.IO layer below carries a packet's text as a text message and its
 attachments as binary messages after it.
 
-This is the server's hot path, hence functions over ``str`` and ``bytes`` instead of objects that
-encode themselves, and a short cut for the commonest packet, an event in the main namespace.
+Functions over ``str`` and ``bytes`` instead of objects that encode themselves, and a short cut for
+the commonest packet, an event in the main namespace, because this is the server's hot path.
 """
 
 import re
@@ -36,11 +36,11 @@ class PacketType(IntEnum):
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """What a packet's text tells before its JSON is decoded: all that decides where it goes.
+    """A packet's text up to its JSON: enough to route the packet.
 
-    ``attachments`` is how many binary messages follow the text; ``start`` is where its JSON begins,
-    the text's length where there is none; ``query`` is what revision 4's CONNECT may carry
-    (``protocol.socketio4``).
+    ``attachments`` is the number of binary messages that follow the text; ``start`` is where the
+    JSON begins, or the text's length if there is none; ``query`` is the query of revision 4's
+    CONNECT (``protocol.socketio4``).
     """
 
     type: PacketType
@@ -52,7 +52,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 
 class Packet(msgspec.Struct, frozen=True):
-    """One packet as a client sent it, complete; ``data`` is ``None`` where there was none."""
+    """One complete packet as a client sent it; ``data`` is ``None`` if it has none."""
 
     type: PacketType
     namespace: str = "/"
@@ -74,8 +74,8 @@ _EVENT = PacketType.EVENT
 _parse = jsoncodec.parse
 
 # Section Packet encoding: <type>[<attachments>-][<namespace>,][<ack id>][<JSON>]. Digits are ASCII.
-# An id is a number in JavaScript, where 15 digits are always exact. Of the JSON only its first
-# character is looked at, which tells an array from an object.
+# An id is a number in JavaScript, where 15 digits are always exact. The first character of the JSON
+# tells an array from an object.
 _HEAD = re.compile(
     r"([0-6])"
     r"(?:([0-9]{1,9})-)?"
@@ -86,10 +86,10 @@ _HEAD = re.compile(
 
 
 class _Kind(msgspec.Struct, frozen=True):
-    """What packets of one type look like: the reference parser's ``isDataValid``.
+    """The form of one type's packets: the reference parser's ``isDataValid``.
 
-    :param begins: what their JSON may begin with; ``None``: there may be none.
-    :param has_id: whether they have an id; ``None``: they may.
+    :param begins: characters that their JSON may begin with; ``None``: it may be missing.
+    :param has_id: whether they have an id; ``None``: they may have one.
     """
 
     type: PacketType
@@ -108,20 +108,19 @@ _KINDS = {
     "6": _Kind(PacketType.BINARY_ACK, ("[",), has_id=True, is_binary=True),
 }
 
-# A binary packet that is complete is what it would be without attachments.
+# A binary packet is decoded to a plain one, with its attachments in the data.
 _PLAIN_TYPES = {PacketType.BINARY_EVENT: _EVENT, PacketType.BINARY_ACK: PacketType.ACK}
 
 
 def read_head(text: str, max_attachments: int = 10) -> Head:
-    """Read a packet's text up to its JSON (section Packet encoding), in little time.
+    """Read a packet's text up to its JSON (section Packet encoding).
 
-    What is wrong inside of the JSON is found by :func:`decode` only.
+    Only :func:`decode` finds faults inside the JSON.
 
     :param text: an Engine.IO text message.
     :param max_attachments: how many attachments a packet may announce.
     :return: the head of the packet.
-    :raises DecodeError: if it is malformed or over a limit, or other JSON follows than its type
-        asks for.
+    :raises DecodeError: if it is malformed or over a limit, or its JSON does not fit its type.
     """
     match = _HEAD.match(text)
     if match is None:
@@ -155,9 +154,9 @@ def decode(text: str, attachments: Sequence[bytes] = ()) -> Packet:
 
     :param text: an Engine.IO text message.
     :param attachments: the binary messages that followed it.
-    :return: the packet, its data in the shape that its type asks for; a binary one as a plain
-        ``EVENT`` or ``ACK`` with ``bytes`` where the placeholders were.
-    :raises DecodeError: if it is malformed, or its placeholders are not exactly one for each
+    :return: the packet, with data in the shape of its type; a binary packet as a plain ``EVENT`` or
+        ``ACK`` with ``bytes`` in place of the placeholders.
+    :raises DecodeError: if it is malformed, or does not have exactly one placeholder for each
         attachment.
     """
     if text.startswith("2["):  # an event in the main namespace: nearly every packet is one
@@ -193,8 +192,8 @@ class Assembly:
     Its JSON stays text until ``decode`` is called.
 
     :param text: the packet's text.
-    :param head: its head, with ``attachments`` due.
-    :param max_size: how many bytes its attachments may have together.
+    :param head: its head, with the number of ``attachments`` to collect.
+    :param max_size: bytes that its attachments may have together.
     """
 
     __slots__ = ("_attachments", "_max_size", "_size", "_text", "head")
@@ -237,9 +236,9 @@ _LONG = 100  # characters
 
 
 def keep(text: str) -> str | bytes:
-    """Return a packet's text as what takes less memory while it waits.
+    """Return a packet's text in the form that takes less memory while it waits.
 
-    In Python's memory one emoji makes every character of a text take four bytes.
+    A single emoji makes every character of a ``str`` take four bytes.
     """
     return text if len(text) < _LONG or text.isascii() else text.encode("utf-8", "surrogatepass")
 
@@ -255,7 +254,7 @@ def decode_kept(kept: Kept) -> Packet:
 
 
 def _fill_slots(data: Any, attachments: Sequence[bytes]) -> None:
-    """Put each attachment where its placeholder is."""
+    """Replace each placeholder by its attachment."""
     slots: dict[int, tuple[Any, Any]] = {}  # container and key of each
     for container, key, number in _placeholders(data):
         if type(number) is not int or not 0 <= number < len(attachments) or number in slots:
@@ -286,13 +285,13 @@ def _placeholders(data: Any) -> Iterator[tuple[Any, Any, Any]]:
 class Encoder:
     """Encodes packets whose data comes from an application.
 
-    That is anything that JSON carries, plus binary data (``bytes``, ``bytearray``, ``memoryview``)
-    anywhere inside, plus what msgspec knows (dataclasses, structs, enums, sets, and dates, times,
-    durations, decimals and UUIDs in their ISO 8601 or usual text), plus what ``default`` takes.
-    Keys of objects are taken as ``json`` takes them, NaN and infinities become ``null``, lone
+    The data may hold JSON's types, binary data (``bytes``, ``bytearray``, ``memoryview``) anywhere
+    inside, msgspec's types (dataclasses, structs, enums, sets, and dates, times, durations,
+    decimals and UUIDs in their ISO 8601 or usual text), and the types that ``default`` converts.
+    Keys of objects are converted as ``json`` does, NaN and infinities become ``null``, lone
     surrogates U+FFFD. The caller's objects are never changed.
 
-    :param default: called with an object of another type; returns what to encode instead or raises
+    :param default: called with an object of another type; returns its replacement or raises
         ``TypeError``, like ``json.JSONEncoder.default``. ``None``: other types can't be encoded.
     """
 
@@ -310,14 +309,14 @@ class Encoder:
         namespace: str = "/",
         ack_id: int | None = None,
     ) -> Encoded:
-        """Encode an event (section EVENT), as a BINARY_EVENT where it has binary data.
+        """Encode an event (section EVENT), as a BINARY_EVENT if it has binary data.
 
-        :param event_name: its name; that it is not reserved is the caller's to check.
+        :param event_name: its name; the caller checks that it is not reserved.
         :param args: its arguments.
-        :param namespace: the namespace it belongs to.
-        :param ack_id: the id that the client is to acknowledge it with; ``None`` asks for nothing.
+        :param namespace: its namespace.
+        :param ack_id: the id of the acknowledgement that the client is to send; ``None``: none.
         :return: the packet.
-        :raises TypeError: if something can't be encoded, or is circular or too deep.
+        :raises TypeError: if an argument can't be encoded, or is circular or too deep.
         """
         json, attachments = self._dump((event_name, *args))
         if not attachments and ack_id is None and namespace == "/":
@@ -329,13 +328,13 @@ class Encoder:
         return Encoded(head + json, attachments)
 
     def ack(self, ack_id: int, values: Sequence[Any], *, namespace: str = "/") -> Encoded:
-        """Encode an acknowledgement (section ACK), as a BINARY_ACK where it has binary data.
+        """Encode an acknowledgement (section ACK), as a BINARY_ACK if it has binary data.
 
-        :param ack_id: the id that the client asked with.
-        :param values: what the client's callback is called with.
-        :param namespace: the namespace of the event that it answers.
+        :param ack_id: the id of the client's event.
+        :param values: the arguments of the client's callback.
+        :param namespace: the namespace of the client's event.
         :return: the packet.
-        :raises TypeError: if something can't be encoded, or is circular or too deep.
+        :raises TypeError: if a value can't be encoded, or is circular or too deep.
         """
         json, attachments = self._dump(tuple(values))
         if attachments:
@@ -347,11 +346,11 @@ class Encoder:
     def connect_error(self, message: str, data: Any = None, *, namespace: str = "/") -> bytes:
         """Encode the refusal of a namespace (section Connection to a namespace).
 
-        :param message: what the client sees as ``error.message``.
-        :param data: what the client sees as ``error.data``; left out if ``None``.
-        :param namespace: the namespace that was asked for.
+        :param message: the client's ``error.message``.
+        :param data: the client's ``error.data``; left out if ``None``.
+        :param namespace: the namespace that the client asked for.
         :return: the text of the packet.
-        :raises TypeError: if something can't be encoded; binary data can't be here.
+        :raises TypeError: if the data can't be encoded, or is binary.
         """
         error = {"message": message} if data is None else {"message": message, "data": data}
         return self._encode_refusal(error, namespace)
@@ -367,23 +366,23 @@ def encode_connect(socket_id: str, *, namespace: str = "/") -> bytes:
     """Encode the answer to a client's CONNECT (section Connection to a namespace).
 
     :param socket_id: the client's public id in this namespace.
-    :param namespace: the namespace that was joined.
+    :param namespace: the namespace that the client joined.
     :return: the text of the packet.
     """
     return encode_head(b"0", namespace) + msgspec.json.encode({"sid": socket_id})
 
 
 def encode_disconnect(*, namespace: str = "/") -> bytes:
-    """Encode the server's leave-taking from a namespace (section Disconnection from a namespace).
+    """Encode the server's DISCONNECT (section Disconnection from a namespace).
 
-    :param namespace: the namespace that ends.
+    :param namespace: the namespace that the client is removed from.
     :return: the text of the packet.
     """
     return encode_head(b"1", namespace)
 
 
 def encode_head(head: bytes, namespace: str, ack_id: int | None = None) -> bytes:
-    """Add namespace and id to a packet's type; the main namespace goes without saying."""
+    """Add namespace and id to a packet's type; the main namespace is not written."""
     if namespace != "/":
         head = b"%b%b," % (head, namespace.encode())
     return head if ack_id is None else b"%b%d" % (head, ack_id)

@@ -1,19 +1,19 @@
-"""Socket.IO revision 4, which ``socket.io-client`` 2.x speaks: where its packets differ from 5's.
+"""Socket.IO revision 4, spoken by ``socket.io-client`` 2.x: the differences to revision 5.
 
-The specification is https://github.com/socketio/socket.io-protocol/tree/v4. What is here stands in
-for its namesake of ``protocol.socketio``; packets are that module's, events and acknowledgements
-are the same bytes (so one encoding goes to clients of both), and binary ones are put together by
-the same ``Assembly``. What differs:
+The specification is https://github.com/socketio/socket.io-protocol/tree/v4. Each function and class
+replaces the one of the same name in ``protocol.socketio``. ``Packet`` and ``Assembly`` are that
+module's, and events and acknowledgements are the same bytes, so that one encoding serves clients of
+both revisions. The differences:
 
-* A client is in the main namespace without asking: the server sends CONNECT unasked, ``0``, before
+* A client joins the main namespace without asking for it: the server sends CONNECT, ``0``, before
   anything else (section Connection to the default namespace).
-* CONNECT never has data. A client's may carry a query behind the namespace, ``0/admin?token=1,``,
-  and the server's tells no id: the client makes up its own, of the Engine.IO ``sid`` and the
-  namespace (section Packet types, CONNECT).
-* A refusal is called ERROR, and has one value: its data, where there is some, else its message
+* CONNECT never has data. A client's CONNECT may carry a query behind the namespace,
+  ``0/admin?token=1,``. The server's CONNECT carries no id, because the client makes its own from
+  the Engine.IO ``sid`` and the namespace (section Packet types, CONNECT).
+* A refusal is called ERROR, and has one value: its data, or its message if there is no data
   (section Packet types, ERROR; the choice is the reference server's).
-* Clients keep ``error``, ``ping``, ``pong`` and all names of ``connect…`` and ``reconnect…`` to
-  themselves: an event of such a name would pass for their own.
+* Clients use ``error``, ``ping``, ``pong`` and all names of ``connect…`` and ``reconnect…`` for
+  events of their own, and can't tell a server's event of such a name from them.
 """
 
 import re
@@ -25,7 +25,7 @@ from socketio_server.protocol.socketio import Head, Packet, PacketType, encode_d
 
 __all__ = ["Encoder", "decode", "encode_connect", "encode_disconnect", "read_head"]
 
-# Section Packet encoding; the comma may be missing at a packet's end, as for the other types.
+# Section Packet encoding; the comma at a packet's end may be missing, as in the other types.
 _CONNECT = re.compile(r"0(?:(/[^,?]*)(?:\?([^,]*))?,?)?")
 
 
@@ -34,7 +34,7 @@ def read_head(text: str, max_attachments: int = 10) -> Head:
 
     :param text: an Engine.IO text message.
     :param max_attachments: how many attachments a packet may announce.
-    :return: the head of the packet; that of a CONNECT has its query, as it came.
+    :return: the head of the packet; with the query, undecoded, if it is a CONNECT.
     :raises DecodeError: if the packet is malformed or over a limit.
     """
     if not text.startswith("0"):
@@ -62,20 +62,20 @@ class Encoder(socketio.Encoder):
     def connect_error(self, message: str, data: object = None, *, namespace: str = "/") -> bytes:
         """Encode the refusal of a namespace (section Packet types, ERROR).
 
-        :param message: what the client's ``error`` event gets where there is no ``data``.
-        :param data: what it gets otherwise.
-        :param namespace: the namespace that was asked for.
+        :param message: the argument of the client's ``error`` event if there is no ``data``.
+        :param data: the argument of that event otherwise.
+        :param namespace: the namespace that the client asked for.
         :return: the text of the packet.
-        :raises TypeError: if it can't be encoded; binary data can't be here.
+        :raises TypeError: if it can't be encoded, or is binary.
         """
         return self._encode_refusal(message if data is None else data, namespace)
 
 
 def encode_connect(socket_id: str, *, namespace: str = "/") -> bytes:
-    """Encode the server's CONNECT (section Exchange protocol): asked for or, for ``/``, not.
+    """Encode the server's CONNECT (section Exchange protocol): an answer or, for ``/``, unasked.
 
-    :param socket_id: left out: the client has made up an id of its own.
-    :param namespace: the namespace that was joined.
+    :param socket_id: ignored, because the client makes its own id.
+    :param namespace: the namespace that the client joined.
     :return: the text of the packet.
     """
     return socketio.encode_head(b"0", namespace)

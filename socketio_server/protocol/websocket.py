@@ -1,10 +1,10 @@
 """The server's side of RFC 6455 after the handshake: bytes in, messages out, and frames back.
 
-The parser is fed with what was received and asked for the next event; it never blocks, and judges a
-frame by its header before it keeps any of it. Answering (a pong to a ping, a close to a close or to
-a ``ProtocolError``) and the handshake are the caller's. The one extension that is spoken, where it
-was negotiated, is permessage-deflate (RFC 7692, ``protocol.deflate``); any other reserved bit is an
-error.
+The caller feeds the parser with received bytes and asks it for the next event. The parser never
+blocks, and checks a frame's header before it keeps any of the frame. The caller does the handshake,
+and answers a ping by a pong, a close or a ``ProtocolError`` by a close. The only extension is
+permessage-deflate (RFC 7692, ``protocol.deflate``), if it was negotiated; any other reserved bit is
+an error.
 
 This is the server's hot path: one received chunk is nearly always one short text frame.
 """
@@ -47,7 +47,7 @@ class CloseCode(IntEnum):
 
 
 class Ping(msgspec.Struct, frozen=True, gc=False):
-    """The client wants a pong that carries the same data (section 5.5.2)."""
+    """The client asks for a pong with the same data (section 5.5.2)."""
 
     data: bytes
 
@@ -59,7 +59,7 @@ class Pong(msgspec.Struct, frozen=True, gc=False):
 
 
 class Close(msgspec.Struct, frozen=True, gc=False):
-    """The client closes or answers a close (section 5.5.1); ``code`` is ``None`` if none came."""
+    """The client closes or answers a close (section 5.5.1); ``code`` is ``None`` if it has none."""
 
     code: int | None
     reason: str
@@ -73,8 +73,7 @@ _MASKED = 0x80
 _MAX_CONTROL_SIZE = 125
 _TEXT_FRAME = _FIN | Opcode.TEXT
 
-# Every first byte that a frame may have: a control frame always is the only frame of its message
-# (section 5.5).
+# Every first byte that a frame may have; control frames are never fragmented (section 5.5).
 _FIRST_BYTES = frozenset(
     [fin | opcode for fin in (0, _FIN) for opcode in (0x0, 0x1, 0x2)]
     + [_FIN | opcode for opcode in (0x8, 0x9, 0xA)]
@@ -101,60 +100,59 @@ _BAD_UTF8 = "invalid UTF-8"
 _UTF8_DECODER = codecs.getincrementaldecoder("utf-8")
 
 _LARGE = 65_536
-"""Bytes from which on a frame is taken in pieces: more than is read at once."""
+"""Bytes from which on a frame is taken in pieces: more than one read brings."""
 
 _MORE = 0x3
-"""What stands for the opcode in later pieces of a large frame; no client may send it."""
+"""The opcode of later pieces of a large frame: a reserved one, so that no client's frame has it."""
 
-# A multiple of 4. Measured: from 32 KiB on, a megabyte takes half as long again.
 _UNMASK_PIECE = 8192
+"""Bytes that are unmasked by one XOR. A multiple of 4; much larger pieces are slower."""
 
 _REPEATS = [sum(1 << 8 * start for start in range(0, size, 4)) for size in range(126)]
-"""By which a mask is multiplied to cover so many bytes: quicker than repeating it (measured)."""
+"""Factors that repeat a mask over so many bytes; multiplying is faster than repeating bytes."""
 
 
 class _FragmentedMessage:
-    """A message that comes in several frames or in pieces of a large one, or compressed."""
+    """A message that arrives in several frames, in pieces of a large frame, or compressed."""
 
     __slots__ = ("decoder", "frames", "inflated", "inflater", "parts", "size")
 
     def __init__(self, *, is_text: bool, is_compressed: bool) -> None:
-        # Inflating and decoding piece by piece tells what is bad or too big at once.
+        # Each piece is inflated and decoded at once, so that a bad or too big one is refused early.
         self.inflater = Inflater() if is_compressed else None
         self.decoder = _UTF8_DECODER() if is_text else None  # None for a binary message
         self.parts: list[Any] = []  # str of a text message, bytes of a binary one
         self.frames = 0
-        self.size = 0  # bytes of all frames so far, as they came
-        self.inflated = 0  # bytes that they inflated to, where the message is compressed
+        self.size = 0  # bytes of all frames so far, before inflating
+        self.inflated = 0  # bytes after inflating, if the message is compressed
 
 
 class _LargeFrame:
-    """A data frame that is unmasked while it arrives, since nothing else here takes as long.
+    """A data frame that is unmasked while it arrives.
 
-    So the others need not wait for all of it at once; and as it goes over less memory, a megabyte
-    takes three quarters of the time (measured). What there is of it is handed on as if the client
-    had sent it in fragments.
+    Unmasking takes longer than anything else here, and other clients would wait while a whole large
+    frame is unmasked. Its pieces are handled as if the client had sent fragments.
     """
 
     __slots__ = ("fin", "key", "mask", "size")
 
     def __init__(self, fin: int, mask: bytes | bytearray, size: int) -> None:
-        self.fin = fin  # the bit that the last piece has
+        self.fin = fin  # the FIN bit of the last piece
         self.mask = mask
         self.key = _piece_key(mask)
-        self.size = size  # bytes that are still to be taken
+        self.size = size  # bytes still missing
 
 
 class Parser:
-    """Turns what a client sends into messages and control frames (RFC 6455 section 5).
+    """Turns a client's bytes into messages and control frames (RFC 6455 section 5).
 
-    After :meth:`receive_data`, call :meth:`next_event` until it returns ``None`` (at once or in
-    portions: what is not asked for waits). An idle parser holds no buffer.
+    After :meth:`receive_data`, call :meth:`next_event` until it returns ``None``, at once or over
+    time: the rest waits in the buffer. An idle parser holds no buffer.
 
-    :param max_message_size: bytes that one message may have, in one frame or in several; of a
-        compressed one both what comes and what it inflates to.
+    :param max_message_size: bytes that one message may have, in one frame or in several, both
+        before and after inflating.
     :param max_fragments: frames that one message may have.
-    :param inflates: whether messages may come compressed, because the handshake said so.
+    :param inflates: whether messages may be compressed, because the handshake agreed on it.
     """
 
     __slots__ = (
@@ -176,20 +174,20 @@ class Parser:
         self._max_fragments = max_fragments
         self._inflates = inflates
         self._buffer: bytes | bytearray = b""  # a bytearray while a frame arrives in pieces
-        self._position = 0  # what comes before it in the buffer is done with
+        self._position = 0  # where the unread part of the buffer begins
         self._message: _FragmentedMessage | None = None  # None between messages
         self._large_frame: _LargeFrame | None = None  # within a message only
-        self._failure: tuple[CloseCode, str] | None = None  # what the peer did wrong
-        self._ended = False  # after a close frame or a failure: what follows is discarded
+        self._failure: tuple[CloseCode, str] | None = None  # the peer's fault
+        self._ended = False  # after a close frame or a failure: further bytes are discarded
 
     def take_text(self, data: bytes) -> str | None:
-        """Return the message that data is, if it is one short text frame and nothing else.
+        """Return the message, if the received bytes are exactly one short text frame.
 
-        The short way past :meth:`receive_data` and :meth:`next_event`, for what nearly every read
-        brings. Otherwise nothing has happened, and they are to be called.
+        The fast path for nearly every read. After ``None`` nothing has changed: call
+        :meth:`receive_data` and :meth:`next_event`.
 
-        :param data: what was received.
-        :return: the message; ``None`` where it takes a longer look.
+        :param data: the received bytes.
+        :return: the message; ``None`` if the bytes need the full parser.
         """
         size = len(data) - 6
         if (
@@ -205,7 +203,7 @@ class Parser:
         return None
 
     def receive_data(self, data: bytes) -> None:
-        """Take what was received, of any size; discard it after a close frame or an error.
+        """Take received bytes; discard them after a close frame or an error.
 
         :param data: the bytes, not empty.
         """
@@ -220,16 +218,16 @@ class Parser:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left of what was received, and nothing was wrong with it."""
+        """Whether all received bytes were returned as events, and none was wrong."""
         return not self._buffer and self._failure is None
 
     def next_event(self) -> str | bytes | Ping | Pong | Close | None:
-        """Return the next message or control frame, if all of it is there.
+        """Return the next message or control frame, if it is complete.
 
-        :return: a text message as ``str``, a binary one as ``bytes``, a control frame as what it
-            is, or ``None``: more data is needed, or nothing can follow a close.
-        :raises ProtocolError: once all before it has been returned, if the peer broke the protocol
-            or a limit; again at every later call.
+        :return: a text message as ``str``, a binary one as ``bytes``, a control frame, or ``None``
+            if more bytes are needed, or after a close.
+        :raises ProtocolError: if the peer broke the protocol or a limit, after all events before it
+            have been returned; again at every later call.
         """
         buffer, start = self._buffer, self._position
         if not buffer:
@@ -253,15 +251,15 @@ class Parser:
             message = self._take_data(first, data)
             if message is not None:
                 return message
-        if self._position:  # keep only what is not done with
+        if self._position:  # drop the bytes that were read
             self._buffer = self._buffer[self._position :]
             self._position = 0
         return None
 
     def _take_short_text(self, buffer: bytes | bytearray, start: int) -> str | None:
-        """Return a text message in one short frame, if all of it is there and right.
+        """Return a text message in one short frame, if the frame is complete and valid.
 
-        The short way through what follows, for frames of which one read brings several.
+        The fast path for several short frames in one read.
         """
         size = buffer[start + 1] & 0x7F
         end = start + 6 + size
@@ -269,7 +267,7 @@ class Parser:
             return None
         text = _read_short_text(buffer, start, size)
         if text is None:
-            return None  # to be refused as any other
+            return None  # invalid UTF-8: the full parser refuses it
         if end == len(buffer):
             self._buffer = b""
             end = 0
@@ -277,9 +275,9 @@ class Parser:
         return text
 
     def _next_frame(self) -> tuple[int, bytes] | None:
-        """Return the next frame's first byte and its data, if all of it is there (section 5.2).
+        """Return the next frame's first byte and its data, if it is complete (section 5.2).
 
-        Of a large one what is there, with a first byte as if the frame had been fragmented.
+        A large frame is returned in pieces, with first bytes as if it had been fragmented.
         """
         if self._large_frame is not None:
             return self._next_piece(self._large_frame)
@@ -308,7 +306,7 @@ class Parser:
             self._position = head
             self._large_frame = _LargeFrame(first & _FIN, buffer[head - 4 : head], length)
             piece = self._next_piece(self._large_frame)
-            assert piece is not None  # enough for one is there
+            assert piece is not None  # the buffer holds enough for one
             return first & ~_FIN, piece[1]
         data = _unmask(buffer[head:end], buffer[head - 4 : head])
         if end == len(buffer):
@@ -318,7 +316,7 @@ class Parser:
         return first, data
 
     def _next_piece(self, frame: _LargeFrame) -> tuple[int, bytes] | None:
-        """Return what a continuation's first byte would be, and what is there of a large frame."""
+        """Return the next piece of a large frame, with the first byte of a continuation."""
         buffer, start = self._buffer, self._position
         first, end = _MORE, start + frame.size
         if end <= len(buffer):
@@ -337,7 +335,7 @@ class Parser:
         return first, data
 
     def _check_start(self, first: int, second: int) -> int:
-        """Judge a frame's first two bytes; return how many bytes of data it may have."""
+        """Check a frame's first two bytes; return how many bytes of data it may have."""
         if first not in _FIRST_BYTES and not (self._inflates and first in _COMPRESSED_FIRST_BYTES):
             raise self._fail(CloseCode.PROTOCOL_ERROR, _explain_first_byte(first))
         if second < _MASKED:  # section 5.1
@@ -365,7 +363,7 @@ class Parser:
         return self._max_message_size - message.size
 
     def _check_length(self, extended: bytes | bytearray) -> int:
-        """Return an extended payload length (section 5.2) if it is a proper one."""
+        """Return an extended payload length (section 5.2), if it is valid."""
         length = int.from_bytes(extended)
         if length <= (125 if len(extended) == 2 else 0xFFFF):
             raise self._fail(CloseCode.PROTOCOL_ERROR, "frame length is not in its shortest form")
@@ -374,7 +372,7 @@ class Parser:
         return length
 
     def _take_data(self, first: int, data: bytes) -> str | bytes | None:
-        """Return the message that a data frame, or a piece of it, is or completes (section 5.4)."""
+        """Take a data frame or a piece of one; return the message if that completes it (5.4)."""
         is_final = first & _FIN != 0
         message = self._message
         if message is None:
@@ -404,7 +402,7 @@ class Parser:
     def _inflate(
         self, message: _FragmentedMessage, inflater: Inflater, data: bytes, is_final: bool
     ) -> bytes:
-        """Return what a frame's data inflates to, if that is allowed (RFC 7692 section 7.2.2)."""
+        """Inflate a frame's data, if the result is not too big (RFC 7692 section 7.2.2)."""
         allowed = self._max_message_size - message.inflated
         try:
             inflated = inflater.inflate(data, allowed + 1, is_last=is_final)
@@ -416,7 +414,7 @@ class Parser:
         return inflated
 
     def _take_control(self, first: int, data: bytes) -> Ping | Pong | Close:
-        """Return what a control frame is (section 5.5)."""
+        """Return a control frame as an event (section 5.5)."""
         opcode = first & 0x0F
         if opcode == Opcode.PING:
             return Ping(data)
@@ -425,7 +423,7 @@ class Parser:
         return self._take_close(data)
 
     def _take_close(self, data: bytes) -> Close:
-        """Return a close frame's code and reason (section 5.5.1); nothing counts after it."""
+        """Return a close frame's code and reason (5.5.1), and discard all bytes after it."""
         if not data:
             self._end()
             return Close(None, "")
@@ -439,7 +437,7 @@ class Parser:
         return Close(code, reason)
 
     def _decode_text(self, data: bytes) -> str:
-        """Decode text that is all there (section 8.1)."""
+        """Decode complete text (section 8.1)."""
         try:
             return data.decode()
         except UnicodeDecodeError as exc:
@@ -459,7 +457,7 @@ class Parser:
         return ProtocolError(code, reason)
 
     def _end(self) -> None:
-        """Drop everything, for good."""
+        """Drop the buffered bytes, and discard all further ones."""
         self._ended = True
         self._buffer = b""
         self._position = 0
@@ -468,7 +466,7 @@ class Parser:
 
 
 def _explain_first_byte(first: int) -> str:
-    """Say what is wrong with a first byte that no frame may have."""
+    """Return why no frame may have this first byte."""
     if first & _RESERVED_BITS:
         return "reserved bits are set"
     if first & 0x0F in (Opcode.CLOSE, Opcode.PING, Opcode.PONG):
@@ -477,18 +475,18 @@ def _explain_first_byte(first: int) -> str:
 
 
 def _read_short_text(buffer: bytes | bytearray, start: int, size: int) -> str | None:
-    """Return the text of a short frame, unmasked as in :func:`_unmask`; ``None`` if it is none."""
+    """Unmask a short frame as :func:`_unmask` does; return its text, ``None`` if not UTF-8."""
     mask = int.from_bytes(buffer[start + 2 : start + 6], "little")
     data = int.from_bytes(buffer[start + 6 : start + 6 + size], "little") ^ mask * _REPEATS[size]
     try:
-        # The key is whole masks, so that up to three bytes of it stick out.
+        # The key consists of whole masks, and may be up to three bytes longer than the data.
         return data.to_bytes(size + 3, "little")[:size].decode()
     except UnicodeDecodeError:
         return None
 
 
 def _unmask(data: bytes | bytearray, mask: bytes | bytearray) -> bytes:
-    """Undo a client's masking (section 5.3), as one XOR of big integers for each piece."""
+    """Undo a client's masking (section 5.3) with one XOR of big integers for each piece."""
     size = len(data)
     if size > _UNMASK_PIECE:
         return _unmask_pieces(data, mask, _piece_key(mask))
@@ -498,7 +496,7 @@ def _unmask(data: bytes | bytearray, mask: bytes | bytearray) -> bytes:
 
 
 def _unmask_pieces(data: bytes | bytearray, mask: bytes | bytearray, key: int) -> bytes:
-    """Unmask much: ``key`` is :func:`_piece_key`, the same for all pieces but the last."""
+    """Unmask data of several pieces; ``key`` is their :func:`_piece_key`."""
     end = len(data) - len(data) % _UNMASK_PIECE
     pieces = [
         (int.from_bytes(data[start : start + _UNMASK_PIECE], "little") ^ key).to_bytes(
@@ -512,15 +510,15 @@ def _unmask_pieces(data: bytes | bytearray, mask: bytes | bytearray, key: int) -
 
 
 def _piece_key(mask: bytes | bytearray) -> int:
-    """Return what a whole piece is to be XORed with."""
+    """Return the mask as an integer that unmasks a whole piece by XOR."""
     return int.from_bytes(mask * (_UNMASK_PIECE // 4), "little")
 
 
 def encode_frame(opcode: int, data: bytes) -> bytes:
-    """Encode a whole message or a control frame (section 5.2); a server does not mask.
+    """Encode a whole message or a control frame (section 5.2), unmasked as a server must.
 
-    :param opcode: what it is; text must be UTF-8, a control frame's data at most 125 bytes.
-    :param data: its data.
+    :param opcode: its type.
+    :param data: its data: UTF-8 for text, at most 125 bytes for a control frame.
     :return: the frame.
     """
     size = len(data)
@@ -556,13 +554,13 @@ def decode_frames(frames: bytes) -> list[tuple[int, bytes]]:
 def encode_deflated_frame(opcode: int, data: bytes, *, window_bits: int = MAX_WINDOW_BITS) -> bytes:
     """Encode a whole message as a compressed frame (RFC 7692 section 7.2.1).
 
-    No context is needed to inflate it, so it can go to any client that takes compressed messages
-    with such a window.
+    It inflates without any context, so that one frame serves all clients that accept compressed
+    messages with this window.
 
-    :param opcode: text, whose data must be UTF-8, or binary.
-    :param data: the message.
+    :param opcode: text or binary.
+    :param data: the message, UTF-8 if it is text.
     :param window_bits: how large a window it may have, at least 9.
-    :return: the frame, which may be larger than an uncompressed one where data is short or random.
+    :return: the frame; with short or random data it may be larger than an uncompressed one.
     """
     return encode_frame(_RSV1 | opcode, deflate(data, window_bits=window_bits))
 
@@ -570,8 +568,8 @@ def encode_deflated_frame(opcode: int, data: bytes, *, window_bits: int = MAX_WI
 def encode_close(code: int | None = None, reason: str = "") -> bytes:
     """Encode a close frame (section 5.5.1).
 
-    :param code: the close code; ``None`` gives none, and then there is no reason either.
-    :param reason: cut at a character's end where it is too long for a control frame.
+    :param code: the close code; ``None``: neither code nor reason.
+    :param reason: cut at the end of a character if it is too long for a control frame.
     :return: the frame.
     """
     if code is None:

@@ -1,1 +1,1 @@
-"""Handlers, and what they are registered for."""
+"""The registered handlers, their events, channels, namespaces and types."""

@@ -1,6 +1,6 @@
-"""The event registry: which handlers there are, and which of them run for a socket.
+"""The event registry: registers handlers, and selects those that run for a socket.
 
-Pure Python; nothing here runs handlers. The seven events, their names and their rules for channels
+Pure Python; the dispatcher runs the handlers. The seven events, their names and rules for channels
 are django-socketio's; ``on``, namespaces and typed messages are new.
 """
 
@@ -27,11 +27,11 @@ H = TypeVar("H", bound=Handler)
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A handler, and what it was registered for.
+    """A handler, with its channels, namespace and types.
 
-    :param pattern: matches the channels that it is for; ``None`` where it was registered for none.
-    :param namespace: the namespace that it is for, or a pattern of such.
-    :param types: what its messages are converted to; empty where they are taken as they come.
+    :param pattern: matches its channels; ``None``: registered without a channel.
+    :param namespace: its namespace, or a pattern of namespaces.
+    :param types: types that its messages are converted to, by position; empty: none is converted.
     """
 
     handler: Handler
@@ -49,13 +49,14 @@ class Registration:
 class Event:
     """A point in a connection's life, and its handlers in the order of their registration.
 
-    Used as a decorator: bare, called, or with a channel pattern, a regular expression that is
-    matched from the channel's beginning. The decorated function is returned unchanged.
+    Use it as a decorator: bare, called, or with a channel pattern, a regular expression that is
+    matched from the beginning of the channel. It returns the decorated function unchanged.
 
-    :param name: the event's name, ``on_message`` say.
+    :param name: the event's name, for instance ``on_message``.
     :param supports_channels: whether handlers may be registered for channels.
     :param can_refuse: whether handlers may raise ``Reject``.
-    :param is_custom: whether clients named it: handlers without a pattern run always then.
+    :param is_custom: whether it is a custom Socket.IO event: its handlers without a pattern run
+        even if the socket holds channels.
     """
 
     def __init__(
@@ -96,11 +97,11 @@ class Event:
     ) -> Any:
         """Register a handler, or return a decorator that does.
 
-        :param channel: a regular expression for the channels that the handler is for.
-        :param namespace: the namespace that it is for, or a compiled pattern of such, matched from
-            the beginning; clients may join what any handler is for.
-        :raises EventError: if the event takes no channel, the pattern is no regular expression, or
-            the annotation of the handler's message can't be evaluated.
+        :param channel: a regular expression for the handler's channels.
+        :param namespace: the handler's namespace, or a compiled pattern of namespaces, matched from
+            the beginning; clients may join every namespace that has a handler.
+        :raises EventError: if the event supports no channels, the pattern is not a regular
+            expression, or the annotation of the handler's message can't be evaluated.
         """
         if handler is None:
             return lambda handler: self(handler, channel, namespace=namespace)
@@ -117,8 +118,8 @@ class Event:
     def select(self, namespace: str, channels: Sequence[str]) -> tuple[Registration, ...]:
         """Return the handlers that run for a socket.
 
-        Those with a pattern run while it matches any channel that the socket holds. Those without
-        run while it holds none; those of a custom event always.
+        Handlers with a pattern run while it matches any channel that the socket holds. Handlers
+        without a pattern run while it holds none; those of a custom event run always.
         """
         return tuple(
             registration
@@ -132,9 +133,9 @@ class Event:
         )
 
     def select_for(self, namespace: str, channel: str) -> tuple[Registration, ...]:
-        """Return the handlers that run for a subscription to ``channel``, or its end.
+        """Return the handlers that run when a subscription to ``channel`` begins or ends.
 
-        Those without a pattern, and those whose pattern matches the channel.
+        These are the handlers without a pattern, and those whose pattern matches the channel.
         """
         return tuple(
             registration
@@ -175,21 +176,21 @@ class Registry:
         self.on_disconnect = Event("on_disconnect")
         self.on_finish = Event("on_finish")
         self.custom: dict[str, Event] = {}
-        """The events that clients name, by name."""
+        """The custom Socket.IO events, by name."""
 
     def on(
         self, name: str, channel: str | None = None, *, namespace: Namespace = MAIN_NAMESPACE
     ) -> Callable[[H], H]:
         """Return a decorator that registers a handler of a custom Socket.IO event.
 
-        It is called as ``handler(request, socket, context, *args)``; what it returns answers the
-        client's acknowledgement: ``None`` nothing, a tuple several values.
+        The handler is called as ``handler(request, socket, context, *args)``. Its return value is
+        the client's acknowledgement: ``None`` for no value, a tuple for several.
 
         :param name: the event's name.
         :param channel: a regular expression: the handler runs while the socket holds a channel that
             it matches; without one, always.
-        :param namespace: the namespace, or a compiled pattern of such.
-        :raises EventError: if the name is reserved, or as ``Event`` does.
+        :param namespace: the handler's namespace, or a compiled pattern of namespaces.
+        :raises EventError: if the name is reserved, or as for ``Event``.
         """
         if name in RESERVED_EVENTS or name in (MESSAGE, SUBSCRIBE, UNSUBSCRIBE):
             raise EventError(
@@ -218,7 +219,7 @@ class Registry:
 
 @lru_cache(maxsize=8192)
 def _matches(pattern: re.Pattern[str], name: str) -> bool:
-    """Match once per name: clients choose the names, and patterns may be slow on some."""
+    """Match a pattern; cached, because clients choose the names, and patterns may be slow."""
     return pattern.match(name) is not None
 
 
@@ -227,12 +228,12 @@ def _name(handler: Handler) -> str:
 
 
 REGISTRY = Registry()
-"""What the decorators of this module register in, and what the server runs."""
+"""The registry that the decorators of this module fill, and whose handlers the server runs."""
 
 on = REGISTRY.on
 
 on_connect = REGISTRY.on_connect
-"""``request, socket, context``: once, when the connection is made; may raise ``Reject``."""
+"""``request, socket, context``: once, when a client connects; may raise ``Reject``."""
 
 on_subscribe = REGISTRY.on_subscribe
 """``request, socket, context, channel``: the client subscribed; may raise ``Reject``."""
@@ -241,7 +242,7 @@ on_message = REGISTRY.on_message
 """``request, socket, context, message``: the client sent data."""
 
 on_unsubscribe = REGISTRY.on_unsubscribe
-"""``request, socket, context, channel``: the client left a channel, or ended while on it."""
+"""``request, socket, context, channel``: the client left a channel, or disconnected on it."""
 
 on_error = REGISTRY.on_error
 """``request, socket, context, exception``: a handler raised."""

@@ -1,8 +1,7 @@
-"""What a handler's annotations say its messages must look like.
+"""Finds the types of a handler's messages in its annotations.
 
-A parameter that is annotated with a ``msgspec.Struct``, a dataclass or a ``TypedDict`` has what the
-client sent checked against it and converted (``dispatch.validation``). Other annotations are the
-reader's alone.
+The client's message is validated and converted (``dispatch.validation``) for a parameter that is
+annotated with a ``msgspec.Struct``, a dataclass or a ``TypedDict``. Other annotations are ignored.
 """
 
 import inspect
@@ -16,15 +15,15 @@ import msgspec
 from socketio_server.exceptions import EventError
 
 FIRST_MESSAGE = 3
-"""Where a handler's own arguments begin: behind ``request``, ``socket`` and ``context``."""
+"""Position of a handler's first message: behind ``request``, ``socket`` and ``context``."""
 
 
 def find_types(handler: Callable[..., Any]) -> tuple[type | None, ...]:
-    """Return what a handler's messages are converted to, by position; ``None``: taken as they come.
+    """Return the types that a handler's messages are converted to.
 
-    :return: empty where none is converted.
-    :raises EventError: if an annotation can't be evaluated: unchecked messages would reach the
-        handler.
+    :return: by position, ``None`` for a message that is not converted; empty if none is.
+    :raises EventError: if an annotation can't be evaluated, because then messages would reach the
+        handler unchecked.
     """
     try:
         parameters = list(inspect.signature(handler).parameters.values())[FIRST_MESSAGE:]
@@ -49,9 +48,7 @@ def _find_type(handler: Callable[..., Any], parameter: inspect.Parameter) -> typ
 
 
 def _evaluate(handler: Callable[..., Any], name: str, annotation: str) -> Any:
-    """Evaluate an annotation that is text, as all are under ``from __future__ import
-    annotations``.
-    """
+    """Evaluate an annotation that is a string, as with ``from __future__ import annotations``."""
     module = sys.modules.get(handler.__module__)
     try:
         return eval(annotation, vars(module) if module is not None else {})

@@ -1,6 +1,6 @@
-"""The bodies of HTTP requests: where each ends, and what it holds (RFC 9112 sections 6 and 7).
+"""The bodies of HTTP requests: where each ends, and its content (RFC 9112 sections 6 and 7).
 
-Bytes in, values out: neither class keeps what it has read, nor limits how much that may be.
+Bytes in, values out: neither class keeps the content, nor limits its size.
 """
 
 import re
@@ -10,7 +10,7 @@ from socketio_server.protocol.http1.requests import FIELD, Head
 
 _MAX_CHUNK_LINE = 1024
 _MAX_TRAILERS = 8192
-# RFC 9112 section 7.1; what stands behind a semicolon means nothing to us.
+# RFC 9112 section 7.1; chunk extensions, behind a semicolon, are ignored.
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 
 
@@ -58,8 +58,8 @@ class ChunkedBody:
 
     def __init__(self) -> None:
         self._buffer = b""  # the beginning of a line
-        self._missing: int | None = None  # of a chunk, its end included; None: a line comes next
-        self._trailers: int | None = None  # bytes of these so far; None before the last chunk
+        self._missing: int | None = None  # bytes of a chunk and its line end; None: a line is next
+        self._trailers: int | None = None  # bytes of trailers so far; None before the last chunk
         self.is_complete = False
         """Whether all of it has come."""
 
@@ -72,7 +72,7 @@ class ChunkedBody:
         data = self._buffer + data if self._buffer else data
         self._buffer = b""
         parts: list[bytes] = []
-        at = 0  # cutting off what was read would copy the rest, for each of very many chunks
+        at = 0  # an index, because slicing would copy the rest for each of very many chunks
         while at < len(data) and not self.is_complete:
             if self._missing is not None:
                 taken = data[at : at + self._missing]
@@ -91,9 +91,9 @@ class ChunkedBody:
         return b"".join(parts), data[at:] if self.is_complete else b""
 
     def _take_chunk(self, missing: int, taken: bytes) -> bytes:
-        """Take bytes of a chunk, the two at its end included; return those that it holds.
+        """Take bytes of a chunk and its line end; return the chunk's bytes only.
 
-        :param missing: how many bytes of it had not come before.
+        :param missing: bytes of both that were missing before.
         """
         missing -= len(taken)
         end = b"\r\n"[max(0, 2 - missing - len(taken)) : 2 - missing] if missing < 2 else b""
@@ -131,5 +131,5 @@ def body_of(head: Head) -> Body:
 
 
 def encode_chunk(data: bytes) -> bytes:
-    """Return a chunk of an answer that is sent in chunks; ``data`` may not be empty."""
+    """Encode a chunk of a chunked answer; ``data`` must not be empty."""
     return b"%x\r\n%b\r\n" % (len(data), data)

@@ -1,4 +1,4 @@
-"""Content codings: which an answer is compressed with (RFC 9110 sections 8.4.1 and 12.5.3)."""
+"""Content codings: choosing one to compress an answer (RFC 9110 sections 8.4.1 and 12.5.3)."""
 
 import gzip
 from collections.abc import Callable
@@ -10,7 +10,7 @@ class Coding(NamedTuple):
     """A content coding.
 
     :param name: its name in ``Accept-Encoding`` and ``Content-Encoding``, in lower case.
-    :param compress: returns a body, coded.
+    :param compress: returns a body in this coding.
     """
 
     name: str
@@ -18,7 +18,7 @@ class Coding(NamedTuple):
 
 
 CODINGS = (Coding("gzip", partial(gzip.compress, compresslevel=1, mtime=0)),)
-"""The codings that the server knows, the preferred ones first: another one is added here."""
+"""The codings that the server knows, the preferred ones first. To add a coding, add it here."""
 
 
 def choose_coding(accept_encoding: str) -> Coding | None:
@@ -34,7 +34,7 @@ def choose_coding(accept_encoding: str) -> Coding | None:
 
 
 def _weights_of(accept_encoding: str) -> dict[str, float]:
-    """Return how much a client wants each coding that its header names (section 12.4.2)."""
+    """Return the weight of each coding in a client's header (section 12.4.2)."""
     weights: dict[str, float] = {}
     for item in accept_encoding.lower().split(","):
         name, _, parameter = item.partition(";")

@@ -1,8 +1,8 @@
 """The heads of HTTP requests (RFC 9112 sections 2 to 6). Bytes in, values out.
 
-Stricter than gevent's ``pywsgi``, which guesses. Where a proxy and the server behind it disagree on
-where a request ends, a client can smuggle one past the proxy (RFC 9112 section 11.2); so whatever
-could be read in two ways is refused.
+Stricter than gevent's ``pywsgi``, which guesses: an ambiguous head is refused, because a client can
+smuggle a request past a proxy that disagrees with the server on where a request ends (RFC 9112
+section 11.2).
 """
 
 import re
@@ -18,12 +18,13 @@ MAX_HEADERS = 100
 MAX_HEAD_SIZE = 65_536
 
 _CACHED_SIZE = 2048
-"""Bytes of a header block that is remembered; a client's are mostly the same in all its requests.
+"""Bytes up to which a parsed header block is cached.
 
-Parsing one takes longer than all else that is done for a polling request.
+Most clients repeat the same block in all requests, and parsing it takes longer than the rest of a
+polling request.
 """
 
-# A token, a colon, and what may be in a value (RFC 9110 sections 5.6.2 and 5.5).
+# A token, a colon and a value (RFC 9110 sections 5.6.2 and 5.5).
 _LINE = r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r?\n"
 FIELD = re.compile(_LINE)
 """A header's line, or a trailer's."""
@@ -44,18 +45,18 @@ class BadHead(SocketIOError, ValueError):
 
 
 class Headers:
-    """A request's headers, each of which is well-formed, and which leave no doubt about the body.
+    """A request's headers, well-formed and clear about the body's length and the host.
 
-    :param fields: names in lower case, and values, each in order of arrival.
-    :raises BadHead: if the body's length is in doubt, or whom the request is for.
+    :param fields: names in lower case and values, in order of arrival.
+    :raises BadHead: if the body's length or the host is in doubt.
     """
 
     __slots__ = ("connection", "content_length", "environ", "is_chunked")
 
     def __init__(self, fields: Iterable[tuple[str, str]], *, is_http_11: bool) -> None:
         self.environ: dict[str, str] = {}
-        """The headers as WSGI names them (PEP 3333). Several of one name are joined by commas;
-        names with an underscore are left out, as they would look like others."""
+        """The headers as WSGI names them (PEP 3333). Values of one name are joined by commas;
+        names with an underscore are left out, because WSGI would confuse them with others."""
         environ = self.environ
         for name, value in fields:
             if "_" in name:
@@ -68,9 +69,9 @@ class Headers:
                 environ[key] = value if key in _UNIQUE else _share(value)
         length = _check(environ, is_http_11=is_http_11)
         self.content_length = length
-        """Bytes of the body; 0 where there is none, or where it comes in chunks."""
+        """Bytes of the body; 0 if there is none, or if it is chunked."""
         self.is_chunked = "HTTP_TRANSFER_ENCODING" in environ
-        """Whether the body comes in chunks."""
+        """Whether the body is chunked."""
         self.connection = environ.get("HTTP_CONNECTION", "").lower()
         """The header ``Connection``, in lower case."""
 
@@ -85,7 +86,7 @@ class Head(msgspec.Struct, frozen=True):
 
     @property
     def line(self) -> str:
-        """The request line, as it came but for its end."""
+        """The request line without its end."""
         return f"{self.method} {self.target} {self.version}"
 
     @property
@@ -109,11 +110,11 @@ class Head(msgspec.Struct, frozen=True):
 
 
 def find_head_end(data: bytes, start: int = 0) -> int | None:
-    """Return where a request's head ends; ``None`` if its end has not come yet.
+    """Return where a request's head ends; ``None`` if its end has not arrived yet.
 
-    :param data: all that came of it.
-    :param start: how much of that was looked at already.
-    :raises BadHead: if it is too large.
+    :param data: the head's bytes so far.
+    :param start: how many of them were searched before.
+    :raises BadHead: if the head is too large.
     """
     start = max(0, start - 2)
     end = data.find(b"\n\r\n", start)
@@ -130,7 +131,7 @@ def find_head_end(data: bytes, start: int = 0) -> int | None:
 def parse_head(data: bytes) -> Head:
     """Return the head of a request (RFC 9112 sections 3 and 5).
 
-    :param data: the head, up to and with the empty line.
+    :param data: the head, with the empty line.
     :raises BadHead: if a line is malformed, there are too many, or the body's length is in doubt.
     """
     end = data.find(b"\n") + 1
@@ -146,8 +147,8 @@ def parse_head(data: bytes) -> Head:
 def parse_headers(block: bytes, is_http_11: bool = True) -> Headers:
     """Return the headers of a request.
 
-    :param block: their lines, up to and with the empty line.
-    :raises BadHead: as ``parse_head`` does.
+    :param block: their lines, with the empty line.
+    :raises BadHead: as ``parse_head``.
     """
     text = block.decode("latin-1")
     if _BLOCK.fullmatch(text) is None:
@@ -163,30 +164,30 @@ _parse_headers_once = lru_cache(maxsize=256)(parse_headers)
 
 
 _UNIQUE = frozenset(["HTTP_COOKIE", "HTTP_SEC_WEBSOCKET_KEY"])
-"""Headers of which each client has a value of its own."""
+"""Headers whose values differ from client to client."""
 
 
 @lru_cache(maxsize=512)
 def _key_of(name: str) -> str:
-    """Return a header's name in WSGI: one string for all requests, which may be kept for hours."""
+    """Return a header's name in WSGI: a shared string, because sockets keep environs for hours."""
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_LENGTH", "CONTENT_TYPE") else f"HTTP_{key}"
 
 
 @lru_cache(maxsize=512)
 def _share(value: str) -> str:
-    """Return an equal string that other requests have, for the same reason."""
+    """Return an equal string that other requests share, for the same reason."""
     return value
 
 
 def _check(environ: Mapping[str, str], *, is_http_11: bool) -> int:
-    """Check the headers that say where the request ends, and for whom it is (RFC 9112 3.2, 6).
+    """Check the headers that tell where the request ends, and its host (RFC 9112 3.2, 6).
 
-    :return: the body's length, 0 where none is given.
+    :return: the body's length; 0 if there is none.
     """
     length = environ.get("CONTENT_LENGTH")
     coding = environ.get("HTTP_TRANSFER_ENCODING")
-    if length is not None and _LENGTH.fullmatch(length) is None:  # two are joined by a comma
+    if length is not None and _LENGTH.fullmatch(length) is None:  # a second one adds a comma
         raise BadHead("Content-Length is malformed")
     if coding is not None and (length is not None or not is_http_11):
         raise BadHead("Transfer-Encoding beside Content-Length, or in HTTP/1.0")

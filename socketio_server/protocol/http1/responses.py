@@ -1,7 +1,7 @@
-"""HTTP answers as bytes: every head of an answer that the server sends is encoded here.
+"""HTTP answers as bytes: the one place where the server encodes the head of an answer.
 
-Bytes and values only. ``encode_response`` makes the engine's answers, for one ``send`` each;
-``encode_head`` also serves Django's answers and the WebSocket handshake's.
+Values in, bytes out. ``encode_response`` encodes the engine's answers, for one ``send`` each;
+``encode_head`` also serves Django's answers and the WebSocket handshake.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from socketio_server.protocol.http1.compression import choose_coding
 _STATUSES = {status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus}
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-"""The answer to ``Expect: 100-continue`` from a client whose body is welcome (RFC 9110 10.1.1)."""
+"""The answer to ``Expect: 100-continue`` that lets the client send its body (RFC 9110 10.1.1)."""
 
 
 class Response(NamedTuple):
@@ -27,7 +27,7 @@ class Response(NamedTuple):
 
     @property
     def closes(self) -> bool:
-        """Whether the HTTP connection ends with it: after an error its input can't be trusted."""
+        """Whether the connection ends with it: after an error its input can't be trusted."""
         return self.status >= 400
 
 
@@ -41,10 +41,10 @@ def http_date(seconds: int) -> bytes:
 
 
 def encode_head(status: int | bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return an answer's head, up to and with the empty line (RFC 9112 sections 4 and 5).
+    """Encode an answer's head, with the empty line (RFC 9112 sections 4 and 5).
 
     :param status: the code; or code and phrase, if the phrase is not the standard one.
-    :param headers: names and values, neither of which may contain a line's end.
+    :param headers: names and values, which must not contain line ends.
     """
     lines = [b"HTTP/1.1 ", _STATUSES[status] if isinstance(status, int) else status, b"\r\n"]
     for name, value in headers:
@@ -63,7 +63,7 @@ def encode_response(
     closes: bool = False,
     without_body: bool = False,
 ) -> bytes:
-    """Return an answer as it goes over the wire.
+    """Encode an answer.
 
     :param date: the Date header's value.
     :param headers: further headers.
@@ -103,7 +103,7 @@ def _encode_response_head(
     length: int,
     date: bytes,
 ) -> bytes:
-    """Return an answer's head; within a second, most are the same."""
+    """Encode an answer's head; cached, because most answers of one second have the same."""
     lines = [("Content-Type", content_type), ("Cache-Control", "no-store")]
     if may_compress:
         lines.append(("Vary", "Accept-Encoding"))
