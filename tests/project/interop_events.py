@@ -184,6 +184,16 @@ def burst(request: HttpRequest, socket: Socket, context: Context, count: int) ->
         socket.send(number)
 
 
+@events.on("sequence")
+def sequence(
+    request: HttpRequest, socket: Socket, context: Context, count: int, size: int, to: str | None
+) -> int:
+    """Emit many events of some size at once, to this client or to a channel."""
+    for number in range(count):
+        socket.emit("part", number, "x" * size, to=to)
+    return count
+
+
 @events.on("volatile burst")
 def volatile_burst(request: HttpRequest, socket: Socket, context: Context, count: int) -> None:
     """Emit many numbers that may get lost, and one that may not."""
