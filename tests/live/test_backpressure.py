@@ -5,8 +5,10 @@ import json
 import pytest
 
 from tests.support.client import Client
+from tests.support.http import Http
 from tests.support.server import Server
-from tests.support.types import Connect
+from tests.support.tools import wait_until
+from tests.support.types import Connect, StartServer
 from tests.support.wire import Polling, TransportName
 
 CHUNK = "x" * 20_000
@@ -20,6 +22,147 @@ def slow(frugal: Server, connect: Connect, transport: TransportName) -> Client:
     client = connect(transport, to=frugal, receive_buffer=4096)
     client.subscribe("room-flood")
     return client
+
+
+MARK = 262_144
+"""The high-water mark, by default."""
+
+PIECE = 200_000
+
+
+def queued_bytes(server: Server) -> int:
+    """Ask the server what waits for all clients."""
+    with Http(server.address) as http:
+        stats = json.loads(http.request("GET", "/stats/").body)
+    queued: int = stats["queued_bytes"]
+    return queued
+
+
+def check_messages(client: Client, count: int, size: int) -> None:
+    """Take messages that a handler poured, each of which must be there, in order."""
+    for number in range(count):
+        message = client.next_message()
+        assert message.startswith(f"{number} ")
+        assert len(message) == len(f"{number} ") + size
+
+
+class TestAHandlerThatSendsMuch:
+    def test_holds_no_more_than_the_mark_however_slow_its_client(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        client = connect(transport, receive_buffer=4096)
+        done = client.ask_later("message", {"do": "pour", "count": 100, "size": PIECE})
+        wait_until(lambda: queued_bytes(server) > MARK, "messages to wait")
+        for number in range(100):
+            if number % 10 == 0:
+                # The message that is partly sent counts as a whole.
+                assert queued_bytes(server) <= MARK + 2 * PIECE + 1000
+            assert client.next_message() == f"{number} {'x' * PIECE}"
+
+        assert client.answer_to(done) == ["poured"]
+        assert queued_bytes(server) == 0
+
+    def test_lets_others_go_on(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        client = connect(transport, receive_buffer=4096)
+        done = client.ask_later("message", {"do": "pour", "count": 20, "size": PIECE})
+        wait_until(lambda: queued_bytes(server) > MARK, "messages to wait")
+        other = connect()
+        assert other.method("send", "hello") is None
+        assert other.next_message() == "hello"
+
+        check_messages(client, 20, PIECE)
+        assert client.answer_to(done) == ["poured"]
+
+    def test_is_done_with_it_when_the_client_goes(self, server: Server, connect: Connect) -> None:
+        client = connect("websocket", receive_buffer=4096)
+        client.send({"do": "pour", "count": 100, "size": PIECE})
+        wait_until(lambda: queued_bytes(server) > MARK, "messages to wait")
+        client.close()
+
+        server.journal.wait_for("poured", client.id)
+        server.journal.wait_for("on_finish", client.id)
+        assert queued_bytes(server) == 0
+
+    def test_does_not_wait_inside_of_a_transaction(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        client = connect(transport, receive_buffer=4096)
+        client.send({"do": "pour", "count": 30, "size": PIECE, "atomic": True})
+        server.journal.wait_for("poured", client.id)  # without a message read
+        check_messages(client, 30, PIECE)
+
+    def test_to_another_client_gives_that_up_when_it_stands_still(
+        self, impatient: Server, connect: Connect
+    ) -> None:
+        stalled = connect(to=impatient, receive_buffer=4096)
+        sender = connect(to=impatient)
+        command = {"do": "function", "name": "send", "args": [stalled.id, "x" * PIECE]}
+        for _ in range(20):  # the last of which find no such client
+            sender.send(command)
+
+        last = impatient.journal.wait_for("on_finish", stalled.id)[-1]
+        assert last.details["close_reason"] == "transport error"
+
+
+class TestABurstOfBroadcasts:
+    def test_reaches_all_members(self, server: Server, connect: Connect) -> None:
+        transports: list[TransportName] = ["websocket", "polling"] * 5
+        members = [connect(transport) for transport in transports]
+        for member in members:
+            member.subscribe("room-burst")
+        sender = connect()
+        assert sender.do("pour", count=20, size=500_000, to="room-burst") == "poured"
+
+        for member in members:
+            check_messages(member, 20, 500_000)
+            assert member.messages() == []
+        assert queued_bytes(server) == 0
+
+    def test_is_held_once_for_all_of_them(self, server: Server, connect: Connect) -> None:
+        members = [connect("polling") for _ in range(10)]
+        for member in members:
+            member.subscribe("room-burst")
+        connect().do("pour", count=10, size=500_000, to="room-burst")
+
+        assert 5_000_000 < queued_bytes(server) < 5_100_000
+        for member in members:
+            check_messages(member, 10, 500_000)
+
+    def test_costs_those_who_stand_still_their_connection_and_nobody_else(
+        self, impatient: Server, connect: Connect
+    ) -> None:
+        stalled = [connect(to=impatient, receive_buffer=4096) for _ in range(3)]
+        others = [connect(to=impatient) for _ in range(3)]
+        for member in (*stalled, *others):
+            member.subscribe("room-burst")
+        sender = connect(to=impatient)
+        for _ in range(5):
+            sender.do("pour", count=2, size=500_000, to="room-burst")
+            for member in others:
+                check_messages(member, 2, 500_000)
+
+        for member in stalled:
+            last = impatient.journal.wait_for("on_finish", member.id)[-1]
+            assert last.details["close_reason"] == "transport error"
+        for member in others:
+            assert member.messages() == []
+        assert queued_bytes(impatient) == 0
+
+    def test_takes_those_who_hold_the_oldest_when_the_process_holds_too_much(
+        self, share_server: StartServer, connect: Connect
+    ) -> None:
+        crowded = share_server(settings={"SOCKETIO_MAX_QUEUED_TOTAL": 3_000_000})
+        first, second = [connect("polling", to=crowded) for _ in range(2)]
+        first.subscribe("room-1")
+        second.subscribe("room-2")
+        sender = connect(to=crowded)
+        sender.do("pour", count=4, size=500_000, to="room-1")
+        sender.do("pour", count=4, size=500_000, to="room-2")
+
+        crowded.journal.wait_for("on_finish", first.id)
+        check_messages(second, 4, 500_000)
 
 
 class TestASlowReader:

@@ -6,12 +6,14 @@ Registered twice, so that one of the two runs whether the socket holds channels 
 import datetime
 import decimal
 import uuid
+from contextlib import nullcontext
 from threading import Thread
 from time import sleep
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.http import HttpRequest
 from django.utils.translation import get_language, gettext_lazy
 
@@ -74,6 +76,11 @@ def obey(request: HttpRequest, socket: Socket, context: Context, message: Any) -
         case {"do": "count", "to": int(end)}:
             Thread(target=count, args=(socket, end)).start()
             return "counting"
+        case {"do": "pour", "count": int(times), "size": int(size)}:
+            with transaction.atomic() if "atomic" in message else nullcontext():
+                pour(socket, times, size, message.get("to"))
+                record("poured", "", socket)
+            return "poured"
         case {"do": "count users in a loop", "gate": str(gate)}:
             return async_to_sync(count_users)(gate)
         case {"do": "count users"}:
@@ -92,6 +99,12 @@ def count(socket: Socket, end: int) -> None:
     for number in range(end):
         socket.send(number)
         sleep(0.001)
+
+
+def pour(socket: Socket, count: int, size: int, to: str | None) -> None:
+    """Send many messages of some size, to this client or a channel, without letting go."""
+    for number in range(count):
+        socket.emit("message", f"{number} {'x' * size}", to=to)
 
 
 def describe(request: HttpRequest) -> dict[str, Any]:
