@@ -33,7 +33,9 @@ class TestStalledReaders:
         self, share_attacked: StartServer, watch: Watch
     ) -> None:
         # They are closed for what waits for them, not for how long that has stood still.
-        server = share_attacked(settings={"SOCKETIO_STALL_TIMEOUT": 600.0})
+        server = share_attacked(
+            settings={"SOCKETIO_STALL_TIMEOUT": 600.0, "SOCKETIO_MAX_QUEUED_BYTES": 1_000_000}
+        )
         messages, size = 250, 8192
         with watch(server, "crowds", "500 stalled readers, 8 KiB messages", inputs=messages * 510):
             before = Memory.of(server.pid).now

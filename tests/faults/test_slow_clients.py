@@ -1,5 +1,6 @@
 """Clients that take their time, or say nothing at all (security, rule 13)."""
 
+import json
 import select
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -9,16 +10,19 @@ import pytest
 
 from tests.faults.crowd import (
     WEBSOCKET,
+    ask,
     connect,
     crowd,
     handshake_bytes,
     host_of,
+    join,
     join_over_polling,
 )
-from tests.faults.watch import Watch
+from tests.faults.watch import Watch, look
 from tests.support.http import Http
 from tests.support.server import Server
-from tests.support.tools import PATIENCE
+from tests.support.tools import PATIENCE, wait_until
+from tests.support.types import StartServer
 from tests.support.websocket import CLOSE, TEXT, frame
 from tests.support.wire import Polling, open_probe
 
@@ -138,3 +142,57 @@ class TestSilence:
                 session.cut()
             for client in clients:
                 client.read_to_the_end()
+
+
+class TestStandingStill:
+    """Clients that take nothing of what is sent to them (security, rule 10)."""
+
+    @pytest.fixture
+    def brisk(self, share_attacked: StartServer) -> Server:
+        """A server that soon gives up who stands still, and sends no pings meanwhile."""
+        return share_attacked(settings={"SOCKETIO_STALL_TIMEOUT": 2.0})
+
+    def test_of_members_of_a_busy_room_ends_them(self, brisk: Server, watch: Watch) -> None:
+        inputs = 40 * 200
+        with watch(brisk, "slow clients", "members that take nothing", inputs=inputs):
+            stalled = crowd(brisk, 190, channel="busy", receive_buffer=4096)
+            others = crowd(brisk, 10, channel="busy")
+            speaker = join(brisk)
+            for number in range(40):
+                ask(speaker, json.dumps(["flood", "busy", number, number + 1, 50_000]))
+                for other in others:
+                    assert _number_of(other.receive_text()) == number
+            wait_until(
+                lambda: look(brisk, "stats")["refusals"].get("slow client") == len(stalled),
+                "the stalled to be given up",
+            )
+            ask(speaker, json.dumps(["flood", "busy", 40, 41, 50_000]))
+            for other in others:
+                assert _number_of(other.receive_text()) == 40
+            for client in (*stalled, *others, speaker):
+                client.cut()
+
+    def test_over_polling_holds_no_more_than_the_process_may(
+        self, brisk: Server, watch: Watch
+    ) -> None:
+        """Sessions cost their client no connection, and what waits for each is its own."""
+        count, size = 150, 900_000
+        with watch(brisk, "slow clients", "sessions that fetch nothing", inputs=count):
+            speaker = join(brisk)
+            sessions = [join_over_polling(brisk) for _ in range(count)]
+            for session in sessions:
+                session.send('421["id"]')
+                (answer,) = session.receive()
+                session_id = json.loads(answer.removeprefix("431"))[0]
+                ask(speaker, json.dumps(["tell", session_id, "x" * size]))
+                assert look(brisk, "stats")["queued_bytes"] < 97_000_000
+            wait_until(lambda: look(brisk, "stats")["queued_bytes"] == 0, "them to be given up")
+            for session in sessions:
+                session.cut()
+            speaker.cut()
+
+
+def _number_of(text: str) -> int:
+    """Return the number of a message that ``flood`` sent."""
+    number: int = json.loads(text.removeprefix("42"))[1][0]
+    return number
