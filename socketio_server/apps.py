@@ -33,6 +33,7 @@ class SocketIOConfig(AppConfig):
             checks.check_settings,
             checks.check_urls,
             checks.check_bundle,
+            checks.check_connections,
             checks.check_origins,
             checks.check_database_drivers,
             checks.check_debug,

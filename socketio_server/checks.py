@@ -109,6 +109,34 @@ _PATIENT_DRIVERS = {
 has nobody to wait for but its own file."""
 
 
+def check_connections(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """W004: there are not more handlers than connections that a database's server allows."""
+    try:
+        handlers = conf.option("max_concurrent_handlers")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    if handlers <= USUAL_CONNECTIONS:
+        return
+    for alias, database in settings.DATABASES.items():
+        options: Any = database.get("OPTIONS") or {}
+        if database.get("ENGINE") in _PATIENT_DRIVERS and not options.get("pool"):
+            yield Warning(
+                f"Up to {handlers} handlers (SOCKETIO_MAX_CONCURRENT_HANDLERS) may each open a "
+                f"connection to the database {alias!r}; its server allows about "
+                f"{USUAL_CONNECTIONS}, unless you have told it otherwise.",
+                hint=(
+                    'Give it a pool: "OPTIONS": {"pool": True}, with psycopg and Django 5.1 or '
+                    "later; or set SOCKETIO_MAX_CONCURRENT_HANDLERS to fewer than the server "
+                    "allows. See docs/how-to/databases.md."
+                ),
+                id="socketio_server.W004",
+            )
+
+
+USUAL_CONNECTIONS = 100
+"""PostgreSQL's default for ``max_connections``; MySQL's is 151."""
+
+
 def check_origins(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     """W001: not every page of the web may talk to the server."""
     try:

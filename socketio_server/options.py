@@ -83,12 +83,14 @@ class Options:
     """%-format of the line that is logged per message; ``None`` logs none."""
 
     max_concurrent_handlers: Number = 1000
-    """Handlers that may run side by side; each may hold a greenlet and a database connection."""
+    """Handlers that may run side by side; each may hold a greenlet and a database connection
+    (see ``docs/how-to/databases.md``)."""
 
     database_idle_timeout: SecondsOrZero = 1.0
-    """How long a database connection of handlers may be idle before it is closed, where
-    ``CONN_MAX_AGE`` would have it closed at once: to open one for each event takes longer than a
-    query with SQLite, and much longer with a server over the network."""
+    """How long a connection of handlers to SQLite may be idle before it is closed, where
+    ``CONN_MAX_AGE`` would have it closed after each event: to open one takes longer than most
+    queries. All other databases have servers, and these have limits: what Django closes is
+    closed."""
 
     # --- Limits: who may connect --------------------------------------------------------------
 

@@ -133,8 +133,44 @@ class TestDebug:
             assert run() == []
 
 
+POSTGRESQL = {"ENGINE": "django.db.backends.postgresql"}
+
+
+class TestDatabaseConnections:
+    """W004."""
+
+    def test_more_handlers_than_a_server_allows_connections_is_a_warning(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(settings.DATABASES, "other", POSTGRESQL)
+        (message,) = [message for message in run() if message.id == "socketio_server.W004"]
+
+        assert not message.is_serious(django_checks.ERROR)
+        assert "1000 handlers" in message.msg
+        assert "'other'" in message.msg
+        assert message.hint
+        assert "SOCKETIO_MAX_CONCURRENT_HANDLERS" in message.hint
+
+    def test_fewer_handlers_are_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(settings.DATABASES, "other", POSTGRESQL)
+        with override_settings(SOCKETIO_MAX_CONCURRENT_HANDLERS=50):
+            assert "socketio_server.W004" not in ids()
+
+    def test_a_pool_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pooled = {**POSTGRESQL, "OPTIONS": {"pool": {"max_size": 20}}}
+        monkeypatch.setitem(settings.DATABASES, "other", pooled)
+
+        assert "socketio_server.W004" not in ids()
+
+
 class TestDatabaseDrivers:
     """W002."""
+
+    @pytest.fixture(autouse=True)
+    def few_handlers(self) -> Iterator[None]:
+        """Fewer than any database allows connections."""
+        with override_settings(SOCKETIO_MAX_CONCURRENT_HANDLERS=50):
+            yield
 
     @pytest.mark.parametrize(
         ("engine", "expected"),

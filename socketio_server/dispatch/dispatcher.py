@@ -70,6 +70,9 @@ class EventHooks(Protocol):
     def after_event(self) -> None:
         """Runs after them, whatever they raised, in a worker that is dirty."""
 
+    wrap_handler: Callable[[Callable[..., Any]], Callable[..., Any]] | None
+    """Returns a handler that is to be called instead of a user's own; ``None``: that itself is."""
+
     logs_messages: bool
     """Whether ``log_message`` does anything."""
 
@@ -423,11 +426,12 @@ class Dispatcher:
     ) -> Any:
         answer: Any = None
         raised = False
-        socket = member.socket
+        socket, wrap = member.socket, self._hooks.wrap_handler
         for registration in handlers:
             try:
+                handler = registration.handler if wrap is None else wrap(registration.handler)
                 own = validation.convert(registration.types, args) if registration.types else args
-                result = registration.handler(socket.request, socket, socket.context, *own)
+                result = handler(socket.request, socket, socket.context, *own)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # ends no more than the handler

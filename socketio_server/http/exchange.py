@@ -143,7 +143,7 @@ class _Exchange:
         if carrier.exchange is not self:
             return
         server = carrier.server
-        closes = response.closes or head.closes or carrier.is_last
+        closes = response.closes or head.closes or carrier.is_last or server.engine.draining
         answer = encode_response(
             response,
             date=http_date(int(server.wall_clock())),

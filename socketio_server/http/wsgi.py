@@ -188,7 +188,8 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
             self.response_headers.append((b"Date", date))
             self.provided_date = ""  # pywsgi would look at a clock of its own
         super().finalize_headers()
-        self.close_connection = self.close_connection or not self.socket.is_whole
+        stays = self.socket.is_whole and not self.server.engine.draining
+        self.close_connection = self.close_connection or not stays
         names = {name.lower() for name, _ in self.response_headers}
         if self.close_connection and b"connection" not in names:
             self.response_headers.append((b"Connection", b"close"))

@@ -45,14 +45,15 @@ class Worker(greenlet):
 
     def __init__(self, pool: "WorkerPool", hub: Hub) -> None:
         super().__init__(parent=hub)
-        self._pool = pool
+        self.pool = pool
+        """Where it parks."""
 
     def run(self) -> None:
         """Park until there is a job, run it and the waiting jobs, and park again.
 
         The job is not an argument, because a greenlet keeps its arguments as long as it lives.
         """
-        pool = self._pool
+        pool = self.pool
         waiting, parked = pool.waiting, pool.parked
         while len(parked) < MAX_PARKED or self.is_dirty:
             pool.park(self).work()  # in no variable, which would keep the job alive while parked
@@ -84,6 +85,11 @@ class WorkerPool:
         """Jobs that no worker has taken yet."""
         self._woken = False  # whether a call of _serve is due
         self._timer = hub.loop.timer(0.0)  # calls _serve after the loop has polled all descriptors
+
+    @property
+    def busy(self) -> int:
+        """How many jobs are under way, or wait for a worker."""
+        return self._count - len(self.parked) + len(self.waiting)
 
     def dismiss(self) -> None:
         """Count a worker that ends."""

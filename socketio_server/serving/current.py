@@ -20,8 +20,11 @@ class RunningServer(Protocol):
     def snapshot(self) -> Snapshot:
         """Return what the server holds and has counted so far."""
 
-    def stop(self) -> None:
-        """Say goodbye to all clients and run their last handlers; returns when that is done."""
+    def stop(self) -> bool:
+        """Say goodbye to all clients, run their last handlers, and finish what is under way.
+
+        :return: whether all of that is done.
+        """
 
 
 server: RunningServer | None = None

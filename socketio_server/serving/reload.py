@@ -56,7 +56,7 @@ def supervise() -> int:
         if signalled or status not in (RELOAD_EXIT_CODE, FAILURE):
             return status
         if status == FAILURE:
-            if not reloaded:
+            if not reloaded and _modification_times() == before:
                 return status
             _wait_for_change(before)  # an error in what was just written will be mended
         reloaded = True

@@ -6,6 +6,7 @@ standard library; the command ``runserver_socketio`` sees to that.
 
 import dataclasses
 import gc
+import logging
 import resource
 from collections.abc import Sequence
 from time import monotonic, time
@@ -24,17 +25,21 @@ from socketio_server.net.statistics import Snapshot, Stats
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY, Registry
-from socketio_server.serving import asyncio_loops, current, restart
-from socketio_server.serving.around_events.database import IdleRelease
+from socketio_server.serving import asyncio_loops, current, forks, restart
 from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.registry import CLIENTS
 from socketio_server.sockets.socket import Socket
 
+logger = logging.getLogger("socketio_server")
+
 GC_THRESHOLDS = (20_000, 20, 50)
 """How rarely the cyclic garbage collector runs: the server itself makes no cycles per message."""
 
+
+DRAIN_CHECK_INTERVAL = 0.02
+"""Seconds between two looks at whether the last HTTP request is answered."""
 
 DESCRIPTOR_SHARE = 0.8
 """Of the descriptors that the process may open, how many may be connections."""
@@ -73,11 +78,14 @@ class Server:
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
         pool = WorkerPool(hub, options, options.max_concurrent_handlers, clock=monotonic)
-        release = IdleRelease(pool, loop, options.database_idle_timeout, clock=monotonic)
         self._dispatcher = Dispatcher(
             registry=registry,
             clients=clients,
-            hooks=DjangoHooks(options.message_log_format, release),
+            hooks=DjangoHooks(
+                options.message_log_format,
+                loop=loop,
+                sqlite_timeout=options.database_idle_timeout,
+            ),
             pool=pool,
             loop=loop,
             options=options,
@@ -113,6 +121,7 @@ class Server:
         """
         self._http.start()
         current.server = self
+        forks.install(self._http.socket.fileno())
         # Else the collector, with thousands of connections, takes a third of the time: it looks
         # again and again at objects that live as long as the process or as a connection.
         gc.freeze()
@@ -135,17 +144,30 @@ class Server:
             "refusals": dict(stats.refusals.counts),
         }
 
-    def stop(self) -> None:
-        """Say goodbye to all clients and run their last handlers; returns when that is done.
+    def stop(self) -> bool:
+        """Say goodbye to all clients, run their last handlers, and finish the HTTP requests that
+        are under way; nobody else gets in.
 
-        Takes no longer than ``drain_timeout``. Idempotent.
+        Takes no longer than ``drain_timeout``, as long as what runs lets the loop take its turns.
+
+        :return: whether all of that is done; ``True`` where somebody else stops it already.
         """
-        if self._http.started and not self.engine.draining:
-            until = monotonic() + self.options.drain_timeout
-            self.engine.drain(gevent.sleep)
-            self._dispatcher.wait_until_idle(until - monotonic())
-            self._http.stop(timeout=0)
-            current.server = None
+        if not self._http.started:
+            return True
+        until = monotonic() + self.options.drain_timeout
+        self._http.stop(timeout=0)
+        self.engine.drain(gevent.sleep)
+        drained = self._dispatcher.wait_until_idle(until - monotonic())
+        requests = self._http.request_workers
+        while requests.busy and monotonic() < until:
+            gevent.sleep(DRAIN_CHECK_INTERVAL)
+        if not drained or requests.busy:
+            logger.warning(
+                "SOCKETIO_DRAIN_TIMEOUT (%s s) is over: what still runs is abandoned",
+                self.options.drain_timeout,
+            )
+        current.server = None
+        return drained and not requests.busy
 
 
 def load_middleware(paths: Sequence[str]) -> CallNext | None:

@@ -28,7 +28,12 @@ OUTPUT = {"banner", "page", "log", "client"}
 MEASURED = {"docs/performance.md", "docs/capacity.md"}
 """Pages with output that no test can compare."""
 
-FOLLOWED = ["docs/deployment.md", "docs/reference/checks.md", "docs/reference/settings.md"]
+FOLLOWED = [
+    "docs/deployment.md",
+    "docs/how-to/databases.md",
+    "docs/reference/checks.md",
+    "docs/reference/settings.md",
+]
 """Pages whose projects no other test serves."""
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")

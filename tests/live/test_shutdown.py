@@ -6,9 +6,12 @@ from contextlib import suppress
 import pytest
 
 from tests.live.test_ends import check_end, join
+from tests.live.test_reload import is_running
 from tests.support.http import Http
-from tests.support.tools import wait_until
+from tests.support.server import Server
+from tests.support.tools import PATIENCE, free_port, wait_until
 from tests.support.types import Connect, StartServer
+from tests.support.views import outside
 from tests.support.wire import TRANSPORTS, OverWebSocket, target
 
 
@@ -40,10 +43,12 @@ class TestShutdown:
         server.journal.wait_for("waiting", client.id)
         with Http(server.address) as http:
             assert client.id in http.get("/state/").json["clients"]
-            server.send_signal(signal.SIGTERM)
-            client.wait_for_close()
-            assert "on_disconnect" not in server.journal.events(client.id)
-            assert http.get(target("polling")).status == 503
+            with Http(server.address) as other:
+                other.get("/state/")
+                server.send_signal(signal.SIGTERM)
+                client.wait_for_close()
+                assert "on_disconnect" not in server.journal.events(client.id)
+                assert other.get(target("polling")).status == 503
             assert http.post("/outside/open_gate/", '["work"]').text == "done"
         assert server.wait() == 0
         check_end(server, client, "server shutting down")
@@ -68,7 +73,8 @@ class TestShutdown:
         client = connect(to=server)
         client.ask_later("message", {"do": "wait", "gate": "never opened"})
         server.journal.wait_for("waiting", client.id)
-        assert server.stop() == 0
+        assert server.stop() == 1
+        assert "SOCKETIO_DRAIN_TIMEOUT (0.5 s) is over" in server.output
 
     def test_a_second_signal_ends_the_process_at_once(
         self, start_server: StartServer, connect: Connect
@@ -85,3 +91,156 @@ class TestShutdown:
             return not server.running
 
         wait_until(ended_by_another_signal, "the process to end")
+
+
+class TestHttpRequests:
+    """Requests that are under way are finished, like handlers."""
+
+    def test_one_is_answered_before_the_process_exits_with_0(
+        self, start_server: StartServer
+    ) -> None:
+        server = start_server(settings={"SOCKETIO_DRAIN_TIMEOUT": 600})
+        with Http(server.address) as http, Http(server.address) as other:
+            other.get("/state/")
+            http.send_request("POST", "/outside/wait/", body='["work"]')
+            server.journal.wait_for("waiting")
+            server.send_signal(signal.SIGTERM)
+            wait_until_refused(server)
+            other.post("/outside/open_gate/", '["work"]')
+            response = http.read_response()
+        assert response.text == "done"
+        assert response.headers["connection"] == "close"
+        assert server.wait() == 0
+
+    def test_a_stream_goes_on_to_its_end(self, start_server: StartServer) -> None:
+        size = 20_000_000
+        server = start_server(settings={"SOCKETIO_DRAIN_TIMEOUT": 600})
+        with Http(server.address, receive_buffer=4096) as http:
+            http.send_request("GET", f"/download/{size}/?pieces")
+            assert http.has_response(PATIENCE)
+            server.send_signal(signal.SIGTERM)
+            wait_until_refused(server)
+            assert len(http.read_response().body) == size
+        assert server.wait() == 0
+
+    def test_connections_that_are_kept_alive_end_with_the_next_answer(
+        self, start_server: StartServer
+    ) -> None:
+        server = start_server(settings={"SOCKETIO_DRAIN_TIMEOUT": 600})
+        with (
+            Http(server.address) as waiting,
+            Http(server.address) as http,
+            Http(server.address) as last,
+        ):
+            assert "connection" not in http.get("/state/").headers
+            last.get("/state/")
+            waiting.send_request("POST", "/outside/wait/", body='["work"]')
+            server.journal.wait_for("waiting")
+            server.send_signal(signal.SIGTERM)
+            wait_until_refused(server)
+            assert http.get("/state/").headers["connection"] == "close"
+            assert http.read_to_the_end() == b""
+            last.post("/outside/open_gate/", '["work"]')
+        assert server.wait() == 0
+
+    def test_one_that_takes_too_long_is_abandoned(self, start_server: StartServer) -> None:
+        server = start_server(settings={"SOCKETIO_DRAIN_TIMEOUT": 0.5})
+        with Http(server.address) as http:
+            http.send_request("POST", "/outside/wait/", body='["never opened"]')
+            server.journal.wait_for("waiting")
+            assert server.stop() == 1
+        assert "SOCKETIO_DRAIN_TIMEOUT (0.5 s) is over" in server.output
+
+
+class TestWhatNeverLetsTheLoopTakeItsTurn:
+    def test_a_handler_is_ended_and_shown_when_the_time_is_over(
+        self, start_server: StartServer, connect: Connect
+    ) -> None:
+        server = start_server(settings={"SOCKETIO_DRAIN_TIMEOUT": 0.5})
+        client = connect(to=server)
+        client.ask_later("message", {"do": "spin"})
+        server.journal.wait_for("spinning", client.id)
+        assert server.stop() == 1
+        assert "in spin" in server.output
+
+    def test_a_view_is_ended_and_shown_when_the_time_is_over(
+        self, start_server: StartServer
+    ) -> None:
+        server = start_server(settings={"SOCKETIO_DRAIN_TIMEOUT": 0.5})
+        with Http(server.address) as http:
+            http.send_request("POST", "/outside/spin/", body="[]")
+            server.journal.wait_for("spinning")
+            assert server.stop() == 1
+        assert "in spin" in server.output
+
+    def test_a_second_signal_ends_it_at_once(
+        self, start_server: StartServer, connect: Connect
+    ) -> None:
+        server = start_server(settings={"SOCKETIO_DRAIN_TIMEOUT": 600})
+        client = connect(to=server)
+        client.ask_later("message", {"do": "spin"})
+        server.journal.wait_for("spinning", client.id)
+
+        def ended_by_another_signal() -> bool:
+            server.send_signal(signal.SIGINT)
+            return not server.running
+
+        wait_until(ended_by_another_signal, "the process to end")
+        assert server.wait() == 1
+
+    def test_the_reloader_s_child_is_ended_just_so(
+        self, start_server: StartServer, connect: Connect
+    ) -> None:
+        server = start_server(
+            arguments=[f"127.0.0.1:{free_port()}"], settings={"SOCKETIO_DRAIN_TIMEOUT": 0.5}
+        )
+        client = connect(to=server)
+        client.ask_later("message", {"do": "spin"})
+        server.journal.wait_for("spinning", client.id)
+        assert server.stop() == 1
+        wait_until(lambda: not is_running(server.pid), "both processes to end")
+
+
+class TestForkedProcesses:
+    """What a project forks is no second server."""
+
+    def test_one_does_not_keep_the_port(self, start_server: StartServer, connect: Connect) -> None:
+        server = start_server()
+        outside(server, "run_forked", "never opened")
+        server.journal.wait_for("waiting")
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+        with pytest.raises(ConnectionRefusedError):
+            Http(server.address)
+
+    def test_one_does_not_read_what_clients_send(
+        self, start_server: StartServer, connect: Connect
+    ) -> None:
+        server = start_server()
+        client = connect(to=server)
+        outside(server, "run_forked", "never opened")
+        server.journal.wait_for("waiting")  # from now on it would
+        process = server.journal.entries(client.id)[0].process
+        for _ in range(100):
+            assert client.call("message", {"do": "nothing"}) == "nothing"
+        assert {e.process for e in server.journal.entries(client.id)} == {process}
+
+    def test_the_ways_that_work_are_those_of_the_documentation(
+        self, start_server: StartServer
+    ) -> None:
+        server = start_server()
+        assert outside(server, "compute_in_processes").text == "done"
+        assert server.stop() == 0
+
+
+def wait_until_refused(server: Server) -> None:
+    """Wait until nobody new gets in."""
+
+    def is_refused() -> bool:
+        try:
+            Http(server.address).close()
+        except ConnectionError:
+            return True
+        return False
+
+    wait_until(is_refused, "the server to refuse connections")

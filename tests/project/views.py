@@ -1,7 +1,11 @@
 """Views that let a test look into the server's process, and act in it outside of handlers."""
 
 import json
+import multiprocessing
+import subprocess
+import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 
 from django.contrib.auth import login
@@ -18,13 +22,49 @@ from django.views.decorators.csrf import csrf_exempt
 import socketio_server
 from socketio_server.channels import CHANNELS
 from socketio_server.clients import CLIENTS
-from tests.project.gates import open_gate, wait_at
+from tests.project.gates import open_gate, spin, wait_at
+from tests.project.journal import record
+
+
+def wait(gate: str) -> None:
+    """Wait until a gate is opened, and say so in the journal."""
+    record("waiting", gate)
+    wait_at(gate)
+
+
+def spin_in_view() -> None:
+    """Compute for ever, and say so in the journal."""
+    record("spinning", "")
+    spin()
+
+
+def run_forked(gate: str) -> None:
+    """Have a forked process wait at a gate that nobody opens in it; don't wait for it."""
+    multiprocessing.get_context("fork").Process(target=wait, args=(gate,)).start()
+
+
+def compute_in_processes() -> None:
+    """Compute in other processes, in the two ways that the documentation recommends."""
+    assert subprocess.run(["true"], check=False).returncode == 0
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as processes:
+        assert list(processes.map(nap, [1, 2])) == [1, 2]
+
+
+def nap(number: int) -> int:
+    """Wait, which takes a turn of the process's loop."""
+    time.sleep(0.01)
+    return number
+
 
 FUNCTIONS: dict[str, Callable[..., None]] = {
     "send": socketio_server.send,
     "broadcast": socketio_server.broadcast,
     "broadcast_channel": socketio_server.broadcast_channel,
     "open_gate": open_gate,
+    "wait": wait,
+    "spin": spin_in_view,
+    "run_forked": run_forked,
+    "compute_in_processes": compute_in_processes,
 }
 
 

@@ -7,6 +7,7 @@ client when the process stops or reloads.
 """
 
 import errno
+import faulthandler
 import logging
 import os
 import signal
@@ -21,8 +22,9 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.staticfiles.management.commands.runserver import Command as RunserverCommand
 from django.core.management.base import CommandError
+from django.db import connections
 from django.utils import autoreload
-from gevent import get_hub, signal_handler
+from gevent import get_hub, signal_handler, spawn
 from gevent.event import Event
 
 import socketio_server
@@ -42,6 +44,12 @@ BACKLOG = 4096
 SAME_SIGNAL_TIME = 1.0
 """Seconds within which further signals count as the first: Ctrl-C reaches parent and child, and the
 parent passes it on."""
+
+STOP_MARGIN = 2.0
+"""Seconds that a stop may take beyond ``drain_timeout``: for goodbyes and the interpreter."""
+
+STDERR = 2
+"""A descriptor, which can be written to whatever became of ``sys.stderr``."""
 
 _ERRORS = {
     errno.EACCES: "You don't have permission to access that port.",
@@ -64,6 +72,7 @@ class Command(RunserverCommand):
         super().__init__(*args, **kwargs)
         self._stopping_since: float | None = None
         self._stopped = Event()
+        self._status = 0  # of the process, when it has stopped
 
     @property
     def default_addr(self) -> str:  # type: ignore[override]
@@ -99,45 +108,62 @@ class Command(RunserverCommand):
             self.stdout.write("Performing system checks...\n\n")
             self.check(display_num_errors=True)
         self.check_migrations()
+        connections.close_all()  # which the checks have opened
         self._log_messages_to_stderr()
         server = self._start_server(*args, **options)
         self._print_banner(server, options["verbosity"])
         for signum in (signal.SIGINT, signal.SIGTERM):
-            signal_handler(signum, self._on_signal)
+            signal.signal(signum, self._on_signal)  # not gevent's, which is for the loop to call
         signal_handler(signal.SIGUSR1, _log_stats)
         self._stopped.wait()
+        if self._status:
+            sys.exit(self._status)
 
     def _is_reloaders_child(self) -> bool:
         return os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) == "true"
 
     def _start_server(self, *args: Any, **options: Any) -> Server:
-        """Listen; where that fails say why in one line, and exit with status 1."""
+        """Listen; where that fails say why in one line, and exit with status 1.
+
+        The application is built before: a project that can't be served leaves no port open.
+        """
+        application = self.get_handler(*args, **options)
         family = AF_INET6 if self.use_ipv6 else AF_INET
         try:
             listener = create_server((self.addr, int(self.port)), family=family, backlog=BACKLOG)
         except OSError as error:
             self.stderr.write(f"Error: {_ERRORS.get(error.errno or 0, error)}")
             os._exit(1)  # sys.exit would end no more than the reloader's thread
-        handler = self.get_handler(*args, **options)
-        server = Server(handler, listener, conf.options())
+        try:
+            server = Server(application, listener, conf.options())
+        except BaseException:
+            listener.close()
+            raise
         server.start()
         return server
 
-    def _on_signal(self) -> None:
-        """Stop in order; a second signal, after a moment, ends the process at once."""
-        if self._stopping_since is not None:
-            if monotonic() - self._stopping_since > SAME_SIGNAL_TIME:
-                os._exit(1)
-            return
-        self._stopping_since = monotonic()
-        _stop_server()
+    def _on_signal(self, signum: int, frame: Any) -> None:
+        """Stop in order; a second signal, after a moment, ends the process at once.
+
+        Python calls it in the midst of whatever runs, a handler that never waits included.
+        """
+        if self._stopping_since is None:
+            self._stopping_since = monotonic()
+            _limit_stop()
+            get_hub().loop.run_callback_threadsafe(spawn, self._stop)
+        elif monotonic() - self._stopping_since > SAME_SIGNAL_TIME:
+            os._exit(1)
+
+    def _stop(self) -> None:
+        """Stop in order, and end the process."""
+        self._status = 0 if _stop_server() else 1
         for signum in (signal.SIGINT, signal.SIGTERM):  # the parent may pass it on only now
             signal.signal(signum, signal.SIG_IGN)
         self._stopped.set()
         if self._is_reloaders_child():  # the main greenlet runs Django's reloader
             main = get_hub().parent
             assert main is not None  # the hub's parent is the thread's first greenlet
-            main.throw(SystemExit(0))
+            main.throw(SystemExit(self._status))
 
     def _log_messages_to_stderr(self) -> None:
         """Show the message log, as django-socketio did, where the project's LOGGING does not."""
@@ -168,9 +194,23 @@ class Command(RunserverCommand):
             )
 
 
-def _stop_server() -> None:
+def _stop_server() -> bool:
+    """Stop in order; return whether nothing had to be abandoned."""
+    if current.server is None:
+        return True
+    _limit_stop()
+    return current.server.stop()
+
+
+def _limit_stop() -> None:
+    """End the process with status 1 if it still runs when all should be over, whatever it does.
+
+    ``faulthandler`` does so in a thread of its own that needs no lock of the interpreter's, and
+    says on stderr where the process was.
+    """
     if current.server is not None:
-        current.server.stop()
+        seconds = current.server.options.drain_timeout + STOP_MARGIN
+        faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
 
 
 def _log_stats() -> None:

@@ -1,44 +1,87 @@
-"""Database connections: checked before an event's handlers, and released after them."""
+"""Database connections and transactions around an event: what Django does around a request."""
 
 from collections.abc import Callable
 from typing import Any
 
-from django.db import close_old_connections, connections, reset_queries
+from django.core.signals import request_finished
+from django.db import close_old_connections, connections, reset_queries, transaction
 from django.db.backends.signals import connection_created
 from greenlet import getcurrent
 
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.loop import Loop
-from socketio_server.net.workers import Worker, WorkerPool
+from socketio_server.net.workers import Worker
+
+EXPIRY_INTERVAL = 1.0
+"""Seconds between two looks at the connections of an idle worker."""
+
+Handler = Callable[..., Any]
 
 
 class DatabaseConnections:
-    """Does for workers what Django does for requests.
+    """Does for workers what Django does for requests, and what a thread of its would never do:
+    closes the connections of a worker that has nothing to do when they have expired.
 
-    It does so only in workers that have opened a connection: these are *dirty* until none of
-    theirs is open, because Django's own functions cost as much as the rest of an event.
+    Django keeps connections by thread, so by worker. A worker that has opened one is *dirty* until
+    none of its own is open; nothing is done for others, because Django's own functions cost as
+    much as the rest of an event.
 
-    :param release: closes the connections of idle workers; ``None``: they are closed after each
-        event, as ``CONN_MAX_AGE`` says.
+    :param loop: the gevent loop; ``None``: nothing happens but around events.
+    :param sqlite_timeout: seconds for which connections to SQLite outlast the event where
+        ``CONN_MAX_AGE`` would have them closed after it. Opening one takes longer than most
+        queries, and costs no server anything.
+    :param clock: Django's own for connections: ``time.monotonic``.
     """
 
-    def __init__(self, release: "IdleRelease | None") -> None:
-        self._release = release
+    def __init__(
+        self, loop: Loop | None, sqlite_timeout: float, *, clock: Callable[[], float]
+    ) -> None:
+        self._sqlite_timeout = sqlite_timeout
+        self._clock = clock
+        self._idle: Deadlines[Worker] | None = None
+        if loop is not None:
+            self._idle = Deadlines(loop, EXPIRY_INTERVAL, self._expire, clock=clock)
         connection_created.connect(self._mark_dirty)
+        request_finished.connect(self._request_finished)  # behind Django's own receiver
 
     def before_event(self) -> None:
         """Close connections that are broken or too old, as on ``request_started``."""
-        reset_queries()
         close_old_connections()
 
     def after_event(self) -> None:
-        """Close connections as on ``request_finished``, but keep good ones for the worker's next
-        event, if that comes soon.
-        """
+        """Close connections that are broken or too old, as on ``request_finished``, and forget
+        the queries that ``DEBUG`` keeps."""
+        reset_queries()
+        self._keep_sqlite()
+        close_old_connections()
+        self._look_again()
+
+    def close_expired(self) -> None:
+        """Close what has expired, in an idle worker."""
+        close_old_connections()
+        self._look_again()
+
+    def _request_finished(self, **kwargs: Any) -> None:
+        self._look_again()
+
+    def _keep_sqlite(self) -> None:
+        until = self._clock() + self._sqlite_timeout
+        for connection in connections.all(initialized_only=True):
+            if connection.vendor == "sqlite" and connection.close_at is not None:
+                connection.close_at = max(connection.close_at, until)
+
+    def _look_again(self) -> None:
+        """See to what the current worker still has open, when that may have expired."""
         worker = getcurrent()
-        if self._release is not None and isinstance(worker, Worker):
-            self._release.put_off(worker)
-        close_connections()
+        if not isinstance(worker, Worker):
+            return
+        left = [c for c in connections.all(initialized_only=True) if c.connection is not None]
+        worker.is_dirty = bool(left)
+        if self._idle is not None and any(c.close_at is not None for c in left):
+            self._idle.add(worker)
+
+    def _expire(self, worker: Worker) -> None:
+        worker.pool.run_in(worker, _CloseExpired(self))  # if it works, it looks again by itself
 
     def _mark_dirty(self, **kwargs: Any) -> None:
         worker = getcurrent()
@@ -46,48 +89,30 @@ class DatabaseConnections:
             worker.is_dirty = True
 
 
-class IdleRelease:
-    """Closes the database connections of workers that have been idle for a while.
+class _CloseExpired:
+    """Closes the expired connections of the worker that it runs in (``Job``)."""
 
-    :param pool: the workers; each closes its own connections, because Django keeps them by thread.
-    :param timeout: seconds.
-    :param clock: seconds that never go back.
-    """
-
-    def __init__(
-        self, pool: WorkerPool, loop: Loop, timeout: float, *, clock: Callable[[], float]
-    ) -> None:
-        self._pool = pool
-        self._timeout = timeout
-        self._clock = clock
-        self._idle: Deadlines[Worker] = Deadlines(loop, timeout, self._close, clock=clock)
-
-    def put_off(self, worker: Worker) -> None:
-        """Keep the worker's connections for its next event. Runs in the worker."""
-        until = self._clock() + self._timeout
-        for connection in connections.all(initialized_only=True):
-            if connection.close_at is not None:
-                connection.close_at = max(connection.close_at, until)
-        self._idle.add(worker)
-
-    def _close(self, worker: Worker) -> None:
-        if worker.is_dirty:  # else they were closed already; if it works, it is put off again
-            self._pool.run_in(worker, _CLOSE)
-
-
-class _Close:
-    """Closes the connections that are too old, of the worker that it runs in (``Job``)."""
+    def __init__(self, database: DatabaseConnections) -> None:
+        self._database = database
 
     def work(self) -> None:
-        close_connections()
+        self._database.close_expired()
 
 
-_CLOSE = _Close()
+def atomic_requests() -> Callable[[Handler], Handler] | None:
+    """Return what puts handlers into transactions as ``ATOMIC_REQUESTS`` does it with views.
 
+    :return: ``None`` where no database asks for it.
+    """
+    aliases = [
+        alias for alias, settings in connections.settings.items() if settings["ATOMIC_REQUESTS"]
+    ]
 
-def close_connections() -> None:
-    """Close the current greenlet's connections that are broken or old enough, as Django does."""
-    close_old_connections()
-    worker = getcurrent()
-    if isinstance(worker, Worker):
-        worker.is_dirty = any(c.connection for c in connections.all(initialized_only=True))
+    def make_atomic(handler: Handler) -> Handler:
+        exempt = getattr(handler, "_non_atomic_requests", ())
+        for alias in aliases:
+            if alias not in exempt:
+                handler = transaction.atomic(using=alias)(handler)
+        return handler
+
+    return make_atomic if aliases else None

@@ -1,11 +1,14 @@
 """What happens around handlers because it is Django's, as the dispatcher calls it."""
 
+from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from socketio_server.serving.around_events.database import DatabaseConnections, IdleRelease
+from socketio_server.net.loop import Loop
+from socketio_server.serving.around_events.database import DatabaseConnections, atomic_requests
 from socketio_server.serving.around_events.locale import ActiveLocale
 from socketio_server.serving.around_events.message_log import MessageLog
 
@@ -14,14 +17,23 @@ class DjangoHooks:
     """Does around each event what Django does around each request (``EventHooks``).
 
     :param message_log_format: ``SOCKETIO_MESSAGE_LOG_FORMAT``.
-    :param release: closes the database connections of idle workers; ``None``: they are closed
-        after each event, as ``CONN_MAX_AGE`` says.
+    :param loop: the gevent loop, of a server; ``None``: there are no workers to look after.
+    :param sqlite_timeout: seconds for which connections to SQLite outlast an event.
+    :param clock: seconds that never go back, as Django counts them.
     """
 
     refusals: tuple[type[Exception], ...] = (PermissionDenied,)
 
-    def __init__(self, message_log_format: str | None, release: IdleRelease | None = None) -> None:
-        self._database = DatabaseConnections(release)
+    def __init__(
+        self,
+        message_log_format: str | None,
+        *,
+        loop: Loop | None = None,
+        sqlite_timeout: float = 0.0,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._database = DatabaseConnections(loop, sqlite_timeout, clock=clock)
+        self.wrap_handler = atomic_requests()
         self._message_log = MessageLog(message_log_format)
         self._settings_locale = ActiveLocale.of_settings()
         self.logs_messages = message_log_format is not None

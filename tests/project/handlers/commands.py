@@ -21,7 +21,7 @@ import socketio_server
 from socketio_server import events
 from socketio_server.sockets.socket import Socket
 from tests.project.asynchronous import count_users
-from tests.project.gates import open_gate, wait_at
+from tests.project.gates import open_gate, spin, wait_at
 from tests.project.journal import record
 
 Context = dict[str, Any]
@@ -70,6 +70,9 @@ def obey(request: HttpRequest, socket: Socket, context: Context, message: Any) -
             wait_at(gate)
             record("passed", gate, socket)
             return "passed"
+        case {"do": "spin"}:
+            record("spinning", "", socket)
+            spin()
         case {"do": "open", "gate": str(gate)}:
             open_gate(gate)
             return "opened"

@@ -8,12 +8,13 @@ from typing import Any
 import gevent
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import connections
+from django.core.signals import request_finished
+from django.db import DatabaseError, connections, transaction
 from django.test import override_settings
+from greenlet import getcurrent
 
-from socketio_server.net.workers import WorkerPool
+from socketio_server.net.workers import Worker, WorkerPool
 from socketio_server.options import Options
-from socketio_server.serving.around_events.database import IdleRelease
 from socketio_server.serving.around_events.hooks import DjangoHooks
 from tests.fakes import FakeClient, FakeLoop, FakeServer, settle
 
@@ -212,26 +213,29 @@ class TestPersistentConnections:
 
 
 class Idling:
-    """A server whose workers keep their connections for a minute, and its time."""
+    """A server whose workers keep connections to SQLite for a minute, and its time."""
 
     def __init__(self) -> None:
         self.passed = 0.0
         self.loop = FakeLoop()
         self.pool = WorkerPool(gevent.get_hub(), Options(), 10, clock=time.monotonic)
-        release = IdleRelease(
-            self.pool, self.loop, 60.0, clock=lambda: time.monotonic() + self.passed
-        )
-        self.server = FakeServer(hooks=DjangoHooks(None, release), pool=self.pool)
+        hooks = DjangoHooks(None, loop=self.loop, sqlite_timeout=60.0, clock=self.clock)
+        self.server = FakeServer(hooks=hooks, pool=self.pool)
 
-    def let_pass(self, seconds: float) -> None:
+    def clock(self) -> float:
+        return time.monotonic() + self.passed
+
+    def let_pass(self, seconds: float, database: Any) -> None:
         """Let time pass, and the loop do what is due."""
         self.passed += seconds
+        if database.close_at is not None:
+            database.close_at -= seconds  # Django reads a clock of its own
         gevent.get_hub().loop.run_callback(self.loop.advance, seconds)
         settle()
 
 
-class TestIdleRelease:
-    """``SOCKETIO_DATABASE_IDLE_TIMEOUT``: opening one for each event takes longer than a query."""
+class TestIdleWorkers:
+    """Connections that expire while their worker has nothing to do are closed all the same."""
 
     @pytest.fixture
     def idling(self) -> Idling:
@@ -250,7 +254,7 @@ class TestIdleRelease:
         return idling.server.connect()
 
     @pytest.mark.parametrize("message", ["query", "raise"])
-    def test_one_is_kept_for_the_next_event(
+    def test_one_to_sqlite_is_kept_for_the_next_event(
         self, client: FakeClient, database: Any, message: str
     ) -> None:
         client.emit("message", message)
@@ -260,14 +264,21 @@ class TestIdleRelease:
         client.emit("message", "query")
         assert database.connection is kept
 
-    def test_one_that_was_idle_for_so_long_is_closed(
+    def test_one_to_a_server_is_not(
+        self, client: FakeClient, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "vendor", "postgresql")
+        client.emit("message", "query")
+
+        assert database.connection is None
+
+    def test_one_to_sqlite_that_was_idle_for_so_long_is_closed(
         self, idling: Idling, client: FakeClient, database: Any
     ) -> None:
         client.emit("message", "query")
-        idling.let_pass(59.0)
+        idling.let_pass(59.0, database)
         assert database.connection is not None
-        database.close_at -= 60.0  # Django reads a clock of its own
-        idling.let_pass(1.1)
+        idling.let_pass(2.0, database)
 
         assert database.connection is None
         assert not idling.loop.watchers
@@ -276,22 +287,11 @@ class TestIdleRelease:
         self, idling: Idling, client: FakeClient, database: Any
     ) -> None:
         client.emit("message", "query")
-        idling.let_pass(40.0)
+        idling.let_pass(40.0, database)
         client.emit("message", "query")
-        idling.let_pass(40.0)
+        idling.let_pass(40.0, database)
+
         assert database.connection is not None
-
-    @pytest.mark.parametrize("max_age", [None, 3600])
-    def test_one_that_may_be_kept_longer_is(
-        self, idling: Idling, client: FakeClient, database: Any, max_age: int | None
-    ) -> None:
-        client.emit("message", "query")
-        kept = database.connection
-        if max_age is not None:
-            database.close_at -= 61.0  # Django reads a clock of its own
-        idling.let_pass(61.0)
-
-        assert database.connection is kept
 
     def test_one_that_broke_is_closed_at_once(
         self, client: FakeClient, database: Any, monkeypatch: pytest.MonkeyPatch
@@ -300,3 +300,190 @@ class TestIdleRelease:
         client.emit("message", "break")
 
         assert database.connection is None
+
+    def test_the_worker_of_a_view_is_looked_after_as_well(
+        self, idling: Idling, database: Any
+    ) -> None:
+        class View:
+            def work(self) -> None:
+                query(database)
+                database.close_at = time.monotonic() + 10
+                self.worker = getcurrent()
+                request_finished.send(sender=View)
+
+        view = View()
+        idling.pool.run(view)
+        settle()
+        assert database.connection is not None
+        idling.let_pass(11.0, database)
+
+        assert database.connection is None
+        assert isinstance(view.worker, Worker)
+        assert not view.worker.is_dirty
+
+
+class TestIdleWorkersWithPersistentConnections:
+    @pytest.mark.parametrize("max_age", [3600])
+    def test_one_is_closed_when_its_max_age_is_over(self, database: Any, max_age: int) -> None:
+        idling = Idling()
+
+        @idling.server.registry.on_message
+        def message(request: object, socket: Any, context: object, message: object) -> None:
+            query(database)
+
+        idling.server.connect().emit("message", "query")
+        idling.let_pass(3599.0, database)
+        assert database.connection is not None
+        idling.let_pass(2.0, database)
+
+        assert database.connection is None
+        assert not idling.loop.watchers
+
+    @pytest.mark.parametrize("max_age", [None])
+    def test_one_without_a_max_age_is_kept(self, database: Any, max_age: None) -> None:
+        idling = Idling()
+
+        @idling.server.registry.on_message
+        def message(request: object, socket: Any, context: object, message: object) -> None:
+            query(database)
+
+        idling.server.connect().emit("message", "query")
+
+        assert database.connection is not None
+        assert not idling.loop.watchers
+
+
+class TestAtomicRequests:
+    """``ATOMIC_REQUESTS``: each handler is a transaction, as each view is."""
+
+    @pytest.fixture
+    def server(self, database: Any, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
+        """A server of handlers that write."""
+        query(database)
+        with database.cursor() as cursor:
+            cursor.execute("CREATE TABLE notes (text TEXT)")
+        monkeypatch.setitem(database.settings_dict, "ATOMIC_REQUESTS", True)
+        server = FakeServer(hooks=DjangoHooks(None))
+
+        @server.registry.on_message
+        def message(request: object, socket: Any, context: object, message: Any) -> Any:
+            write(database, message)
+            if message == "raise":
+                raise LookupError
+            return database.in_atomic_block
+
+        return server
+
+    def test_a_handler_commits(self, server: FakeServer, database: Any) -> None:
+        client = server.connect()
+        client.emit("message", "hi", ack_id=1)
+
+        assert client.received() == ["31[true]"]
+        assert notes(database) == ["hi"]
+
+    def test_one_that_raises_rolls_back(self, server: FakeServer, database: Any) -> None:
+        server.connect().emit("message", "raise")
+
+        assert notes(database) == []
+
+    def test_on_error_has_a_transaction_of_its_own(self, server: FakeServer, database: Any) -> None:
+        @server.registry.on_error
+        def error(request: object, socket: Any, context: object, exception: object) -> None:
+            write(database, "error")
+
+        server.connect().emit("message", "raise")
+
+        assert notes(database) == ["error"]
+
+    def test_the_other_handlers_of_the_event_have_theirs(
+        self, server: FakeServer, database: Any
+    ) -> None:
+        @server.registry.on_message
+        def second(request: object, socket: Any, context: object, message: Any) -> None:
+            write(database, "second")
+
+        server.connect().emit("message", "raise")
+
+        assert notes(database) == ["second"]
+
+    def test_a_refusal_rolls_back(self, server: FakeServer, database: Any) -> None:
+        @server.registry.on_connect
+        def connect(request: object, socket: Any, context: object) -> None:
+            write(database, "connect")
+            raise PermissionDenied
+
+        server.open().send("0")
+
+        assert notes(database) == []
+
+    def test_the_acknowledgement_goes_out_after_the_commit(
+        self, server: FakeServer, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = server.connect()
+        sent_before = []
+        commit = database.commit
+
+        def note_and_commit() -> None:
+            sent_before.append(client.received())
+            commit()
+
+        monkeypatch.setattr(database, "commit", note_and_commit)
+        client.emit("message", "hi", ack_id=1)
+
+        assert sent_before == [[]]
+        assert client.received() == ["31[true]"]
+
+    def test_a_commit_that_fails_is_not_acknowledged(
+        self, server: FakeServer, database: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail() -> None:
+            raise DatabaseError
+
+        client = server.connect()
+        monkeypatch.setattr(database, "commit", fail)
+        client.emit("message", "hi", ack_id=1)
+
+        assert client.received() == []
+        assert notes(database) == []
+
+    def test_a_handler_may_opt_out(self, server: FakeServer, database: Any) -> None:
+        @server.registry.on("free")
+        @transaction.non_atomic_requests(using=ALIAS)
+        def free(request: object, socket: Any, context: object) -> bool:
+            write(database, "free")
+            in_atomic_block: bool = database.in_atomic_block
+            return in_atomic_block
+
+        client = server.connect()
+        client.emit("free", ack_id=1)
+
+        assert client.received() == ["31[false]"]
+        assert notes(database) == ["free"]
+
+    def test_opting_out_is_for_one_database(self, server: FakeServer, database: Any) -> None:
+        @server.registry.on("free")
+        @transaction.non_atomic_requests(using="another")
+        def free(request: object, socket: Any, context: object) -> bool:
+            in_atomic_block: bool = database.in_atomic_block
+            return in_atomic_block
+
+        client = server.connect()
+        client.emit("free", ack_id=1)
+
+        assert client.received() == ["31[true]"]
+
+    def test_no_handler_is_wrapped_where_no_database_asks_for_it(self, database: Any) -> None:
+        assert DjangoHooks(None).wrap_handler is None
+
+
+def write(database: Any, text: str) -> None:
+    """Make a note."""
+    with database.cursor() as cursor:
+        cursor.execute("INSERT INTO notes VALUES (%s)", [text])
+
+
+def notes(database: Any) -> list[str]:
+    """Return what was noted."""
+    with database.cursor() as cursor:
+        cursor.execute("SELECT text FROM notes")
+        return [text for (text,) in cursor.fetchall()]

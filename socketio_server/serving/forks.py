@@ -1,0 +1,34 @@
+"""Keeps the server to its own process: what a project forks is no second server.
+
+A child of ``multiprocessing`` begins as a copy of the process, with its loop and its descriptors.
+As soon as it waited for anything it would read what clients send to its parent, and it would hold
+the port after the parent's end.
+"""
+
+import os
+import socket
+from functools import cache
+
+from gevent import get_hub
+from gevent.hub import Hub, set_hub  # type: ignore[attr-defined]  # the stubs lack it
+
+
+@cache
+def install(listener: int) -> None:
+    """Let each child that this process forks begin without the server. Idempotent.
+
+    :param listener: the descriptor of the socket that the server listens on.
+    """
+    hub = get_hub()
+    os.register_at_fork(after_in_child=lambda: _leave_to_parent(hub, listener))
+
+
+def _leave_to_parent(hub: Hub, listener: int) -> None:
+    """Replace the loop, with all that it watches, and the listening socket.
+
+    The socket's number stays in use, because Python's objects may yet close it.
+    """
+    hub.loop.destroy()
+    set_hub(Hub(default=True))
+    with socket.socket(socket.AF_UNIX) as unused:
+        os.dup2(unused.fileno(), listener, inheritable=False)
