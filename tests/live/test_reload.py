@@ -84,15 +84,10 @@ class TestReload:
         self, project: Path, reloading: Server, connect: Connect
     ) -> None:
         settings = project / "site_settings.py"
-        good = settings.read_text()
-        settings.write_text(good + 'MIDDLEWARE = ["no.such.Middleware"]\n')
+        settings.write_text(settings.read_text() + 'MIDDLEWARE = ["no.such.Middleware"]\n')
         reloading.wait_for_output("No module named 'no'")
         with pytest.raises(ConnectionRefusedError):
             connect(to=reloading)
-        output = len(reloading.output)
-        settings.write_text(good)
-        reloading.wait_for_output("Starting server at", output)
-        assert connect(to=reloading).call("message", "hello") == "version 1"
 
 
 class TestSignals:

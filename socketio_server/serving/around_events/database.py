@@ -19,10 +19,10 @@ Handler = Callable[..., Any]
 
 
 class DatabaseConnections:
-    """Does for workers what Django does for requests, and what a thread of its would never do:
-    closes the connections of a worker that has nothing to do when they have expired.
+    """Does for workers what Django does for requests.
 
-    Django keeps connections by thread, so by worker. A worker that has opened one is *dirty* until
+    It also closes the connections of idle workers when these expire: Django would wait for their
+    next event. Django keeps connections by thread, so by worker. A worker that has opened one is *dirty* until
     none of its own is open; nothing is done for others, because Django's own functions cost as
     much as the rest of an event.
 
@@ -49,8 +49,7 @@ class DatabaseConnections:
         close_old_connections()
 
     def after_event(self) -> None:
-        """Close connections that are broken or too old, as on ``request_finished``, and forget
-        the queries that ``DEBUG`` keeps."""
+        """Close connections as on ``request_finished``, and forget the queries of ``DEBUG``."""
         reset_queries()
         self._keep_sqlite()
         close_old_connections()
