@@ -22,9 +22,9 @@ class DatabaseConnections:
     """Does for workers what Django does for requests.
 
     It also closes the connections of idle workers when these expire: Django would wait for their
-    next event. Django keeps connections by thread, so by worker. A worker that has opened one is *dirty* until
-    none of its own is open; nothing is done for others, because Django's own functions cost as
-    much as the rest of an event.
+    next event. Django keeps connections by thread, so by worker. A worker that has opened one is
+    *dirty* until none of its own is open; nothing is done for others, because Django's own
+    functions cost as much as the rest of an event.
 
     :param loop: the gevent loop; ``None``: nothing happens but around events.
     :param sqlite_timeout: seconds for which connections to SQLite outlast the event where
