@@ -5,22 +5,37 @@ commands. They are django-socketio's. Handlers are registered with the decorator
 ``socketio_server.events``.
 """
 
-from collections.abc import Collection
 from typing import Any
 
-from socketio_server.cluster.base import Envelope
-from socketio_server.exceptions import NoSocket
+from socketio_server.exceptions import NoServer, NoSocket
 from socketio_server.net.statistics import Snapshot
 from socketio_server.protocol.names import MAIN_NAMESPACE, MESSAGE
 from socketio_server.serving import current
 from socketio_server.sockets.acknowledgements import Answers
 from socketio_server.sockets.registry import CLIENTS
-from socketio_server.sockets.targets import EVERYONE, Target, channels_of, check_event_name
+from socketio_server.sockets.socket import ask, publish
+from socketio_server.sockets.targets import (
+    EVERYONE,
+    OTHERS,
+    Channels,
+    Skip,
+    SocketSession,
+    Target,
+    check_channel,
+    check_event_name,
+    check_namespace,
+    check_timeout,
+    id_of,
+    select,
+)
 
 __all__ = [
     "EVERYONE",
+    "OTHERS",
     "Answers",
+    "NoServer",
     "NoSocket",
+    "SocketSession",
     "__version__",
     "broadcast",
     "broadcast_channel",
@@ -33,89 +48,98 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def send(session_id: str, message: Any, *, namespace: str = MAIN_NAMESPACE) -> None:
+def send(session_id: str | SocketSession, message: Any, *, namespace: str = MAIN_NAMESPACE) -> None:
     """Send a message to the client of one session.
 
-    :param session_id: the connection's public id: ``socket.session.session_id``.
-    :raises NoSocket: if there is no such client.
-    :raises TypeError: if the message can't be encoded.
+    :param session_id: the connection's public id: ``socket.session.session_id``, or
+        ``socket.session`` itself.
+    :raises NoSocket: if there is no such client; ``NoServer`` if no server runs in this process.
+    :raises TypeError: if the id is no string, or the message can't be encoded.
+    :raises ValueError: if the namespace does not begin with a slash.
     """
-    socket = CLIENTS.find(session_id, namespace)
+    check_namespace(namespace)
+    wanted = id_of(session_id, "session_id")
+    socket = CLIENTS.find(wanted, namespace)
     if socket is None:
-        raise NoSocket(f"There is no socket with the session ID: {session_id}")
+        raise _no_socket(f"There is no socket with the session ID: {wanted}")
     socket.send(message)
 
 
 def broadcast(message: Any, *, namespace: str = MAIN_NAMESPACE) -> None:
     """Send a message to every client.
 
-    :raises NoSocket: if there are none.
+    :raises NoSocket: if there are none; ``NoServer`` if no server runs in this process.
     :raises TypeError: if the message can't be encoded.
+    :raises ValueError: if the namespace does not begin with a slash.
     """
+    check_namespace(namespace)
     if not CLIENTS.members(namespace):
-        raise NoSocket("There are no clients.")
-    _publish(message, namespace, None)
+        raise _no_socket("There are no clients.")
+    publish(CLIENTS, namespace, MESSAGE, (message,), select(EVERYONE))
 
 
 def broadcast_channel(message: Any, channel: str, *, namespace: str = MAIN_NAMESPACE) -> None:
     """Send a message to every client on a channel.
 
-    :raises NoSocket: if there are none.
-    :raises TypeError: if the message can't be encoded.
+    :raises NoSocket: if there are none; ``NoServer`` if no server runs in this process.
+    :raises TypeError: if the channel is no string, or the message can't be encoded.
+    :raises ValueError: if the channel's name is empty, or the namespace does not begin with a
+        slash.
     """
+    check_namespace(namespace)
+    check_channel(channel)
     if not CLIENTS.channels.subscribers(namespace, channel):
-        raise NoSocket(f"There are no clients on the channel: {channel}")
-    _publish(message, namespace, (channel,))
+        raise _no_socket(f"There are no clients on the channel: {channel}")
+    publish(CLIENTS, namespace, MESSAGE, (message,), select(channel))
 
 
 def emit(
     event: str,
     *args: Any,
     to: Target = EVERYONE,
-    skip: Collection[str] = (),
+    skip: Skip = (),
+    skip_channels: Channels = (),
     namespace: str = MAIN_NAMESPACE,
     volatile: bool = False,
 ) -> None:
     """Send a custom event to clients; none need be there to get it.
 
-    :param to: a channel, several (each client gets it once), or ``EVERYONE`` in the namespace.
-    :param skip: session ids of clients that don't get it.
+    :param to: a channel, several (each client gets it once), ``EVERYONE`` in the namespace, or one
+        client by its ``socket.session``.
+    :param skip: session ids, or ``socket.session``, of clients that don't get it: one or several.
+    :param skip_channels: one channel or several, whose subscribers don't get it.
     :param volatile: whether clients that can't take it at once go without.
-    :raises TypeError: if an argument can't be encoded.
-    :raises ValueError: if the event's name is reserved.
+    :raises TypeError: if an argument is of a type that it can't be, or can't be encoded.
+    :raises ValueError: if the event's name is reserved, a channel's empty, or the namespace does
+        not begin with a slash.
     """
     check_event_name(event)
-    CLIENTS.broker.publish(
-        Envelope(
-            namespace=namespace,
-            event_name=event,
-            args=args,
-            channels=channels_of(to),
-            skip=frozenset(skip),
-            volatile=volatile,
-        )
-    )
+    check_namespace(namespace)
+    selection = select(to, skip, skip_channels)
+    publish(CLIENTS, namespace, event, args, selection, volatile=volatile)
 
 
 def call(
     event: str,
     *args: Any,
     to: Target = EVERYONE,
-    skip: Collection[str] = (),
+    skip: Skip = (),
+    skip_channels: Channels = (),
     namespace: str = MAIN_NAMESPACE,
     timeout: float | None = None,
 ) -> Answers:
     """Send a custom event to clients of this process, and wait for all their acknowledgements.
 
+    :param to: whom it is for, and ``skip`` and ``skip_channels``: as in ``emit``.
     :param timeout: seconds to wait; ``None``: until all have answered or gone.
     :return: the answers by session id, and the ids of those that did not answer.
-    :raises TypeError: if an argument can't be encoded.
-    :raises ValueError: if the event's name is reserved.
+    :raises TypeError: if an argument is of a type that it can't be, or can't be encoded.
+    :raises ValueError: as ``emit``, and if the timeout is negative.
     """
     check_event_name(event)
-    return CLIENTS.call(
-        namespace, event, args, channels=channels_of(to), skip=skip, timeout=timeout
-    )
+    check_namespace(namespace)
+    check_timeout(timeout)
+    return ask(CLIENTS, namespace, event, args, select(to, skip, skip_channels), timeout)
 
 
 def stats() -> Snapshot:
@@ -128,7 +152,12 @@ def stats() -> Snapshot:
     return current.server.snapshot()
 
 
-def _publish(message: Any, namespace: str, channels: tuple[str, ...] | None) -> None:
-    CLIENTS.broker.publish(
-        Envelope(namespace=namespace, event_name=MESSAGE, args=(message,), channels=channels)
-    )
+def _no_socket(why: str) -> NoSocket:
+    """Return what is to be raised where nobody gets a message."""
+    if current.server is None and not CLIENTS:
+        return NoServer(
+            f"{why} No Socket.IO server runs in this process, so no client can be reached from it: "
+            "call this in the process of `python manage.py runserver_socketio`, in a view or a "
+            "handler for instance."
+        )
+    return NoSocket(why)

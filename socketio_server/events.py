@@ -24,15 +24,17 @@ from socketio_server.registry.events import (
     on_subscribe,
     on_unsubscribe,
 )
-from socketio_server.sockets.targets import EVERYONE
+from socketio_server.sockets.targets import EVERYONE, OTHERS, SocketSession
 
 __all__ = [
     "EVERYONE",
+    "OTHERS",
     "Event",
     "EventError",
     "Registration",
     "Registry",
     "Reject",
+    "SocketSession",
     "ValidationError",
     "on",
     "on_connect",

@@ -20,6 +20,10 @@ class NoSocket(SocketIOError):
     """Raised when nobody is there to get a message (django-socketio's name)."""
 
 
+class NoServer(NoSocket):
+    """Raised when no server runs in this process, so that nobody can be there."""
+
+
 class Reject(SocketIOError):
     """Raised by an ``on_connect`` or ``on_subscribe`` handler to refuse the client.
 

@@ -12,6 +12,7 @@ class Envelope:
     :param args: its arguments.
     :param channels: the subscribers of any of these get it; ``None``: everyone in the namespace.
     :param skip: ids of sockets that don't get it.
+    :param skip_channels: the subscribers of any of these don't get it either.
     :param volatile: whether it is dropped for clients that can't take it at once.
     """
 
@@ -20,6 +21,7 @@ class Envelope:
     args: tuple[Any, ...]
     channels: tuple[str, ...] | None = None
     skip: frozenset[str] = frozenset()
+    skip_channels: tuple[str, ...] = ()
     volatile: bool = False
 
 

@@ -96,7 +96,19 @@ _EXACT: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (int, int.__int__),
     (float, float.__float__),
 )
+_PLACEHOLDER = "_placeholder"
 _CONSTANT_KEYS = {None: "null", False: "false", True: "true"}
+
+
+class _Binary:
+    """What is found of binary data while a message is converted."""
+
+    __slots__ = ("attachments", "has_lookalike")
+
+    def __init__(self) -> None:
+        self.attachments: list[bytes] = []
+        self.has_lookalike = False
+        """Whether the message has a dict of its own that clients would take for a placeholder."""
 
 
 class Dumper:
@@ -127,30 +139,50 @@ class Dumper:
 
     def dump_foreign(self, value: Any) -> tuple[bytes, tuple[bytes, ...]]:
         """Convert any value, then encode it; the rest is as for :meth:`dump`."""
-        attachments: list[bytes] = []
+        binary = _Binary()
         try:
-            return _encode(self._convert(value, attachments)), tuple(attachments)
+            json = _encode(self._convert(value, binary))
         except RecursionError as exc:
             raise TypeError("data is circular or nested too deep to be encoded") from exc
         except ValueError as exc:
             raise TypeError(f"data can't be encoded: {exc}") from exc
+        if binary.attachments and binary.has_lookalike:
+            raise TypeError(
+                f"a dict with {_PLACEHOLDER!r}: True can't go with binary data: clients would put "
+                "an attachment in its place"
+            )
+        return json, tuple(binary.attachments)
 
-    def _convert(self, value: Any, attachments: list[bytes]) -> Any:
+    def _convert(self, value: Any, binary: "_Binary") -> Any:
         """Return a copy that msgspec can encode, with placeholders for binary data."""
         if isinstance(value, dict):
-            return {_to_key(k): self._convert(v, attachments) for k, v in value.items()}
+            converted = {self._to_key(k): self._convert(v, binary) for k, v in value.items()}
+            if converted.get(_PLACEHOLDER) is True:
+                binary.has_lookalike = True
+            return converted
         if isinstance(value, (list, tuple)):
-            return [self._convert(item, attachments) for item in value]
+            return [self._convert(item, binary) for item in value]
         if isinstance(value, _BINARY):
-            attachments.append(bytes(value))
-            return {"_placeholder": True, "num": len(attachments) - 1}
+            binary.attachments.append(bytes(value))
+            return {_PLACEHOLDER: True, "num": len(binary.attachments) - 1}
         if type(value) is str:
             return _to_text(value)
         if type(value) in _SCALARS:
             return value
         # The result is of a builtin type, but may hold values of all the types above.
         builtin = msgspec.to_builtins(value, builtin_types=_KEPT, enc_hook=self._to_native)
-        return self._convert(builtin, attachments)
+        return self._convert(builtin, binary)
+
+    def _to_key(self, key: Any) -> Any:
+        """Return an object's key in a form that msgspec encodes as ``json`` would."""
+        if isinstance(key, str):
+            return _to_text(str.__str__(key))
+        if key is None or isinstance(key, bool):
+            return _CONSTANT_KEYS[key]
+        if isinstance(key, _BINARY):
+            raise TypeError(f"a key can't be binary data: {key!r}; decode it")
+        builtin = msgspec.to_builtins(key, enc_hook=self._to_native)
+        return _to_text(builtin) if isinstance(builtin, str) else builtin
 
     def _to_native(self, value: Any) -> Any:
         """Return a replacement for an object that msgspec does not know (its ``enc_hook``)."""
@@ -165,13 +197,16 @@ class Dumper:
 def _is_native(values: Iterable[Any]) -> bool:
     """Return whether msgspec encodes all values as we want: no binary data, no foreign types.
 
-    Binary data must be found beforehand, because msgspec would encode it as base64.
+    Binary data, keys included, must be found beforehand, because msgspec would encode it as base64.
     """
     for value in values:
         cls = type(value)
         if cls in _SCALARS:
             continue
         if cls is dict:
+            for key in value:
+                if type(key) is bytes:
+                    return False
             if not _is_native(value.values()):
                 return False
         elif cls is list or cls is tuple:
@@ -180,15 +215,6 @@ def _is_native(values: Iterable[Any]) -> bool:
         else:
             return False
     return True
-
-
-def _to_key(key: Any) -> Any:
-    """Return an object's key in a form that msgspec encodes as ``json`` would."""
-    if isinstance(key, str):
-        return _to_text(str.__str__(key))
-    if key is None or isinstance(key, bool):
-        return _CONSTANT_KEYS[key]
-    return int(key) if isinstance(key, int) else key
 
 
 def _to_text(text: str) -> str:

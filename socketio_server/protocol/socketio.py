@@ -288,8 +288,10 @@ class Encoder:
     The data may hold JSON's types, binary data (``bytes``, ``bytearray``, ``memoryview``) anywhere
     inside, msgspec's types (dataclasses, structs, enums, sets, and dates, times, durations,
     decimals and UUIDs in their ISO 8601 or usual text), and the types that ``default`` converts.
-    Keys of objects are converted as ``json`` does, NaN and infinities become ``null``, lone
-    surrogates U+FFFD. The caller's objects are never changed.
+    Keys of objects are converted as ``json`` does, or to the text of values of their type; NaN and
+    infinities become ``null``, lone surrogates U+FFFD. The caller's objects are never changed.
+    Beside binary data a dict that looks like a placeholder is refused, because clients know no
+    escape for it.
 
     :param default: called with an object of another type; returns its replacement or raises
         ``TypeError``, like ``json.JSONEncoder.default``. ``None``: other types can't be encoded.

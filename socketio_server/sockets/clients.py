@@ -122,6 +122,8 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         # Among thousands of clients nothing of any of them is in the CPU's cache. So the loop looks
         # at as few of their objects as it can; ``deliver``, which looks at more, is for the rest.
         skipped = {self._recipients.get(session_id) for session_id in envelope.skip}
+        if envelope.skip_channels:
+            skipped.update(self._find_recipients(namespace, envelope.skip_channels))
         count = len(recipients)
         for recipient in recipients:
             if recipient in skipped or (volatile and not recipient.writable):
@@ -142,18 +144,20 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         *,
         channels: tuple[str, ...] | None,
         skip: Collection[str] = (),
+        skip_channels: tuple[str, ...] = (),
         timeout: float | None = None,
     ) -> Answers:
         """Send an event to clients of this process, and wait for all their acknowledgements.
 
-        :param channels: as in ``Envelope``.
+        :param channels: as in ``Envelope``, and so ``skip`` and ``skip_channels``.
         :param timeout: seconds to wait.
         :raises TypeError: if an argument can't be encoded.
         """
         ack_id = next(ack_ids)
         outgoing = self.encode(namespace, event_name, args, ack_id)
         found = self._find_recipients(namespace, channels)
-        asked = [recipient for recipient in found if recipient.id not in skip]
+        skipped = self._find_recipients(namespace, skip_channels)
+        asked = [each for each in found if each.id not in skip and each not in skipped]
         waiter = Waiter((recipient.id for recipient in asked), self.timekeeper)
         for recipient in asked:
             recipient.expect(ack_id, waiter)

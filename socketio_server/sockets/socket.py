@@ -4,23 +4,29 @@ The methods and names are django-socketio's. What is sent to one client waits un
 for it (``Delivery.send``), and ``call`` for the answer as well; the others never switch greenlets.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from inspect import iscoroutinefunction
+from typing import Any
 
 from socketio_server.cluster.base import Envelope
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MESSAGE
-from socketio_server.sockets.acknowledgements import CallbackRunner, Waiter, ack_ids
+from socketio_server.sockets.acknowledgements import Answers, CallbackRunner, Waiter, ack_ids
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.delivery import Delivery
-from socketio_server.sockets.targets import Target, channels_of, check_event_name
-
-
-class SocketSession(NamedTuple):
-    """``socket.session``: where django-socketio's handlers found the id of a connection."""
-
-    session_id: str
+from socketio_server.sockets.targets import (
+    OTHERS,
+    Channels,
+    Selection,
+    Skip,
+    SocketSession,
+    Target,
+    check_channel,
+    check_event_name,
+    check_timeout,
+    select,
+)
 
 
 class Socket:
@@ -104,16 +110,17 @@ class Socket:
 
         :raises TypeError: if it can't be encoded.
         """
-        self._publish(MESSAGE, (message,), None, skip=(self.id,))
+        publish(self._clients, self.namespace, MESSAGE, (message,), select(OTHERS, sender=self.id))
 
     def broadcast_channel(self, message: Any, channel: str | None = None) -> None:
         """Send a message to every other client on a channel.
 
         :param channel: without one, on any of this socket's channels, each client once.
-        :raises TypeError: if the message can't be encoded.
+        :raises TypeError: if the message can't be encoded, or the channel is no string.
+        :raises ValueError: if the channel's name is empty.
         """
-        channels = self._delivery.channels if channel is None else (channel,)
-        self._publish(MESSAGE, (message,), channels, skip=(self.id,))
+        selection = select(self._delivery.channels if channel is None else channel, self.id)
+        publish(self._clients, self.namespace, MESSAGE, (message,), selection)
 
     def send_and_broadcast(self, message: Any) -> None:
         """Send a message to every client, this one included.
@@ -136,7 +143,10 @@ class Socket:
         """Put this socket on a channel; fires no event.
 
         :return: ``False`` if it was on it already, or its last handler has run.
+        :raises TypeError: if the channel is no string.
+        :raises ValueError: if its name is empty.
         """
+        check_channel(channel)
         delivery = self._delivery
         if channel in delivery.channels or delivery.owner is None:
             return False
@@ -148,7 +158,10 @@ class Socket:
         """Take this socket off a channel; fires no event.
 
         :return: ``False`` if it was not on it.
+        :raises TypeError: if the channel is no string.
+        :raises ValueError: if its name is empty.
         """
+        check_channel(channel)
         delivery = self._delivery
         if channel not in delivery.channels:
             return False
@@ -161,28 +174,36 @@ class Socket:
         event: str,
         *args: Any,
         to: Target | None = None,
-        skip: Collection[str] = (),
+        skip: Skip = (),
+        skip_channels: Channels = (),
         volatile: bool = False,
         callback: Callable[..., Any] | None = None,
         timeout: float | None = None,
     ) -> None:
         """Send a custom event: to this client, or to all that ``to`` names.
 
-        :param to: a channel, several (each client gets it once), or ``EVERYONE`` in the namespace.
-        :param skip: session ids of clients that don't get it.
+        :param to: a channel, several (each client gets it once), ``EVERYONE`` in the namespace,
+            ``OTHERS``, or one client by its ``socket.session``.
+        :param skip: session ids, or ``socket.session``, of clients that don't get it: one or
+            several.
+        :param skip_channels: one channel or several, whose subscribers don't get it.
         :param volatile: whether clients that can't take it at once go without.
         :param callback: called with the values of this client's acknowledgement, as one of its
             events.
         :param timeout: seconds after which an acknowledgement comes too late for the callback.
-        :raises TypeError: if an argument can't be encoded.
-        :raises ValueError: if the event's name is reserved, or a callback is given with ``to``.
+        :raises TypeError: if an argument is of a type that it can't be, or can't be encoded.
+        :raises ValueError: if the event's name is reserved, a channel's empty, the timeout negative
+            or without a callback, or a callback is given with ``to``.
         """
         check_event_name(event)
+        if callback is not None or timeout is not None:
+            _check_callback(callback, timeout, has_target=to is not None)
         if to is not None:
-            if callback is not None:
-                raise ValueError("a callback is for this client's answer: use call() with to=")
-            self._publish(event, args, channels_of(to), skip=skip, volatile=volatile)
-        elif self.id not in skip and not (volatile and not self.writable):
+            selection = select(to, skip, skip_channels, sender=self.id)
+            publish(self._clients, self.namespace, event, args, selection, volatile=volatile)
+        elif not (
+            self._is_left_out(skip, skip_channels) or (volatile and not self._delivery.writable)
+        ):
             clients, delivery = self._clients, self._delivery
             clients.messages_out += 1
             if callback is None:
@@ -196,7 +217,8 @@ class Socket:
         event: str,
         *args: Any,
         to: Target | None = None,
-        skip: Collection[str] = (),
+        skip: Skip = (),
+        skip_channels: Channels = (),
         timeout: float | None = None,
     ) -> Any:
         """Send a custom event, and wait for the acknowledgement; other sockets go on meanwhile.
@@ -206,29 +228,24 @@ class Socket:
         :return: the acknowledgement's value, a tuple where there are several; with ``to``,
             ``Answers``.
         :raises TimeoutError: if it did not come in time, or the client has gone; not with ``to``.
-        :raises TypeError: if an argument can't be encoded.
-        :raises ValueError: if the event's name is reserved.
+        :raises TypeError: if an argument is of a type that it can't be, or can't be encoded.
+        :raises ValueError: if the event's name is reserved, a channel's empty, or the timeout
+            negative.
         :raises RuntimeError: in an ``on_connect`` handler, before the client knows that it is
             connected.
         """
         check_event_name(event)
+        check_timeout(timeout)
         if to is not None:
-            channels = channels_of(to)
-            return self._clients.call(
-                self.namespace, event, args, channels=channels, skip=skip, timeout=timeout
-            )
-        clients, delivery = self._clients, self._delivery
-        if delivery.is_joining:
+            selection = select(to, skip, skip_channels, sender=self.id)
+            return ask(self._clients, self.namespace, event, args, selection, timeout)
+        if self._delivery.is_joining:
             raise RuntimeError("on_connect can't call(): emit() with a callback instead")
-        ack_id = next(ack_ids)
-        waiter = Waiter((delivery.id,), clients.timekeeper)
-        outgoing = clients.encode(delivery.namespace, event, args, ack_id)
-        left = delivery.ask(ack_id, outgoing, waiter, clients.timekeeper, timeout)
-        answers = waiter.wait(left)
-        delivery.forget_acknowledgement(ack_id)
-        if delivery.id not in answers.values:
-            raise TimeoutError(f"the client did not acknowledge {event!r}")
-        return answers.values[delivery.id]
+        if not self._is_left_out(skip, skip_channels):
+            answers = self._ask(event, args, timeout)
+            if self.id in answers.values:
+                return answers.values[self.id]
+        raise TimeoutError(f"the client did not acknowledge {event!r}")
 
     def disconnect(self, close: bool = False) -> None:
         """End this connection: to its namespace, or with ``close`` the client's whole session.
@@ -237,25 +254,22 @@ class Socket:
         """
         self._delivery.disconnect(close=close)
 
-    def _publish(
-        self,
-        event: str,
-        args: tuple[Any, ...],
-        channels: tuple[str, ...] | None,
-        *,
-        skip: Collection[str],
-        volatile: bool = False,
-    ) -> None:
-        self._clients.broker.publish(
-            Envelope(
-                namespace=self.namespace,
-                event_name=event,
-                args=args,
-                channels=channels,
-                skip=frozenset(skip),
-                volatile=volatile,
-            )
-        )
+    def _is_left_out(self, skip: Skip, skip_channels: Channels) -> bool:
+        """Return whether this client is among those that go without."""
+        if skip == () == skip_channels:
+            return False  # nearly always
+        selection = select(self.session, skip, skip_channels)
+        return selection.leaves_out(self.id, self._delivery.channels)
+
+    def _ask(self, event: str, args: tuple[Any, ...], timeout: float | None) -> Answers:
+        clients, delivery = self._clients, self._delivery
+        ack_id = next(ack_ids)
+        waiter = Waiter((delivery.id,), clients.timekeeper)
+        outgoing = clients.encode(delivery.namespace, event, args, ack_id)
+        left = delivery.ask(ack_id, outgoing, waiter, clients.timekeeper, timeout)
+        answers = waiter.wait(left)
+        delivery.forget_acknowledgement(ack_id)
+        return answers
 
     def _emit_with_callback(
         self,
@@ -274,3 +288,80 @@ class Socket:
             clients.timekeeper,
         )
         delivery.ask(ack_id, outgoing, runner, clients.timekeeper)
+
+
+def publish(
+    clients: Clients[Socket],
+    namespace: str,
+    event: str,
+    args: tuple[Any, ...],
+    selection: Selection,
+    *,
+    volatile: bool = False,
+) -> None:
+    """Send an event to a selection of a namespace's clients, who need not be there.
+
+    :raises TypeError: if an argument can't be encoded.
+    """
+    if selection.session_id is None:
+        clients.broker.publish(
+            Envelope(
+                namespace=namespace,
+                event_name=event,
+                args=args,
+                channels=selection.channels,
+                skip=selection.skip,
+                skip_channels=selection.skip_channels,
+                volatile=volatile,
+            )
+        )
+    else:
+        socket = clients.find(selection.session_id, namespace)
+        if socket is not None and not selection.leaves_out(socket.id, socket.channels):
+            socket.emit(event, *args, volatile=volatile)
+
+
+def ask(
+    clients: Clients[Socket],
+    namespace: str,
+    event: str,
+    args: tuple[Any, ...],
+    selection: Selection,
+    timeout: float | None,
+) -> Answers:
+    """Send an event to a selection of a namespace's clients, and wait for their acknowledgements.
+
+    :raises TypeError: if an argument can't be encoded.
+    """
+    session_id = selection.session_id
+    if session_id is None:
+        return clients.call(
+            namespace,
+            event,
+            args,
+            channels=selection.channels,
+            skip=selection.skip,
+            skip_channels=selection.skip_channels,
+            timeout=timeout,
+        )
+    socket = clients.find(session_id, namespace)
+    if socket is None:
+        return Answers({}, (session_id,))
+    if selection.leaves_out(session_id, socket.channels):
+        return Answers({}, ())
+    return socket._ask(event, args, timeout)
+
+
+def _check_callback(
+    callback: Callable[..., Any] | None, timeout: float | None, *, has_target: bool
+) -> None:
+    """Check what an event's acknowledgement is to be handed to, and when it is too late for it."""
+    if callback is None:
+        raise ValueError("timeout is for the callback: give a callback, or use call()")
+    if not callable(callback):
+        raise TypeError(f"callback must be callable, not {callback!r}")
+    if iscoroutinefunction(callback):
+        raise TypeError(f"callback must not be async def, which nobody would await: {callback!r}")
+    if has_target:
+        raise ValueError("a callback is for this client's answer: use call() with to=")
+    check_timeout(timeout)

@@ -1,33 +1,191 @@
-"""Whom an event is for, and how it may be called."""
+"""Whom an event is for, and what the functions that send may be called with.
 
-from collections.abc import Collection
+Every check is made at the call, before anything is sent or changed, and its error names the
+argument, the value and what to pass instead.
+"""
+
+import reprlib
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Final, Literal
+from math import isfinite
+from typing import Any, Final, Literal, NamedTuple
 
 from socketio_server.protocol.names import RESERVED_EVENTS
 
 
-class Everyone(Enum):
-    """The type of ``EVERYONE``."""
+class SocketSession(NamedTuple):
+    """``socket.session``: where django-socketio's handlers found the id of a connection.
+
+    As a target it is that one connection, in whichever process.
+    """
+
+    session_id: str
+
+
+class Audience(Enum):
+    """The type of ``EVERYONE`` and ``OTHERS``."""
 
     EVERYONE = "everyone in the namespace"
+    OTHERS = "everyone in the namespace but this socket"
 
 
-EVERYONE: Final = Everyone.EVERYONE
+EVERYONE: Final = Audience.EVERYONE
 """Instead of channels: all clients of the namespace."""
 
-Target = str | Collection[str] | Literal[Everyone.EVERYONE]
-"""Whom an event is for: a channel, several, or ``EVERYONE``."""
+OTHERS: Final = Audience.OTHERS
+"""Instead of channels: all clients of the namespace but the socket that sends."""
+
+Channels = str | Iterable[str]
+"""A channel, or several."""
+
+Target = Channels | SocketSession | Literal[Audience.EVERYONE, Audience.OTHERS]
+"""Whom an event is for."""
+
+Skip = str | SocketSession | Iterable[str | SocketSession]
+"""Who goes without: one session id, or several."""
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+class Selection(NamedTuple):
+    """Whom an event is for, as it was asked for.
+
+    :param channels: the subscribers of any of these; ``None``: everyone in the namespace.
+    :param session_id: no one but this client.
+    :param skip: ids of clients that go without.
+    :param skip_channels: channels whose subscribers go without.
+    """
+
+    channels: tuple[str, ...] | None
+    session_id: str | None
+    skip: frozenset[str]
+    skip_channels: tuple[str, ...]
+
+    def leaves_out(self, session_id: str, channels: Sequence[str]) -> bool:
+        """Return whether a client on these channels goes without."""
+        return session_id in self.skip or any(held in self.skip_channels for held in channels)
+
+
+def select(
+    to: Target, skip: Skip = (), skip_channels: Channels = (), *, sender: str | None = None
+) -> Selection:
+    """Return whom an event is for.
+
+    :param sender: the id of the socket that sends; ``None``: none does.
+    :raises TypeError: if an argument is of a type that it can't be.
+    :raises ValueError: if a channel's name is empty, or nobody sends and it is for the others.
+    """
+    skipped, skipped_channels = ids_of(skip), channels_of(skip_channels, "skip_channels")
+    if isinstance(to, SocketSession):
+        return Selection((), id_of(to, "to"), skipped, skipped_channels)
+    if to is OTHERS:
+        if sender is None:
+            raise ValueError("to=OTHERS is for socket.emit and socket.call: pass to=EVERYONE")
+        skipped |= {sender}
+    channels = None if isinstance(to, Audience) else channels_of(to, "to")
+    return Selection(channels, None, skipped, skipped_channels)
+
+
+def channels_of(channels: Channels, argument: str) -> tuple[str, ...]:
+    """Return channels that are given as one or as several.
+
+    :param argument: the name of the argument, for the error.
+    :raises TypeError: if they are neither.
+    :raises ValueError: if a name is empty.
+    """
+    if channels == ():
+        return ()  # nearly always
+    if isinstance(channels, str):
+        check_channel(channels, argument)
+        return (channels,)
+    found = _several(channels, argument, "a channel, or several in a list")
+    for channel in found:
+        check_channel(channel, f"a channel in {argument}")
+    return found
+
+
+def ids_of(skip: Skip) -> frozenset[str]:
+    """Return the session ids of those who go without.
+
+    :raises TypeError: if ``skip`` is no id, no ``SocketSession`` and none of several.
+    """
+    if skip == ():
+        return _NOBODY  # nearly always
+    if isinstance(skip, str | SocketSession):
+        skip = (skip,)
+    several = _several(skip, "skip", "a session id, or several in a list")
+    return frozenset(id_of(client, "skip") for client in several)
+
+
+def id_of(client: str | SocketSession, argument: str) -> str:
+    """Return the id of a client that is given by its id or its ``socket.session``.
+
+    :param argument: the name of the argument, for the error.
+    :raises TypeError: if it is neither.
+    """
+    session_id = client.session_id if isinstance(client, SocketSession) else client
+    if not isinstance(session_id, str):
+        raise TypeError(f"{argument} takes session ids, not {_show(client)}: pass socket.id")
+    return session_id
 
 
 def check_event_name(event: str) -> None:
-    """Raise ``ValueError`` if an event's name is one that the protocol keeps for itself."""
+    """Check the name of an event that is to be sent.
+
+    :raises TypeError: if it is no string.
+    :raises ValueError: if the protocol keeps it for itself.
+    """
+    if not isinstance(event, str):
+        raise TypeError(f"the event's name must be a string, not {_show(event)}")
     if event in RESERVED_EVENTS:
-        raise ValueError(f"the event name {event!r} is reserved")
+        raise ValueError(f"the event name {event!r} is reserved: choose another")
 
 
-def channels_of(target: Target) -> tuple[str, ...] | None:
-    """Return the channels that a target names; ``None`` for ``EVERYONE``."""
-    if target is EVERYONE:
-        return None
-    return (target,) if isinstance(target, str) else tuple(target)
+def check_channel(channel: str, argument: str = "channel") -> None:
+    """Check the name of a channel.
+
+    :param argument: the name of the argument, for the error.
+    :raises TypeError: if it is no string.
+    :raises ValueError: if it is empty.
+    """
+    if not isinstance(channel, str):
+        remedy = "decode it" if isinstance(channel, bytes) else "pass a string, str(…) of it say"
+        raise TypeError(f"{argument} must be a string, not {_show(channel)}: {remedy}")
+    if not channel:
+        raise ValueError(f"{argument} must not be empty: pass the name of a channel")
+
+
+def check_namespace(namespace: str) -> None:
+    """Check the name of a namespace.
+
+    :raises TypeError: if it is no string.
+    :raises ValueError: if it does not begin with a slash.
+    """
+    if not isinstance(namespace, str):
+        raise TypeError(f"namespace must be a string, not {_show(namespace)}")
+    if not namespace.startswith("/"):
+        raise ValueError(f"namespace must begin with a slash: pass {'/' + namespace!r}")
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Check the seconds that somebody is to wait for an acknowledgement.
+
+    :raises TypeError: if they are no number.
+    :raises ValueError: if they are negative or not finite.
+    """
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise TypeError(f"timeout must be a number of seconds or None, not {_show(timeout)}")
+    if timeout < 0 or not isfinite(timeout):
+        raise ValueError(f"timeout must be 0 or more seconds, not {timeout!r}; None waits for ever")
+
+
+def _several(values: Any, argument: str, wanted: str) -> tuple[Any, ...]:
+    if isinstance(values, bytes | bytearray | memoryview) or not isinstance(values, Iterable):
+        raise TypeError(f"{argument} must be {wanted}, not {_show(values)}")
+    return tuple(values)
+
+
+def _show(value: object) -> str:
+    return "None" if value is None else f"{reprlib.repr(value)} ({type(value).__name__})"

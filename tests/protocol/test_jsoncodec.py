@@ -225,6 +225,29 @@ class TestValues:
         with pytest.raises(TypeError):
             Encoder().event("a", [{(1, 2): 3}])
 
+    @pytest.mark.parametrize("key", [b"a", memoryview(b"a")])
+    @pytest.mark.parametrize("beside", [1, b"", {1, 2}])
+    def test_a_key_that_is_binary_is_a_type_error(self, key: object, beside: object) -> None:
+        with pytest.raises(TypeError, match="key"):
+            Encoder().event("a", [[{"b": {key: 1}}], beside])
+
+    def test_a_dict_like_a_placeholder_is_a_type_error_beside_binary_data(self) -> None:
+        """Official clients put an attachment in its place, and have no escape for it."""
+        lookalike = {Name("_placeholder"): True, "num": 0}
+        for args in ([lookalike, b"\0"], [b"\0", {"deep": [lookalike]}]):
+            with pytest.raises(TypeError, match="_placeholder"):
+                Encoder().event("a", args)
+
+    @pytest.mark.parametrize("flag", [1, "true", None, False])
+    def test_what_no_client_takes_for_one_goes_as_it_is(self, flag: object) -> None:
+        value = {"_placeholder": flag, "num": 0}
+        made = Encoder().event("a", [value, b"\0"])
+        assert json.loads(made.text[3:])[1] == value
+
+    def test_without_binary_data_a_dict_like_a_placeholder_goes_as_it_is(self) -> None:
+        text = b'2["a",{"_placeholder":true,"num":0},[7]]'
+        assert Encoder().event("a", [{"_placeholder": True, "num": 0}, {7}]).text == text
+
     def test_a_circular_structure_is_a_type_error(self) -> None:
         array: list[Any] = []
         array.append({"array": array})
@@ -259,6 +282,7 @@ class TestDjangoValues:
             ("lazy", '"lazy"'),
             ("safe", '"<b>safe</b>"'),
             ("lazy in a list", '["lazy"]'),
+            ("lazy as a key", '{"lazy":1}'),
         ],
     )
     def test_lazy_and_safe_strings_are_strings(self, make: str, text: str) -> None:
@@ -268,6 +292,7 @@ class TestDjangoValues:
             "lazy": functional.lazystr("lazy"),
             "safe": safestring.mark_safe("<b>safe</b>"),
             "lazy in a list": [functional.lazystr("lazy")],
+            "lazy as a key": {functional.lazystr("lazy"): 1},
         }
         assert django_encoder().event("a", [values[make]]).text == f'2["a",{text}]'.encode()
 

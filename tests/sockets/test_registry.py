@@ -2,15 +2,16 @@
 
 import datetime
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.utils.translation import gettext_lazy
 
 import socketio_server
-from socketio_server import NoSocket
+from socketio_server import OTHERS, NoServer, NoSocket, SocketSession
 from socketio_server.clients import CLIENTS
 from socketio_server.cluster.base import Envelope
+from socketio_server.serving import current
 from tests.fakes import FakeClient, FakeServer
 
 
@@ -187,11 +188,91 @@ def received(clients: list[FakeClient]) -> list[list[object]]:
     return [client.messages() for client in clients]
 
 
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server runs in this process."""
+    monkeypatch.setattr(current, "server", object())
+
+
+class TestWithoutAServer:
+    """In a shell, a command, a Celery task: nobody can be reached from there."""
+
+    @pytest.mark.parametrize(
+        ("send", "why"),
+        [
+            (lambda: socketio_server.send("nobody", 1), "There is no socket"),
+            (lambda: socketio_server.broadcast(1), "There are no clients."),
+            (lambda: socketio_server.broadcast_channel(1, "room"), "There are no clients on the"),
+        ],
+    )
+    def test_that_is_said(self, send: Callable[[], None], why: str) -> None:
+        with pytest.raises(NoSocket, match=rf"^{why}.*runserver_socketio") as raised:
+            send()
+        assert type(raised.value) is NoServer
+
+    @pytest.mark.usefixtures("running")
+    def test_with_one_it_is_not(self) -> None:
+        with pytest.raises(NoSocket) as raised:
+            socketio_server.broadcast_channel(1, "room")
+        assert type(raised.value) is NoSocket
+
+    def test_emit_reaches_nobody(self) -> None:
+        socketio_server.emit("news")
+
+
+class TestArguments:
+    """They are refused before anything is sent, whoever is there."""
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda: socketio_server.send(5, "hi"),  # type: ignore[arg-type]
+            lambda: socketio_server.send(b"an-id", "hi"),  # type: ignore[arg-type]
+            lambda: socketio_server.broadcast_channel("hi", 5),  # type: ignore[arg-type]
+            lambda: socketio_server.broadcast_channel("hi", None),  # type: ignore[arg-type]
+            lambda: socketio_server.broadcast("hi", namespace=None),  # type: ignore[arg-type]
+            lambda: socketio_server.emit(None),  # type: ignore[arg-type]
+            lambda: socketio_server.emit("news", to=b"room"),  # type: ignore[arg-type]
+            lambda: socketio_server.emit("news", skip=5),  # type: ignore[arg-type]
+            lambda: socketio_server.call("news", timeout="5"),  # type: ignore[arg-type]
+            lambda: socketio_server.call("news", to=[5]),  # type: ignore[list-item]
+        ],
+    )
+    def test_of_a_wrong_type(self, clients: list[FakeClient], call: Callable[[], object]) -> None:
+        with pytest.raises(TypeError):
+            call()
+        assert received(clients) == [[], [], []]
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda: socketio_server.broadcast_channel("hi", ""),
+            lambda: socketio_server.send("nobody", "hi", namespace="admin"),
+            lambda: socketio_server.broadcast("hi", namespace="admin"),
+            lambda: socketio_server.emit("news", to=OTHERS),
+            lambda: socketio_server.call("news", to=OTHERS),
+            lambda: socketio_server.call("news", namespace="admin"),
+            lambda: socketio_server.call("news", timeout=-1),
+        ],
+    )
+    def test_that_make_no_sense(
+        self, clients: list[FakeClient], call: Callable[[], object]
+    ) -> None:
+        with pytest.raises(ValueError, match=r"empty|slash|OTHERS|timeout"):
+            call()
+        assert received(clients) == [[], [], []]
+
+
 class TestSend:
     def test_one_client_gets_it(self, clients: list[FakeClient]) -> None:
         socketio_server.send(clients[1].id, {"hello": "you"})
 
         assert received(clients) == [[], [{"hello": "you"}], []]
+
+    def test_it_is_found_by_its_session_as_well(self, clients: list[FakeClient]) -> None:
+        socketio_server.send(clients[1].socket.session, "hi")
+
+        assert received(clients) == [[], ["hi"], []]
 
     def test_where_that_one_is_not_there_it_raises(self, clients: list[FakeClient]) -> None:
         with pytest.raises(NoSocket, match=r"^There is no socket with the session ID: nobody$"):
@@ -214,6 +295,7 @@ class TestBroadcast:
 
         assert received(clients) == [["hi"]] * 3
 
+    @pytest.mark.usefixtures("running")
     def test_without_clients_it_raises(self) -> None:
         with pytest.raises(NoSocket, match=r"^There are no clients\.$"):
             socketio_server.broadcast("hi")
@@ -261,6 +343,17 @@ class TestEmit:
 
     def test_but_not_those_to_skip(self, clients: list[FakeClient]) -> None:
         socketio_server.emit("news", skip=[clients[0].id, clients[2].id])
+
+        assert [client.received() for client in clients] == [[], ['2["news"]'], []]
+
+    def test_nor_those_on_channels_to_skip(self, clients: list[FakeClient]) -> None:
+        socketio_server.emit("news", skip=clients[2].id, skip_channels=["room"])
+
+        assert [client.received() for client in clients] == [[], [], []]
+
+    def test_or_one_by_its_session(self, clients: list[FakeClient]) -> None:
+        socketio_server.emit("news", to=clients[1].socket.session)
+        socketio_server.emit("news", to=SocketSession("nobody"))
 
         assert [client.received() for client in clients] == [[], ['2["news"]'], []]
 

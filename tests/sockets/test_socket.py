@@ -5,12 +5,13 @@ The sockets are those of a server whose clients are looked at (``tests.fakes.Fak
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import gevent
 import pytest
 from gevent.event import Event
 
-from socketio_server.events import EVERYONE
+from socketio_server.events import EVERYONE, OTHERS, SocketSession
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
@@ -250,6 +251,23 @@ class TestSubscribe:
 
         assert client.received() == []
 
+    @pytest.mark.parametrize("channel", [5, b"room", UUID(int=1), None])
+    def test_a_channel_that_is_no_string_is_refused(self, client: FakeClient, channel: Any) -> None:
+        for change in (client.socket.subscribe, client.socket.unsubscribe):
+            with pytest.raises(TypeError, match=r"^channel must be a string, not "):
+                change(channel)
+        with pytest.raises(TypeError):
+            client.socket.broadcast_channel("hi", 5)  # type: ignore[arg-type]
+
+        assert not client.socket.channels
+
+    def test_a_channel_without_a_name_is_refused(self, client: FakeClient) -> None:
+        for change in (client.socket.subscribe, client.socket.unsubscribe):
+            with pytest.raises(ValueError, match="must not be empty"):
+                change("")
+
+        assert not client.socket.channels
+
     def test_what_comes_from_the_channel_arrives_from_then_on(self, server: FakeServer) -> None:
         one, other = server.connect(), server.connect()
         one.socket.subscribe("room")
@@ -307,6 +325,104 @@ class TestEmit:
 
         assert one.received() == []
         assert other.received() == ['2["news"]']
+
+    @pytest.mark.parametrize("skip", [str, SocketSession, lambda one: [SocketSession(one)]])
+    def test_one_to_skip_may_be_given_as_its_id_or_its_session(
+        self, server: FakeServer, skip: Callable[[str], Any]
+    ) -> None:
+        one, other = server.connect(channels=["room"]), server.connect(channels=["room"])
+        one.socket.emit("news", to="room", skip=skip(one.id))
+        one.socket.emit("news", skip=skip(one.id))
+
+        assert one.received() == []
+        assert other.received() == ['2["news"]']
+
+    def test_nor_those_on_channels_to_skip(self, server: FakeServer) -> None:
+        clients = [server.connect(channels=held) for held in (["a"], ["a", "muted"], ["b"], [])]
+        clients[0].socket.emit("news", to=["a", "b"], skip_channels="muted")
+        clients[0].socket.emit("weather", to=EVERYONE, skip_channels=["b", "muted", "nobody"])
+        clients[0].socket.emit("own", skip_channels=["b", "a"])
+        clients[0].socket.emit("mine", skip_channels=["b"])
+
+        assert [client.received() for client in clients] == [
+            ['2["news"]', '2["weather"]', '2["mine"]'],
+            [],
+            ['2["news"]'],
+            ['2["weather"]'],
+        ]
+
+    def test_the_others_are_all_but_this_client(self, server: FakeServer) -> None:
+        one, other, third = server.connect(), server.connect(), server.connect()
+        one.socket.emit("news", to=OTHERS, skip=third.id)
+
+        assert [client.received() for client in (one, other, third)] == [[], ['2["news"]'], []]
+
+    def test_one_client_is_named_by_its_session(self, server: FakeServer) -> None:
+        """It is a tuple, and no channel: clients choose the names of channels."""
+        one, other = server.connect(), server.connect()
+        eavesdropper = server.connect(channels=[other.id])
+        one.socket.emit("news", to=other.socket.session)
+        one.socket.emit("weather", to=SocketSession(one.id))
+        one.socket.emit("nothing", to=other.socket.session, skip=other.id)
+        one.socket.emit("nothing", to=SocketSession("nobody"))
+
+        assert one.received() == ['2["weather"]']
+        assert other.received() == ['2["news"]']
+        assert eavesdropper.received() == []
+
+    def test_one_client_is_found_in_the_same_namespace_only(self, server: FakeServer) -> None:
+        server.registry.on_connect(lambda *args: None, namespace="/admin")
+        client = server.connect()
+        client.send("0/admin,")
+        admin = next(s for _, s, _ in server.clients.values() if s.namespace == "/admin")
+        client.received()
+        client.socket.emit("news", to=admin.session)
+
+        assert client.received() == []
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"to": 5},
+            {"to": b"room"},
+            {"to": [5]},
+            {"skip": 5},
+            {"skip_channels": 5},
+            {"callback": 5},
+            {"callback": print, "timeout": "5"},
+        ],
+    )
+    def test_arguments_of_a_wrong_type_are_refused(
+        self, client: FakeClient, arguments: dict[str, Any]
+    ) -> None:
+        with pytest.raises(TypeError):
+            client.socket.emit("news", **arguments)
+        assert client.received() == []
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [{"to": ""}, {"skip_channels": [""]}, {"callback": print, "timeout": -1}, {"timeout": 5}],
+    )
+    def test_arguments_that_make_no_sense_are_refused(
+        self, client: FakeClient, arguments: dict[str, Any]
+    ) -> None:
+        with pytest.raises(ValueError, match=r"empty|timeout"):
+            client.socket.emit("news", **arguments)
+        assert client.received() == []
+
+    def test_a_callback_that_would_never_run_is_refused(self, client: FakeClient) -> None:
+        async def answered(value: object) -> None: ...
+
+        with pytest.raises(TypeError, match=r"callback .* async def"):
+            client.socket.emit("news", callback=answered)
+
+    @pytest.mark.parametrize("name", [None, True, 5, b"news"])
+    def test_a_name_that_is_no_string_is_refused(self, client: FakeClient, name: Any) -> None:
+        with pytest.raises(TypeError, match="event's name"):
+            client.socket.emit(name)
+        with pytest.raises(TypeError, match="event's name"):
+            client.socket.call(name)
+        assert client.received() == []
 
     def test_a_volatile_one_is_dropped_where_the_client_is_slow(self, server: FakeServer) -> None:
         slow, ready = server.connect(), server.connect()
@@ -567,6 +683,34 @@ class TestCallSeveral:
         answers = call.get(block=False)
         assert answers.values == {a.id: 1, b.id: 2}
         assert answers.missing == ()
+
+    def test_it_asks_the_others(self, server: FakeServer) -> None:
+        a, b, c = server.connect(), server.connect(), server.connect(channels=["busy"])
+        call = self.call(a.socket, to=OTHERS, skip_channels="busy")
+        self.answer(b, 2)
+
+        assert call.get(block=False).values == {b.id: 2}
+        assert a.received() == c.received() == []
+
+    def test_it_asks_one_by_its_session(self, server: FakeServer) -> None:
+        a, b = server.connect(), server.connect()
+        call = self.call(a.socket, to=b.socket.session)
+        self.answer(b, 2)
+
+        assert call.get(block=False).values == {b.id: 2}
+        assert a.received() == []
+
+    def test_one_that_is_not_there_is_missing(self, client: FakeClient) -> None:
+        answers = client.socket.call("question", to=SocketSession("nobody"))
+
+        assert answers == ({}, ("nobody",))
+
+    def test_one_that_is_skipped_is_not_asked(self, client: FakeClient) -> None:
+        session = client.socket.session
+
+        assert client.socket.call("question", to=session, skip=session) == ({}, ())
+        with pytest.raises(TimeoutError):
+            client.socket.call("question", skip=session)
 
     def test_it_tells_who_did_not_answer_in_time(self, server: FakeServer) -> None:
         a, b = server.connect(), server.connect()
