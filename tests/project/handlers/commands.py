@@ -13,7 +13,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.http import HttpRequest
 from django.utils.translation import get_language, gettext_lazy
 
@@ -86,6 +86,15 @@ def obey(request: HttpRequest, socket: Socket, context: Context, message: Any) -
             return "poured"
         case {"do": "count users in a loop", "gate": str(gate)}:
             return async_to_sync(count_users)(gate)
+        case {"do": "query", "sql": str(sql)}:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchone()[0]
+        case {"do": "add user", "name": str(name)}:
+            User.objects.create(username=name)
+            if "then" in message:
+                raise RuntimeError("added")
+            return name
         case {"do": "count users"}:
             users = User.objects.count()
             if "gate" in message:
