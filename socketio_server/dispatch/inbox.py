@@ -11,6 +11,9 @@ from socketio_server.options import Options
 
 T = TypeVar("T")
 
+HEAVY = 32_768
+"""Bytes from which an item takes so long to be decoded that it gets a turn of its own."""
+
 TEXT_SIZE = 80
 """Bytes that a text takes besides its characters (``getsizeof`` tells it exactly, and takes
 longer)."""
@@ -111,8 +114,11 @@ class Inbox(Generic[T]):
                 size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)
                 self._account.waiting_bytes -= size
 
-    def work(self) -> None:
-        """Handle what waits, for one turn (``Job``)."""
+    def work(self, *, is_heavy: bool = False) -> None:
+        """Handle what waits, for one turn (``Job``).
+
+        :param is_heavy: whether it is a turn for one large item, instead of several small ones.
+        """
         items, keeper, account = self._items, self._keeper, self._account
         options, clock, handle = keeper.options, keeper.clock, keeper.handle
         turn_ends = clock() + options.max_time_per_turn
@@ -121,11 +127,15 @@ class Inbox(Generic[T]):
                 break
             item = items.pop(0)
             size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)
+            if size > HEAVY and not is_heavy:
+                items.insert(0, item)
+                keeper.pool.run_heavy(_HeavyTurn(self))
+                return
             waiting = account.waiting_bytes = account.waiting_bytes - size
             if waiting < account.low:
                 account.weigh()
             self._scope.run(handle, self, item)
-            if not items or clock() > turn_ends:
+            if not items or is_heavy or clock() > turn_ends:
                 break
         if items:
             keeper.pool.run(self)
@@ -146,3 +156,16 @@ class Inbox(Generic[T]):
         if account.queued and account.free_handlers:
             account.free_handlers -= 1
             self._keeper.pool.run(account.queued.popleft())
+
+
+class _HeavyTurn:
+    """A turn of an inbox for one large item (``Job``)."""
+
+    __slots__ = ("_inbox",)
+
+    def __init__(self, inbox: Inbox[Any]) -> None:
+        self._inbox = inbox
+
+    def work(self) -> None:
+        """Handle the item."""
+        self._inbox.work(is_heavy=True)

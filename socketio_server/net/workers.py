@@ -4,12 +4,15 @@ Workers are kept, because spawning a greenlet for each event takes longer than m
 jobs of one turn of the loop run one after another in one worker, at the end of the turn, because a
 switch to the worker and back for each job would cost more. When a handler waits for something, its
 worker switches to the loop, and another worker takes the next job.
+
+Heavy jobs, which keep the loop for long, run one in each turn of the loop, after what came up in
+that turn: nobody waits for more than one of them.
 """
 
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from gevent.hub import Hub
 from greenlet import GreenletExit, greenlet
@@ -17,6 +20,10 @@ from greenlet import GreenletExit, greenlet
 from socketio_server.options import Options
 
 logger = logging.getLogger("socketio_server")
+
+HEAVY_PAUSE = 0.25
+"""How long the next heavy job waits, as a share of the last one's time: long enough for others to
+ask and be answered more than once."""
 
 MAX_PARKED = 100
 """Workers that are kept without a job; more are seldom needed, and soon made again."""
@@ -34,6 +41,9 @@ class Pool(Protocol):
 
     def run(self, job: Job) -> None:
         """Run a job soon, after the jobs that wait already; may be called from any greenlet."""
+
+    def run_heavy(self, job: Job) -> None:
+        """Run a job that will keep the loop for long, after the others; from everywhere."""
 
 
 class Worker(greenlet):
@@ -85,11 +95,13 @@ class WorkerPool:
         """Jobs that no worker has taken yet."""
         self._woken = False  # whether a call of _serve is due
         self._timer = hub.loop.timer(0.0)  # calls _serve after the loop has polled all descriptors
+        self._heavy: deque[Job] = deque()  # heavy jobs that no worker has taken yet
+        self._heavy_timer: Any = None  # calls _begin_heavy; None: no call is due
 
     @property
     def busy(self) -> int:
         """How many jobs are under way, or wait for a worker."""
-        return self._count - len(self.parked) + len(self.waiting)
+        return self._count - len(self.parked) + len(self.waiting) + len(self._heavy)
 
     def dismiss(self) -> None:
         """Count a worker that ends."""
@@ -101,6 +113,11 @@ class WorkerPool:
         if not self._woken:
             self._woken = True
             self._hub.loop.run_callback(self._serve)
+
+    def run_heavy(self, job: Job) -> None:
+        """Run a job that will keep the loop for long, in the next turn of the loop or later."""
+        self._heavy.append(job)
+        self._wake_heavy()
 
     def run_in(self, worker: Worker, job: Job) -> None:
         """Run a job in a certain worker, if it is parked; only from the loop."""
@@ -122,6 +139,8 @@ class WorkerPool:
     def park(self, worker: Worker) -> Job:
         """Wait for a job, in the calling worker."""
         self.parked.append(worker)
+        if self._heavy:
+            self._wake_heavy()
         while True:
             try:
                 # Not the hub's own switch(), which looks for a hook that workers don't have.
@@ -144,6 +163,28 @@ class WorkerPool:
             if self.turn_is_over():
                 return
             self._take_worker().switch(self.waiting.popleft())
+
+    def _wake_heavy(self, wait: float = 0.0) -> None:
+        if self._heavy_timer is None:
+            self._heavy_timer = self._hub.loop.timer(wait)
+            self._heavy_timer.start(self._begin_heavy)
+
+    def _begin_heavy(self) -> None:
+        """Wait until all descriptors of this turn were served, and then what they have brought."""
+        callback = self._hub.loop.run_callback
+        callback(callback, self._serve_heavy)
+
+    def _serve_heavy(self) -> None:
+        """Have a worker run one heavy job."""
+        self._heavy_timer.close()
+        if not self.parked and self._count >= self._size:
+            self._heavy_timer = None  # until a worker parks
+            return
+        began = self._clock()
+        self._take_worker().switch(self._heavy.popleft())
+        self._heavy_timer = None
+        if self._heavy:
+            self._wake_heavy(HEAVY_PAUSE * (self._clock() - began))
 
     def _take_worker(self) -> Worker:
         """Return a parked worker, or a new one; only from the loop."""

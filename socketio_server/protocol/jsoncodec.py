@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import accumulate
+from math import isinf
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +38,21 @@ _LONE_SURROGATE = re.compile(
 )
 
 
+# msgspec takes very long to round some numbers near the ends of the range, Python does not.
+_LONG_EXPONENT = re.compile("[eE][-+]?[0-9]{3}")
+_LONG = 4096  # characters
+
+
+def _to_float(text: str) -> float:
+    """Return a number as msgspec does, which refuses one out of range."""
+    number = float(text)
+    if isinf(number):
+        raise ValueError("number out of range")
+    return number
+
+
+_decode_slow_numbers = msgspec.json.Decoder(float_hook=_to_float).decode
+
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level down, and one up: -1
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
@@ -52,8 +68,9 @@ def parse(text: str) -> Any:
         raise DecodeError(f"JSON is nested deeper than {MAX_DEPTH} levels")
     if "\\u" in text and ("\\ud" in text or "\\uD" in text):
         text = _replace_lone_surrogates(text)
+    is_slow = len(text) > _LONG and _LONG_EXPONENT.search(text)
     try:
-        return _decode(text)
+        return _decode_slow_numbers(text) if is_slow else _decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as exc:
         raise DecodeError("malformed JSON") from exc
 

@@ -107,6 +107,10 @@ class World:
     def let_others_run(self) -> None:
         """Do nothing (``Timekeeper``)."""
 
+    def run_heavy(self, job: Job) -> None:
+        """Run a job as any other: nobody's turn is short here (``Pool``)."""
+        self.run(job)
+
     def wait(self, event: Event, timeout: float | None) -> None:
         """Do what other sockets wait for; then let the time pass (``Timekeeper``).
 

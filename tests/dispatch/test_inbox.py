@@ -10,7 +10,7 @@ from time import monotonic
 import gevent
 from gevent.event import Event
 
-from socketio_server.dispatch.inbox import TEXT_SIZE, Inbox
+from socketio_server.dispatch.inbox import HEAVY, TEXT_SIZE, Inbox
 from socketio_server.net.workers import Job, WorkerPool
 from socketio_server.options import Options
 from tests.fakes import PATIENCE, settle
@@ -250,3 +250,14 @@ class TestInbox:
         box.inbox.start()
         settle()
         assert box.handled == ["a", "b"]
+
+    def test_a_large_text_gets_a_turn_of_its_own(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+        large = Box(action=lambda item: done.append(f"large {item[0]}"), pool=pool)
+        small = Box(action=done.append, pool=pool)
+        large.put("a" * HEAVY, "b" * HEAVY, "c")
+        small.put("small")
+        wait_for(lambda: len(done) == 4)
+        assert done == ["small", "large a", "large b", "large c"]
+        assert large.free_handlers == 1

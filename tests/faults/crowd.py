@@ -105,6 +105,11 @@ def crowd_over_polling(server: Server, count: int, *, channel: str) -> list[Poll
     return sessions
 
 
+def close_code(websocket: WebSocket) -> int | None:
+    """Return the code that the server closes with."""
+    return websocket.wait_for_close().code
+
+
 def connect(server: Server, start: str | bytes = b"") -> Http:
     """Return a connection over which something was sent."""
     connection = Http(server.address)

@@ -8,7 +8,15 @@ from time import monotonic
 
 import pytest
 
-from tests.faults.crowd import ask, crowd, host_of, join, join_over_polling, statuses
+from tests.faults.crowd import (
+    ask,
+    close_code,
+    crowd,
+    host_of,
+    join,
+    join_over_polling,
+    statuses,
+)
 from tests.faults.watch import Trial, Watch
 from tests.support.http import Http
 from tests.support.server import Server
@@ -17,7 +25,6 @@ from tests.support.websocket import (
     CONTINUATION,
     TEXT,
     Closed,
-    WebSocket,
     frame,
     frame_head,
 )
@@ -27,11 +34,6 @@ MAX_FRAGMENTS = 1024
 
 ENDLESS = 8.0
 """Seconds after which an attacker that was not stopped gives up."""
-
-
-def close_code(websocket: WebSocket) -> int | None:
-    """Return the code that the server closes with."""
-    return websocket.wait_for_close().code
 
 
 def send_for_ever(http: Http, piece: bytes, trial: Trial) -> bytes:

@@ -21,7 +21,7 @@ MAX_ANSWER = 5.0
 MAX_GROWTH = 64 * 1024 * 1024
 """Bytes by which a server's memory may have grown afterwards: what allocators keep."""
 
-HELD = ("connections", "sessions", "sockets", "channels", "queued_bytes")
+HELD = ("connections", "sessions", "sockets", "channels", "queued_bytes", "waiting_bytes")
 """What of ``socketio_server.stats()`` tells of clients that are there."""
 
 MIB = 1024 * 1024
@@ -114,6 +114,7 @@ class Watch:
         *,
         inputs: int = 0,
         raises: bool = False,
+        most: int | None = None,
         patience: float = PATIENCE,
     ) -> Iterator[Trial]:
         """Watch what is done in the ``with`` block.
@@ -121,6 +122,7 @@ class Watch:
         :param area: the part of the table, and what was done, as a row of it.
         :param inputs: how many of something that is; ``Trial.inputs`` can be set later.
         :param raises: whether handlers raise on purpose; else there may be no traceback in the log.
+        :param most: bytes by which the server's memory may grow meanwhile, if that is bounded.
         :param patience: seconds after which nothing may remain.
         """
         bystander = self._bystander(server)
@@ -151,6 +153,7 @@ class Watch:
         assert server.running
         assert row.slowest < MAX_ANSWER, row
         assert row.memory[2] < row.memory[0] + MAX_GROWTH, row
+        assert most is None or row.memory[1] < row.memory[0] + most, row
         if not raises:
             assert "Traceback" not in trial.log, trial.log[trial.log.index("Traceback") :][:5000]
 

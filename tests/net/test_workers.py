@@ -284,3 +284,55 @@ class TestWorkerPool:
 
 
 # --- Inboxes ----------------------------------------------------------------------------------
+
+
+class TestHeavyJobs:
+    """Those that keep the loop for long."""
+
+    def test_run_after_the_others_and_one_in_a_turn(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+        with_reader = gevent.get_hub().loop
+        ours, theirs = socket.socketpair()
+        reader = with_reader.io(ours.fileno(), 1)
+
+        def on_readable() -> None:
+            ours.recv(1)
+            pool.run(Task(lambda: done.append("light")))
+
+        def heavy() -> None:
+            done.append("heavy")
+            theirs.send(b"x")  # something comes in meanwhile
+
+        reader.start(on_readable)
+        for _ in range(3):
+            pool.run_heavy(Task(heavy))
+        pool.run(Task(lambda: done.append("first")))
+        wait_for(lambda: len(done) == 7)
+
+        assert done == ["first", *["heavy", "light"] * 3]
+        reader.close()
+        ours.close()
+        theirs.close()
+
+    def test_wait_for_a_worker_as_the_others_do(self) -> None:
+        done: list[str] = []
+        go_on = Event()
+        pool = make_pool(1)
+        run_all(pool, [Task(go_on.wait)])
+        pool.run_heavy(Task(lambda: done.append("heavy")))
+        settle()
+        assert done == []
+
+        go_on.set()
+        wait_for(lambda: done == ["heavy"])
+
+    def test_may_wait_for_something_themselves(self) -> None:
+        done: list[str] = []
+        go_on = Event()
+        pool = make_pool()
+        pool.run_heavy(Task(go_on.wait))
+        pool.run_heavy(Task(lambda: done.append("another")))
+        wait_for(lambda: done == ["another"])
+        go_on.set()
+        settle()

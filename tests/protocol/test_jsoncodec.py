@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socketio_server.exceptions import DecodeError
+from socketio_server.protocol.jsoncodec import MAX_DEPTH, parse
 from socketio_server.protocol.socketio import Encoded, Encoder, decode
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates as well
@@ -29,6 +30,29 @@ ANY_JSON = st.recursive(
     ),
     max_leaves=10,
 )
+
+
+# Deep values, with brackets and quotes in their strings.
+NESTED = st.builds(
+    lambda text, depths: [nest(text, depth) for depth in depths],
+    st.text('[]{}"\\\\a'),
+    st.lists(st.integers(90, 110), max_size=3),
+)
+
+
+def nest(value: Any, depth: int) -> Any:
+    """Put a value into so many containers, of both kinds."""
+    for level in range(depth):
+        value = [value] if level % 3 else {str(value)[:20]: value}
+    return value
+
+
+def depth(value: Any) -> int:
+    """How deep arrays and objects nest."""
+    if not isinstance(value, (list, dict)):
+        return 0
+    children = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(depth, children), default=0)
 
 
 class TestJSON:
@@ -69,6 +93,27 @@ class TestJSON:
         for depth in (100, 500, 5000):
             with pytest.raises(DecodeError):
                 decode(wire(depth))
+
+    @given(NESTED)
+    def test_the_depth_of_any_text_is_known_before_it_is_parsed(self, value: Any) -> None:
+        text = json.dumps([value, ["x"] * 100])  # long enough to be looked at
+        try:
+            parse(text)
+            is_too_deep = False
+        except DecodeError:
+            is_too_deep = True
+        assert is_too_deep == (depth(json.loads(text)) > MAX_DEPTH)
+
+    @pytest.mark.parametrize("number", ["1e999", "-1.5E+400", "1e0309"])
+    def test_a_number_too_large_is_an_error_in_a_long_text_too(self, number: str) -> None:
+        with pytest.raises(DecodeError):
+            parse(f'["{"x" * 5000}",{number}]')
+
+    @given(st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+    def test_numbers_are_the_same_in_a_long_text(self, numbers: list[float]) -> None:
+        written = [*numbers, 8.988465674311578e307, 4.9e-324]
+        text = json.dumps(["x" * 5000, *written])
+        assert parse(text)[1:] == written
 
     def test_many_brackets_are_not_deep(self) -> None:
         rows = [{"id": number, "tags": []} for number in range(1000)]

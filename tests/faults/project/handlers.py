@@ -6,6 +6,7 @@ Counted in memory rather than written into the journal: there are tens of thousa
 from collections import Counter
 from typing import Any
 
+import gevent
 from django.http import HttpRequest
 
 import socketio_server
@@ -127,3 +128,16 @@ def flood(
     filling = "x" * size
     for number in range(first, last):
         socket.broadcast_channel([number, filling], channel)
+
+
+@events.on("wait")
+def wait(request: HttpRequest, socket: Socket, context: Context, seconds: float) -> None:
+    """Keep a handler busy."""
+    gevent.sleep(seconds)
+
+
+@events.on_connect(namespace="/slow")
+def connected_slowly(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """Take a while, and count it."""
+    TALLY["slow"] += 1
+    gevent.sleep(1.0)

@@ -1,0 +1,249 @@
+"""What one client makes the server hold and compute (security, 10a and 10b).
+
+Each test is an attack that once took gigabytes, seconds or all handlers.
+"""
+
+import re
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Thread
+
+import pytest
+
+from tests.faults.crowd import ask, close_code, crowd, join, join_over_polling
+from tests.faults.watch import MIB, Watch, look
+from tests.support.http import Http
+from tests.support.server import Server
+from tests.support.tools import wait_until
+from tests.support.types import StartServer
+from tests.support.websocket import TEXT, WebSocket, frame
+from tests.support.wire import Refused, target
+
+pytestmark = pytest.mark.timeout(180)
+
+MOST = 128 * MIB
+"""Bytes that any attack may make the server hold for a while."""
+
+LARGE = 980_000
+"""Characters of a message that is as large as allowed."""
+
+OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate"}
+
+
+def fill(unit: str, size: int = LARGE) -> str:
+    """Repeat JSON with commas between, in an array."""
+    return "[" + ",".join([unit] * (size // (len(unit) + 1))) + "]"
+
+
+WORST = {
+    "empty arrays": fill("[]"),
+    "deep arrays": fill("[" * 98 + "]" * 98),
+    "long numbers": fill("8.988465674311578e307"),
+    "empty strings": fill('""'),
+    "half a character at the end": fill("[" * 98 + "]" * 98)[:-1] + ',"\\ud800"]',
+    "one emoji in much text": '"' + "x" * (LARGE - 10) + '😀"',
+}
+"""JSON that costs most, in memory or in time."""
+
+
+def deflated(text: str) -> bytes:
+    """Return a compressed frame."""
+    compressor = zlib.compressobj(9, wbits=-15)
+    data = compressor.compress(text.encode()) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    return frame(TEXT, data[:-4], reserved=4)
+
+
+def plain(text: str) -> bytes:
+    """Return a frame that is not compressed."""
+    return frame(TEXT, text)
+
+
+def send_all(clients: list[WebSocket], data: bytes) -> None:
+    """Have clients send the same at once, as far as the server reads it."""
+
+    def send(client: WebSocket) -> None:
+        with suppress(OSError):
+            client.send(data)
+
+    threads = [Thread(target=send, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def waiting(server: Server) -> int:
+    """Return how many bytes wait for handlers."""
+    count: int = look(server, "stats")["waiting_bytes"]
+    return count
+
+
+@pytest.fixture(params=["plain", "deflated"])
+def wire(
+    request: pytest.FixtureRequest,
+) -> tuple[Server, Callable[[str], bytes], dict[str, str]]:
+    """A server, with compression or without it; what makes frames; headers of the handshake."""
+    if request.param == "plain":
+        return request.getfixturevalue("server"), plain, {}
+    return request.getfixturevalue("deflating"), deflated, OFFER
+
+
+Wire = tuple[Server, Callable[[str], bytes], dict[str, str]]
+
+
+class TestEventsThatWait:
+    @pytest.mark.parametrize("kind", ["empty arrays", "one emoji in much text"])
+    def test_are_held_as_text_and_bounded(self, server: Server, watch: Watch, kind: str) -> None:
+        """Decoded, one megabyte of them takes up to 45."""
+        event = frame(TEXT, f'42["unknown",{WORST[kind]}]')
+        with watch(server, "accounts", f"events that wait: {kind}", inputs=60, most=MOST):
+            clients = crowd(server, 20)
+            for client in clients:
+                client.send_text('42["wait",3]')
+            senders = [Thread(target=send_all, args=([client], event * 3)) for client in clients]
+            for sender in senders:
+                sender.start()
+            wait_until(lambda: waiting(server) > 20 * 500_000, "events to wait")
+            assert waiting(server) < 20 * 2_100_000
+            for sender in senders:
+                sender.join()
+            for client in clients:
+                assert ask(client, '["echo",1]') == "[1]"
+                client.close()
+
+    def test_are_bounded_for_the_whole_process(
+        self, share_attacked: StartServer, watch: Watch
+    ) -> None:
+        server = share_attacked(settings={"SOCKETIO_MAX_PENDING_TOTAL": 10_000_000})
+        event = frame(TEXT, f'42["unknown",{fill("[]", 600_000)}]')
+        with watch(server, "accounts", "events of all that wait", inputs=40, most=MOST):
+            clients = crowd(server, 40)
+            for client in clients:
+                client.send_text('42["wait",5]')
+            send_all(clients, event)
+            wait_until(
+                lambda: look(server, "stats")["refusals"].get("pending", 0) >= 20, "some to go"
+            )
+            assert waiting(server) <= 10_000_000
+            for client in clients:
+                client.cut()
+
+
+class TestLargeMessages:
+    @pytest.mark.parametrize("kind", WORST)
+    def test_of_many_clients_take_turns(self, wire: Wire, watch: Watch, kind: str) -> None:
+        server, encode, headers = wire
+        event = encode(f'421["echo",{WORST[kind]}]')
+        name = f"large messages: {kind}{', deflated' if headers else ''}"
+        with watch(server, "accounts", name, inputs=20 * 3, most=MOST, patience=90):
+            clients = [join(server, headers=headers) for _ in range(20)]
+            send_all(clients, event * 3)
+            for client in clients:
+                client.cut()
+
+    def test_of_sixty_clients_do(self, wire: Wire, watch: Watch) -> None:
+        server, encode, headers = wire
+        event = encode(f'42["unknown",{WORST["deep arrays"]}]')
+        name = f"large messages of 60{', deflated' if headers else ''}"
+        with watch(server, "accounts", name, inputs=60, most=MOST, patience=90):
+            clients = [join(server, headers=headers) for _ in range(60)]
+            send_all(clients, event)
+            send_all(clients, encode('421["echo",1]'))
+            for client in clients:
+                client.cut()
+
+    def test_that_only_inflate_do(self, deflating: Server, watch: Watch) -> None:
+        event = deflated("x" * (LARGE + 10_000))
+        with watch(deflating, "accounts", "much to inflate", inputs=40 * 20, most=MOST):
+            clients = [join(deflating, headers=OFFER) for _ in range(40)]
+            bomb = deflated('42["unknown","' + "x" * LARGE + '"]')
+            assert len(event) < len(bomb) + 10
+            send_all(clients, bomb * 20)
+            for client in clients:
+                client.cut()
+
+
+class TestManySmallPackets:
+    @pytest.mark.parametrize(
+        ("revision", "body"),
+        [
+            pytest.param("4", "\x1e".join(["6"] * 49_999), id="revision 4"),
+            pytest.param("3", "1:6" * 49_999, id="revision 3"),
+        ],
+    )
+    def test_of_one_payload_take_turns(
+        self, share_attacked: StartServer, watch: Watch, revision: str, body: str
+    ) -> None:
+        server = share_attacked(settings={"SOCKETIO_ALLOW_EIO3": True})
+        name = f"tiny packets of revision {revision}"
+        with watch(server, "accounts", name, inputs=5 * 49_999, most=MOST):
+            posts = []
+            for _ in range(5):
+                http = Http(server.address)
+                opening = http.get(target("polling", EIO=revision)).text
+                (sid,) = re.findall('"sid":"([^"]*)"', opening)
+                path = target("polling", EIO=revision, sid=sid)
+                http.send_request("POST", path, body)
+                posts.append((http, path))
+            for http, path in posts:
+                assert http.read_response().body == b"ok"
+                http.request("POST", path, "1" if revision == "4" else "1:1")
+                http.close()
+
+
+class TestJoiningAndLeaving:
+    def test_in_a_loop_makes_one_socket(self, server: Server, watch: Watch) -> None:
+        """Each made a socket and kept a handler busy."""
+        with watch(server, "accounts", "joining and leaving", inputs=2 * 15_000, most=MOST):
+            sockets = look(server, "stats")["sockets"]
+            before = look(server, "census")["tally"].get("slow", 0)
+            websocket = join(server)
+            loop = frame(TEXT, "40/slow,") + frame(TEXT, "41/slow,")
+            send_all([websocket], loop * 15_000)
+            assert ask(websocket, '["echo",1]') == "[1]"
+            assert look(server, "stats")["sockets"] <= sockets + 2
+            assert look(server, "census")["tally"]["slow"] <= before + 5
+            websocket.close()
+
+
+class TestWhatIsKept:
+    def test_a_large_auth_is_refused(self, server: Server, watch: Watch) -> None:
+        with watch(server, "accounts", "auth", inputs=20, most=MOST):
+            for _ in range(20):
+                websocket = join(server)
+                websocket.send_text('40/slow,{"token":' + WORST["empty arrays"] + "}")
+                assert websocket.receive_text().startswith('44/slow,{"message":"Auth is too large"')
+                websocket.close()
+
+    def test_packets_whose_attachments_never_come_are_text_and_end(
+        self, share_attacked: StartServer, watch: Watch
+    ) -> None:
+        server = share_attacked(settings={"SOCKETIO_ATTACHMENT_TIMEOUT": 2.0})
+        with watch(server, "accounts", "attachments that never come", inputs=40, most=MOST):
+            clients = crowd(server, 40)
+            for number, client in enumerate(clients):
+                kind = '51-["echo",' if number % 2 else "61-1["
+                client.send_text("4" + kind + WORST["empty arrays"] + "]")
+            for client in clients:
+                assert close_code(client) == 1007
+
+    def test_what_a_gone_client_sent_is_freed(self, server: Server, watch: Watch) -> None:
+        with watch(server, "accounts", "rounds of clients", inputs=4 * 20, most=MOST):
+            for _ in range(4):
+                clients = crowd(server, 20)
+                send_all(clients, frame(TEXT, f'42["unknown",{WORST["empty arrays"]}]'))
+                for client in clients:
+                    client.cut()
+                wait_until(lambda: waiting(server) == 0, "all of it to be gone")
+
+    def test_a_session_that_only_polls_may_send_as_much(self, server: Server, watch: Watch) -> None:
+        with watch(server, "accounts", "payloads that wait", inputs=10, most=MOST):
+            sessions = [join_over_polling(server) for _ in range(10)]
+            for session in sessions:
+                session.send('42["wait",2]')
+                session.send_later('42["unknown",' + fill("[]", 900_000) + "]")
+            for session in sessions:
+                with suppress(Refused):
+                    session.wait_for_ok()
+                session.close()
