@@ -202,6 +202,17 @@ class Connection:
         self._tells_at = mark
         return True
 
+    def limit_silence(self, seconds: float) -> None:
+        """Have the kernel give the peer up once it acknowledged nothing for so many seconds.
+
+        For peers that are not read from, whose silence therefore tells nothing. Only over TCP, and
+        where the platform has it.
+        """
+        option = getattr(_socket, "TCP_USER_TIMEOUT", None)
+        if option is not None and self._sock.family in (_socket.AF_INET, _socket.AF_INET6):
+            with suppress(OSError):  # it has gone already
+                self._sock.setsockopt(_socket.IPPROTO_TCP, option, round(seconds * 1000))
+
     def has_ended(self) -> bool:
         """Return whether the peer has closed or broken the connection; looks without waiting."""
         if self._closed_because is not None:

@@ -149,6 +149,8 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
     ) -> Answers:
         """Send an event to clients of this process, and wait for all their acknowledgements.
 
+        A client that a handler may still refuse is not asked: it could answer what it never got.
+
         :param channels: as in ``Envelope``, and so ``skip`` and ``skip_channels``.
         :param timeout: seconds to wait.
         :raises TypeError: if an argument can't be encoded.
@@ -157,7 +159,11 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         outgoing = self.encode(namespace, event_name, args, ack_id)
         found = self._find_recipients(namespace, channels)
         skipped = self._find_recipients(namespace, skip_channels)
-        asked = [each for each in found if each.id not in skip and each not in skipped]
+        asked = [
+            each
+            for each in found
+            if each.id not in skip and each not in skipped and not each.is_doubtful(channels)
+        ]
         waiter = Waiter((recipient.id for recipient in asked), self.timekeeper)
         for recipient in asked:
             recipient.expect(ack_id, waiter)

@@ -167,6 +167,14 @@ class Delivery:
     def _is_turn(self, session: Session, place: Event) -> bool:
         return self.close_reason is not None or session.is_turn_of(place)
 
+    def is_doubtful(self, channels: Sequence[str] | None) -> bool:
+        """Return whether a handler may still refuse the client what is published on channels."""
+        hold, held = self._hold, self.channels
+        return hold is not None and (
+            hold.channel is None
+            or (channels is not None and not any(c in held for c in channels if c != hold.channel))
+        )
+
     def hold(self, channel: str | None, limit: int) -> None:
         """Hold messages until ``release``.
 
@@ -260,11 +268,7 @@ class Delivery:
             self._session.close(CloseReason.FORCED_SERVER_CLOSE)
 
     def _deliver_held(self, hold: Hold, outgoing: Outgoing, channels: Sequence[str] | None) -> None:
-        held = self.channels
-        doubtful = hold.channel is None or (
-            channels is not None and not any(c in held for c in channels if c != hold.channel)
-        )
-        if not hold.keep(outgoing, doubtful=doubtful):
+        if not hold.keep(outgoing, doubtful=self.is_doubtful(channels)):
             self._session.send(outgoing)
         elif hold.overflows:
             self._session.client_refused(RefusalKind.SLOW_CLIENT, "too much was held back for it")

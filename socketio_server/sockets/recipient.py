@@ -36,6 +36,12 @@ class Recipient(Protocol):
         :param channels: the channels that it was published on, if it was.
         """
 
+    def is_doubtful(self, channels: Sequence[str] | None) -> bool:
+        """Return whether a handler may still refuse the client what is published on channels.
+
+        :param channels: as in ``deliver``.
+        """
+
     def expect(self, ack_id: int, pending: Pending) -> None:
         """Note that the client is asked to acknowledge ``ack_id``."""
 

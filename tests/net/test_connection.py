@@ -841,3 +841,34 @@ class TestTellWhenDrained:
 
         assert wire.handler.drains == 0
         assert wire.handler.lost == [LostBecause.CLOSED]
+
+
+class TestSilence:
+    """Of a peer that is not read from, only the kernel can tell that it is gone."""
+
+    @pytest.mark.skipif(
+        not hasattr(socket_module, "TCP_USER_TIMEOUT"), reason="the platform has no such option"
+    )
+    def test_over_tcp_the_kernel_is_told_how_long_it_may_last(self, options: Options) -> None:
+        loop = FakeLoop()
+        with (
+            socket_module.create_server(("127.0.0.1", 0)) as listener,
+            socket_module.create_connection(listener.getsockname()) as ours,
+        ):
+            connection = Connection(ours, loop, queued_output(loop, options))
+            connection.limit_silence(45.5)
+            option = socket_module.TCP_USER_TIMEOUT
+            assert ours.getsockopt(socket_module.IPPROTO_TCP, option) == 45_500
+            connection.abort()
+
+    def test_over_other_sockets_it_may_last_as_long_as_it_likes(self, wire: Wire) -> None:
+        wire.connection.limit_silence(45.0)
+        wire.connection.write(b"x")
+        assert wire.drain() == b"x"
+
+    def test_of_one_that_has_gone_already_is_no_error(self, options: Options) -> None:
+        loop = FakeLoop()
+        ours = socket_module.socket()
+        connection = Connection(ours, loop, queued_output(loop, options))
+        connection.abort()
+        connection.limit_silence(45.0)

@@ -12,6 +12,7 @@ import pytest
 from gevent.event import Event
 
 from socketio_server.events import EVERYONE, OTHERS, SocketSession
+from socketio_server.exceptions import Reject
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
@@ -646,6 +647,33 @@ class TestCall:
         client.send(f'3{ack_id}["answer"]')
 
         assert client.messages() == ["answer"]
+
+    def test_a_client_that_may_still_be_refused_is_not_asked_and_can_not_answer(
+        self, server: FakeServer
+    ) -> None:
+        go_on = Event()
+
+        @server.registry.on_subscribe
+        def subscribe(request: object, socket: Socket, context: object, channel: str) -> None:
+            if socket.id != member.id:
+                go_on.wait()
+                raise Reject("no")
+
+        member = server.connect()
+        member.emit("__subscribe__", "room")
+        doubtful = server.connect()
+        doubtful.emit("__subscribe__", "room")
+        member.received()
+
+        call = self.call(member.socket, "question", to="room", timeout=60.0)
+        (packet,) = member.received()
+        ack_id = ack_id_of(packet, "question")
+        doubtful.send(f'3{ack_id}["a guess"]')
+        member.send(f'3{ack_id}["answer"]')
+
+        assert call.get(block=False) == (({member.id: "answer"}, ()), None)
+        go_on.set()
+        settle()
 
     def test_not_in_on_connect_where_the_client_can_not_answer(self, server: FakeServer) -> None:
         errors: list[Exception] = []

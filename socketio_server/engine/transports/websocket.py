@@ -123,6 +123,7 @@ class WebSocketTransport:
     def start(self) -> None:
         """Begin to read."""
         data, self._early_data = self._early_data, b""
+        self._connection.limit_silence(self._options.ping_interval + self._options.ping_timeout)
         self._connection.start(self, data)
 
     def send(self, outgoing: Outgoing) -> None:
