@@ -16,8 +16,8 @@ from benchmarks.measuring import STARTED, Bench
 from benchmarks.places import IMAGES, ROOT, Workshop, say
 from benchmarks.report import TITLES, report
 from benchmarks.results import Results, append, read
-from benchmarks.scenarios import ALIASES, COMPARED, LOADS, NAMES
-from benchmarks.servers import QUICK, SERVERS, Failure, Process
+from benchmarks.scenarios import ALIASES, COMPARED, LOADS, NAMES, READERS
+from benchmarks.servers import QUICK, SERVERS, Failure, Process, Server
 
 SMOKE = ("ours", "limit")
 
@@ -150,7 +150,7 @@ class _Run:
         """Yield what is measured of a server: itself, and what it is compared with alone."""
         if scenario == "start":
             yield from STARTED if server == "ours" else ()
-        elif scenario == "big":
+        elif scenario == "big" or scenario in READERS:
             yield from ("ours",) if server == "ours" else ()
         elif LOADS[scenario].only not in (None, server):
             return
@@ -183,7 +183,7 @@ class _Run:
             return self.bench.time_start(label)
         if scenario == "big" or label == "view":
             return self.bench.inprocess("view" if label == "view" else scenario)
-        needed = LOADS[scenario].descriptors
+        needed = 0 if scenario in READERS else LOADS[scenario].descriptors
         if not self.smoke and needed > self.descriptors:
             raise Failure(f"needs {needed:,} descriptors, and may have {self.descriptors:,}")
         server = SERVERS[label]
@@ -191,9 +191,14 @@ class _Run:
             if label not in self._running:
                 process = stack.enter_context(self.bench.start(server, f"{label}.smoke"))
                 self._running[label] = process
-            return self.bench.load(self._running[label], server, scenario)
+            return self._load(self._running[label], server, scenario)
         with self.bench.start(server, f"{label}.{scenario}") as process:
-            return self.bench.load(process, server, scenario)
+            return self._load(process, server, scenario)
+
+    def _load(self, process: Process, server: Server, scenario: str) -> dict[str, Any]:
+        if scenario in READERS:
+            return self.bench.readers(process, scenario)
+        return self.bench.load(process, server, scenario)
 
 
 def _outcome(measured: dict[str, Any]) -> str:
@@ -206,6 +211,7 @@ def _outcome(measured: dict[str, Any]) -> str:
         "worst_gap_ms": "gap {:.0f} ms",
         "blocked_ms": "{:.2f} ms",
         "start_ms": "{:.0f} ms",
+        "growth_bytes": "memory +{:,.0f} B",
         "server_cpu_pct": "server at {:.0f}%",
         "client_cpu_pct": "load at {:.0f}%",
     }

@@ -92,6 +92,16 @@ class Bench:
             found["refusals"] = ast.literal_eval(refusals[1]) if refusals else {}
         return found
 
+    def readers(self, process: Process, name: str) -> dict[str, Any]:
+        """Send much to clients that read at their own pace (``benchmarks.readers``)."""
+        process.wait_until_it_listens()
+        command = [sys.executable, "-m", "benchmarks.readers", name]
+        command += ["--port", str(process.port), "--server-pid", str(process.pid)]
+        command += ["--smoke"] if self.smoke else []
+        found = _last_json(self._run(command, self.cpus.load))
+        process.check()
+        return found
+
     def calibrate(self) -> dict[str, float]:
         """Return what this machine costs just now, in ns, so that noise can be recognised."""
         found: dict[str, float] = _last_json(
@@ -136,9 +146,9 @@ class Bench:
             arguments += ["--after-connect", subscribe if server.is_socketio else raw_subscribe]
         return arguments
 
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+    def _run(self, command: list[str], cpu: int | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            pinned(self.cpus.server, command),
+            pinned(self.cpus.server if cpu is None else cpu, command),
             capture_output=True,
             text=True,
             env=environment(self.workshop, DJANGO_SETTINGS_MODULE="benchmarks.project.settings"),

@@ -54,6 +54,8 @@ GOALS = [
     Goal("polling: a message up and down, CPU", "µs", "poll", CPU, ratios={"node": 1.0}),
     Goal("5 of 200 stalled: longest gap of others", "ms", "stalled", "worst_gap_ms", most=100),
     Goal("5 of 200 stalled: memory at the end", "MB", "stalled", "rss_kb_end", 1.024e-3),
+    Goal("slow reader of 100 MB: memory", "MB", "slow", "growth_bytes_per_client", 1e-6, most=2),
+    Goal("burst of 20 × 500 kB to 100: memory", "MB", "burst", "growth_bytes", 1e-6, most=40),
     Goal("900 kB up: loop blocked", "ms", "big", "blocked_ms", decimals=2, most=5),
     Goal("start to first answer", "ms", "start", "start_ms", decimals=0, ratios={"django": 1.2}),
 ]

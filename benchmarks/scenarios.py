@@ -87,7 +87,10 @@ LOADS = {
     "poll": Load(mode="poll", connections=100, action="echo"),
 }
 
-NAMES = (*LOADS, "big", "start")
+READERS = {"slow", "burst"}
+"""Scenarios of ``benchmarks.readers``: clients that read at their own pace."""
+
+NAMES = (*LOADS, "slow", "burst", "big", "start")
 """All scenarios, in the order in which they run."""
 
 COMPARED = ("idle5k", "echo1", "fan1000", "poll")

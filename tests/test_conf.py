@@ -202,7 +202,7 @@ class TestUnknownSettings:
             (problem,) = conf.problems()
 
         assert problem.setting == name
-        assert "no setting" in problem.message
+        assert "not a setting" in problem.message
 
     @pytest.mark.parametrize("name", ["SOCKET_IO_PORT", "MY_SOCKETIO_PORT"])
     def test_those_of_others_are_their_own_business(self, name: str) -> None:

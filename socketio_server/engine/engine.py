@@ -345,6 +345,8 @@ class Engine:
         elif session.close_reason in _IN_GOOD_ORDER and not rest.is_over:
             self._lingering[session.sid] = rest
             self._farewells.add(session.sid)
+        else:  # behind the answer to a GET that waits
+            self._loop.run_callback(last_transport.discard_queue)
 
     def _new_session(self, request: EngineRequest) -> Session:
         revision = int(request.params["EIO"])  # a number, says verify_handshake
@@ -420,4 +422,4 @@ class Engine:
         self.stats.refusals.add(kind, id(session), f"{why} (from {session.address})", level)
 
     def _forget(self, sid: str) -> None:
-        del self._lingering[sid]
+        self._lingering.pop(sid).transport.discard_queue()

@@ -108,6 +108,11 @@ class Connection:
         self._closed_because: LostBecause | None = None  # None while the socket is open
 
     @property
+    def high_water(self) -> int:
+        """Bytes that may be queued before those who send to this peer alone have to wait."""
+        return self._output.high_water
+
+    @property
     def congested(self) -> bool:
         """Whether the kernel takes no more for now."""
         return self._writer is not None

@@ -18,7 +18,7 @@ LOADS = ["idle5k", "idle15k", "echo1", "echo8", "fan100", "fan1000", "fan5000", 
 DELIVERING = ["echo1", "echo8", "orm1", "fan100", "fan1000", "fan5000", "fan15000", "poll"]
 MEASUREMENTS = {
     *((name, server) for name in (*LOADS, "stalled") for server in ("ours", "limit")),
-    *((name, "ours") for name in ("orm1", "poll", "big", "start")),
+    *((name, "ours") for name in ("orm1", "poll", "slow", "burst", "big", "start")),
     ("orm1", "view"),
     ("start", "django"),
 }

@@ -586,6 +586,28 @@ class TestTheEndOfASession:
 
         assert response == error_response(ErrorCode.UNKNOWN_SESSION)
 
+    @pytest.mark.parametrize(
+        "reason",
+        [
+            CloseReason.FORCED_SERVER_CLOSE,
+            CloseReason.TRANSPORT_CLOSE,
+            CloseReason.PING_TIMEOUT,
+            CloseReason.PARSE_ERROR,
+        ],
+    )
+    def test_what_is_never_fetched_does_not_count_for_ever(
+        self, site: Site, reason: CloseReason
+    ) -> None:
+        site.open_polling()
+        site.sessions[0].send(outgoing("never fetched"))
+        assert site.engine.output.total > 0
+        site.sessions[0].close(reason)
+        site.loop.advance(site.options.close_timeout)
+
+        assert site.engine.output.total == 0
+        site.loop.advance(1000.0)
+        assert site.loop.timers == 0
+
     def test_once_the_goodbye_is_fetched_the_session_is_unknown(self, site: Site) -> None:
         sid = site.open_polling()
         site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)

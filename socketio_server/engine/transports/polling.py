@@ -230,6 +230,12 @@ class PollingTransport:
         self._answer_soon()
         return queue
 
+    def discard_queue(self) -> None:
+        """Drop what is queued: nobody will fetch it any more."""
+        self._end_backlog()
+        self._queue.clear()
+        self._queued_bytes = 0
+
     def answer_get(self, poll: Exchange) -> None:
         """Answer a poll with what is queued, or when there is something."""
         if self._poll is not None:
@@ -402,9 +408,7 @@ class PollingTransport:
         What is sent between that and the end is dropped: a handler may send a lot before the loop
         has its turn.
         """
-        self._end_backlog()
-        self._queue.clear()
-        self._queued_bytes = 0
+        self.discard_queue()
         if self._session is not None and not self._given_up:
             self._given_up = True
             self._session.client_refused(RefusalKind.SLOW_CLIENT, because.value)

@@ -160,7 +160,8 @@ class WebSocketTransport:
 
     def has_room(self) -> bool:
         """Return whether no more than ``high_water`` waits for the client (``Transport``)."""
-        connection, mark = self._connection, self._options.high_water
+        connection = self._connection
+        mark = connection.high_water
         if connection.queued <= mark:
             return True
         connection.uncork()  # what only waits for more to go with it need not wait longer
