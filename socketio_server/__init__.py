@@ -1,8 +1,8 @@
 """A Socket.IO server inside a Django project.
 
-The functions here reach clients from outside of a handler: from views, signals, management
-commands. They are django-socketio's. Handlers are registered with the decorators of
-``socketio_server.events``.
+These functions send to clients from outside of handlers, for instance from views and signals.
+``send``, ``broadcast`` and ``broadcast_channel`` are django-socketio's. Register handlers with the
+decorators of ``socketio_server.events``.
 """
 
 from typing import Any
@@ -102,16 +102,16 @@ def emit(
     namespace: str = MAIN_NAMESPACE,
     volatile: bool = False,
 ) -> None:
-    """Send a custom event to clients; none need be there to get it.
+    """Send a custom event to clients; without any client it does nothing.
 
     :param to: a channel, several (each client gets it once), ``EVERYONE`` in the namespace, or one
         client by its ``socket.session``.
     :param skip: session ids, or ``socket.session``, of clients that don't get it: one or several.
     :param skip_channels: one channel or several, whose subscribers don't get it.
-    :param volatile: whether clients that can't take it at once go without.
-    :raises TypeError: if an argument is of a type that it can't be, or can't be encoded.
-    :raises ValueError: if the event's name is reserved, a channel's empty, or the namespace does
-        not begin with a slash.
+    :param volatile: whether it is dropped for clients that can't take it at once.
+    :raises TypeError: if an argument is of a wrong type, or can't be encoded.
+    :raises ValueError: if the event's name is reserved, a channel's name is empty, or the namespace
+        does not begin with a slash.
     """
     check_event_name(event)
     check_namespace(namespace)
@@ -130,10 +130,10 @@ def call(
 ) -> Answers:
     """Send a custom event to clients of this process, and wait for all their acknowledgements.
 
-    :param to: whom it is for, and ``skip`` and ``skip_channels``: as in ``emit``.
-    :param timeout: seconds to wait; ``None``: until all have answered or gone.
+    :param to: the recipients; ``to``, ``skip`` and ``skip_channels`` are as in ``emit``.
+    :param timeout: seconds to wait; ``None``: until all have answered or disconnected.
     :return: the answers by session id, and the ids of those that did not answer.
-    :raises TypeError: if an argument is of a type that it can't be, or can't be encoded.
+    :raises TypeError: if an argument is of a wrong type, or can't be encoded.
     :raises ValueError: as ``emit``, and if the timeout is negative.
     """
     check_event_name(event)
@@ -143,7 +143,7 @@ def call(
 
 
 def stats() -> Snapshot:
-    """Return what the server of this process holds, and has counted since its start.
+    """Return numbers of the server in this process: its objects, and its counters since its start.
 
     :raises RuntimeError: if no server runs in this process.
     """

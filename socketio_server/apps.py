@@ -1,4 +1,4 @@
-"""The app: finds the handlers of the project, and wires what is global to Django."""
+"""The Django app: imports the project's handlers, and registers the system checks."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,9 +25,9 @@ class SocketIOConfig(AppConfig):
     """The modules with handlers that were found and imported."""
 
     def ready(self) -> None:
-        """Register the checks, teach the encoder Django's types, import all ``events`` modules.
+        """Register the checks, let messages hold Django's types, import all ``events`` modules.
 
-        :raises ImportError: and whatever else such a module raises: it is never swallowed.
+        :raises ImportError: or any other exception that an ``events`` module raises.
         """
         for check in (
             checks.check_settings,

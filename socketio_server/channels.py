@@ -1,6 +1,6 @@
 """django-socketio's mapping of the channels that clients of this process are on.
 
-``CHANNELS`` maps channels to the session ids subscribed; for looking, not for writing.
+``CHANNELS`` maps channels to the session ids of their subscribers; it is read-only.
 """
 
 from socketio_server.sockets.registry import CHANNELS

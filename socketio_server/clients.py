@@ -1,6 +1,6 @@
 """django-socketio's mapping of the clients that are connected to this process.
 
-``CLIENTS`` maps session ids to ``(request, socket, context)``; for looking, not for writing.
+``CLIENTS`` maps session ids to ``(request, socket, context)``; it is read-only.
 """
 
 from socketio_server.sockets.registry import CLIENTS

@@ -1,7 +1,7 @@
 """Django's settings as the server's options.
 
 ``SOCKETIO_PING_INTERVAL`` in the settings is ``options().ping_interval``: every field of
-``Options`` is a setting. They are read when asked for, so ``override_settings`` works.
+``Options`` is a setting. Each call reads the settings anew, because of ``override_settings``.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _DEFAULTS = Options()
 
 @dataclass(frozen=True)
 class Problem:
-    """A setting that can't be used: its name, and what is wrong with it."""
+    """An invalid setting: its name, and the reason."""
 
     setting: str
     message: str
@@ -32,9 +32,9 @@ class Problem:
 
 
 def options() -> Options:
-    """Return the options as the settings give them.
+    """Return the options from the settings.
 
-    :raises ImproperlyConfigured: if a setting can't be used; ``checks`` says so earlier and nicer.
+    :raises ImproperlyConfigured: if a setting is invalid; the system checks report it earlier.
     """
     for problem in problems():
         raise ImproperlyConfigured(str(problem))
@@ -42,9 +42,9 @@ def options() -> Options:
 
 
 def option(name: str) -> Any:
-    """Return one option, whatever the other settings hold.
+    """Return one option, even if other settings are invalid.
 
-    :raises ImproperlyConfigured: if its own setting can't be used.
+    :raises ImproperlyConfigured: if its own setting is invalid.
     """
     problem = _problem_of(name)
     if problem is not None:
@@ -53,7 +53,7 @@ def option(name: str) -> Any:
 
 
 def problems() -> Iterator[Problem]:
-    """Yield what is wrong with the settings."""
+    """Yield all invalid and unknown settings."""
     for name in _TYPES:
         problem = _problem_of(name)
         if problem is not None:
@@ -67,7 +67,7 @@ def problems() -> Iterator[Problem]:
 
 
 def _problem_of(name: str) -> Problem | None:
-    """Return what is wrong with an option's setting, if anything is."""
+    """Return the problem with an option's setting; ``None`` if it is valid."""
     try:
         _read(name)
     except msgspec.ValidationError:
@@ -78,9 +78,9 @@ def _problem_of(name: str) -> Problem | None:
 
 
 def _read(name: str) -> Any:
-    """Return an option as its setting has it, or its default.
+    """Return an option's setting, or its default.
 
-    :raises msgspec.ValidationError: if the setting can't be used.
+    :raises msgspec.ValidationError: if the setting is invalid.
     """
     setting = _setting(name)
     if not hasattr(settings, setting):

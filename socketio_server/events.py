@@ -1,4 +1,4 @@
-"""The decorators that register handlers: what an ``events.py`` imports.
+"""The decorators that register handlers, to be imported by an ``events.py``.
 
     from socketio_server import events
 

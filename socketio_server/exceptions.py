@@ -1,8 +1,9 @@
-"""The package's exceptions, sorted by whose fault they are.
+"""The package's exceptions, sorted by fault.
 
-Faults of the caller (``EventError``, ``NoSocket``), of a handler's decision (``Reject``) and of
-the peer (``DecodeError``, ``ProtocolError``). A peer's fault never carries our internals: what it
-says may be logged, and only codes go back over the wire.
+``EventError`` and ``NoSocket`` are faults of the caller, ``Reject`` is a handler's decision,
+``ValidationError`` a client's message of the wrong type, and ``DecodeError`` and ``ProtocolError``
+are faults of the peer. Their texts are for the log; a peer gets a code, and a ``ProtocolError``'s
+reason.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ class EventError(SocketIOError):
 
 
 class NoSocket(SocketIOError):
-    """Raised when nobody is there to get a message (django-socketio's name)."""
+    """Raised when there is no client to send a message to (django-socketio's name)."""
 
 
 class NoServer(NoSocket):
@@ -27,9 +28,9 @@ class NoServer(NoSocket):
 class Reject(SocketIOError):
     """Raised by an ``on_connect`` or ``on_subscribe`` handler to refuse the client.
 
-    :param message: what the client is told, as ``error.message`` of its ``connect_error`` event or
-        as ``error`` of the subscription's acknowledgement.
-    :param data: anything that JSON carries; the client sees it as ``error.data``.
+    :param message: for the client: ``error.message`` of its ``connect_error`` event, or ``error``
+        of the subscription's acknowledgement.
+    :param data: a JSON value for the client: ``error.data``, or ``data`` of the acknowledgement.
     """
 
     def __init__(self, message: str = "rejected", data: Any = None) -> None:
@@ -39,7 +40,7 @@ class Reject(SocketIOError):
 
 
 class ValidationError(SocketIOError, ValueError):
-    """Raised when a message does not fit the type that its handler's annotation names."""
+    """Raised when a message does not fit the type in its handler's annotation."""
 
 
 class DecodeError(SocketIOError, ValueError):
@@ -50,7 +51,7 @@ class ProtocolError(SocketIOError, ValueError):
     """Raised when a peer breaks the WebSocket protocol.
 
     :param code: the close code to answer with (RFC 6455 section 7.4.1).
-    :param reason: what was wrong, for the log and the close frame; never more than 123 bytes.
+    :param reason: the fault, for the log and the close frame; never more than 123 bytes.
     """
 
     def __init__(self, code: int, reason: str) -> None:

@@ -1,9 +1,9 @@
-"""Every tunable of the server: its unit, its default, the reason for it, and what it may be.
+"""Every tunable of the server: its unit, default, valid values, and the reason for it.
 
-One frozen value, made once when a server starts and handed down through the layers, so that
-nothing below Django reads settings. ``conf.py`` fills it from Django's settings (``ping_interval``
-is ``SOCKETIO_PING_INTERVAL``), and validates each setting by the annotation of its field. Wire
-constants live beside the types that own them, not here.
+One frozen value, made when a server starts and passed down through the layers, because nothing
+below Django reads settings. ``conf.py`` fills it from Django's settings (``ping_interval`` is
+``SOCKETIO_PING_INTERVAL``), and validates each setting by the annotation of its field. Constants of
+the wire stand beside the types that own them.
 """
 
 import sys
@@ -14,7 +14,7 @@ from msgspec import Meta
 
 DEFAULT_MESSAGE_LOG_FORMAT = '%(REMOTE_ADDR)s - - [%(TIME)s] "Socket.IO %(TYPE)s: %(MESSAGE)s"'
 
-# What values may be. A description completes "must be …" in the message about a bad one.
+# Types of the values. A description completes "must be …" in the message about an invalid value.
 
 _FINITE = sys.float_info.max
 _Text = Annotated[str, Meta(min_length=1)]
@@ -49,13 +49,13 @@ Origins = Annotated[
 class Options:
     """The server's tunables; times in seconds, sizes in bytes unless the name says otherwise."""
 
-    # --- Where it listens, and what it speaks -------------------------------------------------
+    # --- Address and protocols ----------------------------------------------------------------
 
     host: Host = "127.0.0.1"
-    """Address to listen on when the command names none: this machine only."""
+    """Address to listen on if the command is given none: this machine only."""
 
     port: Port = 9000
-    """Port to listen on when the command names none (django-socketio's)."""
+    """Port to listen on if the command is given none (django-socketio's)."""
 
     transports: Transports = ("polling", "websocket")
     """Transports that clients may use."""
@@ -64,56 +64,55 @@ class Options:
     """Whether clients of Engine.IO 3 (``socket.io-client`` 2.x) are let in as well."""
 
     compression_threshold: BytesOrNone = 1024
-    """Size from which answers to polls are compressed, where the client takes it; ``None``:
+    """Size from which answers to polls are compressed, if the client accepts it; ``None``:
     never."""
 
     per_message_deflate: Flag = False
-    """Whether WebSocket messages may be compressed: costs time and memory for every client."""
+    """Whether WebSocket messages may be compressed; costs time and memory for every client."""
 
     # --- The project's code -------------------------------------------------------------------
 
     events: ModulesOrNone = None
-    """Modules with handlers besides the apps' own; ``None``: ``events``, if there is such a
-    module."""
+    """Modules with handlers besides those of the apps; ``None``: ``events``, if it exists."""
 
     middleware: Paths = ()
-    """Dotted paths of what wraps every event, outermost first."""
+    """Dotted paths of the middleware around every event, outermost first."""
 
     message_log_format: LogFormat = DEFAULT_MESSAGE_LOG_FORMAT
-    """%-format of the line that is logged per message; ``None`` logs none."""
+    """%-format of the log line of each message; ``None`` logs none."""
 
     max_concurrent_handlers: Number = 1000
     """Handlers that may run side by side; each may hold a greenlet and a database connection
     (see ``docs/how-to/databases.md``)."""
 
     database_idle_timeout: SecondsOrZero = 1.0
-    """How long a connection of handlers to SQLite may be idle before it is closed, where
-    ``CONN_MAX_AGE`` would have it closed after each event: to open one takes longer than most
-    queries. All other databases have servers, and these have limits: what Django closes is
-    closed."""
+    """How long a connection of handlers to SQLite may be idle before it is closed, if
+    ``CONN_MAX_AGE`` would close it after each event, because opening one takes longer than most
+    queries. Connections to other databases are closed as Django does, because their servers limit
+    the number of connections."""
 
     # --- Limits: who may connect --------------------------------------------------------------
 
     allowed_origins: Origins = ()
-    """Origins allowed besides the request's own host, as ``scheme://host[:port]``; ``*`` is any."""
+    """Allowed origins besides the request's own host, as ``scheme://host[:port]``; ``*`` is any."""
 
     cookie: CookieName = "socketio"
-    """How the name of the cookie begins that binds a polling session to its browser; ``None`` sets
-    none."""
+    """Beginning of the name of the cookie that binds a polling session to its browser; ``None``
+    sets no cookie."""
 
     # --- Limits: connections ------------------------------------------------------------------
 
     max_connections: Number = 10_000
-    """Connections of one process; never more than 80% of its descriptors."""
+    """Connections of one process; never more than 80 % of its file descriptors."""
 
     max_connections_per_address: Number = 100
     """Connections of one address; loopback and ``trusted_proxies`` are exempt."""
 
     max_handshakes_per_address: Number = 200
-    """Handshakes of one address at once, ten more a second after that; the same are exempt."""
+    """Handshakes of one address at once, and ten more a second; with the same exemptions."""
 
     trusted_proxies: Addresses = ()
-    """Addresses of reverse proxies, behind which all clients seem to have one address."""
+    """Addresses of reverse proxies, because all clients behind one share its address."""
 
     # --- Limits: seconds of silence -----------------------------------------------------------
 
@@ -121,8 +120,8 @@ class Options:
     """Time between heartbeats: below the 30 to 60 s after which proxies drop silent connections."""
 
     ping_timeout: Seconds = 20.0
-    """How long a heartbeat may go unanswered; with the interval, a dead client is noticed in 45
-    s."""
+    """How long a heartbeat may go unanswered; with the interval, a dead client is noticed within
+    45 s."""
 
     connect_timeout: Seconds = 45.0
     """How long a session may last without joining a namespace (the reference server's value)."""
@@ -138,7 +137,7 @@ class Options:
     """How long the head of an HTTP request may take to arrive."""
 
     body_timeout: Seconds = 10.0
-    """How long a request's body may stand still, and that of a polling request take in all."""
+    """How long the body of a polling request may take to arrive, and any other body may pause."""
 
     keep_alive_timeout: Seconds = 5.0
     """How long an HTTP connection may be idle between two requests."""
@@ -147,15 +146,15 @@ class Options:
     """How long queued bytes may wait without any progress before the client is closed."""
 
     max_lag: Seconds = 30.0
-    """How long something may wait for a client that takes less than 16 kB a second meanwhile,
-    before the client is closed: it only falls further behind."""
+    """How long a message may wait for a client that reads less than 16 kB a second, before the
+    client is closed: it would only fall further behind."""
 
     close_timeout: Seconds = 2.0
     """How long the peer may take to answer a WebSocket close, or to stop sending after the last
     answer of an HTTP connection, before the connection is cut."""
 
     drain_timeout: Seconds = 10.0
-    """How long a shutdown may take in all before the process goes without its clients' handlers."""
+    """How long a shutdown may take in all; after it the process ends without the last handlers."""
 
     # --- Limits: bytes held for one client ----------------------------------------------------
 
@@ -176,59 +175,58 @@ class Options:
     """Characters of a channel's or namespace's name."""
 
     max_auth_size: Number = 16_384
-    """Characters of JSON that one client may send as ``auth``, of all its sockets together: room
-    for a token, and no more, because it is kept as long as they last."""
+    """Characters of JSON that one client may send as ``auth``, for all its sockets together: room
+    for a token and little more, because ``auth`` is kept as long as the socket."""
 
     max_pending_bytes: Number = 1_048_576
-    """Bytes of one client's packets that may wait for its handlers, which is about one message of
-    ``max_payload``; at that, the client is not read from until half of it is handled."""
+    """Bytes of one client's packets that may wait for its handlers, about one message of
+    ``max_payload``; beyond it, reading from the client pauses until half of them are handled."""
 
     max_pending_total: Number = 67_108_864
-    """Bytes of all clients' packets that may wait for handlers; beyond it the client is closed that
-    holds most."""
+    """Bytes of all clients' packets that may wait for handlers; beyond it, the client with the most
+    is closed."""
 
     high_water: Number = 262_144
-    """Bytes that may wait for one client before those who send to it alone have to wait: twice what
-    the kernel holds, so that the client is never without something to read."""
+    """The high-water mark: bytes that may wait for one client before senders to it alone must wait.
+    Twice the kernel's buffer, so that the client always has bytes to read."""
 
     max_queued_bytes: Number = 16_000_000
-    """Bytes that may wait for one client; beyond it the client is closed, never silently
-    skipped."""
+    """Bytes that may wait for one client; beyond it, the client is closed, because no message is
+    dropped silently."""
 
     max_queued_total: Number = 96_000_000
-    """Bytes that may wait for all clients of the process, what many share counted once; beyond it
-    the clients are closed for which something waits longest."""
+    """Bytes that may wait for all clients of the process, shared ones counted once; beyond it, the
+    clients are closed whose messages have waited longest."""
 
     send_buffer: Number = 131_072
-    """``SO_SNDBUF`` per connection: the kernel would otherwise hide megabytes per stalled
+    """``SO_SNDBUF`` of each connection, because the kernel would buffer megabytes for a stalled
     client."""
 
     # --- Limits: CPU time ---------------------------------------------------------------------
 
     max_handlers_per_client: Number = 4
-    """Handlers of one client that may run side by side, one for each namespace that it is in: a
-    client of many namespaces does not get more than a few of all handlers."""
+    """Handlers of one client that may run side by side, at most one in each of its namespaces;
+    otherwise a client in many namespaces could take all handlers."""
 
     max_packet_rate: Number = 1000
-    """Packets a second that one client may go on sending; beyond it, reading pauses."""
+    """Packets a second that one client may send in the long run; beyond it, reading pauses."""
 
     max_packet_burst: Number = 50_000
     """Packets that one client may send at once, above that rate."""
 
     max_packets_per_payload: Number = 50_000
-    """Packets in one polling payload: the official clients send all that waits in one, so that a
-    low limit would cut off an honest page that sends a lot at once (twenty messages, say, against
-    16)."""
+    """Packets in one polling payload; high, because the official clients put all waiting packets
+    into one payload."""
 
     max_fragments: Number = 1024
-    """Frames of one fragmented WebSocket message, so that tiny fragments can't cost unbounded
+    """Frames of one fragmented WebSocket message, because tiny fragments would cost unbounded
     work."""
 
     max_websocket_pings: Number = 20
-    """WebSocket pings of one client in a second; beyond it the client is closed."""
+    """WebSocket pings of one client in a second; beyond it, the client is closed."""
 
     max_events_per_turn: Number = 50
-    """Frames or events that one connection may have handled before the others get their turn."""
+    """Frames or events of one connection that are handled before other connections get a turn."""
 
     max_time_per_turn: Seconds = 0.010
-    """How long one connection may keep the loop before the others get their turn."""
+    """How long one connection may keep the loop before other connections get a turn."""

@@ -1,6 +1,4 @@
-"""The URL of Socket.IO's requests: ``path("", include("socketio_server.urls"))`` in the
-project's.
-"""
+"""The URL of Socket.IO's requests, for ``path("", include("socketio_server.urls"))``."""
 
 from django.urls import path
 

@@ -1,7 +1,7 @@
-"""The handshake: the one request of a connection that goes through the whole Django stack.
+"""The handshake, the only request of a session that goes through the whole Django stack.
 
-So the project's middleware has run once, and the request that handlers get is a real one. Beside
-it stand the official client's files.
+The project's middleware runs for it, and handlers get this request. The official client's files are
+served beside it.
 """
 
 import logging
@@ -35,7 +35,7 @@ UNSUPPORTED_VERSION = (
     "Unsupported protocol version: use socket.io-client 3 or 4, or set "
     "SOCKETIO_ALLOW_EIO3 = True on the server for socket.io-client 2"
 )
-"""Instead of the reference server's words, which don't say what to do."""
+"""Replaces the reference server's message, because it should tell a developer the remedy."""
 
 _SWITCHING = Response(101, b"")
 
@@ -48,8 +48,8 @@ NOT_RUNNING = (
 def socketio(request: HttpRequest) -> HttpResponse:
     """Open an Engine.IO session, or refuse with the protocol's own error.
 
-    A WebSocket is asked for by leaving the request where the server's handler looks for it; so a
-    refusal is an HTTP status, not a WebSocket that closes at once.
+    For a WebSocket, leave the request in the environ, where the server's WSGI handler finds it, and
+    answer with 101. A refused WebSocket gets an HTTP status.
     """
     server = current.server
     if server is None:
@@ -72,16 +72,14 @@ def socketio(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def client_file(request: HttpRequest, name: str) -> HttpResponseBase:
-    """Send a file of the official client, as pages written for Node's server load it.
-
-    It is the bare client, without our shim, and the same for everybody.
+    """Send a file of the official client, without our shim, for pages written for Node's server.
 
     :param name: one of ``assets.CLIENT_FILES``.
     """
     try:
         body, etag = _read_client_file(name)
     except FileNotFoundError as error:
-        raise Http404(f"{name} is not there: E003 of the system checks says why") from error
+        raise Http404(f"{name} is missing; system check socketio_server.E003 says why") from error
     kind = "application/json" if name.endswith(".map") else "text/javascript; charset=utf-8"
     headers = {"Content-Type": kind, "Cache-Control": "public, max-age=0", "ETag": etag}
     response = HttpResponse(body, headers=headers)
@@ -98,7 +96,7 @@ def _read_client_file(name: str) -> tuple[bytes, str]:
 def _open_polling(
     request: HttpRequest, handshake: EngineRequest, engine: Engine, options: Options
 ) -> HttpResponse:
-    """Open a session over polling; give a browser that has none the cookie that binds it."""
+    """Open a session over polling; set the cookie that binds it, unless the browser has one."""
     binding, new = None, None
     if options.cookie is not None:
         known = cookies_of(handshake.cookie, options.cookie)
@@ -120,10 +118,10 @@ def _open_polling(
 
 
 def compact(request: HttpRequest) -> HttpRequest:
-    """Let a request that is kept for hours hold no more than handlers can use.
+    """Free memory that a handshake's request holds, because its sockets keep it for hours.
 
-    Its input stream would keep the HTTP handler and its buffers, tens of kB per connection. What
-    the URL was resolved to is the same for all, unless the project's URL has arguments: 600 bytes.
+    Its input stream would keep the HTTP handler and its buffers, tens of kB. Its ``resolver_match``
+    is shared with other requests, unless the project's URL has arguments.
     """
     request.META["wsgi.input"] = _EMPTY
     request._stream = _EMPTY
@@ -138,7 +136,7 @@ _MATCHES: dict[tuple[str, str], ResolverMatch] = {}
 
 
 def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> Response | None:
-    """Count a handshake that may not be, and return its answer; ``None`` if it may."""
+    """Verify a handshake; count a refusal and return its answer, ``None`` if it is accepted."""
     address = handshake.address
     if engine.draining:
         why = f"handshake while the server stops (from {address})"
@@ -150,7 +148,7 @@ def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> R
         )
         return Response(429, b"")
     try:
-        request.get_host()  # in ALLOWED_HOSTS, or the origin's host would mean nothing
+        request.get_host()  # must be in ALLOWED_HOSTS, because the origin is compared with it
     except DisallowedHost:
         why = "host is not in ALLOWED_HOSTS"
         return engine.refuse(ErrorCode.FORBIDDEN, address, kind=RefusalKind.HOST, why=why)
@@ -166,6 +164,6 @@ def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> R
 
 
 def _respond(response: Response) -> HttpResponse:
-    # Given together: set later, or a type found by Django, they take 3 µs more (measured).
+    # Passed to the constructor, because that is faster than setting them afterwards.
     headers = {"Content-Type": response.content_type, "Cache-Control": "no-store"}
     return HttpResponse(response.body, status=response.status, headers=headers)

@@ -1,1 +1,1 @@
-"""HTTP/1.1 on the event loop: the engine answers what carries a sid, Django everything else."""
+"""HTTP/1.1 on the event loop: the engine answers requests with a sid, Django all others."""

@@ -1,4 +1,4 @@
-"""A line for each request, as Django's own ``runserver`` logs it."""
+"""The access log: one line for each request, as Django's own ``runserver`` logs it."""
 
 import logging
 import re
@@ -14,9 +14,9 @@ logger = logging.getLogger("django.server")
 def log_access(head: Head, status: int, size: int, level: int) -> None:
     """Log a request.
 
-    :param head: the request's.
-    :param status: the answer's; 0 if there was none.
-    :param size: the answer's bytes.
+    :param head: the head of the request.
+    :param status: the status of the answer; 0 if there was none.
+    :param size: bytes of the answer.
     """
     if logger.isEnabledFor(level):
         line = _SID.sub("sid=…", head.line)

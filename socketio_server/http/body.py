@@ -1,8 +1,7 @@
 """Request bodies as they arrive: collected for a session, or streamed to the WSGI application.
 
-Where a body ends is decided by ``protocol.http1.bodies``. Both classes take the connection's bytes
-in loop callbacks and never block there; a streamed body is read in a worker's greenlet, which may
-wait.
+``protocol.http1.bodies`` finds the end of a body. Both classes take the connection's bytes in loop
+callbacks, which must not block; a worker's greenlet reads a streamed body, and may wait.
 """
 
 import errno
@@ -17,14 +16,14 @@ from socketio_server.protocol.http1.requests import Head
 from socketio_server.protocol.http1.responses import CONTINUE
 
 HIGH_WATER = 65_536
-"""Bytes that wait for their reader before no more are read from the peer."""
+"""The high-water mark: when more bytes wait for their reader, reading from the peer pauses."""
 
 
 class CollectedBody:
     """The body of a session's request, collected until it is complete.
 
     :param max_size: bytes that it may have.
-    :raises BadBody: with status 413, if its head announces more.
+    :raises BadBody: with status 413, if the request's head announces more.
     """
 
     __slots__ = ("_body", "_max_size", "_parts", "_size")
@@ -52,18 +51,18 @@ class CollectedBody:
         return behind if body.is_complete else None
 
     def join(self) -> bytes:
-        """Return what has come of it."""
+        """Return the body."""
         return b"".join(self._parts)
 
 
 class BodySource(Protocol):
-    """What a streamed body needs of the exchange that it belongs to."""
+    """The exchange, as its streamed body sees it."""
 
     def pause_reading(self) -> None:
-        """Read no more from the peer for now."""
+        """Pause reading from the peer."""
 
     def resume_reading(self) -> None:
-        """Read from the peer again."""
+        """Resume reading from the peer."""
 
     def sendall(self, data: bytes) -> None:
         """Send to the peer; called in the reader's greenlet."""
@@ -75,7 +74,7 @@ class BodySource(Protocol):
 class StreamedBody(io.RawIOBase):
     """The body of a request to the WSGI application, read while it arrives.
 
-    :param source: gets bytes from the peer, no faster than they are read.
+    :param source: the exchange, which is paused when too many bytes wait for their reader.
     :param deadlines: limits how long a reader waits for the next bytes; calls ``time_out``.
     """
 
@@ -86,10 +85,10 @@ class StreamedBody(io.RawIOBase):
         self._body = body_of(head)
         self._source = source
         self._deadlines = deadlines
-        self._greeting = CONTINUE if head.expects_continue else b""  # sent to ask for the body
+        self._greeting = CONTINUE if head.expects_continue else b""  # sent before the first wait
         self._unread = bytearray()
-        self._error: OSError | None = None  # why the rest of it never comes
-        self._changed = Event()  # bytes have come, or the end
+        self._error: OSError | None = None  # why the rest of the body will not arrive
+        self._changed = Event()  # set when bytes arrive, or the body ends
 
     def receive(self, data: bytes) -> bytes | None:
         """Take the next bytes of the connection.
@@ -97,7 +96,7 @@ class StreamedBody(io.RawIOBase):
         :return: those behind the body, or ``None`` if it is not complete.
         """
         if self._error is not None:
-            return None  # where the body ends can't be told any more
+            return None  # the end of the body can't be found any more
         try:
             part, behind = self._body.receive(data)
         except BadBody as error:
@@ -107,16 +106,16 @@ class StreamedBody(io.RawIOBase):
         if self._body.is_complete:
             self._changed.set()
             return behind
-        if part:  # else it was a chunk's head
+        if part:  # empty if the data was the head of a chunk
             self._changed.set()
         if len(self._unread) > HIGH_WATER:
             self._source.pause_reading()
         return None
 
     def break_off(self, error: OSError) -> None:
-        """Stop waiting for the rest of the body; does nothing if all of it has come.
+        """Give up the rest of the body; do nothing if the body is complete.
 
-        :param error: what its reader gets behind the bytes that have come.
+        :param error: raised in the reader, behind the bytes that have arrived.
         """
         if not self._is_over:
             self._error = error
@@ -124,7 +123,7 @@ class StreamedBody(io.RawIOBase):
             self._changed.set()
 
     def time_out(self) -> None:
-        """Give up a client that sends nothing while it is waited for."""
+        """Give up the body, because the client sends nothing while the reader waits."""
         self._source.report_slow("request body did not arrive in time")
         self.break_off(TimeoutError(errno.ETIMEDOUT, "the request body did not arrive in time"))
 
@@ -133,10 +132,10 @@ class StreamedBody(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read bytes that have come, or wait for some (``RawIOBase``).
+        """Read bytes that have arrived, or wait for some (``RawIOBase``).
 
         :return: how many were read; 0 at the end.
-        :raises OSError: if the client went away, took too long, or broke the rules for bodies.
+        :raises OSError: if the client disconnected, was too slow, or sent a malformed body.
         """
         if not self._unread and not self._is_over:
             self._wait()
@@ -144,7 +143,7 @@ class StreamedBody(io.RawIOBase):
         buffer[:size] = self._unread[:size]
         del self._unread[:size]
         if not size and self._error is not None:
-            # A new one each time: an exception that is kept would keep its frames, and they this.
+            # A new one each time, because a stored exception keeps frames, and they this object.
             raise type(self._error)(*self._error.args)
         if not self._unread and not self._is_over:
             self._source.resume_reading()
@@ -152,11 +151,11 @@ class StreamedBody(io.RawIOBase):
 
     @property
     def _is_over(self) -> bool:
-        """Whether no more bytes will come."""
+        """Whether no more bytes will arrive."""
         return self._error is not None or self._body.is_complete
 
     def _wait(self) -> None:
-        """Wait in the reader's greenlet until bytes have come, or the end."""
+        """Wait in the reader's greenlet until bytes arrive, or the body ends."""
         self._changed.clear()
         greeting, self._greeting = self._greeting, b""
         if greeting:

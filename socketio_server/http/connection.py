@@ -1,8 +1,9 @@
 """One HTTP/1.1 connection on the event loop: its requests, one after another.
 
-Takes the connection's bytes (``ConnectionHandler``), finds the heads in them, gives each request to
-an exchange, keeps the bytes of the next request until the exchange is over, and ends the connection
-(RFC 9112 sections 9.3 to 9.6). Everything here runs in loop callbacks, or is called by an exchange.
+Receives the connection's bytes (``ConnectionHandler``), finds the heads of requests, gives each
+request to an exchange, keeps the bytes of the next request until the exchange is over, and ends the
+connection (RFC 9112 sections 9.3 to 9.6). Everything here runs in loop callbacks, or is called by
+an exchange.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,24 +29,24 @@ from socketio_server.protocol.http1.responses import (
 
 
 class State(IntEnum):  # hashed faster than an Enum
-    """What a connection is at."""
+    """The state of a connection."""
 
     IDLE = auto()
-    """The next request is awaited."""
+    """Waits for the next request."""
     HEAD = auto()
-    """The head of a request is coming; so is that of the first one, from the beginning."""
+    """Receives the head of a request; also the state of a new connection."""
     BODY = auto()
-    """The body of a session's request is coming, which is answered when it is complete."""
+    """Receives the body of a session's request, which is answered when the body is complete."""
     STREAMING = auto()
-    """A request is being answered, the body of which is still coming."""
+    """Answers a request while its body arrives."""
     ANSWERING = auto()
-    """A request, all of which has come, is being answered."""
+    """Answers a request that has arrived completely."""
     FLUSHING = auto()
-    """A session's answer is being written, no faster than the peer takes it."""
+    """Writes a session's answer, as fast as the peer reads it."""
     LINGERING = auto()
-    """The last answer is written; bytes of the peer are dropped until it closes."""
+    """The last answer is written; further bytes of the peer are dropped until it closes."""
     CLOSING = auto()
-    """The last answer is written, and the peer waits for nothing else."""
+    """The last answer is written, and the connection closes when it is sent."""
     GONE = auto()
     """The connection was lost, or became a WebSocket."""
 
@@ -66,27 +67,27 @@ MOVES: Mapping[State, frozenset[State]] = {
     CLOSING: frozenset({GONE}),
     GONE: frozenset(),
 }
-"""Where a connection may go from each state."""
+"""The states that may follow each state."""
 
-_WHOLE = frozenset({ANSWERING, FLUSHING})  # all of the request has come
+_WHOLE = frozenset({ANSWERING, FLUSHING})  # the request has arrived completely
 _HAS_SOMETHING_TO_SEND = frozenset({STREAMING, ANSWERING, FLUSHING, CLOSING})
 
 
 class HttpServer(ExchangeServer, Protocol):
-    """What a connection needs of its server."""
+    """The server, as its connections see it."""
 
     path: str
     loop: Any
     deadlines: "Mapping[State, Deadlines[HttpConnection] | None]"
-    """How long a connection may be in each state (``make_deadlines``)."""
+    """Limits of the time in each state (``make_deadlines``)."""
     write_size: int
-    """Bytes that are written to a peer at once (``write_size_of``)."""
+    """The most bytes of one write (``write_size_of``)."""
 
 
 class HttpConnection:
-    """Reads the requests of one connection, and has them answered one after another.
+    """Reads the requests of one connection, and lets exchanges answer them one after another.
 
-    :param address: the peer's, as the socket gave it.
+    :param address: the peer's address, as ``accept`` returned it.
     """
 
     __slots__ = (
@@ -106,28 +107,28 @@ class HttpConnection:
     def __init__(self, tcp: Connection, address: Any, server: HttpServer) -> None:
         self.address = address
         self.host: str = address[0] if isinstance(address, tuple) else ""
-        """The client's address; empty for a Unix socket's."""
+        """The client's address; empty for a Unix socket."""
         self.tcp = tcp
         self.server = server
         self._state = HEAD
-        self._buffer = b""  # received, and not used yet
-        self._scanned = 0  # bytes of it in which no head ends
+        self._buffer = b""  # received bytes, not used yet
+        self._scanned = 0  # bytes of the buffer in which no head ends
         self.peer_ended = False
-        """Whether the peer has half-closed the connection: it sends no more, but may listen."""
+        """Whether the peer has half-closed the connection: it sends no more, but may read."""
         self.exchange: SessionExchange | WsgiExchange | None = None
-        """The exchange that is under way; ``None`` between two, and while its answer is flushed."""
-        self._outbox: memoryview | None = None  # the rest of the answer that is flushed
-        self._closes = False  # the connection ends with that answer
+        """The current exchange; ``None`` between two, and while an answer is flushed."""
+        self._outbox: memoryview | None = None  # the rest of an answer, while FLUSHING
+        self._closes = False  # whether the connection ends with that answer
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         deadlines = self.server.deadlines[self._state]
         assert deadlines is not None  # HEAD has one
         deadlines.add(self)
         self.tcp.start(self)
 
     def _move_to(self, state: State) -> None:
-        """Change the state; the deadline is always the state's."""
+        """Change the state, and with it the deadline."""
         old, deadlines = self._state, self.server.deadlines
         assert state in MOVES[old], f"{old.name} to {state.name}"
         if (left := deadlines[old]) is not None:
@@ -149,14 +150,14 @@ class HttpConnection:
             self._keep(data)
 
     def drained(self) -> None:
-        """The peer has taken what was written (``ConnectionHandler``)."""
+        """Go on writing, because the peer has read enough (``ConnectionHandler``)."""
         if self._outbox is not None:
             self._flush(self._outbox)
         elif self.exchange is not None:
             self.exchange.drained()
 
     def eof_received(self) -> bool:
-        """The peer sends no more (``ConnectionHandler``); its requests are answered still."""
+        """The peer half-closed the connection (``ConnectionHandler``); answer its requests."""
         self.peer_ended = True
         self._read_on()
         if self._state is IDLE or self._state is HEAD:
@@ -171,7 +172,7 @@ class HttpConnection:
             self.server.engine.stats.refusals.add(
                 RefusalKind.SLOW_CLIENT, self.host, f"{because.value} (from {self.host})"
             )
-        if self._state is GONE:  # it was a WebSocket's already
+        if self._state is GONE:  # it has become a WebSocket
             return
         self._move_to(GONE)
         exchange, self.exchange = self.exchange, None
@@ -179,7 +180,7 @@ class HttpConnection:
             exchange.lost()
 
     def timed_out(self) -> None:
-        """The connection was in a state for longer than it may be."""
+        """The connection has been in its state for too long."""
         if isinstance(self.exchange, SessionExchange):
             self.exchange.body_timed_out()
             return
@@ -188,7 +189,7 @@ class HttpConnection:
         self.tcp.abort()
 
     def report_slow(self, why: str) -> None:
-        """Count and log that the client took too long (``Carrier``)."""
+        """Count and log a client that is too slow (``Carrier``)."""
         self.server.engine.stats.refusals.add(
             RefusalKind.SLOW_REQUEST, self.host, f"{why} (from {self.host})"
         )
@@ -216,7 +217,7 @@ class HttpConnection:
                 self._move_to(HEAD)
 
     def _refuse_head(self, error: BadHead) -> None:
-        """Answer a request that can't be read; where it ends can't be told."""
+        """Answer a malformed request, and end the connection: the request's end can't be found."""
         server = self.server
         server.engine.stats.refusals.add(RefusalKind.HTTP, self.host, f"{error} (from {self.host})")
         date = http_date(int(server.wall_clock()))
@@ -224,7 +225,7 @@ class HttpConnection:
         self._end()
 
     def _begin(self, head: Head) -> None:
-        """Begin an exchange, with the bytes of its body that came behind the head."""
+        """Begin an exchange, with the bytes of its body that arrived with the head."""
         exchange = self.exchange = self._exchange_for(head)
         has_body = head.has_body
         if not has_body:
@@ -268,7 +269,7 @@ class HttpConnection:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the request has come (``Carrier``)."""
+        """Whether the request has arrived completely (``Carrier``)."""
         return self._state in _WHOLE
 
     @property
@@ -277,7 +278,7 @@ class HttpConnection:
         return self.peer_ended and not self._buffer
 
     def write_some(self, data: bytes | memoryview) -> memoryview | None:
-        """Write data up to where the peer must take some of it first (``Carrier``)."""
+        """Write data until the peer must read some of it first (``Carrier``)."""
         tcp, size = self.tcp, self.server.write_size
         while len(data) > size:
             data = memoryview(data)
@@ -299,7 +300,7 @@ class HttpConnection:
             self.end_exchange(closes=closes)
 
     def end_exchange(self, *, closes: bool) -> None:
-        """Await the next request, or end the connection (``Carrier``)."""
+        """Wait for the next request, or end the connection (``Carrier``)."""
         self.exchange = None
         if closes or self._state not in _WHOLE or (self.peer_ended and not self._buffer):
             self._end()
@@ -310,7 +311,7 @@ class HttpConnection:
             self.server.loop.run_callback(self._read_on)
 
     def detach(self) -> tuple[Connection, bytes]:
-        """Let go of the connection (``Carrier``)."""
+        """Hand over the connection (``Carrier``)."""
         self._move_to(GONE)
         self.exchange = None
         data, self._buffer = self._buffer, b""
@@ -319,7 +320,7 @@ class HttpConnection:
     # ------------------------------------------------------------------------------------------
 
     def _flush(self, data: bytes | memoryview) -> None:
-        """Write the answer of an exchange that is over, no faster than the peer takes it."""
+        """Write the answer of an exchange that is over, as fast as the peer reads it."""
         rest = self._outbox = self.write_some(data)
         if rest is None:
             self.end_exchange(closes=self._closes)
@@ -333,15 +334,15 @@ class HttpConnection:
             self.tcp.pause_reading()
 
     def _read_on(self) -> None:
-        """Look at the bytes that came while the last request was answered."""
+        """Read the bytes that arrived while the last request was answered."""
         if self._state is IDLE and self._buffer:
             self._read_head(self._buffer)
 
     def _end(self) -> None:
         """End the connection behind the last answer.
 
-        To close it while bytes of the peer are unread, or still coming, would reset it, and take
-        the answer with it; so they are read to their end (RFC 9112 section 9.6).
+        If the peer may still send bytes, linger: read and drop them, because closing before they
+        are read would reset the connection, and the peer could lose the answer (RFC 9112 9.6).
         """
         if self.peer_ended or (self.is_whole and not self._buffer):
             self._move_to(CLOSING)
@@ -349,7 +350,7 @@ class HttpConnection:
             return
         self._move_to(LINGERING)
         self._buffer = b""
-        self.tcp.resume_reading()  # or a peer that sends all before it reads would wait for us
+        self.tcp.resume_reading()  # because a peer may send everything before it reads the answer
         self.tcp.hang_up()
 
 
@@ -375,5 +376,5 @@ def make_deadlines(
 
 
 def write_size_of(options: Options) -> int:
-    """Return how much may be written at once: never so much that the peer would be given up."""
+    """Return the most bytes of one write: fewer than a slow peer is closed for."""
     return max(1, min(HIGH_WATER, options.max_queued_bytes // 2))

@@ -10,12 +10,12 @@ from socketio_server.engine.request import EngineRequest, Query
 def engine_request(
     headers: Mapping[str, Any], method: str, params: Query, address: str
 ) -> EngineRequest:
-    """Return what the engine looks at in a request whose parts are known.
+    """Return the engine's view of a request, from its parts.
 
     :param headers: the request's headers, as WSGI names them.
     :param method: ``GET``, ``POST``, …
     :param params: the URL's parameters.
-    :param address: the client's.
+    :param address: the client's address.
     """
     get = headers.get
     return EngineRequest(
@@ -31,9 +31,9 @@ def engine_request(
 
 
 def engine_request_of(environ: Mapping[str, Any]) -> EngineRequest:
-    """Return what the engine looks at in a WSGI request.
+    """Return the engine's view of a WSGI request.
 
-    :param environ: the request's; Django's ``request.META``, for instance.
+    :param environ: its environ, for instance Django's ``request.META``.
     """
     return engine_request(
         environ,
@@ -55,14 +55,14 @@ def is_websocket(headers: Mapping[str, Any]) -> bool:
 
 
 def parse_query(query: str) -> Query:
-    """Return the parameters of a query string; of several with one name the last.
+    """Return the parameters of a query string; the last one of each name.
 
-    :param query: what follows the question mark in a URL.
+    :param query: the part of a URL behind the question mark.
     """
     if "%" in query or "+" in query:
         return dict(parse_qsl(query, keep_blank_values=True))
     params = {}
-    for part in query.split("&"):  # nearly always; the standard library takes ten times as long
+    for part in query.split("&"):  # nearly every query; much faster than the standard library
         key, _, value = part.partition("=")
         params[key] = value
     return params

@@ -1,12 +1,11 @@
 """One request and its answer: ``SessionExchange`` for a session's, ``WsgiExchange`` for all others.
 
-An exchange is made when the head of a request has come, gets the bytes of the body, and is over
-when its answer is written. A session's is answered in loop callbacks and costs no greenlet, since
-neither Django nor pywsgi takes part: they would take several times as long as the engine. The WSGI
-application runs in a worker's greenlet.
+An exchange begins when the head of a request has arrived, gets the bytes of the body, and ends when
+its answer is written. A session's request is answered in loop callbacks, without a greenlet, Django
+or pywsgi, because those would take several times as long as the engine. The WSGI application runs
+in a worker's greenlet.
 
-Which bytes belong to which request, and what happens on the connection after an answer, are the
-connection's business.
+The connection decides which bytes belong to which request, and what happens after an answer.
 """
 
 import errno
@@ -39,7 +38,7 @@ from socketio_server.protocol.http1.responses import Response, encode_response, 
 
 
 class ExchangeServer(HandlerServer, Protocol):
-    """What an exchange needs of its server."""
+    """The server, as its exchanges see it."""
 
     request_workers: WorkerPool
     """Runs the WSGI application."""
@@ -48,22 +47,22 @@ class ExchangeServer(HandlerServer, Protocol):
 
 
 class Carrier(Protocol):
-    """What an exchange needs of the connection that carries it."""
+    """The HTTP connection, as its exchanges see it."""
 
     tcp: Connection
     address: Any
     host: str
-    """The client's address; empty for a Unix socket's."""
+    """The client's address; empty for a Unix socket."""
     exchange: "SessionExchange | WsgiExchange | None"
-    """The exchange that is under way."""
+    """The current exchange."""
 
     @property
     def server(self) -> ExchangeServer:
-        """The server that it belongs to."""
+        """The connection's server."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the request has come."""
+        """Whether the request has arrived completely."""
 
     @property
     def is_last(self) -> bool:
@@ -71,12 +70,12 @@ class Carrier(Protocol):
 
     @property
     def peer_ended(self) -> bool:
-        """Whether the peer has half-closed the connection: it sends no more, but may listen."""
+        """Whether the peer has half-closed the connection: it sends no more, but may read."""
 
     def write_some(self, data: bytes | memoryview) -> memoryview | None:
-        """Write data up to where the peer must take some of it first.
+        """Write data until the peer must read some of it first.
 
-        :return: the rest, to be written after the connection has told that it is drained.
+        :return: the rest; write it after the call of ``drained``.
         """
 
     def answer(self, data: bytes, *, closes: bool) -> None:
@@ -86,23 +85,23 @@ class Carrier(Protocol):
         """
 
     def end_exchange(self, *, closes: bool) -> None:
-        """End the exchange, whose answer is written.
+        """End the exchange after its answer was written.
 
         :param closes: whether the connection ends with that.
         """
 
     def detach(self) -> tuple[Connection, bytes]:
-        """Let go of the connection.
+        """Hand over the connection.
 
-        :return: the connection, and bytes that came on it behind the request.
+        :return: the connection, and bytes that arrived behind the request.
         """
 
     def report_slow(self, why: str) -> None:
-        """Count and log that the client took too long."""
+        """Count and log a client that is too slow."""
 
 
 class _Exchange:
-    """What exchanges of both kinds have in common."""
+    """The base of both kinds of exchanges."""
 
     __slots__ = ("_carrier", "_cors", "head")
 
@@ -117,13 +116,13 @@ class _Exchange:
 
     @property
     def is_gone(self) -> bool:
-        """Whether nothing can be sent any more, even if the loop has not told of it yet."""
+        """Whether the connection is closed, even if ``lost`` was not called yet."""
         return self._carrier.tcp.closed
 
     def switch(self, answer: bytes) -> tuple[Connection, bytes]:
-        """Send the answer to a handshake and let go of the connection (``Upgradable``).
+        """Send the answer to a handshake and hand over the connection (``Upgradable``).
 
-        :return: the connection, and bytes that came on it behind the request.
+        :return: the connection, and bytes that arrived behind the request.
         """
         self._carrier.tcp.write(answer)
         return self._carrier.detach()
@@ -134,7 +133,7 @@ class _Exchange:
         headers: tuple[tuple[str, str], ...] = (),
         level: int = logging.DEBUG,
     ) -> None:
-        """Write the engine's answer, and end the exchange; does nothing if it has ended.
+        """Write the engine's answer, and end the exchange; do nothing if it has ended.
 
         :param headers: further headers.
         :param level: the access log's level.
@@ -158,11 +157,11 @@ class _Exchange:
 
 
 class SessionExchange(_Exchange):
-    """A request of an Engine.IO session: a poll, a POST, or a WebSocket that wants to take over.
+    """A request of an Engine.IO session: a poll, a POST, or a WebSocket for an upgrade.
 
-    The polling transport knows it as its ``Exchange``. Everything here runs in loop callbacks.
+    It is the polling transport's ``Exchange``. Everything here runs in loop callbacks.
 
-    :param request: the request as the engine sees it.
+    :param request: the engine's view of the request.
     """
 
     __slots__ = ("_body", "_request", "_target")
@@ -175,15 +174,15 @@ class SessionExchange(_Exchange):
         self.head = head
         cors = carrier.server.engine.cors_headers
         self._cors = cors(request) if request.origin is not None else ()
-        self._request: EngineRequest | None = request  # until all of it has come
-        # What answers it, or the answer, if that is clear already; None before start.
+        self._request: EngineRequest | None = request  # None after it has arrived completely
+        # The transport that answers, or the answer, if it is known already; None before start.
         self._target: PollingTransport | Response | None = None
-        self._body: CollectedBody | None = None  # until it has come
+        self._body: CollectedBody | None = None  # None if there is none, or it is complete
 
     def start(self) -> None:
-        """Find what the request is for, and refuse it if that can be done without its body."""
+        """Find the request's transport, or refuse the request, if possible before its body."""
         request = self._request
-        assert request is not None  # nothing of its body has come
+        assert request is not None  # its body has not arrived
         if request.is_websocket:
             self._upgrade(request)
             return
@@ -200,7 +199,7 @@ class SessionExchange(_Exchange):
 
     def receive(self, data: bytes) -> bytes | None:
         """Take bytes of the body; return those behind it, or ``None`` if it is not complete."""
-        assert self._body is not None  # one is awaited
+        assert self._body is not None  # the head announced one
         try:
             return self._body.receive(data)
         except BadBody as error:
@@ -208,22 +207,22 @@ class SessionExchange(_Exchange):
             return None
 
     def complete(self) -> None:
-        """Answer the request, all of which has come, now or later."""
+        """Answer the complete request, now or later."""
         target, body, head = self._target, self._body, self.head
         assert target is not None  # start has found it
-        self._body = self._request = None  # a poll may wait for long, and shall hold little
+        self._body = self._request = None  # free memory, because a poll may wait for long
         if isinstance(target, Response):
             self.reply(target)
         elif head.method == "POST":
             content_type = head.headers.environ.get("CONTENT_TYPE", "")
             target.answer_post(b"" if body is None else body.join(), content_type, self)
-        elif self._carrier.peer_ended:  # nobody waits for a poll's answer without being there
+        elif self._carrier.peer_ended:  # half-closed: no client waits for a poll like that
             self._carrier.end_exchange(closes=True)
         else:
             target.answer_get(self)
 
     def has_ended(self) -> bool:
-        """Return whether the client has gone (``Exchange``)."""
+        """Return whether the client has disconnected (``Exchange``)."""
         return self._carrier.tcp.has_ended()
 
     def is_underway(self) -> bool:
@@ -231,10 +230,10 @@ class SessionExchange(_Exchange):
         return self._carrier.tcp.congested
 
     def drained(self) -> None:
-        """The peer has taken what was written: of earlier answers, as this one's is to come."""
+        """Do nothing: those were bytes of an earlier answer."""
 
     def body_timed_out(self) -> None:
-        """Refuse the request: the client took too long over its body."""
+        """Refuse the request, because its body did not arrive in time."""
         self._refuse_body(408)
 
     def peer_ended(self) -> bool:
@@ -242,7 +241,7 @@ class SessionExchange(_Exchange):
         if self._body is not None:
             self._refuse_body(400)
             return True
-        return self.head.method != "GET"  # nobody waits for a poll's answer without being there
+        return self.head.method != "GET"  # no client half-closes and waits for a poll
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -250,9 +249,9 @@ class SessionExchange(_Exchange):
             self._target.poll_lost(self)
 
     def _refuse_body(self, status: int) -> None:
-        """Refuse the request because of its body, and end the session that it was for."""
+        """Refuse the request because of its body, and end its session."""
         request = self._request
-        assert request is not None  # not all of it has come
+        assert request is not None  # it has not arrived completely
         if isinstance(self._target, PollingTransport):
             self._carrier.server.engine.body_refused(request, status)
         self.reply(
@@ -260,7 +259,7 @@ class SessionExchange(_Exchange):
         )
 
     def _upgrade(self, request: EngineRequest) -> None:
-        """Let a WebSocket try to take over a session."""
+        """Begin the probe of a session's upgrade, or refuse the WebSocket."""
         server = self._carrier.server
         session = server.engine.find_upgradable(request)
         if isinstance(session, Session) and is_well_formed(self.head):
@@ -273,12 +272,12 @@ class SessionExchange(_Exchange):
 
 
 class WsgiExchange(_Exchange):
-    """A request to the WSGI application, whose ``RequestHandler`` knows it as its socket.
+    """A request to the WSGI application; the socket of its ``RequestHandler``.
 
     The handler calls it from a worker's greenlet, the connection from loop callbacks.
     """
 
-    __slots__ = ("_body", "_taken", "address")
+    __slots__ = ("_body", "_drained", "address")
 
     awaits_body = False
     """Whether nothing happens before all of the request has come."""
@@ -287,17 +286,17 @@ class WsgiExchange(_Exchange):
         self._carrier = carrier
         self.head = head
         self.address = carrier.address
-        """The peer's, as the socket gave it."""
-        self._body: StreamedBody | None = None  # of a request that has one
-        self._taken: Event | None = None  # while a greenlet waits for the peer to take more
+        """The peer's address, as ``accept`` returned it."""
+        self._body: StreamedBody | None = None  # None if the request has none
+        self._drained: Event | None = None  # while a greenlet waits for the peer to read more
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the request has come; if not, the connection ends with its answer."""
+        """Whether the request has arrived completely; if not, its answer ends the connection."""
         return self._carrier.is_whole
 
     def start(self) -> None:
-        """Have a worker run the application; refuse a malformed handshake without asking it."""
+        """Run the application in a worker, but refuse a malformed WebSocket handshake here."""
         carrier, head = self._carrier, self.head
         server, headers = carrier.server, head.headers.environ
         if is_websocket(headers) and not is_well_formed(head):
@@ -314,16 +313,16 @@ class WsgiExchange(_Exchange):
 
     def receive(self, data: bytes) -> bytes | None:
         """Take bytes of the body; return those behind it, or ``None`` if it is not complete."""
-        assert self._body is not None  # one is awaited
+        assert self._body is not None  # the head announced one
         return self._body.receive(data)
 
     def complete(self) -> None:
-        """All of the request has come: the application may be answering it already."""
+        """Do nothing: the application runs already."""
 
     def drained(self) -> None:
-        """The peer has taken what was written."""
-        if self._taken is not None:
-            self._taken.set()
+        """Let the waiting greenlet write more, because the peer has read enough."""
+        if self._drained is not None:
+            self._drained.set()
 
     def peer_ended(self) -> bool:
         """The peer sends no more; return whether an answer may still be of use to it."""
@@ -336,23 +335,23 @@ class WsgiExchange(_Exchange):
         self.drained()
 
     def sendall(self, data: bytes) -> None:
-        """Send in the caller's greenlet, which waits while the peer does not take it.
+        """Send in the caller's greenlet, which waits if the peer reads too slowly.
 
-        :raises BrokenPipeError: if the peer has gone, or takes nothing any more.
+        :raises BrokenPipeError: if the peer has disconnected, or reads nothing more.
         """
         carrier = self._carrier
         rest: bytes | memoryview | None = data
         while rest and not self.is_gone:
             rest = carrier.write_some(rest)
             if carrier.tcp.tell_when_drained():
-                self._taken = Event()
-                self._taken.wait()
-                self._taken = None
+                self._drained = Event()
+                self._drained.wait()
+                self._drained = None
         if self.is_gone:
             raise BrokenPipeError(errno.EPIPE, "the client has disconnected, or reads nothing more")
 
     def done(self, *, closes: bool) -> None:
-        """The request was answered, if its connection did not become a WebSocket.
+        """End the exchange after its answer, unless its connection has become a WebSocket.
 
         :param closes: whether the connection ends with that.
         """
@@ -361,15 +360,15 @@ class WsgiExchange(_Exchange):
             self._carrier.end_exchange(closes=closes)
 
     def pause_reading(self) -> None:
-        """Read no more of the body for now (``BodySource``)."""
+        """Pause reading from the peer (``BodySource``)."""
         self.tcp.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on in the body (``BodySource``)."""
+        """Resume reading from the peer (``BodySource``)."""
         self.tcp.resume_reading()
 
     def report_slow(self, why: str) -> None:
-        """Count and log that the client took too long (``BodySource``)."""
+        """Count and log a client that is too slow (``BodySource``)."""
         self._carrier.report_slow(why)
 
     def _break_off(self) -> None:

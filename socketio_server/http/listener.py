@@ -21,10 +21,10 @@ from socketio_server.options import Options
 class HttpListener(pywsgi.WSGIServer):
     """The HTTP server of one process.
 
-    :param listener: a socket that listens already, or ``(host, port)``.
+    :param listener: a listening socket, or ``(host, port)``.
     :param application: Django's WSGI application.
-    :param engine: answers what carries a ``sid``, and takes the WebSockets.
-    :param path: the URL path of Engine.IO requests, ``/socket.io/`` say.
+    :param engine: answers requests with a ``sid``, and takes WebSockets.
+    :param path: the URL path of Engine.IO requests, for instance ``/socket.io/``.
     :param clock: seconds that never go back.
     :param wall_clock: seconds since the epoch.
     """
@@ -57,11 +57,11 @@ class HttpListener(pywsgi.WSGIServer):
         self.stream_deadlines = Deadlines(
             self.loop, options.body_timeout, StreamedBody.time_out, clock=clock
         )
-        # One function for all connections of an address.
+        # One function for all connections of an address, to save memory.
         self._leave = lru_cache(maxsize=1024)(partial(partial, engine.admission.leave))
 
     def do_read(self) -> Any:
-        """Accept a connection (overrides gevent's, which makes a socket of its own kind)."""
+        """Accept a connection as a plain socket (overrides gevent's, which makes a gevent one)."""
         listener: Any = self.socket
         try:
             fd, address = listener._accept()
@@ -75,7 +75,7 @@ class HttpListener(pywsgi.WSGIServer):
         self.handle(sock, address)
 
     def handle(self, sock: Any, address: Any) -> None:
-        """Serve a connection, if there are not too many already."""
+        """Serve a connection, unless there are too many."""
         host = address[0] if isinstance(address, tuple) else ""
         admission = self.engine.admission
         refused = admission.enter(host)

@@ -1,7 +1,7 @@
-"""The WebSocket handshake (RFC 6455 section 4.2): what a client must send, and the 101.
+"""The WebSocket handshake (RFC 6455 section 4.2): verify a client's request, and answer with 101.
 
-gevent-websocket computes the answer's headers. Its handler never gets to read or write: an exchange
-sends the 101 and gives the connection to the engine's transport.
+gevent-websocket computes the headers of the answer. Its handler neither reads nor writes: an
+exchange sends the 101 and gives the connection to the engine's transport.
 """
 
 import base64
@@ -27,7 +27,7 @@ VERSION_HEADER = ("Sec-WebSocket-Version", WEBSOCKET_VERSION)
 
 _KEY_SIZE = 16  # bytes of a decoded Sec-WebSocket-Key, section 4.1
 _REPLACED_HEADERS = {"content-length", "content-type", "connection", "upgrade"}
-"""Headers of an application's answer that a 101 may not carry, or that the handshake sets."""
+"""Headers of an application's answer that a 101 must not carry, or that the handshake sets."""
 
 
 class Upgradable(Protocol):
@@ -36,9 +36,9 @@ class Upgradable(Protocol):
     head: Head
 
     def switch(self, answer: bytes) -> tuple[Connection, bytes]:
-        """Send the answer and let go of the connection.
+        """Send the answer and hand over the connection.
 
-        :return: the connection, and bytes that came on it behind the request.
+        :return: the connection, and bytes that arrived behind the request.
         """
 
 
@@ -59,7 +59,7 @@ def is_well_formed(head: Head) -> bool:
 
 
 def refuse_malformed(engine: Engine, address: str) -> Response:
-    """Count a handshake that is not well-formed, and return its answer."""
+    """Count a malformed handshake, and return its answer."""
     return engine.refuse(ErrorCode.BAD_REQUEST, address, why="malformed WebSocket handshake")
 
 
@@ -69,10 +69,10 @@ def switch_protocols(
     may_deflate: bool,
     headers: Iterable[tuple[str, str]] = (),
 ) -> UpgradedConnection:
-    """Answer a well-formed handshake with 101, and take the connection out of HTTP's hands.
+    """Answer a well-formed handshake with 101, and take over the connection.
 
     :param may_deflate: whether permessage-deflate may be agreed on.
-    :param headers: the application's answer's, of which cookies and the like are kept.
+    :param headers: headers of the application's answer; cookies and most others are kept.
     """
     lines = _Handshake(exchange.head).answer()
     lines += [(name, value) for name, value in headers if name.lower() not in _REPLACED_HEADERS]
@@ -93,9 +93,9 @@ def switch_protocols(
 
 
 class _Handshake(WebSocketHandler):  # type: ignore[misc]  # untyped
-    """gevent-websocket's handler, used for what it answers to a handshake and nothing else.
+    """gevent-websocket's handler, used only to compute the headers of the 101.
 
-    It is given the two headers that the answer depends on instead of a request, and no connection.
+    It gets the two headers that the answer depends on instead of a request, and no connection.
     """
 
     application = None
@@ -112,8 +112,8 @@ class _Handshake(WebSocketHandler):  # type: ignore[misc]  # untyped
     def answer(self) -> list[tuple[str, str]]:
         """Return the headers of the 101."""
         self.upgrade_connection()
-        # It would send a close frame at its end, or look for somebody to tell; and it refers to
-        # this object, which refers to it.
+        # The WebSocket would send a close frame when it is deleted, or call the application; and it
+        # forms a reference cycle with this object.
         del self.websocket.closed
         del self.websocket, self.socket
         self.environ.clear()

@@ -1,8 +1,8 @@
-"""Runs the WSGI application for one request (PEP 3333): a handler of gevent's WSGI server.
+"""Runs the WSGI application for one request (PEP 3333), in a handler of gevent's WSGI server.
 
-Reading the request and keeping the connection belong to the exchange, which the handler knows as
-its socket. An application asks for a WebSocket by answering 101 and leaving the context of its
-session in the environ under ``UPGRADE_KEY``.
+The exchange reads the request and owns the connection; it is the handler's socket. An application
+accepts a WebSocket by answering 101, with the context of its session in the environ under
+``UPGRADE_KEY``.
 """
 
 import contextvars
@@ -26,25 +26,25 @@ from socketio_server.protocol.http1.bodies import encode_chunk
 from socketio_server.protocol.http1.responses import encode_head, http_date
 
 UPGRADE_KEY = "socketio_server.upgrade"
-"""Where the handshake view leaves its request in the environ, to ask for the WebSocket."""
+"""The key of the environ under which the handshake view accepts a WebSocket."""
 
 logger = logging.getLogger("socketio_server.http")
 
 
 class HandlerServer(Protocol):
-    """What a handler needs of its server."""
+    """The server, as its handlers see it."""
 
     engine: Engine
     options: Options
     application: Any
     environ: dict[str, Any]
-    """What is the same in the environ of every request."""
+    """The keys that every request's environ begins with."""
     wall_clock: Callable[[], float]
     """Seconds since the epoch."""
 
 
 class HandlerSocket(Upgradable, Protocol):
-    """What a handler needs of the exchange that it answers: it is called a socket by pywsgi."""
+    """The exchange, as its handler sees it; pywsgi calls it a socket."""
 
     address: Any
 
@@ -54,29 +54,27 @@ class HandlerSocket(Upgradable, Protocol):
 
     @property
     def is_gone(self) -> bool:
-        """Whether nothing can be sent any more."""
+        """Whether the connection is closed."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the request has come; if not, the connection ends with its answer."""
+        """Whether the request has arrived completely; if not, its answer ends the connection."""
 
     def sendall(self, data: bytes) -> None:
-        """Send; waits as long as the peer does not take it.
+        """Send; wait if the peer reads too slowly.
 
-        :raises BrokenPipeError: if the peer has gone, or takes nothing any more.
+        :raises BrokenPipeError: if the peer has disconnected, or reads nothing more.
         """
 
     def done(self, *, closes: bool) -> None:
-        """The request was answered, if its connection did not become a WebSocket.
+        """End the exchange after its answer, unless its connection has become a WebSocket.
 
         :param closes: whether the connection ends with that.
         """
 
 
 class _NoInput:
-    """Instead of pywsgi's input, whose rest it would throw away: where a body ends is decided by
-    the exchange.
-    """
+    """Replaces pywsgi's input, which would discard the body's rest: that is up to the exchange."""
 
     def _discard(self) -> None:
         """Do nothing."""
@@ -85,13 +83,13 @@ class _NoInput:
 _NO_INPUT = _NoInput()
 
 
-_Base: Any = pywsgi.WSGIHandler  # its stubs know no server and no socket but gevent's own
+_Base: Any = pywsgi.WSGIHandler  # its stubs accept gevent's own server and socket only
 
 
 class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
     """Answers one request, in a worker's greenlet (``Job``).
 
-    :param body: what the request's body can be read from, if it has one.
+    :param body: the request's body, if it has one.
     """
 
     server: HandlerServer
@@ -102,8 +100,8 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
     ) -> None:
         super().__init__(exchange, exchange.address, server, rfile=body or io.BytesIO())
         head = self._head = exchange.head
-        self.provided_date: str | None = None  # the application's
-        self._upgrade_headers: list[tuple[str, str]] = []  # of the application's 101
+        self.provided_date: str | None = None  # the application's Date header
+        self._upgrade_headers: list[tuple[str, str]] = []  # headers of the application's 101
         self.requestline = head.line
         self.command, self.path = head.method, head.target
         self.request_version = head.version
@@ -111,7 +109,7 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
         self.wsgi_input = _NO_INPUT
 
     def work(self) -> None:
-        """Answer the request (``Job``), in context variables of its own."""
+        """Answer the request (``Job``), in a new context."""
         contextvars.Context().run(self._answer)
 
     def _answer(self) -> None:
@@ -119,15 +117,15 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
             self.environ = self.get_environ()
             self.application = self.server.application
             self.handle_one_response()
-        except OSError:  # the client has gone
+        except OSError:  # the client has disconnected
             self.close_connection = True
-        except Exception:  # a fault of ours must not end the worker
+        except Exception:  # an internal error must not end the worker
             logger.exception("Internal error while answering a request")
             self.close_connection = True
         self.socket.done(closes=self.close_connection)
 
     def get_environ(self) -> dict[str, Any]:
-        """Return the request's environ (PEP 3333; overrides pywsgi's: the head is parsed)."""
+        """Return the request's environ (PEP 3333; overrides pywsgi's, which parses the head)."""
         head = self._head
         path, _, query = head.target.partition("?")
         host = self.client_address
@@ -147,7 +145,7 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Any:
-        """Begin the answer (PEP 3333), or take the headers that are meant for the 101."""
+        """Begin the answer (PEP 3333), or keep the headers for the 101."""
         if UPGRADE_KEY in self.environ and status.startswith("101"):
             self.code = HTTPStatus.SWITCHING_PROTOCOLS
             self._upgrade_headers = headers
@@ -155,22 +153,22 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
         return super().start_response(status, headers, exc_info)
 
     def process_result(self) -> None:
-        """Write the application's answer, or do the upgrade that it asks for."""
+        """Write the application's answer, or open the WebSocket that it accepted."""
         context = self.environ.pop(UPGRADE_KEY, None)
         if context is not None and self.code == HTTPStatus.SWITCHING_PROTOCOLS:
             self._open_websocket(context)
         elif self.command == "HEAD":
-            self.write(b"")  # the headers alone, which pywsgi leaves to the application
+            self.write(b"")  # only the headers; pywsgi would write the application's body
         else:
             super().process_result()
 
     def _open_websocket(self, context: Any) -> None:
-        """Let the connection become a WebSocket with a session of its own."""
+        """Turn the connection into a WebSocket with a new session."""
         exchange, server = self.socket, self.server
         if exchange.is_gone:
-            raise BrokenPipeError(errno.EPIPE, "the client has gone")
+            raise BrokenPipeError(errno.EPIPE, "the client has disconnected")
         connection = exchange.tcp
-        connection.cork()  # the 101 and the session's first packet go together
+        connection.cork()  # send the 101 and the session's first packet together
         try:
             upgraded = switch_protocols(
                 exchange,
@@ -182,11 +180,11 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
             connection.uncork()
 
     def finalize_headers(self) -> None:
-        """Announce that the connection ends, where it does: pywsgi would close without a word."""
+        """Add ``Date``, and ``Connection: close`` if the connection ends, which pywsgi does not."""
         if self.provided_date is None:
             date = http_date(int(self.server.wall_clock()))
             self.response_headers.append((b"Date", date))
-            self.provided_date = ""  # pywsgi would look at a clock of its own
+            self.provided_date = ""  # so that pywsgi adds none by its own clock
         super().finalize_headers()
         stays = self.socket.is_whole and not self.server.engine.draining
         self.close_connection = self.close_connection or not stays
@@ -195,12 +193,12 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
             self.response_headers.append((b"Connection", b"close"))
 
     def log_request(self) -> None:
-        """Log the request as Django's own ``runserver`` does, errors at a higher level."""
+        """Log the request as Django's own ``runserver`` does, with errors at a higher level."""
         status = abs(self.code or 0)
         log_access(self._head, status, self.response_length, level_of(status))
 
     def _write_with_headers(self, data: bytes) -> None:
-        """Send headers and body in one go: two sends cost a delayed acknowledgement's 40 ms."""
+        """Send headers and body at once, because a second send may wait for a delayed TCP ACK."""
         self.headers_sent = True
         self.finalize_headers()
         head = encode_head(self.status, self.response_headers)
@@ -208,6 +206,6 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
         self._sendall(head + body)
 
     def _sendall(self, data: bytes) -> None:
-        """Send, as long as the client goes on taking (overrides pywsgi's)."""
+        """Send and count the bytes (overrides pywsgi's)."""
         self.socket.sendall(data)
         self.response_length += len(data)

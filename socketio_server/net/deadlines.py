@@ -75,10 +75,9 @@ class Deadlines(Generic[T]):
         self._timer.start(self._on_timer)
 
     def _on_timer(self) -> None:
-        """See what is due; it falls due when the loop has looked at all descriptors once more.
+        """Find due items; call ``on_due`` for them after the loop has polled all descriptors again.
 
-        The bytes that a deadline is about may have come in time, and wait to be read by a loop that
-        was busy.
+        The awaited bytes may have arrived in time, and be unread because the loop was busy.
         """
         self._stop_timer()
         now = self._clock()
@@ -92,7 +91,7 @@ class Deadlines(Generic[T]):
             self._timer.start(self._fire, now)
 
     def _fire(self, until: float) -> None:
-        """Call back for what was due at that time, and still is."""
+        """Call ``on_due`` for the items that were due at that time and are still in the queue."""
         self._stop_timer()
         due = []
         for item, time in self._due.items():

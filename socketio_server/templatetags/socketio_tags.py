@@ -1,7 +1,7 @@
-"""``{% load socketio_tags %}{% socketio %}``: the scripts with which a page talks to the server.
+"""``{% load socketio_tags %}{% socketio %}``: the script elements of a page that uses Socket.IO.
 
-Two files, the official client and our shim, and no inline script: what the shim has to know stands
-in ``data-`` attributes. What the shim makes of it is documented there.
+Two files, the official client and our shim, and no inline script: the shim's settings stand in
+``data-`` attributes, which the shim documents.
 """
 
 from typing import Any
@@ -24,8 +24,8 @@ def socketio(context: template.Context, *, nonce: str | None = None) -> dict[str
     """Write the script elements.
 
     :param nonce: the page's Content-Security-Policy nonce; by default the one of Django's or
-        django-csp's middleware, where there is one.
-    :raises ImproperlyConfigured: when the project's URLs lack the server's.
+        django-csp's middleware, if there is one.
+    :raises ImproperlyConfigured: if the project's URLs don't include the server's.
     """
     return {
         "bundle": CLIENT_BUNDLE,
@@ -49,21 +49,21 @@ def _server_path() -> str:
 
 
 def _server_port() -> str | None:
-    """Name the port that clients go to; ``None``: the page's own, since our server served it."""
+    """Return the port for clients; ``None``: the page's own, because our server served the page."""
     return None if current.server is not None else str(conf.options().port)
 
 
 def _server_transports() -> str | None:
-    """Name the transports that clients may use; ``None``: all, which the client knows by itself."""
+    """Return the transports that clients may use; ``None``: all, the client's default."""
     spoken = conf.options().transports
     return None if set(spoken) == set(Options().transports) else " ".join(spoken)
 
 
 def _page_nonce(context: template.Context) -> str:
-    """Find the nonce where Django (6.0 and later) and django-csp put it.
+    """Return the nonce of Django (6.0 and later) or django-csp.
 
-    Both are lazy and false until first read as a string, which is also what puts them into the
-    header.
+    Both are lazy objects, which are false until they are read as a string; that also puts them into
+    the header.
     """
     nonce = context.get("csp_nonce")
     if nonce is None:

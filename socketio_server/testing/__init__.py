@@ -11,15 +11,16 @@
                 ann.send("hello")
                 bob.assert_received("hello")
 
-The handshake goes through the project's middleware and the server's own view, messages through the
-real encoders, router and dispatcher to the handlers, which run at once: in the test's own thread,
-and so in its database transaction. Only what lies between a client and the router is replaced:
-transports, heartbeat timers, workers and the time. What this can't show is how handlers of several
-sockets overlap: here each runs to its end, or until it waits for an acknowledgement.
+The handshake goes through the project's middleware and the server's own view, messages go through
+the real encoders, router and dispatcher to the handlers. Handlers run at once, in the test's thread
+and therefore in its database transaction. Only the parts between a client and the router are
+replaced: transports, heartbeat timers, workers and the time. Tests can't show how handlers of
+several sockets overlap, because each handler runs to its end, or until it waits for an
+acknowledgement.
 
-From the test to the handlers: ``client`` is what tests call, on top of ``peer``, which speaks
-Socket.IO; ``handshake`` asks Django to be let in; ``link`` carries the session; ``world`` is loop,
-workers and time.
+The modules, from the test to the handlers: ``client`` has the methods that tests call; its base
+``peer`` speaks Socket.IO; ``handshake`` makes the request; ``link`` carries the session; ``world``
+is loop, workers and time.
 """
 
 from socketio_server.testing.client import SocketIOClient

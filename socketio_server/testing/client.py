@@ -1,4 +1,4 @@
-"""What tests call: ``SocketIOClient``."""
+"""The test client's interface: ``SocketIOClient``."""
 
 import contextvars
 from collections.abc import Mapping, Sequence
@@ -26,24 +26,25 @@ if TYPE_CHECKING:
 class SocketIOClient(Peer):
     """A client whose server is the test's own process.
 
-    Whatever the client does, all that comes of it has been done when the call returns. What
-    handlers raise is logged and goes to ``on_error`` as it always does, and is then raised in the
-    test, from the call that led to it, unless ``raise_handler_errors=False``.
+    Each call returns when all handlers that it caused have run. An exception of a handler is logged
+    and passed to ``on_error`` as on a server, and then raised in the test, from the call that
+    caused it, unless ``raise_handler_errors=False``.
 
-    Where several clients are connected they share ``CLIENTS`` and ``CHANNELS``, so that the
-    functions of ``socketio_server`` reach them, from views under test too. Leaving the ``with``
-    block disconnects, and the last handlers run; ``self.enterContext(SocketIOClient())`` in a
-    ``TestCase`` does the same at the test's end.
+    All connected clients share ``CLIENTS`` and ``CHANNELS``, so that the functions of
+    ``socketio_server`` reach them, also from views under test. Leaving the ``with`` block
+    disconnects the client, and its last handlers run; ``self.enterContext(SocketIOClient())`` in a
+    ``TestCase`` does the same at the end of the test.
 
-    :param client: makes the handshake, with its cookies and session; a new one if it is left out.
-    :param user: whom that is logged in as, with ``force_login``.
+    :param client: the Django test client that makes the handshake, with its cookies and session; a
+        new one by default.
+    :param user: the user that it is logged in as, with ``force_login``.
     :param namespace: the namespace to join.
     :param auth: the client's ``auth`` option: ``socket.auth`` in handlers.
-    :param headers: headers of the handshake's request, ``{"Accept-Language": "fr"}`` say.
-    :param query: its query string, besides the protocol's own.
-    :param secure: whether it is made with HTTPS.
+    :param headers: headers of the handshake, for instance ``{"Accept-Language": "fr"}``.
+    :param query: parameters of the handshake's URL, besides the protocol's own.
+    :param secure: whether the handshake uses HTTPS.
     :param registry: the handlers, if not the project's.
-    :param raise_handler_errors: whether what handlers raise is raised in the test as well.
+    :param raise_handler_errors: whether exceptions of handlers are raised in the test as well.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class SocketIOClient(Peer):
     ) -> None:
         if exc_type is None:
             self.disconnect()
-        else:  # what the last handlers raise yet must not hide why the test failed
+        else:  # exceptions of the last handlers must not hide the one that failed the test
             with suppress(Exception):
                 self.disconnect()
 
@@ -94,9 +95,9 @@ class SocketIOClient(Peer):
     def connect(self) -> None:
         """Connect, and run ``on_connect``. A client that was disconnected may connect again.
 
-        If this raises, be it what a handler raised, the client is not connected.
+        After any exception, a handler's too, the client is not connected.
 
-        :raises ConnectionRefused: if the client is not let in.
+        :raises ConnectionRefused: if the server refuses the client.
         """
         if self.connected:
             raise RuntimeError("the client is connected already")
@@ -104,7 +105,7 @@ class SocketIOClient(Peer):
             raise RuntimeError("a client can't connect while handlers run")
         try:
             with world.turn():
-                # What middleware activates, a language say, must not reach the test.
+                # A copied context, because the test must not see middleware's context variables.
                 contextvars.copy_context().run(self._open)
                 self._join()
             if self._refusal is not None:
@@ -117,10 +118,10 @@ class SocketIOClient(Peer):
     def disconnect(
         self, reason: CloseReason | str = CloseReason.CLIENT_NAMESPACE_DISCONNECT
     ) -> None:
-        """End the connection, and run the last handlers. Does nothing where there is none.
+        """End the connection, and run the last handlers; without a connection, do nothing.
 
-        :param reason: the ``socket.close_reason`` that they see: by default that of a client that
-            says goodbye; ``"transport close"`` is a page that was closed.
+        :param reason: the handlers' ``socket.close_reason``; by default that of a client that says
+            goodbye, ``"transport close"`` for a page that was closed.
         """
         self._close(CloseReason(reason))
 
@@ -132,26 +133,26 @@ class SocketIOClient(Peer):
 
     @property
     def close_reason(self) -> CloseReason | None:
-        """Why the last connection ended, as the handlers saw it; ``None`` while it lasts."""
+        """The handlers' ``socket.close_reason`` of the last connection; ``None`` while it lasts."""
         world.settle()
         return None if self._socket is None else self._socket.close_reason
 
     def go_silent(self) -> None:
-        """Lose the network without a goodbye: nothing arrives any more, in neither direction.
+        """Lose the network without a goodbye: no packet arrives any more, in either direction.
 
-        The server notices when a heartbeat goes unanswered:
-        ``client.clock.advance(45)`` with the default settings.
+        The server notices it by an unanswered heartbeat: ``client.clock.advance(45)`` with the
+        default settings.
         """
         self._require_link().silent = True
 
-    # --- What the client does -----------------------------------------------------------------
+    # --- Sending ------------------------------------------------------------------------------
 
     def send(self, message: Any) -> None:
         """Send a message: ``on_message`` runs."""
         self.emit(MESSAGE, message)
 
     def emit(self, event: str, *args: Any) -> None:
-        """Send a custom event, and ask for no acknowledgement.
+        """Send a custom event without asking for an acknowledgement.
 
         :raises ValueError: if the event's name is reserved.
         """
@@ -162,9 +163,9 @@ class SocketIOClient(Peer):
     def call(self, event: str, *args: Any) -> Any:
         """Send an event, and return the value of its acknowledgement.
 
-        That is what the handlers returned, as JSON carries it; a tuple where there are several
-        values. A message that does not fit its handler's annotation is acknowledged with an error,
-        and so raises nothing here.
+        The value is the handlers' return value, converted to JSON and back; several values are a
+        tuple. A message that does not fit its handler's annotation is acknowledged with an error,
+        and raises no exception here.
 
         :raises TimeoutError: if the server did not acknowledge.
         :raises ValueError: if the event's name is reserved.
@@ -185,7 +186,7 @@ class SocketIOClient(Peer):
         """Subscribe to a channel: ``on_subscribe`` runs.
 
         :return: ``False`` if the client was on it already.
-        :raises SubscriptionRefused: if it is refused.
+        :raises SubscriptionRefused: if the server refuses.
         """
         return self._ask_for(SUBSCRIBE, channel)
 
@@ -193,25 +194,25 @@ class SocketIOClient(Peer):
         """Leave a channel: ``on_unsubscribe`` runs.
 
         :return: ``False`` if the client was not on it.
-        :raises SubscriptionRefused: if the channel's name is none.
+        :raises SubscriptionRefused: if the channel's name is invalid.
         """
         return self._ask_for(UNSUBSCRIBE, channel)
 
     def on(self, event: str, answer: Any) -> None:
         """Acknowledge an event whenever the server asks for it: ``socket.call``, callbacks.
 
-        :param answer: what it is acknowledged with: a tuple for several values, ``None`` for none;
-            or a function of the event's arguments that returns that.
+        :param answer: the value of the acknowledgement: a tuple for several values, ``None`` for
+            none; or a function of the event's arguments that returns it.
         """
         self._answers[event] = answer
 
     def acknowledge(self, event: str, *values: Any) -> None:
-        """Acknowledge an event that has arrived, the oldest of that name that waits for it.
+        """Acknowledge the oldest event of this name that has arrived and was not acknowledged.
 
-        For callbacks, and for answers that come late; a handler in ``socket.call`` gets its answer
-        from ``on`` only.
+        For callbacks, and for late answers; a handler in ``socket.call`` gets its answer from
+        ``on`` only.
 
-        :raises LookupError: if none waits.
+        :raises LookupError: if there is no such event.
         """
         world.settle()
         packet = next((packet for packet in self._owed if packet.data[0] == event), None)
@@ -221,14 +222,14 @@ class SocketIOClient(Peer):
         with world.turn():
             self._acknowledge(packet, values)
 
-    # --- What has arrived ---------------------------------------------------------------------
+    # --- Received events ----------------------------------------------------------------------
 
     @property
     def received(self) -> list[tuple[Any, ...]]:
-        """What has arrived, in order: of each event its name and arguments, in one tuple.
+        """The received events in order, each as a tuple of its name and arguments.
 
-        A message is ``("message", message)``. ``get_received`` and ``assert_received`` take out
-        what they return or have seen.
+        A message is ``("message", message)``. ``get_received`` and ``assert_received`` remove the
+        events that they return or compare.
         """
         world.settle()
         return list(self._received)
@@ -240,27 +241,27 @@ class SocketIOClient(Peer):
         return [args[0] if len(args) == 1 else args or None for args in events]
 
     def get_received(self) -> list[tuple[Any, ...]]:
-        """Return ``received``, and forget it."""
+        """Return ``received``, and clear it."""
         received = self.received
         self._received.clear()
         return received
 
     def assert_received(self, *expected: Any) -> None:
-        """Assert that exactly this has arrived since the last look, in this order, and forget it.
+        """Assert that ``received`` is exactly this, in this order, and clear it.
 
-        :param expected: messages; and custom events as tuples, ``("typing", "Ann")`` say.
+        :param expected: messages, and custom events as tuples, for instance ``("typing", "Ann")``.
         """
         __tracebackhide__ = True
         wanted = [each if isinstance(each, tuple) else (MESSAGE, each) for each in expected]
         received = self.received
         if received != wanted:
             raise AssertionError(
-                f"Expected to have arrived:\n{_list(wanted)}\nHas arrived:\n{_list(received)}"
+                f"Expected events:\n{_list(wanted)}\nReceived events:\n{_list(received)}"
             )
         self._received.clear()
 
     def assert_received_nothing(self) -> None:
-        """Assert that nothing has arrived since the last look."""
+        """Assert that ``received`` is empty."""
         __tracebackhide__ = True
         self.assert_received()
 
@@ -273,7 +274,7 @@ class SocketIOClient(Peer):
         return bool(answer)
 
     def _explain(self) -> str:
-        """Say why there was no acknowledgement."""
+        """Return why there was no acknowledgement."""
         if world.busy:
             return "other handlers are still running"
         if not self._joined:

@@ -1,4 +1,4 @@
-"""What a client's calls raise when the server says no."""
+"""Exceptions of the test client for refusals by the server."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from socketio_server.exceptions import SocketIOError
 
 
 class ConnectionRefused(SocketIOError):
-    """Raised by ``connect`` when the client was not let in.
+    """Raised by ``connect`` when the server refuses the client.
 
-    :param message: what the client was told: ``error.message`` of its ``connect_error`` event.
-    :param data: ``error.data`` there.
-    :param response: the answer to the handshake, where that was refused already, by the origin
-        check or by the project's middleware; ``None`` where ``on_connect`` refused.
+    :param message: ``error.message`` of the client's ``connect_error`` event.
+    :param data: ``error.data`` of that event.
+    :param response: the answer to the handshake, if the view or the project's middleware refused
+        it; ``None`` if ``on_connect`` refused.
     """
 
     def __init__(self, message: str, data: Any = None, response: Any = None) -> None:
@@ -22,10 +22,10 @@ class ConnectionRefused(SocketIOError):
 
 
 class SubscriptionRefused(SocketIOError):
-    """Raised by ``subscribe`` when ``on_subscribe`` refused, or the channel's name is none.
+    """Raised by ``subscribe`` when ``on_subscribe`` refuses, or the channel's name is invalid.
 
-    :param message: what the client was told: ``error`` in its acknowledgement.
-    :param data: ``data`` there.
+    :param message: ``error`` in the client's acknowledgement.
+    :param data: ``data`` in that acknowledgement.
     """
 
     def __init__(self, message: str, data: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""The handshake: a WebSocket's request, by Django's test client, to the server's own view."""
+"""The handshake: a WebSocket request of Django's test client to the server's own view."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Handshake:
-    """What a client asks to be let in with; the parameters are ``SocketIOClient``'s."""
+    """A client's handshake request; the parameters are ``SocketIOClient``'s."""
 
     client: Client
     user: "AbstractBaseUser | None"
@@ -42,13 +42,13 @@ class Handshake:
     secure: bool
 
     def make(self, options: Options, dispatcher: Dispatcher) -> HttpRequest:
-        """Make the request; return what handlers get of it.
+        """Make the request; return it as handlers get it.
 
-        :raises ConnectionRefused: if the view or some middleware answers anything else.
+        :raises ConnectionRefused: if the view or a middleware refuses it.
         """
-        judging = replace(options, transports=("websocket",))
+        websocket_only = replace(options, transports=("websocket",))
         engine = Engine(
-            world, judging, dispatcher.accept, dispatcher.stats, clock=lambda: world.now
+            world, websocket_only, dispatcher.accept, dispatcher.stats, clock=lambda: world.now
         )
         if self.user is not None:
             self.client.force_login(self.user)
@@ -69,7 +69,7 @@ class Handshake:
 
 @contextmanager
 def _serving(engine: Engine) -> Iterator[None]:
-    """Let the view find a server, as far as it asks for one: by its engine, which judges."""
+    """Give the view a server, of which it needs only the engine that verifies the handshake."""
     usual = current.server
     current.server = cast(Any, SimpleNamespace(engine=engine))
     try:

@@ -1,4 +1,4 @@
-"""What is between a client and the router: a session, carried in memory."""
+"""The link between a client and the router: a session whose transport is in memory."""
 
 import secrets
 import warnings
@@ -23,7 +23,7 @@ from socketio_server.testing.world import world
 
 
 class LinkDispatcher(Dispatcher):
-    """Runs the handlers of one client, and can forget it without running the last of them."""
+    """Runs the handlers of one client; can unregister it without running its last handlers."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -43,7 +43,7 @@ class LinkDispatcher(Dispatcher):
         self._members.pop(member, None)
 
     def forget_all(self) -> None:
-        """Unregister all members, whose handlers run no more."""
+        """Unregister all members; no more handlers run for them."""
         for member in list(self._members):
             member.delivery.close(CloseReason.TRANSPORT_CLOSE)
             self.forget(member)
@@ -88,11 +88,11 @@ class LinkKeeper:
 class Link:
     """One connection of a client: its session's transport (``Transport``).
 
-    Does not keep the client alive: it holds the client's methods weakly.
+    Holds the client's methods weakly, because a client that the test forgot must be collected.
 
-    :param request: the handshake's.
-    :param on_message: the client's method that takes what arrives.
-    :param on_close: the client's method that is called when the session is over.
+    :param request: the request of the handshake.
+    :param on_message: the client's method for arriving messages.
+    :param on_close: the client's method that is called when the session ends.
     """
 
     name = "websocket"
@@ -112,9 +112,9 @@ class Link:
         on_close: Callable[[], None],
     ) -> None:
         self.is_open = False
-        """Whether the session lasts."""
+        """Whether the session is open."""
         self.silent = False
-        """Whether all is lost that is sent, in both directions."""
+        """Whether all packets are lost, in both directions."""
         self._request = request
         self._options = options
         self._dispatcher = dispatcher
@@ -126,7 +126,7 @@ class Link:
     # --- The client's side --------------------------------------------------------------------
 
     def open(self) -> None:
-        """Begin the session; must run in the context of its handshake."""
+        """Start the session; must run in the context of its handshake."""
         world.add(self)
         self.is_open = True
         handler = self._dispatcher.accept(self._session, self._request)
@@ -141,7 +141,7 @@ class Link:
         self._keeper.heartbeat.add(self._session)
 
     def receive(self, *messages: str | bytes) -> None:
-        """Hand the server what the client sends."""
+        """Pass the client's messages to the server."""
         try:
             for message in messages:
                 if self.is_open and not self.silent:
@@ -151,7 +151,7 @@ class Link:
             self.close(CloseReason.PARSE_ERROR)
 
     def drop(self) -> None:
-        """Take what is left of the client out of the registries, without running handlers."""
+        """Remove the client from the registries, without running handlers."""
         self._dispatcher.forget_all()
         if self.is_open:
             self.is_open = False
@@ -160,8 +160,8 @@ class Link:
         world.discard(self)
 
     def abandon(self) -> None:
-        """The client was forgotten, maybe while it was connected: no other test may find its
-        remains.
+        """Clean up after a client that was collected, maybe while connected, because other tests
+        must not find it in the registries.
         """
         was_open = self.is_open
         self.drop()
@@ -171,7 +171,7 @@ class Link:
     # --- The server's side: Transport ---------------------------------------------------------
 
     def send(self, outgoing: Outgoing) -> None:
-        """Hand the client what the server sends."""
+        """Pass the server's packets to the client."""
         if not self.is_open or self.silent:
             return
         packets = outgoing.packets
@@ -187,7 +187,7 @@ class Link:
         self.send(outgoing)
 
     def close(self, reason: CloseReason) -> None:
-        """End the session; both sides do it by this."""
+        """End the session; both sides call this."""
         if self.is_open:
             self.is_open = False
             self._on_close()
@@ -199,7 +199,7 @@ class Link:
         return True
 
     def pause_reading(self) -> None:
-        """Do nothing: what the client sent was read at once."""
+        """Do nothing: the client's messages are read at once."""
 
     def resume_reading(self) -> None:
         """Do nothing."""
@@ -213,7 +213,7 @@ class Link:
 
 
 def _weakly(method: Callable[..., None]) -> Callable[..., None]:
-    """Return a function that calls a method while its object is there, and does not keep it so."""
+    """Return a function that calls a method as long as its object exists, by a weak reference."""
     reference = weakref.WeakMethod(method)
 
     def call(*args: Any) -> None:

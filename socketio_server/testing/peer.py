@@ -1,4 +1,4 @@
-"""What the official client library would be: Socket.IO, as a client speaks it."""
+"""The client's side of Socket.IO, in place of the official client library."""
 
 import json
 import weakref
@@ -21,11 +21,11 @@ from socketio_server.testing.handshake import Handshake
 from socketio_server.testing.link import Link, LinkDispatcher
 from socketio_server.testing.world import world
 
-_MAX_ATTACHMENTS = 999_999_999  # no limit: the server may send what it likes
+_MAX_ATTACHMENTS = 999_999_999  # no limit for packets of the server
 
 
 class Peer:
-    """The part of ``SocketIOClient`` that tests don't see: connections, and the packets on them.
+    """The internals of ``SocketIOClient``: its connections and their packets.
 
     The parameters are ``SocketIOClient``'s.
     """
@@ -48,15 +48,15 @@ class Peer:
         self._registry = registry
         self._raise_handler_errors = raise_handler_errors
         self._link: Link | None = None  # None before the first connection
-        self._finalizer: weakref.finalize[..., Any] | None = None  # while it is connected
-        self._socket: Socket | None = None  # the server's end, also after the connection's end
-        self._joined = False  # the server let us into the namespace, and we are in it yet
-        self._left = False  # the server took us out of it
+        self._finalizer: weakref.finalize[..., Any] | None = None  # while the client is connected
+        self._socket: Socket | None = None  # the server's socket, also after the connection's end
+        self._joined = False  # whether the client is in the namespace
+        self._left = False  # whether the server removed it from the namespace
         self._refusal: ConnectionRefused | None = None
-        self._assembly: socketio.Assembly | None = None  # while attachments are due
+        self._assembly: socketio.Assembly | None = None  # while attachments are missing
         self._received: list[tuple[Any, ...]] = []
-        self._answers: dict[str, Any] = {}  # to what the server wants acknowledged, by event
-        self._owed: list[Packet] = []  # what it wants acknowledged, and nobody has
+        self._answers: dict[str, Any] = {}  # by event, the test's answers to acknowledge it with
+        self._owed: list[Packet] = []  # events that the client has yet to acknowledge
         self._ack_ids = count()
         self._acks: dict[int, Sequence[Any]] = {}  # the server's acknowledgements
         self._encoder = socketio.Encoder()
@@ -95,7 +95,7 @@ class Peer:
         link.open()
 
     def _join(self) -> None:
-        """Ask to be let into the namespace."""
+        """Ask to join the namespace."""
         head = "0" if self.namespace == MAIN_NAMESPACE else f"0{self.namespace},"
         auth = "" if self._auth is None else json.dumps(self._auth)
         self._transmit(socketio.Encoded(f"{head}{auth}".encode()))
@@ -112,19 +112,19 @@ class Peer:
                     reason = CloseReason.TRANSPORT_CLOSE
                 link.close(reason)
         finally:
-            if not world.busy:  # whatever went wrong, nothing of it stays
+            if not world.busy:  # clean up, also after an exception
                 link.drop()
                 finalizer.detach()
                 self._finalizer = None
 
     def _closed(self) -> None:
-        """The session is over."""
+        """Note that the session is over."""
         self._joined = False
 
     # --- To the server ------------------------------------------------------------------------
 
     def _require_link(self) -> Link:
-        """Return what carries the client's packets.
+        """Return the link that carries the client's packets.
 
         :raises RuntimeError: if it is not connected.
         """
@@ -140,17 +140,17 @@ class Peer:
         self._transmit(self._encoder.event(event, args, namespace=self.namespace, ack_id=ack_id))
 
     def _acknowledge(self, packet: Packet, values: Sequence[Any]) -> None:
-        """Acknowledge an event; nothing comes of it after the end."""
-        assert packet.ack_id is not None  # the server asked
+        """Acknowledge an event; after the end of the connection this does nothing."""
+        assert packet.ack_id is not None  # the server asked for an acknowledgement
         self._transmit(self._encoder.ack(packet.ack_id, values, namespace=self.namespace))
 
     def _answer(self, packet: Packet, answer: Any) -> None:
-        """Acknowledge an event with what the test prepared."""
+        """Acknowledge an event with the answer that the test prepared."""
         try:
             values = answer(*packet.data[1:]) if callable(answer) else answer
             some = () if values is None else values if isinstance(values, tuple) else (values,)
             self._acknowledge(packet, some)
-        except Exception as error:  # noqa: BLE001  # the test's own, and so raised in the test
+        except Exception as error:  # noqa: BLE001  # the test's own error: raised in the test
             world.errors.append(error)
 
     def _transmit(self, encoded: socketio.Encoded) -> None:
@@ -171,7 +171,7 @@ class Peer:
             self._packet_arrived(assembly.decode())
 
     def _packet_arrived(self, packet: Packet) -> None:
-        """Take a packet, as the official client does: after it was taken out, none."""
+        """Take a packet; ignore it after the server's DISCONNECT, as the official client does."""
         if self._left:
             return
         if packet.type is PacketType.CONNECT:
@@ -183,7 +183,7 @@ class Peer:
         elif packet.type is PacketType.DISCONNECT:
             self._joined = False
             self._left = True
-            if self._link is not None:  # as it has no other namespace
+            if self._link is not None:  # the client has no other namespace
                 world.run_callback(self._link.close, CloseReason.TRANSPORT_CLOSE)
         elif packet.type is PacketType.EVENT:
             self._event_arrived(packet)

@@ -1,7 +1,7 @@
-"""What a server would be around the clients of a test: its loop, its workers and the time.
+"""The loop, the workers and the time of a test's clients, in place of a server's.
 
-There is one world, which all clients share as they share ``CLIENTS``. It comes to be with the
-first client that connects, and forgets everything with the last.
+There is one world, which all clients share as they share ``CLIENTS``. It starts with the first
+client that connects, and is reset with the last one that disconnects.
 """
 
 import os
@@ -22,30 +22,30 @@ from socketio_server.sockets.acknowledgements import Timekeeper
 from socketio_server.sockets.registry import CLIENTS
 
 FOREVER = 3600.0
-"""Seconds after which a handler that waits without a timeout counts as waiting for ever: clients
-that are silent are given up long before."""
+"""Seconds after which a handler that waits without a timeout is taken to wait for ever: silent
+clients are closed long before."""
 
 
 class Timer:
-    """A timer that goes off once (``Watcher``)."""
+    """A timer that fires once (``Watcher``)."""
 
     def __init__(self, world: "World", after: float) -> None:
         self._world = world
         self._after = after
         self.due = 0.0
-        """When it goes off, if it was started."""
+        """When it fires, if it was started."""
 
     def start(self, callback: Any, *args: Any) -> None:
-        """Go off after its time."""
+        """Start the timer."""
         self.due = self._world.now + self._after
         self._world.timers[self] = partial(callback, *args)
 
     def stop(self) -> None:
-        """Do not go off."""
+        """Cancel the timer."""
         self._world.timers.pop(self, None)
 
     def close(self) -> None:
-        """Do not go off."""
+        """Cancel the timer."""
         self.stop()
 
 
@@ -53,35 +53,34 @@ class Droppable(Protocol):
     """A client's connection, as the world sees it."""
 
     def drop(self) -> None:
-        """Let nothing of the client stay, without running handlers."""
+        """Remove the client from the registries, without running handlers."""
 
 
 class World:
     """Loop, workers and time of all clients.
 
-    Whatever becomes due is put into a queue, which is run when the test's call has done its own
-    part: in the order in which a server's loop would come to it (``Loop``, ``Pool``, and the
-    ``Timekeeper`` of acknowledgements).
+    Due callbacks and jobs wait in a queue, which is run at the end of the test's call, in the order
+    of a server's loop. The world is the clients' ``Loop``, ``Pool`` and ``Timekeeper``.
     """
 
     def __init__(self) -> None:
         self.now = 0.0
         self.busy = False
-        """Whether the queue is being run, or will be by who set this."""
+        """Whether the queue is being run, or will be by the caller that set this."""
         self.errors: list[BaseException] = []
-        """What handlers raised, and the test has yet to be told."""
+        """Exceptions of handlers that are still to be raised in the test."""
         self.timers: dict[Timer, Callable[[], object]] = {}
-        """Those that run, in the order of their starts, and what they call."""
+        """Started timers with their callbacks, in the order of their starts."""
         self._queue: deque[Callable[[], object]] = deque()
-        # Those that are connected, and the pytest test that each was connected in, if it was one.
+        # The connected clients, each with the pytest test in which it connected, if any.
         self._links: dict[Droppable, str | None] = {}
         self._middleware: dict[tuple[str, ...], CallNext | None] = {}
-        self._usual_timekeeper: Timekeeper | None = None  # replaced while any is connected
+        self._usual_timekeeper: Timekeeper | None = None  # replaced while any client is connected
 
-    # --- What the server asks for -------------------------------------------------------------
+    # --- For the server's code: Loop, Pool, Timekeeper ----------------------------------------
 
     def io(self, fd: int, events: int) -> Watcher:
-        """Fail: nothing here has a descriptor (``Loop``)."""
+        """Raise ``NotImplementedError``: test clients have no descriptors (``Loop``)."""
         raise NotImplementedError("test clients have no descriptors")
 
     def timer(self, after: float, repeat: float = 0.0) -> Timer:
@@ -89,19 +88,19 @@ class World:
         return Timer(self, after)
 
     def run_callback(self, func: Any, *args: Any) -> None:
-        """Have a function called soon (``Loop``)."""
+        """Call a function soon (``Loop``)."""
         self._queue.append(partial(func, *args))
 
     def run(self, job: Job) -> None:
-        """Run a job: soon, or at once where nobody will else (``Pool``)."""
+        """Run a job at once, or soon if the queue is being run (``Pool``)."""
         self._queue.append(job.work)
         self.settle()
 
     patience = 0.0
-    """Nobody waits for a client to take its messages (``Timekeeper``)."""
+    """Senders never wait for a client to read its messages (``Timekeeper``)."""
 
     def may_wait(self) -> bool:
-        """Return ``False``: clients take all at once (``Timekeeper``)."""
+        """Return ``False``: clients read everything at once (``Timekeeper``)."""
         return False
 
     def let_others_run(self) -> None:
@@ -112,9 +111,9 @@ class World:
         self.run(job)
 
     def wait(self, event: Event, timeout: float | None) -> None:
-        """Do what other sockets wait for; then let the time pass (``Timekeeper``).
+        """Run the queue, then let the time pass (``Timekeeper``).
 
-        :raises RuntimeError: if that would take for ever.
+        :raises RuntimeError: if the caller would wait for ever.
         """
         with self._hold():
             self._run_queue()
@@ -126,18 +125,18 @@ class World:
             )
 
     def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:
-        """Have a function called after some time (``Timekeeper``)."""
+        """Call a function after some time (``Timekeeper``)."""
         timer = self.timer(seconds)
         timer.start(func)
         return timer.close
 
-    # --- What the clients ask for -------------------------------------------------------------
+    # --- For the clients ----------------------------------------------------------------------
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Let a client do something, then run all that comes of it, and raise what that raised.
+        """Let a client act, then run the queue, and raise an exception of the handlers.
 
-        Inside of another turn, which does that, only the first.
+        Inside another turn, only let the client act: the outer turn does the rest.
         """
         if self.busy:
             yield
@@ -147,17 +146,17 @@ class World:
             self._run_queue()
             errors = list(self.errors)
             self.errors.clear()
-        if errors:  # invalid messages last: that was the client's fault
+        if errors:  # prefer other errors to those of invalid messages, the client's fault
             raise min(errors, key=lambda error: isinstance(error, ValidationError))
 
     def settle(self) -> None:
-        """Run what waits, unless that is under way; what it raises, the next turn raises."""
+        """Run the queue, unless it is being run; the next turn raises exceptions of handlers."""
         if not self.busy:
             with self._hold():
                 self._run_queue()
 
     def advance(self, seconds: float, until: Event | None = None) -> None:
-        """Let time pass, or as much of it as there is until an event is set; only while busy."""
+        """Let time pass, at most until an event is set; only while busy."""
         end = self.now + seconds
         self._run_queue()
         while until is None or not until.is_set():
@@ -167,18 +166,18 @@ class World:
                 self.now = max(self.now, end)
                 return
             self.now = max(self.now, timer.due)
-            go_off = self.timers.pop(timer)
-            go_off()
+            fire = self.timers.pop(timer)
+            fire()
             self._run_queue()
 
     def middleware(self, paths: tuple[str, ...]) -> CallNext | None:
-        """Return what wraps events: one for all clients, as in a server."""
+        """Return the middleware around events: one for all clients, as in a server."""
         if paths not in self._middleware:
             self._middleware[paths] = load_middleware(paths)
         return self._middleware[paths]
 
     def add(self, link: Droppable) -> None:
-        """A client is connected; those that an earlier test left behind go."""
+        """Register a connected client, and drop clients that earlier tests left connected."""
         test = _running_test()
         for other, its_test in list(self._links.items()):
             if its_test not in (None, test):
@@ -189,7 +188,7 @@ class World:
         self._links[link] = test
 
     def discard(self, link: Droppable) -> None:
-        """A client is gone; with the last one all that it left behind."""
+        """Unregister a client; with the last one, reset the world."""
         self._links.pop(link, None)
         if not self.busy:
             self._clean_up()
@@ -198,7 +197,7 @@ class World:
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
-        """Be busy."""
+        """Be busy; at the end, reset the world if no client is connected."""
         was_busy, self.busy = self.busy, True
         try:
             yield
@@ -223,33 +222,33 @@ class World:
 
 
 class Clock:
-    """The time of all clients. It stands still until it is moved, or a handler waits.
+    """The time of all clients. It stands still until a test advances it, or a handler waits.
 
-    A handler that waits for an acknowledgement with a timeout (``socket.call``) moves it to the
-    end of the timeout at once, if no client answers.
+    If a handler waits for an acknowledgement with a timeout (``socket.call``), and no client
+    answers, the time jumps to the end of the timeout.
     """
 
     @property
     def now(self) -> float:
-        """Seconds since the first of the clients that are connected has connected."""
+        """Seconds since the first client connected, while any client is connected."""
         return world.now
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: heartbeats go out and are answered, timeouts run off, in their order.
+        """Let time pass: heartbeats are sent and answered, timeouts fire, in their order.
 
-        :raises Exception: what handlers raise.
+        :raises Exception: any exception of a handler.
         """
         if seconds < 0:
-            raise ValueError("time does not go back")
+            raise ValueError("time can't go back")
         with world.turn():
             world.advance(seconds)
 
 
 def _running_test() -> str | None:
-    """Return which test function pytest runs; ``None`` in fixtures, whose clients may live on.
+    """Return the running pytest test; ``None`` in fixtures, whose clients may outlive a test.
 
-    A client that is forgotten there or in other runners goes when Python collects it; the tests
-    that fail keep theirs alive for longer, by their tracebacks.
+    A client that is left connected in a fixture, or with another test runner, is dropped when
+    Python collects it, which the traceback of a failed test delays.
     """
     test = os.environ.get("PYTEST_CURRENT_TEST", "")  # pytest's documented way to tell
     return test if test.endswith("(call)") else None

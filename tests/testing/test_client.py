@@ -626,15 +626,15 @@ class TestWhatHasArrived:
             client.assert_received("hello", "you")
 
         assert str(failure.value).splitlines() == [
-            "Expected to have arrived:",
+            "Expected events:",
             "  ('message', 'hello')",
             "  ('message', 'you')",
-            "Has arrived:",
+            "Received events:",
             "  ('typing', 'Ann')",
         ]
 
     def test_assert_received_nothing_fails_if_anything_has(self, client: SocketIOClient) -> None:
-        with pytest.raises(AssertionError, match=r"Expected to have arrived:\n  nothing\n"):
+        with pytest.raises(AssertionError, match=r"Expected events:\n  nothing\n"):
             client.assert_received_nothing()
 
     def test_it_stays_after_the_end(self, client: SocketIOClient) -> None:

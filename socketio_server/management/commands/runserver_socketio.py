@@ -1,9 +1,7 @@
-"""``python manage.py runserver_socketio [addr:port | port]``: Django's ``runserver`` with
-Socket.IO.
+"""``python manage.py runserver_socketio [addr:port | port]``: ``runserver`` with Socket.IO.
 
-Takes what ``runserver`` takes, with the same autoreload and static files, and adds what a server
-of long-lived connections needs: gevent's patches before anything else, and a goodbye to every
-client when the process stops or reloads.
+Takes the arguments of ``runserver``, with the same autoreload and static files. It adds gevent's
+patches before all other imports, and a goodbye to every client when the process stops or reloads.
 """
 
 import errno
@@ -42,14 +40,14 @@ logger = logging.getLogger("socketio_server")
 MAX_PORT = 65_535
 BACKLOG = 4096
 SAME_SIGNAL_TIME = 1.0
-"""Seconds within which further signals count as the first: Ctrl-C reaches parent and child, and the
-parent passes it on."""
+"""Seconds in which further signals count as the first one, because Ctrl-C reaches parent and child,
+and the parent passes it on to the child."""
 
 STOP_MARGIN = 2.0
 """Seconds that a stop may take beyond ``drain_timeout``: for goodbyes and the interpreter."""
 
 STDERR = 2
-"""A descriptor, which can be written to whatever became of ``sys.stderr``."""
+"""The file descriptor, which can be written to even if ``sys.stderr`` was replaced or closed."""
 
 _ERRORS = {
     errno.EACCES: "You don't have permission to access that port.",
@@ -76,18 +74,16 @@ class Command(RunserverCommand):
 
     @property
     def default_addr(self) -> str:  # type: ignore[override]
-        """The address to listen on when none is given."""
+        """The address to listen on if none is given."""
         return conf.options().host
 
     @property
     def default_port(self) -> str:  # type: ignore[override]
-        """The port to listen on when none is given."""
+        """The port to listen on if none is given."""
         return str(conf.options().port)
 
     def run(self, **options: Any) -> None:
-        """Run the server in the right kind of process: patched, and below a parent if it
-        reloads.
-        """
+        """Run the server in a patched process, which with autoreload is the child of another."""
         if int(self.port) > MAX_PORT:
             raise CommandError(f"{self.port!r} is not a valid port number.")
         if options["use_reloader"] and not self._is_reloaders_child():
@@ -98,11 +94,11 @@ class Command(RunserverCommand):
             return
         try:
             autoreload.run_with_reloader(self.inner_run, **options)
-        finally:  # the code changed, or a signal came
+        finally:  # the code changed, or the process got a signal
             _stop_server()
 
     def inner_run(self, *args: Any, **options: Any) -> None:
-        """Check the project, then serve until a signal comes."""
+        """Check the project, then serve until the process gets a signal."""
         autoreload.raise_last_exception()
         if not options["skip_checks"]:
             self.stdout.write("Performing system checks...\n\n")
@@ -123,9 +119,9 @@ class Command(RunserverCommand):
         return os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) == "true"
 
     def _start_server(self, *args: Any, **options: Any) -> Server:
-        """Listen; where that fails say why in one line, and exit with status 1.
+        """Listen and serve; if listening fails, print the reason, and exit with status 1.
 
-        The application is built before: a project that can't be served leaves no port open.
+        Build the application first, because a project that can't be served must leave no port open.
         """
         application = self.get_handler(*args, **options)
         family = AF_INET6 if self.use_ipv6 else AF_INET
@@ -133,7 +129,7 @@ class Command(RunserverCommand):
             listener = create_server((self.addr, int(self.port)), family=family, backlog=BACKLOG)
         except OSError as error:
             self.stderr.write(f"Error: {_ERRORS.get(error.errno or 0, error)}")
-            os._exit(1)  # sys.exit would end no more than the reloader's thread
+            os._exit(1)  # sys.exit would only end the reloader's thread
         try:
             server = Server(application, listener, conf.options())
         except BaseException:
@@ -143,9 +139,9 @@ class Command(RunserverCommand):
         return server
 
     def _on_signal(self, signum: int, frame: Any) -> None:
-        """Stop in order; a second signal, after a moment, ends the process at once.
+        """Stop in an orderly way; a second signal, a moment later, ends the process at once.
 
-        Python calls it in the midst of whatever runs, a handler that never waits included.
+        Python calls this between any two instructions, even in a handler that never waits.
         """
         if self._stopping_since is None:
             self._stopping_since = monotonic()
@@ -155,9 +151,9 @@ class Command(RunserverCommand):
             os._exit(1)
 
     def _stop(self) -> None:
-        """Stop in order, and end the process."""
+        """Stop in an orderly way, and end the process."""
         self._status = 0 if _stop_server() else 1
-        for signum in (signal.SIGINT, signal.SIGTERM):  # the parent may pass it on only now
+        for signum in (signal.SIGINT, signal.SIGTERM):  # the parent may pass the signal on now
             signal.signal(signum, signal.SIG_IGN)
         self._stopped.set()
         if self._is_reloaders_child():  # the main greenlet runs Django's reloader
@@ -166,14 +162,14 @@ class Command(RunserverCommand):
             main.throw(SystemExit(self._status))
 
     def _log_messages_to_stderr(self) -> None:
-        """Show the message log, as django-socketio did, where the project's LOGGING does not."""
+        """Print the message log, as django-socketio did, if the project's LOGGING does not."""
         if not message_logger.hasHandlers():
             message_logger.addHandler(logging.StreamHandler())
             message_logger.setLevel(logging.INFO)
             message_logger.propagate = False
 
     def _print_banner(self, server: Server, verbosity: int) -> None:
-        """Say where the server listens, and which handlers it found where."""
+        """Print the server's address, and its handlers with their modules."""
         address = f"[{self.addr}]" if ":" in self.addr else self.addr
         lines = [
             datetime.now().strftime("%B %d, %Y - %X"),
@@ -214,7 +210,7 @@ def _limit_stop() -> None:
 
 
 def _log_stats() -> None:
-    """Log what the server counts: what SIGUSR1 asks for."""
+    """Log the server's counters, on SIGUSR1."""
     text = ", ".join(f"{key} {value}" for key, value in socketio_server.stats().items())
     logger.warning("Statistics: %s", text)
 
@@ -226,10 +222,10 @@ def _app_config() -> SocketIOConfig:
 
 
 def _describe_handlers(verbosity: int) -> list[str]:
-    """Return lines that tell which modules were searched, and what they registered."""
+    """Return lines about the imported modules and their handlers."""
     modules = _app_config().events_modules
     if not modules:
-        return ["No handlers: there is no events.py in any app, nor beside manage.py."]
+        return ["No handlers: found no events.py in any app, nor beside manage.py."]
     counts = [
         f"{event.name} {len(event.registrations)}" for event in REGISTRY if event.registrations
     ]
