@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import ClassVar, Protocol
 
-from socketio_server.engine.transports.base import CLOSE, Outgoing, TransportHandler
+from socketio_server.engine.transports.base import CLOSE, PING, Outgoing, TransportHandler
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.loop import Loop, Watcher
 from socketio_server.net.queued_output import Backlog, LostBecause, QueuedOutput
@@ -139,8 +139,10 @@ class PollingTransport:
 
     @property
     def is_reading(self) -> bool:
-        """Whether a POST would be taken in at once."""
-        return not self._paused
+        """Whether a POST would be taken in at once; or no GET has come since a ping was due, which
+        tells as much as a pong that is missing.
+        """
+        return not self._paused or (bool(self._queue) and self._queue[0] is PING)
 
     @property
     def is_taking(self) -> bool:

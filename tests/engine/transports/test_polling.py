@@ -468,6 +468,14 @@ class TestPauses:
         assert client.transport.is_reading
         assert post.status == 200
 
+    def test_a_ping_that_no_get_fetches_tells_that_the_client_is_gone(self, client: Client) -> None:
+        client.transport.pause_reading()
+        client.transport.send_first(PING)
+        assert client.transport.is_reading  # so that its pong counts as missing
+
+        assert client.get().packets == ["2"]
+        assert not client.transport.is_reading
+
     def test_one_whose_last_packet_pauses_it_waits_as_well(self, client: Client) -> None:
         client.session.on_packet = lambda packet: client.transport.pause_reading()
         post = client.post(b"4one")
