@@ -10,11 +10,13 @@ from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import DisallowedHost
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import ResolverMatch, reverse
+from django.urls import ResolverMatch
 from django.utils.cache import get_conditional_response
+from django.utils.encoding import escape_uri_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
@@ -45,11 +47,14 @@ NOT_RUNNING = (
 
 
 @csrf_exempt  # the origin is checked instead, on every request
-def socketio(request: HttpRequest) -> HttpResponse:
+def socketio(request: HttpRequest, **captured: Any) -> HttpResponse:
     """Open an Engine.IO session, or refuse with the protocol's own error.
 
     For a WebSocket, leave the request in the environ, where the server's WSGI handler finds it, and
     answer with 101. A refused WebSocket gets an HTTP status.
+
+    :param captured: the arguments in the project's URL before the include; handlers find them in
+        ``request.resolver_match``.
     """
     server = current.server
     if server is None:
@@ -71,10 +76,11 @@ def socketio(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def client_file(request: HttpRequest, name: str) -> HttpResponseBase:
+def client_file(request: HttpRequest, name: str, **captured: Any) -> HttpResponseBase:
     """Send a file of the official client, without our shim, for pages written for Node's server.
 
     :param name: one of ``assets.CLIENT_FILES``.
+    :param captured: the arguments in the project's URL before the include.
     """
     try:
         body, etag = _read_client_file(name)
@@ -109,7 +115,7 @@ def _open_polling(
     if new is not None:
         response.set_cookie(
             *new,
-            path=reverse("socketio"),
+            path=escape_uri_path(request.path),
             secure=request.is_secure(),
             httponly=True,
             samesite="Lax",
@@ -138,11 +144,12 @@ _MATCHES: dict[tuple[str, str], ResolverMatch] = {}
 def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> Response | None:
     """Verify a handshake; count a refusal and return its answer, ``None`` if it is accepted."""
     address = handshake.address
-    if engine.draining:
+    is_new = "sid" not in handshake.params  # or the request of a session that is over
+    if is_new and engine.draining:
         why = f"handshake while the server stops (from {address})"
         engine.stats.refusals.add(RefusalKind.STOPPING, address, why, logging.INFO)
         return Response(503, b"")
-    if not engine.admission.may_shake_hands(address):
+    if is_new and not engine.admission.may_shake_hands(address):
         engine.stats.refusals.add(
             RefusalKind.HANDSHAKE, address, f"too many handshakes (from {address})"
         )

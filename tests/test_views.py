@@ -136,6 +136,16 @@ class TestTheCookie:
         assert cookie["path"] == url
         assert not cookie["secure"]
 
+    def test_it_is_for_the_path_that_the_browser_asked_for(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        """``SCRIPT_NAME`` is what a proxy has taken away."""
+        response = client.get(url, HANDSHAKE, SCRIPT_NAME="/a b")
+        (cookie,) = response.cookies.values()
+
+        assert response.wsgi_request.path == "/a b/socket.io/"
+        assert cookie["path"] == "/a%20b/socket.io/"
+
     def test_over_https_it_stays_there(self, client: Client, url: str, service: Service) -> None:
         (cookie,) = client.get(url, HANDSHAKE, secure=True).cookies.values()
 
@@ -228,6 +238,18 @@ class TestRefusals:
         assert answers == [200, 200, 200, 429]
         assert other == 200
         assert len(service.engine) == 4
+
+    def test_of_sessions_that_are_over_are_no_handshakes(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        """A restart brings all of them at once; nor are they too late while the server stops."""
+        late = {**HANDSHAKE, "sid": "unknown"}
+        answers = [client.get(url, late, REMOTE_ADDR="192.0.2.1") for _ in range(4)]
+        service.engine.drain(gevent.sleep)
+        answers.append(client.post(f"{url}?EIO=4&transport=polling&sid=unknown"))
+
+        for answer in answers:
+            assert_refused(answer, ErrorCode.UNKNOWN_SESSION)
 
     def test_while_the_server_stops(self, client: Client, url: str, service: Service) -> None:
         service.engine.drain(gevent.sleep)

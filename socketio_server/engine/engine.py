@@ -7,6 +7,7 @@ one per session.
 
 import logging
 import secrets
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from socketio_server.engine import origins
 from socketio_server.engine.admission import Admission
 from socketio_server.engine.handshake import REVISION_3, encode_opening, verify_handshake
 from socketio_server.engine.heartbeat import Heartbeat
-from socketio_server.engine.request import EngineRequest
+from socketio_server.engine.request import EngineRequest, Query
 from socketio_server.engine.session import Session, SessionHandler
 from socketio_server.engine.session_cookie import Binding, cookies_of
 from socketio_server.engine.transports.base import Transport
@@ -76,7 +77,7 @@ class _Lingering(NamedTuple):
     """What is left of a session over polling that has ended.
 
     :param transport: still has what the client may fetch.
-    :param binding: the session's.
+    :param path: the session's, as its binding.
     :param client_left: whether the client closed it. Then a GET that came together with that is
         answered as if it had waited already, because the loop hands out in no order what came at
         once.
@@ -84,6 +85,7 @@ class _Lingering(NamedTuple):
 
     transport: PollingTransport
     binding: Binding | None
+    path: str
     client_left: bool
 
     @property
@@ -158,6 +160,20 @@ class Engine:
     def draining(self) -> bool:
         """Whether the server is about to stop, and takes no new sessions."""
         return self._draining
+
+    def has_session(self, path: str, params: Query) -> bool:
+        """Return whether a request is one of a session that there is, or was until just now.
+
+        All others are the application's, which may use the parameter ``sid`` for itself.
+
+        :param path: the URL's, as in ``EngineRequest``: the one of the session's handshake is
+            wherever the project's URLs and a proxy before them have put it.
+        """
+        sid = params.get("sid", "")
+        known = self._sessions.get(sid) or self._lingering.get(sid)
+        return (
+            known is not None and known.path == path and "transport" in params and "EIO" in params
+        )
 
     def is_allowed_origin(self, request: EngineRequest) -> bool:
         """Return whether a request may come from the page that it comes from."""
@@ -338,7 +354,7 @@ class Engine:
         if not isinstance(last_transport, PollingTransport):
             return
         client_left = session.close_reason is CloseReason.TRANSPORT_CLOSE
-        rest = _Lingering(last_transport, session.binding, client_left)
+        rest = _Lingering(last_transport, session.binding, session.path, client_left)
         if client_left:
             self._lingering[session.sid] = rest
             self._loop.run_callback(self._forget, session.sid)
@@ -350,7 +366,13 @@ class Engine:
 
     def _new_session(self, request: EngineRequest) -> Session:
         revision = int(request.params["EIO"])  # a number, says verify_handshake
-        session = Session(secrets.token_urlsafe(SID_BYTES), self, revision, request.address)
+        session = Session(
+            secrets.token_urlsafe(SID_BYTES),
+            self,
+            revision,
+            request.address,
+            sys.intern(request.path),  # one string for all sessions
+        )
         self._sessions[session.sid] = session
         return session
 

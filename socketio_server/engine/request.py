@@ -16,6 +16,7 @@ class EngineRequest(msgspec.Struct, frozen=True, gc=False):
     :param method: ``GET``, ``POST``, …
     :param params: the URL's parameters.
     :param address: the client's; empty for a Unix socket's.
+    :param path: the URL's path as it reached the server, decoded.
     :param host: the ``Host`` header.
     :param origin: the ``Origin`` header; ``None`` where there is none.
     :param cookie: the ``Cookie`` header.
@@ -26,6 +27,7 @@ class EngineRequest(msgspec.Struct, frozen=True, gc=False):
     method: str
     params: Query
     address: str = ""
+    path: str = ""
     host: str = ""
     origin: str | None = None
     cookie: str = ""

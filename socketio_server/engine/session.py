@@ -86,6 +86,7 @@ class Session:
     :param keeper: the engine.
     :param revision: the Engine.IO revision that the client speaks, 4 or 3.
     :param address: where its handshake came from; for the log.
+    :param path: the one of its handshake, under which its requests must come.
     """
 
     __slots__ = (
@@ -98,6 +99,7 @@ class Session:
         "binding",
         "close_reason",
         "line",
+        "path",
         "revision",
         "sid",
         "transport",
@@ -109,10 +111,12 @@ class Session:
         keeper: SessionKeeper,
         revision: int = engineio.PROTOCOL_VERSION,
         address: str = "",
+        path: str = "",
     ) -> None:
         self.sid = sid
         self.revision = revision
         self.address = address
+        self.path = path
         self.transport: Transport = _CLOSED[""]
         """What carries the session now: the fast path sends to it directly."""
         self.close_reason: CloseReason | None = None

@@ -11,7 +11,7 @@ from enum import IntEnum, auto
 from typing import Any, Protocol
 
 from socketio_server.http.body import HIGH_WATER
-from socketio_server.http.engine_requests import engine_request, parse_query
+from socketio_server.http.engine_requests import decode_path, engine_request, parse_query
 from socketio_server.http.exchange import ExchangeServer, SessionExchange, WsgiExchange
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
@@ -76,7 +76,6 @@ _HAS_SOMETHING_TO_SEND = frozenset({STREAMING, ANSWERING, FLUSHING, CLOSING})
 class HttpServer(ExchangeServer, Protocol):
     """The server, as its connections see it."""
 
-    path: str
     loop: Any
     deadlines: "Mapping[State, Deadlines[HttpConnection] | None]"
     """Limits of the time in each state (``make_deadlines``)."""
@@ -258,10 +257,11 @@ class HttpConnection:
 
     def _exchange_for(self, head: Head) -> SessionExchange | WsgiExchange:
         path, _, query = head.target.partition("?")
-        if "sid=" in query and path == self.server.path:
-            params = parse_query(query)
-            if "sid" in params:
-                request = engine_request(head.headers.environ, head.method, params, self.host)
+        if "sid=" in query:
+            path, params = decode_path(path), parse_query(query)
+            if self.server.engine.has_session(path, params):
+                environ, method = head.headers.environ, head.method
+                request = engine_request(environ, method, params, self.host, path)
                 return SessionExchange(self, head, request)
         return WsgiExchange(self, head)
 

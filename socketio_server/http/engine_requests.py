@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from socketio_server.engine.request import EngineRequest, Query
 
+PATH_KEY = "socketio_server.path"
+"""Where the environ has the path as it reached the server, which an application may make another of
+(``SCRIPT_NAME``, middleware)."""
+
 
 def engine_request(
-    headers: Mapping[str, Any], method: str, params: Query, address: str
+    headers: Mapping[str, Any], method: str, params: Query, address: str, path: str
 ) -> EngineRequest:
     """Return the engine's view of a request, from its parts.
 
@@ -16,12 +20,14 @@ def engine_request(
     :param method: ``GET``, ``POST``, …
     :param params: the URL's parameters.
     :param address: the client's address.
+    :param path: the URL's path, decoded.
     """
     get = headers.get
     return EngineRequest(
         method,
         params,
         address,
+        path,
         get("HTTP_HOST", ""),
         get("HTTP_ORIGIN"),
         get("HTTP_COOKIE", ""),
@@ -40,6 +46,7 @@ def engine_request_of(environ: Mapping[str, Any]) -> EngineRequest:
         environ["REQUEST_METHOD"],
         parse_query(environ.get("QUERY_STRING", "")),
         environ.get("REMOTE_ADDR", ""),
+        environ.get(PATH_KEY, ""),
     )
 
 
@@ -52,6 +59,11 @@ def is_websocket(headers: Mapping[str, Any]) -> bool:
         headers.get("HTTP_UPGRADE", "").lower() == "websocket"
         and "upgrade" in headers.get("HTTP_CONNECTION", "").lower()
     )
+
+
+def decode_path(path: str) -> str:
+    """Return the path of a request line, decoded as WSGI wants it: bytes as Latin-1."""
+    return unquote_to_bytes(path).decode("latin-1") if "%" in path else path
 
 
 def parse_query(query: str) -> Query:

@@ -300,7 +300,7 @@ class WsgiExchange(_Exchange):
         carrier, head = self._carrier, self.head
         server, headers = carrier.server, head.headers.environ
         if is_websocket(headers) and not is_well_formed(head):
-            request = engine_request(headers, head.method, {}, carrier.host)
+            request = engine_request(headers, head.method, {}, carrier.host, "")
             self._cors = server.engine.cors_headers(request)
             response = refuse_malformed(server.engine, carrier.host)
             self.reply(response, (VERSION_HEADER,), level_of(response.status))

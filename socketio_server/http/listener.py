@@ -23,8 +23,7 @@ class HttpListener(pywsgi.WSGIServer):
 
     :param listener: a listening socket, or ``(host, port)``.
     :param application: Django's WSGI application.
-    :param engine: answers requests with a ``sid``, and takes WebSockets.
-    :param path: the URL path of Engine.IO requests, for instance ``/socket.io/``.
+    :param engine: answers the requests of its sessions, and takes WebSockets.
     :param clock: seconds that never go back.
     :param wall_clock: seconds since the epoch.
     """
@@ -35,7 +34,6 @@ class HttpListener(pywsgi.WSGIServer):
         application: Any,
         *,
         engine: Engine,
-        path: str,
         options: Options,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
@@ -48,7 +46,6 @@ class HttpListener(pywsgi.WSGIServer):
             environ={"wsgi.multithread": True},
         )
         self.engine = engine
-        self.path = path
         self.options = options
         self.request_workers = WorkerPool(get_hub(), options, options.max_connections, clock=clock)
         self.wall_clock = wall_clock

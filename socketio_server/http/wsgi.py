@@ -12,13 +12,12 @@ import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Protocol
-from urllib.parse import unquote_to_bytes
 
 from gevent import pywsgi
 
 from socketio_server.engine.engine import Engine
 from socketio_server.http.access_log import level_of, log_access
-from socketio_server.http.engine_requests import engine_request_of
+from socketio_server.http.engine_requests import PATH_KEY, decode_path, engine_request_of
 from socketio_server.http.upgrade import Upgradable, switch_protocols
 from socketio_server.net.connection import Connection
 from socketio_server.options import Options
@@ -133,7 +132,7 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
         environ.update(head.headers.environ)
         environ["REQUEST_METHOD"] = head.method
         environ["SCRIPT_NAME"] = ""
-        environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
+        environ["PATH_INFO"] = environ[PATH_KEY] = decode_path(path)
         environ["QUERY_STRING"] = query
         environ["SERVER_PROTOCOL"] = head.version
         if isinstance(host, tuple):

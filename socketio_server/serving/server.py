@@ -97,11 +97,11 @@ class Server:
         clients.output = self.engine.output
         clients.timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
         self.path = reverse("socketio")
+        """Where the project has the handshake; in another language it may be elsewhere."""
         self._http = HttpListener(
             listener,
             application,
             engine=self.engine,
-            path=self.path,
             options=options,
             clock=monotonic,
             wall_clock=time,

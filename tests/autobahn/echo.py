@@ -110,7 +110,6 @@ def main() -> None:
         ("127.0.0.1", 0),
         application,
         engine=engine,
-        path="/",
         options=options,
         clock=monotonic,
         wall_clock=time,

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPSConnection
 from pathlib import Path
-from shutil import which
 from typing import NamedTuple
 
 import pytest
@@ -21,33 +20,15 @@ from tests.docs.browser import chromium, open_context
 from tests.docs.pages import page
 from tests.docs.project import Project
 from tests.support.http import Response
+from tests.support.nginx import NGINX, nginx
 from tests.support.server import Server
-from tests.support.tools import PATIENCE, free_port, require, wait_until
+from tests.support.tools import PATIENCE, free_port, require
 from tests.support.wire import target
 
 DEPLOYMENT = page("docs/deployment.md")
 TUTORIAL = page("docs/tutorial.md")
 HOST = "www.example.com"
-NGINX = which("nginx") or which("nginx", path="/usr/sbin")
-"""Where Debian has it, which is in the ``PATH`` of administrators only."""
-
-SURROUNDINGS = """\
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    types {{ text/javascript js; }}
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    scgi_temp_path {folder}/scgi;
-    uwsgi_temp_path {folder}/uwsgi;
-{site}
-}}
-"""
+BUNDLE = "/static/socketio_server/socket.io.min.js"
 
 
 class Site(NamedTuple):
@@ -92,7 +73,7 @@ def configuration(folder: Path, server: Server, port: int, static: Path) -> str:
     }.items():
         assert text.count(old) == 1, old
         text = text.replace(old, new)
-    return SURROUNDINGS.format(folder=folder, site=text)
+    return text
 
 
 def make_certificate(folder: Path) -> None:
@@ -111,7 +92,7 @@ def make_certificate(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def site(tutorial: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The tutorial's chat, deployed as the page says."""
-    require("nginx", found=NGINX is not None)
+    require("nginx", found=NGINX is not None)  # first: it takes no time
     require("openssl")
     project = tutorial.copy(tmp_path_factory.mktemp("deployed") / "project")
     (events,) = (block for block in TUTORIAL.of("python") if block.path == "events.py")
@@ -122,26 +103,12 @@ def site(tutorial: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("nginx")
     make_certificate(folder)
     port = free_port()
-    path = folder / "nginx.conf"
-    path.write_text(configuration(folder, server, port, project.folder / "static"))
-    log = folder / "log"
-    with log.open("w") as output:
-        nginx = subprocess.Popen([str(NGINX), "-p", folder, "-c", path], stderr=output)
     site = Site(server, port)
-
-    def serves() -> bool:
-        assert nginx.poll() is None, log.read_text()
-        try:
-            return site.get("/static/socketio_server/socket.io.min.js").status == 200
-        except ConnectionRefusedError:
-            return False
-
+    block = configuration(folder, server, port, project.folder / "static")
     try:
-        wait_until(serves, "nginx")
-        yield site
+        with nginx(folder, block, lambda: site.get(BUNDLE).status == 200):
+            yield site
     finally:
-        nginx.kill()
-        nginx.wait(PATIENCE)
         server.kill()
 
 

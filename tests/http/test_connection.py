@@ -30,6 +30,7 @@ from socketio_server.http.connection import (
     make_deadlines,
     write_size_of,
 )
+from socketio_server.http.engine_requests import engine_request_of
 from socketio_server.net.connection import READ_SIZE, Connection
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.statistics import Stats
@@ -91,7 +92,8 @@ class Site:
 
     def open_session(self) -> str:
         """Open a session over polling; return the target of its requests."""
-        handshake = EngineRequest("GET", {"EIO": "4", "transport": "polling"})
+        query = {"EIO": "4", "transport": "polling"}
+        handshake = EngineRequest("GET", query, path=self.path)
         self.engine.open_polling(handshake, "request", None)
         return f"{self.path}?EIO=4&transport=polling&sid={self.sessions[-1].sid}"
 
@@ -322,8 +324,57 @@ class TestRequestsOfASession:
         assert [answer.body for answer in peer.answers()] == [b"4at last", b"ok"]
         assert site.handlers[0].messages == ["one", "two"]
 
-    def test_one_without_a_session_is_refused_and_the_connection_ends(self, peer: Peer) -> None:
-        peer.send(request("GET", "/socket.io/?EIO=4&transport=polling&sid=unknown"))
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("&sid=", "&sid=un"),  # there is no such session
+            ("/socket.io/", "/elsewhere/socket.io/"),  # not under this path
+            ("EIO=4&", ""),
+            ("transport=polling&", ""),
+            ("sid=", "a-sid="),
+        ],
+    )
+    def test_one_that_is_not_of_a_session_is_the_application_s(
+        self, peer: Peer, target: str, old: str, new: str
+    ) -> None:
+        target = target.replace(old, new)
+        peer.send(request("GET", target))
+
+        assert peer.answer().body == f"GET {target.partition('?')[0]} ".encode()
+
+    def test_one_s_path_is_the_one_of_the_handshake_however_it_is_encoded(
+        self, site: Site, peer: Peer
+    ) -> None:
+        site.path = "/\xc3\xa9t\xc3\xa9/socket.io/"  # as WSGI decodes it
+        _, _, query = site.open_session().partition("?")
+        site.sessions[0].send(outgoing("hello"))
+        peer.send(request("GET", f"/%C3%A9t%C3%A9/socket.io/?{query}"))
+
+        assert peer.answer().body == b"4hello"
+
+    def test_a_handshake_s_path_is_as_it_came_whatever_the_application_makes_of_it(
+        self, site: Site, peer: Peer
+    ) -> None:
+        def move(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            environ["SCRIPT_NAME"], environ["PATH_INFO"] = "/sub", "/moved/"
+            site.engine.open_polling(engine_request_of(environ), "request", None)
+            return ignore(environ, start)
+
+        site.application = move
+        peer.send(request("GET", "/a%20b/socket.io/?EIO=4&transport=polling"))
+        assert peer.answer().status == 200
+
+        sid = site.sessions[0].sid
+        peer.send(request("POST", f"/a%20b/socket.io/?EIO=4&transport=polling&sid={sid}", b"1"))
+        assert peer.answer().body == b"ok"
+
+    def test_one_of_a_session_that_is_over_is_refused_and_the_connection_ends(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+        peer.send(request("GET", target))
+        assert peer.answer().body == b"1"
+        peer.send(request("GET", target))
         answer = peer.answer()
 
         assert answer.status == 400
@@ -1306,12 +1357,12 @@ class TestWebSockets:
         self.become_websocket(peer).close()
         site.run()
 
-    def test_for_a_session_that_there_is_not_are_refused(self, peer: Peer, upgrade: bytes) -> None:
+    def test_for_a_session_that_there_is_not_are_the_application_s(
+        self, peer: Peer, upgrade: bytes
+    ) -> None:
         peer.send(upgrade.replace(b"&sid=", b"&sid=un"))
-        answer = peer.answer()
 
-        assert (answer.status, json.loads(answer.body)["code"]) == (400, 1)
-        assert peer.is_cut
+        assert peer.answer().body == b"GET /socket.io/ "
 
     def test_without_a_session_are_not_the_application_s_business_if_they_are_malformed(
         self, site: Site, peer: Peer

@@ -6,7 +6,12 @@ from urllib.parse import parse_qsl
 import pytest
 
 from socketio_server.engine.request import EngineRequest
-from socketio_server.http.engine_requests import engine_request_of, is_websocket, parse_query
+from socketio_server.http.engine_requests import (
+    PATH_KEY,
+    engine_request_of,
+    is_websocket,
+    parse_query,
+)
 
 
 class TestEngineRequests:
@@ -14,6 +19,8 @@ class TestEngineRequests:
         "REQUEST_METHOD": "GET",
         "QUERY_STRING": "EIO=4&transport=websocket",
         "REMOTE_ADDR": "192.0.2.1",
+        "PATH_INFO": "/what/the/application/sees/",
+        PATH_KEY: "/sub/socket.io/",
         "HTTP_HOST": "example.com",
         "HTTP_ORIGIN": "https://example.com",
         "HTTP_COOKIE": "a=b",
@@ -26,6 +33,7 @@ class TestEngineRequests:
             method="GET",
             params={"EIO": "4", "transport": "websocket"},
             address="192.0.2.1",
+            path="/sub/socket.io/",
             host="example.com",
             origin="https://example.com",
             cookie="a=b",

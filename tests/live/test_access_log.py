@@ -61,13 +61,11 @@ class TestARefusedRequest:
             assert http.get("/nowhere/").status == 404
         quiet.wait_for_output(r'"GET /nowhere/ HTTP/1.1" 404')
 
-    def test_with_a_sid_has_no_line_of_its_own(self, quiet: Server) -> None:
+    def test_of_a_session_has_no_line_of_its_own(self, quiet: Server) -> None:
         """Else a client could fill the log (``Stats.refuse``)."""
         session = Polling(quiet.address)
         path = target("websocket", sid=session.handshake["sid"])
         for _ in range(3):
-            with Http(quiet.address) as http:
-                assert http.get(target("polling", sid="unknown")).status == 400
             with Http(quiet.address) as http:
                 headers = handshake_headers(sec_websocket_key="short")
                 assert http.get(path, headers).status == 400

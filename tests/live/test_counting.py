@@ -148,7 +148,7 @@ def another_method(stranger: Stranger) -> None:
 def a_second_websocket(stranger: Stranger) -> None:
     session = stranger.session()
     stranger.probe(session)
-    stranger.ask_for_websocket(target("websocket", sid=session.handshake["sid"]))
+    stranger.probe(session)
 
 
 @way("version")

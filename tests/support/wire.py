@@ -30,9 +30,12 @@ class Refused(Exception):
         self.response = response
 
 
-def target(transport: str, **query: str) -> str:
-    """Return the path and query of a request."""
-    return f"{PATH}?{urlencode({'EIO': '4', 'transport': transport, **query})}"
+def target(transport: str, at: str = PATH, /, **query: str) -> str:
+    """Return the path and query of a request.
+
+    :param at: the path.
+    """
+    return f"{at}?{urlencode({'EIO': '4', 'transport': transport, **query})}"
 
 
 class Carrier(Protocol):
@@ -66,6 +69,7 @@ class Polling:
     """A session over polling.
 
     :param query: further parameters of the handshake.
+    :param path: where the server is.
     """
 
     def __init__(
@@ -75,13 +79,15 @@ class Polling:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         receive_buffer: int | None = None,
+        path: str = PATH,
     ) -> None:
         self.address = address
+        self.path = path
         self._headers = headers
         self._getter = Http(address, receive_buffer=receive_buffer)
         self._poster = Http(address)
         self._pending = False  # a GET waits for its answer
-        response = self._getter.get(target("polling", **(query or {})), headers)
+        response = self._getter.get(target("polling", path, **(query or {})), headers)
         if response.status != 200:
             self.cut()
             raise Refused(response)
@@ -92,7 +98,7 @@ class Polling:
     @property
     def target(self) -> str:
         """The path and query of the session's requests."""
-        return target("polling", sid=self.handshake["sid"])
+        return target("polling", self.path, sid=self.handshake["sid"])
 
     def send(self, *packets: str) -> None:
         """Send packets as one payload (``Carrier``)."""
@@ -167,10 +173,10 @@ class OverWebSocket:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         receive_buffer: int | None = None,
+        path: str = PATH,
     ) -> None:
-        self.websocket = WebSocket(
-            address, target("websocket", **(query or {})), headers, receive_buffer=receive_buffer
-        )
+        asked = target("websocket", path, **(query or {}))
+        self.websocket = WebSocket(address, asked, headers, receive_buffer=receive_buffer)
         opening = self.websocket.receive_text()
         assert opening.startswith("0"), opening
         self.handshake: dict[str, Any] = json.loads(opening[1:])
@@ -212,8 +218,11 @@ class Upgrading:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         receive_buffer: int | None = None,
+        path: str = PATH,
     ) -> None:
-        self.polling = Polling(address, query=query, headers=headers, receive_buffer=receive_buffer)
+        self.polling = Polling(
+            address, query=query, headers=headers, receive_buffer=receive_buffer, path=path
+        )
         self.handshake = self.polling.handshake
         self._headers = headers
         self._receive_buffer = receive_buffer
@@ -294,7 +303,7 @@ def open_probe(
     """Open a WebSocket for a session over polling; the probe is not sent yet."""
     return WebSocket(
         polling.address,
-        target("websocket", sid=polling.handshake["sid"]),
+        target("websocket", polling.path, sid=polling.handshake["sid"]),
         headers,
         receive_buffer=receive_buffer,
     )
@@ -307,6 +316,7 @@ def open_carrier(
     query: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     receive_buffer: int | None = None,
+    path: str = PATH,
 ) -> Carrier:
     """Open a session."""
     kinds: dict[str, type[Polling] | type[OverWebSocket] | type[Upgrading]] = {
@@ -314,4 +324,6 @@ def open_carrier(
         "websocket": OverWebSocket,
         "upgraded": Upgrading,
     }
-    return kinds[transport](address, query=query, headers=headers, receive_buffer=receive_buffer)
+    return kinds[transport](
+        address, query=query, headers=headers, receive_buffer=receive_buffer, path=path
+    )
