@@ -580,6 +580,9 @@ class RecordingHooks:
     def after_event(self) -> None:
         pass
 
+    def find_mistake(self, result: object) -> str | None:
+        return "a mistake" if result == "a mistake" else None
+
     def log_message(self, request: object, kind: str, message: object) -> None:
         self.log.append((request, kind, message))
 

@@ -20,10 +20,12 @@ from socketio_server.dispatch import validation
 from socketio_server.dispatch.member import Item, Member
 from socketio_server.dispatch.middleware import NO_ANSWER, CallNext, EventCall
 from socketio_server.dispatch.router import NamespaceRouter
+from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import DecodeError, Reject, ValidationError
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.log import MAX_LOGGED
 from socketio_server.net.loop import Loop
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
@@ -34,6 +36,7 @@ from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MESSAGE, SUBSCRIBE, UNSUBSCRIBE
 from socketio_server.protocol.socketio import Packet, PacketType, decode, decode_kept
 from socketio_server.registry.events import Event, Registration, Registry
+from socketio_server.registry.signatures import describe
 from socketio_server.sockets.acknowledgements import Acknowledged
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.delivery import Delivery
@@ -43,7 +46,7 @@ SOCKET_ID_BYTES = 15
 """Random bytes of a public id: 20 characters, the most that django-socketio's users had room
 for."""
 
-_ACKNOWLEDGEMENT = Event("acknowledgement", is_custom=True)
+_ACKNOWLEDGEMENT = Event("acknowledgement", arguments=None, always=True)
 """What middleware and the log see when a client's acknowledgement goes to a callback."""
 
 logger = logging.getLogger("socketio_server")
@@ -73,6 +76,9 @@ class EventHooks(Protocol):
     wrap_handler: Callable[[Callable[..., Any]], Callable[..., Any]] | None
     """Returns a handler that is to be called instead of a user's own; ``None``: that itself is."""
 
+    def find_mistake(self, result: Any) -> str | None:
+        """Return what is wrong with what a handler returned, if it can't be meant."""
+
     logs_messages: bool
     """Whether ``log_message`` does anything."""
 
@@ -87,6 +93,7 @@ class Dispatcher:
     :param clients: the registry of clients.
     :param stats: where events are counted.
     :param clock: seconds that never go back.
+    :param unhandled: told of events for which no handler ran, if anybody is.
     :param middleware: wraps every event, if there is any.
     :param on_raised: told what handlers raise, besides the log and ``on_error``.
     """
@@ -102,6 +109,7 @@ class Dispatcher:
         options: Options,
         stats: Stats,
         clock: Callable[[], float],
+        unhandled: Unhandled | None = None,
         middleware: CallNext | None = None,
         on_raised: Callable[[BaseException], None] | None = None,
     ) -> None:
@@ -115,6 +123,7 @@ class Dispatcher:
         self._clients = clients
         self._hooks = hooks
         self._refusals: tuple[type[Exception], ...] = (Reject, *hooks.refusals)
+        self._unhandled = unhandled
         self._middleware = middleware
         self._on_raised = on_raised
         self._unjoined: Deadlines[NamespaceRouter] = Deadlines(
@@ -237,6 +246,8 @@ class Dispatcher:
         except Exception:  # a fault of ours must not end the worker, nor what waits behind it
             logger.exception("Internal error in an event of socket %s", member.delivery.id)
         finally:
+            if isinstance(item, CloseReason):  # whatever was raised, nobody finds it any more
+                self.forget(member)
             member.delivery.handler = None
 
     # ------------------------------------------------------------------------------------------
@@ -246,12 +257,11 @@ class Dispatcher:
         event, delivery = self._registry.on_connect, member.delivery
         delivery.hold(None, self.options.max_queued_bytes)
         self._clients.add(delivery, member.socket)
-        try:
-            self._fire(member, event, event.select(delivery.namespace, ()), ())
-        except self._refusals as error:
+        refusal = self._fire_refusable(member, event, event.select(delivery.namespace, ()), ())
+        if refusal is not None:
             self.forget(member)
             delivery.close(CloseReason.SERVER_NAMESPACE_DISCONNECT)
-            member.router.refuse(member, *_refusal(error))
+            member.router.refuse(member, *refusal)
             member.release_messages(accepted=False)
         else:
             member.router.answer(member)
@@ -274,10 +284,12 @@ class Dispatcher:
             self._control(member, packet, name)
             return
         handlers = member.select(event)
+        if not handlers and self._unhandled is not None:
+            self._unhandled.event(name, packet.namespace, member.delivery.channels)
         answer = self._fire(member, event, handlers, args)
         has_answer = answer is not NO_ANSWER and (handlers or answer is not None)
         if packet.ack_id is not None and has_answer:
-            self._acknowledge(member, packet, answer)
+            self._acknowledge(member, packet, answer, handlers)
 
     def _control(self, member: Member, packet: Packet, name: str) -> None:
         """Handle an event that is for the server itself; one that nobody knows does nothing."""
@@ -285,6 +297,8 @@ class Dispatcher:
             self._subscribe(member, packet)
         elif name == UNSUBSCRIBE:
             self._unsubscribe(member, packet)
+        elif self._unhandled is not None:
+            self._unhandled.event(name, packet.namespace, member.delivery.channels)
 
     def _subscribe(self, member: Member, packet: Packet) -> None:
         """Put the socket on the channel, then run ``on_subscribe``, which may refuse."""
@@ -300,12 +314,13 @@ class Dispatcher:
         changed = member.socket.subscribe(channel)
         if changed and (handlers or self._middleware is not None):
             member.delivery.hold(channel, self.options.max_queued_bytes)
-        try:
-            self._fire(member, event, handlers, (channel,))
-        except self._refusals as error:
+        if not handlers and self._unhandled is not None:
+            self._unhandled.subscription(channel, packet.namespace)
+        refusal = self._fire_refusable(member, event, handlers, (channel,))
+        if refusal is not None:
             member.socket.unsubscribe(channel)
             member.release_messages(accepted=False)
-            message, data = _refusal(error)
+            message, data = refusal
             answer = {"error": message} if data is None else {"error": message, "data": data}
             self._acknowledge(member, packet, answer)
         else:
@@ -340,15 +355,21 @@ class Dispatcher:
     def _end(self, member: Member) -> None:
         """Run the last handlers, all of which still see the socket on its channels; forget it."""
         registry = self._registry
-        namespace, channels = member.delivery.namespace, member.delivery.channels
+        self._fire_last(member, registry.on_disconnect)
+        for channel in member.delivery.channels:
+            self._fire_last(member, registry.on_unsubscribe, channel)
+        self._fire_last(member, registry.on_finish)
+
+    def _fire_last(self, member: Member, event: Event, *channel: str) -> None:
+        """Run one of the last events, which keeps no other from running."""
         try:
-            self._fire(member, registry.on_disconnect, member.select(registry.on_disconnect), ())
-            for channel in channels:
-                handlers = registry.on_unsubscribe.select_for(namespace, channel)
-                self._fire(member, registry.on_unsubscribe, handlers, (channel,))
-            self._fire(member, registry.on_finish, member.select(registry.on_finish), ())
-        finally:
-            self.forget(member)
+            if channel:
+                handlers = event.select_for(member.delivery.namespace, *channel)
+            else:
+                handlers = member.select(event)
+            self._fire(member, event, handlers, channel)
+        except Exception:
+            logger.exception("Internal error in %s of socket %s", event.name, member.delivery.id)
 
     def _channel_of(self, packet: Packet) -> str | None:
         """Return the channel that a client names, if it is one: clients choose the names."""
@@ -358,7 +379,13 @@ class Dispatcher:
         fits = 0 < len(channel) <= self.options.max_channel_length and channel.isprintable()
         return channel if fits else None
 
-    def _acknowledge(self, member: Member, packet: Packet, answer: Any) -> None:
+    def _acknowledge(
+        self,
+        member: Member,
+        packet: Packet,
+        answer: Any,
+        handlers: Sequence[Registration] = (),
+    ) -> None:
         """Answer a packet, if it asks for it; a tuple gives several values, ``None`` none."""
         if packet.ack_id is None:
             return
@@ -366,7 +393,9 @@ class Dispatcher:
         try:
             encoded = self.encoder.ack(packet.ack_id, values, namespace=packet.namespace)
         except TypeError as error:  # the handler's answer can't be encoded
-            self._handler_raised(member, packet.data[0], error)
+            names = " or ".join(describe(registration.handler) for registration in handlers)
+            why = f"{names or 'middleware'} returned what can't be sent: {error}"
+            self._handler_raised(member, packet.data[0], TypeError(why))
         else:
             outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
             member.delivery.send(outgoing, self._clients.timekeeper)
@@ -395,6 +424,26 @@ class Dispatcher:
             if getattr(worker, "is_dirty", False):
                 self._hooks.after_event()
 
+    def _fire_refusable(
+        self, member: Member, event: Event, handlers: Sequence[Registration], args: Sequence[Any]
+    ) -> tuple[str, Any] | None:
+        """Run the handlers of an event with which they may refuse the client.
+
+        What they do not decide is refused: a check whose database fails lets nobody in.
+
+        :return: what a refused client is told.
+        """
+        try:
+            answer = self._fire(member, event, handlers, args)
+        except self._refusals as error:
+            return _refusal(error)
+        except BaseException as error:  # ends no more than the connection
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            self._handler_raised(member, event.name, error)
+            return "Internal error", None
+        return _refusal(Reject()) if answer is False else None
+
     def _run_middleware(
         self,
         middleware: CallNext,
@@ -411,7 +460,7 @@ class Dispatcher:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # ends no more than the handler
-            if event.can_refuse and isinstance(error, self._refusals):
+            if event.can_refuse:
                 raise
             self._handler_raised(member, event.name, error)
             return NO_ANSWER
@@ -435,15 +484,33 @@ class Dispatcher:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # ends no more than the handler
-                if event.can_refuse and isinstance(error, self._refusals):
+                if event.can_refuse:
                     raise
                 raised = True
                 self._handler_raised(member, event.name, error)
                 if isinstance(error, ValidationError) and answer is None:
                     answer = {"error": str(error)}
             else:
-                answer = result if answer is None else answer
+                if result is not None and not self._is_meant(member, event, registration, result):
+                    raised = True
+                elif answer is None:
+                    answer = result
         return NO_ANSWER if raised and answer is None else answer
+
+    def _is_meant(
+        self, member: Member, event: Event, registration: Registration, result: Any
+    ) -> bool:
+        """Return whether a handler may return this; what can't be meant is its error.
+
+        :raises Reject: if it refuses, with ``False`` or with what can't be meant.
+        """
+        mistake = self._hooks.find_mistake(result)
+        if mistake is not None:
+            why = f"{describe(registration.handler)} returned {mistake}"
+            self._handler_raised(member, event.name, TypeError(why))
+        if event.can_refuse and (mistake is not None or result is False):
+            raise Reject
+        return mistake is None
 
     def _handler_raised(self, member: Member, event_name: str, error: BaseException) -> None:
         """Log what a handler raised, and run ``on_error``; the connection goes on.
@@ -452,7 +519,10 @@ class Dispatcher:
         exception from the same place is logged once in a while.
         """
         if isinstance(error, ValidationError):  # the client's fault, not the handler's
-            why = f"Invalid message to {event_name} from socket {member.delivery.id}"
+            why = (
+                f"invalid message to {event_name} from socket {member.delivery.id}: "
+                f"{str(error)[:MAX_LOGGED]!r}"
+            )
             member.router.session.client_refused(RefusalKind.MESSAGE, why)
         else:
             more = self.stats.refusals.throttle(

@@ -21,6 +21,7 @@ from socketio_server.protocol.names import (
 from socketio_server.registry import signatures
 
 Handler = Callable[..., Any]
+Channel = str | re.Pattern[str]
 Namespace = str | re.Pattern[str]
 H = TypeVar("H", bound=Handler)
 
@@ -55,8 +56,9 @@ class Event:
     :param name: the event's name, for instance ``on_message``.
     :param supports_channels: whether handlers may be registered for channels.
     :param can_refuse: whether handlers may raise ``Reject``.
-    :param is_custom: whether it is a custom Socket.IO event: its handlers without a pattern run
-        even if the socket holds channels.
+    :param arguments: the names of what handlers get behind ``request``, ``socket`` and ``context``;
+        ``None``: whatever the client sends.
+    :param always: whether handlers without a pattern run even if the socket holds channels.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class Event:
         *,
         supports_channels: bool = True,
         can_refuse: bool = False,
-        is_custom: bool = False,
+        arguments: Sequence[str] | None = (),
+        always: bool = False,
     ) -> None:
         self.name = name
         self.supports_channels = supports_channels
         self.can_refuse = can_refuse
-        self.is_custom = is_custom
+        self.arguments = arguments
+        self.always = always
         self.registrations: list[Registration] = []
 
     def __repr__(self) -> str:
@@ -78,20 +82,20 @@ class Event:
 
     @overload
     def __call__(
-        self, handler: H, channel: str | None = None, *, namespace: Namespace = MAIN_NAMESPACE
+        self, handler: H, channel: Channel | None = None, *, namespace: Namespace = MAIN_NAMESPACE
     ) -> H: ...
     @overload
     def __call__(
         self,
         handler: None = None,
-        channel: str | None = None,
+        channel: Channel | None = None,
         *,
         namespace: Namespace = MAIN_NAMESPACE,
     ) -> Callable[[H], H]: ...
     def __call__(
         self,
         handler: H | None = None,
-        channel: str | None = None,
+        channel: Channel | None = None,
         *,
         namespace: Namespace = MAIN_NAMESPACE,
     ) -> Any:
@@ -101,32 +105,38 @@ class Event:
         :param namespace: the handler's namespace, or a compiled pattern of namespaces, matched from
             the beginning; clients may join every namespace that has a handler.
         :raises EventError: if the event supports no channels, the pattern is not a regular
-            expression, or the annotation of the handler's message can't be evaluated.
+            expression, the namespace is no namespace, the handler can't be called as it would be,
+            or the annotation of its message can't be evaluated.
         """
         if handler is None:
-            return lambda handler: self(handler, channel, namespace=namespace)
-        self.registrations.append(
-            Registration(
-                handler,
-                self._compile(handler, channel),
-                namespace,
-                signatures.find_types(handler),
+            return lambda handler: self._register(handler, channel, namespace)
+        return self._register(handler, channel, namespace)
+
+    def _register(self, handler: H, channel: Channel | None, namespace: Namespace) -> H:
+        if not callable(handler):
+            raise EventError(
+                f"{handler!r} is no handler of {self.name}: a channel's pattern is given by name, "
+                f'@events.{self.name}(channel="^room-"), and the function stands below'
             )
-        )
+        signatures.check(handler, self.name, self.arguments)
+        pattern = self._compile(handler, channel)
+        self._check_namespace(handler, namespace)
+        types = signatures.find_types(handler)
+        self.registrations.append(Registration(handler, pattern, namespace, types))
         return handler
 
     def select(self, namespace: str, channels: Sequence[str]) -> tuple[Registration, ...]:
         """Return the handlers that run for a socket.
 
         Handlers with a pattern run while it matches any channel that the socket holds. Handlers
-        without a pattern run while it holds none; those of a custom event run always.
+        without a pattern run while it holds none, or always (``always``).
         """
         return tuple(
             registration
             for registration in self.registrations
             if registration.is_for(namespace)
             and (
-                (self.is_custom or not channels)
+                (self.always or not channels)
                 if registration.pattern is None
                 else any(_matches(registration.pattern, channel) for channel in channels)
             )
@@ -144,21 +154,33 @@ class Event:
             and (registration.pattern is None or _matches(registration.pattern, channel))
         )
 
-    def _compile(self, handler: Handler, channel: str | None) -> re.Pattern[str] | None:
-        if not channel:
+    def _compile(self, handler: Handler, channel: Channel | None) -> re.Pattern[str] | None:
+        if channel is None or channel == "":
             return None
         if not self.supports_channels:
             raise EventError(
                 f"The {self.name} event does not support channels so the handler "
-                f"`{_name(handler)}` could not be registered"
+                f"{signatures.describe(handler)} could not be registered"
             )
         try:
+            if not isinstance(_text_of(channel), str):
+                raise TypeError("it must be a string")
             return re.compile(channel)
-        except re.error as error:
+        except (re.error, TypeError) as error:
             raise EventError(
-                f"The channel pattern {channel!r} of the {self.name} handler `{_name(handler)}` "
-                f"is not a regular expression: {error}"
+                f"The channel pattern {channel!r} of the {self.name} handler "
+                f"{signatures.describe(handler)} is not a regular expression: {error}"
             ) from error
+
+    def _check_namespace(self, handler: Handler, namespace: Namespace) -> None:
+        text = _text_of(namespace)
+        is_pattern = text is not namespace
+        if not isinstance(text, str) or not (is_pattern or text.startswith("/")):
+            raise EventError(
+                f"The namespace {namespace!r} of the {self.name} handler "
+                f"{signatures.describe(handler)} is none: it is a string that begins with a slash, "
+                "or a compiled pattern of such"
+            )
 
 
 class Registry:
@@ -169,17 +191,17 @@ class Registry:
 
     def __init__(self) -> None:
         self.on_connect = Event("on_connect", supports_channels=False, can_refuse=True)
-        self.on_subscribe = Event("on_subscribe", can_refuse=True)
-        self.on_message = Event("on_message")
-        self.on_unsubscribe = Event("on_unsubscribe")
-        self.on_error = Event("on_error")
-        self.on_disconnect = Event("on_disconnect")
-        self.on_finish = Event("on_finish")
+        self.on_subscribe = Event("on_subscribe", can_refuse=True, arguments=("channel",))
+        self.on_message = Event("on_message", arguments=("message",))
+        self.on_unsubscribe = Event("on_unsubscribe", arguments=("channel",))
+        self.on_error = Event("on_error", arguments=("exception",))
+        self.on_disconnect = Event("on_disconnect", always=True)
+        self.on_finish = Event("on_finish", always=True)
         self.custom: dict[str, Event] = {}
         """The custom Socket.IO events, by name."""
 
     def on(
-        self, name: str, channel: str | None = None, *, namespace: Namespace = MAIN_NAMESPACE
+        self, name: str, channel: Channel | None = None, *, namespace: Namespace = MAIN_NAMESPACE
     ) -> Callable[[H], H]:
         """Return a decorator that registers a handler of a custom Socket.IO event.
 
@@ -190,14 +212,17 @@ class Registry:
         :param channel: a regular expression: the handler runs while the socket holds a channel that
             it matches; without one, always.
         :param namespace: the handler's namespace, or a compiled pattern of namespaces.
-        :raises EventError: if the name is reserved, or as for ``Event``.
+        :raises EventError: if the name is none or reserved, or as for ``Event``.
         """
+        if not isinstance(name, str):
+            where = f" above the handler {signatures.describe(name)}" if callable(name) else ""
+            raise EventError(f'events.on needs the name of an event: @events.on("news"){where}')
         if name in RESERVED_EVENTS or name in (MESSAGE, SUBSCRIBE, UNSUBSCRIBE):
             raise EventError(
                 f"The event {name!r} is reserved; on_connect, on_message, on_subscribe, "
                 "on_unsubscribe and on_disconnect are the decorators for such handlers"
             )
-        event = self.custom.setdefault(name, Event(name, is_custom=True))
+        event = self.custom.setdefault(name, Event(name, arguments=None, always=True))
         return event(channel=channel, namespace=namespace)
 
     def has_namespace(self, namespace: str) -> bool:
@@ -223,8 +248,9 @@ def _matches(pattern: re.Pattern[str], name: str) -> bool:
     return pattern.match(name) is not None
 
 
-def _name(handler: Handler) -> str:
-    return getattr(handler, "__name__", repr(handler))
+def _text_of(pattern: Any) -> Any:
+    """Return a pattern as it was before it was compiled."""
+    return pattern.pattern if isinstance(pattern, re.Pattern) else pattern
 
 
 REGISTRY = Registry()

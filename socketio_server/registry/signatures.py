@@ -1,4 +1,4 @@
-"""Finds the types of a handler's messages in its annotations.
+"""Checks a handler's signature, and finds the types of its messages in its annotations.
 
 The client's message is validated and converted (``dispatch.validation``) for a parameter that is
 annotated with a ``msgspec.Struct``, a dataclass or a ``TypedDict``. Other annotations are ignored.
@@ -6,13 +6,16 @@ annotated with a ``msgspec.Struct``, a dataclass or a ``TypedDict``. Other annot
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
+from functools import partial
 from typing import Any, is_typeddict
 
 import msgspec
 
 from socketio_server.exceptions import EventError
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 FIRST_MESSAGE = 3
 """Position of a handler's first message: behind ``request``, ``socket`` and ``context``."""
@@ -30,11 +33,73 @@ def find_types(handler: Callable[..., Any]) -> tuple[type | None, ...]:
     except (TypeError, ValueError):  # a callable without a signature
         return ()
     types = tuple(
-        _find_type(handler, parameter)
-        for parameter in parameters
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        _find_type(handler, parameter) for parameter in parameters if parameter.kind in _POSITIONAL
     )
     return types if any(types) else ()
+
+
+def check(handler: Callable[..., Any], event: str, arguments: Sequence[str] | None) -> None:
+    """Check that a handler can be called as its event calls it.
+
+    What is looked at is what is called: of a decorated function the decorator's own signature.
+
+    :param event: the event's name.
+    :param arguments: the names of what it gets behind ``request``, ``socket`` and ``context``;
+        ``None``: whatever the client sends.
+    :raises EventError: if it takes fewer or more, or does not run when it is called.
+    """
+    kind = _find_deferred_kind(handler)
+    if kind is not None:
+        raise EventError(
+            f"The {event} handler {describe(handler)} is {kind}, of which nothing would run: make "
+            "it a plain function. While it waits, others are served; asgiref.sync.async_to_sync "
+            "calls async code from it"
+        )
+    try:
+        parameters = inspect.signature(handler, follow_wrapped=False).parameters.values()
+    except (TypeError, ValueError):  # a callable without a signature
+        return
+    given = ["request", "socket", "context", *(arguments or ())]
+    positional = [each for each in parameters if each.kind in _POSITIONAL]
+    least = sum(each.default is each.empty for each in positional)
+    takes_any = any(each.kind is each.VAR_POSITIONAL for each in parameters)
+    if (arguments is not None and least > len(given)) or (
+        len(positional) < len(given) and not takes_any
+    ):
+        got = ", ".join([*given, *(["what the client sends"] if arguments is None else [])])
+        raise EventError(
+            f"The {event} handler {describe(handler)} takes {len(positional)} arguments, but is "
+            f"called with {len(given)}{' and more' if arguments is None else ''}: {got}"
+        )
+    for each in parameters:
+        if each.kind is each.KEYWORD_ONLY and each.default is each.empty:
+            raise EventError(
+                f"The {event} handler {describe(handler)} needs {each.name!r} by keyword, and is "
+                f"called with {', '.join(given)}"
+            )
+
+
+def describe(handler: Any) -> str:
+    """Return a handler's name, and the file and line of its code where there is any."""
+    while isinstance(handler, partial):
+        handler = handler.func
+    name = getattr(handler, "__qualname__", None) or repr(handler)
+    code = getattr(inspect.unwrap(handler), "__code__", None)
+    if code is None:
+        code = getattr(type(handler).__call__, "__code__", None)
+    return f"`{name}`" if code is None else f"`{name}` ({code.co_filename}:{code.co_firstlineno})"
+
+
+def _find_deferred_kind(handler: Any) -> str | None:
+    """Return what a handler is that gives something to run later, if it is one."""
+    while isinstance(handler, partial):
+        handler = handler.func
+    for function in (handler, type(handler).__call__):
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            return "async def"
+        if inspect.isgeneratorfunction(function):
+            return "a generator"
+    return None
 
 
 def _find_type(handler: Callable[..., Any], parameter: inspect.Parameter) -> type | None:
@@ -54,6 +119,6 @@ def _evaluate(handler: Callable[..., Any], name: str, annotation: str) -> Any:
         return eval(annotation, vars(module) if module is not None else {})
     except Exception as error:
         raise EventError(
-            f"The annotation {annotation!r} of {name!r} of the handler `{handler.__qualname__}` "
+            f"The annotation {annotation!r} of {name!r} of the handler {describe(handler)} "
             "can't be evaluated; import what it names at run time, not for type checkers only"
         ) from error

@@ -13,12 +13,14 @@ from time import monotonic, time
 from typing import Any
 
 import gevent
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 from django.utils.module_loading import import_string
 
 from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.dispatch.middleware import CallNext, EventCall
+from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.engine import Engine
 from socketio_server.http.listener import HttpListener
 from socketio_server.net.statistics import Snapshot, Stats
@@ -91,6 +93,7 @@ class Server:
             options=options,
             stats=self._stats,
             clock=monotonic,
+            unhandled=Unhandled(registry) if settings.DEBUG else None,
             middleware=load_middleware(options.middleware),
         )
         self.engine = Engine(loop, options, self._dispatcher.accept, self._stats, clock=monotonic)

@@ -5,6 +5,7 @@ Semantics, section 1. The handlers run in real workers; clients speak packets as
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from socketio_server.dispatch.middleware import EventCall
 from socketio_server.events import Reject, ValidationError
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.registry.events import Registration
 from socketio_server.sockets.socket import Socket
 from tests.fakes import PATIENCE, FakeClient, FakeServer, RecordingHooks, settle
 
@@ -184,18 +186,6 @@ class TestConnect:
 
         assert server.clients.channels["lobby"] == [client.id]
 
-    def test_a_handler_that_raises_ends_nothing(self, server: Journal) -> None:
-        server.note("on_error")
-
-        @server.registry.on_connect
-        def connect(request: object, socket: Socket, context: Context) -> None:
-            raise Boom
-
-        client = server.connect()
-
-        assert client.socket.connected()
-        assert server.errors == [Boom]
-
     def test_a_client_that_goes_meanwhile_is_disconnected_after_it(self, server: Journal) -> None:
         go_on = Event()
         server.note("on_disconnect", "on_finish")
@@ -237,6 +227,71 @@ class TestRefusingAClient:
 
         assert client.received() == [f"4{error}"]
         assert client.closed == []
+
+    @pytest.mark.parametrize("error", [Boom, SystemExit, GreenletExit, ValidationError])
+    def test_an_error_refuses_as_well_and_the_client_learns_nothing_of_it(
+        self, server: Journal, error: type[BaseException], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A check whose database fails must not let the client in."""
+        server.note("on_error", "on_disconnect", "on_finish")
+
+        @server.registry.on_connect
+        def connect(request: object, socket: Socket, context: Context) -> None:
+            raise error("the password is 123")
+
+        @server.registry.on_connect
+        def second(request: object, socket: Socket, context: Context) -> None:
+            server.entries.append("the next handler")
+
+        client = server.open()
+        client.send("0")
+
+        assert client.received() == ['4{"message":"Internal error"}']
+        assert [type(entry[1]) for entry in server.entries if isinstance(entry, tuple)] == [error]
+        assert len(server.entries) == 1
+        assert len(server.clients) == 0
+        assert "on_connect" in caplog.text or client.refusals
+
+    def test_a_handler_that_returns_false_refuses(
+        self, server: Journal, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As in python-socketio; also where another handler returned something before it."""
+        server.registry.on_connect(lambda request, socket, context: True)
+        server.registry.on_connect(lambda request, socket, context: False)
+        server.note("on_error")
+        client = server.open()
+        client.send("0")
+
+        assert client.received() == ['4{"message":"rejected"}']
+        assert server.entries == []
+        assert caplog.text == ""
+
+    @pytest.mark.parametrize("result", [None, True, 0, "", []])
+    def test_whatever_else_a_handler_returns_does_not(
+        self, server: Journal, result: object
+    ) -> None:
+        server.registry.on_connect(lambda request, socket, context: result)
+
+        assert server.connect().socket.connected()
+
+    def test_a_result_that_can_not_be_meant_refuses_and_is_logged(
+        self, server: Journal, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Django's login_required on a handler returns an answer to a request."""
+        server.note("on_error")
+
+        @server.registry.on_connect
+        def connect(request: object, socket: Socket, context: Context) -> str:
+            return "a mistake"
+
+        client = server.open()
+        client.send("0")
+
+        assert client.received() == ['4{"message":"rejected"}']
+        assert server.errors == [TypeError]
+        assert "connect` (" in caplog.text
+        assert "test_dispatcher.py:" in caplog.text
+        assert "returned a mistake" in caplog.text
 
     def test_no_other_event_runs_for_it(self, server: Journal) -> None:
         @server.registry.on_connect
@@ -503,6 +558,33 @@ class TestAcknowledgements:
         assert client.received() == []
         assert client.socket.connected()
 
+    @pytest.mark.parametrize("result", [object(), "a mistake"])
+    def test_of_one_that_is_an_error_the_handler_is_logged_with_file_and_line(
+        self, server: Journal, result: object, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def answer(*args: object) -> object:
+            return result
+
+        line = answer.__code__.co_firstlineno
+        server.registry.on("ask")(answer)
+        server.connect().emit("ask", ack_id=1)
+
+        assert f"answer` ({__file__}:{line}) returned " in caplog.text
+
+    def test_a_result_that_can_not_be_meant_is_an_error_without_one_as_well(
+        self, server: Journal
+    ) -> None:
+        """The handler behind a decorator for views has not run."""
+        server.note("on_error")
+        server.registry.on("ask")(lambda *args: "a mistake")
+        server.registry.on("ask")(lambda *args: "an answer")
+        client = server.connect()
+        client.emit("ask")
+        client.emit("ask", ack_id=1)
+
+        assert server.errors == [TypeError, TypeError]
+        assert client.received() == ['31["an answer"]']
+
 
 class TestCustomEvents:
     def test_handlers_get_all_arguments(self, server: Journal) -> None:
@@ -628,17 +710,6 @@ class TestSubscribe:
             "34[true]",
         ]
 
-    def test_a_handler_that_raises_leaves_the_socket_subscribed(self, server: Journal) -> None:
-        @server.registry.on_subscribe
-        def subscribe(*args: object) -> None:
-            raise Boom
-
-        client = server.connect()
-        client.emit("__subscribe__", "room", ack_id=1)
-
-        assert tuple(client.socket.channels) == ("room",)
-        assert client.received() == ["31[true]"]
-
 
 class TestRefusingASubscription:
     @pytest.mark.parametrize(
@@ -647,6 +718,7 @@ class TestRefusingASubscription:
             (Reject("members only"), '{"error":"members only"}'),
             (Reject("no", {"code": 7}), '{"error":"no","data":{"code":7}}'),
             (PermissionError("not you"), '{"error":"not you"}'),
+            (Boom("the password is 123"), '{"error":"Internal error"}'),
         ],
     )
     def test_it_is_undone_and_the_client_is_told_why(
@@ -663,6 +735,26 @@ class TestRefusingASubscription:
         assert tuple(client.socket.channels) == ()
         assert "room" not in server.clients.channels
         assert client.socket.connected()
+
+    @pytest.mark.parametrize("result", [False, "a mistake"])
+    def test_a_handler_refuses_by_what_it_returns(self, server: Journal, result: object) -> None:
+        server.registry.on_subscribe(lambda request, socket, context, channel: result)
+        client = server.connect()
+        client.emit("__subscribe__", "room", ack_id=1)
+
+        assert client.received() == ['31[{"error":"rejected"}]']
+        assert not client.socket.channels
+
+    def test_on_error_runs_while_the_socket_is_on_the_channel(self, server: Journal) -> None:
+        server.note("on_error", channel="^room$")
+
+        @server.registry.on_subscribe
+        def subscribe(*args: object) -> None:
+            raise Boom
+
+        server.connect(channels=["room"])
+
+        assert server.errors == [Boom]
 
     def test_nothing_from_the_channel_is_delivered_in_between(self, server: Journal) -> None:
         go_on = Event()
@@ -857,7 +949,7 @@ class TestTheEnd:
         server.connect(channels=["room-1"]).leave()
         server.connect(channels=["other"]).leave()
 
-        assert server.entries == ["plain"] * 2 + ["room"] * 2
+        assert server.entries == [*["plain"] * 2, *["plain", "room"] * 2, *["plain"] * 2]
 
     def test_what_handlers_send_to_the_client_then_is_dropped(self, server: Journal) -> None:
         @server.registry.on_disconnect
@@ -912,6 +1004,36 @@ class TestTheEnd:
         assert server.entries == ["on_disconnect", ("on_unsubscribe", "room"), "on_finish"]
         assert len(server.clients) == 0
         assert len(server.clients.channels) == 0
+
+    @pytest.mark.parametrize("where", ["on_disconnect", "on_unsubscribe", "on_finish"])
+    def test_a_pattern_that_raises_keeps_nothing_from_running(
+        self, server: Journal, where: str
+    ) -> None:
+        pattern: Any = re.compile(b"room")  # can't match text
+        registration = Registration(lambda *args: None, pattern, "/", ())
+        getattr(server.registry, where).registrations.append(registration)
+        server.note(*({"on_disconnect", "on_unsubscribe", "on_finish"} - {where}))
+        server.connect(channels=["room"]).leave()
+
+        assert len(server.entries) == 2
+        assert len(server.clients) == 0
+        assert len(server.clients.channels) == 0
+        assert server.dispatcher.wait_until_idle(0)
+
+    def test_what_fails_before_the_handlers_forgets_the_socket_all_the_same(self) -> None:
+        hooks = RecordingHooks()
+        hooks.captured = "a language"
+        server = Journal(hooks=hooks)
+        client = server.connect(channels=["room"])
+
+        def restore(captured: object) -> None:
+            raise Boom
+
+        hooks.restore = restore  # type: ignore[method-assign]
+        client.leave()
+
+        assert len(server.clients) == 0
+        assert server.dispatcher.wait_until_idle(0)
 
 
 class TestWaitingUntilIdle:
@@ -1152,6 +1274,31 @@ class TestMiddleware:
 
         assert server.entries == [("on_message", "HI")]
 
+    @pytest.mark.parametrize("answer", [False, "swallowed"])
+    def test_it_can_not_let_in_by_mistake_whom_a_handler_refuses(self, answer: object) -> None:
+        def middleware(call: EventCall) -> object:
+            result = call.run()
+            return result if answer is False else None
+
+        server = Journal(middleware=middleware)
+        server.registry.on_connect(lambda request, socket, context: False)
+        client = server.open()
+        client.send("0")
+
+        assert client.received() == ['4{"message":"rejected"}']
+
+    def test_what_it_raises_refuses(self) -> None:
+        def middleware(call: EventCall) -> object:
+            raise Boom
+
+        server = Journal(middleware=middleware)
+        server.note("on_error")
+        client = server.open()
+        client.send("0")
+
+        assert client.received() == ['4{"message":"Internal error"}']
+        assert server.errors == [Boom]
+
     def test_it_may_refuse(self) -> None:
         def middleware(call: EventCall) -> Any:
             raise Reject("not today")
@@ -1219,7 +1366,8 @@ class TestTypedMessages:
         assert len(server.entries) == 1
         (answer,) = client.received()
         assert answer.startswith('31[{"error":"')
-        assert client.refusals == [
-            f"message: Invalid message to on_message from socket {client.id}"
-        ]
+        (refusal,) = client.refusals
+        assert refusal.startswith(
+            f"message: invalid message to on_message from socket {client.id}: 'Expected `"
+        ) or refusal.endswith("missing required field `x`'")
         assert client.socket.connected()

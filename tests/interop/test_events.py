@@ -46,9 +46,8 @@ class TestCustomEvents:
         assert client.ask("echo", "still here") == ["still here"]
         assert not unanswered.done()
 
-    def test_of_a_channel_reach_their_handlers_from_there_only(self, connect: Connect) -> None:
+    def test_of_a_channel_reach_their_handlers_from_there(self, connect: Connect) -> None:
         client = connect()
-        assert client.ask("members only") == []
         client.subscribe("room-1")
         assert client.ask("members only") == ["welcome"]
 

@@ -16,6 +16,8 @@ from tests.support.wire import TRANSPORTS, Refused, TransportName
 CHANNELS = ["room-1", "lobby", "room-2"]
 
 LAST_EVENTS = [
+    ("on_disconnect", "bare", []),
+    ("on_disconnect", "called", []),
     ("on_disconnect", "room", []),
     ("on_unsubscribe", "bare", ["room-1"]),
     ("on_unsubscribe", "called", ["room-1"]),
@@ -25,6 +27,8 @@ LAST_EVENTS = [
     ("on_unsubscribe", "bare", ["room-2"]),
     ("on_unsubscribe", "called", ["room-2"]),
     ("on_unsubscribe", "room", ["room-2"]),
+    ("on_finish", "bare", []),
+    ("on_finish", "called", []),
     ("on_finish", "room", []),
 ]
 """What happens at the end of a client that is on those channels: all of it once, in this order."""

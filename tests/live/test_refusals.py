@@ -17,6 +17,27 @@ WAYS = [
 ]
 
 
+class TestAClientWhoseCheckFails:
+    """An exception refuses: a check whose database fails must not let anybody in."""
+
+    def test_is_refused_and_learns_nothing_of_it(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        before = len(server.output)
+        with pytest.raises(ConnectError) as raised:
+            connect(transport, query={"fail": "on_connect"})
+        assert raised.value.error == {"message": "Internal error"}
+        server.wait_for_output(r"RuntimeError: failed in on_connect", before)
+
+    def test_is_not_subscribed(
+        self, server: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        before = len(server.output)
+        client = connect(transport, query={"fail": "on_subscribe"})
+        assert client.subscribe("lobby") == {"error": "Internal error"}
+        server.wait_for_output(r"RuntimeError: failed in on_subscribe", before)
+
+
 class TestARefusedClient:
     @pytest.mark.parametrize(("way", "error"), WAYS)
     def test_is_told_why(

@@ -101,14 +101,12 @@ def report(request: HttpRequest, socket: Socket, context: Context, exception: Ex
 
 
 @events.on_disconnect(namespace=ALL_NAMESPACES)
-@events.on_disconnect(channel=".", namespace=ALL_NAMESPACES)
 def tell_disconnect(request: HttpRequest, socket: Socket, context: Context) -> None:
     """Tell why the connection ended."""
     _tell(socket, "disconnect", str(socket.close_reason))
 
 
 @events.on_finish(namespace=ALL_NAMESPACES)
-@events.on_finish(channel=".", namespace=ALL_NAMESPACES)
 def tell_finish(request: HttpRequest, socket: Socket, context: Context) -> None:
     """Tell that this was all."""
     _tell(socket, "finish", None)

@@ -4,8 +4,8 @@ Pure: nothing here runs a handler; what running means is in ``tests/dispatch``.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -24,7 +24,8 @@ SEVEN = [
     "on_finish",
 ]
 WITH_CHANNELS = [name for name in SEVEN if name != "on_connect"]
-BY_CHANNELS_HELD = ["on_message", "on_error", "on_disconnect", "on_finish"]
+BY_CHANNELS_HELD = ["on_message", "on_error"]
+AT_THE_END = ["on_disconnect", "on_finish"]
 BY_ITS_OWN_CHANNEL = ["on_subscribe", "on_unsubscribe"]
 
 
@@ -160,7 +161,7 @@ class TestWhatIsRefused:
         with pytest.raises(
             EventError,
             match=r"^The on_connect event does not support channels so the handler "
-            r"`handler` could not be registered$",
+            rf"`handler` \({re.escape(__file__)}:\d+\) could not be registered$",
         ):
             registry.on_connect(channel="^room-")(handler)
 
@@ -180,6 +181,142 @@ class TestWhatIsRefused:
         assert name in text
         assert isinstance(raised.value.__cause__, re.error)
         assert not event(registry, name).registrations
+
+    @pytest.mark.parametrize("pattern", [5, b"^room-", ["^a", "^b"], re.compile(b"^room-"), True])
+    def test_a_pattern_is_a_string(self, registry: Registry, pattern: Any) -> None:
+        with pytest.raises(EventError, match=r"`handler` \(.*it must be a string$"):
+            registry.on_message(channel=pattern)(handler)
+
+    def test_or_a_compiled_one(self, registry: Registry) -> None:
+        registry.on_message(channel=re.compile("^ROOM-", re.IGNORECASE))(handler)
+
+        assert selected(registry.on_message, ["room-1"]) == [handler]
+
+    @pytest.mark.parametrize("namespace", ["admin", "", 5, None, b"/admin", re.compile(b"/")])
+    def test_a_namespace_begins_with_a_slash(self, registry: Registry, namespace: Any) -> None:
+        with pytest.raises(EventError, match=r"namespace .*`handler` \(.* begins with a slash"):
+            registry.on_message(namespace=namespace)(handler)
+
+    def test_a_pattern_in_the_place_of_the_handler_says_what_to_write(
+        self, registry: Registry
+    ) -> None:
+        pattern: Any = "^room-"
+        with pytest.raises(EventError, match=r"""'\^room-' .*@events\.on_message\(channel="""):
+            registry.on_message(pattern)
+
+    def test_nothing_is_registered_then(self, registry: Registry) -> None:
+        decorators: list[Callable[[], object]] = [
+            lambda: registry.on_message(channel="(")(handler),
+            lambda: registry.on_message(namespace="admin")(handler),
+            lambda: registry.on_message(lambda request, socket, context: None),
+            lambda: registry.on("news")(lambda request: None),
+        ]
+        for decorate in decorators:
+            with pytest.raises(EventError):
+                decorate()
+
+        assert not any(event.registrations for event in registry)
+
+
+class TestSignatures:
+    """A handler must take what its event gives it, and run when it is called."""
+
+    @pytest.mark.parametrize(
+        ("name", "function"),
+        [
+            ("on_connect", lambda request, socket, context: None),
+            ("on_connect", lambda request, socket, context, more=1: None),
+            ("on_connect", lambda request, *args: None),
+            ("on_connect", lambda request, socket, context, *, more=1: None),
+            ("on_message", lambda request, socket, context, message: None),
+            ("on_message", lambda *args, **kwargs: None),
+            ("on_message", lambda request, socket, context, message, /: None),
+            ("on_message", partial(lambda extra, r, s, c, message: None, 1)),
+        ],
+    )
+    def test_what_fits_is_taken(
+        self, registry: Registry, name: str, function: Callable[..., object]
+    ) -> None:
+        assert event(registry, name)(function) is function
+
+    @pytest.mark.parametrize(
+        ("name", "function", "takes"),
+        [
+            ("on_connect", lambda: None, "takes 0 arguments, but is called with 3"),
+            ("on_connect", lambda r, s, c, message: None, "takes 4 arguments"),
+            ("on_message", lambda r, s, c: None, "4: request, socket, context, message"),
+            ("on_message", lambda self, r, s, c, m: None, "takes 5 arguments"),
+            ("on_subscribe", lambda r, s, c: None, "4: request, socket, context, channel"),
+            ("on_error", lambda r, s, c: None, "4: request, socket, context, exception"),
+            ("on_finish", lambda r, s, c, reason: None, "3: request, socket, context"),
+            ("on_connect", lambda r, s, c, *, user: None, "needs 'user' by keyword"),
+        ],
+    )
+    def test_what_does_not_is_refused_with_its_file_and_line(
+        self, registry: Registry, name: str, function: Any, takes: str
+    ) -> None:
+        line = function.__code__.co_firstlineno
+        with pytest.raises(EventError) as raised:
+            event(registry, name)(function)
+
+        text = str(raised.value)
+        assert text.startswith(f"The {name} handler `")
+        assert f"({__file__}:{line})" in text
+        assert takes in text
+
+    def test_a_custom_event_s_takes_three_and_what_the_client_sends(
+        self, registry: Registry
+    ) -> None:
+        for function in (
+            lambda r, s, c: None,
+            lambda r, s, c, one, two: None,
+            lambda r, s, c, one=1, *rest: None,
+        ):
+            registry.on("news")(function)
+        with pytest.raises(EventError, match=r"takes 2 arguments, but is called with 3 and more"):
+            registry.on("news")(lambda request, socket: None)
+
+    def test_of_a_decorated_function_the_decorator_s_own_counts(self, registry: Registry) -> None:
+        """It may add arguments."""
+
+        def with_user(function: Callable[..., None]) -> Callable[..., None]:
+            @wraps(function)
+            def wrapper(request: object, *args: object) -> None:
+                function(request, *args, "user")
+
+            return wrapper
+
+        @registry.on_connect
+        @with_user
+        def connect(request: object, socket: object, context: object, user: object) -> None: ...
+
+        assert selected(registry.on_connect) == [connect]
+
+    def test_async_functions_are_refused(self, registry: Registry) -> None:
+        async def coroutine(*args: object) -> None: ...
+
+        async def generator(*args: object) -> AsyncIterator[None]:
+            yield
+
+        class Callable_:
+            async def __call__(self, *args: object) -> None: ...
+
+        for function in (coroutine, generator, partial(coroutine), Callable_()):
+            with pytest.raises(EventError, match=r"is async def, .*plain function.*async_to_sync"):
+                registry.on_message(function)
+
+    def test_generators_are_refused(self, registry: Registry) -> None:
+        def generator(*args: object) -> Iterator[None]:
+            yield
+
+        with pytest.raises(EventError, match=r"generator` \(.*is a generator"):
+            registry.on_message(generator)
+
+    def test_a_class_may_be_a_handler(self, registry: Registry) -> None:
+        class Handler:
+            def __init__(self, request: object, socket: object, context: object) -> None: ...
+
+        assert registry.on_connect(Handler) is Handler
 
 
 CHANNELS_HELD = [
@@ -223,6 +360,27 @@ class TestChannelsHeld:
         registry.on_message(channel="^room-")(handler)
 
         assert selected(registry.on_message, ["room-1", "room-2", "room-3"]) == [handler]
+
+
+class TestTheEndOfAConnection:
+    """By the channels held; but a client must not be able to keep the last handlers from running
+    by holding any.
+    """
+
+    @pytest.mark.parametrize("name", AT_THE_END)
+    @pytest.mark.parametrize(("pattern", "channels", "runs"), CHANNELS_HELD)
+    def test_which_handlers_run(
+        self,
+        registry: Registry,
+        name: str,
+        pattern: str | None,
+        channels: list[str],
+        runs: bool,
+    ) -> None:
+        event(registry, name)(channel=pattern)(handler)
+        runs = runs or pattern is None
+
+        assert selected(event(registry, name), channels) == ([handler] if runs else [])
 
 
 class TestTheEventsOwnChannel:
@@ -374,6 +532,20 @@ class TestCustomEvents:
             registry.on(name)
 
         assert registry.custom == {}
+
+    def test_the_decorator_needs_the_event_s_name(self, registry: Registry) -> None:
+        on: Any = registry.on
+        line = handler.__code__.co_firstlineno
+        with pytest.raises(EventError) as raised:
+            on(handler)  # @events.on alone
+
+        assert '@events.on("news")' in str(raised.value)
+        assert f"`handler` ({__file__}:{line})" in str(raised.value)
+
+    @pytest.mark.parametrize("name", [None, 5, b"news", True])
+    def test_that_is_a_string(self, registry: Registry, name: Any) -> None:
+        with pytest.raises(EventError, match="needs the name of an event"):
+            registry.on(name)
 
     def test_an_invalid_pattern_is_refused(self, registry: Registry) -> None:
         with pytest.raises(EventError, match="`handler`"):

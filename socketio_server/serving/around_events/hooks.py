@@ -1,11 +1,12 @@
 """What happens around handlers because it is Django's, as the dispatcher calls it."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from time import monotonic
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 from socketio_server.net.loop import Loop
 from socketio_server.serving.around_events.database import DatabaseConnections, atomic_requests
@@ -54,6 +55,17 @@ class DjangoHooks:
     def after_event(self) -> None:
         """Release database connections."""
         self._database.after_event()
+
+    def find_mistake(self, result: Any) -> str | None:
+        """Return what is wrong if it is an answer to a request, or something that is yet to run."""
+        if isinstance(result, HttpResponseBase):
+            return (
+                f"an {type(result).__name__}, which nobody gets: decorators for views, as "
+                "login_required, are not for handlers; raise PermissionDenied or events.Reject"
+            )
+        if isinstance(result, Coroutine | AsyncGenerator | Generator):
+            return f"a {type(result).__name__}, which nobody runs: call it with async_to_sync"
+        return None
 
     def log_message(self, request: HttpRequest, kind: str, message: Any) -> None:
         """Log what a client did, as django-socketio did; never raises."""

@@ -55,14 +55,12 @@ def unsubscribed(request: HttpRequest, socket: Socket, context: Context, channel
 
 
 @events.on_disconnect
-@events.on_disconnect(channel=".")
 def disconnected(request: HttpRequest, socket: Socket, context: Context) -> None:
     """Count it."""
     note("on_disconnect", context)
 
 
 @events.on_finish
-@events.on_finish(channel=".")
 def finished(request: HttpRequest, socket: Socket, context: Context) -> None:
     """Count it, and check that nothing is left."""
     note("on_finish", context)

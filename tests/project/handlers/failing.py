@@ -28,5 +28,5 @@ for event in (
     events.on_finish,
 ):
     event(failing(event))
-    if event not in (events.on_connect, events.on_subscribe, events.on_unsubscribe):
+    if event in (events.on_message, events.on_error):
         event(channel=".")(failing(event))

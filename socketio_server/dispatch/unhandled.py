@@ -1,0 +1,108 @@
+"""Tells the developer why no handler ran for what a client sent.
+
+Only while ``DEBUG`` is on: without it the dispatcher has no such object, and asks nothing.
+"""
+
+import logging
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from socketio_server.net.log import MAX_LOGGED
+from socketio_server.protocol.names import MESSAGE
+from socketio_server.registry.events import Registration, Registry
+
+MAX_CAUSES = 100
+"""Causes that are told: clients choose the names of events."""
+
+logger = logging.getLogger("socketio_server")
+
+
+class Unhandled:
+    """Logs once for each cause that no handler ran."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._told: set[str] = set()
+
+    def event(self, name: str, namespace: str, channels: Sequence[str]) -> None:
+        """No handler ran for an event.
+
+        :param name: the event's name.
+        :param channels: those that the socket holds.
+        """
+        is_message = name == MESSAGE
+        event = self._registry.on_message if is_message else self._registry.custom.get(name)
+        registrations = [] if event is None else event.registrations
+        here = [each for each in registrations if each.is_for(namespace)]
+        if event is None or not registrations:
+            cause = f"there is no handler of it{self._suggest(name)}"
+        elif not here:
+            cause = _other_namespace(registrations, namespace)
+        elif not event.always and any(each.pattern is None for each in here):
+            cause = (
+                "its handlers have no channel pattern, so they run only while the client is on no "
+                f'channel; it is on {_list(channels)}: @events.on_message(channel=".*") runs on any'
+            )
+        else:
+            held = _list(channels) or "no channel"
+            cause = f"its handlers are for channels like {_patterns(here)}; the client is on {held}"
+        self._tell("a message" if is_message else f"the event {_show(name)}", namespace, cause)
+
+    def subscription(self, channel: str, namespace: str) -> None:
+        """No ``on_subscribe`` handler ran for a subscription.
+
+        That is as it should be where the channel is one that other handlers are for, or where
+        handlers are for none.
+        """
+        registrations = self._registry.on_subscribe.registrations
+        here = [each for each in registrations if each.is_for(namespace)]
+        every = [
+            each
+            for event in self._registry
+            for each in event.registrations
+            if each.is_for(namespace) and each.pattern is not None
+        ]
+        if any(each.pattern is not None and each.pattern.match(channel) for each in every):
+            return
+        if registrations and not here:
+            cause = _other_namespace(registrations, namespace)
+        elif every:
+            cause = f"the handlers are for channels like {_patterns(every)}"
+        else:
+            return
+        self._tell(f"the subscription to {_show(channel)}", namespace, cause)
+
+    def _tell(self, what: str, namespace: str, cause: str) -> None:
+        text = f"{what} in namespace {_show(namespace)}: {cause}"
+        if text not in self._told and len(self._told) < MAX_CAUSES:
+            self._told.add(text)
+            logger.warning("No handler ran for %s", text)
+
+    def _suggest(self, name: str) -> str:
+        if name == MESSAGE:
+            return ": @events.on_message registers one"
+        close = get_close_matches(name[:MAX_LOGGED], self._registry.custom, n=1)
+        if close:
+            return f"; did you mean {close[0]!r}?"
+        return f": @events.on({_show(name)}) registers one"
+
+
+def _other_namespace(registrations: Sequence[Registration], namespace: str) -> str:
+    names = sorted({repr(each.namespace) for each in registrations})
+    return (
+        f"its handlers are for the namespace {', '.join(names)}: "
+        f"namespace={_show(namespace)} registers one here"
+    )
+
+
+def _patterns(registrations: Sequence[Registration]) -> str:
+    return ", ".join(sorted({repr(r.pattern.pattern) for r in registrations if r.pattern}))
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(map(_show, names[:3])) + (", …" if len(names) > 3 else "")
+
+
+def _show(text: str) -> str:
+    """Return a text of a client's, escaped and not too long."""
+    return repr(text[:MAX_LOGGED])

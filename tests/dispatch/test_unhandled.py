@@ -1,0 +1,184 @@
+"""What the developer is told, with ``DEBUG``, where no handler ran."""
+
+import re
+
+import pytest
+
+from socketio_server.dispatch.unhandled import MAX_CAUSES, Unhandled
+from tests.fakes import FakeClient, FakeServer
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    server = FakeServer()
+    server.dispatcher._unhandled = Unhandled(server.registry)
+    return server
+
+
+def handler(*args: object) -> None:
+    """Any handler."""
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged since the last call."""
+    lines = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    return [line.removeprefix("No handler ran for ") for line in lines]
+
+
+class TestEvents:
+    def test_of_no_handler(self, server: FakeServer, caplog: pytest.LogCaptureFixture) -> None:
+        server.connect().emit("news")
+
+        assert told(caplog) == [
+            "the event 'news' in namespace '/': there is no handler of it: "
+            "@events.on('news') registers one"
+        ]
+
+    def test_with_a_name_that_is_nearly_one(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.on("typo")(handler)
+        server.connect().emit("tpyo")
+
+        assert told(caplog)[0].endswith("no handler of it; did you mean 'typo'?")
+
+    def test_of_handlers_for_other_channels(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.on("news", channel="^room-")(handler)
+        server.connect().emit("news")
+        server.connect(channels=["lobby"]).emit("news")
+
+        cause = "the event 'news' in namespace '/': its handlers are for channels like '^room-'; "
+        lines = told(caplog)
+        assert f"{cause}the client is on no channel" in lines
+        assert f"{cause}the client is on 'lobby'" in lines
+
+    def test_of_handlers_for_another_namespace(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.on("news", namespace="/admin")(handler)
+        server.registry.on("news", namespace=re.compile("/room-"))(handler)
+        server.connect().emit("news")
+
+        assert told(caplog) == [
+            "the event 'news' in namespace '/': its handlers are for the namespace '/admin', "
+            "re.compile('/room-'): namespace='/' registers one here"
+        ]
+
+    def test_that_ran_a_handler_are_not_told(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.on("news")(handler)
+        server.registry.on_message(handler)
+        client = server.connect()
+        client.emit("news")
+        client.emit("message", "hi")
+        client.emit("__subscribe__", "room")
+        client.emit("__unsubscribe__", "room")
+
+        assert told(caplog) == []
+
+
+class TestMessages:
+    def test_without_a_handler(self, server: FakeServer, caplog: pytest.LogCaptureFixture) -> None:
+        server.connect().emit("message", "hi")
+
+        assert told(caplog) == [
+            "a message in namespace '/': there is no handler of it: "
+            "@events.on_message registers one"
+        ]
+
+    def test_of_a_client_on_channels_for_which_nobody_registered(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """``channel=`` was forgotten."""
+        server.registry.on_message(handler)
+        server.connect(channels=["a", "b", "c", "d"]).emit("message", "hi")
+
+        assert told(caplog) == [
+            "a message in namespace '/': its handlers have no channel pattern, so they run only "
+            "while the client is on no channel; it is on 'a', 'b', 'c', …: "
+            '@events.on_message(channel=".*") runs on any'
+        ]
+
+    def test_of_a_client_that_has_not_subscribed(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """``subscribe`` was forgotten in the page."""
+        server.registry.on_message(channel="^room-")(handler)
+        server.connect().emit("message", "hi")
+
+        assert told(caplog)[0].endswith("for channels like '^room-'; the client is on no channel")
+
+
+class TestSubscriptions:
+    def test_to_a_channel_that_no_handler_is_for(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.on_subscribe(channel="^staff-")(handler)
+        server.registry.on_message(channel="^room-")(handler)
+        server.connect(channels=["rom-1"])
+
+        assert told(caplog) == [
+            "the subscription to 'rom-1' in namespace '/': the handlers are for channels like "
+            "'^room-', '^staff-'"
+        ]
+
+    def test_where_the_handlers_are_for_another_namespace(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.on_subscribe(namespace="/admin")(handler)
+        server.connect(channels=["room-1"])
+
+        assert told(caplog)[0].startswith(
+            "the subscription to 'room-1' in namespace '/': its handlers are for the namespace "
+        )
+
+    def test_that_are_as_they_should_be_are_not_told(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.connect(channels=["anything"])  # no handler asks for channels
+        server.registry.on_subscribe(channel="^staff-")(handler)
+        server.registry.on_message(channel="^room-")(handler)
+        server.connect(channels=["room-1", "staff-1"])
+
+        assert told(caplog) == []
+
+
+class TestOnceForEachCause:
+    def test_the_same_is_told_once(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(3):
+            server.connect().emit("news")
+
+        assert len(told(caplog)) == 1
+
+    def test_clients_can_not_fill_the_log(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client = server.connect()
+        client.send(*(f'2["{"x" * 10_000}{number}"]' for number in range(3)))
+        client.send(*(f'2["{number}"]' for number in range(2 * MAX_CAUSES)))
+        lines = told(caplog)
+
+        assert len(lines) == MAX_CAUSES
+        assert max(map(len, lines)) < 1000
+
+    def test_what_they_send_is_escaped(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.connect().emit("a\nb")
+
+        assert "\n" not in told(caplog)[0]
+
+
+class TestWithoutDebug:
+    def test_nothing_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
+        client: FakeClient = FakeServer().connect(channels=["room"])
+        client.emit("news")
+        client.emit("message", "hi")
+
+        assert told(caplog) == []
