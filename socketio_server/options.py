@@ -105,6 +105,10 @@ class Options:
     max_connections: Number = 10_000
     """Connections of one process; never more than 80 % of its file descriptors."""
 
+    max_sessions: Number = 20_000
+    """Sessions of one process: one over polling has no connection between two requests, and may
+    hold messages for ``stall_timeout`` or more."""
+
     max_connections_per_address: Number = 100
     """Connections of one address; loopback and ``trusted_proxies`` are exempt."""
 

@@ -149,6 +149,11 @@ def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> R
         why = f"handshake while the server stops (from {address})"
         engine.stats.refusals.add(RefusalKind.STOPPING, address, why, logging.INFO)
         return Response(503, b"")
+    if is_new and engine.is_full:
+        engine.stats.refusals.add(
+            RefusalKind.HANDSHAKE, address, f"too many sessions (from {address})"
+        )
+        return Response(503, b"")
     if is_new and not engine.admission.may_shake_hands(address):
         engine.stats.refusals.add(
             RefusalKind.HANDSHAKE, address, f"too many handshakes (from {address})"

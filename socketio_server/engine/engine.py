@@ -157,6 +157,11 @@ class Engine:
         return len(self._sessions)
 
     @property
+    def is_full(self) -> bool:
+        """Whether there are as many sessions as there may be."""
+        return len(self._sessions) >= self._options.max_sessions
+
+    @property
     def draining(self) -> bool:
         """Whether the server is about to stop, and takes no new sessions."""
         return self._draining

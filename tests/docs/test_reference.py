@@ -293,6 +293,7 @@ class TestSecurity:
             ("max_events_per_turn", "| {} frames or 10 ms |"),
             ("max_concurrent_handlers", "| {:,} | events wait |"),
             ("max_connections", "| {:,}, and 80%"),
+            ("max_sessions", "| {:,} | 503 |"),
             ("max_connections_per_address", "| {} | closed at once |"),
             ("max_handshakes_per_address", "| {} at once, then 10 a second"),
             ("ping_timeout", "| {:.0f} s after a ping"),

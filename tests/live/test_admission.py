@@ -239,3 +239,17 @@ class TestTrustedProxies:
         connections = [visitors.come(there) for _ in range(2 * MOST)]
         for http in connections:
             assert http.get(target("polling")).status == 200
+
+
+class TestSessions:
+    def test_there_are_no_more_than_allowed(self, start_server: StartServer) -> None:
+        server = start_server(settings={"SOCKETIO_MAX_SESSIONS": 2})
+        with Http(server.address) as http:
+            sids = [http.get(target("polling")).text.split('"')[3] for _ in range(2)]
+            assert http.get(target("polling")).status == 503
+            with pytest.raises(Refused):
+                WebSocket(server.address, target("websocket"))
+            assert "too many sessions" in server.output
+
+            http.request("POST", target("polling", sid=sids[0]), "1")
+            assert http.get(target("polling")).status == 200
