@@ -266,7 +266,12 @@ class NamespaceRouter:
     # ------------------------------------------------------------------------------------------
 
     def answer(self, member: Member) -> None:
-        """Tell the client that it joined the namespace, and under which id (``MemberRouter``)."""
+        """Tell the client that it joined the namespace, and under which id (``MemberRouter``).
+
+        One that has left since then may have asked again, and would take the answer for another.
+        """
+        if member.delivery.close_reason is CloseReason.CLIENT_NAMESPACE_DISCONNECT:
+            return
         encode = socketio4.encode_connect if self._is_old else socketio.encode_connect
         packet = encode(member.delivery.id, namespace=member.delivery.namespace)
         self.session.send(Outgoing(engineio.MESSAGE + packet))

@@ -630,6 +630,17 @@ class TestJoiningAgain:
         settle()
         assert got(client) == ["new"]
 
+    def test_one_that_left_before_it_was_let_in_is_not_answered(self, server: FakeServer) -> None:
+        go_on = Event()
+        server.registry.on_connect(lambda *args: go_on.wait(), namespace="/slow")
+        client = server.connect()
+        client.send("0/slow,", "1/slow,", "0/slow,")
+        go_on.set()
+        settle()
+        (answer,) = client.received()
+        assert answer.startswith("0/slow,")
+        assert len(server.clients) == 2
+
     def test_again_and_again_makes_one_socket(
         self, server: FakeServer, gates: dict[str, Event]
     ) -> None:

@@ -155,7 +155,7 @@ class TestLargeMessages:
 
     def test_that_only_inflate_do(self, deflating: Server, watch: Watch) -> None:
         event = deflated("x" * (LARGE + 10_000))
-        with watch(deflating, "accounts", "much to inflate", inputs=40 * 20, most=MOST):
+        with watch(deflating, "accounts", "much to inflate", inputs=800, most=MOST, patience=90):
             clients = [join(deflating, headers=OFFER) for _ in range(40)]
             bomb = deflated('42["unknown","' + "x" * LARGE + '"]')
             assert len(event) < len(bomb) + 10

@@ -13,7 +13,7 @@ from tests.faults.watch import Watch, look
 from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.tools import wait_until
-from tests.support.websocket import PING, PONG, TEXT, WebSocket, frame
+from tests.support.websocket import BINARY, PING, PONG, TEXT, WebSocket, frame
 from tests.support.wire import Refused, target
 
 pytestmark = pytest.mark.timeout(120)
@@ -292,10 +292,14 @@ class TestEventNames:
             for name in RESERVED:
                 websocket = join(server)
                 websocket.send_text(write(name))
+                if how == "with an attachment":
+                    websocket.send(frame(BINARY, b"x"))
                 assert websocket.wait_for_close().code == 1007
                 session = join_over_polling(server)
-                with pytest.raises(Refused):
-                    session.send(write(name))
+                with suppress(Refused):
+                    session.send(write(name), *(["bAQID"] if how == "with an attachment" else []))
+                with pytest.raises(ConnectionError, match="Session ID unknown"):
+                    session.receive()
                 session.cut()
 
     def test_of_our_own_events_reach_none_of_their_handlers(
