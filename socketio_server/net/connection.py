@@ -70,12 +70,12 @@ class Connection:
         "_loop",
         "_offset",
         "_on_closed",
-        "_output",
         "_paused",
         "_reader",
         "_sock",
         "_tells_at",
         "_writer",
+        "output",
         "queued",
     )
 
@@ -93,7 +93,8 @@ class Connection:
         self._reader: Watcher | None = None
         self._on_closed = on_closed
         self._paused = False  # the handler wants no more bytes for now
-        self._output = output
+        self.output = output
+        """What waits for all connections, and how much may."""
         # None: nothing waits, write() may send at once. Otherwise what waits, in order.
         self._buffer: deque[bytes | memoryview] | None = None
         self._offset = 0  # how much of the first of it was sent
@@ -110,7 +111,7 @@ class Connection:
     @property
     def high_water(self) -> int:
         """Bytes that may be queued before those who send to this peer alone have to wait."""
-        return self._output.high_water
+        return self.output.high_water
 
     @property
     def congested(self) -> bool:
@@ -262,13 +263,13 @@ class Connection:
         self.queued += len(data)
         if self._backlog is not None:
             self._backlog.add(data)
-        self._look_at_queue()
+        if self.queued > self.output.high_water:
+            self._look_at_queue()
 
     def _look_at_queue(self) -> None:
-        """Give up a peer for which too much is queued; say if it is much."""
-        output = self._output
-        if self.queued > output.high_water:
-            self.uncork()  # maybe nothing was tried yet
+        """Say that much is queued, if it still is; give up a peer for which it is too much."""
+        output = self.output
+        self.uncork()  # maybe nothing was tried yet
         if self.queued > output.high_water:
             output.crossings += 1
             if self.queued > output.max_queued_bytes:
@@ -342,7 +343,7 @@ class Connection:
         if self._writer is None and self._buffer is not None:
             self._writer = self._loop.io(self._sock.fileno(), _WRITE)
             self._writer.start(self._flush)
-            backlog = self._backlog = Backlog(self, self._output)
+            backlog = self._backlog = Backlog(self, self.output)
             backlog.taken(self._offset)
             for data in tuple(self._buffer):
                 if not backlog.closed:

@@ -124,8 +124,14 @@ class Delivery:
         :param timekeeper: lets the greenlet wait.
         """
         fastlane, session = self.fastlane, self._session
-        if fastlane is not None and not fastlane.queued and session.line is None:
+        if (
+            fastlane is not None
+            and fastlane.queued <= fastlane.output.high_water
+            and session.line is None
+        ):
             fastlane.write(outgoing.frames)  # nearly always
+        elif self._may_queue(session):
+            self.deliver(outgoing)
         else:
             with self.room(timekeeper):
                 self.deliver(outgoing)

@@ -599,7 +599,7 @@ class TestTheEndOfASession:
         self, site: Site, reason: CloseReason
     ) -> None:
         site.open_polling()
-        site.sessions[0].send(outgoing("never fetched"))
+        site.sessions[0].send(outgoing("never fetched" * 1000))
         assert site.engine.output.total > 0
         site.sessions[0].close(reason)
         site.loop.advance(site.options.close_timeout)

@@ -8,7 +8,7 @@ from gevent.event import Event
 
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
-from tests.fakes import PATIENCE, FakeClient, FakeServer, settle
+from tests.fakes import PATIENCE, FakeClient, FakeLoop, FakeServer, queued_output, settle
 
 
 class FakeConnection:
@@ -17,6 +17,7 @@ class FakeConnection:
     queued = 0
 
     def __init__(self) -> None:
+        self.output = queued_output(FakeLoop())
         self.written: list[bytes] = []
 
     def write(self, frames: bytes) -> None:

@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 from socketio_server.engine.transports.base import CLOSE, PING, Outgoing, TransportHandler
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.loop import Loop, Watcher
-from socketio_server.net.queued_output import Backlog, LostBecause, QueuedOutput
+from socketio_server.net.queued_output import ENTRY_COST, Backlog, LostBecause, QueuedOutput
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.token_bucket import TokenBucket
 from socketio_server.options import Options
@@ -26,6 +26,10 @@ PROBE_POLL_TIME = 0.1
 """How long a GET waits, in seconds, while a probe is under way: the client is about to stop
 polling and must not be held, and one that goes on polling must not spin (the reference server's
 interval)."""
+
+LIGHT = 4096
+"""Bytes, each message with its ``ENTRY_COST``, that may wait for a client without being counted for
+the process: about what the client itself takes, and less than its next GET mostly finds."""
 
 PYTHON_AGENTS = ("python-", "Python/")
 """How the ``User-Agent`` of the official Python client begins."""
@@ -114,7 +118,7 @@ class PollingTransport:
         self._queue: deque[Outgoing] = deque()
         self._queued_bytes = 0
         self._output = output
-        self._backlog: Backlog | None = None  # while something waits, and no GET
+        self._backlog: Backlog | None = None  # while more than LIGHT waits, and no GET
         self._given_up = False  # the session is about to be closed, because too much waits
         self._answer: Exchange | None = None  # the last GET, if it may not be answered wholly yet
         self.packets_per_answer = sys.maxsize
@@ -163,7 +167,7 @@ class PollingTransport:
         if self._backlog is not None:
             self._backlog.add(outgoing.frames)
         elif self._poll is None:
-            self._begin_backlog()
+            self._begin_backlog_if_due()
         output = self._output
         if self._queued_bytes > output.high_water:
             output.crossings += 1
@@ -289,7 +293,7 @@ class PollingTransport:
         elif self._backlog is not None:
             self._backlog.taken(before - self._queued_bytes)
         elif self._session is not None:
-            self._begin_backlog()
+            self._begin_backlog_if_due()
         if self._tells_of_room and self._queued_bytes <= self._output.high_water:
             self._tells_of_room = False
             if self._session is not None:
@@ -416,8 +420,10 @@ class PollingTransport:
             self._session.client_refused(RefusalKind.SLOW_CLIENT, because.value)
             self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
 
-    def _begin_backlog(self) -> None:
-        """Count from now on what waits."""
+    def _begin_backlog_if_due(self) -> None:
+        """Count from now on what waits, if it is more than a GET seldom finds."""
+        if self._queued_bytes + ENTRY_COST * len(self._queue) <= LIGHT:
+            return
         backlog = self._backlog = Backlog(self, self._output)
         for outgoing in tuple(self._queue):
             if not backlog.closed:

@@ -10,6 +10,7 @@ import pytest
 
 from socketio_server.engine.transports.base import PING
 from socketio_server.engine.transports.polling import (
+    LIGHT,
     PACKETS_FOR_PYTHON,
     PROBE_POLL_TIME,
     PollingTransport,
@@ -613,15 +614,28 @@ class TestBackpressure:
     def test_what_waits_for_no_get_counts_until_one_takes_it(self) -> None:
         client = Client()
         client.transport.packets_per_answer = 1
+        large = outgoing("x" * LIGHT)
         client.get()
-        client.transport.send(outgoing("for the GET that waits"))
+        client.transport.send(large)
         assert client.output.total == 0
-        client.transport.send(outgoing("and no other"))
+        client.transport.send(large)
         client.loop.run()
-        assert client.output.total == len(outgoing("and no other").frames) + ENTRY_COST
+        assert client.output.total == len(large.frames) + ENTRY_COST
 
         client.fetch()
         assert client.output.total == 0
+
+    def test_little_that_waits_does_not_count(self) -> None:
+        client = Client()
+        client.transport.send(outgoing("hello"))
+        assert client.output.total == 0
+
+    def test_many_small_messages_count(self) -> None:
+        client = Client()
+        for _ in range(LIGHT // ENTRY_COST):
+            client.transport.send(outgoing(""))
+        count, size = LIGHT // ENTRY_COST, len(outgoing("").frames)
+        assert client.output.total == count * (size + ENTRY_COST)
 
     def test_one_that_fetches_nothing_is_given_up(self) -> None:
         client = Client(Options(stall_timeout=10.0))
