@@ -28,11 +28,13 @@ class SocketIOConfig(AppConfig):
         """Register the checks, let messages hold Django's types, import all ``events`` modules.
 
         :raises ImportError: or any other exception that an ``events`` module raises.
+        :raises ImproperlyConfigured: if ``SOCKETIO_EVENTS`` names a module that there is not.
         """
         for check in (
             checks.check_settings,
             checks.check_urls,
             checks.check_bundle,
+            checks.check_middleware,
             checks.check_connections,
             checks.check_origins,
             checks.check_database_drivers,
@@ -42,7 +44,20 @@ class SocketIOConfig(AppConfig):
         CLIENTS.encode_with(DjangoJSONEncoder().default)
         self.events_modules = tuple(dict.fromkeys((*_apps_modules(), *_project_modules())))
         for module in self.events_modules:
-            import_module(module)
+            _import(module)
+
+
+def _import(module: str) -> None:
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if module != missing and not module.startswith(f"{missing}."):
+            raise  # the module is there, and imports another that is not
+        raise ImproperlyConfigured(
+            f"SOCKETIO_EVENTS names {module!r}, and there is no module {missing!r}: it takes "
+            'dotted names, "chat.handlers" say.'
+        ) from error
 
 
 def _apps_modules() -> list[str]:

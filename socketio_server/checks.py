@@ -19,6 +19,7 @@ from django.utils import translation
 
 from socketio_server import assets, conf
 from socketio_server.engine import origins
+from socketio_server.serving.middleware import import_middleware
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
@@ -90,6 +91,23 @@ def check_bundle(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
             ),
             id="socketio_server.E003",
         )
+
+
+def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """E004: each path in ``SOCKETIO_MIDDLEWARE`` names something that can be called."""
+    try:
+        paths = conf.option("middleware")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    for path in paths:
+        try:
+            import_middleware(path)
+        except ImproperlyConfigured as error:
+            yield Error(
+                str(error),
+                hint='Name a module and a callable in it, "chat.middleware.Timing" say.',
+                id="socketio_server.E004",
+            )
 
 
 def check_debug(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:

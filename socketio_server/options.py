@@ -36,9 +36,13 @@ Transports = Annotated[
 LogFormat = Annotated[_Text | None, Meta(description="a %-format or None")]
 CookieName = Annotated[_Text | None, Meta(description="a cookie's name, or None")]
 ModulesOrNone = Annotated[
-    tuple[str, ...] | None, Meta(description="a list of modules' dotted names or None")
+    tuple[Annotated[str, Meta(pattern=r"\A\w+(\.\w+)*\Z")], ...] | None,
+    Meta(description="a list of modules' dotted names or None"),
 ]
-Paths = Annotated[tuple[str, ...], Meta(description="a list of dotted paths")]
+Paths = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"\A\w+(\.\w+)+\Z")], ...],
+    Meta(description="a list of dotted paths"),
+]
 Addresses = Annotated[tuple[str, ...], Meta(description="a list of addresses")]
 Origins = Annotated[
     tuple[_Origin, ...], Meta(description='a list of origins as "https://example.com", or ["*"]')

@@ -27,6 +27,7 @@ from socketio_server.engine.session_cookie import Binding, cookies_of
 from socketio_server.engine.transports.polling import error_response
 from socketio_server.http.engine_requests import engine_request_of
 from socketio_server.http.wsgi import UPGRADE_KEY
+from socketio_server.net.log import show
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
@@ -162,17 +163,17 @@ def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> R
     try:
         request.get_host()  # must be in ALLOWED_HOSTS, because the origin is compared with it
     except DisallowedHost:
-        why = "host is not in ALLOWED_HOSTS"
-        return engine.refuse(ErrorCode.FORBIDDEN, address, kind=RefusalKind.HOST, why=why)
+        return engine.refuse_host(handshake)
     if not engine.is_allowed_origin(handshake):
-        return engine.refuse(ErrorCode.FORBIDDEN, address)
+        return engine.refuse_origin(handshake)
     error = engine.verify_handshake(handshake)
     if error is None:
         return None
-    response = engine.refuse(error, address)
-    if error is ErrorCode.UNSUPPORTED_PROTOCOL_VERSION:
-        return error_response(error, UNSUPPORTED_VERSION)
-    return response
+    if error is not ErrorCode.UNSUPPORTED_PROTOCOL_VERSION:
+        return engine.refuse(error, address)
+    version = show(handshake.params.get("EIO", ""))
+    engine.refuse(error, address, why=f"{UNSUPPORTED_VERSION} (EIO={version})")
+    return error_response(error, UNSUPPORTED_VERSION)
 
 
 def _respond(response: Response) -> HttpResponse:

@@ -11,6 +11,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.core import checks as django_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from django.utils.translation import gettext_lazy
 
@@ -119,11 +120,25 @@ class TestProjectModules:
         assert found_modules(installed=(app,)) == ("app_named_twice.events",)
 
     @override_settings(SOCKETIO_EVENTS=["no_such_module_anywhere"])
-    def test_one_that_is_missing_is_an_error(self) -> None:
-        with pytest.raises(ModuleNotFoundError):
+    def test_one_that_is_missing_is_an_error_that_names_the_setting(self) -> None:
+        with pytest.raises(
+            ImproperlyConfigured, match=r"^SOCKETIO_EVENTS names 'no_such_module_anywhere', and"
+        ):
             found_modules()
 
-    @pytest.mark.parametrize("value", ["events", [1], 5])
+    @override_settings(SOCKETIO_EVENTS=["handlers_of.nobody"])
+    def test_as_is_one_that_is_missing_in_a_package(self, make_module: MakeModule) -> None:
+        make_module("handlers_of.somebody", "")
+        with pytest.raises(ImproperlyConfigured, match=r"no module 'handlers_of\.nobody'"):
+            found_modules()
+
+    @override_settings(SOCKETIO_EVENTS=["handlers_that_import"])
+    def test_what_it_imports_itself_is_another_matter(self, make_module: MakeModule) -> None:
+        make_module("handlers_that_import", "import no_such_module_anywhere")
+        with pytest.raises(ModuleNotFoundError, match="no_such_module_anywhere"):
+            found_modules()
+
+    @pytest.mark.parametrize("value", ["events", [1], 5, [""], [".events"], ["chat/events.py"]])
     def test_a_setting_that_makes_no_sense_is_left_to_the_checks(self, value: object) -> None:
         with override_settings(SOCKETIO_EVENTS=value):
             assert found_modules() == ()

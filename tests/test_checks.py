@@ -167,6 +167,39 @@ class TestBundle:
         assert "pip install -e ." in message.hint
 
 
+def no_middleware() -> None:
+    """What takes no next one, and returns none."""
+
+
+class TestMiddleware:
+    """E004."""
+
+    @pytest.mark.parametrize(
+        ("path", "why"),
+        [
+            ("no_such_module.Timing", "No module named 'no_such_module'"),
+            ("tests.test_checks.Timing", 'does not define a "Timing"'),
+            ("tests.test_checks.__name__", "is not callable"),
+        ],
+    )
+    def test_one_that_can_not_be_had_is_an_error_that_names_it(self, path: str, why: str) -> None:
+        with override_settings(SOCKETIO_MIDDLEWARE=[path]):
+            (message,) = run()
+
+        assert message.id == "socketio_server.E004"
+        assert message.is_serious()
+        assert message.msg.startswith(f"SOCKETIO_MIDDLEWARE names {path!r}, which ")
+        assert why in message.msg
+
+    @override_settings(SOCKETIO_MIDDLEWARE=["tests.test_checks.no_middleware"])
+    def test_one_that_is_there_is_none(self) -> None:
+        assert run() == []
+
+    @override_settings(SOCKETIO_MIDDLEWARE=["middleware"])
+    def test_what_is_no_path_is_left_to_the_settings_own_check(self) -> None:
+        assert ids() == ["socketio_server.E001"]
+
+
 class TestOrigins:
     """W001."""
 

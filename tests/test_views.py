@@ -352,10 +352,33 @@ class TestCounting:
         assert service.engine.stats.refusals.counts == {kind: 1}
 
     @override_settings(ALLOWED_HOSTS=["example.com"])
-    def test_one_for_another_host(self, rf: RequestFactory, url: str, service: Service) -> None:
+    def test_one_for_another_host(
+        self, rf: RequestFactory, url: str, service: Service, caplog: pytest.LogCaptureFixture
+    ) -> None:
         views.socketio(rf.get(url, HANDSHAKE, HTTP_HOST="evil.test"))
 
         assert service.engine.stats.refusals.counts == {"host": 1}
+        assert "host 'evil.test' is not in ALLOWED_HOSTS" in caplog.text
+
+    def test_one_of_another_origin(
+        self, client: Client, url: str, service: Service, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client.get(url, HANDSHAKE, HTTP_HOST="testserver", HTTP_ORIGIN="https://evil.test\x1b")
+
+        assert service.engine.stats.refusals.counts == {"origin": 1}
+        assert (
+            r"origin 'https://evil.test\x1b' is neither that of the host 'testserver' nor in "
+            "SOCKETIO_ALLOWED_ORIGINS (from 127.0.0.1)" in caplog.text
+        )
+
+    def test_one_of_another_version(
+        self, client: Client, url: str, service: Service, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client.get(url, {**HANDSHAKE, "EIO": "3"})
+
+        assert service.engine.stats.refusals.counts == {"version": 1}
+        assert "set SOCKETIO_ALLOW_EIO3 = True" in caplog.text
+        assert "(EIO='3')" in caplog.text
 
     def test_too_many(self, client: Client, url: str, service: Service) -> None:
         for _ in range(5):

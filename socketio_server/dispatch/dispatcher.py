@@ -25,7 +25,7 @@ from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import DecodeError, Reject, ValidationError
 from socketio_server.net.deadlines import Deadlines
-from socketio_server.net.log import MAX_LOGGED
+from socketio_server.net.log import show
 from socketio_server.net.loop import Loop
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
@@ -303,11 +303,12 @@ class Dispatcher:
     def _subscribe(self, member: Member, packet: Packet) -> None:
         """Put the socket on the channel, then run ``on_subscribe``, which may refuse."""
         channel = self._channel_of(packet)
-        if channel is None or (
-            channel not in member.delivery.channels
-            and len(member.delivery.channels) >= self.options.max_channels
-        ):
-            self._refuse_channel(member, packet)
+        if channel is None:
+            self._refuse_channel(member, packet, "invalid")
+            return
+        held = member.delivery.channels
+        if channel not in held and len(held) >= self.options.max_channels:
+            self._refuse_channel(member, packet, "more than SOCKETIO_MAX_CHANNELS")
             return
         event = self._registry.on_subscribe
         handlers = event.select_for(member.delivery.namespace, channel)
@@ -331,7 +332,7 @@ class Dispatcher:
     def _unsubscribe(self, member: Member, packet: Packet) -> None:
         channel = self._channel_of(packet)
         if channel is None:
-            self._refuse_channel(member, packet)
+            self._refuse_channel(member, packet, "invalid")
             return
         changed = member.socket.unsubscribe(channel)
         event = self._registry.on_unsubscribe
@@ -339,11 +340,10 @@ class Dispatcher:
         self._acknowledge(member, packet, changed)
         self._hooks.log_message(member.socket.request, "unsubscribe", channel)
 
-    def _refuse_channel(self, member: Member, packet: Packet) -> None:
+    def _refuse_channel(self, member: Member, packet: Packet, why: str) -> None:
         """Answer a client that names no channel, or that holds enough of them."""
-        member.router.session.client_refused(
-            RefusalKind.CHANNEL, "an invalid channel, or too many of them"
-        )
+        named = show(str(packet.data[1])) if len(packet.data) > 1 else "none"
+        member.router.session.client_refused(RefusalKind.CHANNEL, f"channel {named}: {why}")
         self._acknowledge(member, packet, {"error": "Invalid channel"})
 
     def _acknowledged(self, member: Member, item: Acknowledged) -> None:
@@ -521,7 +521,7 @@ class Dispatcher:
         if isinstance(error, ValidationError):  # the client's fault, not the handler's
             why = (
                 f"invalid message to {event_name} from socket {member.delivery.id}: "
-                f"{str(error)[:MAX_LOGGED]!r}"
+                f"{show(str(error))}"
             )
             member.router.session.client_refused(RefusalKind.MESSAGE, why)
         else:

@@ -13,6 +13,7 @@ from socketio_server.dispatch.member import Member
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.log import show
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
 from socketio_server.net.workers import Job
@@ -317,10 +318,10 @@ class NamespaceRouter:
         if namespace in self._members:
             raise DecodeError("a namespace was joined twice")
         auth_size = len(text) - head.start
-        if not self._may_join(namespace):
-            self.session.client_refused(
-                RefusalKind.NAMESPACE, "an invalid namespace, or too many of them"
-            )
+        obstacle = self._find_obstacle(namespace)
+        if obstacle is not None:
+            why = f"namespace {show(namespace)}: {obstacle}"
+            self.session.client_refused(RefusalKind.NAMESPACE, why)
             self._send_connect_error(namespace, "Invalid namespace")
         elif auth_size > self._room_for_auth():
             self.session.client_refused(RefusalKind.NAMESPACE, "too large an auth")
@@ -354,15 +355,15 @@ class NamespaceRouter:
         self._ending[member.delivery.namespace] = member
         member.put(reason)
 
-    def _may_join(self, namespace: str) -> bool:
-        """Return whether a client may join a namespace; a long name is kept nowhere, nor tried."""
+    def _find_obstacle(self, namespace: str) -> str | None:
+        """Return why a client may not join a namespace; a long name is kept nowhere, nor tried."""
         options = self._keeper.options
         held = self._members.keys() | (self._ending or {}).keys()
-        return (
-            (namespace in held or len(held) < options.max_namespaces)
-            and len(namespace) <= options.max_channel_length
-            and self._keeper.has_namespace(namespace)
-        )
+        if namespace not in held and len(held) >= options.max_namespaces:
+            return "more than SOCKETIO_MAX_NAMESPACES"
+        if len(namespace) > options.max_channel_length:
+            return "longer than SOCKETIO_MAX_CHANNEL_LENGTH"
+        return None if self._keeper.has_namespace(namespace) else "no handler is registered for it"
 
     def _room_for_auth(self) -> int:
         """Return how many characters of auth the client may still send."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from socketio_server.net.log import MAX_LOGGED
+from socketio_server.net.log import MAX_LOGGED, show
 from socketio_server.protocol.names import MESSAGE
 from socketio_server.registry.events import Registration, Registry
 
@@ -46,7 +46,7 @@ class Unhandled:
         else:
             held = _list(channels) or "no channel"
             cause = f"its handlers are for channels like {_patterns(here)}; the client is on {held}"
-        self._tell("a message" if is_message else f"the event {_show(name)}", namespace, cause)
+        self._tell("a message" if is_message else f"the event {show(name)}", namespace, cause)
 
     def subscription(self, channel: str, namespace: str) -> None:
         """No ``on_subscribe`` handler ran for a subscription.
@@ -70,10 +70,10 @@ class Unhandled:
             cause = f"the handlers are for channels like {_patterns(every)}"
         else:
             return
-        self._tell(f"the subscription to {_show(channel)}", namespace, cause)
+        self._tell(f"the subscription to {show(channel)}", namespace, cause)
 
     def _tell(self, what: str, namespace: str, cause: str) -> None:
-        text = f"{what} in namespace {_show(namespace)}: {cause}"
+        text = f"{what} in namespace {show(namespace)}: {cause}"
         if text not in self._told and len(self._told) < MAX_CAUSES:
             self._told.add(text)
             logger.warning("No handler ran for %s", text)
@@ -84,14 +84,14 @@ class Unhandled:
         close = get_close_matches(name[:MAX_LOGGED], self._registry.custom, n=1)
         if close:
             return f"; did you mean {close[0]!r}?"
-        return f": @events.on({_show(name)}) registers one"
+        return f": @events.on({show(name)}) registers one"
 
 
 def _other_namespace(registrations: Sequence[Registration], namespace: str) -> str:
     names = sorted({repr(each.namespace) for each in registrations})
     return (
         f"its handlers are for the namespace {', '.join(names)}: "
-        f"namespace={_show(namespace)} registers one here"
+        f"namespace={show(namespace)} registers one here"
     )
 
 
@@ -100,9 +100,4 @@ def _patterns(registrations: Sequence[Registration]) -> str:
 
 
 def _list(names: Sequence[str]) -> str:
-    return ", ".join(map(_show, names[:3])) + (", …" if len(names) > 3 else "")
-
-
-def _show(text: str) -> str:
-    """Return a text of a client's, escaped and not too long."""
-    return repr(text[:MAX_LOGGED])
+    return ", ".join(map(show, names[:3])) + (", …" if len(names) > 3 else "")

@@ -28,6 +28,7 @@ from socketio_server.engine.transports.polling import (
 from socketio_server.engine.transports.revision3 import PollingTransport3, WebSocketTransport3
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.log import show
 from socketio_server.net.loop import Loop
 from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.net.refusals import RefusalKind
@@ -215,6 +216,19 @@ class Engine:
         )
         return error_response(code)
 
+    def refuse_origin(self, request: EngineRequest) -> Response:
+        """Count a request of a page of an origin that is not allowed, and return its answer."""
+        why = (
+            f"origin {show(request.origin or '')} is neither that of the host "
+            f"{show(request.host)} nor in SOCKETIO_ALLOWED_ORIGINS"
+        )
+        return self.refuse(ErrorCode.FORBIDDEN, request.address, why=why)
+
+    def refuse_host(self, request: EngineRequest) -> Response:
+        """Count a handshake for a host that is not the project's, and return its answer."""
+        why = f"host {show(request.host)} is not in ALLOWED_HOSTS"
+        return self.refuse(ErrorCode.FORBIDDEN, request.address, kind=RefusalKind.HOST, why=why)
+
     def open_polling(
         self, request: EngineRequest, context: Any, binding: Binding | None
     ) -> Response:
@@ -256,7 +270,7 @@ class Engine:
         if session is None:
             return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
         if not self.is_allowed_origin(request):
-            return self.refuse(ErrorCode.FORBIDDEN, address)
+            return self.refuse_origin(request)
         if not self._is_from_its_browser(request, session.binding):
             return self._refuse_stolen_sid(address)
         if "websocket" not in self._options.transports:
@@ -288,7 +302,7 @@ class Engine:
         if transport_name not in self._options.transports:
             return self.refuse(ErrorCode.UNKNOWN_TRANSPORT, address)
         if not self.is_allowed_origin(request):
-            return self.refuse(ErrorCode.FORBIDDEN, address)
+            return self.refuse_origin(request)
         if request.method == "OPTIONS":
             return Response(204, b"")
         transport, binding = self._find_transport(request.params["sid"])

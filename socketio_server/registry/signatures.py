@@ -81,8 +81,7 @@ def check(handler: Callable[..., Any], event: str, arguments: Sequence[str] | No
 
 def describe(handler: Any) -> str:
     """Return a handler's name, and the file and line of its code where there is any."""
-    while isinstance(handler, partial):
-        handler = handler.func
+    handler = _strip(handler)
     name = getattr(handler, "__qualname__", None) or repr(handler)
     code = getattr(inspect.unwrap(handler), "__code__", None)
     if code is None:
@@ -90,10 +89,21 @@ def describe(handler: Any) -> str:
     return f"`{name}`" if code is None else f"`{name}` ({code.co_filename}:{code.co_firstlineno})"
 
 
-def _find_deferred_kind(handler: Any) -> str | None:
-    """Return what a handler is that gives something to run later, if it is one."""
+def module_of(handler: Any) -> str:
+    """Return the name of the module that a handler is from."""
+    return str(getattr(_strip(handler), "__module__", None) or "?")
+
+
+def _strip(handler: Any) -> Any:
+    """Return what a partial calls."""
     while isinstance(handler, partial):
         handler = handler.func
+    return handler
+
+
+def _find_deferred_kind(handler: Any) -> str | None:
+    """Return what a handler is that gives something to run later, if it is one."""
+    handler = _strip(handler)
     for function in (handler, type(handler).__call__):
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             return "async def"

@@ -8,7 +8,6 @@ import dataclasses
 import gc
 import logging
 import resource
-from collections.abc import Sequence
 from time import monotonic, time
 from typing import Any
 
@@ -16,10 +15,8 @@ import gevent
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
-from django.utils.module_loading import import_string
 
 from socketio_server.dispatch.dispatcher import Dispatcher
-from socketio_server.dispatch.middleware import CallNext, EventCall
 from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.engine import Engine
 from socketio_server.http.listener import HttpListener
@@ -27,8 +24,9 @@ from socketio_server.net.statistics import Snapshot, Stats
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY, Registry
-from socketio_server.serving import asyncio_loops, current, forks, restart
+from socketio_server.serving import asyncio_loops, current, forks, refused_hosts, restart
 from socketio_server.serving.around_events.hooks import DjangoHooks
+from socketio_server.serving.middleware import load_middleware
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.registry import CLIENTS
@@ -103,7 +101,7 @@ class Server:
         """Where the project has the handshake; in another language it may be elsewhere."""
         self._http = HttpListener(
             listener,
-            application,
+            refused_hosts.watch(application, self.engine),
             engine=self.engine,
             options=options,
             clock=monotonic,
@@ -171,16 +169,3 @@ class Server:
             )
         current.server = None
         return drained and not requests.busy
-
-
-def load_middleware(paths: Sequence[str]) -> CallNext | None:
-    """Return what wraps every event: the first path's middleware outermost, as in Django's list.
-
-    Each path names a callable that takes the next one and returns its own.
-    """
-    if not paths:
-        return None
-    call_next: CallNext = EventCall.run
-    for path in reversed(paths):
-        call_next = import_string(path)(call_next)
-    return call_next

@@ -17,7 +17,7 @@ from socketio_server.dispatch.middleware import CallNext
 from socketio_server.exceptions import ValidationError
 from socketio_server.net.loop import Watcher
 from socketio_server.net.workers import Job
-from socketio_server.serving.server import load_middleware
+from socketio_server.serving.middleware import load_middleware
 from socketio_server.sockets.acknowledgements import Timekeeper
 from socketio_server.sockets.registry import CLIENTS
 

@@ -122,7 +122,9 @@ class TestJoining:
         client = server.open()
         client.send("0/unknown,")
 
-        assert client.refusals == ["namespace: an invalid namespace, or too many of them"]
+        assert client.refusals == [
+            "namespace: namespace '/unknown': no handler is registered for it"
+        ]
 
     @pytest.mark.parametrize("packet", ["0", '0{"token":"again"}'])
     def test_joining_twice_closes_the_session(self, client: FakeClient, packet: str) -> None:

@@ -116,6 +116,20 @@ class TestBanner:
         assert "on_message: events.talk for channels '^room-'\n" in server.output
         assert "on_message: events.listen\n" in server.output
 
+    def test_tells_of_handlers_that_are_registered_elsewhere(
+        self, start_server: StartServer, tmp_path: Path
+    ) -> None:
+        """In the URLconf, or in a module that it imports."""
+        urls = "import elsewhere\nfrom tests.project.urls import urlpatterns\n"
+        manage = make_project(
+            tmp_path,
+            {"events.py": EVENTS, "elsewhere.py": EVENTS, "site_urls.py": urls},
+            settings='ROOT_URLCONF = "site_urls"\n',
+        )
+        output = start_server(manage=manage, cwd=tmp_path).output
+        assert "Handlers in events: on_connect 1, on_message 2\n" in output
+        assert "Handlers in elsewhere: on_connect 1, on_message 2\n" in output
+
     def test_says_so_where_there_are_no_handlers(self, start_server: StartServer) -> None:
         assert "No handlers" in start_server(events=[]).output
 

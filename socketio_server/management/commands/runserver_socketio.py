@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from collections import Counter
 from datetime import datetime
 from socket import AF_INET, AF_INET6, create_server
 from time import monotonic
@@ -31,6 +32,7 @@ from socketio_server.apps import SocketIOConfig
 from socketio_server.checks import is_local
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.registry.events import REGISTRY, Registration
+from socketio_server.registry.signatures import module_of
 from socketio_server.serving import current, reload, restart
 from socketio_server.serving.around_events.message_log import message_logger
 from socketio_server.serving.server import Server
@@ -224,12 +226,16 @@ def _app_config() -> SocketIOConfig:
 def _describe_handlers(verbosity: int) -> list[str]:
     """Return lines about the imported modules and their handlers."""
     modules = _app_config().events_modules
-    if not modules:
-        return ["No handlers: found no events.py in any app, nor beside manage.py."]
-    counts = [
-        f"{event.name} {len(event.registrations)}" for event in REGISTRY if event.registrations
-    ]
-    lines = [f"Handlers in {', '.join(modules)}: {', '.join(counts) or 'none'}"]
+    counts: dict[str, Counter[str]] = {", ".join(modules): Counter()} if modules else {}
+    for event in REGISTRY:
+        for registration in event.registrations:
+            module = module_of(registration.handler)
+            where = ", ".join(modules) if module in modules else module
+            counts.setdefault(where, Counter())[event.name] += 1
+    lines = [
+        f"Handlers in {where}: {', '.join(f'{name} {n}' for name, n in found.items()) or 'none'}"
+        for where, found in counts.items()
+    ] or ["No handlers: found no events.py in any app, nor beside manage.py."]
     if verbosity > 1:
         lines += [
             f"  {event.name}: {_describe(registration)}"
@@ -241,7 +247,7 @@ def _describe_handlers(verbosity: int) -> list[str]:
 
 def _describe(registration: Registration) -> str:
     handler = registration.handler
-    text = f"{handler.__module__}.{getattr(handler, '__qualname__', handler)}"
+    text = f"{module_of(handler)}.{getattr(handler, '__qualname__', handler)}"
     if registration.pattern is not None:
         text += f" for channels {registration.pattern.pattern!r}"
     if registration.namespace != MAIN_NAMESPACE:
