@@ -153,6 +153,10 @@ class Options:
     stall_timeout: Seconds = 10.0
     """How long queued bytes may wait without any progress before the client is closed."""
 
+    download_timeout: Seconds = 300.0
+    """How long the client of an ordinary HTTP answer may pause: a player that has enough of a video
+    reads nothing for minutes, and keeps nobody else waiting."""
+
     max_lag: Seconds = 30.0
     """How long a message may wait for a client that reads less than 16 kB a second, before the
     client is closed: it would only fall further behind."""

@@ -178,5 +178,6 @@ def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> R
 
 def _respond(response: Response) -> HttpResponse:
     # Passed to the constructor, because that is faster than setting them afterwards.
-    headers = {"Content-Type": response.content_type, "Cache-Control": "no-store"}
+    # ``private``, because Django 4.2.16 and 5.2.0 cache an answer for all in spite of ``no-store``.
+    headers = {"Content-Type": response.content_type, "Cache-Control": "private, no-store"}
     return HttpResponse(response.body, status=response.status, headers=headers)

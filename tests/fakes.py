@@ -200,6 +200,8 @@ class FakeLoop:
 class RecordingConnectionHandler:
     """Records what a connection says (``ConnectionHandler``)."""
 
+    is_download = False
+
     def __init__(self, loop: FakeLoop) -> None:
         self.received = b""
         self.lost: list[LostBecause] = []

@@ -15,6 +15,7 @@ TIMES = [
     "attachment_timeout",
     "close_timeout",
     "connect_timeout",
+    "download_timeout",
     "body_timeout",
     "drain_timeout",
     "head_timeout",

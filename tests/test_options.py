@@ -64,6 +64,7 @@ class TestValues:
             ("drain_timeout", 10),
             ("stall_timeout", 10),
             ("max_lag", 30),
+            ("download_timeout", 300),
             ("max_queued_total", 96_000_000),
             ("max_fragments", 1024),
             ("max_attachments", 10),

@@ -7,6 +7,7 @@ from typing import Any
 
 import gevent
 import pytest
+from django.conf import settings
 from django.http import HttpRequest
 from django.test import Client, RequestFactory, override_settings
 from django.urls import reverse
@@ -94,7 +95,25 @@ class TestHandshakeOverPolling:
         assert len(service.engine) == 1
 
     def test_it_is_never_cached(self, client: Client, url: str, service: Service) -> None:
-        assert "no-store" in client.get(url, HANDSHAKE)["Cache-Control"]
+        response = client.get(url, HANDSHAKE)
+        assert response["Cache-Control"] == "private, no-store"
+
+    def test_nor_by_the_project_s_own_cache(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        cache = "django.middleware.cache."
+        middleware = [
+            f"{cache}UpdateCacheMiddleware",
+            *settings.MIDDLEWARE,
+            f"{cache}FetchFromCacheMiddleware",
+        ]
+        with override_settings(
+            MIDDLEWARE=middleware,
+            CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
+        ):
+            first, second = (client.get(url, HANDSHAKE) for _ in range(2))
+
+        assert first.content != second.content
 
     def test_the_handlers_request_went_through_the_middleware(
         self, client: Client, url: str, service: Service

@@ -11,19 +11,20 @@ _SID = re.compile(r"\bsid=[^&\s]*")  # a secret: never logged
 logger = logging.getLogger("django.server")
 
 
-def log_access(head: Head, status: int, size: int, level: int) -> None:
+def log_access(head: Head, status: int, size: int, level: int, *, complete: bool = True) -> None:
     """Log a request.
 
     :param head: the head of the request.
     :param status: the status of the answer; 0 if there was none.
-    :param size: bytes of the answer.
+    :param size: bytes that were sent of the answer.
+    :param complete: whether those are all.
     """
     if logger.isEnabledFor(level):
         line = _SID.sub("sid=…", head.line)
         if len(line) > MAX_LOGGED:
             line = line[:MAX_LOGGED] + "…"
-        arguments = (line, status or "-", size)
-        logger.log(level, '"%s" %s %s', *arguments, extra={"status_code": status})
+        text = '"%s" %s %s' if complete else '"%s" %s %s (cut off)'
+        logger.log(level, text, line, status or "-", size, extra={"status_code": status})
 
 
 def level_of(status: int) -> int:

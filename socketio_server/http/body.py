@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from gevent.event import Event
 
 from socketio_server.net.deadlines import Deadlines
-from socketio_server.protocol.http1.bodies import BadBody, body_of
+from socketio_server.protocol.http1.bodies import BadBody, SizedBody, body_of
 from socketio_server.protocol.http1.requests import Head
 from socketio_server.protocol.http1.responses import CONTINUE
 
@@ -74,6 +74,7 @@ class BodySource(Protocol):
 class StreamedBody(io.RawIOBase):
     """The body of a request to the WSGI application, read while it arrives.
 
+    :param head: tells the length of the body.
     :param source: the exchange, which is paused when too many bytes wait for their reader.
     :param deadlines: limits how long a reader waits for the next bytes; calls ``time_out``.
     """
@@ -82,7 +83,7 @@ class StreamedBody(io.RawIOBase):
         self, head: Head, source: BodySource, deadlines: "Deadlines[StreamedBody]"
     ) -> None:
         super().__init__()
-        self._body = body_of(head)
+        self._body = SizedBody(head.headers.content_length)
         self._source = source
         self._deadlines = deadlines
         self._greeting = CONTINUE if head.expects_continue else b""  # sent before the first wait
@@ -97,16 +98,12 @@ class StreamedBody(io.RawIOBase):
         """
         if self._error is not None:
             return None  # the end of the body can't be found any more
-        try:
-            part, behind = self._body.receive(data)
-        except BadBody as error:
-            self.break_off(OSError(errno.EPROTO, str(error)))
-            return None
+        part, behind = self._body.receive(data)
         self._unread += part
         if self._body.is_complete:
             self._changed.set()
             return behind
-        if part:  # empty if the data was the head of a chunk
+        if part:  # empty if only the head has arrived
             self._changed.set()
         if len(self._unread) > HIGH_WATER:
             self._source.pause_reading()
@@ -124,6 +121,8 @@ class StreamedBody(io.RawIOBase):
 
     def time_out(self) -> None:
         """Give up the body, because the client sends nothing while the reader waits."""
+        if self._changed.is_set():  # it has, but the reader could not go on yet
+            return
         self._source.report_slow("request body did not arrive in time")
         self.break_off(TimeoutError(errno.ETIMEDOUT, "the request body did not arrive in time"))
 
@@ -135,7 +134,7 @@ class StreamedBody(io.RawIOBase):
         """Read bytes that have arrived, or wait for some (``RawIOBase``).
 
         :return: how many were read; 0 at the end.
-        :raises OSError: if the client disconnected, was too slow, or sent a malformed body.
+        :raises OSError: if the client disconnected, or was too slow.
         """
         if not self._unread and not self._is_over:
             self._wait()

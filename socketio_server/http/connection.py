@@ -138,6 +138,11 @@ class HttpConnection:
 
     # --- The loop's side: ConnectionHandler ---------------------------------------------------
 
+    @property
+    def is_download(self) -> bool:
+        """Whether the application answers (``ConnectionHandler``)."""
+        return isinstance(self.exchange, WsgiExchange)
+
     def data_received(self, data: bytes) -> None:
         """Take bytes (``ConnectionHandler``)."""
         state = self._state

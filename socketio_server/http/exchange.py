@@ -30,11 +30,14 @@ from socketio_server.http.upgrade import (
 from socketio_server.http.wsgi import HandlerServer, RequestHandler
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.workers import WorkerPool
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.bodies import BadBody
 from socketio_server.protocol.http1.requests import Head
 from socketio_server.protocol.http1.responses import Response, encode_response, http_date
+
+_NO_LENGTH = "chunked request body: only one with a Content-Length can be read"
 
 
 class ExchangeServer(HandlerServer, Protocol):
@@ -143,6 +146,8 @@ class _Exchange:
             return
         server = carrier.server
         closes = response.closes or head.closes or carrier.is_last or server.engine.draining
+        if not closes and head.version == "HTTP/1.0":
+            headers += (("Connection", "keep-alive"),)
         answer = encode_response(
             response,
             date=http_date(int(server.wall_clock())),
@@ -277,7 +282,7 @@ class WsgiExchange(_Exchange):
     The handler calls it from a worker's greenlet, the connection from loop callbacks.
     """
 
-    __slots__ = ("_body", "_drained", "address")
+    __slots__ = ("_body", "_drained", "address", "unsent")
 
     awaits_body = False
     """Whether nothing happens before all of the request has come."""
@@ -289,6 +294,8 @@ class WsgiExchange(_Exchange):
         """The peer's address, as ``accept`` returned it."""
         self._body: StreamedBody | None = None  # None if the request has none
         self._drained: Event | None = None  # while a greenlet waits for the peer to read more
+        self.unsent = 0
+        """Bytes that the last call of ``sendall`` could not send, if it raised an error."""
 
     @property
     def is_whole(self) -> bool:
@@ -296,7 +303,7 @@ class WsgiExchange(_Exchange):
         return self._carrier.is_whole
 
     def start(self) -> None:
-        """Run the application in a worker, but refuse a malformed WebSocket handshake here."""
+        """Run the application in a worker, but refuse here what it can't answer rightly."""
         carrier, head = self._carrier, self.head
         server, headers = carrier.server, head.headers.environ
         if is_websocket(headers) and not is_well_formed(head):
@@ -304,6 +311,13 @@ class WsgiExchange(_Exchange):
             self._cors = server.engine.cors_headers(request)
             response = refuse_malformed(server.engine, carrier.host)
             self.reply(response, (VERSION_HEADER,), level_of(response.status))
+            return
+        if head.headers.is_chunked:  # Django would take it for a request without a body
+            server.engine.stats.refusals.add(
+                RefusalKind.BODY, carrier.host, f"{_NO_LENGTH} (from {carrier.host})"
+            )
+            self._cors = ()
+            self.reply(Response(411, f"{_NO_LENGTH}\n".encode()), level=logging.WARNING)
             return
         stream: io.BufferedReader | None = None
         if head.has_body:
@@ -348,6 +362,7 @@ class WsgiExchange(_Exchange):
                 self._drained.wait()
                 self._drained = None
         if self.is_gone:
+            self.unsent = len(rest or b"") + carrier.tcp.queued
             raise BrokenPipeError(errno.EPIPE, "the client has disconnected, or reads nothing more")
 
     def done(self, *, closes: bool) -> None:

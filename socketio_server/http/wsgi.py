@@ -59,6 +59,9 @@ class HandlerSocket(Upgradable, Protocol):
     def is_whole(self) -> bool:
         """Whether the request has arrived completely; if not, its answer ends the connection."""
 
+    unsent: int
+    """Bytes that the last call of ``sendall`` could not send, if it raised an error."""
+
     def sendall(self, data: bytes) -> None:
         """Send; wait if the peer reads too slowly.
 
@@ -101,6 +104,7 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
         head = self._head = exchange.head
         self.provided_date: str | None = None  # the application's Date header
         self._upgrade_headers: list[tuple[str, str]] = []  # headers of the application's 101
+        self._is_complete = True  # no part of the answer was refused
         self.requestline = head.line
         self.command, self.path = head.method, head.target
         self.request_version = head.version
@@ -149,6 +153,8 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
             self.code = HTTPStatus.SWITCHING_PROTOCOLS
             self._upgrade_headers = headers
             return self.write
+        if status[:3] in ("204", "304"):  # and pywsgi refuses a length
+            headers = [header for header in headers if header[0].lower() != "content-length"]
         return super().start_response(status, headers, exc_info)
 
     def process_result(self) -> None:
@@ -156,7 +162,7 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
         context = self.environ.pop(UPGRADE_KEY, None)
         if context is not None and self.code == HTTPStatus.SWITCHING_PROTOCOLS:
             self._open_websocket(context)
-        elif self.command == "HEAD":
+        elif self._has_no_body:
             self.write(b"")  # only the headers; pywsgi would write the application's body
         else:
             super().process_result()
@@ -178,23 +184,38 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
         finally:
             connection.uncork()
 
+    @property
+    def _has_no_body(self) -> bool:
+        """Whether the answer ends with its head (RFC 9112 section 6.3)."""
+        return self.command == "HEAD" or self.code in (204, 304)
+
     def finalize_headers(self) -> None:
-        """Add ``Date``, and ``Connection: close`` if the connection ends, which pywsgi does not."""
+        """Add ``Date``, and ``Connection: close`` if the connection ends, which pywsgi does not.
+
+        It also ends with an answer that has neither a length nor chunks, as in HTTP/1.0.
+        """
         if self.provided_date is None:
             date = http_date(int(self.server.wall_clock()))
             self.response_headers.append((b"Date", date))
             self.provided_date = ""  # so that pywsgi adds none by its own clock
         super().finalize_headers()
-        stays = self.socket.is_whole and not self.server.engine.draining
-        self.close_connection = self.close_connection or not stays
-        names = {name.lower() for name, _ in self.response_headers}
-        if self.close_connection and b"connection" not in names:
-            self.response_headers.append((b"Connection", b"close"))
+        headers = self.response_headers
+        has_end = (
+            self._has_no_body
+            or self.response_use_chunked
+            or any(name.lower() == b"content-length" for name, _ in headers)
+        )
+        if self.server.engine.draining or not (has_end and self.socket.is_whole):
+            self.close_connection = True
+        if self.close_connection:
+            headers[:] = [header for header in headers if header[0].lower() != b"connection"]
+            headers.append((b"Connection", b"close"))
 
     def log_request(self) -> None:
         """Log the request as Django's own ``runserver`` does, with errors at a higher level."""
         status = abs(self.code or 0)
-        log_access(self._head, status, self.response_length, level_of(status))
+        size, complete = self.response_length, self._is_complete
+        log_access(self._head, status, size, level_of(status), complete=complete)
 
     def _write_with_headers(self, data: bytes) -> None:
         """Send headers and body at once, because a second send may wait for a delayed TCP ACK."""
@@ -206,5 +227,10 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
 
     def _sendall(self, data: bytes) -> None:
         """Send and count the bytes (overrides pywsgi's)."""
-        self.socket.sendall(data)
+        try:
+            self.socket.sendall(data)
+        except BrokenPipeError:
+            self.response_length += len(data) - self.socket.unsent
+            self._is_complete = False
+            raise
         self.response_length += len(data)

@@ -34,6 +34,10 @@ _READ, _WRITE = 1, 2  # libev's event masks, which gevent's loops take
 class ConnectionHandler(Protocol):
     """Who gets a connection's bytes. Called in loop callbacks: must never block."""
 
+    @property
+    def is_download(self) -> bool:
+        """Whether the peer may pause for long (``Holder``)."""
+
     def data_received(self, data: bytes) -> None:
         """Take the next bytes, never empty."""
 
@@ -99,7 +103,7 @@ class Connection:
         self._buffer: deque[bytes | memoryview] | None = None
         self._offset = 0  # how much of the first of it was sent
         self.queued = 0
-        """Bytes that the kernel has not taken yet."""
+        """Bytes that the kernel has not taken yet; after a loss, those that it never took."""
         self._corked = False
         self._tells_at: int | None = None  # the handler is told when so many bytes are queued
         self._writer: Watcher | None = None  # while the kernel's buffer is full
@@ -359,6 +363,11 @@ class Connection:
 
     # --- Holder -------------------------------------------------------------------------------
 
+    @property
+    def is_download(self) -> bool:
+        """Whether its handler allows long pauses (``Holder``)."""
+        return self._handler is not None and self._handler.is_download
+
     is_excused = False
     """The kernel tells when the peer takes something (``Holder``)."""
 
@@ -404,7 +413,7 @@ class Connection:
         self._closed_because = because
         self._stop_waiting()
         self._buffer = deque()  # writes from here on end in _enqueue, which drops them
-        self._offset = self.queued = 0
+        self._offset = 0
         if self._reader is not None:
             self._reader.close()
             self._reader = None

@@ -49,6 +49,10 @@ class Holder(Protocol):
     """Who queues messages for one client. Called in loop callbacks and by whoever sends."""
 
     @property
+    def is_download(self) -> bool:
+        """Whether the client may pause for long: nobody but itself has to wait for it."""
+
+    @property
     def is_excused(self) -> bool:
         """Whether it can't be told just now if the client takes something."""
 
@@ -82,6 +86,10 @@ class QueuedOutput:
             loop, options.stall_timeout, Backlog.stalled, clock=clock
         )
         """The backlogs, by when their client last took something."""
+        self.downloads: Deadlines[Backlog] = Deadlines(
+            loop, options.download_timeout, Backlog.stalled, clock=clock
+        )
+        """The same for downloads, which may pause for longer."""
         self.looks: Deadlines[Backlog] = Deadlines(
             loop, options.max_lag / SAMPLES, Backlog.look, clock=clock
         )
@@ -123,7 +131,7 @@ class Backlog:
     After making one, ``close`` it.
     """
 
-    __slots__ = ("_holder", "_output", "_queued", "_samples", "_taken", "closed")
+    __slots__ = ("_holder", "_output", "_queued", "_samples", "_stalls", "_taken", "closed")
 
     def __init__(self, holder: Holder, output: QueuedOutput) -> None:
         self.closed = False
@@ -133,8 +141,10 @@ class Backlog:
         self._queued = 0  # bytes so far
         self._taken = 0  # bytes so far
         self._samples: deque[tuple[int, int]] = deque()  # both, as they were at the last looks
-        output.stalls.add(self)
-        output.looks.add(self)
+        self._stalls = output.downloads if holder.is_download else output.stalls
+        self._stalls.add(self)
+        if not holder.is_download:
+            output.looks.add(self)
 
     def add(self, message: bytes | memoryview) -> None:
         """Another message waits. This may close the backlog."""
@@ -146,7 +156,7 @@ class Backlog:
     def taken(self, size: int) -> None:
         """The client has taken so many bytes."""
         self._taken += size
-        self._output.stalls.add(self)
+        self._stalls.add(self)
 
     def discard(self, message: bytes | memoryview) -> None:
         """A message waits no longer."""
@@ -158,7 +168,7 @@ class Backlog:
         :param left: messages that the client does not get.
         """
         self.closed = True
-        self._output.stalls.discard(self)
+        self._stalls.discard(self)
         self._output.looks.discard(self)
         for message in left:
             self._output.discard(message, self)
@@ -168,12 +178,12 @@ class Backlog:
         self._holder.give_up(because)
 
     def stalled(self) -> None:
-        """The client has taken nothing for ``stall_timeout``."""
+        """The client has taken nothing for ``stall_timeout``, or ``download_timeout``."""
         self._holder.try_again()
-        if self.closed or self in self._output.stalls:
+        if self.closed or self in self._stalls:
             return
         if self._holder.is_excused:
-            self._output.stalls.add(self)
+            self._stalls.add(self)
         else:
             self._holder.give_up(LostBecause.STALLED)
 

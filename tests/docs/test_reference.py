@@ -289,6 +289,7 @@ class TestSecurity:
             ("high_water", "from {:,} bytes on"),
             ("max_queued_bytes", "| {:,} bytes |"),
             ("stall_timeout", "| {:.0f} s | the client is disconnected"),
+            ("download_timeout", "| {:.0f} s | the connection is closed | connections"),
             ("send_buffer", "{:,} bytes"),
             ("max_events_per_turn", "| {} frames or 10 ms |"),
             ("max_concurrent_handlers", "| {:,} | events wait |"),

@@ -52,18 +52,12 @@ class TestALargeUpload:
             assert http.read_response().text == sha256(data).hexdigest()
             assert server.memory - before < MUCH
 
-    def test_in_chunks_waits_as_well(self, server: Server, gate: str) -> None:
-        """And Django reads nothing of it: for Django a body has the length that its header says."""
+    def test_in_chunks_is_refused_because_django_would_not_see_it(self, server: Server) -> None:
         with Http(server.address) as http:
-            before = server.memory
-            line = f"POST /upload/?gate={gate} HTTP/1.1"
+            line = "POST /upload/ HTTP/1.1"
             http.send(f"{line}\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
-            sent = send_what_is_taken(http, b"%x\r\n" % SIZE + b"x" * SIZE)
-            assert sent < SIZE
-            assert server.memory - before < MUCH
-            outside(server, "open_gate", gate)
             response = http.read_response()
-        assert response.text == sha256(b"").hexdigest()
+        assert response.status == 411
         assert response.headers["connection"] == "close"
 
     def test_that_nobody_reads_is_answered_so_that_the_client_can_read_it(
@@ -110,6 +104,23 @@ class TestALargeDownload:
             assert http.has_response(PATIENCE)
         assert bystander.messages() == []
         assert "Traceback" not in server.output[seen:]
+
+
+class TestAnswersWithoutABody:
+    @pytest.mark.parametrize("status", [204, 304])
+    def test_have_none_whatever_the_view_returns(self, server: Server, status: int) -> None:
+        with Http(server.address) as http:
+            for _ in range(2):
+                response = http.get(f"/nothing/{status}/")
+                assert response.status == status
+                assert "content-length" not in response.headers
+            assert http.get("/state/").status == 200
+
+
+class TestTheAbsoluteFormOfATarget:
+    def test_is_answered_like_the_usual_one(self, server: Server) -> None:
+        with Http(server.address) as http:
+            assert http.get("http://localhost/state/").text.startswith('{"clients"')
 
 
 class TestRequestsThatFollowEachOther:

@@ -206,7 +206,7 @@ class TestWriting:
         wire.loop.run()
 
         assert wire.handler.lost == [LostBecause.ERROR]
-        assert wire.connection.queued == 0
+        assert wire.output.total == 0
 
     def test_an_error_before_the_start_is_reported_after_it(self, options: Options) -> None:
         """The client was gone when the server said the first word: its handler must learn it."""
@@ -265,7 +265,7 @@ class TestBackpressure:
         wire.fill()
         wire.connection.write(b"x" * (5001 - wire.connection.queued))
         assert wire.connection.closed
-        assert wire.connection.queued == 0  # the memory is given back at once
+        assert wire.output.total == 0  # the memory is given back at once
         assert wire.handler.lost == []  # the writer's loop over recipients goes on undisturbed
 
         wire.loop.run()
@@ -512,7 +512,7 @@ class TestClosing:
     def test_an_abort_drops_what_is_queued(self, wire: Wire) -> None:
         wire.connection.write(BIG)
         wire.connection.abort()
-        assert wire.connection.queued == 0
+        assert wire.output.total == 0
         wire.loop.run()
 
         assert wire.handler.lost == [LostBecause.CLOSED]

@@ -15,6 +15,8 @@ from tests.fakes import FakeLoop, queued_output
 class Queue:
     """A client's queue (``Holder``), from which the test takes."""
 
+    is_download = False
+
     def __init__(self, server: "Server") -> None:
         self.server = server
         self.messages: deque[bytes] = deque()

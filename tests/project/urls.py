@@ -10,6 +10,7 @@ urlpatterns = [
     path("stats/", views.stats),
     path("outside/<function>/", views.outside),
     path("upload/", views.upload),
+    path("nothing/<int:status>/", views.nothing),
     path("download/<int:size>/", views.download),
     path("asyncio/", include("tests.project.asynchronous")),
     path("", include("socketio_server.urls")),

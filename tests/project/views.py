@@ -119,6 +119,11 @@ def upload(request: HttpRequest) -> HttpResponse:
     return HttpResponse(digest.hexdigest())
 
 
+def nothing(request: HttpRequest, status: int) -> JsonResponse:
+    """Answer with content, and a status that allows none."""
+    return JsonResponse({"ok": 1}, status=status)
+
+
 def download(request: HttpRequest, size: int) -> HttpResponseBase:
     """Answer with so many bytes, in one piece or in many."""
     data = bytes(range(256)) * (size // 256)

@@ -76,6 +76,7 @@ class PollingTransport:
 
     name = "polling"
     direct = None
+    is_download = False
 
     __slots__ = (
         "_answer",

@@ -62,6 +62,7 @@ class WebSocketTransport:
     """
 
     name = "websocket"
+    is_download = False
 
     __slots__ = (
         "_clock",

@@ -31,6 +31,8 @@ FIELD = re.compile(_LINE)
 _BLOCK = re.compile(f"(?:{_LINE})*+\r?\n")
 _LENGTH = re.compile("[0-9]{1,18}")
 _REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e]+) (HTTP/1\.[01])\r?\n")
+# The absolute form of a target: scheme, host and the rest (RFC 9112 section 3.2.2).
+_ABSOLUTE = re.compile(r"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 
 
 class BadHead(SocketIOError, ValueError):
@@ -51,7 +53,7 @@ class Headers:
     :raises BadHead: if the body's length or the host is in doubt.
     """
 
-    __slots__ = ("connection", "content_length", "environ", "is_chunked")
+    __slots__ = ("closes", "content_length", "environ", "is_chunked")
 
     def __init__(self, fields: Iterable[tuple[str, str]], *, is_http_11: bool) -> None:
         self.environ: dict[str, str] = {}
@@ -72,8 +74,9 @@ class Headers:
         """Bytes of the body; 0 if there is none, or if it is chunked."""
         self.is_chunked = "HTTP_TRANSFER_ENCODING" in environ
         """Whether the body is chunked."""
-        self.connection = environ.get("HTTP_CONNECTION", "").lower()
-        """The header ``Connection``, in lower case."""
+        wishes = {wish.strip() for wish in environ.get("HTTP_CONNECTION", "").lower().split(",")}
+        self.closes = "close" in wishes or not (is_http_11 or "keep-alive" in wishes)
+        """Whether the client wants the connection to end with the answer (RFC 9112 section 9.3)."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -91,11 +94,8 @@ class Head(msgspec.Struct, frozen=True):
 
     @property
     def closes(self) -> bool:
-        """Whether the client wants the connection to end with the answer (RFC 9112 section 9.3)."""
-        connection = self.headers.connection
-        if self.version == "HTTP/1.1":
-            return "close" in connection
-        return connection != "keep-alive"
+        """Whether the client wants the connection to end with the answer."""
+        return self.headers.closes
 
     @property
     def has_body(self) -> bool:
@@ -131,6 +131,8 @@ def find_head_end(data: bytes, start: int = 0) -> int | None:
 def parse_head(data: bytes) -> Head:
     """Return the head of a request (RFC 9112 sections 3 and 5).
 
+    A target in absolute form is split into the usual one and the host, which replaces the header's.
+
     :param data: the head, with the empty line.
     :raises BadHead: if a line is malformed, there are too many, or the body's length is in doubt.
     """
@@ -140,8 +142,25 @@ def parse_head(data: bytes) -> Head:
         raise BadHead("request line is malformed")
     method, target, version = match.groups()
     block = data[end:]
+    if target[0] != "/":
+        headers = parse_headers(block, version == "HTTP/1.1")
+        return Head(method, _origin_form(method, target, headers), version, headers)
     parse = _parse_headers_once if len(block) <= _CACHED_SIZE else parse_headers
     return Head(method, target, version, parse(block, version == "HTTP/1.1"))
+
+
+def _origin_form(method: str, target: str, headers: Headers) -> str:
+    """Return another form of target as path and query (RFC 9112 section 3.2).
+
+    :param headers: the request's own, which get the target's host.
+    """
+    if target == "*" and method == "OPTIONS":
+        return target
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
+        raise BadHead("request target is malformed")
+    headers.environ["HTTP_HOST"], rest = match.groups("/")
+    return rest if rest[0] == "/" else f"/{rest}"
 
 
 def parse_headers(block: bytes, is_http_11: bool = True) -> Headers:

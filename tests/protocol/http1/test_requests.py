@@ -39,7 +39,6 @@ class TestRequestLine:
             ("GET / HTTP/1.1\n", ("GET", "/", "HTTP/1.1")),
             ("POST /a/?b=c&d=%20~! HTTP/1.1\r\n", ("POST", "/a/?b=c&d=%20~!", "HTTP/1.1")),
             ("OPTIONS * HTTP/1.1\r\n", ("OPTIONS", "*", "HTTP/1.1")),
-            ("GET http://a.example/b HTTP/1.1\r\n", ("GET", "http://a.example/b", "HTTP/1.1")),
             ("A" * 20 + " / HTTP/1.1\r\n", ("A" * 20, "/", "HTTP/1.1")),
         ],
     )
@@ -103,6 +102,43 @@ class TestRequestLine:
         with pytest.raises(BadHead, match="too long") as refused:
             find_head_end(head.encode())
         assert refused.value.status == 414
+
+
+class TestTargets:
+    """Their forms (RFC 9112 section 3.2)."""
+
+    @pytest.mark.parametrize(
+        ("target", "host", "path"),
+        [
+            ("http://a.example/b?c", "a.example", "/b?c"),
+            ("HTTPS://[::1]:8000", "[::1]:8000", "/"),
+            ("http://a.example?b", "a.example", "/?b"),
+        ],
+    )
+    def test_the_absolute_one_has_the_host_whatever_the_header_says(
+        self, target: str, host: str, path: str
+    ) -> None:
+        head = head_of(f"GET {target} HTTP/1.1\r\n", HOST)
+        assert (head.target, head.headers.environ["HTTP_HOST"]) == (path, host)
+        assert head_of("GET / HTTP/1.1\r\n", HOST).headers.environ["HTTP_HOST"] == "example.com"
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "GET *",
+            "GET a.example/b",
+            "GET ?b",
+            "GET ftp://a.example/",
+            "GET http:///b",
+            "GET http://user@a.example/",
+            "GET http://a.example/b#c",
+            "CONNECT a.example:80",
+        ],
+    )
+    def test_are_none_other(self, line: str) -> None:
+        with pytest.raises(BadHead, match="request target is malformed") as refused:
+            head_of(f"{line} HTTP/1.1\r\n", HOST)
+        assert refused.value.status == 400
 
 
 class TestTheEndOfAHead:
@@ -408,11 +444,14 @@ class TestConnection:
             ("1.1", "close", True),
             ("1.1", "Close", True),
             ("1.1", "foo, close", True),
+            ("1.1", "close-up", False),
             ("1.1", "Upgrade", False),
             ("1.0", None, True),
             ("1.0", "close", True),
             ("1.0", "keep-alive", False),
             ("1.0", "Keep-Alive", False),
+            ("1.0", "foo, Keep-Alive", False),
+            ("1.0", "keep-alive, close", True),
         ],
     )
     def test_is_the_client_s_choice(
