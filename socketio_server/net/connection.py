@@ -178,8 +178,11 @@ class Connection:
             self._look_at_queue()
 
     def write_first(self, data: bytes) -> None:
-        """Send ``data`` before all that is queued, but behind a message that is partly sent."""
-        if self._buffer is None:
+        """Send ``data`` before all that is queued, but behind a message that is partly sent.
+
+        What is corked is not queued in that sense: nothing of it waits for the peer.
+        """
+        if self._buffer is None or self._corked:
             self.write(data)
         elif not self.closed:
             self._buffer.insert(1 if self._offset else 0, data)

@@ -335,6 +335,15 @@ class TestTheOrder:
         # Only the one that is partly sent comes before it.
         assert wire.drain() == BIG + b"a ping, a message"
 
+    def test_what_is_corked_keeps_its_order(self, wire: Wire) -> None:
+        wire.connection.cork()
+        wire.connection.write(b"a message, ")
+        wire.connection.write_first(b"a ping, ")
+        wire.connection.write_first(b"another")
+        wire.connection.uncork()
+
+        assert read_available(wire.peer) == b"a message, a ping, another"
+
     def test_where_nothing_is_queued_it_is_sent_at_once(self, wire: Wire) -> None:
         wire.connection.write_first(b"a ping")
 
