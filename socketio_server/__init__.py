@@ -153,7 +153,7 @@ def stats() -> Snapshot:
 
 
 def _no_socket(why: str) -> NoSocket:
-    """Return what is to be raised where nobody gets a message."""
+    """Return the error of a message without a recipient."""
     if current.server is None and not CLIENTS:
         return NoServer(
             f"{why} No Socket.IO server runs in this process, so no client can be reached from it: "

@@ -196,12 +196,12 @@ class Dispatcher:
 
     def _connect_timed_out(self, router: NamespaceRouter) -> None:
         router.session.client_refused(
-            RefusalKind.CONNECT_TIMEOUT, "no namespace was joined in time"
+            RefusalKind.CONNECT_TIMEOUT, "client joined no namespace in time"
         )
         router.session.close(CloseReason.FORCED_CLOSE)
 
     def _attachments_timed_out(self, router: NamespaceRouter) -> None:
-        router.refuse_packet(DecodeError("attachments did not come in time"))
+        router.refuse_packet(DecodeError("attachments did not arrive in time"))
 
     def forget(self, member: Member) -> None:
         """Unregister a member, with nothing of its left to be handled. Idempotent."""
@@ -244,7 +244,9 @@ class Dispatcher:
             member.router.weigh()
             member.router.refuse_packet(error)
         except Exception:  # a fault of ours must not end the worker, nor what waits behind it
-            logger.exception("Internal error in an event of socket %s", member.delivery.id)
+            logger.exception(
+                "Internal error while handling an event of socket %s", member.delivery.id
+            )
         finally:
             if isinstance(item, CloseReason):  # whatever was raised, nobody finds it any more
                 self.forget(member)

@@ -158,7 +158,7 @@ class NamespaceRouter:
     def text_received(self, data: str) -> None:
         """Route a packet (``SessionHandler``)."""
         if self._assembly is not None:
-            raise DecodeError("text while attachments are due")
+            raise DecodeError("text packet where an attachment is expected")
         self._keeper.stats.messages_in += 1
         if data.startswith("2[") and (member := self._members.get(MAIN_NAMESPACE)) is not None:
             member.put(data if data.isascii() else socketio.keep(data))  # nearly every packet
@@ -178,7 +178,7 @@ class NamespaceRouter:
         """Take an attachment, and route the packet when it was the last (``SessionHandler``)."""
         assembly = self._assembly
         if assembly is None:
-            raise DecodeError("an attachment that belongs to no packet")
+            raise DecodeError("attachment that belongs to no packet")
         if assembly.add(data):
             self._assembly = None
             self._keeper.attachments_came(self)
@@ -256,7 +256,7 @@ class NamespaceRouter:
         for member in self._all_members():
             member.drop_events()
         self.weigh()
-        self.session.client_refused(RefusalKind.PENDING, "too much waits for its handlers")
+        self.session.client_refused(RefusalKind.PENDING, "too many bytes wait for its handlers")
         self.session.close(CloseReason.TRANSPORT_ERROR)
 
     def refuse_packet(self, error: DecodeError) -> None:
@@ -300,7 +300,7 @@ class NamespaceRouter:
         member = self._members.get(namespace)
         if member is None:
             if namespace not in self._left:  # else it was on its way when we said goodbye
-                raise DecodeError("a packet for a namespace that is not connected")
+                raise DecodeError("packet for a namespace that is not connected")
         elif head.type in _EVENTS:
             member.put(kept)
         elif head.ack_id is not None:
@@ -309,14 +309,14 @@ class NamespaceRouter:
             del self._members[namespace]
             self._end(member, CloseReason.CLIENT_NAMESPACE_DISCONNECT)
         else:
-            raise DecodeError(f"a client may not send a packet of type {head.type.name}")
+            raise DecodeError(f"clients may not send packets of type {head.type.name}")
 
     def _connect(self, text: str, head: Head) -> None:
         namespace = head.namespace
         if self._is_old and namespace == MAIN_NAMESPACE and namespace in self._members:
             return  # it asks for what it has
         if namespace in self._members:
-            raise DecodeError("a namespace was joined twice")
+            raise DecodeError("namespace joined twice")
         auth_size = len(text) - head.start
         obstacle = self._find_obstacle(namespace)
         if obstacle is not None:
@@ -324,7 +324,7 @@ class NamespaceRouter:
             self.session.client_refused(RefusalKind.NAMESPACE, why)
             self._send_connect_error(namespace, "Invalid namespace")
         elif auth_size > self._room_for_auth():
-            self.session.client_refused(RefusalKind.NAMESPACE, "too large an auth")
+            self.session.client_refused(RefusalKind.NAMESPACE, "auth is too large")
             self._send_connect_error(namespace, "Auth is too large")
         else:
             auth = self._protocol.decode(text).data
@@ -380,6 +380,8 @@ class NamespaceRouter:
         try:
             packet = encoder.connect_error(message, data, namespace=namespace)
         except TypeError:
-            logger.exception("The data of a refusal can't be sent; the client goes without")
+            logger.exception(
+                "The data of a refusal can't be encoded; the client gets the message without it"
+            )
             packet = encoder.connect_error(str(message), namespace=namespace)
         self.session.send(Outgoing(engineio.MESSAGE + packet))

@@ -1,1 +1,1 @@
-"""Engine.IO: sessions, their transports, and who may open one."""
+"""Engine.IO: sessions, their transports, handshakes and admission."""

@@ -1,4 +1,4 @@
-"""How many connections there may be: in all, and from one address. Pure; the clock is passed in."""
+"""Limits of connections and handshakes. Pure; the clock is passed in."""
 
 from collections.abc import Callable, Collection
 from functools import lru_cache
@@ -7,22 +7,23 @@ from ipaddress import ip_address
 from socketio_server.net.token_bucket import TokenBucket
 
 HANDSHAKES_PER_SECOND = 10.0
-"""How fast an address gets back what it used up of its burst of handshakes."""
+"""Handshakes a second of one address in the long run, above its burst."""
 
 MAX_ADDRESSES = 100_000
-"""Addresses whose handshakes are counted; with more of them all begin anew."""
+"""Addresses whose handshakes are counted; with more, all counters are reset."""
 
 
 class Admission:
-    """Counts connections, and says whether there may be another.
+    """Counts connections and handshakes, and admits or refuses new ones.
 
-    Loopback addresses and trusted proxies are no single clients, so only the total counts for them.
+    Loopback addresses and trusted proxies are exempt from the limits per address, because many
+    clients share them.
 
     :param max_connections: connections of all addresses.
     :param max_per_address: connections of one address.
-    :param max_burst: handshakes of one address at once; ten more a second after that.
+    :param max_burst: handshakes of one address at once; ten more a second are allowed.
     :param clock: seconds that never go back.
-    :param trusted: addresses of proxies, for which only the total counts.
+    :param trusted: addresses of proxies, exempt from the limits per address.
     """
 
     def __init__(
@@ -45,13 +46,13 @@ class Admission:
 
     @property
     def total(self) -> int:
-        """Connections that are open."""
+        """Open connections."""
         return self._total
 
     def enter(self, address: str) -> str | None:
-        """Count a connection, unless there are too many: then return why it may not come in.
+        """Count a connection, or return the reason why it is refused.
 
-        After ``None``, call ``leave`` once when the connection is gone.
+        After ``None``, call ``leave`` once when the connection is closed.
         """
         if self._total >= self._max_connections:
             return "too many connections"
@@ -64,7 +65,7 @@ class Admission:
         return None
 
     def leave(self, address: str) -> None:
-        """A connection is gone."""
+        """Uncount a closed connection."""
         self._total -= 1
         count = self._connections.get(address, 0)
         if count > 1:
@@ -73,7 +74,7 @@ class Admission:
             self._connections.pop(address, None)
 
     def may_shake_hands(self, address: str) -> bool:
-        """Count a handshake; return whether the address has not had too many lately."""
+        """Count a handshake; return ``False`` if the address had too many lately."""
         if not self._is_counted(address):
             return True
         now = self._clock()
@@ -91,7 +92,7 @@ class Admission:
 
 @lru_cache(maxsize=1024)
 def _is_single_client(address: str) -> bool:
-    """Return whether an address is neither this machine's own nor missing, as a Unix socket's."""
+    """Return whether an address is not this machine's own, nor missing as a Unix socket's."""
     try:
         return not ip_address(address.partition("%")[0]).is_loopback
     except ValueError:

@@ -1,6 +1,6 @@
-"""Handshakes: which requests may open a session, and the packet that opens it.
+"""Handshakes: verifies requests that open a session, and encodes the packet that opens it.
 
-The section "Handshake" of the Engine.IO protocol, for revision 4 and, where it is allowed, 3.
+Implements the section "Handshake" of the Engine.IO protocol, for revision 4 and, if allowed, 3.
 """
 
 from socketio_server.engine.request import EngineRequest
@@ -12,9 +12,9 @@ REVISION_3 = engineio3.PROTOCOL_VERSION
 
 
 def verify_handshake(request: EngineRequest, options: Options) -> ErrorCode | None:
-    """Return what is wrong with a request for a new session, if anything.
+    """Return the error of a request for a new session; ``None`` if it is valid.
 
-    The reference server's checks, in its order.
+    These are the reference server's checks, in its order.
     """
     transport = request.params.get("transport")
     if transport not in options.transports:
@@ -41,10 +41,10 @@ def is_supported(version: str | None, options: Options) -> bool:
 
 
 def encode_opening(*, sid: str, revision: int, transport: str, options: Options) -> bytes:
-    """Return the packet that opens a session.
+    """Encode the packet that opens a session.
 
-    :param revision: of the protocol, as the client asked for.
-    :param transport: the one of the handshake.
+    :param revision: the revision of the protocol that the client asked for.
+    :param transport: the transport of the handshake.
     """
     can_upgrade = transport == "polling" and "websocket" in options.transports
     upgrades = ["websocket"] if can_upgrade else []

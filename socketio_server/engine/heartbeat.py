@@ -1,4 +1,4 @@
-"""Heartbeats: whether a session's client is still there."""
+"""Heartbeats: they find out whether a session's client is still connected."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -10,11 +10,10 @@ T = TypeVar("T")
 
 
 class Heartbeat(Generic[T]):
-    """Asks every session now and then whether its client is still there (Engine.IO v4: server
-    pings).
+    """Sends pings to sessions, and expects pongs (Engine.IO v4: the server pings).
 
-    :param ping: sends a session a ping.
-    :param expire: a ping went unanswered for ``timeout`` seconds.
+    :param ping: called to send a session a ping.
+    :param expire: called if a session did not answer a ping within ``timeout`` seconds.
     :param clock: seconds that never go back.
     """
 
@@ -35,25 +34,25 @@ class Heartbeat(Generic[T]):
         self._send_ping = ping
 
     def add(self, session: T) -> None:
-        """Begin to ask a session's client."""
+        """Begin to ping a session."""
         self._pings.add(session)
 
     def pong(self, session: T) -> None:
-        """The client answered; a pong that nobody asked for changes nothing."""
+        """Note a client's pong; ignore one without a ping before it."""
         if self._pongs.discard(session):
             self._pings.add(session)
 
     def ask_again(self, session: T) -> None:
-        """Send another ping at once, because of the last one nothing can be concluded."""
+        """Send another ping at once, because the last one proves nothing."""
         self._ping(session)
 
     def discard(self, session: T) -> None:
-        """Ask no more."""
+        """Stop pinging a session."""
         self._pings.discard(session)
         self._pongs.discard(session)
 
     def clear(self) -> None:
-        """Ask nobody any more, and stop the timers."""
+        """Stop pinging all sessions, and stop the timers."""
         self._pings.clear()
         self._pongs.clear()
 

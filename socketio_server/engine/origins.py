@@ -1,8 +1,7 @@
-"""Which pages may talk to the server: the browser's ``Origin`` against the request's own host.
+"""Verifies the browser's ``Origin`` header against the request's host.
 
-Browsers let any page open a WebSocket to any host, cookies included; only this check keeps a
-foreign page from acting as its visitor (RFC 6455 section 10.2). Clients that are no browsers send
-no origin.
+Browsers let any page open a WebSocket to any host, cookies included; only this check prevents a
+foreign page from acting as its visitor (RFC 6455 section 10.2). Other clients send no origin.
 """
 
 from functools import lru_cache
@@ -16,7 +15,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @lru_cache(maxsize=1024)
 def is_allowed(origin: str | None, host: str, allowed: tuple[str, ...]) -> bool:
-    """Return whether a request may come from a page of ``origin``.
+    """Return whether pages of ``origin`` may send a request.
 
     :param origin: the request's ``Origin`` header; ``None`` if it has none.
     :param host: the request's ``Host`` header.
@@ -30,7 +29,7 @@ def is_allowed(origin: str | None, host: str, allowed: tuple[str, ...]) -> bool:
             return False
         default = _DEFAULT_PORTS[page.scheme]
         return (page.hostname, page.port or default) == (server.hostname, server.port or default)
-    except ValueError:  # a port that is no number, brackets that don't match
+    except ValueError:  # an invalid port, or unbalanced brackets
         return False
 
 
@@ -39,7 +38,7 @@ def cors_headers(
 ) -> tuple[tuple[str, str], ...]:
     """Return the headers that let a page of another, allowed origin read the answer (CORS).
 
-    :param method: the request's.
+    :param method: the request's method.
 
     The other parameters are those of ``is_allowed``.
     """

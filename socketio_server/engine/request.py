@@ -1,4 +1,4 @@
-"""What the engine looks at in an HTTP request, whoever read it: no headers, no WSGI, no Django."""
+"""The engine's view of an HTTP request, independent of WSGI and Django."""
 
 from collections.abc import Mapping
 
@@ -9,16 +9,16 @@ Query = Mapping[str, str]
 
 
 class EngineRequest(msgspec.Struct, frozen=True, gc=False):
-    """A request for a new session, or for one that exists.
+    """A request for a new session, or of an existing one.
 
-    Made for every poll, so whatever takes time to find out is left to who needs it.
+    One is made for every poll, and therefore holds raw headers: parsing is left to their readers.
 
     :param method: ``GET``, ``POST``, …
     :param params: the URL's parameters.
-    :param address: the client's; empty for a Unix socket's.
+    :param address: the client's address; empty for a Unix socket.
     :param path: the URL's path as it reached the server, decoded.
     :param host: the ``Host`` header.
-    :param origin: the ``Origin`` header; ``None`` where there is none.
+    :param origin: the ``Origin`` header; ``None`` if there is none.
     :param cookie: the ``Cookie`` header.
     :param user_agent: the ``User-Agent`` header.
     :param is_websocket: whether it asks to become a WebSocket.

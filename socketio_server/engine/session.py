@@ -1,8 +1,7 @@
-"""One Engine.IO session: what a secret ``sid`` names, over whichever transport carries it just now.
+"""One Engine.IO session, named by a secret ``sid``; it outlives its transports.
 
-Knows the transports and the upgrade from one to the other (Engine.IO protocol, "Upgrade"); the
-engine that keeps all sessions gives it its deadlines. What the messages mean is the
-``SessionHandler``'s.
+Knows the transports and the upgrade from one to the other (Engine.IO protocol, "Upgrade"). The
+engine keeps all sessions and their deadlines; the ``SessionHandler`` reads the messages.
 """
 
 from collections import deque
@@ -34,10 +33,10 @@ _CLOSED = {name: ClosedTransport(name) for name in ("", "polling", "websocket")}
 
 
 class SessionHandler(Protocol):
-    """Who gets a session's messages. Called in loop callbacks and greenlets: must never block."""
+    """Gets a session's messages. Called in loop callbacks and greenlets: must never block."""
 
     def session_started(self) -> None:
-        """The session has begun; called exactly once, before all else."""
+        """The session has begun; called exactly once, before all other methods."""
 
     def text_received(self, data: str) -> None:
         """The client sent text; raises ``DecodeError`` to end the session for it."""
@@ -46,7 +45,7 @@ class SessionHandler(Protocol):
         """The client sent bytes; raises ``DecodeError`` to end the session for it."""
 
     def session_closed(self, reason: CloseReason) -> None:
-        """The session is over; called exactly once, and nothing after it."""
+        """The session is over; called exactly once, after all other methods."""
 
 
 class SessionKeeper(Protocol):
@@ -56,7 +55,7 @@ class SessionKeeper(Protocol):
         """The client answered a heartbeat."""
 
     def ping_received(self, session: "Session") -> None:
-        """The client asked for a heartbeat, as those of revision 3 do."""
+        """The client sent a heartbeat, as clients of revision 3 do."""
 
     def client_refused(self, session: "Session", kind: RefusalKind, why: str) -> None:
         """The client broke a rule."""
@@ -72,11 +71,11 @@ class SessionKeeper(Protocol):
 
 
 class ProbeState(Enum):
-    """How far the upgrade to WebSocket has come."""
+    """The progress of an upgrade to WebSocket."""
 
     NONE = "no WebSocket besides the transport"
-    OPEN = "a WebSocket is open and said nothing yet"
-    PROBED = "it sent a probe, which was answered"
+    OPEN = "a WebSocket is open, and has sent nothing yet"
+    PROBED = "it has sent a probe, which was answered"
 
 
 class Session:
@@ -85,8 +84,8 @@ class Session:
     :param sid: the secret that the client's requests carry; never shown or logged.
     :param keeper: the engine.
     :param revision: the Engine.IO revision that the client speaks, 4 or 3.
-    :param address: where its handshake came from; for the log.
-    :param path: the one of its handshake, under which its requests must come.
+    :param address: the client's address at the handshake; for the log.
+    :param path: the path of the handshake, which its requests must have.
     """
 
     __slots__ = (
@@ -118,19 +117,19 @@ class Session:
         self.address = address
         self.path = path
         self.transport: Transport = _CLOSED[""]
-        """What carries the session now: the fast path sends to it directly."""
+        """The current transport, to which the fast path sends directly."""
         self.close_reason: CloseReason | None = None
         """Why the session ended; ``None`` while it lasts."""
         self.binding: Binding | None = None
-        """The browser that its requests must come from; ``None``: any that knows the ``sid``."""
+        """The browser that the session is bound to; ``None``: every client that has the ``sid``."""
         self.line: deque[Event] | None = None
-        """Those who wait until there is room for what they send, first come, first served; ``None``
-        if nobody does."""
+        """The senders that wait for room, in the order of their arrival; ``None`` if there are
+        none."""
         self._keeper = keeper
         self._handler: SessionHandler | None = None  # None before start and after the end
         self._probe: WebSocketTransport | None = None
         self._probe_state = ProbeState.NONE
-        self._paused = False  # the handler wants no more messages for now
+        self._paused = False  # whether the handler has paused reading
 
     @property
     def is_open(self) -> bool:
@@ -149,7 +148,7 @@ class Session:
     def start(self, transport: Transport, handler: SessionHandler, opening: bytes) -> None:
         """Begin, over the transport of the handshake.
 
-        :param opening: the packet that opens the session, sent before all else.
+        :param opening: the packet that opens the session, sent first.
         """
         self.transport = transport
         self._handler = handler
@@ -165,18 +164,16 @@ class Session:
         self.transport.send_first(PING)
 
     def close(self, reason: CloseReason) -> None:
-        """End the session: what was sent goes out first, then the transport's goodbye.
-        Idempotent.
-        """
+        """End the session, behind all messages that were sent before. Idempotent."""
         self.transport.close(reason)
 
     def pause_reading(self) -> None:
-        """Take no more messages from the client for now. Idempotent."""
+        """Pause reading from the client. Idempotent."""
         self._paused = True
         self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Take messages again. Idempotent."""
+        """Resume reading from the client. Idempotent."""
         self._paused = False
         self.transport.resume_reading()
 
@@ -185,11 +182,11 @@ class Session:
         return self.line is None and self.transport.has_room()
 
     def join_line(self) -> Event:
-        """Wait for room, behind those who do so already.
+        """Wait for room, behind the senders that wait already.
 
-        After calling this, ``leave_line``, whatever happened.
+        After calling this, call ``leave_line``, also after an exception.
 
-        :return: set when it is the caller's turn, or the session is over.
+        :return: an event that is set when it may be the caller's turn, or the session is over.
         """
         place = Event()
         if self.line is None:
@@ -198,16 +195,16 @@ class Session:
         return place
 
     def is_turn_of(self, place: Event) -> bool:
-        """Return whether who waits at a place of the line may send."""
+        """Return whether the sender at a place of the line may send."""
         return self.line is None or (self.line[0] is place and self.transport.has_room())
 
     def wake_line(self) -> None:
-        """Let all in the line see whether they have to wait any longer."""
+        """Let all waiting senders check whether they must go on waiting."""
         for place in self.line or ():
             place.set()
 
     def leave_line(self, place: Event) -> None:
-        """Let the next in the line go on, if there is room."""
+        """Leave the line, and wake the next sender if there is room."""
         if self.line is not None:
             self.line.remove(place)
             if not self.line:
@@ -216,13 +213,13 @@ class Session:
                 self.line[0].set()
 
     def start_probe(self, transport: WebSocketTransport) -> None:
-        """Let a WebSocket try to take over; only where ``can_upgrade``."""
+        """Let a WebSocket probe for an upgrade; only if ``can_upgrade``."""
         self._probe = transport
         self._probe_state = ProbeState.OPEN
         self._keeper.probe_started(self)
 
     def abandon_probe(self) -> None:
-        """Close a WebSocket that probes in vain, and leave the session as it is."""
+        """Close the probing WebSocket, and leave the session as it is."""
         if self._probe is not None:
             self._probe.close(CloseReason.TRANSPORT_CLOSE)
 
@@ -253,14 +250,14 @@ class Session:
             elif packet.type is PacketType.CLOSE:
                 self.close(CloseReason.TRANSPORT_CLOSE)
             elif packet.type is not PacketType.NOOP:
-                raise DecodeError(f"a client may not send a packet of type {packet.type.name}")
+                raise DecodeError(f"clients may not send packets of type {packet.type.name}")
 
     def client_refused(self, kind: RefusalKind, why: str) -> None:
         """The client broke a rule (``TransportHandler``); its handlers may say so as well."""
         self._keeper.client_refused(self, kind, why)
 
     def room_made(self, transport: Transport) -> None:
-        """The client has taken some of what waits for it (``TransportHandler``)."""
+        """The client has read some of its queue (``TransportHandler``)."""
         if transport is self.transport and self.line is not None:
             self.line[0].set()
 
@@ -274,7 +271,7 @@ class Session:
             self._end(reason)
 
     def _probe_packet_received(self, probe: WebSocketTransport, packet: engineio.Packet) -> None:
-        """Move the upgrade on; what does not belong to it ends the probe, never the session."""
+        """Advance the upgrade; any other packet ends the probe, but not the session."""
         polling = self.transport
         assert isinstance(polling, PollingTransport)  # no other is probed
         state = self._probe_state
@@ -289,8 +286,8 @@ class Session:
             self.abandon_probe()
 
     def _upgrade(self, polling: PollingTransport, probe: WebSocketTransport) -> None:
-        """Let the WebSocket take over, with all that still waits for the client, in its order."""
-        if probe is not self._probe:  # gone before the last POST was taken in
+        """Let the WebSocket take over, with the client's queue in its order."""
+        if probe is not self._probe:  # closed before the last POST was complete
             return
         self._end_probe()
         waiting = polling.hand_over()

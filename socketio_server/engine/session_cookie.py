@@ -1,13 +1,11 @@
-"""Binds a polling session to the browser that opened it, so that a stolen ``sid`` is of no use
-elsewhere.
+"""Binds a polling session to its browser, so that a stolen ``sid`` is useless elsewhere.
 
-A cookie tells browsers apart. A handshake that brings none gets one, whose name is new as well: so
-the handshakes of several tabs, which a new browser opens at the same moment, don't replace each
-other's. One that brings any gets no other, so a browser has no more of them than it once had such
-tabs.
+A cookie tells browsers apart. A handshake without such a cookie sets one with a new name, because
+several tabs of a new browser may send their handshakes at the same moment, and must not replace
+each other's cookie. A handshake with such a cookie sets none; therefore a browser has at most as
+many of them as it had such tabs.
 
-Clients that are no browsers keep no cookies, and can't be bound. Which is the case shows with the
-first request after the handshake. Pure.
+Clients that keep no cookies can't be bound; the first request after the handshake tells. Pure.
 """
 
 import hmac
@@ -16,16 +14,16 @@ from enum import Enum
 
 
 class _State(Enum):
-    UNDECIDED = "the handshake brought no cookie: the next request decides"
+    UNDECIDED = "the handshake had no cookie: the next request decides"
     BOUND = "requests must carry the cookie"
     FREE = "the client keeps no cookies"
 
 
 class Binding:
-    """What a session's requests must carry.
+    """The cookie that a session's requests must carry.
 
-    :param cookie: the one that the handshake brought, or got, as ``name=value``.
-    :param is_new: whether the handshake got it.
+    :param cookie: the cookie of the handshake or its answer, as ``name=value``.
+    :param is_new: whether the answer to the handshake sets it.
     """
 
     __slots__ = ("_cookie", "_state")
@@ -48,9 +46,9 @@ class Binding:
 
 
 def cookies_of(header: str, name: str) -> list[str]:
-    """Return the cookies of ours in a ``Cookie`` header, each as ``name=value``.
+    """Return our cookies in a ``Cookie`` header, each as ``name=value``.
 
-    :param name: how their names begin, up to a hyphen.
+    :param name: the part of their names before the hyphen.
     """
     prefix = f"{name}-"
     return [part for part in map(str.strip, header.split(";")) if part.startswith(prefix)]

@@ -1,1 +1,1 @@
-"""A running server: its parts put together, and what Django does around an event."""
+"""A running server: its parts put together, and Django's part around an event."""

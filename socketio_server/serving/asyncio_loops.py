@@ -1,14 +1,14 @@
-"""Gives each greenlet its own running asyncio loop, as elsewhere each thread has its own.
+"""Gives each greenlet its own running asyncio loop, as each thread has its own elsewhere.
 
-asyncio keeps per OS thread which loop runs, in which task, and the hooks for asynchronous
+asyncio keeps state for each OS thread: the running loop, its task, and the hooks of asynchronous
 generators. Greenlets share their thread: while one of them awaits something, Django would refuse
-the others the database, and asyncio would refuse them loops of their own. So as long as a loop
-runs, each switch between greenlets puts away what belongs to the greenlet that is left, and puts
-back what belongs to the one that goes on. A coroutine that blocks by mistake switches as well,
-because what it blocks in is gevent's. While no loop runs, there is nothing to switch and no cost.
+the others the database, and asyncio would refuse them loops of their own. Therefore, while a loop
+runs, each switch between greenlets saves the state of the one that stops, and restores the state of
+the one that goes on. A coroutine that blocks by mistake switches as well, because it blocks in
+gevent's patched functions. While no loop runs, there is nothing to switch and no cost.
 
-What is put away and how: the functions that asyncio documents for authors of event loops
-(https://docs.python.org/3/library/asyncio-extending.html), ``greenlet.settrace``.
+The state is saved and restored by the functions that asyncio documents for authors of event loops
+(https://docs.python.org/3/library/asyncio-extending.html), on calls of ``greenlet.settrace``.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from gevent import monkey
 from greenlet import gettrace, greenlet, settrace
 
 Trace = Callable[[Any, Any], object]
-"""What greenlet calls after each switch in a thread, with ``(event, (origin, target))``."""
+"""A trace function: greenlet calls it after each switch, with ``(event, (origin, target))``."""
 
 SWITCHES = ("switch", "throw")
 """greenlet's events whose arguments are two greenlets."""
@@ -32,7 +32,7 @@ SWITCHES = ("switch", "throw")
 def install() -> None:
     """Let all loops of this process run side by side in the calling thread's greenlets.
 
-    Loops that other OS threads run are left alone. Idempotent.
+    Loops in other OS threads are not affected. Idempotent.
     """
     get_ident: Callable[[], int] = monkey.get_original("_thread", "get_ident")
     thread = get_ident()
@@ -56,8 +56,8 @@ class LoopSwitcher:
     def __init__(self) -> None:
         self._running = 0  # loops, in all greenlets
         self._suspended: dict[greenlet, _State] = {}
-        self._is_traced = False  # greenlet calls us, maybe by way of who came after us
-        self._next: Trace | None = None  # who was called before us, and is called by us
+        self._is_traced = False  # greenlet calls us, maybe through a later trace function
+        self._next: Trace | None = None  # the earlier trace function, which we call
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -70,7 +70,7 @@ class LoopSwitcher:
             yield
         finally:
             self._running -= 1
-            if not self._running and gettrace() is self:  # else somebody calls us: stay, idle
+            if not self._running and gettrace() is self:  # a later trace function would call us
                 settrace(self._next)
                 self._is_traced = False
 
@@ -88,7 +88,7 @@ class LoopSwitcher:
 
 
 class _State(NamedTuple):
-    """What asyncio keeps in a thread for a loop that runs."""
+    """The state that asyncio keeps in a thread for a running loop."""
 
     loop: asyncio.AbstractEventLoop
     task: "asyncio.Task[Any] | None"  # None while the loop waits, or runs a plain callback
@@ -96,7 +96,7 @@ class _State(NamedTuple):
 
 
 def _put_away(loop: asyncio.AbstractEventLoop) -> _State:
-    """Leave the thread as if no loop ran in it."""
+    """Save the running loop's state, and leave the thread as if no loop ran in it."""
     state = _State(loop, asyncio.current_task(loop), sys.get_asyncgen_hooks())
     if state.task is not None:
         asyncio._leave_task(loop, state.task)
@@ -106,7 +106,7 @@ def _put_away(loop: asyncio.AbstractEventLoop) -> _State:
 
 
 def _put_back(state: _State) -> None:
-    """Let the loop run on where it was put away."""
+    """Restore a loop's state."""
     asyncio._set_running_loop(state.loop)
     sys.set_asyncgen_hooks(*state.hooks)
     if state.task is not None:

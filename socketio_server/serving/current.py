@@ -1,7 +1,7 @@
-"""The server that runs in this process, for all who ask for it: view, template tag, ``stats()``.
+"""The running server of this process, for the view, the template tag and ``stats()``.
 
-What they may ask it is a protocol, because the server itself (``serving.server``) needs a patched
-process and most of the package, and this module is imported everywhere.
+They know it by a protocol, because the server itself (``serving.server``) needs a patched process
+and imports most of the package, while this module is imported everywhere.
 """
 
 from typing import Protocol
@@ -18,15 +18,15 @@ class RunningServer(Protocol):
     options: Options
 
     def snapshot(self) -> Snapshot:
-        """Return what the server holds and has counted so far."""
+        """Return the numbers of the server's objects, and its counters."""
 
     def stop(self) -> bool:
-        """Say goodbye to all clients, run their last handlers, and finish what is under way.
+        """Say goodbye to all clients, run their last handlers, and finish current requests.
 
         :return: whether all of that is done.
         """
 
 
 server: RunningServer | None = None
-"""``None`` while none runs. A server sets it when it starts, and takes itself away when it has
+"""``None`` while no server runs. A server sets it when it starts, and resets it after it has
 stopped."""

@@ -1,8 +1,8 @@
-"""Keeps the server to its own process: what a project forks is no second server.
+"""Keeps the server out of processes that a project forks.
 
 A child of ``multiprocessing`` begins as a copy of the process, with its loop and its descriptors.
-As soon as it waited for anything it would read what clients send to its parent, and it would hold
-the port after the parent's end.
+As soon as it waited for something, it would read bytes that clients send to its parent, and it
+would hold the port after the parent's end.
 """
 
 import os
@@ -15,7 +15,7 @@ from gevent.hub import Hub, set_hub  # type: ignore[attr-defined]  # the stubs l
 
 @cache
 def install(listener: int) -> None:
-    """Let each child that this process forks begin without the server. Idempotent.
+    """Remove the server from each child that this process forks. Idempotent.
 
     :param listener: the descriptor of the socket that the server listens on.
     """
@@ -24,9 +24,9 @@ def install(listener: int) -> None:
 
 
 def _leave_to_parent(hub: Hub, listener: int) -> None:
-    """Replace the loop, with all that it watches, and the listening socket.
+    """Replace the loop, with all its watchers, and the listening socket.
 
-    The socket's number stays in use, because Python's objects may yet close it.
+    The socket's descriptor stays in use, because a Python object may still close it.
     """
     hub.loop.destroy()
     set_hub(Hub(default=True))

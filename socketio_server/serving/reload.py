@@ -14,17 +14,17 @@ from django.utils import autoreload
 from socketio_server.serving.restart import patched_command
 
 RELOAD_EXIT_CODE = 3
-"""What Django's autoreloader exits with when the code has changed."""
+"""Exit status of Django's autoreloader after a change of the code."""
 
 FAILURE = 1
-"""What a child exits with whose code does not even start."""
+"""Exit status of a child whose code does not start."""
 
 
 def supervise() -> int:
-    """Run the command in a child process, anew whenever the child exits because code changed.
+    """Run the command in a child process, and again whenever it exits because code changed.
 
-    Unlike Django's own loop, which kills its child a quarter of a second after Ctrl-C, this one
-    passes the signals on and waits: the child has clients to say goodbye to.
+    Django's own loop kills its child a quarter of a second after Ctrl-C. This one passes signals on
+    and waits, because the child has to say goodbye to clients.
 
     :return: the last child's exit status.
     """
@@ -50,7 +50,7 @@ def supervise() -> int:
     while True:
         before = _modification_times()
         child = subprocess.Popen(arguments, env=environ, close_fds=False)
-        if signalled:  # it came before there was a child to pass it on to
+        if signalled:  # the signal arrived before this child was started
             child.terminate()
         status = child.wait()
         if signalled or status not in (RELOAD_EXIT_CODE, FAILURE):
@@ -58,12 +58,12 @@ def supervise() -> int:
         if status == FAILURE:
             if not reloaded and _modification_times() == before:
                 return status
-            _wait_for_change(before)  # an error in what was just written will be mended
+            _wait_for_change(before)  # the developer will correct the error
         reloaded = True
 
 
 def _wait_for_change(before: dict[Path, float]) -> None:
-    """Wait until one of the project's modules is another than it was."""
+    """Wait until one of the project's modules has changed."""
     while _modification_times() == before:
         sleep(0.5)
 

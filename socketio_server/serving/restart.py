@@ -1,9 +1,9 @@
 """Replaces the command's process by one whose standard library gevent has patched.
 
-gevent has to patch the standard library before anything else is imported, Django for one; a
-management command runs too late for that. So ``runserver_socketio`` starts once more, by
-``python -m gevent.monkey``, with the same arguments. Nothing is replaced where ``manage.py`` has
-patched by itself. With the reloader, the patched process is a child (``reload``).
+gevent has to patch the standard library before anything else is imported, for instance Django; a
+management command runs too late for that. Therefore ``runserver_socketio`` starts once more, by
+``python -m gevent.monkey``, with the same arguments. If ``manage.py`` has patched by itself, the
+process is not replaced. With the reloader, the patched process is a child (``reload``).
 """
 
 import os
@@ -17,7 +17,7 @@ _COVERAGE = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 
 
 _KNOWN_AS = {"bdb": "pdb", "_pydevd_bundle": "pydevd"}
-"""Modules with trace functions, and what their users call them."""
+"""Modules with trace functions, and the names of their debuggers."""
 
 
 def is_patched() -> bool:
@@ -37,9 +37,9 @@ def restart_unless_patched() -> None:
     arguments, environ = patched_command()
     if lost := ", ".join(sorted(_observers())):
         sys.stderr.write(
-            f"WARNING: {lost} can't follow into the process that gevent patches, which replaces "
-            "this one. Put `from gevent import monkey; monkey.patch_all()` at the top of "
-            "manage.py, and it stays this one.\n"
+            f"WARNING: {lost} ends now, because a process that gevent has patched replaces this "
+            "one. To keep this process, put `from gevent import monkey; monkey.patch_all()` at the "
+            "top of manage.py.\n"
         )
     sys.stdout.flush()
     sys.stderr.flush()
@@ -47,7 +47,7 @@ def restart_unless_patched() -> None:
 
 
 def patched_command() -> tuple[list[str], dict[str, str]]:
-    """Return what runs this process's command on patched modules: arguments and environment.
+    """Return the arguments and environment that run this process's command on patched modules.
 
     :raises RuntimeError: if this process runs no program that another one could run.
     """
@@ -69,9 +69,9 @@ def patched_command() -> tuple[list[str], dict[str, str]]:
 
 
 def _module_run() -> str | None:
-    """Return the module or package that this process runs with ``-m``, if it does so.
+    """Return the module or package that this process runs with ``-m``, if there is one.
 
-    A profiler that was started with ``-m`` is not meant: the program is what it runs.
+    Of a profiler that was started with ``-m``, ignore the profiler, and find its program.
     """
     spec = _main_spec()
     if spec is None or spec.name == "__main__" or spec.origin != sys.argv[0]:
@@ -84,7 +84,7 @@ def _main_spec() -> ModuleSpec | None:
 
 
 def _environ_with(folder: str) -> dict[str, str]:
-    """Return the environment, with a folder importable first, as Python itself would have it."""
+    """Return the environment, with a folder first on the import path, as Python puts it there."""
     known = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": folder if not known else folder + os.pathsep + known}
 

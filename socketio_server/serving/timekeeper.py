@@ -1,4 +1,4 @@
-"""Real time, as it passes in a server."""
+"""The timekeeper of a server, with real time."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -10,10 +10,10 @@ from greenlet import getcurrent
 
 
 class GeventTimekeeper:
-    """Real time, in which other greenlets go on (``sockets.acknowledgements.Timekeeper``).
+    """Waits in real time, while other greenlets run (``sockets.acknowledgements.Timekeeper``).
 
     :param patience: seconds that a sender waits for a client whose event it does not handle.
-    :param is_stopping: tells whether the server is about to stop: then nobody waits for clients.
+    :param is_stopping: tells whether the server stops, because then no sender waits for clients.
     """
 
     def __init__(self, patience: float, is_stopping: Callable[[], bool]) -> None:
@@ -28,7 +28,7 @@ class GeventTimekeeper:
     def may_wait(self) -> bool:
         """Return whether the caller may wait for a client.
 
-        Not in a callback of the loop, which nobody may hold; nor inside a database transaction,
+        It may not in a loop callback, which must never block, nor inside a database transaction,
         which would hold its locks at a client's pace.
         """
         return not (
@@ -38,7 +38,7 @@ class GeventTimekeeper:
         )
 
     def let_others_run(self) -> None:
-        """Return when the loop has looked at all descriptors."""
+        """Return after the loop has polled all descriptors."""
         hub = gevent.get_hub()
         hub.wait(hub.loop.timer(0.0))
 
@@ -47,7 +47,7 @@ class GeventTimekeeper:
         event.wait(timeout)
 
     def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:
-        """Have ``func`` called in a greenlet of its own.
+        """Call ``func`` in a new greenlet after so many seconds.
 
         :return: a function that cancels the call.
         """

@@ -1,1 +1,1 @@
-"""What handlers hold: sockets, their channels, and everything sent to their clients."""
+"""Sockets, their channels, and the delivery of messages to their clients."""

@@ -1,4 +1,4 @@
-"""Acknowledgements that the server asked for: who waits for them, and until when."""
+"""Acknowledgements that the server asked for, and the handlers and callbacks that wait for them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
@@ -11,17 +11,17 @@ from socketio_server.exceptions import DecodeError
 from socketio_server.protocol import socketio
 
 MAX_PENDING = 1000
-"""Acknowledgements that one client may owe; beyond it the oldest is no longer waited for."""
+"""Acknowledgements that one client may owe; beyond it, the oldest is given up."""
 
 ack_ids = count(1)
-"""Ids for the whole process, so that a broadcast that is to be acknowledged is encoded but once."""
+"""Ids for the whole process, because a broadcast with an id must be encoded only once."""
 
 
 class Answer:
-    """A client's acknowledgement, which is decoded by who waits for it, and by nobody else.
+    """A client's acknowledgement, decoded only if a handler or callback waits for it.
 
     :param kept: its packet.
-    :param refuse: ends the client's session, where it can't be decoded.
+    :param refuse: called to end the client's session, if the packet is malformed.
     """
 
     __slots__ = ("_kept", "_refuse")
@@ -34,9 +34,9 @@ class Answer:
         return object.__sizeof__(self) + getsizeof(self._kept)
 
     def values(self) -> Sequence[Any]:
-        """Decode what the client answered.
+        """Decode the client's answer.
 
-        :raises DecodeError: if it can't be decoded.
+        :raises DecodeError: if it is malformed.
         """
         try:
             values: Sequence[Any] = socketio.decode_kept(self._kept).data
@@ -47,19 +47,17 @@ class Answer:
 
 
 class Pending(Protocol):
-    """Somebody who waits for a client's acknowledgement. Called in loop callbacks: must not
-    block.
-    """
+    """Waits for a client's acknowledgement. Called in loop callbacks: must never block."""
 
     def answered(self, socket_id: str, answer: Answer) -> None:
         """The client acknowledged."""
 
     def gone(self, socket_id: str) -> None:
-        """The client has gone, and will not acknowledge."""
+        """The client has disconnected, and will not acknowledge."""
 
 
 class Timekeeper(Protocol):
-    """How time passes while the server waits for clients; the test client has its own."""
+    """Lets callers wait for clients; the test client has its own, with simulated time."""
 
     patience: float
     """Seconds that a sender waits for a client whose event it does not handle."""
@@ -69,16 +67,16 @@ class Timekeeper(Protocol):
         """Seconds of a clock that never goes back."""
 
     def may_wait(self) -> bool:
-        """Return whether the caller may wait until a client has taken some of its messages."""
+        """Return whether the caller may wait until a client has read some of its messages."""
 
     def let_others_run(self) -> None:
-        """Return when the loop has taken a turn."""
+        """Return after the loop has taken a turn."""
 
     def wait(self, event: Event, timeout: float | None) -> None:
         """Wait in the caller's greenlet until the event is set, or ``timeout`` seconds."""
 
     def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:
-        """Have ``func`` called after so many seconds.
+        """Call ``func`` after so many seconds.
 
         :return: a function that cancels the call.
         """
@@ -106,10 +104,10 @@ class NoTimekeeper:
 
 
 class Answers(NamedTuple):
-    """What the clients of a broadcast answered.
+    """The answers of several clients.
 
-    :param values: their answers by session id; a tuple where there are several values.
-    :param missing: the ids of those that did not answer in time, or went away.
+    :param values: their answers by session id; a tuple if a client sent several values.
+    :param missing: the ids of clients that did not answer in time, or disconnected.
     """
 
     values: dict[str, Any]
@@ -135,17 +133,17 @@ class Ledger:
         self._pending[ack_id] = pending
 
     def discard(self, ack_id: int) -> None:
-        """Ignore the acknowledgement of ``ack_id``, should it still come."""
+        """Ignore the acknowledgement of ``ack_id``, should it still arrive."""
         self._pending.pop(ack_id, None)
 
     def settle(self, ack_id: int, answer: Answer) -> None:
-        """The client acknowledged; one that nobody asked for is ignored."""
+        """Pass on an acknowledgement; ignore one that the server did not ask for."""
         pending = self._pending.pop(ack_id, None)
         if pending is not None:
             pending.answered(self._socket_id, answer)
 
     def close(self) -> None:
-        """Tell all who wait that the client has gone."""
+        """Tell all waiting handlers and callbacks that the client has disconnected."""
         owed, self._pending = self._pending, {}
         for pending in owed.values():
             pending.gone(self._socket_id)
@@ -164,7 +162,7 @@ class Acknowledged:
         return object.__sizeof__(self) + getsizeof(self.answer)
 
     def run(self, request: Any, socket: Any, context: Any, *values: Any) -> None:
-        """Call the callback, in the way that handlers are called."""
+        """Call the callback; the signature is a handler's."""
         self._callback(*values)
 
 
@@ -192,7 +190,7 @@ class Waiter:
         self._settle(socket_id)
 
     def wait(self, timeout: float | None) -> Answers:
-        """Wait in the caller's greenlet until all have answered or gone, or ``timeout`` seconds."""
+        """Wait in the caller's greenlet for all answers, or ``timeout`` seconds."""
         if self._due:
             self._timekeeper.wait(self._done, timeout)
         values: dict[str, Any] = {}
@@ -210,9 +208,9 @@ class Waiter:
 
 
 class CallbackRunner:
-    """Hands one client's acknowledgement to a callback (``Pending``).
+    """Passes one client's acknowledgement to a callback (``Pending``).
 
-    :param run: has the callback run with the answer, in the socket's order of events.
+    :param run: runs the callback with the answer, in the socket's order of events.
     :param timeout: seconds after which ``forget`` is called, if there was no answer.
     """
 
@@ -227,12 +225,12 @@ class CallbackRunner:
         self._cancel = None if timeout is None else timekeeper.call_later(timeout, forget)
 
     def answered(self, socket_id: str, answer: Answer) -> None:
-        """Have the callback run."""
+        """Run the callback."""
         self._stop()
         self._run(answer)
 
     def gone(self, socket_id: str) -> None:
-        """Wait no longer."""
+        """Stop waiting."""
         self._stop()
 
     def _stop(self) -> None:
@@ -241,7 +239,7 @@ class CallbackRunner:
 
 
 def unpack(values: Sequence[Any]) -> Any:
-    """Return an acknowledgement's value; a tuple where there are several, ``None`` where none."""
+    """Return an acknowledgement's value; a tuple if there are several, ``None`` if none."""
     if len(values) == 1:
         return values[0]
     return tuple(values) or None

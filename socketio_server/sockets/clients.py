@@ -1,4 +1,4 @@
-"""Who is connected, and how a message reaches several of them."""
+"""The registry of clients; it also sends events to several of them."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
@@ -21,7 +21,7 @@ from socketio_server.sockets.subscriptions import Channels
 
 
 class ClientSocket(Protocol):
-    """What the mapping tells of a socket."""
+    """A socket, as the mapping shows it."""
 
     request: Any
     context: dict[Any, Any]
@@ -33,33 +33,32 @@ S = TypeVar("S", bound=ClientSocket)
 class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
     """The clients of one process (``LocalNode``).
 
-    As a mapping it is django-socketio's ``CLIENTS``: session ids, and ``(request, socket,
-    context)`` of each.
+    As a mapping it is django-socketio's ``CLIENTS``: from session ids to ``(request, socket,
+    context)``.
 
-    :param channels: which of them are on which channel.
+    :param channels: the registry of their subscriptions.
     """
 
     def __init__(self, channels: Channels) -> None:
         self.channels = channels
         self.old_encoder = socketio4.Encoder()
-        """The same for clients of Socket.IO 4; only refusals differ."""
+        """The encoder for clients of Socket.IO 4; only refusals differ."""
         self.encoder = Encoder()
-        """Turns messages into JSON; the Django layer sets one that takes what Django's own
-        takes."""
+        """The encoder of events; the Django app sets one that converts Django's types."""
         self.broker: Broker = MemoryBroker(self)
-        """Carries what is for several clients."""
+        """Carries broadcasts."""
         self.timekeeper: Timekeeper = NoTimekeeper()
-        """Passes the time until clients acknowledge: set by who runs the server."""
+        """Lets callers wait for clients; set by the server."""
         self.output: QueuedOutput | None = None
-        """What waits for the clients: set by who runs the server."""
+        """Counts the bytes that wait for all clients; set by the server."""
         self.messages_out = 0
-        """Events that were sent, one for each recipient."""
+        """Sent events, counted once for each recipient."""
         self._recipients: dict[str, Recipient] = {}  # by id
         # By namespace, in order of connection.
         self._members: dict[str, dict[Recipient, S]] = {}
 
     def encode_with(self, default: Callable[[Any], Any]) -> None:
-        """Let messages hold what ``default`` takes, a ``json.JSONEncoder.default``."""
+        """Let messages hold the types of ``default``, a ``json.JSONEncoder.default``."""
         self.encoder = Encoder(default)
         self.old_encoder = socketio4.Encoder(default)
 
@@ -94,21 +93,21 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
     def encode(
         self, namespace: str, event_name: str, args: Sequence[Any], ack_id: int | None = None
     ) -> Outgoing:
-        """Encode an event, once for all who get it.
+        """Encode an event, once for all recipients.
 
-        :param ack_id: the id that they are to acknowledge it with, if they are.
+        :param ack_id: the id of the acknowledgement that they are to send; ``None``: none.
         :raises TypeError: if an argument can't be encoded.
         """
         encoded = self.encoder.event(event_name, args, namespace, ack_id)
         return Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
 
     def deliver(self, envelope: Envelope) -> None:
-        """Send an event to the clients of this process that it is for (``LocalNode``).
+        """Send an event to its recipients in this process (``LocalNode``).
 
-        The hot path of a broadcast: encoded once, and no send of it waits, switches greenlets or
-        changes who is on a channel, so the registries can be walked as they are. If much is queued
-        then, the loop takes a turn before the caller goes on, where that may be: a burst of
-        broadcasts drains while it is made.
+        The hot path of a broadcast: the event is encoded once. The registries are iterated live,
+        because no send waits, switches greenlets or changes subscriptions. If much is queued
+        afterwards, and the caller may wait, let the loop take a turn, so that a burst of broadcasts
+        drains meanwhile.
 
         :raises TypeError: if an argument can't be encoded.
         """
@@ -119,8 +118,8 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         crossings = 0 if output is None else output.crossings
         volatile = envelope.volatile
         recipients = self._find_recipients(namespace, channels)
-        # Among thousands of clients nothing of any of them is in the CPU's cache. So the loop looks
-        # at as few of their objects as it can; ``deliver``, which looks at more, is for the rest.
+        # With thousands of clients, none of their objects is in the CPU's cache. Therefore the loop
+        # reads as few objects of each as it can; ``deliver`` reads more, and is for the rest.
         skipped = {self._recipients.get(session_id) for session_id in envelope.skip}
         if envelope.skip_channels:
             skipped.update(self._find_recipients(namespace, envelope.skip_channels))
@@ -149,9 +148,9 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
     ) -> Answers:
         """Send an event to clients of this process, and wait for all their acknowledgements.
 
-        A client that a handler may still refuse is not asked: it could answer what it never got.
+        A client that a handler may still refuse is not asked, because it might never get the event.
 
-        :param channels: as in ``Envelope``, and so ``skip`` and ``skip_channels``.
+        :param channels: as in ``Envelope``, like ``skip`` and ``skip_channels``.
         :param timeout: seconds to wait.
         :raises TypeError: if an argument can't be encoded.
         """

@@ -160,7 +160,9 @@ class Delivery:
                 timekeeper.wait(place, None if limit is None else limit - waited)
                 waited = timekeeper.now - began
             if limit is not None and waited >= limit != timeout:
-                session.client_refused(RefusalKind.SLOW_CLIENT, "others had to wait for it")
+                session.client_refused(
+                    RefusalKind.SLOW_CLIENT, "client made other senders wait too long"
+                )
                 session.close(CloseReason.TRANSPORT_ERROR)
             yield None if timeout is None else timeout - waited
         finally:
@@ -277,5 +279,7 @@ class Delivery:
         if not hold.keep(outgoing, doubtful=self.is_doubtful(channels)):
             self._session.send(outgoing)
         elif hold.overflows:
-            self._session.client_refused(RefusalKind.SLOW_CLIENT, "too much was held back for it")
+            self._session.client_refused(
+                RefusalKind.SLOW_CLIENT, "too many bytes were held back for the client"
+            )
             self._session.close(CloseReason.TRANSPORT_ERROR)

@@ -1,4 +1,4 @@
-"""Messages that wait until a handler has decided whether their client may get them."""
+"""Holds provisional messages until a handler has accepted or refused their client."""
 
 from socketio_server.engine.transports.base import Outgoing
 
@@ -6,9 +6,9 @@ from socketio_server.engine.transports.base import Outgoing
 class Hold:
     """Keeps a client's messages while a handler may still refuse the client or its subscription.
 
-    While ``on_connect`` runs it keeps everything, because nothing may precede the server's answer.
-    While ``on_subscribe`` runs it keeps what comes from the new channel, and whatever is sent after
-    that, because messages arrive in the order of the sends.
+    While ``on_connect`` runs it keeps all messages, because none may precede the server's answer.
+    While ``on_subscribe`` runs it keeps the messages of the new channel, and all later ones,
+    because messages arrive in the order in which they were sent.
 
     :param channel: the new channel; ``None`` for a new connection.
     :param limit: bytes that it may keep.

@@ -1,4 +1,4 @@
-"""What the registries know of a client: enough to hand it messages."""
+"""The interface between the registries and a client that gets messages."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -24,11 +24,11 @@ class Recipient(Protocol):
 
     @property
     def fastlane(self) -> Connection | None:
-        """Where ``Outgoing.frames`` may be written instead of a call of ``deliver``."""
+        """The connection for writing ``Outgoing.frames`` directly, instead of ``deliver``."""
 
     @property
     def writable(self) -> bool:
-        """Whether a message would go out at once."""
+        """Whether a message would be sent at once."""
 
     def deliver(self, outgoing: Outgoing, channels: Sequence[str] | None = None) -> None:
         """Send a message.
@@ -37,7 +37,7 @@ class Recipient(Protocol):
         """
 
     def is_doubtful(self, channels: Sequence[str] | None) -> bool:
-        """Return whether a handler may still refuse the client what is published on channels.
+        """Return whether a handler may still refuse the client messages of these channels.
 
         :param channels: as in ``deliver``.
         """
@@ -46,4 +46,4 @@ class Recipient(Protocol):
         """Note that the client is asked to acknowledge ``ack_id``."""
 
     def forget_acknowledgement(self, ack_id: int) -> None:
-        """Ignore the acknowledgement of ``ack_id``, should it still come."""
+        """Ignore the acknowledgement of ``ack_id``, should it still arrive."""

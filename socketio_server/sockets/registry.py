@@ -1,6 +1,6 @@
-"""The clients of this process, and the channels that they are on: one of each per process.
+"""The registries of this process: its clients, and the channels that they are on.
 
-Both are django-socketio's mappings, for looking and not for writing.
+Both are django-socketio's mappings, and read-only for projects.
 """
 
 from socketio_server.sockets.clients import Clients
@@ -8,7 +8,7 @@ from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.subscriptions import Channels
 
 CHANNELS = Channels()
-"""Maps channels to the session ids subscribed."""
+"""Maps channels to the session ids of their subscribers."""
 
 CLIENTS: Clients[Socket] = Clients(CHANNELS)
 """Maps session ids to ``(request, socket, context)``."""

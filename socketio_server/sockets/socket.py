@@ -1,7 +1,8 @@
-"""What handlers hold: one client's connection to a namespace.
+"""The socket that handlers get: one client's connection to a namespace.
 
-The methods and names are django-socketio's. What is sent to one client waits until there is room
-for it (``Delivery.send``), and ``call`` for the answer as well; the others never switch greenlets.
+The methods and names are django-socketio's. Methods that send to one client wait until there is
+room for the message (``Delivery.send``), and ``call`` also waits for the answer; the others never
+switch greenlets.
 """
 
 from collections.abc import Callable
@@ -30,12 +31,12 @@ from socketio_server.sockets.targets import (
 
 
 class Socket:
-    """One client's connection to a namespace: all that handlers may do with it.
+    """One client's connection to a namespace, as handlers use it.
 
     It may be kept after the end: then it sends nothing, is on no channel and can't be subscribed.
 
-    :param delivery: gets messages to the client.
-    :param clients: the registry that the client is in.
+    :param delivery: sends messages to the client.
+    :param clients: the registry of clients.
     :param request: the Django request of the handshake.
     :param auth: the value of the client's ``auth`` option.
     """
@@ -43,7 +44,7 @@ class Socket:
     __slots__ = ("__weakref__", "_clients", "_delivery", "auth", "context", "request")
 
     recovered = False
-    """Whether a lost session was taken up again."""
+    """Whether a lost connection was recovered; always ``False`` so far."""
 
     def __init__(
         self, delivery: Delivery, clients: "Clients[Socket]", *, request: Any, auth: Any
@@ -52,13 +53,13 @@ class Socket:
         self.auth = auth
         """The value of the client's ``auth`` option."""
         self.context: dict[Any, Any] = {}
-        """The handlers' own: one dict per connection, from connect to finish."""
+        """The handlers' own data: one dict per connection, from connect to finish."""
         self._delivery = delivery
         self._clients = clients
 
     @property
     def id(self) -> str:
-        """The connection's public id: what the client sees as ``socket.id``."""
+        """The connection's public id, the client's ``socket.id``."""
         return self._delivery.id
 
     @property
@@ -73,17 +74,17 @@ class Socket:
 
     @property
     def channels(self) -> list[str]:
-        """The channels held, in order of subscription: a list for looking, made anew each time."""
+        """The channels held, in order of subscription: a new list each time."""
         return list(self._delivery.channels)
 
     @property
     def transport(self) -> str:
-        """``"polling"`` or ``"websocket"``, as of now; after the end, as of then."""
+        """The current transport, ``"polling"`` or ``"websocket"``; after the end, the last one."""
         return self._delivery.transport
 
     @property
     def writable(self) -> bool:
-        """Whether a message would go out at once: nothing waits for the client."""
+        """Whether a message would be sent at once, because none waits for the client."""
         return self._delivery.writable
 
     @property
@@ -92,7 +93,7 @@ class Socket:
         return self._delivery.close_reason
 
     def connected(self) -> bool:
-        """Return whether the client is still there."""
+        """Return whether the client is connected."""
         return self._delivery.close_reason is None
 
     def send(self, message: Any) -> None:
@@ -180,20 +181,20 @@ class Socket:
         callback: Callable[..., Any] | None = None,
         timeout: float | None = None,
     ) -> None:
-        """Send a custom event: to this client, or to all that ``to`` names.
+        """Send a custom event to this client, or to the recipients in ``to``.
 
         :param to: a channel, several (each client gets it once), ``EVERYONE`` in the namespace,
             ``OTHERS``, or one client by its ``socket.session``.
         :param skip: session ids, or ``socket.session``, of clients that don't get it: one or
             several.
         :param skip_channels: one channel or several, whose subscribers don't get it.
-        :param volatile: whether clients that can't take it at once go without.
+        :param volatile: whether it is dropped for clients that can't take it at once.
         :param callback: called with the values of this client's acknowledgement, as one of its
             events.
-        :param timeout: seconds after which an acknowledgement comes too late for the callback.
-        :raises TypeError: if an argument is of a type that it can't be, or can't be encoded.
-        :raises ValueError: if the event's name is reserved, a channel's empty, the timeout negative
-            or without a callback, or a callback is given with ``to``.
+        :param timeout: seconds after which the callback does not run any more.
+        :raises TypeError: if an argument is of a wrong type, or can't be encoded.
+        :raises ValueError: if the event's name is reserved, a channel's name is empty, the timeout
+            is negative or has no callback, or a callback is given with ``to``.
         """
         check_event_name(event)
         if callback is not None or timeout is not None:
@@ -221,16 +222,17 @@ class Socket:
         skip_channels: Channels = (),
         timeout: float | None = None,
     ) -> Any:
-        """Send a custom event, and wait for the acknowledgement; other sockets go on meanwhile.
+        """Send a custom event, and wait for the acknowledgement; other handlers run meanwhile.
 
-        :param to: with it, for all of these clients' acknowledgements.
-        :param timeout: seconds to wait; ``None``: until the client goes.
-        :return: the acknowledgement's value, a tuple where there are several; with ``to``,
+        :param to: the recipients, all of which are to acknowledge; by default this client.
+        :param timeout: seconds to wait; ``None``: until the client disconnects.
+        :return: the acknowledgement's value, a tuple if there are several; with ``to``,
             ``Answers``.
-        :raises TimeoutError: if it did not come in time, or the client has gone; not with ``to``.
-        :raises TypeError: if an argument is of a type that it can't be, or can't be encoded.
-        :raises ValueError: if the event's name is reserved, a channel's empty, or the timeout
-            negative.
+        :raises TimeoutError: if it did not arrive in time, or the client has disconnected; not with
+            ``to``.
+        :raises TypeError: if an argument is of a wrong type, or can't be encoded.
+        :raises ValueError: if the event's name is reserved, a channel's name is empty, or the
+            timeout is negative.
         :raises RuntimeError: in an ``on_connect`` handler, before the client knows that it is
             connected.
         """
@@ -248,14 +250,14 @@ class Socket:
         raise TimeoutError(f"the client did not acknowledge {event!r}")
 
     def disconnect(self, close: bool = False) -> None:
-        """End this connection: to its namespace, or with ``close`` the client's whole session.
+        """End this connection to its namespace, or with ``close`` the client's whole session.
 
-        ``on_disconnect`` and the rest run after the event that is being handled.
+        ``on_disconnect`` and the other handlers of the end run after the current event.
         """
         self._delivery.disconnect(close=close)
 
     def _is_left_out(self, skip: Skip, skip_channels: Channels) -> bool:
-        """Return whether this client is among those that go without."""
+        """Return whether this client is skipped."""
         if skip == () == skip_channels:
             return False  # nearly always
         selection = select(self.session, skip, skip_channels)
@@ -299,7 +301,7 @@ def publish(
     *,
     volatile: bool = False,
 ) -> None:
-    """Send an event to a selection of a namespace's clients, who need not be there.
+    """Send an event to a selection of a namespace's clients, which may be empty.
 
     :raises TypeError: if an argument can't be encoded.
     """
@@ -355,7 +357,7 @@ def ask(
 def _check_callback(
     callback: Callable[..., Any] | None, timeout: float | None, *, has_target: bool
 ) -> None:
-    """Check what an event's acknowledgement is to be handed to, and when it is too late for it."""
+    """Check the callback of an event's acknowledgement, and its timeout."""
     if callback is None:
         raise ValueError("timeout is for the callback: give a callback, or use call()")
     if not callable(callback):

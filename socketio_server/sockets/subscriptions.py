@@ -1,6 +1,6 @@
-"""Who is on which channel.
+"""The registry of subscriptions: the clients on each channel.
 
-Channels are names that clients choose, so they share no space with the sockets' own ids.
+Channels and sockets' ids are kept apart, because clients choose the names of channels.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -15,10 +15,10 @@ D = TypeVar("D")
 class Channels(Mapping[str, list[str]]):
     """The subscribers of each channel of each namespace.
 
-    As a mapping it is django-socketio's ``CHANNELS``: the main namespace's channels, and the
-    session ids subscribed to each, as a list of its own for each question. A channel that nobody is
-    on has an empty list, but is not in it. Subscriptions are changed through ``socket.subscribe``
-    and ``socket.unsubscribe``.
+    As a mapping it is django-socketio's ``CHANNELS``: from the main namespace's channels to lists
+    of their subscribers' session ids, a new list each time. A channel without subscribers has an
+    empty list, but is not in the mapping. Change subscriptions with ``socket.subscribe`` and
+    ``socket.unsubscribe``.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Channels(Mapping[str, list[str]]):
             self._subscribers.pop(recipient.namespace, None)
 
     def subscribers(self, namespace: str, channel: str) -> Collection[Recipient]:
-        """Return who is on a channel, in order of subscription.
+        """Return the subscribers of a channel, in order of subscription.
 
         It is a live view; don't hold on to it.
         """
@@ -49,7 +49,7 @@ class Channels(Mapping[str, list[str]]):
 
     @property
     def total(self) -> int:
-        """How many channels somebody is on, in all namespaces."""
+        """The number of channels with subscribers, in all namespaces."""
         return sum(map(len, self._subscribers.values()))
 
     def __getitem__(self, channel: str) -> list[str]:
@@ -65,7 +65,7 @@ class Channels(Mapping[str, list[str]]):
     def get(self, channel: str, /, default: list[str] | D) -> list[str] | D: ...
 
     def get(self, channel: str, /, default: Any = None) -> Any:
-        """Return a channel's session ids; ``default`` where nobody is on it."""
+        """Return a channel's session ids; ``default`` if it has no subscribers."""
         if channel not in self:
             return default
         return self[channel]

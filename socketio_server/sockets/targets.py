@@ -1,7 +1,7 @@
-"""Whom an event is for, and what the functions that send may be called with.
+"""Recipients of events, and checks of the arguments of sending functions.
 
-Every check is made at the call, before anything is sent or changed, and its error names the
-argument, the value and what to pass instead.
+Every argument is checked at the call, before anything is sent or changed, and the error names the
+argument, its value and the remedy.
 """
 
 import reprlib
@@ -14,9 +14,9 @@ from socketio_server.protocol.names import RESERVED_EVENTS
 
 
 class SocketSession(NamedTuple):
-    """``socket.session``: where django-socketio's handlers found the id of a connection.
+    """``socket.session``, which holds the connection's id under django-socketio's name.
 
-    As a target it is that one connection, in whichever process.
+    As a target it is this one connection.
     """
 
     session_id: str
@@ -39,21 +39,21 @@ Channels = str | Iterable[str]
 """A channel, or several."""
 
 Target = Channels | SocketSession | Literal[Audience.EVERYONE, Audience.OTHERS]
-"""Whom an event is for."""
+"""The recipients of an event."""
 
 Skip = str | SocketSession | Iterable[str | SocketSession]
-"""Who goes without: one session id, or several."""
+"""Clients that don't get an event: one session id, or several."""
 
 _NOBODY: frozenset[str] = frozenset()
 
 
 class Selection(NamedTuple):
-    """Whom an event is for, as it was asked for.
+    """The recipients of an event, as the caller named them.
 
     :param channels: the subscribers of any of these; ``None``: everyone in the namespace.
-    :param session_id: no one but this client.
-    :param skip: ids of clients that go without.
-    :param skip_channels: channels whose subscribers go without.
+    :param session_id: this client only.
+    :param skip: ids of clients that don't get it.
+    :param skip_channels: channels whose subscribers don't get it.
     """
 
     channels: tuple[str, ...] | None
@@ -62,18 +62,18 @@ class Selection(NamedTuple):
     skip_channels: tuple[str, ...]
 
     def leaves_out(self, session_id: str, channels: Sequence[str]) -> bool:
-        """Return whether a client on these channels goes without."""
+        """Return whether a client on these channels is skipped."""
         return session_id in self.skip or any(held in self.skip_channels for held in channels)
 
 
 def select(
     to: Target, skip: Skip = (), skip_channels: Channels = (), *, sender: str | None = None
 ) -> Selection:
-    """Return whom an event is for.
+    """Return the recipients of an event.
 
-    :param sender: the id of the socket that sends; ``None``: none does.
-    :raises TypeError: if an argument is of a type that it can't be.
-    :raises ValueError: if a channel's name is empty, or nobody sends and it is for the others.
+    :param sender: the id of the sending socket; ``None``: there is none.
+    :raises TypeError: if an argument is of a wrong type.
+    :raises ValueError: if a channel's name is empty, or ``to`` is ``OTHERS`` without a sender.
     """
     skipped, skipped_channels = ids_of(skip), channels_of(skip_channels, "skip_channels")
     if isinstance(to, SocketSession):
@@ -87,10 +87,10 @@ def select(
 
 
 def channels_of(channels: Channels, argument: str) -> tuple[str, ...]:
-    """Return channels that are given as one or as several.
+    """Return the channels of an argument that is one channel or several.
 
     :param argument: the name of the argument, for the error.
-    :raises TypeError: if they are neither.
+    :raises TypeError: if it is neither.
     :raises ValueError: if a name is empty.
     """
     if channels == ():
@@ -105,9 +105,9 @@ def channels_of(channels: Channels, argument: str) -> tuple[str, ...]:
 
 
 def ids_of(skip: Skip) -> frozenset[str]:
-    """Return the session ids of those who go without.
+    """Return the session ids of skipped clients.
 
-    :raises TypeError: if ``skip`` is no id, no ``SocketSession`` and none of several.
+    :raises TypeError: if ``skip`` is neither an id, nor a ``SocketSession``, nor several of them.
     """
     if skip == ():
         return _NOBODY  # nearly always
@@ -118,7 +118,7 @@ def ids_of(skip: Skip) -> frozenset[str]:
 
 
 def id_of(client: str | SocketSession, argument: str) -> str:
-    """Return the id of a client that is given by its id or its ``socket.session``.
+    """Return the id of a client, from its id or its ``socket.session``.
 
     :param argument: the name of the argument, for the error.
     :raises TypeError: if it is neither.
@@ -130,10 +130,10 @@ def id_of(client: str | SocketSession, argument: str) -> str:
 
 
 def check_event_name(event: str) -> None:
-    """Check the name of an event that is to be sent.
+    """Check the name of an event to send.
 
-    :raises TypeError: if it is no string.
-    :raises ValueError: if the protocol keeps it for itself.
+    :raises TypeError: if it is not a string.
+    :raises ValueError: if the protocol reserves it.
     """
     if not isinstance(event, str):
         raise TypeError(f"the event's name must be a string, not {_show(event)}")
@@ -168,10 +168,10 @@ def check_namespace(namespace: str) -> None:
 
 
 def check_timeout(timeout: float | None) -> None:
-    """Check the seconds that somebody is to wait for an acknowledgement.
+    """Check the timeout of an acknowledgement.
 
-    :raises TypeError: if they are no number.
-    :raises ValueError: if they are negative or not finite.
+    :raises TypeError: if it is not a number.
+    :raises ValueError: if it is negative or not finite.
     """
     if timeout is None:
         return

@@ -288,7 +288,7 @@ class TestAttachments:
         client.send(b"x")
         server.loop.advance(TICK)
         assert client.closed == [CloseReason.PARSE_ERROR]
-        assert client.refusals == ["packet: attachments did not come in time"]
+        assert client.refusals == ["packet: attachments did not arrive in time"]
 
     def test_that_came_are_not_awaited(self) -> None:
         server = make_server(attachment_timeout=MOMENT)
@@ -553,7 +553,7 @@ class TestWhatWaitsForTheHandlersOfAllClients:
 
         clients[0].send(message(20_000))
         assert [client.closed for client in clients] == [[], [CloseReason.TRANSPORT_ERROR], []]
-        assert clients[1].refusals == ["pending: too much waits for its handlers"]
+        assert clients[1].refusals == ["pending: too many bytes wait for its handlers"]
         assert server.dispatcher.waiting_bytes < 125_000
 
         gates["/"].set()
@@ -684,7 +684,7 @@ class TestAuth:
         client = server.open()
         client.send("0" + json.dumps({"token": "x" * 100}))
         assert client.received() == ['4{"message":"Auth is too large"}']
-        assert client.refusals == ["namespace: too large an auth"]
+        assert client.refusals == ["namespace: auth is too large"]
 
         client.send("0" + json.dumps({"token": "x" * 80}))
         assert client.socket.connected()

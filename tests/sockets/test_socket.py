@@ -879,5 +879,5 @@ class TestSlowClients:
         settle()
 
         assert slow.closed == [CloseReason.TRANSPORT_ERROR]
-        assert slow.refusals == ["slow client: too much was held back for it"]
+        assert slow.refusals == ["slow client: too many bytes were held back for the client"]
         assert sender.closed == []

@@ -217,7 +217,7 @@ class TestWhoeverWaits:
         settle()
 
         assert client.closed == [CloseReason.TRANSPORT_ERROR]
-        assert client.refusals == ["slow client: others had to wait for it"]
+        assert client.refusals == ["slow client: client made other senders wait too long"]
         assert client.received() == []
 
     def test_waits_with_call_no_longer_than_its_timeout(self, client: FakeClient) -> None:

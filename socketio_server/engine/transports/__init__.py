@@ -1,1 +1,1 @@
-"""How the packets of a session travel: HTTP long-polling and WebSocket."""
+"""The transports that carry a session's packets: HTTP long-polling and WebSocket."""

@@ -249,7 +249,7 @@ class PollingTransport:
             if poll.has_ended():
                 return  # its client has sent the one that waits since then
             if not self._poll.has_ended():
-                self._fail("a second GET while one is pending")
+                self._fail("second GET while one is pending")
                 poll.reply(_BAD_REQUEST)
                 return
             self._end_poll()  # its client is back with the next before the loop told us
@@ -310,7 +310,7 @@ class PollingTransport:
             post.reply(_BAD_REQUEST)
             return
         if self._post is not None:
-            self._fail("a second POST while one is pending")
+            self._fail("second POST while one is pending")
             post.reply(_BAD_REQUEST)
             return
         try:
@@ -334,7 +334,9 @@ class PollingTransport:
             if self._paused:
                 return
             if not self._rate.spend():
-                session.client_refused(RefusalKind.RATE, "packets come too fast, and have to wait")
+                session.client_refused(
+                    RefusalKind.RATE, "packets come too fast, the client is throttled"
+                )
                 self._go_on_after(self._rate.wait(self._clock()))
                 return
             if self._clock() > until:

@@ -299,7 +299,7 @@ class WebSocketTransport:
         if not self._rate.spend():
             if self._session is not None:
                 self._session.client_refused(
-                    RefusalKind.RATE, "packets come too fast, and have to wait"
+                    RefusalKind.RATE, "packets come too fast, the client is throttled"
                 )
             self._continue_soon(self._rate.wait(self._clock()))
 

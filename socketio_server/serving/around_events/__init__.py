@@ -1,1 +1,1 @@
-"""What happens around handlers because it is Django's."""
+"""Django's part around handlers: database connections, locale, message log."""

@@ -1,4 +1,4 @@
-"""Database connections and transactions around an event: what Django does around a request."""
+"""Database connections and transactions around an event, as Django handles them for a request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,18 +19,18 @@ Handler = Callable[..., Any]
 
 
 class DatabaseConnections:
-    """Does for workers what Django does for requests.
+    """Closes workers' connections as Django closes those of requests.
 
-    It also closes the connections of idle workers when these expire: Django would wait for their
-    next event. Django keeps connections by thread, so by worker. A worker that has opened one is
-    *dirty* until none of its own is open; nothing is done for others, because Django's own
-    functions cost as much as the rest of an event.
+    It also closes expired connections of idle workers, because Django would do so only at their
+    next event. Django keeps connections by thread, which means by worker. A worker that has opened
+    one is *dirty* until none of its connections is open. For other workers nothing is done, because
+    Django's own functions cost as much as the rest of an event.
 
-    :param loop: the gevent loop; ``None``: nothing happens but around events.
-    :param sqlite_timeout: seconds for which connections to SQLite outlast the event where
-        ``CONN_MAX_AGE`` would have them closed after it. Opening one takes longer than most
-        queries, and costs no server anything.
-    :param clock: Django's own for connections: ``time.monotonic``.
+    :param loop: the gevent loop; ``None``: connections are closed around events only.
+    :param sqlite_timeout: seconds for which connections to SQLite are kept after an event, if
+        ``CONN_MAX_AGE`` would close them after it, because opening one takes longer than most
+        queries.
+    :param clock: Django's own clock for connections: ``time.monotonic``.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class DatabaseConnections:
         self._look_again()
 
     def close_expired(self) -> None:
-        """Close what has expired, in an idle worker."""
+        """Close expired connections, in an idle worker."""
         close_old_connections()
         self._look_again()
 
@@ -70,7 +70,7 @@ class DatabaseConnections:
                 connection.close_at = max(connection.close_at, until)
 
     def _look_again(self) -> None:
-        """See to what the current worker still has open, when that may have expired."""
+        """Check the current worker's open connections again, when they may have expired."""
         worker = getcurrent()
         if not isinstance(worker, Worker):
             return
@@ -80,7 +80,7 @@ class DatabaseConnections:
             self._idle.add(worker)
 
     def _expire(self, worker: Worker) -> None:
-        worker.pool.run_in(worker, _CloseExpired(self))  # if it works, it looks again by itself
+        worker.pool.run_in(worker, _CloseExpired(self))  # a busy worker does so after its event
 
     def _mark_dirty(self, **kwargs: Any) -> None:
         worker = getcurrent()
@@ -99,9 +99,9 @@ class _CloseExpired:
 
 
 def atomic_requests() -> Callable[[Handler], Handler] | None:
-    """Return what puts handlers into transactions as ``ATOMIC_REQUESTS`` does it with views.
+    """Return a decorator that runs handlers in transactions, as ``ATOMIC_REQUESTS`` does views.
 
-    :return: ``None`` where no database asks for it.
+    :return: ``None`` if no database has ``ATOMIC_REQUESTS``.
     """
     aliases = [
         alias for alias, settings in connections.settings.items() if settings["ATOMIC_REQUESTS"]

@@ -1,4 +1,4 @@
-"""What happens around handlers because it is Django's, as the dispatcher calls it."""
+"""Django's part around handlers, as the dispatcher calls it."""
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from time import monotonic
@@ -15,12 +15,12 @@ from socketio_server.serving.around_events.message_log import MessageLog
 
 
 class DjangoHooks:
-    """Does around each event what Django does around each request (``EventHooks``).
+    """Treats each event as Django treats a request (``EventHooks``).
 
     :param message_log_format: ``SOCKETIO_MESSAGE_LOG_FORMAT``.
-    :param loop: the gevent loop, of a server; ``None``: there are no workers to look after.
-    :param sqlite_timeout: seconds for which connections to SQLite outlast an event.
-    :param clock: seconds that never go back, as Django counts them.
+    :param loop: the gevent loop of a server; ``None``: there are no workers.
+    :param sqlite_timeout: seconds for which connections to SQLite are kept after an event.
+    :param clock: seconds that never go back; Django's clock for connections.
     """
 
     refusals: tuple[type[Exception], ...] = (PermissionDenied,)
@@ -45,7 +45,7 @@ class DjangoHooks:
         return None if active == self._settings_locale else active
 
     def restore(self, captured: ActiveLocale) -> None:
-        """Activate them for the handlers of an event."""
+        """Activate a captured language and time zone for the handlers of an event."""
         captured.activate()
 
     def before_event(self) -> None:
@@ -57,16 +57,16 @@ class DjangoHooks:
         self._database.after_event()
 
     def find_mistake(self, result: Any) -> str | None:
-        """Return what is wrong if it is an answer to a request, or something that is yet to run."""
+        """Return the mistake if a handler returned an HTTP response, a coroutine or a generator."""
         if isinstance(result, HttpResponseBase):
             return (
-                f"an {type(result).__name__}, which nobody gets: decorators for views, as "
+                f"an {type(result).__name__}, which is not sent: decorators for views, as "
                 "login_required, are not for handlers; raise PermissionDenied or events.Reject"
             )
         if isinstance(result, Coroutine | AsyncGenerator | Generator):
-            return f"a {type(result).__name__}, which nobody runs: call it with async_to_sync"
+            return f"a {type(result).__name__}, which does not run: call it with async_to_sync"
         return None
 
     def log_message(self, request: HttpRequest, kind: str, message: Any) -> None:
-        """Log what a client did, as django-socketio did; never raises."""
+        """Log a client's message or subscription, as django-socketio did; never raises."""
         self._message_log.write(request.META, kind, message)

@@ -1,4 +1,4 @@
-"""Language and time zone: handlers have those that were active at the client's handshake."""
+"""Language and time zone: those of the client's handshake are active in its handlers."""
 
 from datetime import tzinfo
 from typing import NamedTuple, Self
@@ -8,23 +8,23 @@ from django.utils import timezone, translation
 
 
 class ActiveLocale(NamedTuple):
-    """What the project's middleware may have activated for a request."""
+    """The language and time zone that middleware may have activated for a request."""
 
     language: str
     timezone: tzinfo
 
     @classmethod
     def of_settings(cls) -> Self:
-        """Return what is active where nothing was activated."""
+        """Return the language and time zone of the settings."""
         return cls(settings.LANGUAGE_CODE, timezone.get_default_timezone())
 
     @classmethod
     def capture(cls) -> Self:
-        """Return what is active now; the settings' language where translation is turned off."""
+        """Return the active ones; the settings' language if translation is turned off."""
         language = translation.get_language() or settings.LANGUAGE_CODE
         return cls(language, timezone.get_current_timezone())
 
     def activate(self) -> None:
-        """Activate it in the current context."""
+        """Activate both in the current context."""
         translation.activate(self.language)
         timezone.activate(self.timezone)

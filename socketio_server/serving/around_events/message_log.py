@@ -1,4 +1,4 @@
-"""The message log: a line for each message and subscription, as django-socketio wrote it."""
+"""The message log: one line for each message and subscription, as django-socketio wrote it."""
 
 import logging
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ message_logger = logging.getLogger("socketio_server.messages")
 
 
 class MessageLog:
-    """Writes the lines.
+    """Writes the lines of the message log.
 
     :param format_: ``SOCKETIO_MESSAGE_LOG_FORMAT``; ``None`` writes none.
     """
@@ -20,10 +20,10 @@ class MessageLog:
         self._format = format_
 
     def write(self, meta: Mapping[str, Any], kind: str, message: Any) -> None:
-        """Log what a client did; never raises.
+        """Log a client's message or subscription; never raises.
 
         :param meta: the handshake's ``request.META``.
-        :param kind: what it did: ``message``, ``subscribe`` or ``unsubscribe``.
+        :param kind: ``message``, ``subscribe`` or ``unsubscribe``.
         """
         if self._format is None or not message_logger.isEnabledFor(logging.INFO):
             return
@@ -36,13 +36,15 @@ class MessageLog:
         try:
             line = self._format % values
         except (TypeError, ValueError):
-            message_logger.exception("SOCKETIO_MESSAGE_LOG_FORMAT does not fit its values")
+            message_logger.exception(
+                "SOCKETIO_MESSAGE_LOG_FORMAT can't format the values of a line"
+            )
         else:
             message_logger.info("%s", line)
 
 
 def escape(text: str) -> str:
-    """Return what a client sent in a form that can't forge log lines or fill the disk."""
+    """Escape and cut a client's text, so that it can't forge log lines or fill the disk."""
     if len(text) > MAX_LOGGED:
         text = text[:MAX_LOGGED] + "…"
     if text.isprintable():
@@ -51,7 +53,7 @@ def escape(text: str) -> str:
 
 
 class _Values(dict[str, Any]):
-    """The keys of ``request.META`` and a few more; a key that is missing is ``-``."""
+    """The keys of ``request.META`` and a few more; a missing key is ``-``."""
 
     def __init__(self, meta: Mapping[str, Any], **more: str) -> None:
         super().__init__(meta, **more)

@@ -198,7 +198,7 @@ class TestGet:
 
         assert second.response == BAD_REQUEST
         assert client.session.closed == [CloseReason.PARSE_ERROR]
-        assert client.session.refusals == ["packet: a second GET while one is pending"]
+        assert client.session.refusals == ["packet: second GET while one is pending"]
         assert first.packets == ["1"]
 
     def test_one_after_the_other_is_fine(self, client: Client) -> None:
@@ -387,7 +387,7 @@ class TestPost:
 
         assert second.response == BAD_REQUEST
         assert client.session.closed == [CloseReason.PARSE_ERROR]
-        assert client.session.refusals == ["packet: a second POST while one is pending"]
+        assert client.session.refusals == ["packet: second POST while one is pending"]
         assert client.session.messages == []
         assert first.status == 200
 
