@@ -301,7 +301,7 @@ class Engine:
         transport_name = request.params.get("transport")
         if transport_name not in self._options.transports:
             return self.refuse(ErrorCode.UNKNOWN_TRANSPORT, address)
-        if not self.is_allowed_origin(request):
+        if request.origin is not None and not self.is_allowed_origin(request):
             return self.refuse_origin(request)
         if request.method == "OPTIONS":
             return Response(204, b"")

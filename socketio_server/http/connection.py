@@ -231,7 +231,7 @@ class HttpConnection:
     def _begin(self, head: Head) -> None:
         """Begin an exchange, with the bytes of its body that arrived with the head."""
         exchange = self.exchange = self._exchange_for(head)
-        has_body = head.has_body
+        has_body = head.headers.has_body
         if not has_body:
             self._move_to(ANSWERING)
         exchange.start()

@@ -145,7 +145,7 @@ class _Exchange:
         if carrier.exchange is not self:
             return
         server = carrier.server
-        closes = response.closes or head.closes or carrier.is_last or server.engine.draining
+        closes = response.closes or head.headers.closes or carrier.is_last or server.engine.draining
         if not closes and head.version == "HTTP/1.0":
             headers += (("Connection", "keep-alive"),)
         answer = encode_response(
@@ -193,7 +193,7 @@ class SessionExchange(_Exchange):
             return
         server, head = self._carrier.server, self.head
         target = self._target = server.engine.find_polled(request)
-        if head.has_body:
+        if head.headers.has_body:
             if isinstance(target, Response) and target.closes:
                 self.reply(target)
                 return
@@ -320,7 +320,7 @@ class WsgiExchange(_Exchange):
             self.reply(Response(411, f"{_NO_LENGTH}\n".encode()), level=logging.WARNING)
             return
         stream: io.BufferedReader | None = None
-        if head.has_body:
+        if head.headers.has_body:
             self._body = StreamedBody(head, self, server.stream_deadlines)
             stream = io.BufferedReader(self._body, HIGH_WATER)
         server.request_workers.run(RequestHandler(self, server, stream))

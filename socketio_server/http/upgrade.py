@@ -54,7 +54,7 @@ def is_well_formed(head: Head) -> bool:
         and head.method == "GET"
         and environ.get("HTTP_SEC_WEBSOCKET_VERSION") == WEBSOCKET_VERSION
         and head.version == "HTTP/1.1"
-        and not head.has_body
+        and not head.headers.has_body
     )
 
 

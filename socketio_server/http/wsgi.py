@@ -108,7 +108,7 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
         self.requestline = head.line
         self.command, self.path = head.method, head.target
         self.request_version = head.version
-        self.close_connection = head.closes
+        self.close_connection = head.headers.closes
         self.wsgi_input = _NO_INPUT
 
     def work(self) -> None:

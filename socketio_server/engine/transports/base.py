@@ -3,7 +3,7 @@
 A transport carries the Engine.IO packets of one session and knows nothing of Socket.IO.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from socketio_server.net.connection import Connection
@@ -63,14 +63,18 @@ class Outgoing:
     @property
     def packets(self) -> list[bytes]:
         """The message as packets of a polling payload."""
-        (_, packet), *attachments = websocket.decode_frames(self.frames)
-        return [packet, *[engineio.encode_binary(data) for _, data in attachments]]
+        return self._cut_packets(engineio.encode_binary)
 
     @property
     def packets3(self) -> list[bytes]:
         """The message as packets of a polling payload of Engine.IO revision 3."""
-        (_, packet), *attachments = websocket.decode_frames(self.frames)
-        return [packet, *[engineio3.encode_binary(data) for _, data in attachments]]
+        return self._cut_packets(engineio3.encode_binary)
+
+    def _cut_packets(self, encode_binary: Callable[[bytes], bytes]) -> list[bytes]:
+        return [
+            data if opcode == _TEXT else encode_binary(data)
+            for opcode, data in websocket.decode_frames(self.frames)
+        ]
 
 
 PING = Outgoing(engineio.PING)

@@ -65,6 +65,8 @@ _MESSAGE = PacketType.MESSAGE
 
 _BAD_REQUEST = error_response(ErrorCode.BAD_REQUEST)
 
+_OK = Response(200, b"ok", "text/html")  # as the reference server answers a POST
+
 
 class PollingTransport:
     """Carries the packets of one session over successive HTTP requests.
@@ -342,7 +344,7 @@ class PollingTransport:
             if self._clock() > until:
                 self._go_on_after(0.0)
                 return
-        self._end_post(Response(200, b"ok", "text/html"))
+        self._end_post(_OK)
 
     def _hand_up(self, session: TransportHandler, packet: Packet) -> bool:
         """Give the session a packet; return whether it could be understood."""

@@ -53,7 +53,7 @@ class Headers:
     :raises BadHead: if the body's length or the host is in doubt.
     """
 
-    __slots__ = ("closes", "content_length", "environ", "is_chunked")
+    __slots__ = ("closes", "content_length", "environ", "has_body", "is_chunked")
 
     def __init__(self, fields: Iterable[tuple[str, str]], *, is_http_11: bool) -> None:
         self.environ: dict[str, str] = {}
@@ -74,6 +74,8 @@ class Headers:
         """Bytes of the body; 0 if there is none, or if it is chunked."""
         self.is_chunked = "HTTP_TRANSFER_ENCODING" in environ
         """Whether the body is chunked."""
+        self.has_body = length > 0 or self.is_chunked
+        """Whether a body follows."""
         wishes = {wish.strip() for wish in environ.get("HTTP_CONNECTION", "").lower().split(",")}
         self.closes = "close" in wishes or not (is_http_11 or "keep-alive" in wishes)
         """Whether the client wants the connection to end with the answer (RFC 9112 section 9.3)."""
@@ -91,16 +93,6 @@ class Head(msgspec.Struct, frozen=True):
     def line(self) -> str:
         """The request line without its end."""
         return f"{self.method} {self.target} {self.version}"
-
-    @property
-    def closes(self) -> bool:
-        """Whether the client wants the connection to end with the answer."""
-        return self.headers.closes
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows."""
-        return self.headers.content_length > 0 or self.headers.is_chunked
 
     @property
     def expects_continue(self) -> bool:

@@ -63,7 +63,7 @@ class TestWhichBody:
         ],
     )
     def test_the_headers_say_whether_there_is_one(self, line: str, has_body: bool) -> None:
-        assert head_with(line).has_body is has_body
+        assert head_with(line).headers.has_body is has_body
 
     def test_and_how_it_comes(self) -> None:
         sized = body_of(head_with("Content-Length: 5"))

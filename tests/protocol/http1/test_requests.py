@@ -458,7 +458,7 @@ class TestConnection:
         self, version: str, connection: str | None, closes: bool
     ) -> None:
         lines = [HOST] if connection is None else [HOST, f"Connection: {connection}"]
-        assert head_of(f"GET / HTTP/{version}\r\n", *lines).closes is closes
+        assert head_of(f"GET / HTTP/{version}\r\n", *lines).headers.closes is closes
 
 
 class TestExpectation:
