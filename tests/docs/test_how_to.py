@@ -130,7 +130,7 @@ class TestTypedMessages:
         server = serve(self.PAGE)
         before = len(server.output)
         assert "error" in connect(server).call("move", {"x": "three"})
-        server.wait_for_output("Invalid message to move", before)
+        server.wait_for_output(r"invalid message to move .*Expected `int`, got `str`", before)
         assert "Traceback" not in server.output[before:]
 
     def test_an_argument_that_is_left_out_is_the_handlers_business(
