@@ -23,6 +23,7 @@ from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.events import Registry
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.connection import Connection
+from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.queued_output import LostBecause, QueuedOutput
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
@@ -326,6 +327,11 @@ def socket_pair() -> Iterator[tuple[socket_module.socket, socket_module.socket]]
 def queued_output(loop: FakeLoop, options: Options | None = None) -> QueuedOutput:
     """What waits for all clients of a server."""
     return QueuedOutput(loop, options or Options(), clock=loop.clock)
+
+
+def closings(loop: FakeLoop, options: Options) -> Deadlines[Connection]:
+    """The WebSocket connections of a server that wait for the peer's close frame."""
+    return Deadlines(loop, options.close_timeout, Connection.abort, clock=loop.clock)
 
 
 @contextmanager

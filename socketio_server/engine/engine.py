@@ -27,6 +27,7 @@ from socketio_server.engine.transports.polling import (
 )
 from socketio_server.engine.transports.revision3 import PollingTransport3, WebSocketTransport3
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
+from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.log import show
 from socketio_server.net.loop import Loop
@@ -149,6 +150,9 @@ class Engine:
         )
         self._probes: Deadlines[Session] = Deadlines(
             loop, options.upgrade_timeout, self._probe_timed_out, clock=clock
+        )
+        self._closings: Deadlines[Connection] = Deadlines(
+            loop, options.close_timeout, Connection.abort, clock=clock
         )
         self._farewells: Deadlines[str] = Deadlines(
             loop, options.close_timeout, self._forget, clock=clock
@@ -397,7 +401,7 @@ class Engine:
 
     def _make_websocket(self, session: Session, upgraded: UpgradedConnection) -> WebSocketTransport:
         make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport
-        return make(upgraded, session, self._loop, self._options, self._clock)
+        return make(upgraded, session, self._loop, self._options, self._clock, self._closings)
 
     def _start(self, session: Session, transport: Transport, context: Any) -> None:
         opening = encode_opening(

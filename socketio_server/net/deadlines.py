@@ -13,7 +13,12 @@ T = TypeVar("T")
 
 
 GRACE = 0.1
-"""Seconds in which a late loop may read the bytes that arrived meanwhile, before items fall due."""
+"""Seconds in which a late loop may read the bytes that arrived meanwhile, before items fall due. A
+loop that is no later than that is on time."""
+
+LATE_TURNS = 20
+"""Turns of a late loop that follow, however long each takes: enough to accept a connection, and to
+read a request with a body of ``max_payload``."""
 
 TICK = 0.001
 """Shortest delay of the timer, in seconds: deadlines that lie close together share one wake-up, and
@@ -24,7 +29,9 @@ class Deadlines(Generic[T]):
     """A queue of items that all fall due the same time after they were added.
 
     ``on_due`` runs in a loop callback, after the item has left the queue; it may add and discard
-    items. However late the loop is, it reads the bytes that have arrived before that.
+    items. However late the loop is, it reads the bytes that have arrived before that: the callback
+    of a late timer runs before those of the descriptors that the loop has found readable just then,
+    and therefore items fall due only when the timer was set once more, for a later turn.
 
     :param delay: seconds from ``add`` to ``on_due``.
     :param clock: seconds that never go back.
@@ -86,9 +93,23 @@ class Deadlines(Generic[T]):
             return
         if first > now:
             self._arm(first - now)
+        elif now - first > GRACE:
+            self._postpone(now, LATE_TURNS, GRACE)
         else:
-            self._timer = self._loop.timer(GRACE if now - first > GRACE else 0.0)
-            self._timer.start(self._fire, now)
+            self._postpone(now, 0)
+
+    def _postpone(self, until: float, turns: int, delay: float = 0.0) -> None:
+        """Call ``_fire`` in the next turn of the loop, or in one of those behind it.
+
+        :param turns: how many turns the loop takes before that one.
+        :param delay: seconds before all of them.
+        """
+        self._stop_timer()
+        self._timer = self._loop.timer(delay)
+        if turns:
+            self._timer.start(self._postpone, until, turns - 1)
+        else:
+            self._timer.start(self._fire, until)
 
     def _fire(self, until: float) -> None:
         """Call ``on_due`` for the items that were due at that time and are still in the queue."""

@@ -8,6 +8,8 @@ from django.db import connections
 from gevent.event import Event
 from greenlet import getcurrent
 
+from socketio_server.net.deadlines import GRACE, LATE_TURNS
+
 
 class GeventTimekeeper:
     """Waits in real time, while other greenlets run (``sockets.acknowledgements.Timekeeper``).
@@ -44,12 +46,28 @@ class GeventTimekeeper:
 
     def wait(self, event: Event, timeout: float | None) -> None:
         """Wait until the event is set, or ``timeout`` seconds."""
-        event.wait(timeout)
+        until = None if timeout is None else monotonic() + timeout
+        if not event.wait(timeout) and until is not None:
+            self._catch_up(until)
 
     def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:
         """Call ``func`` in a new greenlet after so many seconds.
 
         :return: a function that cancels the call.
         """
-        timer = gevent.spawn_later(seconds, func)
+
+        def run(due: float) -> None:
+            self._catch_up(due)
+            func()
+
+        timer = gevent.spawn_later(seconds, run, monotonic() + seconds)
         return lambda: timer.kill(block=False)
+
+    def _catch_up(self, due: float) -> None:
+        """If the loop is late, let it read first what has arrived in time (``Deadlines``).
+
+        :param due: when the caller was to go on, by ``now``.
+        """
+        if monotonic() - due > GRACE:
+            for _ in range(LATE_TURNS):
+                self.let_others_run()

@@ -26,6 +26,7 @@ from tests.fakes import (
     RecordingSessionHandler,
     RecordingTransport,
     WebSocketPeer,
+    closings,
     make_polling,
     make_session,
     outgoing,
@@ -321,7 +322,12 @@ class Upgrade:
         connection, client = self._stack.enter_context(websocket(self.loop, self.options))
         upgraded = UpgradedConnection(connection)
         transport = WebSocketTransport(
-            upgraded, self.session, self.loop, self.options, self.loop.clock
+            upgraded,
+            self.session,
+            self.loop,
+            self.options,
+            self.loop.clock,
+            closings(self.loop, self.options),
         )
         self.session.start_probe(transport)
         transport.start()

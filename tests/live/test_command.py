@@ -134,6 +134,34 @@ class TestBanner:
         assert "No handlers" in start_server(events=[]).output
 
 
+SIGNAL_DURING = """\
+import os, signal
+from socketio_server.management.commands.runserver_socketio import Command
+
+original = Command.{step}
+
+def step(self, *args, **kwargs):
+    os.kill(os.getpid(), signal.SIGINT)
+    return original(self, *args, **kwargs)
+
+Command.{step} = step
+"""
+
+
+class TestASignalDuringTheStart:
+    @pytest.mark.parametrize("step", ["check_migrations", "_start_server", "_print_banner"])
+    @pytest.mark.parametrize("reloader", [["--noreload"], []])
+    def test_ends_the_process(
+        self, configure: MakeConfiguration, tmp_path: Path, step: str, reloader: list[str]
+    ) -> None:
+        manage = make_project(tmp_path, {"events.py": SIGNAL_DURING.format(step=step)})
+        arguments = [*reloader, f"127.0.0.1:{free_port()}"]
+        finished = configure(manage=manage, arguments=arguments).run()
+
+        assert finished.returncode == 0
+        assert "Traceback" not in finished.stderr
+
+
 class TestDebug:
     @pytest.mark.parametrize(
         ("address", "debug", "warns"),

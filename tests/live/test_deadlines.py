@@ -1,7 +1,8 @@
 """How long the server waits for what a client is slow to send (security, rule 13)."""
 
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.support.server import Server
 from tests.support.tools import PATIENCE, wait_until
 from tests.support.types import Connect, StartServer
 from tests.support.views import stats
-from tests.support.wire import Polling
+from tests.support.wire import Polling, TransportName, open_carrier, open_probe
 
 HEAD = b"GET /state/ HTTP/1.1\r\nHost: localhost\r\n"
 TRICKLE = 0.05
@@ -206,3 +207,84 @@ class TestAnIdleConnection:
         with Http(server.address) as http:
             for _ in range(20):
                 assert http.get("/state/").status == 200
+
+
+LIMIT = 5.0
+"""Seconds for everything that a client is waited for."""
+
+TOO_LONG = 6.5
+"""Seconds for which a view computes: all deadlines that were set before it began are over then."""
+
+
+@contextmanager
+def computing(server: Server) -> Iterator[None]:
+    """Have a view compute, so that the loop reads nothing; afterwards wait for its answer."""
+    with Http(server.address) as http:
+        http.send_request("POST", "/outside/compute/", json.dumps([TOO_LONG]))
+        server.journal.wait_for("computing")
+        yield
+        assert http.read_response().status == 200
+
+
+class TestALoopThatIsLate:
+    """What arrives in time counts, even if the loop reads it after the deadline."""
+
+    def test_answers_all_requests_that_arrived_in_time(self, start_server: StartServer) -> None:
+        server = start_server(
+            settings={
+                "SOCKETIO_HEAD_TIMEOUT": LIMIT,
+                "SOCKETIO_BODY_TIMEOUT": LIMIT,
+                "SOCKETIO_KEEP_ALIVE_TIMEOUT": LIMIT,
+                "SOCKETIO_CONNECT_TIMEOUT": LIMIT,
+                "SOCKETIO_UPGRADE_TIMEOUT": LIMIT,
+            }
+        )
+        with ExitStack() as stack:
+            idle, head, body, upload = (stack.enter_context(Http(server.address)) for _ in range(4))
+            poster, joining, probing = (
+                stack.enter_context(closing(Polling(server.address))) for _ in range(3)
+            )
+            poster.send("40")
+            probing.send("40")
+            joining.start_poll()
+            probe = stack.enter_context(closing(open_probe(probing)))
+            assert idle.get("/state/").status == 200
+            head.send(HEAD)
+            start = f"POST {poster.target} HTTP/1.1\r\nHost: localhost\r\n"
+            body.send(start.encode() + b'Content-Length: 21\r\n\r\n42["mess')
+            upload.send_request("POST", "/upload/", headers={"Content-Length": "10"})
+            upload.send(b"hello")
+            with computing(server):
+                idle.send_request("POST", "/upload/", "late")
+                head.send(b"\r\n")
+                body.send(b'age","hello"]')
+                upload.send(b"world")
+                joining.send_later("40")
+                probe.send_text("2probe")
+
+            assert [http.read_response().status for http in (idle, head, body, upload)] == [200] * 4
+            joining.wait_for_ok()
+            assert joining.receive()[0].startswith("40{")
+            assert probe.receive_text() == "3probe"
+
+    @pytest.mark.parametrize("transport", ["polling", "websocket"])
+    def test_takes_a_pong_that_arrived_in_time(
+        self, start_server: StartServer, transport: TransportName
+    ) -> None:
+        server = start_server(
+            settings={
+                "SOCKETIO_PING_INTERVAL": 1.0,
+                "SOCKETIO_PING_TIMEOUT": LIMIT,
+                "SOCKETIO_KEEP_ALIVE_TIMEOUT": 60.0,
+            }
+        )
+        with closing(open_carrier(transport, server.address)) as carrier:
+            carrier.send("40")
+            while "2" not in carrier.receive():
+                pass
+            with computing(server):
+                if isinstance(carrier, Polling):
+                    carrier.send_later("3")
+                else:
+                    carrier.send("3")
+            assert "2" in carrier.receive()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socketio_server.net.deadlines import GRACE, TICK, Deadlines
+from socketio_server.net.deadlines import GRACE, LATE_TURNS, TICK, Deadlines
 from tests.fakes import FakeLoop
 
 DELAY = 8.0
@@ -236,6 +236,23 @@ class TestALoopThatIsLate:
         queue.loop.now = DELAY + 60.0
         queue.loop.advance(GRACE * 0.9)
         assert queue.due == []
+
+    def test_has_more_time_where_it_is_late_again_and_again(self, queue: Queue) -> None:
+        """What arrived in time may be known only after several turns: a connection, then its
+        request, then the rest of that.
+        """
+        queue.deadlines.add("a")
+        queue.deadlines.add("b")
+        queue.loop.now = DELAY + 60.0
+        for _ in range(LATE_TURNS):
+            queue.loop.turn()
+            queue.loop.now += 1.0
+        assert queue.due == []
+
+        queue.deadlines.discard("a")
+        queue.loop.run()
+        assert [item for item, _ in queue.due] == ["b"]
+        assert queue.loop.timers == 0
 
     def test_judges_nothing_that_falls_due_meanwhile(self, queue: Queue) -> None:
         queue.deadlines.add("a")

@@ -38,6 +38,14 @@ def spin_in_view() -> None:
     spin()
 
 
+def compute(seconds: float) -> None:
+    """Compute for some seconds, and say so in the journal."""
+    record("computing", "")
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
 def run_forked(gate: str) -> None:
     """Have a forked process wait at a gate that nobody opens in it; don't wait for it."""
     multiprocessing.get_context("fork").Process(target=wait, args=(gate,)).start()
@@ -63,6 +71,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "open_gate": open_gate,
     "wait": wait,
     "spin": spin_in_view,
+    "compute": compute,
     "run_forked": run_forked,
     "compute_in_processes": compute_in_processes,
 }

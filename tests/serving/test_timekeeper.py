@@ -1,13 +1,16 @@
 """Who may wait for a client in a server (semantics, 3a)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from time import sleep
 
 import gevent
 import pytest
 from django.db import transaction
+from gevent.event import Event
 
+from socketio_server.net.deadlines import GRACE
 from socketio_server.serving.timekeeper import GeventTimekeeper
-from tests.fakes import settle
+from tests.fakes import PATIENCE, settle, socket_pair
 
 
 @pytest.fixture
@@ -35,6 +38,43 @@ class TestWhoMayWait:
         with transaction.atomic():
             assert not timekeeper.may_wait()
         assert timekeeper.may_wait()
+
+
+class TestALateLoop:
+    """An answer that arrived in time counts, even if the loop reads it after the deadline."""
+
+    @pytest.fixture
+    def answered(self) -> Iterator[Event]:
+        """Set when the loop has read what arrives while it is late."""
+        event = Event()
+        with socket_pair() as (ours, theirs):
+            theirs.sendall(b"the answer")
+            watcher = gevent.get_hub().loop.io(ours.fileno(), 1)
+            watcher.start(event.set)
+            yield event
+            watcher.close()
+
+    def test_reads_before_it_gives_up_what_somebody_waits_for(
+        self, timekeeper: GeventTimekeeper, answered: Event
+    ) -> None:
+        gevent.get_hub().loop.run_callback(sleep, 2 * GRACE)
+        timekeeper.wait(answered, GRACE / 2)
+
+        assert answered.is_set()
+
+    def test_reads_before_it_calls(self, timekeeper: GeventTimekeeper, answered: Event) -> None:
+        found: list[bool] = []
+        done = Event()
+
+        def look() -> None:
+            found.append(answered.is_set())
+            done.set()
+
+        timekeeper.call_later(GRACE / 2, look)
+        gevent.get_hub().loop.run_callback(sleep, 2 * GRACE)
+        assert done.wait(PATIENCE)
+
+        assert found == [True]
 
 
 class TestTheLoopsTurn:

@@ -146,10 +146,12 @@ class PollingTransport:
 
     @property
     def is_reading(self) -> bool:
-        """Whether a POST would be taken in at once; or no GET has come since a ping was due, which
+        """Whether a POST would be handled at once; or no GET has come since a ping was due, which
         tells as much as a pong that is missing.
         """
-        return not self._paused or (bool(self._queue) and self._queue[0] is PING)
+        return not (self._paused or self._incoming) or (
+            bool(self._queue) and self._queue[0] is PING
+        )
 
     @property
     def is_taking(self) -> bool:

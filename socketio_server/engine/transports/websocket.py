@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 from socketio_server.engine.transports.base import Outgoing, TransportHandler
 from socketio_server.exceptions import DecodeError, ProtocolError
 from socketio_server.net.connection import Connection
+from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.loop import Loop, Watcher
 from socketio_server.net.queued_output import SLOW, LostBecause
 from socketio_server.net.refusals import RefusalKind
@@ -59,6 +60,7 @@ class WebSocketTransport:
     :param upgraded: what the handshake left.
     :param session: gets the packets and the end.
     :param clock: seconds that never go back.
+    :param closings: the connections that wait for the peer's close frame; aborts them when due.
     """
 
     name = "websocket"
@@ -66,8 +68,8 @@ class WebSocketTransport:
 
     __slots__ = (
         "_clock",
-        "_close_timer",
         "_closing",
+        "_closings",
         "_connection",
         "_credit",
         "_early_data",
@@ -90,6 +92,7 @@ class WebSocketTransport:
         loop: Loop,
         options: Options,
         clock: Callable[[], float],
+        closings: Deadlines[Connection],
     ) -> None:
         self._early_data = upgraded.data
         self._window_bits = upgraded.window_bits
@@ -111,7 +114,7 @@ class WebSocketTransport:
         self._pings: TokenBucket | None = None  # None until the first ping
         self._paused = False  # the session wants no more packets for now
         self._closing = False  # our close frame is out
-        self._close_timer: Watcher | None = None  # waits for the peer's close frame
+        self._closings = closings
         self._more_timer: Watcher | None = None  # parsed frames wait for the next turn
 
     _takes_frames: ClassVar = True  # the client takes ``Outgoing.frames`` as they are
@@ -206,10 +209,10 @@ class WebSocketTransport:
 
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
-        for timer in (self._close_timer, self._more_timer):
-            if timer is not None:
-                timer.close()
-        self._close_timer = self._more_timer = None
+        self._closings.discard(self._connection)
+        if self._more_timer is not None:
+            self._more_timer.close()
+            self._more_timer = None
         if because in SLOW and self._session is not None:
             self._session.client_refused(RefusalKind.SLOW_CLIENT, because.value)
         clean = because in (LostBecause.EOF, LostBecause.CLOSED)
@@ -332,8 +335,7 @@ class WebSocketTransport:
         self._connection.write(encode_close(code, reason))
         self._connection.resume_reading()
         self._paused = False
-        self._close_timer = self._loop.timer(self._options.close_timeout)
-        self._close_timer.start(self._connection.abort)
+        self._closings.add(self._connection)
 
     def _fail_soon(self, code: int, reason: str) -> None:
         """Refuse what the peer sent, and handle nothing more of it.

@@ -101,6 +101,10 @@ class Command(RunserverCommand):
 
     def inner_run(self, *args: Any, **options: Any) -> None:
         """Check the project, then serve until the process gets a signal."""
+        # First of all: with autoreload this runs in a greenlet of its own, and a KeyboardInterrupt
+        # would end that and leave the process.
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, self._on_signal)  # not gevent's, which is for the loop to call
         autoreload.raise_last_exception()
         if not options["skip_checks"]:
             self.stdout.write("Performing system checks...\n\n")
@@ -109,10 +113,8 @@ class Command(RunserverCommand):
         connections.close_all()  # which the checks have opened
         self._log_messages_to_stderr()
         server = self._start_server(*args, **options)
-        self._print_banner(server, options["verbosity"])
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, self._on_signal)  # not gevent's, which is for the loop to call
         signal_handler(signal.SIGUSR1, _log_stats)
+        self._print_banner(server, options["verbosity"])
         self._stopped.wait()
         if self._status:
             sys.exit(self._status)
@@ -143,8 +145,11 @@ class Command(RunserverCommand):
     def _on_signal(self, signum: int, frame: Any) -> None:
         """Stop in an orderly way; a second signal, a moment later, ends the process at once.
 
-        Python calls this between any two instructions, even in a handler that never waits.
+        Python calls this between any two instructions, even in a handler that never waits. Before
+        the server has started, there is nothing to be put in order.
         """
+        if self._stopping_since is None and current.server is None:
+            os._exit(0)
         if self._stopping_since is None:
             self._stopping_since = monotonic()
             _limit_stop()

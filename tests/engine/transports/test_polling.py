@@ -442,6 +442,7 @@ class TestRates:
         post = client.post_messages(10)
         assert client.session.messages == list("012345")
         assert post.response is None
+        assert not client.transport.is_reading  # its pong may be among those that wait
 
         client.loop.advance(1.0)
         assert client.session.messages == list("0123456")

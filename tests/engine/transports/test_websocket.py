@@ -18,10 +18,13 @@ from tests.fakes import (
     FakeLoop,
     RecordingTransportHandler,
     WebSocketPeer,
+    closings,
     outgoing,
     websocket,
 )
 from tests.support.websocket import frame
+
+CLOSE_TIMEOUT = Options().close_timeout
 
 
 class Link:
@@ -34,7 +37,12 @@ class Link:
         self.connection, self.client = self._pair.__enter__()
         upgraded = UpgradedConnection(self.connection, data)
         self.transport = WebSocketTransport(
-            upgraded, self.session, self.loop, options, self.loop.clock
+            upgraded,
+            self.session,
+            self.loop,
+            options,
+            self.loop.clock,
+            closings(self.loop, options),
         )
 
     def start(self) -> None:
@@ -449,6 +457,7 @@ class TestClosing:
         assert link.client.received() == [Close(1000, "")]
         assert link.client.is_cut
         assert link.session.closed == [CloseReason.FORCED_CLOSE]
+        link.loop.advance(CLOSE_TIMEOUT)
         assert not link.loop.watchers
 
     def test_a_client_that_does_not_answer_is_cut_off(self, link: Link) -> None:
@@ -495,6 +504,7 @@ class TestWhenTheClientEnds:
         assert link.client.received() == [Close(code, "")]
         assert link.client.is_cut
         assert link.session.closed == [CloseReason.TRANSPORT_CLOSE]
+        link.loop.advance(CLOSE_TIMEOUT)
         assert not link.loop.watchers
 
     def test_a_close_without_a_code_is_answered_without_one(self, link: Link) -> None:
