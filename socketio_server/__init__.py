@@ -12,7 +12,6 @@ from socketio_server.net.statistics import Snapshot
 from socketio_server.protocol.names import MAIN_NAMESPACE, MESSAGE
 from socketio_server.serving import current
 from socketio_server.sockets.acknowledgements import Answers
-from socketio_server.sockets.registry import CLIENTS
 from socketio_server.sockets.socket import ask, publish
 from socketio_server.sockets.targets import (
     EVERYONE,
@@ -28,6 +27,7 @@ from socketio_server.sockets.targets import (
     id_of,
     select,
 )
+from socketio_server.sockets.this_process import CLIENTS
 
 __all__ = [
     "EVERYONE",

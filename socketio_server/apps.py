@@ -10,7 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import module_has_submodule
 
 from socketio_server import checks, conf
-from socketio_server.sockets.registry import CLIENTS
+from socketio_server.sockets.this_process import CLIENTS
 
 EVENTS_MODULE = "events"
 

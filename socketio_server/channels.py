@@ -3,6 +3,6 @@
 ``CHANNELS`` maps channels to the session ids of their subscribers; it is read-only.
 """
 
-from socketio_server.sockets.registry import CHANNELS
+from socketio_server.sockets.this_process import CHANNELS
 
 __all__ = ["CHANNELS"]

@@ -3,6 +3,6 @@
 ``CLIENTS`` maps session ids to ``(request, socket, context)``; it is read-only.
 """
 
-from socketio_server.sockets.registry import CLIENTS
+from socketio_server.sockets.this_process import CLIENTS
 
 __all__ = ["CLIENTS"]

@@ -1,6 +1,6 @@
 """The broker of a server that is one process."""
 
-from socketio_server.cluster.base import Envelope, LocalNode
+from socketio_server.cluster.broker import Envelope, LocalNode
 
 
 class MemoryBroker:

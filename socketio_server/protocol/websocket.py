@@ -3,8 +3,8 @@
 The caller feeds the parser with received bytes and asks it for the next event. The parser never
 blocks, and checks a frame's header before it keeps any of the frame. The caller does the handshake,
 and answers a ping by a pong, a close or a ``ProtocolError`` by a close. The only extension is
-permessage-deflate (RFC 7692, ``protocol.deflate``), if it was negotiated; any other reserved bit is
-an error.
+permessage-deflate (RFC 7692, ``protocol.permessage_deflate``), if it was negotiated; any other
+reserved bit is an error.
 
 This is the server's hot path: one received chunk is nearly always one short text frame.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from socketio_server.exceptions import DecodeError, ProtocolError
-from socketio_server.protocol.deflate import MAX_WINDOW_BITS, Inflater, deflate
+from socketio_server.protocol.permessage_deflate import MAX_WINDOW_BITS, Inflater, deflate
 
 
 class Opcode(IntEnum):

@@ -29,8 +29,8 @@ from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.serving.middleware import load_middleware
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.sockets.clients import Clients
-from socketio_server.sockets.registry import CLIENTS
 from socketio_server.sockets.socket import Socket
+from socketio_server.sockets.this_process import CLIENTS
 
 logger = logging.getLogger("socketio_server")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from socketio_server.cluster.base import Broker, Envelope
+from socketio_server.cluster.broker import Broker, Envelope
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.queued_output import QueuedOutput

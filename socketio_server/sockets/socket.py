@@ -10,7 +10,7 @@ from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
 
-from socketio_server.cluster.base import Envelope
+from socketio_server.cluster.broker import Envelope
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MESSAGE
 from socketio_server.sockets.acknowledgements import Answers, CallbackRunner, Waiter, ack_ids

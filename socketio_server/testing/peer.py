@@ -14,8 +14,8 @@ from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.protocol.socketio import Packet, PacketType
 from socketio_server.registry.events import Registry
 from socketio_server.serving.around_events.hooks import DjangoHooks
-from socketio_server.sockets.registry import CLIENTS
 from socketio_server.sockets.socket import Socket
+from socketio_server.sockets.this_process import CLIENTS
 from socketio_server.testing.exceptions import ConnectionRefused
 from socketio_server.testing.handshake import Handshake
 from socketio_server.testing.link import Link, LinkDispatcher

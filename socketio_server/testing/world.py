@@ -19,7 +19,7 @@ from socketio_server.net.loop import Watcher
 from socketio_server.net.workers import Job
 from socketio_server.serving.middleware import load_middleware
 from socketio_server.sockets.acknowledgements import Timekeeper
-from socketio_server.sockets.registry import CLIENTS
+from socketio_server.sockets.this_process import CLIENTS
 
 FOREVER = 3600.0
 """Seconds after which a handler that waits without a timeout is taken to wait for ever: silent

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from socketio_server.cluster.base import Envelope
+from socketio_server.cluster.broker import Envelope
 from socketio_server.cluster.memory import MemoryBroker
 
 

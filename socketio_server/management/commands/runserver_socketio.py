@@ -33,7 +33,7 @@ from socketio_server.checks import is_local
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.registry.events import REGISTRY, Registration
 from socketio_server.registry.signatures import module_of
-from socketio_server.serving import current, reload, restart
+from socketio_server.serving import current, reloader, restart
 from socketio_server.serving.around_events.message_log import message_logger
 from socketio_server.serving.server import Server
 
@@ -89,7 +89,7 @@ class Command(RunserverCommand):
         if int(self.port) > MAX_PORT:
             raise CommandError(f"{self.port!r} is not a valid port number.")
         if options["use_reloader"] and not self._is_reloaders_child():
-            sys.exit(reload.supervise())
+            sys.exit(reloader.supervise())
         restart.restart_unless_patched()
         if not options["use_reloader"]:
             self.inner_run(None, **options)

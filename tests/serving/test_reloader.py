@@ -10,7 +10,7 @@ import pytest
 from django.utils import autoreload
 
 import __main__
-from socketio_server.serving import reload
+from socketio_server.serving import reloader
 
 STATUS_OF_SIGNAL = 40
 """What the children of these tests add to a signal's number, and exit with."""
@@ -36,7 +36,7 @@ class TestSupervise:
     def test_it_returns_the_child_s_exit_status(self, script: Path, status: int) -> None:
         script.write_text(f"raise SystemExit({status})")
 
-        assert reload.supervise() == status
+        assert reloader.supervise() == status
 
     def test_a_child_that_exits_for_a_reload_is_started_again(self, script: Path) -> None:
         script.write_text(
@@ -48,7 +48,7 @@ class TestSupervise:
             "sys.exit(3 if starts < 3 else 7)\n"
         )
 
-        assert reload.supervise() == 7
+        assert reloader.supervise() == 7
         assert Path("starts").read_text() == "true []\n" * 3
 
     def test_the_child_s_modules_are_patched_from_its_start(self, script: Path) -> None:
@@ -59,13 +59,13 @@ class TestSupervise:
             "sys.exit(early != [] or 'django' in sys.modules or __name__ != '__main__')\n"
         )
 
-        assert reload.supervise() == 0
+        assert reloader.supervise() == 0
 
     def test_a_module_is_run_as_one(self, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(__main__, "__spec__", ModuleSpec("manage", None, origin=str(script)))
         script.write_text("import sys\nsys.exit(__spec__.name != 'manage')")
 
-        assert reload.supervise() == 0
+        assert reloader.supervise() == 0
 
     def test_the_child_gets_the_same_arguments(
         self, script: Path, monkeypatch: pytest.MonkeyPatch
@@ -73,7 +73,7 @@ class TestSupervise:
         monkeypatch.setattr(sys, "argv", [str(script), "runserver_socketio", "9000"])
         script.write_text("import sys\nsys.exit(sys.argv[1:] != ['runserver_socketio', '9000'])")
 
-        assert reload.supervise() == 0
+        assert reloader.supervise() == 0
 
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
     def test_signals_are_passed_on_and_the_child_s_end_is_waited_for(
@@ -92,7 +92,7 @@ class TestSupervise:
             "    time.sleep(0.2)\n"
         )
 
-        assert reload.supervise() == STATUS_OF_SIGNAL + signum
+        assert reloader.supervise() == STATUS_OF_SIGNAL + signum
         assert Path("goodbye").exists()
 
     def test_so_is_the_one_that_asks_for_the_counters_which_ends_nothing(
@@ -111,7 +111,7 @@ class TestSupervise:
             f"        sys.exit({STATUS_OF_SIGNAL})\n"
         )
 
-        assert reload.supervise() == STATUS_OF_SIGNAL
+        assert reloader.supervise() == STATUS_OF_SIGNAL
 
 
 class TestReloadExitCode:
@@ -119,4 +119,4 @@ class TestReloadExitCode:
         with pytest.raises(SystemExit) as raised:
             autoreload.trigger_reload("changed.py")
 
-        assert raised.value.code == reload.RELOAD_EXIT_CODE
+        assert raised.value.code == reloader.RELOAD_EXIT_CODE

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 import socketio_server
 from socketio_server import OTHERS, NoServer, NoSocket, SocketSession
 from socketio_server.clients import CLIENTS
-from socketio_server.cluster.base import Envelope
+from socketio_server.cluster.broker import Envelope
 from socketio_server.serving import current
 from tests.fakes import FakeClient, FakeServer
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from socketio_server.exceptions import ProtocolError
-from socketio_server.protocol.deflate import DEFLATE_ANSWER, Agreement, agree_on_deflate
+from socketio_server.protocol.permessage_deflate import DEFLATE_ANSWER, Agreement, agree_on_deflate
 from socketio_server.protocol.websocket import (
     Close,
     CloseCode,
