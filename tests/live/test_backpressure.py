@@ -105,6 +105,17 @@ class TestAHandlerThatSendsMuch:
         last = impatient.journal.wait_for("on_finish", stalled.id)[-1]
         assert last.details["close_reason"] == "transport error"
 
+    def test_and_computes_behind_it_for_longer_than_a_client_may_stand_still_loses_nothing(
+        self, impatient: Server, connect: Connect
+    ) -> None:
+        """The client had no chance to be written to meanwhile."""
+        client = connect("websocket", to=impatient)
+        done = client.ask_later(
+            "message", {"do": "pour", "count": 1, "size": 900_000, "compute": 1.0}
+        )
+        check_messages(client, 1, 900_000)
+        assert client.answer_to(done) == ["poured"]
+
 
 class TestABurstOfBroadcasts:
     def test_reaches_all_members(self, server: Server, connect: Connect) -> None:

@@ -280,7 +280,8 @@ class PollingTransport:
         while queue:
             outgoing = queue[0]
             following = self._packets_of(outgoing)
-            room -= sum(map(len, following)) + len(following)
+            if len(queue) > 1 or packets:
+                room -= sum(map(len, following)) + len(following)
             if packets and (
                 room < 0
                 or len(packets) + len(following) > self.packets_per_answer

@@ -8,7 +8,7 @@ import decimal
 import uuid
 from contextlib import nullcontext
 from threading import Thread
-from time import sleep
+from time import perf_counter, sleep
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -82,6 +82,7 @@ def obey(request: HttpRequest, socket: Socket, context: Context, message: Any) -
         case {"do": "pour", "count": int(times), "size": int(size)}:
             with transaction.atomic() if "atomic" in message else nullcontext():
                 pour(socket, times, size, message.get("to"))
+                compute(message.get("compute", 0.0))
                 record("poured", "", socket)
             return "poured"
         case {"do": "count users in a loop", "gate": str(gate)}:
@@ -117,6 +118,13 @@ def pour(socket: Socket, count: int, size: int, to: str | None) -> None:
     """Send many messages of some size, to this client or a channel, without letting go."""
     for number in range(count):
         socket.emit("message", f"{number} {'x' * size}", to=to)
+
+
+def compute(seconds: float) -> None:
+    """Keep everybody waiting, as code does that computes."""
+    until = perf_counter() + seconds
+    while perf_counter() < until:
+        pass
 
 
 def describe(request: HttpRequest) -> dict[str, Any]:
