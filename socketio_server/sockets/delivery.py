@@ -159,7 +159,7 @@ class Delivery:
                 place.clear()
                 timekeeper.wait(place, None if limit is None else limit - waited)
                 waited = timekeeper.now - began
-            if limit is not None and waited >= limit != timeout:
+            if limit != timeout and not self._is_turn(session, place):
                 session.client_refused(
                     RefusalKind.SLOW_CLIENT, "client made other senders wait too long"
                 )

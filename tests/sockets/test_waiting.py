@@ -9,6 +9,7 @@ from gevent.event import Event
 
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.targets import EVERYONE
 from tests.fakes import PATIENCE, FakeClient, FakeServer, queued_output, settle
@@ -219,6 +220,23 @@ class TestWhoeverWaits:
         assert client.closed == [CloseReason.TRANSPORT_ERROR]
         assert client.refusals == ["slow client: client made other senders wait too long"]
         assert client.received() == []
+
+    def test_closes_nobody_who_made_room_while_the_loop_was_busy(self) -> None:
+        server = FakeServer(Options(stall_timeout=10.0))
+        client = server.connect()
+
+        class Late(GeventTimekeeper):
+            now = 0.0
+
+            def wait(self, event: Event, timeout: float | None) -> None:
+                self.now += 60.0
+                client.transport.is_full = False
+
+        server.clients.timekeeper = Late(10.0, bool)
+        start(fill(client).send, "hi")
+
+        assert client.closed == []
+        assert client.messages() == ["hi"]
 
     def test_waits_with_call_no_longer_than_its_timeout(self, client: FakeClient) -> None:
         socket = fill(client)
