@@ -28,6 +28,8 @@ READ_SIZE = 65_536
 MAX_PIECES = 512
 """Messages that are sent in one go: the kernel takes no more than 1,024."""
 
+Data = bytes | bytearray | memoryview
+
 _READ, _WRITE = 1, 2  # libev's event masks, which gevent's loops take
 
 
@@ -100,7 +102,7 @@ class Connection:
         self.output = output
         """What waits for all connections, and how much may."""
         # None: nothing waits, write() may send at once. Otherwise what waits, in order.
-        self._buffer: deque[bytes | memoryview] | None = None
+        self._buffer: deque[Data] | None = None
         self._offset = 0  # how much of the first of it was sent
         self.queued = 0
         """Bytes that the kernel has not taken yet; after a loss, those that it never took."""
@@ -178,14 +180,18 @@ class Connection:
             self._look_at_queue()
 
     def write_first(self, data: bytes) -> None:
-        """Send ``data`` before all that is queued, but behind a message that is partly sent.
+        """Send ``data`` before all that waits for the peer to take more.
 
-        What is corked is not queued in that sense: nothing of it waits for the peer.
+        It goes behind a message that is partly sent, and behind what was written first before.
         """
-        if self._buffer is None or self._corked:
+        buffer = self._buffer
+        if buffer is None or self._backlog is None:
             self.write(data)
         elif not self.closed:
-            self._buffer.insert(1 if self._offset else 0, data)
+            place = 1 if self._offset else 0
+            while place < len(buffer) and type(buffer[place]) is bytearray:
+                place += 1
+            buffer.insert(place, bytearray(data))  # by its type it is known to go first
             self.queued += len(data)
 
     def cork(self) -> None:
@@ -308,14 +314,14 @@ class Connection:
             if self._handler is not None:
                 self._handler.drained()
 
-    def _send_several(self, buffer: deque[bytes | memoryview]) -> int:
+    def _send_several(self, buffer: deque[Data]) -> int:
         """Send from the front of the queue in one go; return how many bytes were taken."""
         first = memoryview(buffer[0])[self._offset :] if self._offset else buffer[0]
         if len(buffer) == 1:
             return self._sock.send(first)
         return self._sock.sendmsg([first, *islice(buffer, 1, MAX_PIECES)])
 
-    def _drop(self, buffer: deque[bytes | memoryview], sent: int) -> None:
+    def _drop(self, buffer: deque[Data], sent: int) -> None:
         """Let go of what was sent."""
         backlog = self._backlog
         self.queued -= sent

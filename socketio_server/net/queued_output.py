@@ -99,7 +99,7 @@ class QueuedOutput:
         # In order of age.
         self._holders: dict[int, dict[Backlog, int]] = {}
 
-    def add(self, message: bytes | memoryview, backlog: "Backlog") -> None:
+    def add(self, message: bytes | bytearray | memoryview, backlog: "Backlog") -> None:
         """Count a message; this may close any backlog, the given one included."""
         holders = self._holders.get(id(message))
         if holders is None:
@@ -111,7 +111,7 @@ class QueuedOutput:
             for holder in list(next(iter(self._holders.values()))):
                 holder.give_up(LostBecause.CROWDED)
 
-    def discard(self, message: bytes | memoryview, backlog: "Backlog") -> None:
+    def discard(self, message: bytes | bytearray | memoryview, backlog: "Backlog") -> None:
         """Count a message no more; one that was not counted changes nothing."""
         holders = self._holders.get(id(message))
         if holders is None or backlog not in holders:
@@ -146,7 +146,7 @@ class Backlog:
         if not holder.is_download:
             output.looks.add(self)
 
-    def add(self, message: bytes | memoryview) -> None:
+    def add(self, message: bytes | bytearray | memoryview) -> None:
         """Another message waits. This may close the backlog."""
         self._queued += len(message)
         if not self._samples:
@@ -158,11 +158,11 @@ class Backlog:
         self._taken += size
         self._stalls.add(self)
 
-    def discard(self, message: bytes | memoryview) -> None:
+    def discard(self, message: bytes | bytearray | memoryview) -> None:
         """A message waits no longer."""
         self._output.discard(message, self)
 
-    def close(self, left: Iterable[bytes | memoryview] = ()) -> None:
+    def close(self, left: Iterable[bytes | bytearray | memoryview] = ()) -> None:
         """Nothing waits any more.
 
         :param left: messages that the client does not get.

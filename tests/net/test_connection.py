@@ -344,6 +344,14 @@ class TestTheOrder:
 
         assert read_available(wire.peer) == b"a message, a ping, another"
 
+    def test_what_is_written_first_keeps_its_own_order(self, wire: Wire) -> None:
+        wire.connection.write(BIG)
+        wire.connection.write(b"a message")
+        for text in (b"1, ", b"2, ", b"3, "):
+            wire.connection.write_first(text)
+
+        assert wire.drain() == BIG + b"1, 2, 3, a message"
+
     def test_where_nothing_is_queued_it_is_sent_at_once(self, wire: Wire) -> None:
         wire.connection.write_first(b"a ping")
 
