@@ -71,9 +71,12 @@ class Outgoing:
         return self._cut_packets(engineio3.encode_binary)
 
     def _cut_packets(self, encode_binary: Callable[[bytes], bytes]) -> list[bytes]:
+        frames = self.frames
+        if len(frames) == frames[1] + 2:
+            return [frames[2:]]  # nearly always it is one short frame
         return [
             data if opcode == _TEXT else encode_binary(data)
-            for opcode, data in websocket.decode_frames(self.frames)
+            for opcode, data in websocket.decode_frames(frames)
         ]
 
 
