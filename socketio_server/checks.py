@@ -1,4 +1,4 @@
-"""System checks: what would go wrong later is said before the server starts.
+"""System checks: report mistakes of the project before the server starts.
 
 Identifiers are stable: ``socketio_server.E…`` keeps the server from starting, ``W…`` does not.
 """
@@ -23,7 +23,7 @@ from socketio_server.serving.middleware import import_middleware
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
-    """E001: each ``SOCKETIO_`` setting is one that exists, with a value that can be used."""
+    """E001: each ``SOCKETIO_`` setting exists, and has a valid value."""
     for problem in conf.problems():
         yield Error(
             f"{problem.setting} {problem.message}",
@@ -63,9 +63,9 @@ def _languages_of_urls() -> list[str]:
 
 
 def _find_astray(language: str) -> str | None:
-    """Return what is wrong with the server's URL in a language, if anything.
+    """Return a message if the server's URL, in a language, leads to another view.
 
-    :raises NoReverseMatch: if there is none.
+    :raises NoReverseMatch: if the server has no URL.
     """
     with translation.override(language):
         url = reverse("socketio")
@@ -77,11 +77,11 @@ def _find_astray(language: str) -> str | None:
 
 
 _VIEW = ("socketio_server.views", "socketio")
-"""The module and name of the server's view, which decorators of the project leave as they are."""
+"""The module and name of the server's view, which the project's decorators keep."""
 
 
 def check_bundle(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
-    """E003: the official client, which the build copies into the package, is there."""
+    """E003: the official client, which the build copies into the package, is a static file."""
     if finders.find(assets.CLIENT_BUNDLE) is None:
         yield Error(
             f"The static file {assets.CLIENT_BUNDLE} is missing.",
@@ -94,7 +94,7 @@ def check_bundle(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
 
 
 def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
-    """E004: each path in ``SOCKETIO_MIDDLEWARE`` names something that can be called."""
+    """E004: each path in ``SOCKETIO_MIDDLEWARE`` names a callable."""
     try:
         paths = conf.option("middleware")
     except ImproperlyConfigured:
@@ -111,7 +111,7 @@ def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
 
 
 def check_debug(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
-    """W003: no error page shows others the project's code."""
+    """W003: no error page shows the project's code to other machines."""
     try:
         host = conf.option("host")
     except ImproperlyConfigured:
@@ -136,7 +136,7 @@ def is_local(address: str) -> bool:
 
 
 def check_database_drivers(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
-    """W002: no database driver waits in C, where gevent can't let others run."""
+    """W002: no database driver waits in C, where gevent can't switch to other greenlets."""
     for alias, database in settings.DATABASES.items():
         engine = str(database.get("ENGINE", ""))
         driver, hint = _PATIENT_DRIVERS.get(engine, ("", ""))
@@ -162,12 +162,12 @@ _PATIENT_DRIVERS = {
         "Install python-oracledb, whose thin mode is Python: `pip install oracledb`.",
     ),
 }
-"""By engine, the driver that lets others run while it waits: gevent can't patch C libraries. SQLite
-has nobody to wait for but its own file."""
+"""By engine, the driver that lets other greenlets run while it waits: gevent can't patch C
+libraries. SQLite waits for no server, only for its own file."""
 
 
 def check_connections(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
-    """W004: there are not more handlers than connections that a database's server allows."""
+    """W004: a database's server allows as many connections as there may be handlers."""
     try:
         handlers = conf.option("max_concurrent_handlers")
     except ImproperlyConfigured:

@@ -1,8 +1,8 @@
-"""Packets become events: which handlers run, when, in which order, and what happens when one
-raises.
+"""Turns packets into events: which handlers run, when, in which order, and how an exception of
+theirs is handled.
 
 The one place where a connection's life is told: connect, events, and the end exactly once.
-Everything here but ``accept`` and the timeout runs in worker greenlets, one item after another per
+Everything here but ``accept`` and the timeouts runs in worker greenlets, one item after another per
 socket.
 """
 
@@ -47,37 +47,38 @@ SOCKET_ID_BYTES = 15
 for."""
 
 _ACKNOWLEDGEMENT = Event("acknowledgement", arguments=None, always=True)
-"""What middleware and the log see when a client's acknowledgement goes to a callback."""
+"""The event that middleware and the log see when a client's acknowledgement goes to a callback."""
 
 logger = logging.getLogger("socketio_server")
 
 
 class EventHooks(Protocol):
-    """What the layer above does around handlers; it knows Django, the dispatcher does not."""
+    """The work of the layer above around handlers; it knows Django, the dispatcher does not."""
 
     refusals: tuple[type[Exception], ...]
-    """What a handler may raise, besides ``Reject``, to refuse a client."""
+    """Exceptions that a handler may raise, besides ``Reject``, to refuse a client."""
 
     def capture(self, request: Any) -> Any:
-        """Return what the project's middleware activated for a request besides context variables.
+        """Return the state that the project's middleware activated for a request, besides context
+        variables; ``None`` if there is none.
 
-        Runs in the greenlet of the handshake; ``None``: nothing.
+        Runs in the greenlet of the handshake.
         """
 
     def restore(self, captured: Any) -> None:
-        """Activate it again, in the worker's greenlet."""
+        """Activate the captured state again, in the worker's greenlet."""
 
     def before_event(self) -> None:
-        """Runs before an event's handlers, in a worker that is dirty (see ``Worker``)."""
+        """Prepare for an event's handlers, in a worker that is dirty (see ``Worker``)."""
 
     def after_event(self) -> None:
-        """Runs after them, whatever they raised, in a worker that is dirty."""
+        """Clean up after an event's handlers, even if they raised, in a worker that is dirty."""
 
     wrap_handler: Callable[[Callable[..., Any]], Callable[..., Any]] | None
-    """Returns a handler that is to be called instead of a user's own; ``None``: that itself is."""
+    """Returns the wrapper to call instead of a handler; ``None``: call the handler itself."""
 
     def find_mistake(self, result: Any) -> str | None:
-        """Return what is wrong with what a handler returned, if it can't be meant."""
+        """Describe the mistake in a handler's return value, if it can't be meant."""
 
     logs_messages: bool
     """Whether ``log_message`` does anything."""
@@ -91,11 +92,11 @@ class Dispatcher:
 
     :param registry: the handlers.
     :param clients: the registry of clients.
-    :param stats: where events are counted.
-    :param clock: seconds that never go back.
-    :param unhandled: told of events for which no handler ran, if anybody is.
+    :param stats: counts events.
+    :param clock: a monotonic clock, in seconds.
+    :param unhandled: told of events for which no handler ran; ``None``: nobody is told.
     :param middleware: wraps every event, if there is any.
-    :param on_raised: told what handlers raise, besides the log and ``on_error``.
+    :param on_raised: called with each exception of a handler, besides the log and ``on_error``.
     """
 
     def __init__(
@@ -133,9 +134,9 @@ class Dispatcher:
             loop, options.attachment_timeout, self._attachments_timed_out, clock=clock
         )
         self.waiting_bytes = 0
-        """Bytes of what waits for handlers, of those clients (``RouterKeeper``)."""
+        """Bytes of the laden clients' packets that wait for handlers (``RouterKeeper``)."""
         self.laden: set[NamespaceRouter] = set()
-        """The clients of which much waits (``RouterKeeper``)."""
+        """The clients with many waiting bytes (``RouterKeeper``)."""
         self._live = 0  # members that were accepted, or may yet be, and have not ended
         self._idle = GeventEvent()  # set while there are none
         self._idle.set()
@@ -143,8 +144,9 @@ class Dispatcher:
     def accept(self, session: Session, request: Any) -> NamespaceRouter:
         """Make the handler of a new session; must run in the greenlet of its handshake.
 
-        Handlers run in a copy of the context variables of that greenlet, and with what else the
-        project's middleware activated, so that the request's language is active in them too.
+        Handlers run in a copy of the context variables of that greenlet, and with the other state
+        that the project's middleware activated, because the request's language must be active in
+        them too.
         """
         scope = contextvars.copy_context()
         router = NamespaceRouter(session, request, scope, self._hooks.capture(request), self)
@@ -184,13 +186,13 @@ class Dispatcher:
         self._assembling.add(router)
 
     def attachments_came(self, router: NamespaceRouter) -> None:
-        """It is complete (``RouterKeeper``)."""
+        """A binary packet is complete (``RouterKeeper``)."""
         self._assembling.discard(router)
 
     def wait_until_idle(self, timeout: float) -> bool:
         """Wait until every socket's last handler has run.
 
-        :return: ``False`` if that took longer than ``timeout`` seconds.
+        :return: ``False`` if ``timeout`` seconds passed first.
         """
         return bool(self._idle.wait(timeout))
 
@@ -204,7 +206,7 @@ class Dispatcher:
         router.refuse_packet(DecodeError("attachments did not arrive in time"))
 
     def forget(self, member: Member) -> None:
-        """Unregister a member, with nothing of its left to be handled. Idempotent."""
+        """Unregister a member that has no items left to handle. Idempotent."""
         delivery = member.delivery
         if delivery.owner is not None:
             delivery.owner = None
@@ -215,13 +217,13 @@ class Dispatcher:
                 self._idle.set()
 
     def too_much_waits(self) -> None:
-        """Give up the client that holds most (``RouterKeeper``)."""
+        """Give up the client with the most waiting bytes (``RouterKeeper``)."""
         max(self.laden, key=lambda router: router.waiting_bytes).give_up()
 
     # ------------------------------------------------------------------------------------------
 
     def handle(self, member: Member, item: Item) -> None:
-        """Handle one item; what comes after the last handler is dropped (``InboxKeeper``)."""
+        """Handle one item; items after the last handler are dropped (``InboxKeeper``)."""
         member.delivery.handler = getcurrent()
         try:
             captured = member.router.captured
@@ -243,19 +245,19 @@ class Dispatcher:
             member.drop_events()
             member.router.weigh()
             member.router.refuse_packet(error)
-        except Exception:  # a fault of ours must not end the worker, nor what waits behind it
+        except Exception:  # a fault of ours must end neither the worker nor the inbox
             logger.exception(
                 "Internal error while handling an event of socket %s", member.delivery.id
             )
         finally:
-            if isinstance(item, CloseReason):  # whatever was raised, nobody finds it any more
+            if isinstance(item, CloseReason):  # unregister the member even after an exception
                 self.forget(member)
             member.delivery.handler = None
 
     # ------------------------------------------------------------------------------------------
 
     def _connect(self, member: Member) -> None:
-        """Run ``on_connect``, then answer; nothing reaches the client before the answer."""
+        """Run ``on_connect``, then answer; no message reaches the client before the answer."""
         event, delivery = self._registry.on_connect, member.delivery
         delivery.hold(None, self.options.max_queued_bytes)
         self._clients.add(delivery, member.socket)
@@ -270,13 +272,14 @@ class Dispatcher:
             member.release_messages(accepted=True)
 
     def _event(self, member: Member, packet: Packet) -> None:
-        """Run the handlers of what the client sent, and acknowledge with what they return."""
+        """Run the handlers of a client's event, and acknowledge it with their answer."""
         data = packet.data
         name = data[0]
         args: Sequence[Any]
         if name == MESSAGE:
             event = self._registry.on_message
-            args = (data[1] if len(data) == 2 else data[1:] or None,)  # several arrive as a list
+            # Several arguments reach the handler as one list.
+            args = (data[1] if len(data) == 2 else data[1:] or None,)
             if self._hooks.logs_messages:
                 self._hooks.log_message(member.socket.request, "message", args[0])
         elif name in self._registry.custom:
@@ -294,7 +297,7 @@ class Dispatcher:
             self._acknowledge(member, packet, answer, handlers)
 
     def _control(self, member: Member, packet: Packet, name: str) -> None:
-        """Handle an event that is for the server itself; one that nobody knows does nothing."""
+        """Handle an event that is for the server itself; ignore an unknown one."""
         if name == SUBSCRIBE:
             self._subscribe(member, packet)
         elif name == UNSUBSCRIBE:
@@ -343,7 +346,7 @@ class Dispatcher:
         self._hooks.log_message(member.socket.request, "unsubscribe", channel)
 
     def _refuse_channel(self, member: Member, packet: Packet, why: str) -> None:
-        """Answer a client that names no channel, or that holds enough of them."""
+        """Refuse a channel whose name is invalid, or that is one too many."""
         named = show(str(packet.data[1])) if len(packet.data) > 1 else "none"
         member.router.session.client_refused(RefusalKind.CHANNEL, f"channel {named}: {why}")
         self._acknowledge(member, packet, {"error": "Invalid channel"})
@@ -355,7 +358,7 @@ class Dispatcher:
         self._fire(member, _ACKNOWLEDGEMENT, (registration,), values)
 
     def _end(self, member: Member) -> None:
-        """Run the last handlers, all of which still see the socket on its channels; forget it."""
+        """Run the last handlers, all of which still see the socket on its channels."""
         registry = self._registry
         self._fire_last(member, registry.on_disconnect)
         for channel in member.delivery.channels:
@@ -363,7 +366,7 @@ class Dispatcher:
         self._fire_last(member, registry.on_finish)
 
     def _fire_last(self, member: Member, event: Event, *channel: str) -> None:
-        """Run one of the last events, which keeps no other from running."""
+        """Run the handlers of one of the last events; an error must not stop the other events."""
         try:
             if channel:
                 handlers = event.select_for(member.delivery.namespace, *channel)
@@ -374,7 +377,7 @@ class Dispatcher:
             logger.exception("Internal error in %s of socket %s", event.name, member.delivery.id)
 
     def _channel_of(self, packet: Packet) -> str | None:
-        """Return the channel that a client names, if it is one: clients choose the names."""
+        """Return the channel that a client names, or ``None`` if the name is not valid."""
         if len(packet.data) != 2 or not isinstance(packet.data[1], str):
             return None
         channel: str = packet.data[1]
@@ -388,7 +391,7 @@ class Dispatcher:
         answer: Any,
         handlers: Sequence[Registration] = (),
     ) -> None:
-        """Answer a packet, if it asks for it; a tuple gives several values, ``None`` none."""
+        """Acknowledge a packet, if it has an id; a tuple gives several values, ``None`` none."""
         if packet.ack_id is None:
             return
         values = () if answer is None else answer if isinstance(answer, tuple) else (answer,)
@@ -407,8 +410,9 @@ class Dispatcher:
     ) -> Any:
         """Run an event's handlers, inside of the middleware.
 
-        :return: the first answer that is not ``None``; ``NO_ANSWER`` where a handler raised.
-        :raises Reject: or another refusal, where the event may be refused and a handler did.
+        :return: the first answer that is not ``None``; ``NO_ANSWER`` if a handler raised and none
+            answered.
+        :raises Reject: or another refusal, if a handler refuses an event that can be refused.
         """
         if not handlers and self._middleware is None:
             return None
@@ -429,11 +433,11 @@ class Dispatcher:
     def _fire_refusable(
         self, member: Member, event: Event, handlers: Sequence[Registration], args: Sequence[Any]
     ) -> tuple[str, Any] | None:
-        """Run the handlers of an event with which they may refuse the client.
+        """Run the handlers of an event that they may refuse.
 
-        What they do not decide is refused: a check whose database fails lets nobody in.
+        An exception refuses the client too: a check whose database fails lets nobody in.
 
-        :return: what a refused client is told.
+        :return: the message and data for a refused client; ``None`` if it is accepted.
         """
         try:
             answer = self._fire(member, event, handlers, args)
@@ -502,9 +506,10 @@ class Dispatcher:
     def _is_meant(
         self, member: Member, event: Event, registration: Registration, result: Any
     ) -> bool:
-        """Return whether a handler may return this; what can't be meant is its error.
+        """Return whether a handler's return value can be meant; if not, it is an error of the
+        handler.
 
-        :raises Reject: if it refuses, with ``False`` or with what can't be meant.
+        :raises Reject: if the event can be refused, and the value is ``False`` or can't be meant.
         """
         mistake = self._hooks.find_mistake(result)
         if mistake is not None:
@@ -515,7 +520,7 @@ class Dispatcher:
         return mistake is None
 
     def _handler_raised(self, member: Member, event_name: str, error: BaseException) -> None:
-        """Log what a handler raised, and run ``on_error``; the connection goes on.
+        """Log a handler's exception, and run ``on_error``; the connection goes on.
 
         A client that makes a handler raise with every message must not fill the log: the same
         exception from the same place is logged once in a while.
@@ -551,7 +556,7 @@ def _place_of(error: BaseException) -> tuple[str, int] | None:
 
 
 def _refusal(error: Exception) -> tuple[str, Any]:
-    """Return what a refused client is told."""
+    """Return the message and data for a refused client."""
     if isinstance(error, Reject):
         return error.message, error.data
     return str(error) or "Permission denied", None

@@ -1,4 +1,4 @@
-"""What waits for the handlers of one socket."""
+"""The queue of one socket: packets and other items that wait for its handlers."""
 
 from collections import deque
 from collections.abc import Callable
@@ -20,11 +20,11 @@ longer)."""
 
 
 class InboxKeeper(Protocol):
-    """Who handles what inboxes hold: one for all inboxes of a server."""
+    """Handles the items of inboxes: one for all inboxes of a server."""
 
     @property
     def pool(self) -> Pool:
-        """Runs inboxes whose turn was too short for all that waits."""
+        """Runs the turns of inboxes."""
 
     @property
     def options(self) -> Options:
@@ -32,20 +32,20 @@ class InboxKeeper(Protocol):
 
     @property
     def clock(self) -> Callable[[], float]:
-        """Tells the seconds of a clock that never goes back."""
+        """A monotonic clock, in seconds."""
 
     def handle(self, inbox: Any, item: Any) -> None:
         """Handle one item, in a worker; must not raise."""
 
 
 class Account(Protocol):
-    """What one client makes the server hold and run: one for all of its inboxes.
+    """One client's share of memory and handlers: one account for all of its inboxes.
 
-    Inboxes read and write it themselves, because calls would cost every event more than that.
+    Inboxes read and write the attributes themselves, because a call for each event would cost more.
     """
 
     waiting_bytes: int
-    """Bytes of all that waits, which the inboxes count."""
+    """Bytes of all waiting items, which the inboxes count."""
 
     high: int
     """``weigh`` must be called above this."""
@@ -54,20 +54,20 @@ class Account(Protocol):
     """``weigh`` must be called below this."""
 
     def weigh(self) -> None:
-        """So much more waits, or so much less, that something must be done."""
+        """Act on a number of waiting bytes that is above ``high`` or below ``low``."""
 
     free_handlers: int
-    """How many more inboxes may be worked on side by side."""
+    """How many more inboxes may run handlers side by side."""
 
     queued: deque[Job] | None
-    """The inboxes that wait for that; ``None`` until one does."""
+    """The inboxes that wait for a free handler; ``None`` until one has to wait."""
 
 
 class Inbox(Generic[T]):
     """Items that are handled strictly one after another, in order (``Job``).
 
-    :param account: its client's, to which what waits is charged.
-    :param scope: the context variables that the items are handled with.
+    :param account: the client's account, to which waiting items are charged.
+    :param scope: the context variables of the handlers.
     """
 
     __slots__ = ("_account", "_is_working", "_items", "_keeper", "_scope")
@@ -80,7 +80,7 @@ class Inbox(Generic[T]):
         self._is_working = False  # the account has it, or it must wait for start()
 
     def put(self, item: T) -> None:
-        """Have an item handled, after all that came before it."""
+        """Queue an item behind all earlier ones."""
         self._items.append(item)
         account = self._account
         size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)  # type: ignore[arg-type]  # text
@@ -100,12 +100,15 @@ class Inbox(Generic[T]):
         self._is_working = True
 
     def start(self) -> None:
-        """Begin to handle what waits."""
+        """Begin to handle the waiting items."""
         self._queue()
         self._run_queued()
 
     def drop(self, *, but: tuple[type, ...]) -> None:
-        """Drop what waits, except for items of these types; the caller weighs the account then."""
+        """Drop the waiting items, except for these types. The caller must call ``weigh`` after it.
+
+        :param but: the types of items to keep.
+        """
         items, self._items[:] = self._items[:], []
         for item in items:
             if isinstance(item, but):
@@ -115,7 +118,7 @@ class Inbox(Generic[T]):
                 self._account.waiting_bytes -= size
 
     def work(self, *, is_heavy: bool = False) -> None:
-        """Handle what waits, for one turn (``Job``).
+        """Handle waiting items, for one turn (``Job``).
 
         :param is_heavy: whether it is a turn for one large item, instead of several small ones.
         """
@@ -123,7 +126,7 @@ class Inbox(Generic[T]):
         options, clock, handle = keeper.options, keeper.clock, keeper.handle
         turn_ends = clock() + options.max_time_per_turn
         for _ in range(options.max_events_per_turn):
-            if not items:  # what waited was dropped
+            if not items:  # they were dropped
                 break
             item = items.pop(0)
             size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)

@@ -14,16 +14,16 @@ from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 
 Item = str | bytes | Assembly | Acknowledged | PacketType | CloseReason
-"""What an inbox holds, in order: ``CONNECT``; events that are yet to be decoded (``socketio.Kept``)
-and acknowledgements; at the end why the connection ended."""
+"""The items of an inbox, in order: ``CONNECT``; events, not yet decoded (``socketio.Kept``), and
+acknowledgements; at the end the reason why the connection ended."""
 
 
 _LIFE = (PacketType, CloseReason)
-"""The items that are no events of the client's."""
+"""The items that are not the client's events."""
 
 
 class MemberRouter(Account, Protocol):
-    """Who routes a client's packets to its members, one per namespace."""
+    """Routes a client's packets to its members, one per namespace."""
 
     @property
     def session(self) -> Session:
@@ -31,7 +31,7 @@ class MemberRouter(Account, Protocol):
 
     @property
     def captured(self) -> Any:
-        """What the dispatcher's hooks restore for the handlers."""
+        """The captured state that the dispatcher's hooks restore for the handlers."""
 
     def answer(self, member: "Member") -> None:
         """Tell the client that it joined the namespace, and under which id."""
@@ -52,7 +52,7 @@ class MemberRouter(Account, Protocol):
         """Take the client out of all namespaces, and end its session."""
 
     def member_finished(self, member: "Member") -> None:
-        """A member's last handler has run, or none will."""
+        """A member's last handler has run, or no handler will."""
 
 
 class Member(Inbox[Item]):
@@ -87,16 +87,15 @@ class Member(Inbox[Item]):
         super().__init__(keeper, router, scope)
         self.router = router
         self.auth_size = auth_size
-        """Characters of the client's auth, as it came."""
+        """Characters of the client's auth, before it was decoded."""
         self.is_postponed = False
         """Whether it joins when its predecessor's last handler has run."""
         self.socket = socket
-        """What handlers get."""
+        """The socket that handlers get."""
         self.delivery = delivery
-        """What gets their messages to the client."""
+        """Sends the socket's messages to the client."""
         delivery.owner = self
-        # The handlers that run while the channels are those of _selected_for, by event; None until
-        # one was asked for.
+        # By event, its handlers for the channels in _selected_for; None until the first select().
         self._selections: dict[Event, tuple[Registration, ...]] | None = None
         self._selected_for: tuple[str, ...] = ()
 
@@ -106,18 +105,19 @@ class Member(Inbox[Item]):
         super().postpone()
 
     def start(self) -> None:
-        """Begin to handle what waits."""
+        """Begin to handle the waiting items."""
         self.is_postponed = False
         super().start()
 
     def drop_events(self) -> None:
-        """Handle nothing more that the client sent; its joining and its end are handled."""
+        """Drop the client's waiting events; its joining and its end are still handled."""
         self.drop(but=_LIFE)
 
     def select(self, event: Event) -> tuple[Registration, ...]:
-        """Return an event's handlers for the channels that are held now.
+        """Return an event's handlers for the socket's present channels.
 
-        Kept until the channels change: patterns are not matched again for each message.
+        The selection is kept until the channels change: patterns are not matched again for each
+        message.
         """
         channels = self.delivery.channels
         if self._selections is None or channels is not self._selected_for:
@@ -130,7 +130,7 @@ class Member(Inbox[Item]):
         return selection
 
     def release_messages(self, *, accepted: bool) -> None:
-        """Send the messages that were held, without the doubtful ones unless ``accepted``."""
+        """Send the held messages, without the doubtful ones unless ``accepted``."""
         self.delivery.release(accepted=accepted)
         self.router.messages_released(self)
 

@@ -1,4 +1,4 @@
-"""What ``SOCKETIO_MIDDLEWARE`` wraps: one event on its way to its handlers.
+"""The call that ``SOCKETIO_MIDDLEWARE`` wraps: one event on its way to its handlers.
 
 In Django's style: a middleware is a callable that takes the next one and returns its own.
 """
@@ -37,7 +37,7 @@ class EventCall:
         self._run = run
 
     def run(self) -> Any:
-        """Run the handlers: what the innermost middleware calls.
+        """Run the handlers; the innermost middleware calls this.
 
         :return: their answer.
         """

@@ -1,7 +1,7 @@
-"""The Socket.IO packets of one session, routed to its members, one per namespace.
+"""Routes the Socket.IO packets of one session to its members, one per namespace.
 
-Decides what may come when (Socket.IO protocol v5, "Connection to a namespace"); the packets' form
-is in ``protocol.socketio``, and what a member's packets do is the dispatcher's.
+Decides which packets are allowed when (Socket.IO protocol v5, "Connection to a namespace"); their
+encoding is in ``protocol.socketio``, their effect in the dispatcher.
 """
 
 import logging
@@ -61,7 +61,7 @@ class RouterKeeper(Protocol):
         """Return the new member for a client that asks to join a namespace."""
 
     def forget(self, member: Member) -> None:
-        """Unregister a member, with nothing of its left to be handled. Idempotent."""
+        """Unregister a member that has no items left to handle. Idempotent."""
 
     def router_closed(self, router: "NamespaceRouter") -> None:
         """The router's session is over."""
@@ -70,17 +70,17 @@ class RouterKeeper(Protocol):
         """A binary packet waits for its attachments."""
 
     def attachments_came(self, router: "NamespaceRouter") -> None:
-        """It is complete."""
+        """A binary packet is complete."""
 
     waiting_bytes: int
-    """Bytes of what waits for handlers, of all clients that are laden."""
+    """Bytes of the laden clients' packets that wait for handlers."""
 
     @property
     def laden(self) -> set["NamespaceRouter"]:
-        """The clients of which more than ``LADEN`` bytes wait."""
+        """The clients with more than ``LADEN`` waiting bytes."""
 
     def too_much_waits(self) -> None:
-        """``waiting_bytes`` are over the limit."""
+        """``waiting_bytes`` is over the limit."""
 
 
 class NamespaceRouter:
@@ -88,7 +88,7 @@ class NamespaceRouter:
 
     :param request: the Django request of the handshake.
     :param scope: the context variables that handlers run with.
-    :param captured: what else the hooks are to restore for them.
+    :param captured: the other state of the handshake, which the hooks restore for handlers.
     """
 
     __slots__ = (
@@ -125,29 +125,29 @@ class NamespaceRouter:
         self.scope = scope
         self.captured = captured
         self.waiting_bytes = 0
-        """Bytes of what waits for this client's handlers (``Account``)."""
+        """Bytes of this client's packets that wait for handlers (``Account``)."""
         self.high = min(LADEN, keeper.options.max_pending_bytes - 1)
         self.low = 0
         self.free_handlers = keeper.options.max_handlers_per_client
-        """How many more of the client's inboxes may be worked on (``Account``)."""
+        """How many more of the client's inboxes may run handlers (``Account``)."""
         self.queued: deque[Job] | None = None
-        """The inboxes that wait for that (``Account``)."""
-        self._counted = 0  # of them, those that are in the keeper's sum
+        """The inboxes that wait for a free handler (``Account``)."""
+        self._counted = 0  # this client's share of the keeper's waiting_bytes
         self._keeper = keeper
         self._members: dict[str, Member] = {}  # by namespace
-        # By namespace, those that left and whose last handlers have yet to run; None: there are
-        # none, and there never were.
+        # By namespace, the members that left and whose last handlers have yet to run; None until
+        # the first member leaves.
         self._ending: dict[str, Member] | None = None
         self._assembly: socketio.Assembly | None = None  # while attachments are due
-        self._left = _NONE  # namespaces that we took the client out of
+        self._left = _NONE  # namespaces that the server took the client out of
         self._protocol = socketio4 if self._is_old else socketio
         # Once the session is to end: the members whose goodbye is still held.
         self._closing: list[Member] | None = None
-        self._is_full = False  # so much waits that the client is not read from
+        self._is_full = False  # whether reading from the client is paused
 
     @property
     def _is_old(self) -> bool:
-        """Whether the client speaks Engine.IO 3, and so Socket.IO 4."""
+        """Whether the client speaks Engine.IO 3, and with it Socket.IO 4."""
         return self.session.revision == engineio3.PROTOCOL_VERSION
 
     def session_started(self) -> None:
@@ -175,7 +175,7 @@ class NamespaceRouter:
             self._route(head, socketio.keep(data))
 
     def binary_received(self, data: bytes) -> None:
-        """Take an attachment, and route the packet when it was the last (``SessionHandler``)."""
+        """Add an attachment, and route the packet if it was the last (``SessionHandler``)."""
         assembly = self._assembly
         if assembly is None:
             raise DecodeError("attachment that belongs to no packet")
@@ -185,7 +185,7 @@ class NamespaceRouter:
             self._route(assembly.head, assembly)
 
     def session_closed(self, reason: CloseReason) -> None:
-        """Have every member's last handlers run (``SessionHandler``)."""
+        """Run every member's last handlers (``SessionHandler``)."""
         members, self._members = self._members, {}
         self._closing = self._assembly = None
         self._keeper.router_closed(self)
@@ -211,7 +211,7 @@ class NamespaceRouter:
         self._close_if_told()
 
     def messages_released(self, member: Member) -> None:
-        """The messages that were held for a member are sent (``MemberRouter``)."""
+        """A member's held messages are sent (``MemberRouter``)."""
         if self._closing is not None:
             self._closing = [other for other in self._closing if other is not member]
             self._close_if_told()
@@ -223,10 +223,10 @@ class NamespaceRouter:
     # --- The client's account -----------------------------------------------------------------
 
     def weigh(self) -> None:
-        """Look at how much waits, and when to look again (``Account``).
+        """Act on the client's waiting bytes, and set ``high`` and ``low`` (``Account``).
 
-        Read no more from the client while it is too much, and count it for the process. What is
-        less than ``LADEN`` is not counted, which spares most events most of this.
+        Pauses reading from the client above its limit, and counts the bytes for the process. Up to
+        ``LADEN`` bytes are not counted, which spares most events most of this.
         """
         keeper, waiting = self._keeper, self.waiting_bytes
         options = keeper.options
@@ -252,7 +252,7 @@ class NamespaceRouter:
             keeper.too_much_waits()
 
     def give_up(self) -> None:
-        """End the session, and drop what waits for its handlers: the process holds too much."""
+        """End the session, and drop its waiting events: the process holds too many bytes."""
         for member in self._all_members():
             member.drop_events()
         self.weigh()
@@ -260,7 +260,7 @@ class NamespaceRouter:
         self.session.close(CloseReason.TRANSPORT_ERROR)
 
     def refuse_packet(self, error: DecodeError) -> None:
-        """End the session, because a packet can't be understood (``MemberRouter``)."""
+        """End the session, because a packet is malformed (``MemberRouter``)."""
         self.session.client_refused(RefusalKind.PACKET, str(error))
         self.session.close(CloseReason.PARSE_ERROR)
 
@@ -269,7 +269,8 @@ class NamespaceRouter:
     def answer(self, member: Member) -> None:
         """Tell the client that it joined the namespace, and under which id (``MemberRouter``).
 
-        One that has left since then may have asked again, and would take the answer for another.
+        A client that has left in the meantime gets no answer: it may have asked again, and would
+        take this answer for the second one's.
         """
         if member.delivery.close_reason is CloseReason.CLIENT_NAMESPACE_DISCONNECT:
             return
@@ -281,7 +282,7 @@ class NamespaceRouter:
         """Tell the client that it may not join the namespace, and why (``MemberRouter``)."""
         namespace = member.delivery.namespace
         if self._members.get(namespace, member) is not member:
-            return  # it has left since then, and asked again
+            return  # the client has left in the meantime, and asked again
         self._members.pop(namespace, None)
         self._send_connect_error(namespace, message, data)
 
@@ -299,7 +300,7 @@ class NamespaceRouter:
         namespace = head.namespace
         member = self._members.get(namespace)
         if member is None:
-            if namespace not in self._left:  # else it was on its way when we said goodbye
+            if namespace not in self._left:  # else it was sent before our goodbye arrived
                 raise DecodeError("packet for a namespace that is not connected")
         elif head.type in _EVENTS:
             member.put(kept)
@@ -314,7 +315,7 @@ class NamespaceRouter:
     def _connect(self, text: str, head: Head) -> None:
         namespace = head.namespace
         if self._is_old and namespace == MAIN_NAMESPACE and namespace in self._members:
-            return  # it asks for what it has
+            return  # the client is a member already
         if namespace in self._members:
             raise DecodeError("namespace joined twice")
         auth_size = len(text) - head.start
@@ -340,12 +341,12 @@ class NamespaceRouter:
         member.put(PacketType.CONNECT)
 
     def _end(self, member: Member, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
-        """Let nothing more reach a client, and have the last handlers run, after what came before.
+        """Stop delivery to a member, and run its last handlers, behind its waiting items.
 
         :param member: was in ``_members`` until now.
         """
         member.delivery.close(reason, goodbye)
-        if member.is_postponed:  # it was never let in
+        if member.is_postponed:  # it never joined
             member.drop(but=())
             self.weigh()
             self._keeper.forget(member)
@@ -356,7 +357,7 @@ class NamespaceRouter:
         member.put(reason)
 
     def _find_obstacle(self, namespace: str) -> str | None:
-        """Return why a client may not join a namespace; a long name is kept nowhere, nor tried."""
+        """Return why a client may not join a namespace; a name that is too long is not matched."""
         options = self._keeper.options
         held = self._members.keys() | (self._ending or {}).keys()
         if namespace not in held and len(held) >= options.max_namespaces:
@@ -366,7 +367,7 @@ class NamespaceRouter:
         return None if self._keeper.has_namespace(namespace) else "no handler is registered for it"
 
     def _room_for_auth(self) -> int:
-        """Return how many characters of auth the client may still send."""
+        """Return how many more characters of auth the client may send."""
         used = sum(member.auth_size for member in self._all_members())
         return self._keeper.options.max_auth_size - used
 

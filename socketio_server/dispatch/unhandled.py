@@ -1,6 +1,6 @@
-"""Tells the developer why no handler ran for what a client sent.
+"""Tells the developer why no handler ran for a client's event.
 
-Only while ``DEBUG`` is on: without it the dispatcher has no such object, and asks nothing.
+Only while ``DEBUG`` is on: without it, the dispatcher has no such object.
 """
 
 import logging
@@ -12,7 +12,7 @@ from socketio_server.protocol.names import MESSAGE
 from socketio_server.registry.events import Registration, Registry
 
 MAX_CAUSES = 100
-"""Causes that are told: clients choose the names of events."""
+"""The most causes that are logged: clients choose the names of events."""
 
 logger = logging.getLogger("socketio_server")
 
@@ -28,7 +28,7 @@ class Unhandled:
         """No handler ran for an event.
 
         :param name: the event's name.
-        :param channels: those that the socket holds.
+        :param channels: the socket's channels.
         """
         is_message = name == MESSAGE
         event = self._registry.on_message if is_message else self._registry.custom.get(name)
@@ -51,8 +51,8 @@ class Unhandled:
     def subscription(self, channel: str, namespace: str) -> None:
         """No ``on_subscribe`` handler ran for a subscription.
 
-        That is as it should be where the channel is one that other handlers are for, or where
-        handlers are for none.
+        This is normal if handlers of other events match the channel, or if no handler has a channel
+        pattern.
         """
         registrations = self._registry.on_subscribe.registrations
         here = [each for each in registrations if each.is_for(namespace)]

@@ -1,4 +1,4 @@
-"""Checks what a client sent against the annotations of the handler that gets it."""
+"""Checks a client's values against the annotations of the handler that gets them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +11,10 @@ _KEPT = (bytes,)  # attachments are bytes already, not base64
 
 
 def convert(types: Sequence[type | None], args: Sequence[Any]) -> list[Any]:
-    """Return a handler's arguments as its annotations want them.
+    """Return a handler's arguments, converted to its annotations.
 
-    :raises ValidationError: if one does not fit; says which field and why, nothing of the server's.
+    :raises ValidationError: if one does not fit; names the field and the reason, and no internals
+        of the server.
     """
     try:
         return [

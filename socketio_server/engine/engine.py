@@ -1,8 +1,7 @@
 """All Engine.IO sessions of a server: handshakes, requests by ``sid``, heartbeats, the end.
 
-The HTTP side of the Engine.IO protocol (v4, "Transports"); which handshakes are good is in
-``handshake``. What the sessions' messages mean is decided by the handlers that ``accept`` makes,
-one per session.
+The HTTP side of the Engine.IO protocol (v4, "Transports"); the rules of a handshake are in
+``handshake``. The handlers that ``accept`` makes, one per session, interpret the messages.
 """
 
 import logging
@@ -40,14 +39,14 @@ from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
 
 SID_BYTES = 20
-"""Random bytes of a ``sid``: 160 bits, since whoever knows it can act as the client."""
+"""Random bytes of a ``sid``: 160 bits, because anybody who knows it can act as the client."""
 
 GOODBYE_TIME = 1.0
-"""Seconds over which a shutdown spreads its goodbyes, so that the clients don't return all at
+"""Seconds over which a shutdown spreads its goodbyes, because clients must not all reconnect at
 once."""
 
 GOODBYES_AT_ONCE = 10
-"""Goodbyes that a shutdown says before it lets time pass."""
+"""Goodbyes that a shutdown sends before it pauses."""
 
 _REFUSALS = {
     ErrorCode.UNKNOWN_TRANSPORT: (RefusalKind.REQUEST, "unknown transport"),
@@ -72,17 +71,18 @@ _IN_GOOD_ORDER = frozenset(
         CloseReason.SERVER_SHUTTING_DOWN,
     ]
 )
-"""Ends that are the server's own decision: a polling client may still fetch what was sent to it."""
+"""The server's own reasons: a polling client may still fetch its last packets."""
 
 
 class _Lingering(NamedTuple):
-    """What is left of a session over polling that has ended.
+    """The remains of a session over polling that has ended.
 
-    :param transport: still has what the client may fetch.
-    :param path: the session's, as its binding.
-    :param client_left: whether the client closed it. Then a GET that came together with that is
-        answered as if it had waited already, because the loop hands out in no order what came at
-        once.
+    :param transport: still has the packets that the client may fetch.
+    :param binding: the session's.
+    :param path: the session's.
+    :param client_left: whether the client closed it. Then a GET that arrived together with the
+        close is answered as if it had waited already, because the loop reports descriptors that
+        are ready at once in no order.
     """
 
     transport: PollingTransport
@@ -100,9 +100,9 @@ class Engine:
     """Keeps the sessions of one server.
 
     :param loop: the gevent loop.
-    :param clock: seconds that never go back.
-    :param accept: makes the handler of a new session; its second argument is what ``open_polling``
-        or ``open_websocket`` got as ``context``.
+    :param clock: a monotonic clock, in seconds.
+    :param accept: makes the handler of a new session; its second argument is the ``context`` of
+        ``open_polling`` or ``open_websocket``.
     """
 
     def __init__(
@@ -122,9 +122,9 @@ class Engine:
         self._lingering: dict[str, _Lingering] = {}  # by sid
         self._draining = False
         self.stats = stats
-        """What the server counts."""
+        """The server's counters."""
         self.output = QueuedOutput(loop, options, clock=clock)
-        """What waits for all clients."""
+        """The account of the messages that are queued for all clients."""
         self.admission = Admission(
             max_connections=options.max_connections,
             max_per_address=options.max_connections_per_address,
@@ -132,7 +132,7 @@ class Engine:
             trusted=options.trusted_proxies,
             clock=clock,
         )
-        """How many connections there are, and may be."""
+        """Counts connections, and limits them."""
         self._heartbeat: Heartbeat[Session] = Heartbeat(
             loop,
             interval=options.ping_interval,
@@ -168,16 +168,16 @@ class Engine:
 
     @property
     def draining(self) -> bool:
-        """Whether the server is about to stop, and takes no new sessions."""
+        """Whether the server is stopping, and accepts no new sessions."""
         return self._draining
 
     def has_session(self, path: str, params: Query) -> bool:
-        """Return whether a request is one of a session that there is, or was until just now.
+        """Return whether a request belongs to a session that exists, or ended just now.
 
-        All others are the application's, which may use the parameter ``sid`` for itself.
+        All other requests are the application's, which may use the parameter ``sid`` for itself.
 
-        :param path: the URL's, as in ``EngineRequest``: the one of the session's handshake is
-            wherever the project's URLs and a proxy before them have put it.
+        :param path: the URL's path, as in ``EngineRequest``. It must be that of the session's
+            handshake, which the project's URLs, and a proxy before them, choose.
         """
         sid = params.get("sid", "")
         known = self._sessions.get(sid) or self._lingering.get(sid)
@@ -186,7 +186,7 @@ class Engine:
         )
 
     def is_allowed_origin(self, request: EngineRequest) -> bool:
-        """Return whether a request may come from the page that it comes from."""
+        """Return whether the origin of a request's page is allowed."""
         return origins.is_allowed(request.origin, request.host, self._options.allowed_origins)
 
     def cors_headers(self, request: EngineRequest) -> tuple[tuple[str, str], ...]:
@@ -196,7 +196,7 @@ class Engine:
         )
 
     def verify_handshake(self, request: EngineRequest) -> ErrorCode | None:
-        """Return what is wrong with a request for a new session, if anything."""
+        """Return the error in a request for a new session; ``None`` if it is valid."""
         return verify_handshake(request, self._options)
 
     def refuse(
@@ -207,13 +207,14 @@ class Engine:
         kind: RefusalKind | None = None,
         why: str | None = None,
     ) -> Response:
-        """Count a request that is refused, and return its answer.
+        """Count a refused request, and return its answer.
 
-        :param address: where it came from.
-        :param kind: what to count it as, and ``why`` what to log, if not what the code stands for.
+        :param address: the client's.
+        :param kind: the kind to count, if it is not the usual one of the code.
+        :param why: the reason to log, if it is not the usual one of the code.
         """
         usual_kind, usual_why = _REFUSALS[code]
-        # After a restart every client comes back with one.
+        # After a restart, every client returns with an unknown sid.
         level = logging.INFO if code is ErrorCode.UNKNOWN_SESSION else logging.WARNING
         self.stats.refusals.add(
             kind or usual_kind, address, f"{why or usual_why} (from {address})", level
@@ -221,7 +222,7 @@ class Engine:
         return error_response(code)
 
     def refuse_origin(self, request: EngineRequest) -> Response:
-        """Count a request of a page of an origin that is not allowed, and return its answer."""
+        """Count a request whose page's origin is not allowed, and return its answer."""
         why = (
             f"origin {show(request.origin or '')} is neither that of the host "
             f"{show(request.host)} nor in SOCKETIO_ALLOWED_ORIGINS"
@@ -236,11 +237,11 @@ class Engine:
     def open_polling(
         self, request: EngineRequest, context: Any, binding: Binding | None
     ) -> Response:
-        """Open a session over polling, and answer the request that asked for it.
+        """Open a session over polling, and answer its handshake.
 
         :param request: passed ``verify_handshake``.
         :param context: for the session's handler; the engine does not look at it.
-        :param binding: binds it to its browser; ``None`` leaves it free.
+        :param binding: binds the session to its browser; ``None``: any client may use the ``sid``.
         """
         session = self._new_session(request)
         session.binding = binding
@@ -284,8 +285,8 @@ class Engine:
     def probe_websocket(self, session: Session, upgraded: UpgradedConnection) -> None:
         """Let a WebSocket, its handshake done, try to take over a session.
 
-        Where another carries or probes the session already, it is closed at once, as the reference
-        server does.
+        If another WebSocket carries or probes the session already, the new one is closed at once,
+        as in the reference server.
         """
         transport = self._make_websocket(session, upgraded)
         if session.can_upgrade:
@@ -297,7 +298,7 @@ class Engine:
             transport.close(CloseReason.FORCED_CLOSE)
 
     def find_polled(self, request: EngineRequest) -> PollingTransport | Response:
-        """Return what a request is for, or its answer, if that is clear already.
+        """Return the polling transport of a request, or the answer that ends the request here.
 
         :param request: has a ``sid``.
         """
@@ -321,11 +322,11 @@ class Engine:
         return transport
 
     def body_refused(self, request: EngineRequest, status: int) -> None:
-        """End the session of a POST whose body was too large, too late or malformed: it can't go
-        on with data missing.
+        """End the session of a POST whose body was too large, too late or malformed, because a
+        session can't go on with data missing.
 
         :param request: has a ``sid``.
-        :param status: what it was answered with.
+        :param status: the HTTP status of the answer.
         """
         session = self._sessions.get(request.params["sid"])
         if session is not None:
@@ -335,9 +336,9 @@ class Engine:
             session.close(CloseReason.PARSE_ERROR)
 
     def drain(self, sleep: Callable[[float], object]) -> None:
-        """Take no new sessions, and say goodbye to all; returns when all goodbyes are said.
+        """Accept no new sessions, and close all; return when all goodbyes are sent.
 
-        :param sleep: lets the caller's greenlet wait for some seconds.
+        :param sleep: makes the caller's greenlet wait for some seconds.
         """
         self._draining = True
         sessions = list(self._sessions.values())
@@ -354,7 +355,7 @@ class Engine:
         self._heartbeat.pong(session)
 
     def ping_received(self, session: Session) -> None:
-        """A session's client asked for a heartbeat (``SessionKeeper``)."""
+        """A session's client sent a ping (``SessionKeeper``)."""
         self._awaited_pings.add(session)
 
     def client_refused(self, session: Session, kind: RefusalKind, why: str) -> None:
@@ -362,7 +363,7 @@ class Engine:
         self._note(session, kind, why)
 
     def probe_started(self, session: Session) -> None:
-        """A WebSocket probes (``SessionKeeper``)."""
+        """A WebSocket probes a session (``SessionKeeper``)."""
         self._probes.add(session)
 
     def probe_ended(self, session: Session) -> None:
@@ -384,11 +385,11 @@ class Engine:
         elif session.close_reason in _IN_GOOD_ORDER and not rest.is_over:
             self._lingering[session.sid] = rest
             self._farewells.add(session.sid)
-        else:  # behind the answer to a GET that waits
+        else:  # after the answer to a waiting GET
             self._loop.run_callback(last_transport.discard_queue)
 
     def _new_session(self, request: EngineRequest) -> Session:
-        revision = int(request.params["EIO"])  # a number, says verify_handshake
+        revision = int(request.params["EIO"])  # verify_handshake has checked it
         session = Session(
             secrets.token_urlsafe(SID_BYTES),
             self,
@@ -412,11 +413,11 @@ class Engine:
         )
         self._await_heartbeat(session)
         session.start(transport, self._accept(session, context), opening)
-        if self._draining:  # its handshake was under way when the goodbyes were said
+        if self._draining:  # its handshake was under way when the goodbyes were sent
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
 
     def _find_transport(self, sid: str) -> tuple[Transport | None, Binding | None]:
-        """Return what carries a session, or still has its last packets, and its browser."""
+        """Return the transport that carries a session, or has its last packets, and its binding."""
         session = self._sessions.get(sid)
         if session is not None:
             return session.transport, session.binding
@@ -445,8 +446,8 @@ class Engine:
     def _heartbeat_expired(self, session: Session) -> None:
         transport = session.transport
         if transport.is_taking or not transport.is_reading:
-            # Its answer may lie in the kernel, unread by our own choice; or it has yet to read what
-            # came before our ping.
+            # The pong may lie in the kernel, because we have paused reading; or the client has yet
+            # to read the bytes before our ping.
             if session.revision == REVISION_3:
                 self._awaited_pings.add(session)
             else:
@@ -463,7 +464,7 @@ class Engine:
     def _note(
         self, session: Session, kind: RefusalKind, why: str, level: int = logging.WARNING
     ) -> None:
-        """Count and log what a session's client did."""
+        """Count and log a refusal of a session's client."""
         self.stats.refusals.add(kind, id(session), f"{why} (from {session.address})", level)
 
     def _forget(self, sid: str) -> None:

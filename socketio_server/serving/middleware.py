@@ -1,4 +1,4 @@
-"""Loads what ``SOCKETIO_MIDDLEWARE`` names."""
+"""Loads the middleware that ``SOCKETIO_MIDDLEWARE`` names."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,11 +10,12 @@ from socketio_server.dispatch.middleware import CallNext, EventCall
 
 
 def load_middleware(paths: Sequence[str]) -> CallNext | None:
-    """Return what wraps every event: the first path's middleware outermost, as in Django's list.
+    """Return the middleware that wraps every event; the first path's is outermost, as in Django.
 
-    Each path names a callable that takes the next one and returns its own.
+    Each path names a callable that takes the next callable and returns its own.
 
-    :raises ImproperlyConfigured: if one names no such callable.
+    :return: the outermost callable; ``None`` if there are no paths.
+    :raises ImproperlyConfigured: if a path names no such callable.
     """
     if not paths:
         return None
@@ -32,7 +33,7 @@ def load_middleware(paths: Sequence[str]) -> CallNext | None:
 def import_middleware(path: str) -> Callable[[CallNext], Any]:
     """Return the middleware that a path names.
 
-    :raises ImproperlyConfigured: if there is none.
+    :raises ImproperlyConfigured: if the path names no callable.
     """
     try:
         middleware = import_string(path)

@@ -1,7 +1,7 @@
 """Puts a server together from Django's settings and the layers below, and runs it.
 
 The one place where all parts meet. ``Server`` needs a process in which gevent has patched the
-standard library; the command ``runserver_socketio`` sees to that.
+standard library; the command ``runserver_socketio`` provides it.
 """
 
 import dataclasses
@@ -35,14 +35,14 @@ from socketio_server.sockets.this_process import CLIENTS
 logger = logging.getLogger("socketio_server")
 
 GC_THRESHOLDS = (20_000, 20, 50)
-"""How rarely the cyclic garbage collector runs: the server itself makes no cycles per message."""
+"""The cyclic garbage collector runs rarely, because the server makes no cycles per message."""
 
 
 DRAIN_CHECK_INTERVAL = 0.02
-"""Seconds between two looks at whether the last HTTP request is answered."""
+"""Seconds between two checks whether the last HTTP request is answered."""
 
 DESCRIPTOR_SHARE = 0.8
-"""Of the descriptors that the process may open, how many may be connections."""
+"""The share of connections in the descriptors that the process may open."""
 
 
 class Server:
@@ -98,7 +98,7 @@ class Server:
         clients.output = self.engine.output
         clients.timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
         self.path = reverse("socketio")
-        """Where the project has the handshake; in another language it may be elsewhere."""
+        """The path of the handshake, in the language that is active at the start."""
         self._http = HttpListener(
             listener,
             refused_hosts.watch(application, self.engine),
@@ -116,20 +116,20 @@ class Server:
         return port
 
     def start(self) -> None:
-        """Listen, and serve from now on.
+        """Listen, and begin to serve.
 
         :raises OSError: if the address can't be listened on.
         """
         self._http.start()
         current.server = self
         forks.install(self._http.socket.fileno())
-        # Else the collector, with thousands of connections, takes a third of the time: it looks
-        # again and again at objects that live as long as the process or as a connection.
+        # The collector must not visit, again and again, objects that live as long as the process
+        # or a connection: there are thousands of them.
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
 
     def snapshot(self) -> Snapshot:
-        """Return what the server holds and has counted so far."""
+        """Return the present sizes and counters of the server."""
         clients, stats = self._clients, self._stats
         return {
             "connections": self.engine.admission.total,
@@ -146,12 +146,12 @@ class Server:
         }
 
     def stop(self) -> bool:
-        """Say goodbye to all clients, run their last handlers, and finish the HTTP requests that
-        are under way; nobody else gets in.
+        """Close all sessions, run their last handlers, and finish the HTTP requests that are under
+        way; accept no new connections.
 
-        Takes no longer than ``drain_timeout``, as long as what runs lets the loop take its turns.
+        Takes no longer than ``drain_timeout``, unless a handler or view blocks the loop.
 
-        :return: whether all of that is done; ``True`` where somebody else stops it already.
+        :return: whether all of that is done; ``True`` if another greenlet is stopping the server.
         """
         if not self._http.started:
             return True
@@ -164,7 +164,7 @@ class Server:
             gevent.sleep(DRAIN_CHECK_INTERVAL)
         if not drained or requests.busy:
             logger.warning(
-                "SOCKETIO_DRAIN_TIMEOUT (%s s) is over: what still runs is abandoned",
+                "SOCKETIO_DRAIN_TIMEOUT (%s s) is over: handlers and requests are abandoned",
                 self.options.drain_timeout,
             )
         current.server = None
