@@ -87,9 +87,10 @@ class FakeWatcher:
 class FakeIO(FakeWatcher):
     """A watcher of a real descriptor."""
 
-    def __init__(self, loop: "FakeLoop", fd: int, events: int) -> None:
+    def __init__(self, loop: "FakeLoop", fd: int, events: int, priority: int) -> None:
         super().__init__(loop)
         self.fd = fd
+        self.priority = priority
         self.mask = (select.POLLIN if events & 1 else 0) | (select.POLLOUT if events & 2 else 0)
 
     def is_due(self) -> bool:
@@ -131,10 +132,10 @@ class FakeLoop:
         self.now += self.seconds_per_look
         return self.now
 
-    def io(self, fd: int, events: int) -> FakeIO:
+    def io(self, fd: int, events: int, *, priority: int = 0) -> FakeIO:
         if fd < 0:
             raise ValueError(f"fd must be non-negative: {fd}")  # gevent's own words
-        return FakeIO(self, fd, events)
+        return FakeIO(self, fd, events, priority)
 
     def timer(self, after: float, repeat: float = 0.0) -> FakeTimer:
         assert not repeat
@@ -150,6 +151,7 @@ class FakeLoop:
         for callback in callbacks:
             self._run(callback)
         due = [watcher for watcher in self.watchers if watcher.is_due()]
+        due.sort(key=lambda watcher: -watcher.priority if isinstance(watcher, FakeIO) else 0)
         for watcher in due:
             if watcher.callback is not None:  # not stopped by one before it
                 callback = watcher.callback

@@ -129,18 +129,24 @@ class Connection:
         """Whether the socket is closed, or about to be once its buffer is empty."""
         return self._closed_because is not None or self._closing
 
-    def start(self, handler: ConnectionHandler, data: bytes = b"") -> None:
+    def start(
+        self, handler: ConnectionHandler, data: bytes = b"", *, goes_first: bool = False
+    ) -> None:
         """Begin to read, or let another handler go on.
 
         :param handler: gets the bytes, and the end.
         :param data: bytes that somebody has read from the socket already; they come first.
+        :param goes_first: whether it is read before the others in a turn of the loop.
         """
         if self._closed_because is not None:
             self._loop.run_callback(handler.connection_lost, self._closed_because)
             return
         self._handler = handler
+        if goes_first and self._reader is not None:
+            self._reader.close()
+            self._reader = None
         if self._reader is None:
-            self._reader = self._loop.io(self._sock.fileno(), _READ)
+            self._reader = self._loop.io(self._sock.fileno(), _READ, priority=int(goes_first))
         self.resume_reading()
         if data:
             self._loop.run_callback(self._on_early_data, data)

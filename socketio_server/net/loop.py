@@ -19,8 +19,12 @@ class Watcher(Protocol):
 class Loop(Protocol):
     """A gevent loop; tests pass their own."""
 
-    def io(self, fd: int, events: int) -> Watcher:
-        """Return a watcher of a descriptor: 1 for reading, 2 for writing, 3 for both."""
+    def io(self, fd: int, events: int, *, priority: int = 0) -> Watcher:
+        """Return a watcher of a descriptor: 1 for reading, 2 for writing, 3 for both.
+
+        :param priority: in one turn of the loop watchers of a higher priority are called first,
+            those of the same in any order.
+        """
 
     def timer(self, after: float, repeat: float = 0.0) -> Watcher:
         """Return a timer."""

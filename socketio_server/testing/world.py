@@ -79,7 +79,7 @@ class World:
 
     # --- For the server's code: Loop, Pool, Timekeeper ----------------------------------------
 
-    def io(self, fd: int, events: int) -> Watcher:
+    def io(self, fd: int, events: int, *, priority: int = 0) -> Watcher:
         """Raise ``NotImplementedError``: test clients have no descriptors (``Loop``)."""
         raise NotImplementedError("test clients have no descriptors")
 

@@ -1401,6 +1401,22 @@ class TestWebSockets:
         websocket.close()
         site.run()
 
+    def test_are_read_before_requests_that_came_at_the_same_moment(
+        self, site: Site, peer: Peer, target: str, upgrade: bytes
+    ) -> None:
+        with socket_pair() as (ours, theirs):
+            other = Peer(site, ours, theirs)
+            peer.send(upgrade)
+            websocket = self.become_websocket(peer)
+            websocket.send("2probe", "5")
+            other.send(request("GET", target))
+
+            assert other.answer().status == 400
+            assert site.sessions[0].transport.name == "websocket"
+            websocket.close()
+            other.connection.abort()
+            site.run()
+
     def test_may_send_before_they_are_answered(
         self, site: Site, peer: Peer, upgrade: bytes
     ) -> None:

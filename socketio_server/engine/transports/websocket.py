@@ -125,10 +125,14 @@ class WebSocketTransport:
         return not self._connection.congested
 
     def start(self) -> None:
-        """Begin to read."""
+        """Begin to read.
+
+        Frames that come together with a request of the same client came before it: a poll behind
+        the end of an upgrade has to find the session upgraded.
+        """
         data, self._early_data = self._early_data, b""
         self._connection.limit_silence(self._options.ping_interval + self._options.ping_timeout)
-        self._connection.start(self, data)
+        self._connection.start(self, data, goes_first=True)
 
     def send(self, outgoing: Outgoing) -> None:
         """Send a message at once, or queue it where the peer is slow."""
@@ -172,7 +176,8 @@ class WebSocketTransport:
         return not connection.tell_when_drained(mark)
 
     def pause_reading(self) -> None:
-        """Leave the client's bytes in the kernel."""
+        """Leave the client's bytes in the kernel, and let it have what it was answered so far."""
+        self._connection.uncork()
         self._paused = True
         self._connection.pause_reading()
 

@@ -185,6 +185,21 @@ class TestTurns:
         assert seen == []  # nothing went out while there was more to answer
         assert link.client.received() == ["4re a", "4re b"]
 
+    def test_they_do_not_wait_for_the_end_of_the_turn_if_nothing_more_is_answered(
+        self, link: Link
+    ) -> None:
+        seen: list[object] = []
+
+        def answer(packet: Packet) -> None:
+            link.transport.send(outgoing(f"re {packet.data!s}"))
+            link.transport.pause_reading()
+            seen.extend(link.client.received())
+
+        link.session.on_packet = answer
+        link.send("4a", "4b")
+
+        assert seen == ["4re a"]
+
     def test_a_client_that_ends_while_frames_wait_ends_after_a_turn(self, link: Link) -> None:
         link.client.send(*(f"4{i}" for i in range(5)))
         link.loop.turn()
