@@ -22,7 +22,7 @@ class Admission:
     :param max_connections: connections of all addresses.
     :param max_per_address: connections of one address.
     :param max_burst: handshakes of one address at once; ten more a second are allowed.
-    :param clock: seconds that never go back.
+    :param clock: a monotonic clock, in seconds.
     :param trusted: addresses of proxies, exempt from the limits per address.
     """
 

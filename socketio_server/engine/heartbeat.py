@@ -14,7 +14,7 @@ class Heartbeat(Generic[T]):
 
     :param ping: called to send a session a ping.
     :param expire: called if a session did not answer a ping within ``timeout`` seconds.
-    :param clock: seconds that never go back.
+    :param clock: a monotonic clock, in seconds.
     """
 
     __slots__ = ("_pings", "_pongs", "_send_ping")

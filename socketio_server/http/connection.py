@@ -364,7 +364,7 @@ def make_deadlines(
 ) -> Mapping[State, Deadlines[HttpConnection] | None]:
     """Return the deadlines of all connections of a server.
 
-    :param clock: seconds that never go back.
+    :param clock: a monotonic clock, in seconds.
     """
     limits = {
         IDLE: options.keep_alive_timeout,

@@ -24,7 +24,7 @@ class HttpListener(pywsgi.WSGIServer):
     :param listener: a listening socket, or ``(host, port)``.
     :param application: Django's WSGI application.
     :param engine: answers the requests of its sessions, and takes WebSockets.
-    :param clock: seconds that never go back.
+    :param clock: a monotonic clock, in seconds.
     :param wall_clock: seconds since the epoch.
     """
 

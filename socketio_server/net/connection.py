@@ -1,15 +1,14 @@
-"""A TCP connection on the event loop: reads as bytes come, writes without ever waiting.
+"""A TCP connection on the event loop: reads bytes as they arrive, writes without ever waiting.
 
-One ``Connection`` owns one non-blocking socket. It knows nothing of what the bytes mean; whoever
-was given at ``start`` (a ``ConnectionHandler``) gets them. All methods run on the loop's own
-thread; none of them switches greenlets, so they may be called from loop callbacks and from
-handlers alike.
+One ``Connection`` owns one non-blocking socket. It does not interpret the bytes, and passes them to
+the ``ConnectionHandler`` that ``start`` got. All methods run on the loop's own thread, and may be
+called from loop callbacks and from handlers alike, because none of them switches greenlets.
 
-The write path is the fast path of a broadcast: one attempt to ``send`` on the spot. What the kernel
-does not take is kept as it came, so that what waits for many clients is there once. gevent's own
-``sendall`` would ask ``getsockopt`` before each send and wait for slow peers. Calls upward never
-come out of ``write``: a failure is reported by a later loop callback, so a broadcast never sees its
-recipients change under it.
+The write path is the fast path of a broadcast: one attempt to ``send`` on the spot. A message that
+the kernel does not accept is queued without a copy, because many clients may share it. gevent's own
+``sendall`` would call ``getsockopt`` before each send and wait for slow peers. ``write`` never
+calls the handler: a failure is reported by a later loop callback, because a broadcast's recipients
+must not change while it runs.
 """
 
 import _socket
@@ -26,42 +25,42 @@ READ_SIZE = 65_536
 """Bytes asked for in one ``recv``: a read of 64 kB costs no more than one of 4 kB."""
 
 MAX_PIECES = 512
-"""Messages that are sent in one go: the kernel takes no more than 1,024."""
+"""Messages in one ``sendmsg``: the kernel accepts no more than 1,024."""
 
 Data = bytes | bytearray | memoryview
 
-_READ, _WRITE = 1, 2  # libev's event masks, which gevent's loops take
+_READ, _WRITE = 1, 2  # libev's event masks, which gevent's loops expect
 
 
 class ConnectionHandler(Protocol):
-    """Who gets a connection's bytes. Called in loop callbacks: must never block."""
+    """Gets a connection's bytes. Called in loop callbacks: must never block."""
 
     @property
     def is_download(self) -> bool:
         """Whether the peer may pause for long (``Holder``)."""
 
     def data_received(self, data: bytes) -> None:
-        """Take the next bytes, never empty."""
+        """Handle the next bytes; there is at least one."""
 
     def drained(self) -> None:
-        """The peer has taken what ``tell_when_drained`` was called for."""
+        """No more bytes are queued than the mark of ``tell_when_drained``."""
 
     def eof_received(self) -> bool:
-        """The peer sends no more; return whether there is yet something to be sent to it.
+        """The peer has closed its side; return whether there are yet bytes to send to it.
 
         Otherwise the connection is lost.
         """
 
     def connection_lost(self, because: LostBecause) -> None:
-        """The connection is gone; called exactly once, and nothing after it."""
+        """The connection is gone; called exactly once, as the last call."""
 
 
 class Connection:
     """A non-blocking socket with its read watcher and write buffer.
 
     :param sock: a connected stream socket, which the connection owns from here on.
-    :param loop: the gevent loop that it lives on.
-    :param output: what waits for all connections, and how much may.
+    :param loop: the gevent loop that watches it.
+    :param output: the account of the messages that are queued for all clients, and their limits.
     :param on_closed: called once when the socket is closed; must not block.
     """
 
@@ -100,28 +99,28 @@ class Connection:
         self._on_closed = on_closed
         self._paused = False  # the handler wants no more bytes for now
         self.output = output
-        """What waits for all connections, and how much may."""
-        # None: nothing waits, write() may send at once. Otherwise what waits, in order.
+        """The account of the messages that are queued for all clients, and their limits."""
+        # The queued messages, in order; None while there are none: write() may send at once.
         self._buffer: deque[Data] | None = None
-        self._offset = 0  # how much of the first of it was sent
+        self._offset = 0  # how many bytes of the first message were sent
         self.queued = 0
-        """Bytes that the kernel has not taken yet; after a loss, those that it never took."""
+        """Bytes that the kernel has not accepted yet; after a loss, those that it never will."""
         self._corked = False
-        self._tells_at: int | None = None  # the handler is told when so many bytes are queued
+        self._tells_at: int | None = None  # the mark of tell_when_drained
         self._writer: Watcher | None = None  # while the kernel's buffer is full
-        self._backlog: Backlog | None = None  # just as long
+        self._backlog: Backlog | None = None  # while there is a writer
         self._closing = False  # close() or hang_up() was called: acted on once the buffer is empty
         self._hanging_up = False  # it was hang_up()
         self._closed_because: LostBecause | None = None  # None while the socket is open
 
     @property
     def high_water(self) -> int:
-        """Bytes that may be queued before those who send to this peer alone have to wait."""
+        """Bytes that may be queued before a sender to this peer alone has to wait."""
         return self.output.high_water
 
     @property
     def congested(self) -> bool:
-        """Whether the kernel takes no more for now."""
+        """Whether the kernel accepts no more bytes for now."""
         return self._writer is not None
 
     @property
@@ -132,11 +131,11 @@ class Connection:
     def start(
         self, handler: ConnectionHandler, data: bytes = b"", *, goes_first: bool = False
     ) -> None:
-        """Begin to read, or let another handler go on.
+        """Begin to read, or replace the handler.
 
         :param handler: gets the bytes, and the end.
-        :param data: bytes that somebody has read from the socket already; they come first.
-        :param goes_first: whether it is read before the others in a turn of the loop.
+        :param data: bytes that were read from the socket already; the handler gets them first.
+        :param goes_first: whether this connection is read before others in a turn of the loop.
         """
         if self._closed_because is not None:
             self._loop.run_callback(handler.connection_lost, self._closed_because)
@@ -152,7 +151,7 @@ class Connection:
             self._loop.run_callback(self._on_early_data, data)
 
     def pause_reading(self) -> None:
-        """Stop reading, so that the peer's bytes wait in the kernel. Idempotent."""
+        """Stop reading, and leave the peer's bytes in the kernel. Idempotent."""
         self._paused = True
         if self._reader is not None and not self._hanging_up:
             self._reader.stop()
@@ -163,10 +162,11 @@ class Connection:
         self._read_if_wanted()
 
     def write(self, data: bytes | memoryview) -> None:
-        """Send ``data``, or queue what the kernel does not take now; after a close, do nothing.
+        """Send ``data``, or queue the bytes that the kernel does not accept now; after a close, do
+        nothing.
 
-        Never waits and never raises. Closes the connection if too much waits, or for too long
-        (``QueuedOutput``).
+        Never waits and never raises. Closes the connection if too many bytes are queued, or for too
+        long (``QueuedOutput``).
         """
         if self._buffer is not None:
             self._enqueue(data)
@@ -186,9 +186,9 @@ class Connection:
             self._look_at_queue()
 
     def write_first(self, data: bytes) -> None:
-        """Send ``data`` before all that waits for the peer to take more.
+        """Send ``data`` before the messages that wait for the peer.
 
-        It goes behind a message that is partly sent, and behind what was written first before.
+        It goes behind a message that is partly sent, and behind the data of earlier calls.
         """
         buffer = self._buffer
         if buffer is None or self._backlog is None:
@@ -197,30 +197,30 @@ class Connection:
             place = 1 if self._offset else 0
             while place < len(buffer) and type(buffer[place]) is bytearray:
                 place += 1
-            buffer.insert(place, bytearray(data))  # by its type it is known to go first
+            buffer.insert(place, bytearray(data))  # its type marks it as data of this method
             self.queued += len(data)
 
     def cork(self) -> None:
         """Hold writes back until ``uncork``, which sends them together.
 
-        The answers to several messages that came in one read go out as one because a second
-        ``send`` right after the first costs a good part of it.
+        The answers to several messages of one read go out as one, because a second ``send`` right
+        after the first costs nearly as much as the first.
         """
         if self._buffer is None:
             self._corked = True
             self._buffer = deque()
 
     def uncork(self) -> None:
-        """Send what ``cork`` held back."""
+        """Send the corked messages."""
         if self._corked:
             self._corked = False
             if self._writer is None and self._closed_because is None:
                 self._flush()
 
     def tell_when_drained(self, mark: int = 0) -> bool:
-        """Have the handler told when no more than ``mark`` bytes are queued.
+        """Call the handler's ``drained`` as soon as no more than ``mark`` bytes are queued.
 
-        :return: ``False`` if that is so already.
+        :return: ``False`` if there are no more already; then ``drained`` is not called.
         """
         if self._writer is None or self.queued <= mark:
             return False
@@ -228,18 +228,18 @@ class Connection:
         return True
 
     def limit_silence(self, seconds: float) -> None:
-        """Have the kernel give the peer up once it acknowledged nothing for so many seconds.
+        """Have the kernel give up a peer that acknowledged no bytes for so many seconds.
 
-        For peers that are not read from, whose silence therefore tells nothing. Only over TCP, and
-        where the platform has it.
+        For peers that are not read from, because their silence proves nothing. Only over TCP, and
+        only on platforms with ``TCP_USER_TIMEOUT``.
         """
         option = getattr(_socket, "TCP_USER_TIMEOUT", None)
         if option is not None and self._sock.family in (_socket.AF_INET, _socket.AF_INET6):
-            with suppress(OSError):  # it has gone already
+            with suppress(OSError):  # the peer has gone already
                 self._sock.setsockopt(_socket.IPPROTO_TCP, option, round(seconds * 1000))
 
     def has_ended(self) -> bool:
-        """Return whether the peer has closed or broken the connection; looks without waiting."""
+        """Return whether the peer has closed or broken the connection; never waits."""
         if self._closed_because is not None:
             return True
         try:
@@ -250,7 +250,7 @@ class Connection:
             return True
 
     def close(self) -> None:
-        """Close once all that is queued was sent. Reads no more. Idempotent."""
+        """Close once all queued bytes were sent; read no more. Idempotent."""
         if self.closed:
             return
         self._closing = True
@@ -259,11 +259,12 @@ class Connection:
             self._fail(LostBecause.CLOSED)
 
     def hang_up(self) -> None:
-        """Send all that is queued and then no more, and wait until the peer closes. Idempotent.
+        """Send the queued bytes, half-close, and wait until the peer closes. Idempotent.
 
         For peers that may be in the midst of sending: bytes that reach a closed socket are answered
-        with a reset, and that can take from the peer what it has not read yet. So they are read,
-        and dropped. After calling this, ``abort`` the connection if the peer takes too long.
+        with a reset, which can destroy bytes that the peer has not read yet. Therefore the peer's
+        bytes are read, and dropped. After calling this, ``abort`` the connection if the peer takes
+        too long.
         """
         if self.closed:
             return
@@ -272,7 +273,7 @@ class Connection:
             self._finish()
 
     def abort(self, because: LostBecause = LostBecause.CLOSED) -> None:
-        """Close now, whatever is queued. Idempotent."""
+        """Close now, and drop the queued bytes. Idempotent."""
         self._fail(because)
 
     def _enqueue(self, data: bytes | memoryview) -> None:
@@ -286,16 +287,16 @@ class Connection:
             self._look_at_queue()
 
     def _look_at_queue(self) -> None:
-        """Say that much is queued, if it still is; give up a peer for which it is too much."""
+        """Count a crossing of the high-water mark; give up a peer with too many queued bytes."""
         output = self.output
-        self.uncork()  # maybe nothing was tried yet
+        self.uncork()  # the kernel may accept corked bytes
         if self.queued > output.high_water:
             output.crossings += 1
             if self.queued > output.max_queued_bytes:
                 self._fail(LostBecause.OVERFLOW)
 
     def _flush(self) -> None:
-        """Send all that is queued; go back to direct writes when nothing is left."""
+        """Send the queued messages; go back to direct writes when the queue is empty."""
         buffer = self._buffer
         while buffer:
             try:
@@ -321,14 +322,14 @@ class Connection:
                 self._handler.drained()
 
     def _send_several(self, buffer: deque[Data]) -> int:
-        """Send from the front of the queue in one go; return how many bytes were taken."""
+        """Send from the front of the queue in one go; return how many bytes the kernel accepted."""
         first = memoryview(buffer[0])[self._offset :] if self._offset else buffer[0]
         if len(buffer) == 1:
             return self._sock.send(first)
         return self._sock.sendmsg([first, *islice(buffer, 1, MAX_PIECES)])
 
     def _drop(self, buffer: deque[Data], sent: int) -> None:
-        """Let go of what was sent."""
+        """Remove the sent bytes from the queue."""
         backlog = self._backlog
         self.queued -= sent
         if backlog is not None and sent:
@@ -342,7 +343,7 @@ class Connection:
         self._offset = sent
 
     def _finish(self) -> None:
-        """Close, or hang up: all that was queued is sent."""
+        """Close, or half-close, after all queued bytes were sent."""
         if not self._hanging_up:
             self._fail(LostBecause.CLOSED)
             return
@@ -358,7 +359,7 @@ class Connection:
             self._reader.start(self._on_readable)
 
     def _wait_for_room(self) -> None:
-        """Send the rest when the kernel takes more; from now on it counts."""
+        """Send the rest when the kernel accepts more bytes; until then, a backlog counts it."""
         if self._writer is None and self._buffer is not None:
             self._writer = self._loop.io(self._sock.fileno(), _WRITE)
             self._writer.start(self._flush)
@@ -384,14 +385,14 @@ class Connection:
         return self._handler is not None and self._handler.is_download
 
     is_excused = False
-    """The kernel tells when the peer takes something (``Holder``)."""
+    """The kernel tells when the peer has read some bytes (``Holder``)."""
 
     def try_again(self) -> None:
-        """Send what the kernel takes by now (``Holder``)."""
+        """Send as many bytes as the kernel accepts now (``Holder``)."""
         self._flush()
 
     def give_up(self, because: LostBecause) -> None:
-        """Close on a peer that takes too little (``Holder``)."""
+        """Close the connection of a peer that reads too little (``Holder``)."""
         self._fail(because)
 
     # ------------------------------------------------------------------------------------------
@@ -414,7 +415,7 @@ class Connection:
             self._handler.data_received(data)
 
     def _end_of_file(self) -> None:
-        """The peer sends no more: read no more, or it would be said again and again."""
+        """Stop reading, because the loop would report the end of file again and again."""
         if self._handler is None or not self._handler.eof_received():
             self._fail(LostBecause.EOF)
         elif self._reader is not None:

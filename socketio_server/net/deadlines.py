@@ -34,7 +34,7 @@ class Deadlines(Generic[T]):
     and therefore items fall due only when the timer was set once more, for a later turn.
 
     :param delay: seconds from ``add`` to ``on_due``.
-    :param clock: seconds that never go back.
+    :param clock: a monotonic clock, in seconds.
     """
 
     __slots__ = ("_clock", "_delay", "_due", "_firing", "_loop", "_on_due", "_timer")

@@ -4,16 +4,16 @@ from typing import Any, Protocol
 
 
 class Watcher(Protocol):
-    """What the loop gives for a descriptor or a timer."""
+    """Watches a descriptor, or a timer, for the loop."""
 
     def start(self, callback: Any, *args: Any) -> None:
-        """Call back from now on."""
+        """Begin to call back."""
 
     def stop(self) -> None:
-        """Call back no more, until it is started again."""
+        """Stop calling back, until the watcher is started again."""
 
     def close(self) -> None:
-        """Free it for good."""
+        """Free the watcher for good."""
 
 
 class Loop(Protocol):
@@ -22,8 +22,8 @@ class Loop(Protocol):
     def io(self, fd: int, events: int, *, priority: int = 0) -> Watcher:
         """Return a watcher of a descriptor: 1 for reading, 2 for writing, 3 for both.
 
-        :param priority: in one turn of the loop watchers of a higher priority are called first,
-            those of the same in any order.
+        :param priority: in one turn of the loop, watchers of a higher priority are called first,
+            watchers of the same priority in any order.
         """
 
     def timer(self, after: float, repeat: float = 0.0) -> Watcher:

@@ -1,11 +1,12 @@
-"""What waits for all clients of a process: how much it is, and which of them have to go.
+"""Accounts for the messages that are queued for all clients of a process, and gives up clients that
+are too slow.
 
-Messages that a client does not take at once are queued for it, by its connection or its polling
-transport. Each of these queues has a ``Backlog`` here while anything is in it, which is told what
-comes in and what the client takes. It tells back when the client is to be given up: because it
-stands still, lags behind, or holds what the process has no room for.
+A message that a client does not read at once is queued for it, by its connection or its polling
+transport. Each of these queues has a ``Backlog`` here while it is not empty. The queue tells it of
+each message, and of the bytes that the client reads; it tells the queue to give up a client that
+stalls, lags, or holds a message for which the process has no room.
 
-Nothing here keeps the messages themselves, or is touched while clients take what is sent to them.
+Nothing here keeps the messages themselves, or is called while clients read their messages at once.
 """
 
 from collections import deque
@@ -18,13 +19,13 @@ from socketio_server.net.loop import Loop
 from socketio_server.options import Options
 
 ENTRY_COST = 100
-"""Bytes that each entry of a queue is charged besides the message: its place, and our accounts."""
+"""Bytes charged for each entry of a queue besides the message: its place, and the accounts here."""
 
 LAG_RATE = 16_000
-"""Bytes a second: a client that takes so much is slow, but does not lag."""
+"""Bytes a second: a client that reads as many is slow, but does not lag."""
 
 SAMPLES = 6
-"""How many times in ``max_lag`` seconds a backlog is looked at."""
+"""How many times in ``max_lag`` seconds a backlog is sampled."""
 
 
 class LostBecause(Enum):
@@ -42,65 +43,67 @@ class LostBecause(Enum):
 SLOW = frozenset(
     {LostBecause.OVERFLOW, LostBecause.STALLED, LostBecause.LAGGED, LostBecause.CROWDED}
 )
-"""Why we close on a client that takes too little."""
+"""Why the server gives up a client that reads too little."""
 
 
 class Holder(Protocol):
-    """Who queues messages for one client. Called in loop callbacks and by whoever sends."""
+    """Queues messages for one client. Called in loop callbacks and from sends."""
 
     @property
     def is_download(self) -> bool:
-        """Whether the client may pause for long: nobody but itself has to wait for it."""
+        """Whether the client may pause for long, because nobody else waits for it."""
 
     @property
     def is_excused(self) -> bool:
-        """Whether it can't be told just now if the client takes something."""
+        """Whether the client's progress can't be observed just now."""
 
     def try_again(self) -> None:
-        """Send what the client takes now."""
+        """Send as many bytes as the client accepts now."""
 
     def give_up(self, because: LostBecause) -> None:
-        """Close on the client, and close the backlog; must not call anybody else."""
+        """Close the client's connection or session, and the backlog; must not call other objects
+        back.
+        """
 
 
 class QueuedOutput:
-    """What waits for the clients of one server.
+    """The account of the messages that are queued for the clients of one server.
 
-    A message that waits for many clients is counted once, by the identity of its ``bytes``.
+    A message that is queued for many clients is counted once, by the identity of its ``bytes``.
 
-    :param clock: seconds that never go back.
+    :param clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, loop: Loop, options: Options, *, clock: Callable[[], float]) -> None:
         self.max_queued_bytes = options.max_queued_bytes
-        """Bytes that may wait for one client."""
+        """Bytes that may be queued for one client."""
         self.high_water = min(options.high_water, options.max_queued_bytes // 2)
-        """Bytes that may wait for one client before senders wait for it."""
+        """Bytes that may be queued for one client before senders wait for it."""
         self.max_lag = options.max_lag
-        """Seconds that something may wait for a client which takes little."""
+        """Seconds that a message may be queued for a client that reads little."""
         self.total = 0
-        """Bytes that wait for all clients."""
+        """Bytes that are queued for all clients."""
         self.crossings = 0
-        """How often something was queued above the high-water mark of some client."""
+        """How many messages were queued above the high-water mark of a client."""
         self.stalls: Deadlines[Backlog] = Deadlines(
             loop, options.stall_timeout, Backlog.stalled, clock=clock
         )
-        """The backlogs, by when their client last took something."""
+        """The backlogs, by the time when their client last read some bytes."""
         self.downloads: Deadlines[Backlog] = Deadlines(
             loop, options.download_timeout, Backlog.stalled, clock=clock
         )
-        """The same for downloads, which may pause for longer."""
+        """The backlogs of downloads, which may pause for longer, by the same time."""
         self.looks: Deadlines[Backlog] = Deadlines(
             loop, options.max_lag / SAMPLES, Backlog.look, clock=clock
         )
-        """The backlogs, by when they were last looked at."""
+        """The backlogs, by the time of their last sample."""
         self._max_total = options.max_queued_total
-        # Who holds each message, and how often, by the message's id: it lives while it is queued.
-        # In order of age.
+        # By a message's id, its backlogs, and how often each has it; the oldest message first. The
+        # id is unique, because a queue keeps the message alive.
         self._holders: dict[int, dict[Backlog, int]] = {}
 
     def add(self, message: bytes | bytearray | memoryview, backlog: "Backlog") -> None:
-        """Count a message; this may close any backlog, the given one included."""
+        """Count a message for a backlog. This may close any backlog, the given one included."""
         holders = self._holders.get(id(message))
         if holders is None:
             holders = self._holders[id(message)] = {}
@@ -112,7 +115,7 @@ class QueuedOutput:
                 holder.give_up(LostBecause.CROWDED)
 
     def discard(self, message: bytes | bytearray | memoryview, backlog: "Backlog") -> None:
-        """Count a message no more; one that was not counted changes nothing."""
+        """Stop counting a message for a backlog; do nothing if it was not counted."""
         holders = self._holders.get(id(message))
         if holders is None or backlog not in holders:
             return
@@ -126,7 +129,7 @@ class QueuedOutput:
 
 
 class Backlog:
-    """What waits for one client, from when the first message has to wait until none does.
+    """The account of one client's queue, from its first message until it is empty.
 
     After making one, ``close`` it.
     """
@@ -135,37 +138,37 @@ class Backlog:
 
     def __init__(self, holder: Holder, output: QueuedOutput) -> None:
         self.closed = False
-        """Whether nothing waits any more."""
+        """Whether the queue is empty, or its client given up."""
         self._holder = holder
         self._output = output
-        self._queued = 0  # bytes so far
-        self._taken = 0  # bytes so far
-        self._samples: deque[tuple[int, int]] = deque()  # both, as they were at the last looks
+        self._queued = 0  # bytes queued so far
+        self._taken = 0  # bytes sent to the client so far
+        self._samples: deque[tuple[int, int]] = deque()  # both, at the last looks
         self._stalls = output.downloads if holder.is_download else output.stalls
         self._stalls.add(self)
         if not holder.is_download:
             output.looks.add(self)
 
     def add(self, message: bytes | bytearray | memoryview) -> None:
-        """Another message waits. This may close the backlog."""
+        """A message was queued. This may close the backlog."""
         self._queued += len(message)
         if not self._samples:
             self._samples.append((self._queued, self._taken))
         self._output.add(message, self)
 
     def taken(self, size: int) -> None:
-        """The client has taken so many bytes."""
+        """``size`` bytes were sent to the client, or fetched by it."""
         self._taken += size
         self._stalls.add(self)
 
     def discard(self, message: bytes | bytearray | memoryview) -> None:
-        """A message waits no longer."""
+        """A message left the queue."""
         self._output.discard(message, self)
 
     def close(self, left: Iterable[bytes | bytearray | memoryview] = ()) -> None:
-        """Nothing waits any more.
+        """The queue is empty, or dropped.
 
-        :param left: messages that the client does not get.
+        :param left: the messages that are still in it, which the client does not get.
         """
         self.closed = True
         self._stalls.discard(self)
@@ -174,11 +177,11 @@ class Backlog:
             self._output.discard(message, self)
 
     def give_up(self, because: LostBecause) -> None:
-        """Close on the client."""
+        """Have the holder give up the client."""
         self._holder.give_up(because)
 
     def stalled(self) -> None:
-        """The client has taken nothing for ``stall_timeout``, or ``download_timeout``."""
+        """The client has read no bytes for ``stall_timeout``, or ``download_timeout``."""
         self._holder.try_again()
         if self.closed or self in self._stalls:
             return
@@ -188,11 +191,11 @@ class Backlog:
             self._holder.give_up(LostBecause.STALLED)
 
     def look(self) -> None:
-        """See whether the client lags: something waits for ``max_lag``, and it takes little."""
+        """Give up the client if it lags: a message waits for ``max_lag``, and it reads little."""
         max_lag = self._output.max_lag
         self._samples.append((self._queued, self._taken))
         if len(self._samples) > SAMPLES:
-            queued, taken = self._samples.popleft()  # as they were max_lag seconds ago
+            queued, taken = self._samples.popleft()  # the values of max_lag seconds ago
             lags = self._taken < queued and self._taken - taken < LAG_RATE * max_lag
             if lags and not self._holder.is_excused:
                 self._holder.give_up(LostBecause.LAGGED)

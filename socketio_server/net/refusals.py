@@ -51,7 +51,7 @@ class RefusalKind(StrEnum):
 class Refusals:
     """Counts and logs the refusals of one server.
 
-    :param clock: seconds that never go back.
+    :param clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -25,7 +25,7 @@ class Snapshot(TypedDict):
 class Stats:
     """The counters of one server.
 
-    :param clock: seconds that never go back.
+    :param clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -5,8 +5,8 @@ jobs of one turn of the loop run one after another in one worker, at the end of 
 switch to the worker and back for each job would cost more. When a handler waits for something, its
 worker switches to the loop, and another worker takes the next job.
 
-Heavy jobs, which keep the loop for long, run one in each turn of the loop, after what came up in
-that turn: nobody waits for more than one of them.
+Heavy jobs, which block the loop for long, run one in each turn of the loop, after the turn's other
+jobs: a client waits for no more than one of them.
 """
 
 import logging
@@ -77,7 +77,7 @@ class WorkerPool:
 
     :param hub: the hub of the thread that the server runs in.
     :param size: the most workers at once.
-    :param clock: seconds that never go back.
+    :param clock: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class WorkerPool:
             self._heavy_timer.start(self._begin_heavy)
 
     def _begin_heavy(self) -> None:
-        """Wait until all descriptors of this turn were served, and then what they have brought."""
+        """Wait until this turn's descriptors were served, and then the jobs that they queued."""
         callback = self._hub.loop.run_callback
         callback(callback, self._serve_heavy)
 

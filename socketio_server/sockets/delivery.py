@@ -1,4 +1,4 @@
-"""How messages get to one client in one namespace."""
+"""The delivery of messages to one client in one namespace."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,10 +23,10 @@ from socketio_server.sockets.hold import Hold
 
 
 class SocketOwner(Protocol):
-    """Who handles what a socket's client sends: the dispatcher's side, as the socket sees it."""
+    """Handles the events of a socket's client: the dispatcher's side, as the socket sees it."""
 
     def put(self, item: Acknowledged) -> None:
-        """Run a callback after the events that came before the acknowledgement."""
+        """Run a callback after the events that arrived before the acknowledgement."""
 
     def disconnect(self, *, close: bool) -> None:
         """Take the client out of the namespace; with ``close``, end its whole session."""
@@ -35,13 +35,13 @@ class SocketOwner(Protocol):
 class Delivery:
     """Sends a client its messages, or holds them, or drops them (``Recipient``).
 
-    ``close_reason`` decides: once it is set, nothing reaches the client any more. Before that,
+    ``close_reason`` decides: once it is set, no message reaches the client any more. Before that,
     messages wait while there is a hold, and are sent while there is none.
 
-    The *fastlane* is the short way past that decision: the connection of a WebSocket that takes a
-    message's frames as they are. It is there only while the socket is open, nothing is held and
-    the session's transport offers it; so whoever sees one may write to it without a further look.
-    It is set by a delivery that finds all three, and reset by whatever ends one of them.
+    The *fastlane* is the short way past that decision: the connection of a WebSocket that accepts a
+    message's frames unchanged. It is set only while the socket is open, there is no hold and the
+    session's transport offers it: a sender that sees one may write to it without a further check.
+    ``deliver`` sets it when all three conditions hold; the method that ends one resets it.
 
     :param socket_id: the socket's public id.
     :param session: the Engine.IO session that carries the messages.
@@ -64,15 +64,15 @@ class Delivery:
         self.id = socket_id
         self.namespace = namespace
         self.channels: tuple[str, ...] = ()
-        """The channels held, in order of subscription; replaced as a whole by ``Socket``."""
+        """The socket's channels, in order of subscription; replaced as a whole by ``Socket``."""
         self.owner: SocketOwner | None = None
-        """Who handles what the client sends; ``None`` again when the last handler has run."""
+        """Handles the client's events; ``None`` again when the last handler has run."""
         self.close_reason: CloseReason | None = None
         """Why the connection ended; ``None`` while it lasts."""
         self.fastlane: Connection | None = None
         """The connection to write frames to; ``None``: call ``deliver``."""
         self.handler: greenlet | None = None
-        """The greenlet that handles an event of the client's, while one does."""
+        """The greenlet that handles an event of the client just now, if any."""
         self._session = session
         self._hold: Hold | None = None  # None: messages are sent
         self._ledger: Ledger | None = None  # None until the client owes an acknowledgement
@@ -89,7 +89,7 @@ class Delivery:
 
     @property
     def is_held(self) -> bool:
-        """Whether messages may be waiting for a handler's decision."""
+        """Whether messages are held until a handler has decided."""
         return self._hold is not None
 
     @property
@@ -102,7 +102,7 @@ class Delivery:
     def deliver(self, outgoing: Outgoing, channels: Sequence[str] | None = None) -> None:
         """Send a message, hold it, or drop it after the end.
 
-        :param channels: the channels that it was published on, if it was.
+        :param channels: the channels that it was published on; ``None`` if on none.
         """
         if self.fastlane is not None:
             self.fastlane.write(outgoing.frames)
@@ -118,8 +118,8 @@ class Delivery:
     def send(self, outgoing: Outgoing, timekeeper: Timekeeper) -> None:
         """Send a message that is for this client only, as soon as there is room for it.
 
-        Others go on while the caller's greenlet waits. Where it may not wait, or the client may
-        still be refused, the message is queued.
+        Other greenlets go on while the caller's waits. If it may not wait, or the client may still
+        be refused, the message is queued.
 
         :param timekeeper: lets the greenlet wait.
         """
@@ -138,13 +138,13 @@ class Delivery:
 
     @contextmanager
     def room(self, timekeeper: Timekeeper, timeout: float | None = None) -> Iterator[float | None]:
-        """Wait until there is room for a message to this client only, which is to be sent inside.
+        """Wait until there is room for a message to this client only; send it inside the ``with``.
 
         A client other than the one whose event the caller handles is closed if it makes the caller
         wait for longer than the timekeeper's patience.
 
         :param timeout: seconds after which the message is not to be sent any more.
-        :return: what is left of them.
+        :return: the seconds that are left of ``timeout``.
         """
         session = self._session
         if self._may_queue(session) or not timekeeper.may_wait():
@@ -169,14 +169,14 @@ class Delivery:
             session.leave_line(place)
 
     def _may_queue(self, session: Session) -> bool:
-        """Return whether a message need not wait: there is room, or nothing reaches the client."""
+        """Return whether a message need not wait: there is room, or it is held or dropped."""
         return self.close_reason is not None or self._hold is not None or session.has_room()
 
     def _is_turn(self, session: Session, place: Event) -> bool:
         return self.close_reason is not None or session.is_turn_of(place)
 
     def is_doubtful(self, channels: Sequence[str] | None) -> bool:
-        """Return whether a handler may still refuse the client what is published on channels."""
+        """Return whether a handler may still refuse the client a message on these channels."""
         hold, held = self._hold, self.channels
         return hold is not None and (
             hold.channel is None
@@ -187,22 +187,22 @@ class Delivery:
         """Hold messages until ``release``.
 
         :param channel: as in ``Hold``.
-        :param limit: bytes; with more the client is given up.
+        :param limit: bytes; a client for which more are held is given up.
         """
         self._hold = Hold(channel, limit)
         self.fastlane = None
 
     def release(self, *, accepted: bool) -> None:
-        """Send what was held, without the doubtful messages unless ``accepted``."""
+        """Send the held messages, without the doubtful ones unless ``accepted``."""
         hold, self._hold = self._hold, None
         if hold is not None:
             for outgoing in hold.release(accepted=accepted):
                 self._session.send(outgoing)
 
     def close(self, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
-        """Let nothing reach the client after this; the first reason stays.
+        """Drop all messages after this; the first reason stays.
 
-        :param goodbye: the last packet, behind everything that was sent before.
+        :param goodbye: the last packet, behind all earlier messages.
         """
         if self.close_reason is not None:
             return
@@ -210,7 +210,7 @@ class Delivery:
             self.deliver(goodbye)
         self.close_reason = reason
         self.fastlane = None
-        self._session.wake_line()  # what waits for room will reach nobody
+        self._session.wake_line()  # messages that wait for room are dropped now
         if self._ledger is not None:
             self._ledger.close()
 
@@ -224,12 +224,12 @@ class Delivery:
         timekeeper: Timekeeper,
         timeout: float | None = None,
     ) -> float | None:
-        """Send an event that the client is to acknowledge, as soon as there is room for it.
+        """Send an event that the client must acknowledge, as soon as there is room for it.
 
         It goes past the hold of an ``on_subscribe`` handler, which may be waiting for the answer.
 
         :param timeout: seconds after which it is not sent any more.
-        :return: what is left of them; not above 0: it was not sent.
+        :return: the seconds that are left of ``timeout``; 0 or less if the event was not sent.
         """
         with self.room(timekeeper, timeout) as left:
             if left is not None and left <= 0:
@@ -243,7 +243,7 @@ class Delivery:
             return left
 
     def expect(self, ack_id: int, pending: Pending) -> None:
-        """Note that the client is asked to acknowledge ``ack_id``; after the end it won't."""
+        """Expect the acknowledgement of ``ack_id``; after the end, report the client as gone."""
         if self.close_reason is not None:
             pending.gone(self.id)
             return
@@ -252,17 +252,17 @@ class Delivery:
         self._ledger.add(ack_id, pending)
 
     def forget_acknowledgement(self, ack_id: int) -> None:
-        """Ignore the acknowledgement of ``ack_id``, should it still come."""
+        """Ignore the acknowledgement of ``ack_id``, should it still arrive."""
         if self._ledger is not None:
             self._ledger.discard(ack_id)
 
     def acknowledged(self, ack_id: int, answer: Answer) -> None:
-        """Tell who waits for it that the client acknowledged ``ack_id``."""
+        """Pass on the client's acknowledgement of ``ack_id``."""
         if self._ledger is not None:
             self._ledger.settle(ack_id, answer)
 
     def run_callback(self, callback: Callable[..., Any], answer: Answer) -> None:
-        """Have a callback run with the values of an acknowledgement."""
+        """Run a callback with the values of an acknowledgement, in a later turn of the inbox."""
         if self.owner is not None:
             self.owner.put(Acknowledged(callback, answer))
 
@@ -272,7 +272,7 @@ class Delivery:
         """Take the client out of the namespace; with ``close``, end its whole session."""
         if self.owner is not None:
             self.owner.disconnect(close=close)
-        elif close:  # it left this namespace, and may be in others
+        elif close:  # the client left this namespace, and may be in others
             self._session.close(CloseReason.FORCED_SERVER_CLOSE)
 
     def _deliver_held(self, hold: Hold, outgoing: Outgoing, channels: Sequence[str] | None) -> None:

@@ -1,4 +1,4 @@
-"""What polling and WebSocket have in common: how a message is kept, and who hears of packets.
+"""The common parts of polling and WebSocket: the encoded message, the interface of transports.
 
 A transport carries the Engine.IO packets of one session and knows nothing of Socket.IO.
 """
@@ -16,9 +16,9 @@ _encode_frame = websocket.encode_frame
 
 
 class Outgoing:
-    """One Engine.IO message, encoded once for however many recipients and whichever transports.
+    """One Engine.IO message, encoded once for all recipients and transports.
 
-    Kept as WebSocket frames only; what else is wanted is made of them.
+    Kept as WebSocket frames only; other encodings are made from them.
 
     :param packet: the Engine.IO text packet, type digit included.
     :param attachments: binary messages that follow it.
@@ -27,7 +27,7 @@ class Outgoing:
     __slots__ = ("_deflated", "frames")
 
     def __init__(self, packet: bytes, attachments: Sequence[bytes] = ()) -> None:
-        # By window; each is made when the first recipient takes it.
+        # By window size; each is encoded for its first recipient.
         self._deflated: dict[int, bytes] | None = None
         self.frames = _encode_frame(_TEXT, packet)
         """The message as WebSocket frames, ready to be sent."""
@@ -38,7 +38,7 @@ class Outgoing:
     def deflated_frames(self, window_bits: int) -> bytes:
         """Return the message as compressed WebSocket frames.
 
-        :param window_bits: how large a window they may have.
+        :param window_bits: the largest window that they may have.
         """
         if self._deflated is None:
             self._deflated = {}
@@ -90,16 +90,22 @@ class TransportHandler(Protocol):
     """A transport's session. Called in loop callbacks and in greenlets: must never block."""
 
     def message_received(self, transport: "Transport", data: str | bytes) -> None:
-        """The client sent a message; raises ``DecodeError`` if it can't be understood."""
+        """The client sent a message.
+
+        :raises DecodeError: if it is malformed.
+        """
 
     def packet_received(self, transport: "Transport", packet: engineio.Packet) -> None:
-        """The client sent a packet of another type; raises ``DecodeError`` if it may not."""
+        """The client sent a packet of another type.
+
+        :raises DecodeError: if the client may not send it.
+        """
 
     def client_refused(self, kind: RefusalKind, why: str) -> None:
-        """The client broke a rule: to be counted and logged, no more."""
+        """The client broke a rule: count and log it, no more."""
 
     def room_made(self, transport: "Transport") -> None:
-        """The client has taken so much that there is room again (``Transport.has_room``)."""
+        """The client has read so many bytes that there is room again (``Transport.has_room``)."""
 
     def transport_closed(self, transport: "Transport", reason: CloseReason) -> None:
         """The transport is gone; called at most once."""
@@ -118,8 +124,8 @@ class Transport(Protocol):
 
     @property
     def direct(self) -> Connection | None:
-        """The connection that takes ``Outgoing.frames`` as they are, for good; ``None``: what is
-        sent must go through ``send``.
+        """The connection that accepts ``Outgoing.frames`` unchanged, for good; ``None``: messages
+        must go through ``send``.
         """
 
     @property
@@ -128,12 +134,12 @@ class Transport(Protocol):
 
     @property
     def is_reading(self) -> bool:
-        """Whether what the client sends is read just now, so that its pong can be expected."""
+        """Whether the client's packets are read just now: only then can its pong be expected."""
 
     @property
     def is_taking(self) -> bool:
-        """Whether something waits for the client, and it takes some now and then: whether it still
-        does is watched, so that its pong need not be waited for.
+        """Whether messages wait for the client, which reads some of them now and then. Its pong
+        need not be waited for, because its progress is watched.
         """
 
     def send(self, outgoing: Outgoing) -> None:
@@ -143,26 +149,26 @@ class Transport(Protocol):
         """Send a heartbeat: before the messages that are queued."""
 
     def close(self, reason: CloseReason) -> None:
-        """Say goodbye as the transport does, after all that was sent before. Idempotent."""
+        """Send the transport's goodbye, behind all earlier messages. Idempotent."""
 
     def has_room(self) -> bool:
-        """Return whether no more than ``high_water`` waits for the client.
+        """Return whether no more than ``high_water`` bytes wait for the client.
 
-        If not, the transport's handler is told when it is so (``room_made``), unless the transport
-        ends.
+        If not, the transport's handler is told when there is room (``room_made``), unless the
+        transport ends.
         """
 
     def pause_reading(self) -> None:
-        """Take no more packets from the client until ``resume_reading``. Idempotent."""
+        """Read no more packets from the client until ``resume_reading``. Idempotent."""
 
     def resume_reading(self) -> None:
-        """Take packets again. Idempotent."""
+        """Read packets again. Idempotent."""
 
 
 class ClosedTransport:
-    """What a session has before its start and after its end: whatever is sent goes nowhere.
+    """A session's transport before its start and after its end: drops all messages.
 
-    :param name: the name of the transport that it had.
+    :param name: the name of the session's last transport.
     """
 
     __slots__ = ("name",)

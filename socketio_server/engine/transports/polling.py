@@ -1,7 +1,8 @@
 """Engine.IO packets over HTTP long-polling.
 
-The session's packets wait in a queue until a GET takes them as one payload; a POST brings the
-client's. The requests are ``Exchange``s: they are answered now or later, and nothing here waits.
+The session's packets wait in a queue until a GET fetches them as one payload; a POST carries the
+client's packets. The requests are ``Exchange``s: they are answered now or later, and no method
+here waits.
 """
 
 import sys
@@ -23,39 +24,39 @@ from socketio_server.protocol.engineio import ErrorCode, Packet, PacketType
 from socketio_server.protocol.http1.responses import Response
 
 PROBE_POLL_TIME = 0.1
-"""How long a GET waits, in seconds, while a probe is under way: the client is about to stop
-polling and must not be held, and one that goes on polling must not spin (the reference server's
-interval)."""
+"""Seconds that a GET waits while a probe is under way (the reference server's interval): the client
+must not be held, because it is about to stop polling; a client that goes on polling must not
+spin."""
 
 LIGHT = 4096
 """Bytes, each message with its ``ENTRY_COST``, that may wait for a client without being counted for
-the process: about what the client itself takes, and less than its next GET mostly finds."""
+the process: about the memory of the client itself, and more than its next GET mostly finds."""
 
 PYTHON_AGENTS = ("python-", "Python/")
 """How the ``User-Agent`` of the official Python client begins."""
 
 PACKETS_FOR_PYTHON = 16
-"""Packets in one answer to the official Python client, so long as no message has more: it gives up
+"""Packets in one answer to the official Python client, unless a single message has more: it closes
 the connection over more."""
 
 
 class Exchange(Protocol):
-    """A request of the client that waits for its answer. Never blocks."""
+    """A request of the client that waits for its answer. No method blocks."""
 
     def reply(self, response: Response) -> None:
-        """Answer it; called once. Where the client has gone, nothing happens."""
+        """Answer the request; called once. If the client has gone, do nothing."""
 
     def has_ended(self) -> bool:
-        """Return whether the client has gone, even if nobody was told yet."""
+        """Return whether the client has gone, even if the loop has not reported it yet."""
 
     def is_underway(self) -> bool:
-        """Return whether the client has yet to take some of the answer."""
+        """Return whether the client has yet to read some of the answer."""
 
 
 def error_response(code: ErrorCode, message: str | None = None) -> Response:
-    """An Engine.IO error: 403 where forbidden, else 400, with the reference server's JSON.
+    """An Engine.IO error: 403 if forbidden, else 400, with the reference server's JSON.
 
-    :param message: other words than the reference server's for this code.
+    :param message: replaces the reference server's message for this code.
     """
     status = 403 if code is ErrorCode.FORBIDDEN else 400
     return Response(status, engineio.encode_error(code, message), "application/json")
@@ -72,8 +73,8 @@ class PollingTransport:
     """Carries the packets of one session over successive HTTP requests.
 
     :param session: gets the packets and the end.
-    :param clock: seconds that never go back.
-    :param output: what waits for all clients.
+    :param clock: a monotonic clock, in seconds.
+    :param output: the account of the messages that are queued for all clients.
     """
 
     name = "polling"
@@ -122,32 +123,32 @@ class PollingTransport:
         self._queued_bytes = 0
         self._output = output
         self._backlog: Backlog | None = None  # while more than LIGHT waits, and no GET
-        self._given_up = False  # the session is about to be closed, because too much waits
-        self._answer: Exchange | None = None  # the last GET, if it may not be answered wholly yet
+        self._given_up = False  # the session is about to be closed, because its client is slow
+        self._answer: Exchange | None = None  # the last GET, if its answer may be under way yet
         self.packets_per_answer = sys.maxsize
-        """Packets that one answer may have, so long as no message has more."""
+        """Packets that one answer may have, unless a single message has more."""
         self._rate = TokenBucket(options.max_packet_rate, options.max_packet_burst, clock())
         self._poll: Exchange | None = None  # the GET that waits
         self._poll_timer: Watcher | None = None  # ends it while a probe is under way
-        self._answers_soon = False  # it gets its answer when what runs now is done
-        self._post: Exchange | None = None  # the POST whose packets are taken in
-        self._incoming: deque[Packet] = deque()  # those of its packets that are still to be
-        self._is_taking = False  # one of them is being handed up
+        self._answers_soon = False  # the GET is answered at the end of this turn of the loop
+        self._post: Exchange | None = None  # the POST whose packets are handed up
+        self._incoming: deque[Packet] = deque()  # its packets that are yet to be handed up
+        self._is_taking = False  # a packet is being handed up just now
         self._paused = False  # the session wants no more packets for now
-        self._timer: Watcher | None = None  # goes on with them
-        self._tells_of_room = False  # the session wants to know when little is queued
+        self._timer: Watcher | None = None  # goes on with the POST's packets
+        self._tells_of_room = False  # the session is told when there is room again
         self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
         self._probing = False  # a WebSocket is about to take over
 
     @property
     def writable(self) -> bool:
-        """Whether a GET waits for something to send."""
+        """Whether a GET waits for messages."""
         return self._poll is not None and not self._queue
 
     @property
     def is_reading(self) -> bool:
-        """Whether a POST would be handled at once; or no GET has come since a ping was due, which
-        tells as much as a pong that is missing.
+        """Whether a POST would be handled at once; or no GET has arrived since a ping was due.
+        Such a missing GET proves as much as a missing pong.
         """
         return not (self._paused or self._incoming) or (
             bool(self._queue) and self._queue[0] is PING
@@ -155,7 +156,7 @@ class PollingTransport:
 
     @property
     def is_taking(self) -> bool:
-        """Whether much waits for GETs, which come now and then (``Transport``)."""
+        """Whether many bytes wait for GETs, which arrive now and then (``Transport``)."""
         return self._backlog is not None and self._queued_bytes > self._options.send_buffer
 
     @property
@@ -164,7 +165,7 @@ class PollingTransport:
         return self._queued_bytes
 
     def send(self, outgoing: Outgoing) -> None:
-        """Queue a message for the next payload; too much of it closes the session (``give_up``)."""
+        """Queue a message for the next payload; too many bytes close the session (``give_up``)."""
         if self._session is None or self._given_up:
             return
         self._queue.append(outgoing)
@@ -181,16 +182,17 @@ class PollingTransport:
         self._answer_soon()
 
     def send_first(self, outgoing: Outgoing) -> None:
-        """Send a heartbeat (``Transport``); one that waits already is enough."""
+        """Queue a heartbeat before all messages (``Transport``), unless one is queued already."""
         if self._session is not None and outgoing not in islice(self._queue, 1):
             self._queue.appendleft(outgoing)
             self._queued_bytes += len(outgoing.frames)
             self._answer_soon()
 
     def close(self, reason: CloseReason) -> None:
-        """Queue a close packet behind all else, and let the waiting GET have it.
+        """Queue a close packet behind all messages, and answer the waiting GET.
 
-        A client that closed itself is not told to: its GET gets what is queued, or a noop.
+        A client that closed the session itself gets none: its GET gets the queued messages, or a
+        noop.
         """
         if self._session is not None:
             if reason is not CloseReason.TRANSPORT_CLOSE:
@@ -200,40 +202,40 @@ class PollingTransport:
             self._report(reason)
 
     def has_room(self) -> bool:
-        """Return whether no more than ``high_water`` waits for the client (``Transport``)."""
+        """Return whether no more than ``high_water`` bytes wait for the client (``Transport``)."""
         self._tells_of_room = (
             self._session is not None and self._queued_bytes > self._output.high_water
         )
         return not self._tells_of_room
 
     def pause_reading(self) -> None:
-        """Let the POST that is under way wait for its answer."""
+        """Hand up no more packets of the POST that is under way, and delay its answer."""
         self._paused = True
 
     def resume_reading(self) -> None:
-        """Go on with the POST that waits."""
+        """Go on with the waiting POST."""
         if self._paused:
             self._paused = False
             self._go_on_after(0.0)
 
     def start_probe(self) -> None:
-        """A WebSocket probes: answer the waiting GET, so that the client can stop polling."""
+        """A WebSocket probes: answer the waiting GET, because the client wants to stop polling."""
         self._probing = True
         self._answer_soon()
 
     def end_probe(self) -> None:
-        """The probe failed: GETs wait again as long as they like."""
+        """The probe failed: let GETs wait without a limit again."""
         self._probing = False
 
     def when_quiet(self, callback: Callable[[], None]) -> None:
-        """Call back once no POST is under way: at once, or when its packets were handed up."""
+        """Call back once no POST is under way: now, or after all its packets were handed up."""
         if self._post is not None:
             self._on_quiet = callback
         else:
             callback()
 
     def hand_over(self) -> Iterable[Outgoing]:
-        """Give up: return what is still queued, for the transport that takes over."""
+        """Stop, and return the queued messages for the transport that takes over."""
         self._end_backlog()
         queue, self._queue = self._queue, deque()
         self._queued_bytes = 0
@@ -242,21 +244,21 @@ class PollingTransport:
         return queue
 
     def discard_queue(self) -> None:
-        """Drop what is queued: nobody will fetch it any more."""
+        """Drop the queued messages, because the client won't fetch them any more."""
         self._end_backlog()
         self._queue.clear()
         self._queued_bytes = 0
 
     def answer_get(self, poll: Exchange) -> None:
-        """Answer a poll with what is queued, or when there is something."""
+        """Answer a GET with the queued messages, or as soon as there are any."""
         if self._poll is not None:
             if poll.has_ended():
-                return  # its client has sent the one that waits since then
+                return  # the client has given it up, and sent the one that waits
             if not self._poll.has_ended():
                 self._fail("second GET while one is pending")
                 poll.reply(_BAD_REQUEST)
                 return
-            self._end_poll()  # its client is back with the next before the loop told us
+            self._end_poll()  # the client has given it up, and the loop did not report it yet
         if self._queue or self._session is None:
             self._reply(poll)
             return
@@ -266,14 +268,12 @@ class PollingTransport:
             self._poll_timer.start(self._answer_poll)
 
     def poll_lost(self, poll: Exchange) -> None:
-        """The client of a GET that waited has gone."""
+        """The client of a waiting GET has gone."""
         if poll is self._poll:
             self._end_poll()
 
     def answer_at_once(self) -> Response:
-        """Return an answer with what is queued; with nothing but a noop packet if that is
-        nothing.
-        """
+        """Return an answer with the queued messages; with a noop packet if there are none."""
         packets: list[bytes] = []
         queue, before = self._queue, self._queued_bytes
         room = self._options.max_payload
@@ -285,7 +285,7 @@ class PollingTransport:
             if packets and (
                 room < 0
                 or len(packets) + len(following) > self.packets_per_answer
-                # The JavaScript client acts on it before it hands out what came before.
+                # The JavaScript client acts on it before it hands out the packets before it.
                 or outgoing is CLOSE
             ):
                 break
@@ -307,9 +307,9 @@ class PollingTransport:
         return Response(200, self._encode_payload(packets or [engineio.NOOP]))
 
     def answer_post(self, body: bytes, content_type: str, post: Exchange) -> None:
-        """Take the packets of a payload, as fast as the session takes them, and answer then.
+        """Hand up the packets of a payload, as fast as the session accepts them; answer then.
 
-        :param content_type: the request's header of that name.
+        :param content_type: the request's ``Content-Type``.
         """
         if self._session is None:
             post.reply(_BAD_REQUEST)
@@ -350,7 +350,7 @@ class PollingTransport:
         self._end_post(_OK)
 
     def _hand_up(self, session: TransportHandler, packet: Packet) -> bool:
-        """Give the session a packet; return whether it could be understood."""
+        """Give the session a packet; return ``False`` if it is malformed."""
         self._is_taking = True
         try:
             if packet.type is _MESSAGE:
@@ -359,7 +359,7 @@ class PollingTransport:
                 session.packet_received(self, packet)
         except DecodeError as error:
             self._incoming.clear()
-            # At the end of this turn of the loop: what was right before it may still be answered.
+            # At the end of this turn of the loop: the packets before it may still be answered.
             self._loop.run_callback(self._fail_post, str(error))
             return False
         finally:
@@ -372,7 +372,7 @@ class PollingTransport:
         self._end_post(_BAD_REQUEST)
 
     def _end_post(self, response: Response) -> None:
-        """Answer the POST: its packets were handed up, or nobody wants them any more."""
+        """Answer the POST, and drop its remaining packets."""
         post, self._post = self._post, None
         self._incoming.clear()
         on_quiet, self._on_quiet = self._on_quiet, None
@@ -382,7 +382,7 @@ class PollingTransport:
             post.reply(response)
 
     def _go_on_after(self, seconds: float) -> None:
-        """Go on with the POST, if there is one, when the loop has served the others."""
+        """Go on with the POST, if there is one, after the loop has served other clients."""
         self._stop_timer()
         if self._post is not None and not self._is_taking:
             self._timer = self._loop.timer(seconds)
@@ -402,9 +402,9 @@ class PollingTransport:
 
     @property
     def is_excused(self) -> bool:
-        """Whether what waits may wait (``Holder``).
+        """Whether the queued messages may wait (``Holder``).
 
-        It may while the client takes an answer, or is about to stop polling; and as much as the
+        They may while the client reads an answer, or is about to stop polling. As many bytes as the
         kernel holds for a WebSocket may wait until a heartbeat is missed.
         """
         return (
@@ -414,13 +414,13 @@ class PollingTransport:
         )
 
     def try_again(self) -> None:
-        """Do nothing: the client asks when it wants more (``Holder``)."""
+        """Do nothing: the client sends a GET when it wants more (``Holder``)."""
 
     def give_up(self, because: LostBecause) -> None:
-        """Close on a client that fetches too little (``Holder``).
+        """Close the session of a client that fetches too little (``Holder``).
 
-        What is sent between that and the end is dropped: a handler may send a lot before the loop
-        has its turn.
+        Messages are dropped from now on, and not only after the close in the next turn of the loop,
+        because a handler may send a lot until then.
         """
         self.discard_queue()
         if self._session is not None and not self._given_up:
@@ -429,7 +429,7 @@ class PollingTransport:
             self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
 
     def _begin_backlog_if_due(self) -> None:
-        """Count from now on what waits, if it is more than a GET seldom finds."""
+        """Begin to count the queued messages, if they are more than ``LIGHT``."""
         if self._queued_bytes + ENTRY_COST * len(self._queue) <= LIGHT:
             return
         backlog = self._backlog = Backlog(self, self._output)
@@ -453,13 +453,13 @@ class PollingTransport:
         return engineio.decode_payload(body, self._options.max_packets_per_payload)
 
     def _answer_soon(self) -> None:
-        """Answer the GET that waits, once what runs now is done: it may send more."""
+        """Answer the waiting GET at the end of this turn of the loop: more messages may follow."""
         if self._poll is not None and not self._answers_soon:
             self._answers_soon = True
             self._loop.run_callback(self._answer_poll)
 
     def _answer_poll(self) -> None:
-        """Answer the GET that waits with what is queued by now."""
+        """Answer the waiting GET with the messages that are queued by now."""
         self._answers_soon = False
         poll = self._poll
         self._end_poll()
@@ -467,7 +467,7 @@ class PollingTransport:
             self._reply(poll)
 
     def _reply(self, poll: Exchange) -> None:
-        """Answer a GET, unless its client has gone: what waits is for the next one then."""
+        """Answer a GET, unless its client has gone: then the next GET gets the messages."""
         if not poll.has_ended():
             poll.reply(self.answer_at_once())
             self._answer = poll if poll.is_underway() else None
@@ -487,6 +487,6 @@ class PollingTransport:
         session, self._session = self._session, None
         self._answer_soon()
         self._paused = False
-        self._go_on_after(0.0)  # with a POST that waits, for its answer
+        self._go_on_after(0.0)  # a waiting POST needs its answer
         if session is not None:
             session.transport_closed(self, reason)

@@ -22,7 +22,7 @@ class WebSocketTransport3(WebSocketTransport):
     _decode_packet: ClassVar = staticmethod(engineio3.decode_packet)
 
     def send(self, outgoing: Outgoing) -> None:
-        """Send a message, its attachments as this revision wants them."""
+        """Send a message, with its attachments in this revision's encoding."""
         self._connection.write(outgoing.frames3)
 
     def _decode_binary(self, data: bytes) -> bytes:

@@ -37,15 +37,15 @@ _CLOSE_CODES = {
     CloseReason.PARSE_ERROR: CloseCode.INVALID_DATA,
     CloseReason.SERVER_SHUTTING_DOWN: CloseCode.GOING_AWAY,
 }
-"""How a session's end reads as a WebSocket close code; all else is a normal closure."""
+"""The WebSocket close code for a session's end; all other reasons are a normal closure."""
 
 
 class UpgradedConnection(NamedTuple):
-    """What a WebSocket handshake leaves.
+    """The result of a WebSocket handshake.
 
     :param connection: the connection, not started yet.
     :param data: bytes that the client sent behind its handshake.
-    :param window_bits: how large a window compressed messages may have; ``None`` if
+    :param window_bits: the largest window that compressed messages may have; ``None`` if
         permessage-deflate was not agreed on.
     """
 
@@ -57,9 +57,9 @@ class UpgradedConnection(NamedTuple):
 class WebSocketTransport:
     """Carries the packets of one session over a connection whose handshake is done.
 
-    :param upgraded: what the handshake left.
+    :param upgraded: the result of the handshake.
     :param session: gets the packets and the end.
-    :param clock: seconds that never go back.
+    :param clock: a monotonic clock, in seconds.
     :param closings: the connections that wait for the peer's close frame; aborts them when due.
     """
 
@@ -108,8 +108,8 @@ class WebSocketTransport:
         )
         is_direct = self._takes_frames and upgraded.window_bits is None
         self.direct = upgraded.connection if is_direct else None
-        """The connection that takes ``Outgoing.frames`` as they are (``Transport``)."""
-        self._credit = options.max_packet_burst  # frames before the rate is looked at
+        """The connection that accepts ``Outgoing.frames`` unchanged (``Transport``)."""
+        self._credit = options.max_packet_burst  # frames before the rate is limited
         self._rate: TokenBucket | None = None  # None while there is credit
         self._pings: TokenBucket | None = None  # None until the first ping
         self._paused = False  # the session wants no more packets for now
@@ -117,25 +117,25 @@ class WebSocketTransport:
         self._closings = closings
         self._more_timer: Watcher | None = None  # parsed frames wait for the next turn
 
-    _takes_frames: ClassVar = True  # the client takes ``Outgoing.frames`` as they are
+    _takes_frames: ClassVar = True  # the client understands ``Outgoing.frames`` unchanged
 
     @property
     def writable(self) -> bool:
-        """Whether the kernel has taken all that was sent."""
+        """Whether the kernel has accepted all bytes so far."""
         return not self._connection.congested
 
     def start(self) -> None:
         """Begin to read.
 
-        Frames that come together with a request of the same client came before it: a poll behind
-        the end of an upgrade has to find the session upgraded.
+        If frames and a request of the same client arrive together, the frames are handled first,
+        because a poll behind the end of an upgrade must find the session upgraded.
         """
         data, self._early_data = self._early_data, b""
         self._connection.limit_silence(self._options.ping_interval + self._options.ping_timeout)
         self._connection.start(self, data, goes_first=True)
 
     def send(self, outgoing: Outgoing) -> None:
-        """Send a message at once, or queue it where the peer is slow."""
+        """Send a message at once, or queue it if the peer is slow."""
         if self._window_bits is None:
             self._connection.write(outgoing.frames)
         else:
@@ -153,42 +153,42 @@ class WebSocketTransport:
 
     @property
     def queued_bytes(self) -> int:
-        """Bytes that the kernel has not taken yet."""
+        """Bytes that the kernel has not accepted yet."""
         return self._connection.queued
 
     @property
     def is_taking(self) -> bool:
-        """Whether bytes wait, some of which the client takes now and then (``Transport``)."""
+        """Whether bytes wait, of which the client reads some now and then (``Transport``)."""
         return self._connection.congested
 
     @property
     def is_reading(self) -> bool:
-        """Whether what the client sends is read just now."""
+        """Whether the client's packets are read just now (``Transport``)."""
         return not (self._paused or self._more_timer is not None)
 
     def has_room(self) -> bool:
-        """Return whether no more than ``high_water`` waits for the client (``Transport``)."""
+        """Return whether no more than ``high_water`` bytes wait for the client (``Transport``)."""
         connection = self._connection
         mark = connection.high_water
         if connection.queued <= mark:
             return True
-        connection.uncork()  # what only waits for more to go with it need not wait longer
+        connection.uncork()  # corked bytes would count, though the kernel may accept them
         return not connection.tell_when_drained(mark)
 
     def pause_reading(self) -> None:
-        """Leave the client's bytes in the kernel, and let it have what it was answered so far."""
+        """Leave the client's bytes in the kernel, and send it the corked answers."""
         self._connection.uncork()
         self._paused = True
         self._connection.pause_reading()
 
     def resume_reading(self) -> None:
-        """Handle what was parsed already, then read again."""
+        """Handle the parsed frames, then read again."""
         if self._paused:
             self._paused = False
             self._continue_soon()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came (``ConnectionHandler``)."""
+        """Handle the next bytes (``ConnectionHandler``)."""
         parser = self._parser
         if self._paused or self._more_timer is not None:
             parser.receive_data(data)
@@ -204,12 +204,12 @@ class WebSocketTransport:
             self._fail_soon(CloseCode.INVALID_DATA, str(error))
 
     def drained(self) -> None:
-        """The client has taken some of what waited for it (``ConnectionHandler``)."""
+        """The client has read some of the queued bytes (``ConnectionHandler``)."""
         if self._session is not None:
             self._session.room_made(self)
 
     def eof_received(self) -> bool:
-        """The client sends no more (``ConnectionHandler``): so it has gone."""
+        """The client has closed its side, which means that it has gone (``ConnectionHandler``)."""
         return False
 
     def connection_lost(self, because: LostBecause) -> None:
@@ -224,7 +224,7 @@ class WebSocketTransport:
         self._report(CloseReason.TRANSPORT_CLOSE if clean else CloseReason.TRANSPORT_ERROR)
 
     def _handle_frames(self) -> None:
-        """Handle what was received, where that was not just one short message."""
+        """Handle received bytes that are not just one short message."""
         parser = self._parser
         try:
             event = parser.next_event()
@@ -242,8 +242,9 @@ class WebSocketTransport:
     def _handle_several(self, event: _Event) -> None:
         """Handle frames for one turn: a chatty client must not stop the others.
 
-        What is sent to the client until the end of this turn of the loop goes out together: that
-        is what their handlers send on the spot, which run before the callback here.
+        Messages to the client are corked until the end of this turn of the loop, and go out
+        together. Among them are the answers that handlers send without waiting, because the
+        handlers run before the callback here.
         """
         connection, options = self._connection, self._options
         connection.cork()
@@ -298,7 +299,7 @@ class WebSocketTransport:
         return data
 
     def _spend_rate(self) -> None:
-        """The client has sent very much: read no more than it may go on sending."""
+        """Throttle a client that has spent its credit to the rate of the limit."""
         if self._rate is None:
             options, now = self._options, self._clock()
             self._rate = TokenBucket(
@@ -312,7 +313,7 @@ class WebSocketTransport:
             self._continue_soon(self._rate.wait(self._clock()))
 
     def _check_ping(self) -> None:
-        """A WebSocket's pings have no use here, where the heartbeat is Engine.IO's."""
+        """Limit the rate of WebSocket pings, which have no use beside Engine.IO's heartbeat."""
         most, now = self._options.max_websocket_pings, self._clock()
         if self._pings is None:
             self._pings = TokenBucket(most, most, now)
@@ -320,7 +321,7 @@ class WebSocketTransport:
             raise ProtocolError(CloseCode.POLICY_VIOLATION, "too many pings")
 
     def _continue_soon(self, wait: float = 0.0) -> None:
-        """Handle frames again when the loop has served the others, or after ``wait`` seconds."""
+        """Handle frames again after ``wait`` seconds; the loop serves other clients first."""
         self._connection.pause_reading()
         if self._more_timer is None:
             self._more_timer = self._loop.timer(wait)
@@ -335,7 +336,7 @@ class WebSocketTransport:
             self._handle_frames()
 
     def _send_close(self, code: int | None, reason: str = "") -> None:
-        """Send our close frame, and cut the connection if the peer never answers it."""
+        """Send our close frame, and abort the connection if the peer does not answer in time."""
         self._closing = True
         self._connection.write(encode_close(code, reason))
         self._connection.resume_reading()
@@ -343,15 +344,16 @@ class WebSocketTransport:
         self._closings.add(self._connection)
 
     def _fail_soon(self, code: int, reason: str) -> None:
-        """Refuse what the peer sent, and handle nothing more of it.
+        """Refuse a frame of the peer, and handle no later one.
 
-        At the end of this turn of the loop: what was right before it may still be answered.
+        The refusal follows at the end of this turn of the loop: the frames before it may still be
+        answered.
         """
         self.pause_reading()
         self._loop.run_callback(self._fail, code, reason)
 
     def _fail(self, code: int, reason: str) -> None:
-        """Refuse what the peer sent, and all that it still sends (RFC 6455 7.1.1 and 7.1.7)."""
+        """Refuse a frame of the peer, and drop all later bytes (RFC 6455 7.1.1 and 7.1.7)."""
         if self._connection.closed:
             return
         if self._session is not None:

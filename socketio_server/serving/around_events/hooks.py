@@ -20,7 +20,7 @@ class DjangoHooks:
     :param message_log_format: ``SOCKETIO_MESSAGE_LOG_FORMAT``.
     :param loop: the gevent loop of a server; ``None``: there are no workers.
     :param sqlite_timeout: seconds for which connections to SQLite are kept after an event.
-    :param clock: seconds that never go back; Django's clock for connections.
+    :param clock: a monotonic clock, in seconds; Django's clock for connections.
     """
 
     refusals: tuple[type[Exception], ...] = (PermissionDenied,)
