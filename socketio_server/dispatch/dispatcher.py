@@ -399,7 +399,7 @@ class Dispatcher:
             encoded = self.encoder.ack(packet.ack_id, values, namespace=packet.namespace)
         except TypeError as error:  # the handler's answer can't be encoded
             names = " or ".join(describe(registration.handler) for registration in handlers)
-            why = f"{names or 'middleware'} returned what can't be sent: {error}"
+            why = f"{names or 'middleware'} returned a value that can't be sent: {error}"
             self._handler_raised(member, packet.data[0], TypeError(why))
         else:
             outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
