@@ -224,12 +224,13 @@ class Dispatcher:
 
     def handle(self, member: Member, item: Item) -> None:
         """Handle one item; items after the last handler are dropped (``InboxKeeper``)."""
-        member.delivery.handler = getcurrent()
+        delivery = member.delivery
+        delivery.handler = getcurrent()
         try:
             captured = member.router.captured
             if captured is not None:
                 self._hooks.restore(captured)
-            if member.delivery.owner is None:
+            if delivery.owner is None:
                 return
             if type(item) is str:
                 self._event(member, decode(item))  # nearly always
@@ -246,13 +247,11 @@ class Dispatcher:
             member.router.weigh()
             member.router.refuse_packet(error)
         except Exception:  # a fault of ours must end neither the worker nor the inbox
-            logger.exception(
-                "Internal error while handling an event of socket %s", member.delivery.id
-            )
+            logger.exception("Internal error while handling an event of socket %s", delivery.id)
         finally:
-            if isinstance(item, CloseReason):  # unregister the member even after an exception
+            if type(item) is CloseReason:  # unregister the member even after an exception
                 self.forget(member)
-            member.delivery.handler = None
+            delivery.handler = None
 
     # ------------------------------------------------------------------------------------------
 
@@ -292,8 +291,11 @@ class Dispatcher:
         if not handlers and self._unhandled is not None:
             self._unhandled.event(name, packet.namespace, member.delivery.channels)
         answer = self._fire(member, event, handlers, args)
-        has_answer = answer is not NO_ANSWER and (handlers or answer is not None)
-        if packet.ack_id is not None and has_answer:
+        if (
+            packet.ack_id is not None
+            and answer is not NO_ANSWER
+            and (handlers or answer is not None)
+        ):
             self._acknowledge(member, packet, answer, handlers)
 
     def _control(self, member: Member, packet: Packet, name: str) -> None:

@@ -124,29 +124,28 @@ class Inbox(Generic[T]):
         """
         items, keeper, account = self._items, self._keeper, self._account
         options, clock, handle = keeper.options, keeper.clock, keeper.handle
+        run = self._scope.run
         turn_ends = clock() + options.max_time_per_turn
-        for _ in range(options.max_events_per_turn):
-            if not items:  # they were dropped
-                break
-            item = items.pop(0)
+        remaining = options.max_events_per_turn
+        while items:  # they may have been dropped
+            item = items[0]
             size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)
             if size > HEAVY and not is_heavy:
-                items.insert(0, item)
                 keeper.pool.run_heavy(_HeavyTurn(self))
                 return
+            del items[0]
             waiting = account.waiting_bytes = account.waiting_bytes - size
             if waiting < account.low:
                 account.weigh()
-            self._scope.run(handle, self, item)
-            if not items or is_heavy or clock() > turn_ends:
-                break
-        if items:
-            keeper.pool.run(self)
-        else:
-            self._is_working = False
-            account.free_handlers += 1
-            if account.queued:
-                self._run_queued()
+            run(handle, self, item)
+            remaining -= 1
+            if items and (is_heavy or not remaining or clock() > turn_ends):
+                keeper.pool.run(self)
+                return
+        self._is_working = False
+        account.free_handlers += 1
+        if account.queued:
+            self._run_queued()
 
     def _queue(self) -> None:
         account = self._account

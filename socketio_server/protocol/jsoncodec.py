@@ -64,13 +64,16 @@ def parse(text: str) -> Any:
     :raises DecodeError: if the text is malformed, nested too deep, holds too large a number or
         takes more memory than there is.
     """
-    if len(text) > 2 * MAX_DEPTH and _is_too_deep(text):  # depth n takes 2n brackets
-        raise DecodeError(f"JSON is nested deeper than {MAX_DEPTH} levels")
+    decode = _decode
+    if len(text) > 2 * MAX_DEPTH:  # depth n takes 2n brackets
+        if _is_too_deep(text):
+            raise DecodeError(f"JSON is nested deeper than {MAX_DEPTH} levels")
+        if len(text) > _LONG and _LONG_EXPONENT.search(text):
+            decode = _decode_slow_numbers
     if "\\u" in text and ("\\ud" in text or "\\uD" in text):
         text = _replace_lone_surrogates(text)
-    is_slow = len(text) > _LONG and _LONG_EXPONENT.search(text)
     try:
-        return _decode_slow_numbers(text) if is_slow else _decode(text)
+        return decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as exc:
         raise DecodeError("malformed JSON") from exc
 
@@ -221,11 +224,11 @@ def _is_native(values: Iterable[Any]) -> bool:
         if cls in _SCALARS:
             continue
         if cls is dict:
-            for key in value:
+            for key, item in value.items():
                 if type(key) is bytes:
                     return False
-            if not _is_native(value.values()):
-                return False
+                if type(item) not in _SCALARS and not _is_native((item,)):
+                    return False
         elif cls is list or cls is tuple:
             if not _is_native(value):
                 return False
