@@ -29,6 +29,9 @@ MAX_PIECES = 512
 
 Data = bytes | bytearray | memoryview
 
+SMALL = 16_384
+"""Bytes of several messages that are joined to be sent: quicker than to pass each to the kernel."""
+
 _READ, _WRITE = 1, 2  # libev's event masks, which gevent's loops expect
 
 
@@ -277,7 +280,7 @@ class Connection:
         self._fail(because)
 
     def _enqueue(self, data: bytes | memoryview) -> None:
-        if self._buffer is None or self.closed:
+        if self._buffer is None or self._closing or self._closed_because is not None:
             return
         self._buffer.append(data)
         self.queued += len(data)
@@ -326,12 +329,19 @@ class Connection:
         first = memoryview(buffer[0])[self._offset :] if self._offset else buffer[0]
         if len(buffer) == 1:
             return self._sock.send(first)
-        return self._sock.sendmsg([first, *islice(buffer, 1, MAX_PIECES)])
+        pieces = [first, *islice(buffer, 1, MAX_PIECES)]
+        if self.queued <= SMALL:
+            return self._sock.send(b"".join(pieces))
+        return self._sock.sendmsg(pieces)
 
     def _drop(self, buffer: deque[Data], sent: int) -> None:
         """Remove the sent bytes from the queue."""
         backlog = self._backlog
         self.queued -= sent
+        if not self.queued and backlog is None:
+            buffer.clear()
+            self._offset = 0
+            return
         if backlog is not None and sent:
             backlog.taken(sent)
         sent += self._offset

@@ -535,8 +535,6 @@ def decode_frames(frames: bytes) -> list[tuple[int, bytes]]:
 
     :param frames: the frames, one after another.
     """
-    if frames[1] == len(frames) - 2:
-        return [(frames[0] & 0x0F, frames[2:])]  # one short message: nearly always
     messages = []
     start = 0
     while start < len(frames):
