@@ -200,7 +200,8 @@ class Options:
 
     high_water: Number = 262_144
     """The high-water mark: bytes that may wait for one client before senders to it alone must wait.
-    Twice the kernel's buffer, so that the client always has bytes to read."""
+    Twice the kernel's buffer, so that the client always has bytes to read. Half of
+    ``max_queued_bytes``, if that is less."""
 
     max_queued_bytes: Number = 16_000_000
     """Bytes that may wait for one client; beyond it, the client is closed, because no message is

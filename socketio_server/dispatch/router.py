@@ -28,7 +28,6 @@ LADEN = 16_384
 """Bytes of one client that may wait for its handlers without being counted for the process."""
 
 _EVENTS = (PacketType.EVENT, PacketType.BINARY_EVENT)
-_NONE: frozenset[str] = frozenset()
 
 logger = logging.getLogger("socketio_server")
 
@@ -139,7 +138,8 @@ class NamespaceRouter:
         # the first member leaves.
         self._ending: dict[str, Member] | None = None
         self._assembly: socketio.Assembly | None = None  # while attachments are due
-        self._left = _NONE  # namespaces that the server took the client out of
+        # The last max_namespaces namespaces that the server took the client out of, oldest first.
+        self._left: tuple[str, ...] = ()
         self._protocol = socketio4 if self._is_old else socketio
         # Once the session is to end: the members whose goodbye is still held.
         self._closing: list[Member] | None = None
@@ -197,7 +197,7 @@ class NamespaceRouter:
         namespace = member.delivery.namespace
         if self._members.get(namespace) is member:
             del self._members[namespace]
-            self._left |= {namespace}
+            self._left = (*self._left, namespace)[-self._keeper.options.max_namespaces :]
             packet = socketio.encode_disconnect(namespace=namespace)
             goodbye = Outgoing(engineio.MESSAGE + packet)
             self._end(member, CloseReason.SERVER_NAMESPACE_DISCONNECT, goodbye)
@@ -335,7 +335,7 @@ class NamespaceRouter:
         member = self._keeper.add_member(self, namespace, auth, auth_size)
         self._members[namespace] = member
         if self._left:
-            self._left -= {namespace}
+            self._left = tuple(left for left in self._left if left != namespace)
         if self._ending is not None and namespace in self._ending:
             member.postpone()
         member.put(PacketType.CONNECT)

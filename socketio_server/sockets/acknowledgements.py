@@ -211,18 +211,12 @@ class CallbackRunner:
     """Passes one client's acknowledgement to a callback (``Pending``).
 
     :param run: runs the callback with the answer, in the socket's order of events.
-    :param timeout: seconds after which ``forget`` is called, if there was no answer.
     """
 
-    def __init__(
-        self,
-        run: Callable[[Answer], None],
-        forget: Callable[[], None],
-        timeout: float | None,
-        timekeeper: Timekeeper,
-    ) -> None:
+    def __init__(self, run: Callable[[Answer], None]) -> None:
         self._run = run
-        self._cancel = None if timeout is None else timekeeper.call_later(timeout, forget)
+        self.cancel_timeout: Callable[[], None] | None = None
+        """Cancels the timeout of the acknowledgement; ``None`` if it has none."""
 
     def answered(self, socket_id: str, answer: Answer) -> None:
         """Run the callback."""
@@ -234,8 +228,8 @@ class CallbackRunner:
         self._stop()
 
     def _stop(self) -> None:
-        if self._cancel is not None:
-            self._cancel()
+        if self.cancel_timeout is not None:
+            self.cancel_timeout()
 
 
 def unpack(values: Sequence[Any]) -> Any:

@@ -167,10 +167,11 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         for recipient in asked:
             recipient.expect(ack_id, waiter)
             recipient.deliver(outgoing, channels)
-        answers = waiter.wait(timeout)
-        for recipient in asked:
-            recipient.forget_acknowledgement(ack_id)
-        return answers
+        try:
+            return waiter.wait(timeout)
+        finally:
+            for recipient in asked:
+                recipient.forget_acknowledgement(ack_id)
 
     def _find_recipients(
         self, namespace: str, channels: tuple[str, ...] | None

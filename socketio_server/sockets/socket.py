@@ -191,7 +191,8 @@ class Socket:
         :param volatile: whether it is dropped for clients that can't take it at once.
         :param callback: called with the values of this client's acknowledgement, as one of its
             events.
-        :param timeout: seconds after which the callback does not run any more.
+        :param timeout: seconds after which the callback does not run any more; nor is the event
+            sent any more, if there was no room for it until then.
         :raises TypeError: if an argument is of a wrong type, or can't be encoded.
         :raises ValueError: if the event's name is reserved, a channel's name is empty, the timeout
             is negative or has no callback, or a callback is given with ``to``.
@@ -269,9 +270,10 @@ class Socket:
         waiter = Waiter((delivery.id,), clients.timekeeper)
         outgoing = clients.encode(delivery.namespace, event, args, ack_id)
         left = delivery.ask(ack_id, outgoing, waiter, clients.timekeeper, timeout)
-        answers = waiter.wait(left)
-        delivery.forget_acknowledgement(ack_id)
-        return answers
+        try:
+            return waiter.wait(left)
+        finally:
+            delivery.forget_acknowledgement(ack_id)
 
     def _emit_with_callback(
         self,
@@ -283,13 +285,11 @@ class Socket:
         clients, delivery = self._clients, self._delivery
         ack_id = next(ack_ids)
         outgoing = clients.encode(delivery.namespace, event, args, ack_id)
-        runner = CallbackRunner(
-            partial(delivery.run_callback, callback),
-            partial(delivery.forget_acknowledgement, ack_id),
-            timeout,
-            clients.timekeeper,
-        )
-        delivery.ask(ack_id, outgoing, runner, clients.timekeeper)
+        runner = CallbackRunner(partial(delivery.run_callback, callback))
+        left = delivery.ask(ack_id, outgoing, runner, clients.timekeeper, timeout)
+        if left is not None and left > 0 and delivery.close_reason is None:
+            forget = partial(delivery.forget_acknowledgement, ack_id)
+            runner.cancel_timeout = clients.timekeeper.call_later(left, forget)
 
 
 def publish(

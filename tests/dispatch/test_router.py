@@ -338,6 +338,24 @@ class TestLeaving:
         client.send('2["message","after its own leaving"]')
         assert client.closed == [CloseReason.PARSE_ERROR]
 
+    def test_the_namespaces_that_the_server_took_it_out_of_are_kept_up_to_the_limit(self) -> None:
+        server = make_server(max_namespaces=2)
+        server.registry.on_message(namespace=re.compile("^/n"))(print)
+        client = server.connect()
+        for number in range(3):
+            client.send(f"0/n{number},")
+            next(
+                socket
+                for _, socket, _ in server.clients.values()
+                if socket.namespace == f"/n{number}"
+            ).disconnect()
+            settle()
+        client.send("1/n1,", "1/n2,")
+        assert client.closed == []
+
+        client.send("1/n0,")
+        assert client.closed == [CloseReason.PARSE_ERROR]
+
     def test_the_session_s_end_ends_all(self, server: FakeServer) -> None:
         client = server.connect()
         client.send("0/admin,")

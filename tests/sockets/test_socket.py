@@ -15,6 +15,7 @@ from socketio_server.events import EVERYONE, OTHERS, SocketSession
 from socketio_server.exceptions import Reject
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 from tests.fakes import PATIENCE, FakeClient, FakeServer, settle
 
@@ -688,6 +689,24 @@ class TestCall:
         server.connect()
 
         assert len(errors) == 1
+
+
+class TestACallThatIsBrokenOff:
+    """By a ``gevent.Timeout`` of the caller's own, for instance."""
+
+    @pytest.mark.parametrize("to", [None, EVERYONE])
+    def test_leaves_no_acknowledgement_pending(
+        self, client: FakeClient, to: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        forgotten: list[int] = []
+        monkeypatch.setattr(
+            Delivery, "forget_acknowledgement", lambda self, ack_id: forgotten.append(ack_id)
+        )
+        call = gevent.spawn(client.socket.call, "question", to=to)
+        settle()
+        call.kill()
+
+        assert forgotten == [ack_id_of(client.received()[0], "question")]
 
 
 class TestCallSeveral:

@@ -248,6 +248,39 @@ class TestWhoeverWaits:
         make_room(client)
         assert client.received() == []
 
+    def test_waits_with_a_callback_no_longer_than_its_timeout(self, client: FakeClient) -> None:
+        socket = fill(client)
+        answers: list[object] = []
+        emit = gevent.spawn(socket.emit, "question", callback=answers.append, timeout=0.05)
+        emit.join(PATIENCE)
+
+        assert emit.ready()
+        assert client.closed == []
+        make_room(client)
+        assert client.received() == []
+
+    def test_has_only_the_rest_of_its_timeout_for_the_callback(
+        self, server: FakeServer, client: FakeClient
+    ) -> None:
+        timers: list[float] = []
+
+        class Slow(GeventTimekeeper):
+            now = 0.0
+
+            def wait(self, event: Event, timeout: float | None) -> None:
+                self.now += 20.0
+                client.transport.is_full = False
+
+            def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:
+                timers.append(seconds)
+                return func
+
+        server.clients.timekeeper = Slow(1000.0, bool)
+        start(fill(client).emit, "question", callback=print, timeout=60.0)
+
+        assert timers == [40.0]
+        assert len(client.received()) == 1
+
 
 class TestWhoMayNotWait:
     """It queues."""
