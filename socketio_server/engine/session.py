@@ -14,6 +14,7 @@ from gevent.event import Event
 from socketio_server.engine.session_cookie import Binding
 from socketio_server.engine.transports.base import (
     PING,
+    PONG,
     PROBE_PONG,
     ClosedTransport,
     Outgoing,
@@ -246,7 +247,7 @@ class Session:
                 self._keeper.pong_received(self)
             elif packet.type is PacketType.PING and self.revision == engineio3.PROTOCOL_VERSION:
                 self._keeper.ping_received(self)
-                transport.send_first(Outgoing(engineio3.encode_pong(str(packet.data))))
+                transport.send_first(PROBE_PONG if packet.data == "probe" else PONG)
             elif packet.type is PacketType.CLOSE:
                 self.close(CloseReason.TRANSPORT_CLOSE)
             elif packet.type is not PacketType.NOOP:

@@ -164,7 +164,7 @@ class Connection:
         self._paused = False
         self._read_if_wanted()
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: Data) -> None:
         """Send ``data``, or queue the bytes that the kernel does not accept now; after a close, do
         nothing.
 
@@ -191,17 +191,23 @@ class Connection:
     def write_first(self, data: bytes) -> None:
         """Send ``data`` before the messages that wait for the peer.
 
-        It goes behind a message that is partly sent, and behind the data of earlier calls.
+        It goes behind a message that is partly sent, and behind the data of earlier calls. The same
+        data is queued once.
         """
         buffer = self._buffer
+        first = bytearray(data)  # its type marks it as data of this method
         if buffer is None or self._backlog is None:
-            self.write(data)
+            self.write(first)
         elif not self.closed:
             place = 1 if self._offset else 0
             while place < len(buffer) and type(buffer[place]) is bytearray:
+                if buffer[place] == first:
+                    return
                 place += 1
-            buffer.insert(place, bytearray(data))  # its type marks it as data of this method
-            self.queued += len(data)
+            buffer.insert(place, first)
+            self.queued += len(first)
+            self._backlog.add(first)
+            self._look_at_queue()
 
     def cork(self) -> None:
         """Hold writes back until ``uncork``, which sends them together.
@@ -279,7 +285,7 @@ class Connection:
         """Close now, and drop the queued bytes. Idempotent."""
         self._fail(because)
 
-    def _enqueue(self, data: bytes | memoryview) -> None:
+    def _enqueue(self, data: Data) -> None:
         if self._buffer is None or self._closing or self._closed_because is not None:
             return
         self._buffer.append(data)

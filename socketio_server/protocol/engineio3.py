@@ -4,8 +4,8 @@ The specification is https://github.com/socketio/engine.io-protocol/tree/v3, and
 engine.io-parser 2.x. Packet types, text packets, constants, errors and close reasons are those of
 ``protocol.engineio``. The differences:
 
-* The client sends PING, and the server answers with a PONG that carries the same data
-  (:func:`encode_pong`, section Packet): ``2`` gets ``3``, and ``2probe`` gets ``3probe``.
+* The client sends PING, and the server answers with a PONG (section Packet): ``2`` gets ``3``, and
+  ``2probe`` gets ``3probe``. Clients send no other data with a ping, and no other is sent back.
 * A binary packet has a type, in its first byte, also as a WebSocket's binary frame
   (:func:`decode_binary_packet`, :func:`encode_binary_packet`). A client that can't send binary
   frames sends a text frame as in a payload, ``b4`` and base64.
@@ -146,15 +146,6 @@ def _end_of_packet(payload: bytes, start: int, size: int) -> int:
 
 
 # --- Encoding ---------------------------------------------------------------------------------
-
-
-def encode_pong(data: str = "") -> bytes:
-    """Encode the answer to a client's PING (section Packet, ping).
-
-    :param data: the ping's data.
-    :return: the packet.
-    """
-    return engineio.PONG + data.encode()
 
 
 def encode_binary_packet(data: bytes) -> bytes:

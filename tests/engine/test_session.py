@@ -126,15 +126,18 @@ class TestPackets:
         with pytest.raises(DecodeError, match="nonsense"):
             receive(session, "anything")
 
-    def test_a_client_of_revision_3_sends_the_pings(self) -> None:
+    @pytest.mark.parametrize(
+        ("data", "pong"), [("", "3"), ("probe", "3probe"), ("x" * 1_000_000, "3")]
+    )
+    def test_a_client_of_revision_3_sends_the_pings(self, data: str, pong: str) -> None:
         keeper = RecordingKeeper()
         session = Session("the-secret", keeper, revision=3)
         transport = RecordingTransport(session)
         session.start(transport, RecordingSessionHandler(), b"0{}")
-        session.packet_received(transport, Packet(PacketType.PING))
+        session.packet_received(transport, Packet(PacketType.PING, data))
 
         assert keeper.pings == 1
-        assert transport.sent == ["0{}", "3"]
+        assert transport.sent == ["0{}", pong]
 
     def test_the_heartbeat_is_a_ping_packet(self) -> None:
         session, transport = make_session()

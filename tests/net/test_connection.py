@@ -352,6 +352,44 @@ class TestTheOrder:
 
         assert wire.drain() == BIG + b"1, 2, 3, a message"
 
+    def test_the_same_data_waits_once(self, wire: Wire) -> None:
+        wire.connection.write(BIG)
+        for _ in range(100):
+            wire.connection.write_first(b"a ping, ")
+            wire.connection.write_first(b"a pong, ")
+
+        assert wire.drain() == BIG + b"a ping, a pong, "
+
+    def test_it_counts_as_queued(self, wire: Wire) -> None:
+        wire.connection.write(BIG)
+        wire.connection.write_first(b"a ping")
+        assert wire.output.total == len(BIG) + len(b"a ping") + 2 * ENTRY_COST
+
+        wire.drain()
+        assert wire.output.total == 0
+
+    def test_too_much_of_it_closes_the_connection(self, wire: Wire) -> None:
+        wire.connection.write(BIG)
+        wire.connection.write_first(bytes(wire.output.max_queued_bytes))
+        wire.loop.run()
+
+        assert wire.connection.closed
+
+    def test_the_same_object_for_several_peers_counts_for_each(self, options: Options) -> None:
+        """A peer that does not read must not keep it the oldest of the queued messages."""
+        ping = b"a ping"
+        with socket_pair() as (ours, peer), socket_pair() as (ours2, peer2):
+            first, second = Wire(ours, peer, options), Wire(ours2, peer2, options)
+            second.connection.output = first.output
+            for wire in (first, second):
+                wire.connection.write(BIG[:-1] + b"x")
+            before = first.output.total
+            for wire in (first, second):
+                wire.connection.write_first(ping)
+            assert first.output.total == before + 2 * (len(ping) + ENTRY_COST)
+            for wire in (first, second):
+                wire.connection.abort()
+
     def test_where_nothing_is_queued_it_is_sent_at_once(self, wire: Wire) -> None:
         wire.connection.write_first(b"a ping")
 

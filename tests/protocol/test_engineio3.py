@@ -20,7 +20,6 @@ from socketio_server.protocol.engineio3 import (
     encode_binary_payload,
     encode_open,
     encode_payload,
-    encode_pong,
 )
 
 MESSAGE = PacketType.MESSAGE
@@ -132,19 +131,6 @@ class TestPackets:
             assert encode_binary(packet.data).startswith(b"b4")
         else:
             assert f"{packet.type:d}{packet.data}" == wire
-
-    @pytest.mark.parametrize(
-        ("ping", "pong"),
-        [("2", b"3"), (engineio.PROBE_PING, engineio.PROBE_PONG), ("2\u20ac", b"3\xe2\x82\xac")],
-    )
-    def test_a_pong_carries_what_the_ping_did(self, ping: str, pong: bytes) -> None:
-        packet = decode_packet(ping)
-        assert packet.type is PacketType.PING
-        assert isinstance(packet.data, str)
-        assert encode_pong(packet.data) == pong
-
-    def test_a_pong_to_a_plain_ping_is_the_constant(self) -> None:
-        assert encode_pong() == engineio.PONG
 
 
 class TestTextPayloads:

@@ -89,7 +89,7 @@ class TestEngineIO:
 
     def test_it_reads_our_frames(self) -> None:
         frames = [
-            engineio3.encode_pong("probe").decode(),
+            engineio.PROBE_PONG.decode(),
             freeze(engineio3.encode_binary_packet(b"\x00\xff")),
             engineio3.encode_binary(b"\x00\xff").decode(),
         ]

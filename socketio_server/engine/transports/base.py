@@ -85,6 +85,9 @@ PONG = Outgoing(engineio.PONG)
 CLOSE = Outgoing(engineio.CLOSE)
 PROBE_PONG = Outgoing(engineio.PROBE_PONG)
 
+HEARTBEATS = frozenset({PING, PONG, PROBE_PONG})
+"""What is sent first (``Transport.send_first``)."""
+
 
 class TransportHandler(Protocol):
     """A transport's session. Called in loop callbacks and in greenlets: must never block."""
@@ -146,7 +149,7 @@ class Transport(Protocol):
         """Send a message, or queue it; after a close, drop it."""
 
     def send_first(self, outgoing: Outgoing) -> None:
-        """Send a heartbeat: before the messages that are queued."""
+        """Send one of ``HEARTBEATS`` before the messages that are queued, unless one is queued."""
 
     def close(self, reason: CloseReason) -> None:
         """Send the transport's goodbye, behind all earlier messages. Idempotent."""

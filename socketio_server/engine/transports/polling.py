@@ -8,10 +8,15 @@ here waits.
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import ClassVar, Protocol
 
-from socketio_server.engine.transports.base import CLOSE, PING, Outgoing, TransportHandler
+from socketio_server.engine.transports.base import (
+    CLOSE,
+    HEARTBEATS,
+    PING,
+    Outgoing,
+    TransportHandler,
+)
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.loop import Loop, Watcher
 from socketio_server.net.queued_output import ENTRY_COST, Backlog, LostBecause, QueuedOutput
@@ -183,8 +188,9 @@ class PollingTransport:
 
     def send_first(self, outgoing: Outgoing) -> None:
         """Queue a heartbeat before all messages (``Transport``), unless one is queued already."""
-        if self._session is not None and outgoing not in islice(self._queue, 1):
-            self._queue.appendleft(outgoing)
+        queue = self._queue
+        if self._session is not None and not (queue and queue[0] in HEARTBEATS):
+            queue.appendleft(outgoing)
             self._queued_bytes += len(outgoing.frames)
             self._answer_soon()
 

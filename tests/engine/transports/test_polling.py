@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from socketio_server.engine.transports.base import PING
+from socketio_server.engine.transports.base import PING, PONG, PROBE_PONG
 from socketio_server.engine.transports.polling import (
     LIGHT,
     PACKETS_FOR_PYTHON,
@@ -688,6 +688,14 @@ class TestBackpressure:
         client.transport.send_first(PING)
 
         assert client.fetch() == ["2", "4hello"]
+
+    def test_no_more_than_one_pong_waits_for_a_client_that_fetches_none(self) -> None:
+        client = Client()
+        for _ in range(100):
+            client.transport.send_first(PONG)
+            client.transport.send_first(PROBE_PONG)
+
+        assert client.fetch() == ["3"]
 
 
 class TestClosing:
