@@ -8,6 +8,9 @@ from socketio_server.net.loop import Loop
 
 T = TypeVar("T")
 
+SLACK = 0.01
+"""Seconds that a ping may be late at the client's cost: timers are, and their delays add up."""
+
 
 class Heartbeat(Generic[T]):
     """Sends pings to sessions, and expects pongs (Engine.IO v4: the server pings).
@@ -29,7 +32,7 @@ class Heartbeat(Generic[T]):
         expire: Callable[[T], None],
         clock: Callable[[], float],
     ) -> None:
-        self._pings: Deadlines[T] = Deadlines(loop, interval, self._ping, clock=clock)
+        self._pings: Deadlines[T] = Deadlines(loop, interval, self._ping_due, clock=clock)
         self._pongs: Deadlines[T] = Deadlines(loop, timeout, expire, clock=clock)
         self._send_ping = ping
 
@@ -56,6 +59,10 @@ class Heartbeat(Generic[T]):
         self._pings.clear()
         self._pongs.clear()
 
-    def _ping(self, session: T) -> None:
-        self._pongs.add(session)
+    def _ping_due(self, session: T) -> None:
+        """Send a ping; the client's time is counted from when it was due, if it is hardly late."""
+        self._ping(session, ago=min(self._pings.lateness, SLACK))
+
+    def _ping(self, session: T, ago: float = 0.0) -> None:
+        self._pongs.add(session, ago)
         self._send_ping(session)

@@ -5,6 +5,7 @@ Therefore a dict serves as the queue, and no session needs a timer of its own.
 """
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 from socketio_server.net.loop import Loop, Watcher
@@ -37,7 +38,7 @@ class Deadlines(Generic[T]):
     :param clock: a monotonic clock, in seconds.
     """
 
-    __slots__ = ("_clock", "_delay", "_due", "_firing", "_loop", "_on_due", "_timer")
+    __slots__ = ("_clock", "_delay", "_due", "_firing", "_loop", "_on_due", "_timer", "lateness")
 
     def __init__(
         self,
@@ -54,6 +55,8 @@ class Deadlines(Generic[T]):
         self._due: dict[T, float] = {}  # in order of time
         self._timer: Watcher | None = None  # None while the queue is empty
         self._firing = False  # whether on_due runs; the timer is set again afterwards
+        self.lateness = 0.0
+        """Seconds since the item for which ``on_due`` runs fell due."""
 
     def __contains__(self, item: T) -> bool:
         return item in self._due
@@ -61,12 +64,15 @@ class Deadlines(Generic[T]):
     def __len__(self) -> int:
         return len(self._due)
 
-    def add(self, item: T) -> None:
-        """Let ``item`` fall due in ``delay`` seconds, counted from now if it was in the queue."""
+    def add(self, item: T, ago: float = 0.0) -> None:
+        """Let ``item`` fall due in ``delay`` seconds, counted from now if it was in the queue.
+
+        :param ago: how many of these seconds are over already. An item waits for those before it.
+        """
         self._due.pop(item, None)
-        self._due[item] = self._clock() + self._delay
+        self._due[item] = self._clock() + self._delay - ago
         if self._timer is None and not self._firing:
-            self._arm(self._delay)
+            self._arm(self._delay - ago)
 
     def discard(self, item: T) -> bool:
         """Remove ``item``; return whether it was in the queue."""
@@ -114,15 +120,13 @@ class Deadlines(Generic[T]):
     def _fire(self, until: float) -> None:
         """Call ``on_due`` for the items that were due at that time and are still in the queue."""
         self._stop_timer()
-        due = []
-        for item, time in self._due.items():
-            if time > until:
-                break
-            due.append(item)
+        due = list(takewhile(lambda item: self._due[item] <= until, self._due))
         self._firing = True
+        now = self._clock()
         try:
             for item in due:
-                if self.discard(item):
+                if (time := self._due.pop(item, None)) is not None:
+                    self.lateness = now - time
                     self._on_due(item)
         finally:
             self._firing = False

@@ -2,7 +2,8 @@
 
 import pytest
 
-from socketio_server.engine.heartbeat import Heartbeat
+from socketio_server.engine.heartbeat import SLACK, Heartbeat
+from socketio_server.net.deadlines import TICK
 from tests.fakes import FakeLoop
 
 
@@ -36,6 +37,20 @@ class TestHeartbeat:
 
         hearts.loop.advance(1.0)
         assert hearts.pinged == [("a", 25.0)]
+
+    @pytest.mark.parametrize("late", [0.0, SLACK / 2, SLACK, 2 * SLACK, 5.0])
+    def test_a_ping_that_is_late_costs_its_client_next_to_nothing(
+        self, hearts: Hearts, late: float
+    ) -> None:
+        hearts.heartbeat.add("a")
+        hearts.loop.now = 25.0 + late
+        hearts.loop.run()
+        hearts.loop.advance(30.0)
+
+        ((_, pinged),) = hearts.pinged
+        ((_, expired),) = hearts.expired
+        assert pinged >= 25.0 + late
+        assert expired == pytest.approx(max(45.0, pinged + 20.0 - SLACK), abs=2 * TICK)
 
     def test_the_next_one_comes_an_interval_after_the_pong(self, hearts: Hearts) -> None:
         hearts.heartbeat.add("a")
