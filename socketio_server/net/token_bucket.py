@@ -35,7 +35,7 @@ class TokenBucket:
         return self._tokens >= 0
 
     def wait(self, now: float) -> float:
-        """Return how many seconds to wait before the next event."""
+        """Return how many seconds to wait before the next event; 0 if it is within the limit."""
         self._refill(now)
         return max(0.0, -self._tokens / self._rate)
 

@@ -344,11 +344,11 @@ class PollingTransport:
                 return
             if self._paused:
                 return
-            if not self._rate.spend():
+            if not self._rate.spend() and (wait := self._rate.wait(self._clock())):
                 session.client_refused(
                     RefusalKind.RATE, "packets come too fast, the client is throttled"
                 )
-                self._go_on_after(self._rate.wait(self._clock()))
+                self._go_on_after(wait)
                 return
             if self._clock() > until:
                 self._go_on_after(0.0)

@@ -109,7 +109,9 @@ class WebSocketTransport:
         is_direct = self._takes_frames and upgraded.window_bits is None
         self.direct = upgraded.connection if is_direct else None
         """The connection that accepts ``Outgoing.frames`` unchanged (``Transport``)."""
-        self._credit = options.max_packet_burst  # frames before the rate is limited
+        # Frames before the rate is looked at: half of the burst, because most clients never send as
+        # many; the bucket begins with the other half.
+        self._credit = options.max_packet_burst // 2
         self._rate: TokenBucket | None = None  # None while there is credit
         self._pings: TokenBucket | None = None  # None until the first ping
         self._paused = False  # the session wants no more packets for now
@@ -299,18 +301,16 @@ class WebSocketTransport:
         return data
 
     def _spend_rate(self) -> None:
-        """Throttle a client that has spent its credit to the rate of the limit."""
+        """Throttle a client that sends above the burst, and above the rate of the limit."""
         if self._rate is None:
-            options, now = self._options, self._clock()
-            self._rate = TokenBucket(
-                options.max_packet_rate, options.max_packet_burst, now, tokens=0
-            )
-        if not self._rate.spend():
+            rate, burst = self._options.max_packet_rate, self._options.max_packet_burst
+            self._rate = TokenBucket(rate, burst, self._clock(), tokens=burst - burst // 2)
+        if not self._rate.spend() and (wait := self._rate.wait(self._clock())):
             if self._session is not None:
                 self._session.client_refused(
                     RefusalKind.RATE, "packets come too fast, the client is throttled"
                 )
-            self._continue_soon(self._rate.wait(self._clock()))
+            self._continue_soon(wait)
 
     def _check_ping(self) -> None:
         """Limit the rate of WebSocket pings, which have no use beside Engine.IO's heartbeat."""

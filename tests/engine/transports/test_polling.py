@@ -449,6 +449,17 @@ class TestRates:
         client.loop.advance(1000.0)
         assert client.session.messages == list("0123456789")
         assert post.status == 200
+        assert set(client.session.refusals) == {
+            "rate: packets come too fast, the client is throttled"
+        }
+
+    def test_a_client_that_keeps_to_the_rate_is_never_slowed_down(self) -> None:
+        client = Client(Options(max_packet_burst=5, max_packet_rate=1))
+        for _ in range(50):
+            client.loop.advance(1.0)
+            assert client.post_messages(1).status == 200
+
+        assert client.session.refusals == []
 
 
 class TestPauses:

@@ -231,6 +231,23 @@ class TestRates:
         assert link.session.messages == list("0123456789")
         assert link.session.closed == []
 
+    def test_a_client_that_keeps_to_the_rate_is_never_slowed_down(self, link: Link) -> None:
+        for i in range(50):
+            link.loop.advance(1.0)
+            link.send(f"4{i}")
+            assert link.session.messages[-1] == str(i)
+
+        assert link.session.refusals == []
+
+    def test_the_burst_comes_back_in_time(self, link: Link) -> None:
+        for _ in range(10):
+            link.loop.advance(60.0)
+            link.session.packets.clear()
+            link.send(*"44444")
+            assert len(link.session.messages) == 5
+
+        assert link.session.refusals == []
+
     def test_meanwhile_nothing_more_is_read(self, link: Link) -> None:
         assert link.transport.is_reading
         link.send(*(f"4{i}" for i in range(10)))
