@@ -290,6 +290,9 @@ class Session:
         """Let the WebSocket take over, with the client's queue in its order."""
         if probe is not self._probe:  # closed before the last POST was complete
             return
+        if polling.given_up:  # its queue is gone, and the session ends in the next turn of the loop
+            self.abandon_probe()
+            return
         self._end_probe()
         waiting = polling.hand_over()
         self.transport = probe

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.queued_output import LostBecause
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
@@ -435,6 +436,19 @@ class TestUpgrade:
         upgrade.session.send(outgoing("welcome"))
         assert upgrade.handler.messages == ["hello"]
         assert client.received() == ["4welcome"]
+
+    def test_it_takes_nothing_over_from_a_client_that_was_given_up(self, upgrade: Upgrade) -> None:
+        """Its messages were dropped, and the session must not go on without them."""
+        client = upgrade.probe()
+        client.send("2probe")
+        upgrade.loop.run()
+        upgrade.loop.run_callback(upgrade.polling.give_up, LostBecause.LAGGED)
+        client.send("5")
+        upgrade.loop.run()
+
+        assert upgrade.handler.closed == [CloseReason.TRANSPORT_ERROR]
+        assert [type(message) for message in client.received()] == [str, Close]
+        assert not upgrade.keeper.probing
 
     def test_it_may_do_all_of_it_in_one_go(self, upgrade: Upgrade) -> None:
         client = upgrade.probe()

@@ -91,7 +91,6 @@ class PollingTransport:
         "_answers_soon",
         "_backlog",
         "_clock",
-        "_given_up",
         "_incoming",
         "_is_taking",
         "_loop",
@@ -109,6 +108,7 @@ class PollingTransport:
         "_session",
         "_tells_of_room",
         "_timer",
+        "given_up",
         "packets_per_answer",
     )
 
@@ -128,7 +128,8 @@ class PollingTransport:
         self._queued_bytes = 0
         self._output = output
         self._backlog: Backlog | None = None  # while more than LIGHT waits, and no GET
-        self._given_up = False  # the session is about to be closed, because its client is slow
+        self.given_up = False
+        """Whether the session is about to be closed, because its client is slow."""
         self._answer: Exchange | None = None  # the last GET, if its answer may be under way yet
         self.packets_per_answer = sys.maxsize
         """Packets that one answer may have, unless a single message has more."""
@@ -171,7 +172,7 @@ class PollingTransport:
 
     def send(self, outgoing: Outgoing) -> None:
         """Queue a message for the next payload; too many bytes close the session (``give_up``)."""
-        if self._session is None or self._given_up:
+        if self._session is None or self.given_up:
             return
         self._queue.append(outgoing)
         self._queued_bytes += len(outgoing.frames)
@@ -429,8 +430,8 @@ class PollingTransport:
         because a handler may send a lot until then.
         """
         self.discard_queue()
-        if self._session is not None and not self._given_up:
-            self._given_up = True
+        if self._session is not None and not self.given_up:
+            self.given_up = True
             self._session.client_refused(RefusalKind.SLOW_CLIENT, because.value)
             self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
 
