@@ -194,7 +194,8 @@ class Dispatcher:
 
         :return: ``False`` if ``timeout`` seconds passed first.
         """
-        return bool(self._idle.wait(timeout))
+        self._clients.timekeeper.wait(self._idle, timeout)
+        return self._idle.is_set()
 
     def _connect_timed_out(self, router: NamespaceRouter) -> None:
         router.session.client_refused(

@@ -175,21 +175,6 @@ def encode_payload(packets: Iterable[bytes]) -> bytes:
     return b"".join([b"%d:%b" % (_count_units(packet), packet) for packet in packets])
 
 
-def encode_binary_payload(packets: Iterable[bytes]) -> bytes:
-    """Join encoded packets into the body of a polling response, in its binary form.
-
-    :param packets: text packets, and binary ones as :func:`encode_binary_packet` makes them; their
-        first byte tells them apart.
-    :return: the body, to be sent as :data:`BINARY_CONTENT_TYPE`.
-    """
-    return b"".join(
-        [
-            b"%c%b\xff%b" % (packet.startswith(BINARY_MESSAGE), _digits(len(packet)), packet)
-            for packet in packets
-        ]
-    )
-
-
 def encode_open(
     *, sid: str, upgrades: Sequence[str], ping_interval: float, ping_timeout: float
 ) -> bytes:
@@ -213,8 +198,3 @@ def encode_open(
 def _count_units(packet: bytes) -> int:
     """Return the length of UTF-8 in UTF-16 code units."""
     return len(packet) if packet.isascii() else len(packet.decode().encode("utf-16-le")) // 2
-
-
-def _digits(number: int) -> bytes:
-    """Return a number's digits as bytes from 0 to 9."""
-    return bytes(map(int, str(number)))

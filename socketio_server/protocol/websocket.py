@@ -37,13 +37,9 @@ class CloseCode(IntEnum):
     NORMAL_CLOSURE = 1000
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
-    UNSUPPORTED_DATA = 1003
     INVALID_DATA = 1007
     POLICY_VIOLATION = 1008
     MESSAGE_TOO_BIG = 1009
-    INTERNAL_ERROR = 1011
-    SERVICE_RESTART = 1012
-    TRY_AGAIN_LATER = 1013
 
 
 class Ping(msgspec.Struct, frozen=True, gc=False):

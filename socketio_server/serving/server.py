@@ -28,6 +28,7 @@ from socketio_server.serving import asyncio_loops, current, forks, refused_hosts
 from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.serving.middleware import load_middleware
 from socketio_server.serving.timekeeper import GeventTimekeeper
+from socketio_server.sockets.acknowledgements import NoTimekeeper
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.this_process import CLIENTS
@@ -43,6 +44,14 @@ DRAIN_CHECK_INTERVAL = 0.02
 
 DESCRIPTOR_SHARE = 0.8
 """The share of connections in the descriptors that the process may open."""
+
+
+def limit_connections(wanted: int) -> int:
+    """Return how many of the wanted connections the process has descriptors for."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return wanted
+    return min(wanted, int(descriptors * DESCRIPTOR_SHARE))
 
 
 class Server:
@@ -73,8 +82,7 @@ class Server:
         self._clients = clients
         self._stats = Stats(monotonic)
         loop: Any = hub.loop
-        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        most = min(options.max_connections, int(descriptors * DESCRIPTOR_SHARE))
+        most = limit_connections(options.max_connections)
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
         pool = WorkerPool(hub, options, options.max_concurrent_handlers, clock=monotonic)
@@ -168,4 +176,6 @@ class Server:
                 self.options.drain_timeout,
             )
         current.server = None
+        self._clients.output = None
+        self._clients.timekeeper = NoTimekeeper()
         return drained and not requests.busy

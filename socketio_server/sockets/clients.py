@@ -48,9 +48,9 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         self.broker: Broker = MemoryBroker(self)
         """Carries broadcasts."""
         self.timekeeper: Timekeeper = NoTimekeeper()
-        """Lets callers wait for clients; set by the server."""
+        """Lets callers wait for clients; set by the server while it runs."""
         self.output: QueuedOutput | None = None
-        """Counts the bytes that wait for all clients; set by the server."""
+        """Counts the bytes that wait for all clients; set by the server while it runs."""
         self.messages_out = 0
         """Sent events, counted once for each recipient."""
         self._recipients: dict[str, Recipient] = {}  # by id

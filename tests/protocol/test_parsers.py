@@ -14,7 +14,7 @@ import pytest
 from socketio_server.protocol import engineio, engineio3, socketio, socketio4
 from socketio_server.protocol.engineio import Packet, PacketType
 from socketio_server.protocol.socketio import Encoded
-from tests.protocol.test_engineio3 import PAYLOADS, as_binary, as_text
+from tests.protocol.test_engineio3 import PAYLOADS, as_text, binary_payload
 from tests.protocol.test_socketio import ACKS, BINARY_PACKETS, EVENTS, encoded
 from tests.support.tools import PATIENCE, require
 
@@ -53,7 +53,7 @@ class TestEngineIO:
     @pytest.mark.parametrize("is_binary", [False, True])
     def test_it_reads_our_payloads(self, is_binary: bool) -> None:
         bodies = [
-            engineio3.encode_binary_payload(map(as_binary, packets))
+            binary_payload(packets)
             if is_binary
             else engineio3.encode_payload(map(as_text, packets))
             for packets in PACKETS

@@ -1,10 +1,15 @@
 """A whole server, put together: what it needs before it starts."""
 
+import resource
+import subprocess
+import sys
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from socketio_server.options import Options
-from socketio_server.serving.server import Server
+from socketio_server.serving.server import Server, limit_connections
+from tests.support.tools import PATIENCE
 
 
 class TestAnUnpatchedProcess:
@@ -16,3 +21,53 @@ class TestAnUnpatchedProcess:
         assert said.startswith("gevent has not patched the standard library: ")
         assert "python manage.py runserver_socketio" in said
         assert "monkey.patch_all()" in said
+
+
+RUN_AND_STOP = """
+from gevent import monkey
+
+monkey.patch_all()
+
+import django
+
+django.setup()
+
+from socketio_server.options import Options
+from socketio_server.serving.server import Server
+from socketio_server.sockets.this_process import CLIENTS
+
+server = Server(None, ("127.0.0.1", 0), Options())
+server.start()
+assert CLIENTS.output is server.engine.output
+assert server.stop()
+print(CLIENTS.output, type(CLIENTS.timekeeper).__name__)
+"""
+
+
+class TestAStoppedServer:
+    def test_is_not_kept_alive_by_the_clients(self) -> None:
+        process = subprocess.run(
+            [sys.executable, "-c", RUN_AND_STOP],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=2 * PATIENCE,
+            check=False,
+        )
+
+        assert process.returncode == 0, process.stderr
+        assert process.stdout == "None NoTimekeeper\n"
+
+
+class TestTheConnectionsOfAProcess:
+    @pytest.mark.parametrize(
+        ("descriptors", "connections"),
+        [
+            pytest.param(200, 160, id="no more than its descriptors allow"),
+            pytest.param(1_000_000, 10_000, id="no more than the setting allows"),
+            pytest.param(resource.RLIM_INFINITY, 10_000, id="descriptors without a limit"),
+        ],
+    )
+    def test_are(self, descriptors: int, connections: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(resource, "getrlimit", lambda which: (descriptors, descriptors))
+
+        assert limit_connections(10_000) == connections
