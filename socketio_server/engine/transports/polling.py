@@ -305,7 +305,7 @@ class PollingTransport:
             self._end_backlog()
         elif self._backlog is not None:
             self._backlog.taken(before - self._queued_bytes)
-        elif self._session is not None:
+        else:
             self._begin_backlog_if_due()
         if self._tells_of_room and self._queued_bytes <= self._output.high_water:
             self._tells_of_room = False
@@ -436,12 +436,20 @@ class PollingTransport:
             self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
 
     def _begin_backlog_if_due(self) -> None:
-        """Begin to count the queued messages, if they are more than ``LIGHT``."""
-        if self._queued_bytes + ENTRY_COST * len(self._queue) <= LIGHT:
+        """Begin to count the queued messages, if they are more than ``LIGHT`` and not counted yet.
+
+        Heartbeats are not counted: each is one object for all clients, some of which always have it
+        queued. It would be the oldest message for good (``QueuedOutput``).
+        """
+        if (
+            self._queued_bytes + ENTRY_COST * len(self._queue) <= LIGHT
+            or self._backlog is not None
+            or self._session is None
+        ):
             return
         backlog = self._backlog = Backlog(self, self._output)
         for outgoing in tuple(self._queue):
-            if not backlog.closed:
+            if outgoing not in HEARTBEATS and not backlog.closed:
                 backlog.add(outgoing.frames)
 
     def _end_backlog(self) -> None:
@@ -472,12 +480,16 @@ class PollingTransport:
         self._end_poll()
         if poll is not None:
             self._reply(poll)
+        else:
+            self._begin_backlog_if_due()
 
     def _reply(self, poll: Exchange) -> None:
         """Answer a GET, unless its client has gone: then the next GET gets the messages."""
         if not poll.has_ended():
             poll.reply(self.answer_at_once())
             self._answer = poll if poll.is_underway() else None
+        else:
+            self._begin_backlog_if_due()
 
     def _end_poll(self) -> None:
         self._poll = None

@@ -637,6 +637,35 @@ class TestBackpressure:
         client.fetch()
         assert client.output.total == 0
 
+    @pytest.mark.parametrize("is_told", [True, False])
+    def test_what_was_sent_while_a_get_waits_counts_if_its_client_has_gone(
+        self, is_told: bool
+    ) -> None:
+        client = Client()
+        poll = client.get()
+        large = outgoing("x" * LIGHT)
+        client.transport.send(large)
+        if is_told:
+            client.transport.poll_lost(poll)
+        else:
+            poll.is_gone = True
+        client.loop.run()
+        assert client.output.total == len(large.frames) + ENTRY_COST
+
+        client.fetch()
+        assert client.output.total == 0
+
+    def test_heartbeats_that_wait_do_not_count(self) -> None:
+        """A ping is one object for the process, and would always be the oldest message."""
+        client = Client()
+        large = outgoing("x" * LIGHT)
+        client.transport.send_first(PING)
+        client.transport.send(large)
+        assert client.output.total == len(large.frames) + ENTRY_COST
+
+        client.fetch()
+        assert client.output.total == 0
+
     def test_little_that_waits_does_not_count(self) -> None:
         client = Client()
         client.transport.send(outgoing("hello"))
