@@ -3,6 +3,8 @@
 from contextvars import Context
 from typing import Any, Protocol
 
+from greenlet import greenlet
+
 from socketio_server.dispatch.inbox import Account, Inbox, InboxKeeper
 from socketio_server.engine.session import Session
 from socketio_server.exceptions import DecodeError
@@ -50,6 +52,9 @@ class MemberRouter(Account, Protocol):
 
     def disconnect_all(self) -> None:
         """Take the client out of all namespaces, and end its session."""
+
+    def is_handled_by(self, caller: greenlet) -> bool:
+        """Return whether a greenlet handles an event of the client, in any of its namespaces."""
 
     def member_finished(self, member: "Member") -> None:
         """A member's last handler has run, or no handler will."""
@@ -133,6 +138,10 @@ class Member(Inbox[Item]):
         """Send the held messages, without the doubtful ones unless ``accepted``."""
         self.delivery.release(accepted=accepted)
         self.router.messages_released(self)
+
+    def is_handled_by(self, caller: greenlet) -> bool:
+        """Return whether a greenlet handles an event of the client (``SocketOwner``)."""
+        return self.router.is_handled_by(caller)
 
     def disconnect(self, *, close: bool) -> None:
         """Take the client out of the namespace, or of all (``SocketOwner``)."""

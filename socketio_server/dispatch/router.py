@@ -9,6 +9,8 @@ from collections import deque
 from contextvars import Context
 from typing import Any, Protocol
 
+from greenlet import greenlet
+
 from socketio_server.dispatch.member import Member
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
@@ -285,6 +287,10 @@ class NamespaceRouter:
             return  # the client has left in the meantime, and asked again
         self._members.pop(namespace, None)
         self._send_connect_error(namespace, message, data)
+
+    def is_handled_by(self, caller: greenlet) -> bool:
+        """Return whether a greenlet handles an event of one of the members (``MemberRouter``)."""
+        return any(member.delivery.handler is caller for member in self._all_members())
 
     def member_finished(self, member: Member) -> None:
         """Let the client join the namespace again, if it asked to (``MemberRouter``)."""

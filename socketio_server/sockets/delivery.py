@@ -25,6 +25,9 @@ from socketio_server.sockets.hold import Hold
 class SocketOwner(Protocol):
     """Handles the events of a socket's client: the dispatcher's side, as the socket sees it."""
 
+    def is_handled_by(self, caller: greenlet) -> bool:
+        """Return whether a greenlet handles an event of the client, in any of its namespaces."""
+
     def put(self, item: Acknowledged) -> None:
         """Run a callback after the events that arrived before the acknowledgement."""
 
@@ -72,7 +75,7 @@ class Delivery:
         self.fastlane: Connection | None = None
         """The connection to write frames to; ``None``: call ``deliver``."""
         self.handler: greenlet | None = None
-        """The greenlet that handles an event of the client just now, if any."""
+        """The greenlet that handles an event of the client in this namespace just now, if any."""
         self._session = session
         self._hold: Hold | None = None  # None: messages are sent
         self._ledger: Ledger | None = None  # None until the client owes an acknowledgement
@@ -150,7 +153,8 @@ class Delivery:
         if self._may_queue(session) or not timekeeper.may_wait():
             yield timeout
             return
-        limits = [timeout, None if self.handler is getcurrent() else timekeeper.patience]
+        is_own = self.owner is not None and self.owner.is_handled_by(getcurrent())
+        limits = [timeout, None if is_own else timekeeper.patience]
         limit = min((seconds for seconds in limits if seconds is not None), default=None)
         began, waited = timekeeper.now, 0.0
         place = session.join_line()

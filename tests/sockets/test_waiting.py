@@ -210,6 +210,24 @@ class TestWhoeverWaits:
         assert sent.is_set()
         assert client.messages() == ["hi"]
 
+    def test_is_the_handler_of_the_client_s_own_in_whichever_namespace(self) -> None:
+        server = FakeServer(Options(stall_timeout=0.01))
+        client = server.connect()
+        main = fill(client)
+
+        @server.registry.on_message(namespace="/admin")
+        def answer(request: object, socket: Socket, context: object, message: object) -> None:
+            main.send(message)
+
+        client.send("0/admin,")
+        client.received()
+        client.send('2/admin,["message","hi"]')
+        gevent.sleep(0.05)
+        assert client.closed == []
+
+        make_room(client)
+        assert client.messages() == ["hi"]
+
     def test_waits_for_another_client_only_so_long_and_closes_it_then(self) -> None:
         server = FakeServer(Options(stall_timeout=0.05))
         client = server.connect()
