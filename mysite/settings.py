@@ -35,6 +35,7 @@ STATICFILES_DIRS = [BASE_DIR / "mysite" / "static"]
 LANGUAGES = [("en", "English"), ("fr", "Français")]
 LANGUAGE_CODE = "en"
 LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"
 USE_TZ = True
 
 # The page stores nothing; your handlers may.

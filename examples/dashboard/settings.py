@@ -18,4 +18,5 @@ TEMPLATES = [
     },
 ]
 STATIC_URL = "static/"
+TIME_ZONE = "UTC"
 USE_TZ = True

@@ -6,4 +6,5 @@ SECRET_KEY = "insecure: good for an example on your own machine only"
 INSTALLED_APPS = ["socketio_server"]
 ROOT_URLCONF = "urls"
 STATIC_URL = "static/"
+TIME_ZONE = "UTC"
 USE_TZ = True

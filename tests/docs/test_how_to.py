@@ -9,9 +9,11 @@ import urllib.parse
 import urllib.request
 
 import pytest
+from playwright.sync_api import expect
 
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Snapshot
+from tests.docs.browser import chromium, open_context
 from tests.docs.conftest import Connect, RunScript, Serve
 from tests.docs.pages import code, page
 from tests.support.client import ConnectError
@@ -230,7 +232,7 @@ class TestSendingFromOutside:
     def test_a_view_reaches_everybody(self, serve: Serve, connect: Connect) -> None:
         client = connect(serve(self.PAGE))
         assert post(serve(self.PAGE), "announce/", text="Hello!") == "Sent."
-        assert client.next_message() == "Hello!"
+        assert client.next_message() == {"action": "message", "message": "Hello!"}
 
     def test_a_view_learns_that_nobody_is_there(self, serve_anew: Serve) -> None:
         assert post(serve_anew(self.PAGE), "announce/", text="Hello!") == "Nobody is there."
@@ -239,6 +241,26 @@ class TestSendingFromOutside:
         client = connect(serve(self.PAGE))
         assert post(serve(self.PAGE), "sign-up/", name="bob") == "Welcome."
         assert client.next_event() == ["new user", "bob"]
+
+    def test_the_page_shows_what_its_forms_and_the_command_send(self, serve: Serve) -> None:
+        server = serve(self.PAGE)
+        with chromium() as browser:
+            sender, window = (open_context(browser).new_page() for _ in range(2))
+            window.goto(server.url)
+            window.wait_for_function("socket.connected")
+            items = window.locator("#messages li")
+            for view, field, text, answer, shown in [
+                ("announce", "text", "Hello!", "Sent.", "Hello!"),
+                ("sign-up", "name", "eve", "Welcome.", "eve has signed up."),
+            ]:
+                sender.goto(server.url)
+                form = sender.locator(f"form[action='/{view}/']")
+                form.locator(f"[name={field}]").fill(text)
+                form.locator("button").click()
+                expect(sender.locator("body")).to_have_text(answer)
+                expect(items.last).to_have_text(shown)
+            serve.project(self.PAGE).manage("notify", "Closed.", "--server", server.url)
+            expect(items.last).to_have_text("Notice: Closed.")
 
     def test_a_command_reaches_everybody_through_the_server(
         self, serve: Serve, connect: Connect
