@@ -425,7 +425,7 @@ class RecordingTransport:
     def is_reading(self) -> bool:
         return not self.paused
 
-    def has_room(self) -> bool:
+    def ask_for_room(self) -> bool:
         return not self.is_full
 
     def send(self, outgoing: Outgoing) -> None:

@@ -74,7 +74,7 @@ _IN_GOOD_ORDER = frozenset(
 """The server's own reasons: a polling client may still fetch its last packets."""
 
 
-class _Lingering(NamedTuple):
+class _Farewell(NamedTuple):
     """The remains of a session over polling that has ended.
 
     :param transport: still has the packets that the client may fetch.
@@ -119,7 +119,7 @@ class Engine:
         self._clock = clock
         self._accept = accept
         self._sessions: dict[str, Session] = {}
-        self._lingering: dict[str, _Lingering] = {}  # by sid
+        self._lingering: dict[str, _Farewell] = {}  # by sid
         self._draining = False
         self.stats = stats
         """The server's counters."""
@@ -378,7 +378,7 @@ class Engine:
         if not isinstance(last_transport, PollingTransport):
             return
         client_left = session.close_reason is CloseReason.TRANSPORT_CLOSE
-        rest = _Lingering(last_transport, session.binding, session.path, client_left)
+        rest = _Farewell(last_transport, session.binding, session.path, client_left)
         if client_left:
             self._lingering[session.sid] = rest
             self._loop.run_callback(self._forget, session.sid)

@@ -180,7 +180,7 @@ class Session:
 
     def has_room(self) -> bool:
         """Return whether a sender need not wait: little is queued, and nobody waits before it."""
-        return self.line is None and self.transport.has_room()
+        return self.line is None and self.transport.ask_for_room()
 
     def join_line(self) -> Event:
         """Wait for room, behind the senders that wait already.
@@ -197,7 +197,7 @@ class Session:
 
     def is_turn_of(self, place: Event) -> bool:
         """Return whether the sender at a place of the line may send."""
-        return self.line is None or (self.line[0] is place and self.transport.has_room())
+        return self.line is None or (self.line[0] is place and self.transport.ask_for_room())
 
     def wake_line(self) -> None:
         """Let all waiting senders check whether they must go on waiting."""
@@ -210,7 +210,7 @@ class Session:
             self.line.remove(place)
             if not self.line:
                 self.line = None
-            elif self.transport.has_room():
+            elif self.transport.ask_for_room():
                 self.line[0].set()
 
     def start_probe(self, transport: WebSocketTransport) -> None:
@@ -298,7 +298,7 @@ class Session:
         self.transport = probe
         for outgoing in waiting:
             probe.send(outgoing)
-        if self.line is not None and probe.has_room():
+        if self.line is not None and probe.ask_for_room():
             self.line[0].set()
         if not self._paused:
             probe.resume_reading()

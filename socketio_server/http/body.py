@@ -15,7 +15,7 @@ from socketio_server.protocol.http1.bodies import BadBody, SizedBody, body_of
 from socketio_server.protocol.http1.requests import Head
 from socketio_server.protocol.http1.responses import CONTINUE
 
-HIGH_WATER = 65_536
+BODY_HIGH_WATER = 65_536
 """The high-water mark: when more bytes wait for their reader, reading from the peer pauses."""
 
 
@@ -105,7 +105,7 @@ class StreamedBody(io.RawIOBase):
             return behind
         if part:  # empty if only the head has arrived
             self._changed.set()
-        if len(self._unread) > HIGH_WATER:
+        if len(self._unread) > BODY_HIGH_WATER:
             self._source.pause_reading()
         return None
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum, auto
 from typing import Any, Protocol
 
-from socketio_server.http.body import HIGH_WATER
+from socketio_server.http.body import BODY_HIGH_WATER
 from socketio_server.http.engine_requests import decode_path, engine_request, parse_query
 from socketio_server.http.exchange import ExchangeServer, SessionExchange, WsgiExchange
 from socketio_server.net.connection import Connection
@@ -335,7 +335,7 @@ class HttpConnection:
     def _keep(self, data: bytes) -> None:
         """Keep bytes of the next request until this one is answered."""
         self._buffer += data
-        if len(self._buffer) > HIGH_WATER:
+        if len(self._buffer) > BODY_HIGH_WATER:
             self.tcp.pause_reading()
 
     def _read_on(self) -> None:
@@ -382,4 +382,4 @@ def make_deadlines(
 
 def write_size_of(options: Options) -> int:
     """Return the most bytes of one write: fewer than a slow peer is closed for."""
-    return max(1, min(HIGH_WATER, options.max_queued_bytes // 2))
+    return max(1, min(BODY_HIGH_WATER, options.max_queued_bytes // 2))

@@ -19,7 +19,7 @@ from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.polling import PollingTransport, error_response
 from socketio_server.http.access_log import level_of, log_access
-from socketio_server.http.body import HIGH_WATER, CollectedBody, StreamedBody
+from socketio_server.http.body import BODY_HIGH_WATER, CollectedBody, StreamedBody
 from socketio_server.http.engine_requests import engine_request, is_websocket
 from socketio_server.http.upgrade import (
     VERSION_HEADER,
@@ -322,7 +322,7 @@ class WsgiExchange(_Exchange):
         stream: io.BufferedReader | None = None
         if head.headers.has_body:
             self._body = StreamedBody(head, self, server.stream_deadlines)
-            stream = io.BufferedReader(self._body, HIGH_WATER)
+            stream = io.BufferedReader(self._body, BODY_HIGH_WATER)
         server.request_workers.run(RequestHandler(self, server, stream))
 
     def receive(self, data: bytes) -> bytes | None:

@@ -117,11 +117,6 @@ class Connection:
         self._closed_because: LostBecause | None = None  # None while the socket is open
 
     @property
-    def high_water(self) -> int:
-        """Bytes that may be queued before a sender to this peer alone has to wait."""
-        return self.output.high_water
-
-    @property
     def congested(self) -> bool:
         """Whether the kernel accepts no more bytes for now."""
         return self._writer is not None

@@ -194,7 +194,7 @@ class Link:
             self._session.transport_closed(self, reason)
             world.discard(self)
 
-    def has_room(self) -> bool:
+    def ask_for_room(self) -> bool:
         """Return ``True``: the client takes everything at once."""
         return True
 

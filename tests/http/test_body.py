@@ -2,7 +2,7 @@
 
 import pytest
 
-from socketio_server.http.body import HIGH_WATER, CollectedBody, StreamedBody
+from socketio_server.http.body import BODY_HIGH_WATER, CollectedBody, StreamedBody
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.protocol.http1.bodies import BadBody
 from socketio_server.protocol.http1.requests import Head, parse_head
@@ -82,12 +82,12 @@ class TestAStreamedBody:
         self, source: Source, deadlines: Deadlines[StreamedBody]
     ) -> None:
         body = StreamedBody(head("Content-Length: 1000000"), source, deadlines)
-        body.receive(b"x" * HIGH_WATER)
+        body.receive(b"x" * BODY_HIGH_WATER)
         assert source.is_read
         body.receive(b"x")
         assert not source.is_read
 
-        assert len(body.read(HIGH_WATER) or b"") == HIGH_WATER
+        assert len(body.read(BODY_HIGH_WATER) or b"") == BODY_HIGH_WATER
         assert not source.is_read  # some of it is still unread
         assert body.read(2) == b"x"
         assert source.is_read
@@ -96,10 +96,10 @@ class TestAStreamedBody:
         self, source: Source, deadlines: Deadlines[StreamedBody]
     ) -> None:
         """The next request may be behind it."""
-        body = StreamedBody(head(f"Content-Length: {HIGH_WATER + 1}"), source, deadlines)
-        assert body.receive(b"x" * (HIGH_WATER + 1) + b"behind") == b"behind"
+        body = StreamedBody(head(f"Content-Length: {BODY_HIGH_WATER + 1}"), source, deadlines)
+        assert body.receive(b"x" * (BODY_HIGH_WATER + 1) + b"behind") == b"behind"
         assert source.is_read
-        assert body.readall() == b"x" * (HIGH_WATER + 1)
+        assert body.readall() == b"x" * (BODY_HIGH_WATER + 1)
         assert body.read(1) == b""
 
     def test_that_breaks_off_is_an_error_behind_the_bytes_that_have_come(

@@ -108,7 +108,7 @@ class TransportHandler(Protocol):
         """The client broke a rule: count and log it, no more."""
 
     def room_made(self, transport: "Transport") -> None:
-        """The client has read so many bytes that there is room again (``Transport.has_room``)."""
+        """The client has read so many bytes that there is room (``Transport.ask_for_room``)."""
 
     def transport_closed(self, transport: "Transport", reason: CloseReason) -> None:
         """The transport is gone; called at most once."""
@@ -154,10 +154,10 @@ class Transport(Protocol):
     def close(self, reason: CloseReason) -> None:
         """Send the transport's goodbye, behind all earlier messages. Idempotent."""
 
-    def has_room(self) -> bool:
+    def ask_for_room(self) -> bool:
         """Return whether no more than ``high_water`` bytes wait for the client.
 
-        If not, the transport's handler is told when there is room (``room_made``), unless the
+        If more wait, the transport's handler is told when there is room (``room_made``), unless the
         transport ends.
         """
 
@@ -194,7 +194,7 @@ class ClosedTransport:
     def close(self, reason: CloseReason) -> None:
         """Do nothing."""
 
-    def has_room(self) -> bool:
+    def ask_for_room(self) -> bool:
         """Return ``True``."""
         return True
 

@@ -208,7 +208,7 @@ class PollingTransport:
             self._answer_soon()
             self._report(reason)
 
-    def has_room(self) -> bool:
+    def ask_for_room(self) -> bool:
         """Return whether no more than ``high_water`` bytes wait for the client (``Transport``)."""
         self._tells_of_room = (
             self._session is not None and self._queued_bytes > self._output.high_water

@@ -168,10 +168,10 @@ class WebSocketTransport:
         """Whether the client's packets are read just now (``Transport``)."""
         return not (self._paused or self._more_timer is not None)
 
-    def has_room(self) -> bool:
+    def ask_for_room(self) -> bool:
         """Return whether no more than ``high_water`` bytes wait for the client (``Transport``)."""
         connection = self._connection
-        mark = connection.high_water
+        mark = connection.output.high_water
         if connection.queued <= mark:
             return True
         connection.uncork()  # corked bytes would count, though the kernel may accept them

@@ -594,16 +594,16 @@ class TestBackpressure:
         size = len(outgoing("x" * 100).frames)
         client = Client(Options(high_water=16 * size))
         client.transport.packets_per_answer = 16
-        assert client.transport.has_room()
+        assert client.transport.ask_for_room()
         for _ in range(33):
             client.transport.send(outgoing("x" * 100))
-        assert not client.transport.has_room()
+        assert not client.transport.ask_for_room()
 
         client.fetch()
         assert client.session.rooms == 0
         client.fetch()
         assert client.session.rooms == 1
-        assert client.transport.has_room()
+        assert client.transport.ask_for_room()
 
     def test_it_is_told_once(self) -> None:
         client = Client(Options(max_queued_bytes=1))

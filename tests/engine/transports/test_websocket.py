@@ -286,7 +286,7 @@ class TestRoom:
         return Options(high_water=50_000)
 
     def test_the_session_is_told_when_there_is_room_again(self, link: Link) -> None:
-        while link.transport.has_room():
+        while link.transport.ask_for_room():
             link.transport.send(outgoing("x" * 10_000))
         assert 50_000 < link.transport.queued_bytes < 70_000
         assert link.session.rooms == 0
@@ -295,7 +295,7 @@ class TestRoom:
             assert link.transport.queued_bytes > 50_000
             link.client.received()
             link.loop.run()
-        assert link.transport.has_room()
+        assert link.transport.ask_for_room()
         assert link.session.rooms == 1
 
     def test_what_was_only_held_back_takes_none(self, link: Link) -> None:
@@ -304,7 +304,7 @@ class TestRoom:
 
         def answer(packet: Packet) -> None:
             link.transport.send(outgoing("x" * 30_000))
-            room.append(link.transport.has_room())
+            room.append(link.transport.ask_for_room())
 
         link.session.on_packet = answer
         link.send("4a", "4b")
@@ -313,7 +313,7 @@ class TestRoom:
         assert len(link.client.received()) == 2
 
     def test_it_is_read_from_whatever_waits_for_it(self, link: Link) -> None:
-        while link.transport.has_room():
+        while link.transport.ask_for_room():
             link.transport.send(outgoing("x" * 10_000))
         link.send("4hello")
 
