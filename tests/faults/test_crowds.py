@@ -147,6 +147,7 @@ class TestHandlersThatRaise:
                 for event in ("message", "fail", "unknown"):
                     client.send_text(f'421["{event}",1]')
                 client.send_text('42["__unsubscribe__","room-1"]')
+                client.send_text("40/refusing,")
                 client.send_text('421["echo","still there"]')
             for client in clients:
                 while client.receive_text() != '431["still there"]':

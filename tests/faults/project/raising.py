@@ -63,7 +63,6 @@ def raising(request: HttpRequest, *args: Any) -> None:
 
 
 for event in (
-    events.on_connect,
     events.on_subscribe,
     events.on_message,
     events.on_unsubscribe,
@@ -72,7 +71,13 @@ for event in (
     events.on_finish,
 ):
     event(raising)
-    if event not in (events.on_connect, events.on_subscribe, events.on_unsubscribe):
+    if event not in (
+        events.on_subscribe,
+        events.on_unsubscribe,
+        events.on_disconnect,
+        events.on_finish,
+    ):
         event(channel=".")(raising)
 
 events.on("fail")(raising)
+events.on_connect(namespace="/refusing")(raising)  # what it raises refuses the client
