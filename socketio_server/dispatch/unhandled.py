@@ -76,7 +76,7 @@ class Unhandled:
         text = f"{what} in namespace {show(namespace)}: {cause}"
         if text not in self._told and len(self._told) < MAX_CAUSES:
             self._told.add(text)
-            logger.warning("No handler ran for %s", text)
+            logger.warning("No handler ran for %s (said once)", text)
 
     def _suggest(self, name: str) -> str:
         if name == MESSAGE:

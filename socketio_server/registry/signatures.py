@@ -51,7 +51,7 @@ def check(handler: Callable[..., Any], event: str, arguments: Sequence[str] | No
     kind = _find_deferred_kind(handler)
     if kind is not None:
         raise EventError(
-            f"The {event} handler {describe(handler)} is {kind}, of which nothing would run: make "
+            f"The {event} handler {describe(handler)} is {kind}; its code would never run: make "
             "it a plain function. While it waits, others are served; asgiref.sync.async_to_sync "
             "calls async code from it"
         )
