@@ -13,7 +13,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent.event import Event
-from greenlet import GreenletExit
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from socketio_server.dispatch.middleware import EventCall
 from socketio_server.events import Reject, ValidationError
@@ -792,6 +792,19 @@ class TestRefusingASubscription:
 
         assert client.messages() == ["1", "2", "3", "4"]
 
+    def test_a_channel_that_the_client_is_on_already_is_not_held_back(
+        self, server: Journal
+    ) -> None:
+        client, other = server.connect(channels=["room"]), server.connect()
+        go_on = Event()
+        server.registry.on_subscribe(lambda *args: go_on.wait() and None)
+        client.emit("__subscribe__", "room")
+        other.socket.broadcast_channel("hi", "room")
+
+        assert client.messages() == ["hi"]
+        go_on.set()
+        settle()
+
     def test_what_is_accepted_is_delivered_in_order(self, server: Journal) -> None:
         go_on = Event()
 
@@ -1020,7 +1033,9 @@ class TestTheEnd:
         assert len(server.clients.channels) == 0
         assert server.dispatcher.wait_until_idle(0)
 
-    def test_what_fails_before_the_handlers_forgets_the_socket_all_the_same(self) -> None:
+    def test_what_fails_before_the_handlers_is_logged_and_forgets_the_socket_all_the_same(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         hooks = RecordingHooks()
         hooks.captured = "a language"
         server = Journal(hooks=hooks)
@@ -1030,8 +1045,10 @@ class TestTheEnd:
             raise Boom
 
         hooks.restore = restore  # type: ignore[method-assign]
+        socket_id = client.id
         client.leave()
 
+        assert f"Internal error while handling an event of socket {socket_id}" in caplog.text
         assert len(server.clients) == 0
         assert server.dispatcher.wait_until_idle(0)
 
@@ -1136,6 +1153,16 @@ class TestErrors:
 
         assert len(caplog.records) == 2
 
+    def test_each_is_reported_to_the_server_s_owner(
+        self, server: Journal, client: FakeClient
+    ) -> None:
+        raised: list[BaseException] = []
+        server.dispatcher._on_raised = raised.append
+        client.emit("message", "hi")
+        client.emit("message", "again")
+
+        assert [type(error) for error in raised] == [Boom, Boom]
+
     def test_another_one_is_logged_as_well(
         self, server: Journal, client: FakeClient, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -1197,6 +1224,65 @@ class TestErrors:
 
 
 # --- Around handlers --------------------------------------------------------------------------
+
+
+class TestStatistics:
+    def test_events_with_handlers_and_their_time_are_counted(self, server: Journal) -> None:
+        @server.registry.on("work")
+        def work(*args: object) -> None:
+            server.loop.now += 2.0
+
+        client = server.connect()
+        client.emit("work")
+        client.emit("work")
+        client.emit("message", "nobody handles it")
+
+        assert (server.stats.events, server.stats.handler_time) == (2, 4.0)
+
+
+class TestTheHandlingGreenlet:
+    def test_it_is_known_as_the_client_s_own_only_while_it_handles_an_event(
+        self, server: Journal
+    ) -> None:
+        def is_own(worker: greenlet) -> bool:
+            owner = client.socket._delivery.owner
+            return owner is not None and owner.is_handled_by(worker)
+
+        @server.registry.on_message
+        def message(*args: object) -> None:
+            workers.append(getcurrent())
+            server.entries.append(is_own(getcurrent()))
+
+        workers: list[greenlet] = []
+        client = server.connect()
+        client.emit("message", "hi")
+
+        assert server.entries == [True]
+        assert not is_own(workers[0])
+
+
+class TestDirtyWorkers:
+    def test_only_in_one_the_hooks_run_around_the_handlers_even_if_they_raise(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hooks = RecordingHooks()
+        server = Journal(hooks=hooks)
+        monkeypatch.setattr(hooks, "before_event", lambda: server.entries.append("before"))
+        monkeypatch.setattr(hooks, "after_event", lambda: server.entries.append("after"))
+
+        @server.registry.on_message
+        def message(*args: object) -> None:
+            server.entries.append("handler")
+            raise Boom
+
+        client = server.connect()
+        client.emit("message", "in a clean worker")
+        assert server.entries == ["handler"]
+
+        with monkeypatch.context() as patch:
+            patch.setattr("socketio_server.net.workers.Worker.is_dirty", True)
+            client.emit("message", "in a dirty one")
+        assert server.entries == ["handler", "before", "handler", "after"]
 
 
 class TestTheMessageLog:
@@ -1262,6 +1348,15 @@ class TestMiddleware:
 
         assert server.entries == []
         assert client.received() == ['31["mine"]']
+
+    def test_an_answer_of_its_own_that_can_not_be_encoded_is_logged_as_the_middleware_s(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server = Journal(middleware=lambda call: object())
+        server.registry.on("ask", channel="^other$")(lambda *args: None)
+        server.connect().emit("ask", ack_id=1)
+
+        assert "middleware returned a value that can't be sent" in caplog.text
 
     def test_it_may_change_the_arguments(self) -> None:
         def middleware(call: EventCall) -> Any:

@@ -171,6 +171,7 @@ class TestTheConnectTimeout:
         server.loop.advance(TICK)
 
         assert client.closed == [CloseReason.TRANSPORT_CLOSE]
+        assert client.refusals == []
 
 
 class TestPackets:
@@ -289,6 +290,14 @@ class TestAttachments:
         server.loop.advance(TICK)
         assert client.closed == [CloseReason.PARSE_ERROR]
         assert client.refusals == ["packet: attachments did not arrive in time"]
+
+    def test_of_a_client_that_has_gone_are_not_awaited(self) -> None:
+        server = make_server(attachment_timeout=MOMENT)
+        client = server.connect()
+        client.send('51-["message",{"_placeholder":true,"num":0}]')
+        client.leave()
+        server.loop.advance(TICK)
+        assert client.refusals == []
 
     def test_that_came_are_not_awaited(self) -> None:
         server = make_server(attachment_timeout=MOMENT)

@@ -229,6 +229,39 @@ class TestHandshakeOverWebSocket:
         assert len(site.engine) == 0
 
 
+class TestRoomForSessions:
+    def test_the_server_is_full_with_as_many_sessions_as_there_may_be(self) -> None:
+        site = Site(max_sessions=2)
+        site.open_polling()
+        assert not site.engine.is_full
+
+        site.open_polling()
+        assert site.engine.is_full
+        site.close()
+
+
+class TestWhoseARequestIs:
+    @pytest.mark.parametrize("has_ended", [False, True])
+    def test_one_with_sid_transport_and_version_is_its_session_s(
+        self, site: Site, has_ended: bool
+    ) -> None:
+        sid = site.open_polling()
+        if has_ended:
+            site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+
+        assert site.engine.has_session("", {"sid": sid, **HANDSHAKE})
+
+    @pytest.mark.parametrize("missing", ["sid", "transport", "EIO"])
+    def test_one_without_any_of_these_is_the_application_s(self, site: Site, missing: str) -> None:
+        params = {"sid": site.open_polling(), **HANDSHAKE}
+        del params[missing]
+
+        assert not site.engine.has_session("", params)
+
+    def test_one_on_another_path_is_the_application_s(self, site: Site) -> None:
+        assert not site.engine.has_session("/page", {"sid": site.open_polling(), **HANDSHAKE})
+
+
 class TestHeartbeats:
     @pytest.fixture
     def site(self) -> Iterator[Site]:
@@ -307,6 +340,41 @@ class TestRevision3:
             site.loop.advance(TICK)
             assert site.handlers[0].closed == [CloseReason.PING_TIMEOUT]
 
+    def test_a_ping_in_time_begins_the_wait_for_the_next(self) -> None:
+        site = Site(allow_eio3=True, ping_interval=25.0, ping_timeout=20.0)
+        asked = request(EIO="3", transport="websocket")
+        with websocket(site.loop, site.options) as (connection, client):
+            site.engine.open_websocket(asked, "request", UpgradedConnection(connection))
+            for _ in range(3):
+                site.loop.advance(40.0)
+                client.send("2")
+                site.loop.run()
+            assert site.handlers[0].closed == []
+
+            site.loop.advance(45.0)
+            assert site.handlers[0].closed == [CloseReason.PING_TIMEOUT]
+
+    def test_a_client_that_is_not_read_from_is_not_given_up(self) -> None:
+        site = Site(allow_eio3=True, ping_interval=25.0, ping_timeout=20.0, max_lag=200.0)
+        asked = request(EIO="3", transport="websocket")
+        with websocket(site.loop, site.options) as (connection, _):
+            site.engine.open_websocket(asked, "request", UpgradedConnection(connection))
+            site.sessions[0].pause_reading()
+            site.loop.advance(200.0)
+            assert site.handlers[0].closed == []
+
+            site.sessions[0].resume_reading()
+            site.loop.advance(45.0)
+            assert site.handlers[0].closed == [CloseReason.PING_TIMEOUT]
+
+    def test_no_ping_is_awaited_from_a_client_that_has_gone(self, site: Site) -> None:
+        asked = request(EIO="3", transport="polling")
+        site.engine.open_polling(asked, "request", None)
+        site.sessions[0].close(CloseReason.TRANSPORT_CLOSE)
+        site.loop.advance(TICK)
+
+        assert site.stats.refusals.counts == {}
+
 
 class TestOrigins:
     def test_a_request_without_one_is_allowed(self, site: Site) -> None:
@@ -336,6 +404,13 @@ class TestOrigins:
 
         assert site.respond(asked, b"4hello") == error_response(ErrorCode.FORBIDDEN)
         assert site.handlers[0].messages == []
+
+    def test_a_page_of_an_allowed_one_may_poll(self, site: Site) -> None:
+        sid = site.open_polling()
+        site.sessions[0].send(outgoing("hello"))
+        asked = from_page("http://example.com", transport="polling", sid=sid)
+
+        assert site.respond(asked).body == b"4hello"
 
     def test_it_is_checked_on_upgrades(self, site: Site) -> None:
         sid = site.open_polling()
@@ -708,7 +783,49 @@ class TestRefusals:
         site.respond(request(transport="polling", sid=sid))
 
         assert site.stats.refusals.counts == {"stolen sid": 1}
+        assert "sid of another browser" in caplog.text
         assert sid not in caplog.text
+
+    def test_an_unknown_sid_is_no_warning_because_a_restart_makes_all_unknown(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", "socketio_server")
+        site.respond(request(transport="polling", sid="unknown"))
+
+        (record,) = caplog.records
+        assert record.levelname == "INFO"
+        assert "unknown session" in record.getMessage()
+
+    def test_a_foreign_host_is_counted_and_logged_by_name(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert site.engine.refuse_host(request()) == error_response(ErrorCode.FORBIDDEN)
+
+        assert site.stats.refusals.counts == {"host": 1}
+        assert "host 'example.com' is not in ALLOWED_HOSTS" in caplog.text
+
+    def test_a_foreign_origin_is_counted_and_logged_by_name(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        site.engine.refuse_origin(from_page("http://evil.test"))
+
+        assert site.stats.refusals.counts == {"origin": 1}
+        assert "origin 'http://evil.test' is neither that of the host" in caplog.text
+
+    def test_a_missing_pong_is_counted(self, impatient: Site) -> None:
+        impatient.open_websocket()
+        impatient.loop.advance(2 * TICK)
+
+        assert impatient.stats.refusals.counts == {"ping timeout": 1}
+
+    def test_an_upgrade_that_takes_too_long_is_counted(self) -> None:
+        site = Site(upgrade_timeout=MOMENT)
+        site.open_polling()
+        site.probe(site.sessions[0])
+        site.loop.advance(TICK)
+
+        assert site.stats.refusals.counts == {"upgrade timeout": 1}
+        site.close()
 
 
 class TestHeartbeat:
@@ -759,6 +876,7 @@ class TestHeartbeat:
         impatient.loop.advance(1.0)
 
         assert impatient.handlers[0].closed == [CloseReason.TRANSPORT_CLOSE]
+        assert impatient.stats.refusals.counts == {}
 
 
 class TestUpgrade:
@@ -851,6 +969,7 @@ class TestUpgrade:
 
         assert client.received() == []
         assert site.sessions[0].is_open
+        assert site.stats.refusals.counts == {}
         site.close()
 
 
@@ -903,6 +1022,17 @@ class TestShutdown:
         impatient.loop.advance(TICK)
 
         assert client.received() == [Close(1001, "")]
+
+    def test_no_timer_outlives_the_goodbyes(self) -> None:
+        site = Site(allow_eio3=True, upgrade_timeout=100.0)
+        site.open_polling()
+        site.engine.open_polling(request(EIO="3", transport="polling"), "request", None)
+        site.probe(site.sessions[0])
+        site.engine.drain(gevent.sleep)
+        site.loop.advance(2 * site.options.close_timeout)
+
+        assert site.loop.timers == 0
+        site.close()
 
     def test_a_session_whose_handshake_was_under_way_gets_its_goodbye_with_the_opening(
         self, site: Site
