@@ -72,7 +72,7 @@ class DatabaseConnections:
     def _look_again(self) -> None:
         """Check the current worker's open connections again, when they may have expired."""
         worker = getcurrent()
-        if not isinstance(worker, Worker):
+        if not isinstance(worker, Worker) or not worker.is_dirty:
             return
         left = [c for c in connections.all(initialized_only=True) if c.connection is not None]
         worker.is_dirty = bool(left)
