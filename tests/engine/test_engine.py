@@ -340,6 +340,18 @@ class TestRevision3:
             site.loop.advance(TICK)
             assert site.handlers[0].closed == [CloseReason.PING_TIMEOUT]
 
+    @pytest.mark.parametrize(("revision", "data"), [("3", b"\x04\x01"), ("4", b"\x01")])
+    def test_its_bytes_have_a_type_before_them_and_no_other_s(
+        self, site: Site, revision: str, data: bytes
+    ) -> None:
+        asked = request(EIO=revision, transport="websocket")
+        with websocket(site.loop, site.options) as (connection, client):
+            site.engine.open_websocket(asked, "request", UpgradedConnection(connection))
+            client.send(data)
+            site.loop.run()
+
+            assert site.handlers[0].messages == [b"\x01"]
+
     def test_a_ping_in_time_begins_the_wait_for_the_next(self) -> None:
         site = Site(allow_eio3=True, ping_interval=25.0, ping_timeout=20.0)
         asked = request(EIO="3", transport="websocket")
@@ -357,11 +369,12 @@ class TestRevision3:
     def test_a_client_that_is_not_read_from_is_not_given_up(self) -> None:
         site = Site(allow_eio3=True, ping_interval=25.0, ping_timeout=20.0, max_lag=200.0)
         asked = request(EIO="3", transport="websocket")
-        with websocket(site.loop, site.options) as (connection, _):
+        with websocket(site.loop, site.options) as (connection, client):
             site.engine.open_websocket(asked, "request", UpgradedConnection(connection))
             site.sessions[0].pause_reading()
             site.loop.advance(200.0)
             assert site.handlers[0].closed == []
+            assert "2" not in client.received()
 
             site.sessions[0].resume_reading()
             site.loop.advance(45.0)
@@ -371,9 +384,10 @@ class TestRevision3:
         asked = request(EIO="3", transport="polling")
         site.engine.open_polling(asked, "request", None)
         site.sessions[0].close(CloseReason.TRANSPORT_CLOSE)
-        site.loop.advance(TICK)
+        site.loop.advance(1.0)
 
         assert site.stats.refusals.counts == {}
+        assert site.loop.timers == 0
 
 
 class TestOrigins:
@@ -905,6 +919,9 @@ class TestUpgrade:
         carrier.received()
 
         assert second.received() == [Close(1000, "")]
+        second.close()
+        site.loop.run()
+        assert second.is_cut
         site.sessions[0].send(outgoing("hello"))
         assert carrier.received() == ["4hello"]
         assert site.stats.refusals.counts == {"request": 1}
