@@ -12,6 +12,8 @@ MEMBERS = 5
 
 WEBSOCKET = Flavour(JAVASCRIPT, "websocket", ("websocket",))
 
+pytestmark = pytest.mark.timeout(240)  # clients in Python take their time over 10 MB
+
 
 class TestOfAHandlerToItsClient:
     @pytest.mark.parametrize(("count", "size"), BURSTS)
