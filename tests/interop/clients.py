@@ -7,6 +7,7 @@ it.
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from collections import defaultdict, deque
@@ -327,8 +328,10 @@ class Driver:
         self._clients: dict[int, Client] = {}
         self._replies: dict[int, Future[Any]] = {}
         self._lock = Lock()
+        # Not measured: coverage would make the Python client too slow to read its pings in time.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
         self._process = subprocess.Popen(
-            language.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            language.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
