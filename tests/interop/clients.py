@@ -309,7 +309,11 @@ class Client:
             have = -1
             while have < len(records) < number and not (kind == "event" and ends):
                 have = len(records)  # a burst may take long, as long as some of it comes
-                self._changed.wait(PATIENCE)
+
+                def is_news(have: int = have) -> bool:
+                    return len(records) > have or (kind == "event" and len(ends) > 0)
+
+                self._changed.wait_for(is_news, PATIENCE)
             if ends:  # the Python client may still be about to handle what came before
                 self._changed.wait_for(lambda: len(records) >= number, SHORT_PATIENCE)
             if len(records) < number:
