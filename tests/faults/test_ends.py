@@ -35,8 +35,8 @@ SETTINGS = {
 }
 """Handlers that write down what happens: the process will not be there to be asked."""
 
-LAST_EVENTS = Counter(on_disconnect=1, on_unsubscribe=3, on_finish=1)
-"""What happens once at the end of a client on a room; ``on_unsubscribe`` has three handlers."""
+LAST_EVENTS = Counter(on_disconnect=3, on_unsubscribe=3, on_finish=3)
+"""What happens once at the end of a client on a room; each event has three handlers."""
 
 
 def fill(server: Server) -> list[WebSocket | Polling]:
