@@ -172,6 +172,7 @@ class TestAPageThatTheServerTakesOffAChannel:
 
     def test_may_subscribe_again_which_lasts(self, page: Window, pages: Server) -> None:
         """Also where the page asked before it could know."""
+        page.settle()
         page.run("""
             socket.subscribe("room-1");
             socket.emit("take off", "room-1", "too loud");
