@@ -178,8 +178,11 @@ class Session:
         self._paused = False
         self.transport.resume_reading()
 
-    def has_room(self) -> bool:
-        """Return whether a sender need not wait: little is queued, and nobody waits before it."""
+    def ask_for_room(self) -> bool:
+        """Return whether a sender need not wait: little is queued, and nobody waits before it.
+
+        If it must, the line is woken when there is room (``wake_line``).
+        """
         return self.line is None and self.transport.ask_for_room()
 
     def join_line(self) -> Event:

@@ -174,7 +174,7 @@ class Delivery:
 
     def _may_queue(self, session: Session) -> bool:
         """Return whether a message need not wait: there is room, or it is held or dropped."""
-        return self.close_reason is not None or self._hold is not None or session.has_room()
+        return self.close_reason is not None or self._hold is not None or session.ask_for_room()
 
     def _is_turn(self, session: Session, place: Event) -> bool:
         return self.close_reason is not None or session.is_turn_of(place)

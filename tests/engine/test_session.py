@@ -183,10 +183,10 @@ class TestTheLine:
 
     def test_is_empty_while_there_is_room(self) -> None:
         session, transport = make_session()
-        assert session.has_room()
+        assert session.ask_for_room()
 
         transport.is_full = True
-        assert not session.has_room()
+        assert not session.ask_for_room()
         assert session.line is None
 
     def test_who_comes_while_others_wait_waits_behind_them(self) -> None:
@@ -195,12 +195,12 @@ class TestTheLine:
         first, second = session.join_line(), session.join_line()
         transport.is_full = False
 
-        assert not session.has_room()
+        assert not session.ask_for_room()
         assert [session.is_turn_of(place) for place in (first, second)] == [True, False]
         session.leave_line(first)
         assert session.is_turn_of(second)
         session.leave_line(second)
-        assert session.has_room()
+        assert session.ask_for_room()
 
     def test_the_first_is_woken_when_room_is_made_and_the_next_by_it(self) -> None:
         session, transport = make_session()
@@ -248,7 +248,7 @@ class TestTheLine:
         assert all(place.is_set() and session.is_turn_of(place) for place in places)
         for place in places:
             session.leave_line(place)
-        assert session.has_room()
+        assert session.ask_for_room()
 
 
 class TestTheEnd:
@@ -523,7 +523,7 @@ class TestUpgrade:
 
     def test_who_waited_for_room_goes_on(self, upgrade: Upgrade) -> None:
         upgrade.session.send(outgoing("x" * 300_000))
-        assert not upgrade.session.has_room()
+        assert not upgrade.session.ask_for_room()
         place = upgrade.session.join_line()
         client = upgrade.probe()
         client.send("2probe", "5")
