@@ -10,6 +10,7 @@ import socket as socket_module
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -54,6 +55,39 @@ def settle() -> None:
     """Let all greenlets run until each of them has ended, or waits for another or for time."""
     for _ in range(TURNS):
         gevent.sleep(0)
+
+
+# --- Workers ----------------------------------------------------------------------------------
+
+UNHURRIED = 1000.0
+"""More seconds than any test takes: a turn that its time does not end."""
+
+
+@dataclass
+class Task:
+    """A job that does what it was given."""
+
+    action: Callable[[], object]
+
+    def work(self) -> None:
+        self.action()
+
+
+def make_pool(size: int = 1000, *, turn: float = UNHURRIED) -> WorkerPool:
+    return WorkerPool(gevent.get_hub(), Options(max_time_per_turn=turn), size, clock=monotonic)
+
+
+def in_loop(action: Callable[[], object]) -> None:
+    """Do something in a callback of the loop, as connections do."""
+    gevent.get_hub().loop.run_callback(action)
+    settle()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Let the loop run until something is so."""
+    with gevent.Timeout(PATIENCE):
+        while not condition():
+            gevent.sleep(0.001)
 
 
 # --- The loop ---------------------------------------------------------------------------------

@@ -1019,15 +1019,18 @@ class TestTheEnd:
         assert len(server.clients.channels) == 0
 
     @pytest.mark.parametrize("where", ["on_disconnect", "on_unsubscribe", "on_finish"])
-    def test_a_pattern_that_raises_keeps_nothing_from_running(
-        self, server: Journal, where: str
+    def test_a_pattern_that_raises_is_logged_and_keeps_nothing_from_running(
+        self, server: Journal, where: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         pattern: Any = re.compile(b"room")  # can't match text
         registration = Registration(lambda *args: None, pattern, "/", ())
         getattr(server.registry, where).registrations.append(registration)
         server.note(*({"on_disconnect", "on_unsubscribe", "on_finish"} - {where}))
-        server.connect(channels=["room"]).leave()
+        client = server.connect(channels=["room"])
+        socket_id = client.id
+        client.leave()
 
+        assert f"Internal error in {where} of socket {socket_id}" in caplog.text
         assert len(server.entries) == 2
         assert len(server.clients) == 0
         assert len(server.clients.channels) == 0
@@ -1404,6 +1407,29 @@ class TestMiddleware:
         client.send("0")
 
         assert client.received() == ['4{"message":"not today"}']
+
+    @pytest.mark.parametrize(("accepts", "delivered"), [(True, ["hi"]), (False, [])])
+    def test_nothing_from_a_channel_is_delivered_before_it_lets_a_client_on_it(
+        self, accepts: bool, delivered: list[str]
+    ) -> None:
+        go_on = Event()
+
+        def middleware(call: EventCall) -> Any:
+            if call.event == "on_subscribe":
+                go_on.wait()
+                if not accepts:
+                    raise Reject("no")
+            return call.run()
+
+        server = Journal(middleware=middleware)
+        client, other = server.connect(), server.connect()
+        client.emit("__subscribe__", "room")
+        other.socket.broadcast_channel("hi", "room")
+        assert client.received() == []
+
+        go_on.set()
+        settle()
+        assert client.messages() == delivered
 
     def test_what_it_raises_is_an_error_like_a_handler_s(self) -> None:
         def middleware(call: EventCall) -> Any:

@@ -1,4 +1,4 @@
-"""Worker greenlets and inboxes, in a real hub: the one of the test's own thread, unpatched."""
+"""Inboxes, in a real hub: the one of the test's own thread, unpatched."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,42 +7,12 @@ from dataclasses import dataclass, field
 from sys import getsizeof
 from time import monotonic
 
-import gevent
 from gevent.event import Event
 
 from socketio_server.dispatch.inbox import HEAVY, TEXT_SIZE, Inbox
 from socketio_server.net.workers import Job, WorkerPool
 from socketio_server.options import Options
-from tests.fakes import PATIENCE, settle
-
-UNHURRIED = 1000.0
-
-
-@dataclass
-class Task:
-    """A job that does what it was given."""
-
-    action: Callable[[], object]
-
-    def work(self) -> None:
-        self.action()
-
-
-def make_pool(size: int = 1000, *, turn: float = UNHURRIED) -> WorkerPool:
-    return WorkerPool(gevent.get_hub(), Options(max_time_per_turn=turn), size, clock=monotonic)
-
-
-def in_loop(action: Callable[[], object]) -> None:
-    """Do something in a callback of the loop, as connections do."""
-    gevent.get_hub().loop.run_callback(action)
-    settle()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Let the loop run until something is so."""
-    with gevent.Timeout(PATIENCE):
-        while not condition():
-            gevent.sleep(0.001)
+from tests.fakes import UNHURRIED, in_loop, make_pool, settle, wait_for
 
 
 @dataclass

@@ -1,9 +1,7 @@
-"""Worker greenlets and inboxes, in a real hub: the one of the test's own thread, unpatched."""
+"""Worker greenlets, in a real hub: the one of the test's own thread, unpatched."""
 
 import socket
 import weakref
-from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
 
 import gevent
@@ -12,37 +10,7 @@ from gevent.event import Event
 from greenlet import getcurrent, greenlet
 
 from socketio_server.net.workers import MAX_PARKED, WorkerPool
-from socketio_server.options import Options
-from tests.fakes import PATIENCE, settle
-
-UNHURRIED = 1000.0
-
-
-@dataclass
-class Task:
-    """A job that does what it was given."""
-
-    action: Callable[[], object]
-
-    def work(self) -> None:
-        self.action()
-
-
-def make_pool(size: int = 1000, *, turn: float = UNHURRIED) -> WorkerPool:
-    return WorkerPool(gevent.get_hub(), Options(max_time_per_turn=turn), size, clock=monotonic)
-
-
-def in_loop(action: Callable[[], object]) -> None:
-    """Do something in a callback of the loop, as connections do."""
-    gevent.get_hub().loop.run_callback(action)
-    settle()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Let the loop run until something is so."""
-    with gevent.Timeout(PATIENCE):
-        while not condition():
-            gevent.sleep(0.001)
+from tests.fakes import Task, in_loop, make_pool, settle, wait_for
 
 
 def run_all(pool: WorkerPool, tasks: list[Task]) -> None:
@@ -281,9 +249,6 @@ class TestWorkerPool:
 
         assert "timeout" in caplog.records[0].getMessage()
         assert done == ["next"]
-
-
-# --- Inboxes ----------------------------------------------------------------------------------
 
 
 class TestHeavyJobs:
