@@ -1,0 +1,198 @@
+"""The messages that Socket.IO servers exchange over Redis: bytes in, values out, and back.
+
+Knows the wire of ``@socket.io/redis-adapter`` 8 and ``@socket.io/redis-emitter`` 5, which has no
+specification besides their sources. Broadcasts are MessagePack; requests and responses are JSON if
+they begin with a brace, and MessagePack otherwise. ``cluster.redis`` talks to Redis.
+
+Node calls a channel a *room*, and a socket's id is a room, too.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from socketio_server.exceptions import DecodeError
+from socketio_server.protocol.jsoncodec import MAX_DEPTH
+from socketio_server.protocol.names import MAIN_NAMESPACE, RESERVED_EVENTS
+
+SOCKET_ID_LENGTH = 20
+"""Bytes of every socket's id, in Node and here."""
+
+_EVENTS = (2, 5)
+"""EVENT, and BINARY_EVENT of older emitters; bytes stand in the data of both."""
+
+Room = str | int | float
+"""A room on the wire; in Node it may be a number."""
+
+
+class Channels:
+    """The names of Redis's channels.
+
+    :param prefix: the adapter's option ``key``.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def broadcast(self, namespace: str, rooms: Sequence[str] = ()) -> bytes:
+        """Return the channel of a broadcast: for exactly one room it has one of its own."""
+        base = f"{self._prefix}#{namespace}#"
+        return (f"{base}{rooms[0]}#" if len(rooms) == 1 else base).encode()
+
+    def to_sockets(self, namespace: str) -> bytes:
+        """Return the pattern of the channels of all rooms that may be a socket's id."""
+        return _escape(f"{self._prefix}#{namespace}#") + b"?" * SOCKET_ID_LENGTH + b"#"
+
+    def request(self, namespace: str) -> bytes:
+        """Return the channel of requests to all servers."""
+        return f"{self._prefix}-request#{namespace}#".encode()
+
+    def response(self, namespace: str, uid: str | None = None) -> bytes:
+        """Return the channel of responses, to all servers or to one."""
+        base = f"{self._prefix}-response#{namespace}#"
+        return (base if uid is None else f"{base}{uid}#").encode()
+
+
+def _escape(text: str) -> bytes:
+    """Return a pattern of Redis's that matches only this text."""
+    return re.sub(r"([*?\[\]\\])", r"\\\1", text).encode()
+
+
+# --- Broadcasts -------------------------------------------------------------------------------
+
+
+class Broadcast(msgspec.Struct, frozen=True):
+    """An event for the sockets in any of some rooms, or everybody in the namespace.
+
+    :param uid: the sending server.
+    :param data: the event's name and arguments.
+    :param rooms: empty: everybody.
+    :param skip: rooms whose sockets don't get it.
+    """
+
+    uid: str
+    namespace: str
+    data: list[Any]
+    rooms: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    volatile: bool = False
+
+
+class _Packet(msgspec.Struct):
+    type: int
+    data: list[Any]
+    nsp: str = MAIN_NAMESPACE
+
+
+class Opts(msgspec.Struct, rename={"skip": "except"}):
+    """The recipients of a broadcast or request, as they stand on the wire."""
+
+    rooms: list[Room]
+    skip: list[Room] = []
+    flags: dict[str, Any] | None = None
+
+
+class _Message(msgspec.Struct, array_like=True):
+    uid: str
+    packet: _Packet
+    opts: Opts
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode_broadcast(broadcast: Broadcast) -> bytes:
+    """Encode a broadcast as the adapter does."""
+    packet = {"type": _EVENTS[0], "data": broadcast.data, "nsp": broadcast.namespace}
+    flags = {"volatile": True} if broadcast.volatile else {}
+    opts = {"rooms": broadcast.rooms, "except": broadcast.skip, "flags": flags}
+    return _encode((broadcast.uid, packet, opts))
+
+
+def decode_broadcast(data: bytes) -> Broadcast:
+    """Decode a broadcast.
+
+    :raises DecodeError: if it is malformed, no event, or nested too deep.
+    """
+    message: _Message = _decode(_message_decoder, data)
+    packet, opts = message.packet, message.opts
+    if packet.type not in _EVENTS:
+        raise DecodeError(f"packet of type {packet.type} in a broadcast")
+    _check_event(packet.data)
+    return Broadcast(
+        message.uid,
+        packet.nsp,
+        packet.data,
+        rooms=room_names(opts.rooms),
+        skip=room_names(opts.skip),
+        volatile=opts.flags is not None and opts.flags.get("volatile") is True,
+    )
+
+
+def room_names(rooms: Sequence[Room]) -> tuple[str, ...]:
+    """Return rooms as channels; numbers as JavaScript writes them."""
+    return tuple(room if type(room) is str else _number(room) for room in rooms)
+
+
+def _number(room: Room) -> str:
+    return str(int(room)) if isinstance(room, float) and room.is_integer() else str(room)
+
+
+def _check_event(data: list[Any]) -> None:
+    if not data or type(data[0]) is not str:
+        raise DecodeError("event is not an array that begins with a name")
+    if data[0] in RESERVED_EVENTS:
+        raise DecodeError("event name is reserved")
+
+
+# --- MessagePack ------------------------------------------------------------------------------
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _decode_extension(code: int, data: memoryview) -> Any:
+    """Decode what ``notepack.io`` 2 writes for undefined, dates and ArrayBuffers, all with code 0.
+
+    An ArrayBuffer of one or eight bytes can't be told from the other two, because msgspec hides the
+    byte that differs. Dates of version 3 are timestamps, which msgspec knows.
+    """
+    if code != 0:
+        raise ValueError(f"extension {code}")
+    if len(data) == 1:
+        return None
+    if len(data) == 8:
+        return _EPOCH + timedelta(milliseconds=int.from_bytes(data, "big", signed=True))
+    return bytes(data)
+
+
+_message_decoder = msgspec.msgpack.Decoder(_Message, ext_hook=_decode_extension)
+
+_NO_CONTAINERS = bytes(set(range(256)) - set(range(0x80, 0xA0)) - set(range(0xDC, 0xE0)))
+
+
+def _decode(decoder: Any, data: bytes) -> Any:
+    try:
+        value = decoder.decode(data)
+    except (msgspec.DecodeError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        raise DecodeError(f"malformed message: {error}") from error
+    if len(data) > MAX_DEPTH and len(data.translate(None, _NO_CONTAINERS)) > MAX_DEPTH:
+        _check_depth(value)
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    """Raise ``DecodeError`` if a value is nested deeper than packets of clients may be."""
+    level = [msgspec.to_builtins(value, builtin_types=(bytes, datetime))]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if type(container) is dict else container)
+            if type(item) in (dict, list, tuple)
+        ]
+        if not level:
+            return
+    raise DecodeError(f"message is nested deeper than {MAX_DEPTH} levels")
