@@ -14,21 +14,22 @@ from gevent.hub import Hub, set_hub  # type: ignore[attr-defined]  # the stubs l
 
 
 @cache
-def install(listener: int) -> None:
+def install(*listeners: int) -> None:
     """Remove the server from each child that this process forks. Idempotent.
 
-    :param listener: the descriptor of the socket that the server listens on.
+    :param listeners: the descriptors of the sockets that the server listens on.
     """
     hub = get_hub()
-    os.register_at_fork(after_in_child=lambda: _leave_to_parent(hub, listener))
+    os.register_at_fork(after_in_child=lambda: _leave_to_parent(hub, listeners))
 
 
-def _leave_to_parent(hub: Hub, listener: int) -> None:
-    """Replace the loop, with all its watchers, and the listening socket.
+def _leave_to_parent(hub: Hub, listeners: tuple[int, ...]) -> None:
+    """Replace the loop, with all its watchers, and the listening sockets.
 
-    The socket's descriptor stays in use, because a Python object may still close it.
+    Their descriptors stay in use, because Python objects may still close them.
     """
     hub.loop.destroy()
     set_hub(Hub(default=True))
     with socket.socket(socket.AF_UNIX) as unused:
-        os.dup2(unused.fileno(), listener, inheritable=False)
+        for listener in listeners:
+            os.dup2(unused.fileno(), listener, inheritable=False)

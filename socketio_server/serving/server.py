@@ -8,6 +8,7 @@ import dataclasses
 import gc
 import logging
 import resource
+from collections.abc import Iterable
 from time import monotonic, time
 from typing import Any
 
@@ -58,14 +59,14 @@ class Server:
     """A running server.
 
     :param application: Django's WSGI application.
-    :param listener: ``(host, port)``; port 0 lets the system choose one.
+    :param listeners: listening sockets, or ``(host, port)``; port 0 lets the system choose one.
     :raises ImproperlyConfigured: if gevent has not patched the standard library.
     """
 
     def __init__(
         self,
         application: Any,
-        listener: Any,
+        listeners: Iterable[Any],
         options: Options,
         *,
         registry: Registry = REGISTRY,
@@ -107,19 +108,23 @@ class Server:
         clients.timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
         self.path = reverse("socketio")
         """The path of the handshake, in the language that is active at the start."""
-        self._http = HttpListener(
-            listener,
-            refused_hosts.watch(application, self.engine),
-            engine=self.engine,
-            options=options,
-            clock=monotonic,
-            wall_clock=time,
-        )
+        watched = refused_hosts.watch(application, self.engine)
+        self._listeners = [
+            HttpListener(
+                listener,
+                watched,
+                engine=self.engine,
+                options=options,
+                clock=monotonic,
+                wall_clock=time,
+            )
+            for listener in listeners
+        ]
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
-        port = self._http.server_port
+        """The port that it listens on, or the first of several."""
+        port = self._listeners[0].server_port
         assert port is not None  # a TCP socket has one
         return port
 
@@ -128,9 +133,10 @@ class Server:
 
         :raises OSError: if the address can't be listened on.
         """
-        self._http.start()
+        for listener in self._listeners:
+            listener.start()
         current.server = self
-        forks.install(self._http.socket.fileno())
+        forks.install(*(listener.socket.fileno() for listener in self._listeners))
         # The collector must not visit, again and again, objects that live as long as the process
         # or a connection: there are thousands of them.
         gc.freeze()
@@ -161,16 +167,17 @@ class Server:
 
         :return: whether all of that is done; ``True`` if another greenlet is stopping the server.
         """
-        if not self._http.started:
+        if not all(listener.started for listener in self._listeners):
             return True
         until = monotonic() + self.options.drain_timeout
-        self._http.stop(timeout=0)
+        for listener in self._listeners:
+            listener.stop(timeout=0)
         self.engine.drain(gevent.sleep)
         drained = self._dispatcher.wait_until_idle(until - monotonic())
-        requests = self._http.request_workers
-        while requests.busy and monotonic() < until:
+        while self._answers_requests() and monotonic() < until:
             gevent.sleep(DRAIN_CHECK_INTERVAL)
-        if not drained or requests.busy:
+        drained = drained and not self._answers_requests()
+        if not drained:
             logger.warning(
                 "SOCKETIO_DRAIN_TIMEOUT (%s s) is over: handlers and requests are abandoned",
                 self.options.drain_timeout,
@@ -178,4 +185,8 @@ class Server:
         current.server = None
         self._clients.output = None
         self._clients.timekeeper = NoTimekeeper()
-        return drained and not requests.busy
+        return drained
+
+    def _answers_requests(self) -> bool:
+        """Return whether the application answers a request just now."""
+        return any(listener.request_workers.busy for listener in self._listeners)

@@ -15,7 +15,7 @@ from tests.support.tools import PATIENCE
 class TestAnUnpatchedProcess:
     def test_runs_no_server_and_is_told_what_to_do(self) -> None:
         with pytest.raises(ImproperlyConfigured) as raised:
-            Server(None, ("127.0.0.1", 0), Options())
+            Server(None, [("127.0.0.1", 0)], Options())
 
         said = str(raised.value)
         assert said.startswith("gevent has not patched the standard library: ")
@@ -36,7 +36,7 @@ from socketio_server.options import Options
 from socketio_server.serving.server import Server
 from socketio_server.sockets.this_process import CLIENTS
 
-server = Server(None, ("127.0.0.1", 0), Options())
+server = Server(None, [("127.0.0.1", 0)], Options())
 server.start()
 assert CLIENTS.output is server.engine.output
 assert server.stop()

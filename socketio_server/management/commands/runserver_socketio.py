@@ -135,7 +135,7 @@ class Command(RunserverCommand):
             self.stderr.write(f"Error: {_ERRORS.get(error.errno or 0, error)}")
             os._exit(1)  # sys.exit would only end the reloader's thread
         try:
-            server = Server(application, listener, conf.options())
+            server = Server(application, [listener], conf.options())
         except BaseException:
             listener.close()
             raise
