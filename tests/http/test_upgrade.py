@@ -1,0 +1,139 @@
+"""WebSocket handshakes over HTTP."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from tests.fakes import WebSocketPeer, socket_pair
+from tests.http.site import UPGRADE, Peer, Site, head, ignore, request
+from tests.support.websocket import frame
+
+
+class TestWebSockets:
+    @pytest.fixture
+    def upgrade(self, target: str) -> bytes:
+        return head("GET", target.replace("polling", "websocket"), *UPGRADE)
+
+    def become_websocket(self, peer: Peer) -> WebSocketPeer:
+        """Read the answer to the handshake."""
+        peer.sock.setblocking(True)
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += peer.sock.recv(1)
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer
+        return WebSocketPeer(peer.sock)
+
+    def test_may_take_over_a_session(self, site: Site, peer: Peer, upgrade: bytes) -> None:
+        peer.send(upgrade)
+        websocket = self.become_websocket(peer)
+        websocket.send("2probe")
+        site.run()
+        assert websocket.received() == ["3probe"]
+
+        websocket.send("5", "4hello")
+        site.run()
+        assert site.handlers[0].messages == ["hello"]
+        websocket.close()
+        site.run()
+
+    def test_are_read_before_requests_that_came_at_the_same_moment(
+        self, site: Site, peer: Peer, target: str, upgrade: bytes
+    ) -> None:
+        with socket_pair() as (ours, theirs):
+            other = Peer(site, ours, theirs)
+            peer.send(upgrade)
+            websocket = self.become_websocket(peer)
+            websocket.send("2probe", "5")
+            other.send(request("GET", target))
+
+            assert other.answer().status == 400
+            assert site.sessions[0].transport.name == "websocket"
+            websocket.close()
+            other.connection.abort()
+            site.run()
+
+    def test_may_send_before_they_are_answered(
+        self, site: Site, peer: Peer, upgrade: bytes
+    ) -> None:
+        frames = frame(1, b"2probe") + frame(1, b"5") + frame(1, b"4hello")
+        peer.send(upgrade + frames)
+        websocket = self.become_websocket(peer)
+
+        assert websocket.received() == ["3probe"]
+        assert site.handlers[0].messages == ["hello"]
+        websocket.close()
+        site.run()
+
+    @pytest.mark.parametrize(
+        ("offered", "agreed"), [("p1", "p1"), ("p1, p2", "p1"), ("p2 ,p1", "p2")]
+    )
+    def test_get_the_first_subprotocol_that_they_offer(
+        self, site: Site, peer: Peer, upgrade: bytes, offered: str, agreed: str
+    ) -> None:
+        line = f"Sec-WebSocket-Protocol: {offered}\r\n\r\n".encode()
+        peer.send(upgrade.removesuffix(b"\r\n") + line)
+
+        answer = peer.answer()
+        assert (answer.status, answer.headers["sec-websocket-protocol"]) == (101, agreed)
+        WebSocketPeer(peer.sock).close()
+        site.run()
+
+    def test_that_offer_none_get_none(self, site: Site, peer: Peer, upgrade: bytes) -> None:
+        peer.send(upgrade)
+
+        answer = peer.answer()
+        assert answer.status == 101
+        assert "sec-websocket-protocol" not in answer.headers
+        WebSocketPeer(peer.sock).close()
+        site.run()
+
+    def test_of_clients_that_have_gone_by_then_end(
+        self, site: Site, peer: Peer, upgrade: bytes
+    ) -> None:
+        peer.sock.sendall(upgrade)
+        peer.end()
+
+        assert peer.connection.closed
+        assert site.sessions[0].can_upgrade
+
+    def test_have_no_deadlines_of_http(self, site: Site, peer: Peer, upgrade: bytes) -> None:
+        peer.send(upgrade)
+        assert site.has_no_deadlines()
+        self.become_websocket(peer).close()
+        site.run()
+
+    def test_for_a_session_that_there_is_not_are_the_application_s(
+        self, peer: Peer, upgrade: bytes
+    ) -> None:
+        peer.send(upgrade.replace(b"&sid=", b"&sid=un"))
+
+        assert peer.answer().body == b"GET /socket.io/ "
+
+    def test_without_a_session_are_not_the_application_s_business_if_they_are_malformed(
+        self, site: Site, peer: Peer
+    ) -> None:
+        asked: list[str] = []
+
+        def ask(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            asked.append(environ["PATH_INFO"])
+            return ignore(environ, start)
+
+        site.application = ask
+        peer.send(head("GET", "/a", *UPGRADE[:-1]))
+        answer = peer.answer()
+
+        assert answer.status == 400
+        assert answer.headers["sec-websocket-version"] == "13"
+        assert asked == []
+        assert peer.is_cut
+
+    def test_that_are_refused_are_told_so(self, site: Site, peer: Peer, upgrade: bytes) -> None:
+        peer.send(upgrade.replace(b"13", b"12"))
+        answer = peer.answer()
+
+        assert answer.status == 400
+        assert answer.headers["sec-websocket-version"] == "13"
+        assert peer.is_cut
+        assert site.sessions[0].can_upgrade
