@@ -31,6 +31,9 @@ class Block(NamedTuple):
     path: str | None
     """The file of the reader's project that it belongs to; for output, what it is."""
 
+    name: str | None
+    """If it shows what stands elsewhere: a function of the package, or a page (``embedded``)."""
+
     text: str
 
     def __str__(self) -> str:
@@ -100,8 +103,8 @@ class Page:
                 if inner == "```":
                     break
                 text.append(inner + "\n")
-            language, path = (*words, None, None)[:2]
-            self.blocks.append(Block(self.name, number, language or "", path, "".join(text)))
+            language, path, name = (*words, None, None, None)[:3]
+            self.blocks.append(Block(self.name, number, language or "", path, name, "".join(text)))
 
 
 def _cells(line: str) -> list[str]:

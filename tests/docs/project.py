@@ -43,9 +43,9 @@ class Project:
         return Project(folder, self.library)
 
     def follow(self, page: Page) -> None:
-        """Do to the project's files what a page says."""
+        """Do to the project's files what a page says, but not what it only shows again."""
         for block in page.blocks:
-            if block.path is not None and "." in block.path:
+            if block.path is not None and "." in block.path and block.name is None:
                 self.apply(block)
 
     def apply(self, block: Block) -> None:
