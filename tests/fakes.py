@@ -372,11 +372,11 @@ def closings(loop: FakeLoop, options: Options) -> Deadlines[Connection]:
 
 @contextmanager
 def websocket(
-    loop: FakeLoop, options: Options | None = None
+    loop: FakeLoop, options: Options | None = None, output: QueuedOutput | None = None
 ) -> Iterator[tuple[Connection, WebSocketPeer]]:
     """A connection whose handshake is done, not started, and its client."""
     with socket_pair() as (ours, theirs):
-        connection = Connection(ours, loop, queued_output(loop, options))
+        connection = Connection(ours, loop, output or queued_output(loop, options))
         yield connection, WebSocketPeer(theirs)
         connection.abort()
 

@@ -155,7 +155,7 @@ class Engine:
             loop, options.close_timeout, Connection.abort, clock=clock
         )
         self._farewells: Deadlines[str] = Deadlines(
-            loop, options.close_timeout, self._forget, clock=clock
+            loop, options.close_timeout, self._farewell_timed_out, clock=clock
         )
 
     def __len__(self) -> int:
@@ -170,6 +170,15 @@ class Engine:
     def draining(self) -> bool:
         """Whether the server is stopping, and accepts no new sessions."""
         return self._draining
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether every client has got its messages and its goodbye, or is given up."""
+        return (
+            not self._closings
+            and not self.output.stalls
+            and all(rest.is_over for rest in self._lingering.values())
+        )
 
     def has_session(self, path: str, params: Query) -> bool:
         """Return whether a request belongs to a session that exists, or ended just now.
@@ -319,6 +328,9 @@ class Engine:
             return self._refuse_stolen_sid(address)
         if request.method not in ("GET", "POST"):
             return self.refuse(ErrorCode.BAD_REQUEST, address)
+        sid = request.params["sid"]
+        if request.method == "GET" and sid in self._farewells:
+            self._farewells.add(sid)
         return transport
 
     def body_refused(self, request: EngineRequest, status: int) -> None:
@@ -456,6 +468,13 @@ class Engine:
         # Nobody's fault: phones go through tunnels.
         self._note(session, RefusalKind.PING_TIMEOUT, "no pong in time", logging.INFO)
         session.close(CloseReason.PING_TIMEOUT)
+
+    def _farewell_timed_out(self, sid: str) -> None:
+        """Forget a session that has ended, because its client sent no further GET in time."""
+        if self._lingering[sid].transport.is_answering:
+            self._farewells.add(sid)
+        else:
+            self._forget(sid)
 
     def _probe_timed_out(self, session: Session) -> None:
         self._note(session, RefusalKind.UPGRADE_TIMEOUT, "upgrade not finished in time")

@@ -130,6 +130,11 @@ class _Exchange:
         self._carrier.tcp.write(answer)
         return self._carrier.detach()
 
+    @property
+    def _has_more(self) -> bool:
+        """Whether the client must send another request, although the server stops."""
+        return False
+
     def reply(
         self,
         response: Response,
@@ -145,7 +150,12 @@ class _Exchange:
         if carrier.exchange is not self:
             return
         server = carrier.server
-        closes = response.closes or head.headers.closes or carrier.is_last or server.engine.draining
+        closes = (
+            response.closes
+            or head.headers.closes
+            or carrier.is_last
+            or (server.engine.draining and not self._has_more)
+        )
         if not closes and head.version == "HTTP/1.0":
             headers += (("Connection", "keep-alive"),)
         answer = encode_response(
@@ -225,6 +235,13 @@ class SessionExchange(_Exchange):
             self._carrier.end_exchange(closes=True)
         else:
             target.answer_get(self)
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether the client has yet to fetch messages or the goodbye, for which the stopping
+        server accepts no other connection.
+        """
+        return isinstance(self._target, PollingTransport) and not self._target.is_finished
 
     def has_ended(self) -> bool:
         """Return whether the client has disconnected (``Exchange``)."""

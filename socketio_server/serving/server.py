@@ -41,7 +41,7 @@ GC_THRESHOLDS = (20_000, 20, 50)
 
 
 DRAIN_CHECK_INTERVAL = 0.02
-"""Seconds between two checks whether the last HTTP request is answered."""
+"""Seconds between two checks whether everything is done that a stop waits for."""
 
 DESCRIPTOR_SHARE = 0.8
 """The share of connections in the descriptors that the process may open."""
@@ -160,12 +160,13 @@ class Server:
         }
 
     def stop(self) -> bool:
-        """Close all sessions, run their last handlers, and finish the HTTP requests that are under
-        way; accept no new connections.
+        """Close all sessions, run their last handlers, deliver their messages, and finish the HTTP
+        requests that are under way; accept no new connections.
 
         Takes no longer than ``drain_timeout``, unless a handler or view blocks the loop.
 
-        :return: whether all of that is done; ``True`` if another greenlet is stopping the server.
+        :return: ``False`` if handlers or requests were abandoned; ``True`` if another greenlet is
+            stopping the server.
         """
         if not all(listener.started for listener in self._listeners):
             return True
@@ -174,18 +175,23 @@ class Server:
             listener.stop(timeout=0)
         self.engine.drain(gevent.sleep)
         drained = self._dispatcher.wait_until_idle(until - monotonic())
-        while self._answers_requests() and monotonic() < until:
+        while (self._answers_requests() or not self.engine.is_drained) and monotonic() < until:
             gevent.sleep(DRAIN_CHECK_INTERVAL)
-        drained = drained and not self._answers_requests()
-        if not drained:
+        abandoned = {
+            "handlers": not drained,
+            "requests": self._answers_requests(),
+            "messages to slow clients": not self.engine.is_drained,
+        }
+        if any(abandoned.values()):
             logger.warning(
-                "SOCKETIO_DRAIN_TIMEOUT (%s s) is over: handlers and requests are abandoned",
+                "SOCKETIO_DRAIN_TIMEOUT (%s s) is over, abandoned: %s",
                 self.options.drain_timeout,
+                ", ".join(what for what, is_abandoned in abandoned.items() if is_abandoned),
             )
         current.server = None
         self._clients.output = None
         self._clients.timekeeper = NoTimekeeper()
-        return drained
+        return not (abandoned["handlers"] or abandoned["requests"])
 
     def _answers_requests(self) -> bool:
         """Return whether the application answers a request just now."""

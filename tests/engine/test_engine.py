@@ -89,7 +89,8 @@ class Site:
 
     def open_websocket(self, data: bytes = b"") -> WebSocketPeer:
         """Open a session over a WebSocket; return its client."""
-        connection, client = self._stack.enter_context(websocket(self.loop, self.options))
+        pair = websocket(self.loop, self.options, self.engine.output)
+        connection, client = self._stack.enter_context(pair)
         upgraded = UpgradedConnection(connection, data)
         self.engine.open_websocket(request(**HANDSHAKE), "request", upgraded)
         return client
@@ -732,6 +733,30 @@ class TestTheEndOfASession:
         assert post.status == 200
         assert poll.packets == ["6"]
 
+    def test_one_with_much_to_fetch_has_time_for_each_get(self, site: Site) -> None:
+        sid = site.open_polling()
+        words = [letter * site.options.max_payload for letter in "abc"]
+        for word in words:
+            site.sessions[0].send(outgoing(word))
+        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+        for packet in [*(f"4{word}" for word in words), "1"]:
+            site.loop.advance(0.9 * site.options.close_timeout)
+            assert site.get(sid) == [packet]
+
+    def test_the_time_for_the_next_get_begins_when_an_answer_was_read(self, site: Site) -> None:
+        sid = site.open_polling()
+        site.sessions[0].send(outgoing("last words"))
+        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+        exchange = FakeExchange()
+        exchange.is_slow = True
+        found = site.engine.find_polled(request(transport="polling", sid=sid))
+        assert isinstance(found, PollingTransport)
+        found.answer_get(exchange)
+        site.loop.advance(2 * site.options.close_timeout)
+        exchange.is_slow = False
+
+        assert site.get(sid) == ["1"]
+
     def test_and_not_for_ever(self) -> None:
         site = Site(close_timeout=MOMENT)
         sid = site.open_polling()
@@ -1070,3 +1095,42 @@ class TestShutdown:
     def test_without_clients_it_is_done_at_once(self, site: Site) -> None:
         site.engine.drain(gevent.sleep)
         assert site.engine.draining
+        assert site.engine.is_drained
+
+    def test_it_is_done_when_each_websocket_has_answered_its_goodbye(self, site: Site) -> None:
+        client = site.open_websocket()
+        site.engine.drain(gevent.sleep)
+        assert not site.engine.is_drained
+
+        client.close(1001)
+        site.loop.run()
+        assert site.engine.is_drained
+
+    def test_it_is_done_when_each_polling_client_has_fetched_its_goodbye(self, site: Site) -> None:
+        sid = site.open_polling()
+        site.engine.drain(gevent.sleep)
+        assert not site.engine.is_drained
+
+        assert site.get(sid) == ["1"]
+        assert site.engine.is_drained
+
+    def test_it_is_done_when_each_message_is_sent(self, site: Site) -> None:
+        client = site.open_websocket()
+        site.sessions[0].send(outgoing("x" * 2_000_000))
+        site.engine.drain(gevent.sleep)
+        site.loop.advance(2 * site.options.close_timeout)
+        assert not site.engine.is_drained
+
+        while Close(1001, "") not in client.received():
+            site.loop.run()
+        client.close(1001)
+        site.loop.run()
+        assert site.engine.is_drained
+
+    def test_clients_that_do_not_answer_are_not_waited_for(self, site: Site) -> None:
+        site.open_websocket()
+        site.open_polling()
+        site.engine.drain(gevent.sleep)
+        site.loop.advance(site.options.close_timeout)
+
+        assert site.engine.is_drained

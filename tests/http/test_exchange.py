@@ -5,6 +5,7 @@ import socket as socket_module
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import gevent
 import pytest
 from gevent.event import Event
 from hypothesis import given
@@ -145,6 +146,22 @@ class TestRequestsOfASession:
         assert json.loads(answer.body)["code"] == 1
         assert answer.headers["connection"] == "close"
         assert peer.is_cut
+
+    def test_while_the_server_stops_the_connection_ends_with_the_goodbye_and_not_before(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        site.sessions[0].send(outgoing("last words"))
+        site.engine.drain(gevent.sleep)
+        peer.send(request("GET", target))
+        assert (words := peer.answer()).body == b"4last words"
+        assert "connection" not in words.headers
+        assert not site.engine.is_drained
+
+        peer.send(request("GET", target))
+        assert (goodbye := peer.answer()).body == b"1"
+        assert goodbye.headers["connection"] == "close"
+        assert peer.is_cut
+        assert site.engine.is_drained
 
     @pytest.mark.parametrize(
         ("lines", "version", "closes"),

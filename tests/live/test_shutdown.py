@@ -12,7 +12,7 @@ from tests.support.server import Server
 from tests.support.tools import PATIENCE, free_port, wait_until
 from tests.support.types import Connect, StartServer
 from tests.support.views import outside
-from tests.support.wire import TRANSPORTS, OverWebSocket, target
+from tests.support.wire import TRANSPORTS, OverWebSocket, TransportName, target
 
 
 class TestShutdown:
@@ -93,6 +93,54 @@ class TestShutdown:
         wait_until(ended_by_another_signal, "the process to end")
 
 
+class TestQueuedMessages:
+    """Messages that wait for clients are delivered, as fast as each client takes them."""
+
+    @pytest.mark.parametrize("transport", TRANSPORTS)
+    def test_all_arrive_before_the_goodbye(
+        self, start_server: StartServer, connect: Connect, transport: TransportName
+    ) -> None:
+        server = start_server(settings={"SOCKETIO_DRAIN_TIMEOUT": 600})
+        client = connect(transport, to=server)
+        messages = queue_messages(server)
+        server.send_signal(signal.SIGTERM)
+        wait_until_refused(server)
+        assert client.next_messages(len(messages)) == messages
+        client.wait_for_close()
+        assert server.wait() == 0
+
+    def test_a_client_that_stalls_is_not_waited_for(
+        self, start_server: StartServer, connect: Connect
+    ) -> None:
+        server = start_server(
+            settings={"SOCKETIO_DRAIN_TIMEOUT": 600, "SOCKETIO_STALL_TIMEOUT": 0.5}
+        )
+        connect(to=server)
+        queue_messages(server)
+        assert server.stop() == 0
+
+    def test_a_client_that_polls_no_more_is_not_waited_for(
+        self, start_server: StartServer, connect: Connect
+    ) -> None:
+        server = start_server(
+            settings={"SOCKETIO_DRAIN_TIMEOUT": 600, "SOCKETIO_CLOSE_TIMEOUT": 0.5}
+        )
+        connect("polling", to=server)
+        queue_messages(server)
+        assert server.stop() == 0
+
+    def test_a_slow_client_is_abandoned_when_the_time_is_over(
+        self, start_server: StartServer, connect: Connect
+    ) -> None:
+        server = start_server(
+            settings={"SOCKETIO_DRAIN_TIMEOUT": 0.5, "SOCKETIO_STALL_TIMEOUT": 600}
+        )
+        connect(to=server)
+        queue_messages(server)
+        assert server.stop() == 0
+        assert "SOCKETIO_DRAIN_TIMEOUT (0.5 s) is over" in server.output
+
+
 class TestHttpRequests:
     """Requests that are under way are finished, like handlers."""
 
@@ -147,6 +195,16 @@ class TestHttpRequests:
         server = start_server(settings={"SOCKETIO_DRAIN_TIMEOUT": 0.5})
         with Http(server.address) as http:
             http.send_request("POST", "/outside/wait/", body='["never opened"]')
+            server.journal.wait_for("waiting")
+            assert server.stop() == 1
+        assert "SOCKETIO_DRAIN_TIMEOUT (0.5 s) is over" in server.output
+
+    def test_an_asynchronous_one_that_takes_too_long_is_abandoned(
+        self, start_server: StartServer, database: dict[str, str]
+    ) -> None:
+        server = start_server(settings={"SOCKETIO_DRAIN_TIMEOUT": 0.5}, environment=database)
+        with Http(server.address) as http:
+            http.send_request("GET", "/asyncio/awaiting/?gate=unopened")
             server.journal.wait_for("waiting")
             assert server.stop() == 1
         assert "SOCKETIO_DRAIN_TIMEOUT (0.5 s) is over" in server.output
@@ -231,6 +289,14 @@ class TestForkedProcesses:
         server = start_server()
         assert outside(server, "compute_in_processes").text == "done"
         assert server.stop() == 0
+
+
+def queue_messages(server: Server) -> list[str]:
+    """Queue more messages for every client than the kernel takes; return them."""
+    messages = [letter * 900_000 for letter in "abcde"]
+    for message in messages:
+        outside(server, "broadcast", message)
+    return messages
 
 
 def wait_until_refused(server: Server) -> None:

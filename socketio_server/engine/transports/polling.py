@@ -170,6 +170,16 @@ class PollingTransport:
         """Bytes that wait for a GET."""
         return self._queued_bytes
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the session is over, and the client has fetched everything."""
+        return self._session is None and not self._queue
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether the client has yet to read some of the last GET's answer."""
+        return self._answer is not None and self._answer.is_underway()
+
     def send(self, outgoing: Outgoing) -> None:
         """Queue a message for the next payload; too many bytes close the session (``give_up``)."""
         if self._session is None or self.given_up:
@@ -414,11 +424,7 @@ class PollingTransport:
         They may while the client reads an answer, or is about to stop polling. As many bytes as the
         kernel holds for a WebSocket may wait until a heartbeat is missed.
         """
-        return (
-            self._probing
-            or self._queued_bytes <= self._options.send_buffer
-            or (self._answer is not None and self._answer.is_underway())
-        )
+        return self._probing or self._queued_bytes <= self._options.send_buffer or self.is_answering
 
     def try_again(self) -> None:
         """Do nothing: the client sends a GET when it wants more (``Holder``)."""

@@ -148,9 +148,14 @@ class WebSocketTransport:
         self._connection.write_first(outgoing.frames)
 
     def close(self, reason: CloseReason) -> None:
-        """Send a close frame and give the peer ``close_timeout`` to answer it (RFC 6455 7.1.1)."""
+        """Send a close frame, and give the peer ``close_timeout`` to answer it (RFC 6455 7.1.1).
+
+        That time begins when the frame is sent, because messages may wait before it.
+        """
         if not self._closing:
             self._send_close(_CLOSE_CODES.get(reason, CloseCode.NORMAL_CLOSURE))
+            if not self._connection.tell_when_drained():
+                self._closings.add(self._connection)
             self._report(reason)
 
     @property
@@ -207,7 +212,9 @@ class WebSocketTransport:
 
     def drained(self) -> None:
         """The client has read some of the queued bytes (``ConnectionHandler``)."""
-        if self._session is not None:
+        if self._closing:
+            self._closings.add(self._connection)
+        elif self._session is not None:
             self._session.room_made(self)
 
     def eof_received(self) -> bool:
@@ -287,6 +294,7 @@ class WebSocketTransport:
         elif isinstance(event, Close):
             if not self._closing:
                 self._send_close(event.code)
+            self._closings.add(self._connection)
             self._connection.close()
 
     _decode_packet: ClassVar = staticmethod(engineio.decode_packet)
@@ -336,12 +344,14 @@ class WebSocketTransport:
             self._handle_frames()
 
     def _send_close(self, code: int | None, reason: str = "") -> None:
-        """Send our close frame, and abort the connection if the peer does not answer in time."""
+        """Send our close frame, and read on, up to the peer's.
+
+        After calling this, add the connection to ``_closings``.
+        """
         self._closing = True
         self._connection.write(encode_close(code, reason))
         self._connection.resume_reading()
         self._paused = False
-        self._closings.add(self._connection)
 
     def _fail_soon(self, code: int, reason: str) -> None:
         """Refuse a frame of the peer, and handle no later one.
@@ -360,6 +370,7 @@ class WebSocketTransport:
             self._session.client_refused(RefusalKind.PACKET, reason)
         if not self._closing:
             self._send_close(code, reason)
+        self._closings.add(self._connection)
         self._connection.hang_up()
         self._report(CloseReason.PARSE_ERROR)
 

@@ -503,6 +503,40 @@ class TestClosing:
         assert link.session.closed == [CloseReason.FORCED_CLOSE]
         assert not link.loop.watchers
 
+    def test_a_client_has_time_to_take_what_was_sent_before_it_answers(self, link: Link) -> None:
+        for letter in "abcde":
+            link.transport.send(outgoing(letter * 200_000))
+        link.transport.close(CloseReason.FORCED_CLOSE)
+        link.loop.advance(2 * CLOSE_TIMEOUT)
+        received: list[object] = []
+        while len(received) < 6:
+            link.loop.run()
+            received += link.client.received()
+        assert received[-1] == Close(1000, "")
+        link.loop.advance(CLOSE_TIMEOUT - 0.1)
+        assert not link.client.is_cut
+
+        link.loop.advance(0.1)
+        assert link.client.is_cut
+
+    def test_one_that_sends_nonsense_has_not(self, link: Link) -> None:
+        for letter in "abcde":
+            link.transport.send(outgoing(letter * 200_000))
+        link.client.send_bytes(b"nonsense")
+        link.loop.run()
+        link.loop.advance(CLOSE_TIMEOUT)
+
+        assert link.connection.closed
+
+    def test_nor_has_one_that_closes_itself(self, link: Link) -> None:
+        for letter in "abcde":
+            link.transport.send(outgoing(letter * 200_000))
+        link.client.close()
+        link.loop.run()
+        link.loop.advance(CLOSE_TIMEOUT)
+
+        assert link.connection.closed
+
     def test_what_the_client_sends_after_it_counts_no_more(self, link: Link) -> None:
         link.transport.close(CloseReason.FORCED_CLOSE)
         link.send("4too late", b"too late", "9")
