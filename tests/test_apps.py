@@ -59,7 +59,7 @@ def app_config() -> SocketIOConfig:
 class TestAppsModules:
     """``events.py`` of every installed app (semantics, 2)."""
 
-    def test_they_are_imported(self, make_module: MakeModule) -> None:
+    def test_are_imported(self, make_module: MakeModule) -> None:
         app = make_module("app_with_events.events", "imported = True")
 
         assert "app_with_events.events" in found_modules(installed=(app,))
@@ -178,7 +178,7 @@ class TestEncoder:
             (gettext_lazy("You"), b'"You"'),
         ],
     )
-    def test_they_go_as_text(self, value: object, json: bytes) -> None:
+    def test_values_that_django_knows_go_as_text(self, value: object, json: bytes) -> None:
         assert CLIENTS.encode("/", "message", (value,)).packets == [b'42["message",%b]' % json]
 
     def test_what_neither_takes_is_a_type_error(self) -> None:

@@ -98,7 +98,7 @@ class TestHandshakeOverPolling:
         response = client.get(url, HANDSHAKE)
         assert response["Cache-Control"] == "private, no-store"
 
-    def test_nor_by_the_project_s_own_cache(
+    def test_it_is_not_cached_by_the_project_s_own_cache(
         self, client: Client, url: str, service: Service
     ) -> None:
         cache = "django.middleware.cache."
@@ -289,7 +289,9 @@ class TestOtherOrigins:
         assert response["Access-Control-Allow-Credentials"] == "true"
         assert "Origin" in response["Vary"]
 
-    def test_so_it_may_an_error(self, client: Client, url: str, service: Service) -> None:
+    def test_a_listed_page_may_read_an_error(
+        self, client: Client, url: str, service: Service
+    ) -> None:
         response = client.get(url, {"EIO": "4"}, HTTP_ORIGIN="https://listed.test")
 
         assert_refused(response, ErrorCode.UNKNOWN_TRANSPORT)

@@ -208,10 +208,10 @@ class TestTheEnd:
 class TestWaitingUntilIdle:
     """What a shutdown waits for."""
 
-    def test_without_clients_it_does_not_wait(self, server: Journal) -> None:
+    def test_without_clients_is_over_at_once(self, server: Journal) -> None:
         assert server.dispatcher.wait_until_idle(PATIENCE)
 
-    def test_it_waits_for_the_last_handlers(self, server: Journal) -> None:
+    def test_lasts_until_the_last_handlers_have_run(self, server: Journal) -> None:
         go_on = Event()
 
         @server.registry.on_finish
@@ -227,7 +227,7 @@ class TestWaitingUntilIdle:
         go_on.set()
         assert waiter.get(timeout=PATIENCE) is True
 
-    def test_but_no_longer_than_it_may(self, server: Journal) -> None:
+    def test_ends_when_its_time_is_over(self, server: Journal) -> None:
         server.connect()
 
         assert server.dispatcher.wait_until_idle(0.001) is False

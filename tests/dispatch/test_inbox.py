@@ -60,7 +60,7 @@ class TestInbox:
 
         assert box.handled == ["a", "b", "c"]
 
-    def test_strictly_one_after_another(self) -> None:
+    def test_items_are_handled_strictly_one_after_another(self) -> None:
         go_on = Event()
         box = Box(action=lambda item: go_on.wait() if item == "a" else None)
         in_loop(lambda: box.put("a", "b"))
@@ -73,7 +73,7 @@ class TestInbox:
         settle()
         assert box.handled == ["a", "b", "c"]
 
-    def test_several_side_by_side(self) -> None:
+    def test_several_inboxes_are_handled_side_by_side(self) -> None:
         never = Event()
         stuck = Box(action=lambda item: never.wait())
         other = Box()
@@ -114,7 +114,7 @@ class TestInbox:
 
         assert done == ["c1", "c2", "m1", "c3", "c4", "c5"]
 
-    def test_so_does_one_whose_handlers_take_their_time(self) -> None:
+    def test_one_whose_handlers_take_their_time_leaves_turns_to_the_others(self) -> None:
         done: list[str] = []
         pool = make_pool(1)
         slow = Box(seconds=0.0, action=done.append, pool=pool)
@@ -168,7 +168,7 @@ class TestInbox:
             settle()
             assert box.free_handlers == 1
 
-    def test_one_waits_while_others_have_all_of_it(self) -> None:
+    def test_one_waits_while_others_have_the_client_s_share_of_the_handlers(self) -> None:
         box = Box(free_handlers=0)
         box.put("a", "b")
         settle()
@@ -203,7 +203,7 @@ class TestInbox:
         settle()
         assert box.handled == ["b"]
 
-    def test_some_may_be_spared(self) -> None:
+    def test_what_is_spared_when_the_rest_is_dropped_is_handled(self) -> None:
         box = Box()
         box.put("a", "b")
         box.inbox.drop(but=(str,))

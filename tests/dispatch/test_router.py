@@ -61,7 +61,7 @@ class TestJoining:
         assert client.received() == [f'0{{"sid":"{client.id}"}}']
         assert namespaces(server) == ["/"]
 
-    def test_it_joins_another_one(self, server: FakeServer) -> None:
+    def test_a_client_joins_another_namespace(self, server: FakeServer) -> None:
         client = server.open()
         client.send("0/admin,")
 
@@ -69,7 +69,7 @@ class TestJoining:
         assert answer.startswith('0/admin,{"sid":"')
         assert namespaces(server) == ["/admin"]
 
-    def test_it_may_be_in_several(self, server: FakeServer) -> None:
+    def test_a_client_may_be_in_several_namespaces(self, server: FakeServer) -> None:
         client = server.connect()
         client.send("0/admin,")
 
@@ -77,7 +77,7 @@ class TestJoining:
         ids = list(server.clients)
         assert ids[0] != ids[1]
 
-    def test_it_may_bring_its_credentials(self, server: FakeServer) -> None:
+    def test_a_client_may_bring_its_credentials(self, server: FakeServer) -> None:
         client = server.open()
         client.send('0{"token":"abc"}', '0/admin,{"token":"def"}')
 
@@ -422,7 +422,7 @@ class TestWhatWaitsForTheHandlers:
         assert not client.transport.paused
         assert len(got(client)) == 3
 
-    def test_until_half_of_it_is_handled(self) -> None:
+    def test_keeps_the_client_from_being_read_until_half_of_it_is_handled(self) -> None:
         server = make_server(max_pending_bytes=100_000)
         handled = []
         gates = [Event() for _ in range(5)]
@@ -501,7 +501,9 @@ class TestPacketsThatDoNotParse:
 
     BAD = '2["message","no end'
 
-    def test_after_what_came_before_them_was_handled(self, server: FakeServer) -> None:
+    def test_end_the_session_after_what_came_before_them_was_handled(
+        self, server: FakeServer
+    ) -> None:
         gates = gate(server, "/")
         client = server.connect()
         context = client.socket.context
@@ -515,7 +517,7 @@ class TestPacketsThatDoNotParse:
         assert context["got"] == ["before"]
         assert server.dispatcher.waiting_bytes == 0
 
-    def test_though_the_client_has_left_meanwhile(self, server: FakeServer) -> None:
+    def test_end_the_session_though_the_client_has_left_meanwhile(self, server: FakeServer) -> None:
         gates = gate(server, "/")
         client = server.connect()
         context = client.socket.context
@@ -527,7 +529,7 @@ class TestPacketsThatDoNotParse:
         assert client.closed == [CloseReason.PARSE_ERROR]
         assert len(server.clients) == 0
 
-    def test_so_do_answers_that_somebody_waits_for(self, server: FakeServer) -> None:
+    def test_as_answers_that_somebody_waits_for_end_the_session(self, server: FakeServer) -> None:
         raised = []
 
         @server.registry.on("ask")
@@ -545,7 +547,7 @@ class TestPacketsThatDoNotParse:
         assert len(raised) == 1
         assert client.closed == [CloseReason.PARSE_ERROR]
 
-    def test_and_answers_for_a_callback(self, server: FakeServer) -> None:
+    def test_as_answers_for_a_callback_end_the_session(self, server: FakeServer) -> None:
         answers: list[object] = []
 
         @server.registry.on("ask")
@@ -560,7 +562,7 @@ class TestPacketsThatDoNotParse:
         assert answers == []
         assert client.closed == [CloseReason.PARSE_ERROR]
 
-    def test_what_nobody_waits_for_is_not_even_looked_at(self, client: FakeClient) -> None:
+    def test_as_answers_that_nobody_waits_for_are_not_looked_at(self, client: FakeClient) -> None:
         client.send("35[no")
         assert client.closed == []
 
@@ -681,7 +683,7 @@ class TestJoiningAgain:
         assert len(server.clients) == 1
         assert server.dispatcher.waiting_bytes == 0
 
-    def test_and_leaving_again_makes_none(
+    def test_again_and_again_and_leaving_at_last_makes_none(
         self, server: FakeServer, gates: dict[str, Event]
     ) -> None:
         client = server.connect()

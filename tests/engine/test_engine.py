@@ -285,7 +285,7 @@ class TestHeartbeats:
         site.loop.advance(20.0)
         assert site.handlers[0].closed == []
 
-    def test_nor_one_that_is_not_read_from(self, site: Site) -> None:
+    def test_a_client_that_is_not_read_from_is_not_given_up(self, site: Site) -> None:
         site.open_websocket()
         site.sessions[0].pause_reading()
         site.loop.advance(200.0)
@@ -649,7 +649,7 @@ class TestTheEndOfASession:
         assert site.get(sid) == ["4last words"]
         assert site.get(sid) == ["1"]
 
-    def test_but_send_nothing_any_more(self, site: Site) -> None:
+    def test_a_polling_client_can_send_nothing_any_more(self, site: Site) -> None:
         sid = site.open_polling()
         site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
 
@@ -715,7 +715,7 @@ class TestTheEndOfASession:
         response = site.respond(request(transport="polling", sid=sid))
         assert response == error_response(ErrorCode.UNKNOWN_SESSION)
 
-    def test_so_does_one_whose_get_came_at_the_same_moment(self, site: Site) -> None:
+    def test_a_client_that_closes_frees_its_get_of_the_same_moment_too(self, site: Site) -> None:
         sid = site.open_polling()
         post, poll = FakeExchange(), FakeExchange()
         for asked in (
@@ -757,7 +757,7 @@ class TestTheEndOfASession:
 
         assert site.get(sid) == ["1"]
 
-    def test_and_not_for_ever(self) -> None:
+    def test_a_polling_client_may_fetch_what_was_sent_only_for_a_while(self) -> None:
         site = Site(close_timeout=MOMENT)
         sid = site.open_polling()
         site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)

@@ -437,7 +437,9 @@ class TestUpgrade:
         assert upgrade.handler.messages == ["hello"]
         assert client.received() == ["4welcome"]
 
-    def test_it_takes_nothing_over_from_a_client_that_was_given_up(self, upgrade: Upgrade) -> None:
+    def test_a_websocket_takes_nothing_over_from_a_client_that_was_given_up(
+        self, upgrade: Upgrade
+    ) -> None:
         """Its messages were dropped, and the session must not go on without them."""
         client = upgrade.probe()
         client.send("2probe")
@@ -450,7 +452,7 @@ class TestUpgrade:
         assert [type(message) for message in client.received()] == [str, Close]
         assert not upgrade.keeper.probing
 
-    def test_it_may_do_all_of_it_in_one_go(self, upgrade: Upgrade) -> None:
+    def test_a_client_may_probe_upgrade_and_send_in_one_go(self, upgrade: Upgrade) -> None:
         client = upgrade.probe()
         client.send("2probe", "5", "4hello")
         upgrade.loop.run()
@@ -458,7 +460,9 @@ class TestUpgrade:
         assert client.received() == ["3probe"]
         assert upgrade.handler.messages == ["hello"]
 
-    def test_until_it_has_taken_over_messages_go_over_polling(self, upgrade: Upgrade) -> None:
+    def test_messages_go_over_polling_until_the_websocket_has_taken_over(
+        self, upgrade: Upgrade
+    ) -> None:
         client = upgrade.probe()
         upgrade.session.send(outgoing("one"))
         assert upgrade.poll() == ["4one"]
@@ -534,7 +538,7 @@ class TestUpgrade:
         assert upgrade.session.transport.name == "websocket"
         assert upgrade.session.is_turn_of(place)
 
-    def test_it_ends_with_the_websocket_from_then_on(self, upgrade: Upgrade) -> None:
+    def test_the_session_ends_with_the_websocket_from_then_on(self, upgrade: Upgrade) -> None:
         client = upgrade.upgrade()
         client.close()
         upgrade.loop.run()

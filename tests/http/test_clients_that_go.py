@@ -28,7 +28,7 @@ class TestClientsThatGoAway:
         assert site.handlers[0].closed == []
 
     @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]])
-    def test_several_and_the_next_may_be_seen_in_one_turn_in_any_order(
+    def test_gets_that_wait_and_the_next_may_be_seen_in_one_turn_in_any_order(
         self, site: Site, peer: Peer, target: str, order: list[int]
     ) -> None:
         pairs = [socket_module.socketpair() for _ in range(3)]
@@ -94,7 +94,7 @@ class TestClientsThatGoAway:
         assert (answer.body, answer.headers["connection"]) == (b"ok", "close")
         assert peer.is_cut
 
-    def test_one_that_waits_counts_even_if_nobody_does(
+    def test_a_post_that_waits_counts_even_if_nobody_listens(
         self, site: Site, peer: Peer, target: str
     ) -> None:
         site.sessions[0].pause_reading()
@@ -115,7 +115,7 @@ class TestClientsThatGoAway:
 
         assert peer.is_cut
 
-    def test_between_two_requests_as_well(self, peer: Peer) -> None:
+    def test_between_two_requests_it_is_over_at_once(self, peer: Peer) -> None:
         peer.send(request("GET", "/a"))
         assert peer.answer().status == 200
         peer.end()
@@ -130,7 +130,7 @@ class TestClientsThatGoAway:
         assert peer.statuses() == [200, 200] * count
         assert peer.is_cut
 
-    def test_even_if_the_end_is_seen_before_the_loop_s_next_turn(
+    def test_all_is_answered_even_if_the_end_is_seen_before_the_loop_s_next_turn(
         self, peer: Peer, target: str
     ) -> None:
         peer.http.data_received(request("POST", target, b"3") * 2)
@@ -139,14 +139,14 @@ class TestClientsThatGoAway:
         assert peer.statuses() == [200, 200]
         assert peer.is_cut
 
-    def test_but_for_a_get_that_would_have_to_wait(self, peer: Peer, target: str) -> None:
+    def test_a_get_that_would_have_to_wait_is_not_answered(self, peer: Peer, target: str) -> None:
         peer.sock.sendall(request("POST", target, b"3") + request("GET", target))
         peer.end()
 
         assert peer.statuses() == [200]
         assert peer.is_cut
 
-    def test_and_an_upload_that_lacks_something_is_an_error(self, site: Site, peer: Peer) -> None:
+    def test_an_upload_that_lacks_something_is_not_answered(self, site: Site, peer: Peer) -> None:
         peer.sock.sendall(request("GET", "/a") + request("POST", "/b", b"the body")[:-1])
         peer.end()
 
@@ -166,7 +166,7 @@ class TestClientsThatGoAway:
         assert peer.is_cut
 
     @pytest.mark.parametrize("start", [b"", b"GET /b HTTP"])
-    def test_so_is_one_whose_request_is_over_while_its_end_waits_for_the_client(
+    def test_an_answer_whose_end_waits_for_the_client_is_finished(
         self, site: Site, peer: Peer, target: str, start: bytes
     ) -> None:
         peer.connection._sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_SNDBUF, 4096)
@@ -181,7 +181,7 @@ class TestClientsThatGoAway:
         assert peer.answer().body == b"4" + text.encode()
         assert peer.is_cut
 
-    def test_and_so_is_the_refusal_of_a_body_that_breaks_off_meanwhile(
+    def test_the_refusal_of_a_body_that_breaks_off_behind_an_answer_is_sent(
         self, site: Site, peer: Peer, target: str
     ) -> None:
         peer.connection._sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_SNDBUF, 4096)
@@ -194,14 +194,14 @@ class TestClientsThatGoAway:
         assert peer.statuses() == [200, 400]
         assert peer.is_cut
 
-    def test_and_what_was_not_asked_for_in_full_is_not(self, peer: Peer) -> None:
+    def test_a_request_that_breaks_off_in_its_head_is_not_answered(self, peer: Peer) -> None:
         peer.sock.sendall(request("GET", "/a") + b"GET /b HTTP")
         peer.end()
 
         assert peer.statuses() == [200]
         assert peer.is_cut
 
-    def test_nor_is_a_body_of_a_session_that_lacks_something(
+    def test_a_session_s_body_that_lacks_something_is_refused(
         self, site: Site, peer: Peer, target: str
     ) -> None:
         peer.sock.sendall(request("GET", "/a") + request("POST", target, b"4hello")[:-1])

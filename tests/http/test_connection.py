@@ -118,7 +118,9 @@ class TestTheLastAnswer:
         assert peer.connection.closed
         assert site.has_no_deadlines()
 
-    def test_or_when_it_takes_too_long_over_that(self, site: Site, peer: Peer, target: str) -> None:
+    def test_ends_the_connection_when_the_client_takes_too_long_to_close(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
         self.refuse(peer, target)
         site.loop.advance(site.options.close_timeout / 2)
         peer.send(b"and on it goes")
@@ -153,7 +155,9 @@ class TestDeadlines:
         assert peer.answers() == []
         assert site.stats.refusals.counts == {"slow request": 1}
 
-    def test_so_has_a_connection_that_says_nothing(self, site: Site, peer: Peer) -> None:
+    def test_a_connection_that_says_nothing_has_as_much_time_as_a_head(
+        self, site: Site, peer: Peer
+    ) -> None:
         site.loop.advance(site.options.head_timeout)
         assert peer.connection.closed
 

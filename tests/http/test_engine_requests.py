@@ -77,5 +77,5 @@ class TestQueries:
             "a=b=c",
         ],
     )
-    def test_they_are_what_the_standard_library_makes_of_them(self, query: str) -> None:
+    def test_are_what_the_standard_library_makes_of_them(self, query: str) -> None:
         assert parse_query(query) == dict(parse_qsl(query, keep_blank_values=True))

@@ -137,7 +137,9 @@ class TestBodiesOfASession:
         peer.send(request("POST", target, b"4hello", line))
         assert peer.answer().body == b"ok"
 
-    def test_nor_is_one_whose_body_is_too_large(self, peer: Peer, target: str) -> None:
+    def test_one_whose_body_is_too_large_is_not_told_to_send_it(
+        self, peer: Peer, target: str
+    ) -> None:
         peer.send(head("POST", target, "Content-Length: 1001", EXPECT))
         assert peer.answer().status == 413
 
@@ -228,7 +230,9 @@ class TestUploads:
         assert peer.answers() == []
         assert peer.is_cut
 
-    def test_so_is_one_whose_connection_is_lost(self, site: Site, peer: Peer) -> None:
+    def test_one_whose_connection_is_lost_is_an_error_to_who_reads_it(
+        self, site: Site, peer: Peer
+    ) -> None:
         errors: list[OSError] = []
 
         def read(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:

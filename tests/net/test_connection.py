@@ -360,7 +360,7 @@ class TestTheOrder:
 
         assert wire.drain() == BIG + b"a ping, a pong, "
 
-    def test_it_counts_as_queued(self, wire: Wire) -> None:
+    def test_what_goes_first_counts_as_queued(self, wire: Wire) -> None:
         wire.connection.write(BIG)
         wire.connection.write_first(b"a ping")
         assert wire.output.total == len(BIG) + len(b"a ping") + 2 * ENTRY_COST
@@ -368,7 +368,7 @@ class TestTheOrder:
         wire.drain()
         assert wire.output.total == 0
 
-    def test_too_much_of_it_closes_the_connection(self, wire: Wire) -> None:
+    def test_too_much_that_goes_first_closes_the_connection(self, wire: Wire) -> None:
         wire.connection.write(BIG)
         wire.connection.write_first(bytes(wire.output.max_queued_bytes))
         wire.loop.run()
@@ -622,7 +622,7 @@ class TestClosing:
         assert wire.handler.lost == [LostBecause.EOF]
         assert not wire.loop.watchers
 
-    def test_or_when_it_is_aborted(self, wire: Wire) -> None:
+    def test_the_connection_that_hung_up_ends_when_it_is_aborted(self, wire: Wire) -> None:
         wire.connection.hang_up()
         wire.connection.hang_up()
         wire.connection.abort()
@@ -790,7 +790,7 @@ class TestHasEnded:
     def test_a_peer_that_is_there_has_not(self, wire: Wire) -> None:
         assert not wire.connection.has_ended()
 
-    def test_nor_has_one_that_says_something_and_nothing_of_it_is_lost(self, wire: Wire) -> None:
+    def test_a_peer_that_says_something_has_not_and_nothing_of_it_is_lost(self, wire: Wire) -> None:
         wire.peer.sendall(b"hello")
         assert not wire.connection.has_ended()
         wire.loop.run()
@@ -852,7 +852,7 @@ class TestTellWhenDrained:
         assert wire.handler.drains == 1
 
     @pytest.mark.parametrize("mark", [1, 100_000, 1_000_000])
-    def test_it_may_be_told_earlier(self, wire: Wire, mark: int) -> None:
+    def test_the_handler_may_be_told_earlier(self, wire: Wire, mark: int) -> None:
         wire.connection.write(BIG)
         assert not wire.connection.tell_when_drained(wire.connection.queued)
         assert wire.connection.tell_when_drained(mark)

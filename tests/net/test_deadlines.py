@@ -42,7 +42,7 @@ class TestDeadlines:
         queue.loop.advance(1)
         assert queue.due == [("a", DELAY)]
 
-    def test_it_is_gone_then(self, queue: Queue) -> None:
+    def test_what_fell_due_is_gone(self, queue: Queue) -> None:
         queue.deadlines.add("a")
         assert "a" in queue.deadlines
         assert len(queue.deadlines) == 1

@@ -31,7 +31,7 @@ class TestWorkerPool:
 
         assert done == ["job"]
 
-    def test_it_waits_until_what_runs_in_the_loop_is_done(self) -> None:
+    def test_a_job_waits_until_what_runs_in_the_loop_is_done(self) -> None:
         done: list[str] = []
         pool = make_pool()
 
@@ -217,7 +217,7 @@ class TestWorkerPool:
         assert done == list(range(10))
         assert all(count <= number + 2 for number, count in enumerate(seen))
 
-    def test_so_does_a_worker_that_goes_on_with_what_waited_for_it(self) -> None:
+    def test_a_worker_that_goes_on_with_what_waited_leaves_turns_to_the_loop(self) -> None:
         turn = 0.0001
         pool = make_pool(1, turn=turn)
         go_on = Event()

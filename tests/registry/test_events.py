@@ -187,7 +187,7 @@ class TestWhatIsRefused:
         with pytest.raises(EventError, match=r"`handler` \(.*it must be a string$"):
             registry.on_message(channel=pattern)(handler)
 
-    def test_or_a_compiled_one(self, registry: Registry) -> None:
+    def test_a_pattern_may_be_compiled(self, registry: Registry) -> None:
         registry.on_message(channel=re.compile("^ROOM-", re.IGNORECASE))(handler)
 
         assert selected(registry.on_message, ["room-1"]) == [handler]

@@ -95,7 +95,7 @@ class TestSupervise:
         assert reloader.supervise() == STATUS_OF_SIGNAL + signum
         assert Path("goodbye").exists()
 
-    def test_so_is_the_one_that_asks_for_the_counters_which_ends_nothing(
+    def test_the_signal_that_asks_for_the_counters_is_passed_on_and_ends_nothing(
         self, script: Path
     ) -> None:
         """As above, with a handler that goes on."""

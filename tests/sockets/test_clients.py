@@ -107,13 +107,13 @@ class TestDeliver:
         assert one.messages() == ["hi"]
         assert none.received() == []
 
-    def test_without_any_nobody(self, server: FakeServer) -> None:
+    def test_without_any_channel_nobody_gets_it(self, server: FakeServer) -> None:
         client = server.connect(channels=["room"])
         self.deliver(server, "hi", channels=())
 
         assert client.received() == []
 
-    def test_but_not_those_to_skip(self, server: FakeServer) -> None:
+    def test_those_to_skip_do_not_get_it(self, server: FakeServer) -> None:
         a, b = server.connect(channels=["room"]), server.connect(channels=["room"])
         self.deliver(server, "hi", channels=("room",), skip=frozenset([a.id]))
         self.deliver(server, "all", skip=frozenset([b.id]))
@@ -121,7 +121,7 @@ class TestDeliver:
         assert a.messages() == ["all"]
         assert b.messages() == ["hi"]
 
-    def test_nobody_in_another_namespace(self, server: FakeServer) -> None:
+    def test_nobody_in_another_namespace_gets_it(self, server: FakeServer) -> None:
         client = server.connect(channels=["room"])
         for channels in (None, ("room",)):
             server.clients.deliver(
@@ -269,7 +269,7 @@ class TestSend:
 
         assert received(clients) == [[], [{"hello": "you"}], []]
 
-    def test_it_is_found_by_its_session_as_well(self, clients: list[FakeClient]) -> None:
+    def test_one_is_found_by_its_session_as_well(self, clients: list[FakeClient]) -> None:
         socketio_server.send(clients[1].socket.session, "hi")
 
         assert received(clients) == [[], ["hi"], []]
@@ -330,28 +330,32 @@ class TestEmit:
 
         assert [client.received() for client in clients] == [['2["news",1,[2]]']] * 3
 
-    def test_or_those_on_a_channel(self, clients: list[FakeClient]) -> None:
+    def test_those_on_a_channel_get_the_event(self, clients: list[FakeClient]) -> None:
         socketio_server.emit("news", to="room")
 
         assert [client.received() for client in clients] == [['2["news"]'], ['2["news"]'], []]
 
-    def test_or_those_on_any_of_several_once(self, clients: list[FakeClient]) -> None:
+    def test_those_on_any_of_several_channels_get_the_event_once(
+        self, clients: list[FakeClient]
+    ) -> None:
         clients[0].socket.subscribe("other")
         socketio_server.emit("news", to=["room", "other"])
 
         assert [client.received() for client in clients] == [['2["news"]'], ['2["news"]'], []]
 
-    def test_but_not_those_to_skip(self, clients: list[FakeClient]) -> None:
+    def test_those_to_skip_do_not_get_the_event(self, clients: list[FakeClient]) -> None:
         socketio_server.emit("news", skip=[clients[0].id, clients[2].id])
 
         assert [client.received() for client in clients] == [[], ['2["news"]'], []]
 
-    def test_nor_those_on_channels_to_skip(self, clients: list[FakeClient]) -> None:
+    def test_those_on_channels_to_skip_do_not_get_the_event(
+        self, clients: list[FakeClient]
+    ) -> None:
         socketio_server.emit("news", skip=clients[2].id, skip_channels=["room"])
 
         assert [client.received() for client in clients] == [[], [], []]
 
-    def test_or_one_by_its_session(self, clients: list[FakeClient]) -> None:
+    def test_one_may_be_named_by_its_session(self, clients: list[FakeClient]) -> None:
         socketio_server.emit("news", to=clients[1].socket.session)
         socketio_server.emit("news", to=SocketSession("nobody"))
 

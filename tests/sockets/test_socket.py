@@ -312,7 +312,7 @@ class TestEmit:
             (EVERYONE, [True, True, True]),
         ],
     )
-    def test_or_those_that_it_is_for_each_once(
+    def test_those_that_it_is_for_get_the_event_once(
         self, server: FakeServer, to: Any, expected: list[bool]
     ) -> None:
         clients = [server.connect(channels=channels) for channels in (["a"], ["a", "b"], ["b"])]
@@ -320,7 +320,7 @@ class TestEmit:
 
         assert [client.received() == ['2["news"]'] for client in clients] == expected
 
-    def test_but_not_those_to_skip(self, server: FakeServer) -> None:
+    def test_those_to_skip_do_not_get_the_event(self, server: FakeServer) -> None:
         one, other = server.connect(), server.connect()
         one.socket.emit("news", to=EVERYONE, skip=[one.id])
         one.socket.emit("news", skip=[one.id])
@@ -339,7 +339,7 @@ class TestEmit:
         assert one.received() == []
         assert other.received() == ['2["news"]']
 
-    def test_nor_those_on_channels_to_skip(self, server: FakeServer) -> None:
+    def test_those_on_channels_to_skip_do_not_get_the_event(self, server: FakeServer) -> None:
         clients = [server.connect(channels=held) for held in (["a"], ["a", "muted"], ["b"], [])]
         clients[0].socket.emit("news", to=["a", "b"], skip_channels="muted")
         clients[0].socket.emit("weather", to=EVERYONE, skip_channels=["b", "muted", "nobody"])
@@ -676,7 +676,9 @@ class TestCall:
         go_on.set()
         settle()
 
-    def test_not_in_on_connect_where_the_client_can_not_answer(self, server: FakeServer) -> None:
+    def test_in_on_connect_it_raises_because_the_client_can_not_answer(
+        self, server: FakeServer
+    ) -> None:
         errors: list[Exception] = []
 
         @server.registry.on_connect

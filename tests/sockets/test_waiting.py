@@ -370,11 +370,15 @@ class TestABroadcast:
         self.broadcast(server, crosses=True)
         assert len(turns) == 1
 
-    def test_else_it_does_not(self, server: FakeServer, turns: list[object]) -> None:
+    def test_takes_no_turn_of_the_loop_when_it_has_queued_little(
+        self, server: FakeServer, turns: list[object]
+    ) -> None:
         self.broadcast(server, crosses=False)
         assert turns == []
 
-    def test_nor_where_it_may_not_wait(self, server: FakeServer, turns: list[object]) -> None:
+    def test_takes_no_turn_of_the_loop_where_it_may_not_wait(
+        self, server: FakeServer, turns: list[object]
+    ) -> None:
         server.clients.timekeeper.may_wait = lambda: False  # type: ignore[method-assign]
         self.broadcast(server, crosses=True)
         assert turns == []

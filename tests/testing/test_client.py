@@ -17,7 +17,7 @@ class TestTheDemo:
         with SocketIOClient() as visitor:
             visitor.assert_received({"action": "system-info", "message": "You are connected."})
 
-    def test_in_the_visitors_language(self) -> None:
+    def test_whoever_comes_is_welcomed_in_their_language(self) -> None:
         with SocketIOClient(headers={"Accept-Language": "fr"}) as visitor:
             (welcome,) = visitor.messages
 

@@ -104,5 +104,5 @@ class TestInADjangoTestCase(TestCase):
         self.ann.refresh_from_db()
         assert self.ann.is_staff
 
-    def test_and_rolled_back_after_each_test(self) -> None:
+    def test_what_handlers_write_is_rolled_back_after_each_test(self) -> None:
         self.test_what_handlers_write_is_there()

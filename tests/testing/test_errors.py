@@ -36,7 +36,7 @@ class TestHandlersThatRaise:
 
         assert raised.traceback[-1].name == "fail"
 
-    def test_and_all_else_has_happened_as_it_does_on_a_server(
+    def test_let_all_else_happen_as_it_does_on_a_server(
         self, seen: list[str], client: SocketIOClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         with (
@@ -49,7 +49,7 @@ class TestHandlersThatRaise:
         assert client.connected
         assert "Handler of fail raised" in caplog.text
 
-    def test_unless_the_client_is_told_that_they_need_not(
+    def test_do_not_raise_in_the_test_if_the_client_is_told_so(
         self, registry: Registry, seen: list[str]
     ) -> None:
         with SocketIOClient(registry=registry, raise_handler_errors=False) as client:
@@ -87,7 +87,9 @@ class TestHandlersThatRaise:
         assert not client.connected
         assert log == ["connect"]  # it is refused
 
-    def test_unless_it_need_not_be_raised(self, registry: Registry) -> None:
+    def test_of_on_connect_end_the_connection_where_the_client_is_told_so(
+        self, registry: Registry
+    ) -> None:
         @registry.on_connect
         def fail(request: Any, socket: Any, context: Any) -> None:
             raise ValueError("oops")

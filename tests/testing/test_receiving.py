@@ -54,14 +54,16 @@ class TestWhatHasArrived:
         client.assert_received_nothing()
         client.assert_received()
 
-    def test_it_fails_if_anything_else_has_arrived(self, client: SocketIOClient) -> None:
+    def test_assert_received_fails_if_anything_else_has_arrived(
+        self, client: SocketIOClient
+    ) -> None:
         expected = ["hello", ("typing", "Ann", True), [1, 2], ("done",)]
         for wrong in (expected[:-1], expected[::-1], [*expected, "more"], []):
             with pytest.raises(AssertionError):
                 client.assert_received(*wrong)
         client.assert_received(*expected)
 
-    def test_its_failure_shows_both(self, client: SocketIOClient) -> None:
+    def test_the_failure_of_assert_received_shows_both(self, client: SocketIOClient) -> None:
         client.get_received()
         socketio_server.emit("typing", "Ann")
         with pytest.raises(AssertionError) as failure:
@@ -165,7 +167,9 @@ class TestAcknowledging:
         with pytest.raises(ValueError, match="a wrong question"):
             client.emit("call back")
 
-    def test_so_is_one_that_can_not_be_sent(self, client: SocketIOClient) -> None:
+    def test_an_answer_that_can_not_be_sent_is_raised_in_the_test(
+        self, client: SocketIOClient
+    ) -> None:
         client.on("question", object())
         with pytest.raises(TypeError, match="object"):
             client.emit("call back")
@@ -205,7 +209,7 @@ class TestAcknowledging:
             assert answers.values == {client.session_id: 1, other.session_id: 2}
             assert answers.missing == (mute.session_id,)
 
-    def test_so_does_one_from_a_handler(
+    def test_a_broadcast_from_a_handler_collects_all_answers(
         self, registry: Registry, client: SocketIOClient, answers: list[Any]
     ) -> None:
         @registry.on("poll")
@@ -240,7 +244,9 @@ class TestAcknowledging:
 
         assert answers == ["from another", "yes", "from the one who is asked"]
 
-    def test_but_it_can_not_be_acknowledged_before_its_turn(self, client: SocketIOClient) -> None:
+    def test_what_a_client_sends_is_not_acknowledged_before_its_turn(
+        self, client: SocketIOClient
+    ) -> None:
         client.on("question", lambda: client.call("message"))
         with pytest.raises(TimeoutError, match="other handlers are still running"):
             client.emit("call")

@@ -134,7 +134,7 @@ class TestCalling:
         with pytest.raises(TimeoutError, match="'nothing': no handler is registered for it"):
             client.call("nothing")
 
-    def test_nor_one_whose_handler_raised(self, registry: Registry) -> None:
+    def test_an_event_whose_handler_raised_is_not_acknowledged(self, registry: Registry) -> None:
         @registry.on("fail")
         def fail(request: Any, socket: Any, context: Any) -> None:
             raise ValueError("oops")
@@ -145,7 +145,7 @@ class TestCalling:
         ):
             client.call("fail")
 
-    def test_nor_one_whose_handler_ended_the_connection(
+    def test_an_event_whose_handler_ended_the_connection_is_not_acknowledged(
         self, registry: Registry, client: SocketIOClient
     ) -> None:
         @registry.on("quit")
@@ -187,6 +187,8 @@ class TestTypedMessages:
         assert "missing required field `y`" in answer["error"]
         assert moves == []
 
-    def test_and_raised_where_it_was_not_to_be_acknowledged(self, client: SocketIOClient) -> None:
+    def test_one_that_does_not_fit_is_raised_where_nothing_is_acknowledged(
+        self, client: SocketIOClient
+    ) -> None:
         with pytest.raises(ValidationError, match="missing required field `y`"):
             client.emit("move", {"x": 1})

@@ -113,7 +113,7 @@ class TestGet:
         assert client.fetch() == ["4one", "2", "4two"]
         assert not client.transport.queued_bytes
 
-    def test_it_waits_while_nothing_is(self, client: Client) -> None:
+    def test_it_waits_while_nothing_is_queued(self, client: Client) -> None:
         poll = client.get()
         assert poll.response is None
         assert client.transport.writable
@@ -143,7 +143,7 @@ class TestGet:
 
         assert client.fetch() == [f"4{i}" for i in range(1500)]
 
-    def test_but_no_more_bytes_than_a_payload_may_have(self) -> None:
+    def test_one_answer_has_no_more_bytes_than_a_payload_may_have(self) -> None:
         client = Client(Options(max_payload=1000))
         for i in range(30):
             client.transport.send(outgoing(f"{i:099}"))
@@ -230,7 +230,7 @@ class TestAGetThatGoesAway:
         assert client.fetch() == ["4not lost"]
         assert client.session.closed == []
 
-    def test_and_may_wait_itself(self, client: Client) -> None:
+    def test_the_next_one_may_wait_itself(self, client: Client) -> None:
         client.transport.poll_lost(client.get())
         poll = client.get()
         client.transport.send(outgoing("hello"))
@@ -247,7 +247,7 @@ class TestAGetThatGoesAway:
         assert poll.response is None
         assert client.fetch() == ["4not lost"]
 
-    def test_nor_is_it_if_nobody_was_told_yet(self, client: Client) -> None:
+    def test_what_was_sent_is_not_lost_if_nobody_was_told_yet(self, client: Client) -> None:
         poll = client.get()
         poll.is_gone = True
         client.transport.send(outgoing("not lost"))
@@ -605,7 +605,7 @@ class TestBackpressure:
         assert client.session.rooms == 1
         assert client.transport.ask_for_room()
 
-    def test_it_is_told_once(self) -> None:
+    def test_the_end_of_a_slow_client_is_told_once(self) -> None:
         client = Client(Options(max_queued_bytes=1))
         for _ in range(5):
             client.transport.send(outgoing("x"))
@@ -844,12 +844,14 @@ class TestUpgrade:
 
         assert poll.packets == ["6"]
 
-    def test_it_is_quiet_while_no_post_is_under_way(self, client: Client) -> None:
+    def test_the_transport_is_quiet_while_no_post_is_under_way(self, client: Client) -> None:
         calls: list[str] = []
         client.transport.when_quiet(lambda: calls.append("quiet"))
         assert calls == ["quiet"]
 
-    def test_or_once_the_packets_of_one_were_handed_up(self, client: Client) -> None:
+    def test_the_transport_is_quiet_once_the_packets_of_a_post_were_handed_up(
+        self, client: Client
+    ) -> None:
         client.transport.pause_reading()
         post = client.post(b"4one\x1e4two")
         calls: list[object] = []

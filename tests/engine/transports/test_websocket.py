@@ -88,7 +88,7 @@ class TestPackets:
 
         assert link.session.packets == [Packet(PacketType.MESSAGE, b"\x01\x02")]
 
-    def test_so_is_a_text_frame_of_base64(self, link: Link) -> None:
+    def test_a_text_frame_of_base64_is_a_binary_message(self, link: Link) -> None:
         """What the JavaScript client sends with ``forceBase64``."""
         link.send("bAQID")
 
@@ -185,7 +185,7 @@ class TestTurns:
         assert seen == []  # nothing went out while there was more to answer
         assert link.client.received() == ["4re a", "4re b"]
 
-    def test_they_do_not_wait_for_the_end_of_the_turn_if_nothing_more_is_answered(
+    def test_answers_do_not_wait_for_the_end_of_the_turn_if_no_more_follow(
         self, link: Link
     ) -> None:
         seen: list[object] = []
@@ -312,7 +312,7 @@ class TestRoom:
         assert room == [True, True]
         assert len(link.client.received()) == 2
 
-    def test_it_is_read_from_whatever_waits_for_it(self, link: Link) -> None:
+    def test_a_client_is_read_from_whatever_waits_for_it(self, link: Link) -> None:
         while link.transport.ask_for_room():
             link.transport.send(outgoing("x" * 10_000))
         link.send("4hello")

@@ -65,7 +65,7 @@ class TestWhichBody:
     def test_the_headers_say_whether_there_is_one(self, line: str, has_body: bool) -> None:
         assert head_with(line).headers.has_body is has_body
 
-    def test_and_how_it_comes(self) -> None:
+    def test_the_headers_say_how_it_comes(self) -> None:
         sized = body_of(head_with("Content-Length: 5"))
         assert sized.receive(b"hello, world") == (b"hello", b", world")
         coded = body_of(head_with("Transfer-Encoding: chunked"))

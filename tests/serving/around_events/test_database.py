@@ -97,7 +97,9 @@ class TestDatabaseConnections:
         assert client.messages() == [[1, True]]
         assert database.connection is None
 
-    def test_also_where_the_handler_raised(self, server: FakeServer, database: Any) -> None:
+    def test_one_that_a_handler_opened_is_released_where_it_raised(
+        self, server: FakeServer, database: Any
+    ) -> None:
         @server.registry.on_message
         def message(request: object, socket: Any, context: object, message: object) -> None:
             query(database)
@@ -107,7 +109,9 @@ class TestDatabaseConnections:
 
         assert database.connection is None
 
-    def test_also_where_it_refused(self, server: FakeServer, database: Any) -> None:
+    def test_one_that_a_handler_opened_is_released_where_it_refused(
+        self, server: FakeServer, database: Any
+    ) -> None:
         @server.registry.on_connect
         def connect(request: object, socket: Any, context: object) -> None:
             query(database)
@@ -117,7 +121,9 @@ class TestDatabaseConnections:
 
         assert database.connection is None
 
-    def test_also_after_the_last_event(self, server: FakeServer, database: Any) -> None:
+    def test_one_that_a_handler_opened_is_released_after_the_last_event(
+        self, server: FakeServer, database: Any
+    ) -> None:
         @server.registry.on_finish
         def finish(request: object, socket: Any, context: dict[str, object]) -> None:
             query(database)
