@@ -195,14 +195,37 @@ USUAL_CONNECTIONS = 100
 
 
 def check_origins(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
-    """W001: not every page of the web may talk to the server."""
+    """E005: each allowed origin is written as browsers write it. W001: not every page of the web
+    may talk to the server.
+    """
     try:
         allowed = conf.option("allowed_origins")
     except ImproperlyConfigured:
         return  # E001 says so
+    for origin in allowed:
+        spelling = origins.spell(origin)
+        if origin != origins.ANY and origin != spelling:
+            yield Error(
+                f"SOCKETIO_ALLOWED_ORIGINS has {origin!r}, which is no page's origin.",
+                hint=_ORIGINS_HINT if spelling is None else f"Write {spelling!r}.",
+                id="socketio_server.E005",
+            )
+    if origins.NULL in allowed:
+        yield Warning(
+            'SOCKETIO_ALLOWED_ORIGINS has "null": any page can act as its visitor on this server, '
+            "from a sandboxed frame.",
+            hint="Serve the page from an origin of its own; an app's is its scheme and host.",
+            id="socketio_server.W001",
+        )
     if origins.ANY in allowed:
         yield Warning(
             'SOCKETIO_ALLOWED_ORIGINS has "*": any page can act as its visitor on this server.',
             hint="List the origins of your own pages.",
             id="socketio_server.W001",
         )
+
+
+_ORIGINS_HINT = (
+    'An origin is scheme, host and port, as in "https://example.com" or "http://localhost:8000"; '
+    "each is listed by itself, because patterns are not supported."
+)

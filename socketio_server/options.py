@@ -18,7 +18,6 @@ DEFAULT_MESSAGE_LOG_FORMAT = '%(REMOTE_ADDR)s - - [%(TIME)s] "Socket.IO %(TYPE)s
 
 _FINITE = sys.float_info.max
 _Text = Annotated[str, Meta(min_length=1)]
-_Origin = Annotated[str, Meta(pattern=r"\A(\*|[a-z][a-z0-9+.-]*://[^/?#\s]+)\Z")]
 
 Flag = Annotated[bool, Meta(description="True or False")]
 Number = Annotated[int, Meta(ge=1, description="a whole number above 0")]
@@ -45,7 +44,7 @@ Paths = Annotated[
 ]
 Addresses = Annotated[tuple[str, ...], Meta(description="a list of addresses")]
 Origins = Annotated[
-    tuple[_Origin, ...], Meta(description='a list of origins as "https://example.com", or ["*"]')
+    tuple[_Text, ...], Meta(description='a list of origins as "https://example.com", or ["*"]')
 ]
 
 
@@ -98,7 +97,8 @@ class Options:
     # --- Limits: who may connect --------------------------------------------------------------
 
     allowed_origins: Origins = ()
-    """Allowed origins besides the request's own host, as ``scheme://host[:port]``; ``*`` is any."""
+    """Allowed origins besides the request's own host, as browsers write them in their header:
+    ``scheme://host[:port]``, ``null`` or ``file://``; ``*`` is any."""
 
     cookie: CookieName = "socketio"
     """Beginning of the name of the cookie that binds a polling session to its browser; ``None``

@@ -19,14 +19,16 @@ from django.utils.cache import get_conditional_response
 from django.utils.encoding import escape_uri_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
+from msgspec.structs import replace
 
 from socketio_server import assets
 from socketio_server.engine.engine import SID_BYTES, Engine
+from socketio_server.engine.origins import site_of
 from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session_cookie import Binding, cookies_of
 from socketio_server.engine.transports.polling import error_response
 from socketio_server.http.engine_requests import engine_request_of
-from socketio_server.http.wsgi import UPGRADE_KEY
+from socketio_server.http.wsgi import UPGRADE_KEY, Upgrade
 from socketio_server.net.log import show
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
@@ -61,19 +63,32 @@ def socketio(request: HttpRequest, **captured: Any) -> HttpResponse:
     if server is None:
         return HttpResponse(NOT_RUNNING, status=503, content_type="text/plain")
     engine = server.engine
-    handshake = engine_request_of(request.META)
+    handshake = _read(request)
     if request.method == "OPTIONS":
         response = _respond(Response(204, b""))
-    elif (refused := _refuse(request, handshake, engine)) is not None:
+    elif (refused := _refuse(handshake, engine)) is not None:
         response = _respond(refused)
     elif handshake.is_websocket:
-        request.META[UPGRADE_KEY] = compact(request)
+        request.META[UPGRADE_KEY] = Upgrade(handshake, compact(request))
         response = _respond(_SWITCHING)
     else:
         response = _open_polling(request, handshake, engine, server.options)
     for name, value in engine.cors_headers(handshake):
         response[name] = value
     return response
+
+
+def _read(request: HttpRequest) -> EngineRequest:
+    """Return the engine's view of a handshake; it has no site if its host is not the project's."""
+    handshake = engine_request_of(request.META)
+    try:
+        public_host = request.get_host()  # in ALLOWED_HOSTS, because origins are compared with it
+    except DisallowedHost:
+        return handshake
+    site = site_of(
+        handshake.path, handshake.host, public_host=public_host, is_secure=request.is_secure()
+    )
+    return replace(handshake, site=site)
 
 
 @require_safe
@@ -142,7 +157,7 @@ _EMPTY = BytesIO()
 _MATCHES: dict[tuple[str, str], ResolverMatch] = {}
 
 
-def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> Response | None:
+def _refuse(handshake: EngineRequest, engine: Engine) -> Response | None:
     """Verify a handshake; count a refusal and return its answer, ``None`` if it is accepted."""
     address = handshake.address
     is_new = "sid" not in handshake.params  # or the request of a session that is over
@@ -160,9 +175,7 @@ def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> R
             RefusalKind.HANDSHAKE, address, f"too many handshakes (from {address})"
         )
         return Response(429, b"")
-    try:
-        request.get_host()  # must be in ALLOWED_HOSTS, because the origin is compared with it
-    except DisallowedHost:
+    if handshake.site is None:
         return engine.refuse_host(handshake)
     if not engine.is_allowed_origin(handshake):
         return engine.refuse_origin(handshake)
@@ -179,5 +192,9 @@ def _refuse(request: HttpRequest, handshake: EngineRequest, engine: Engine) -> R
 def _respond(response: Response) -> HttpResponse:
     # Passed to the constructor, because that is faster than setting them afterwards.
     # ``private``, because Django 4.2.16 and 5.2.0 cache an answer for all in spite of ``no-store``.
-    headers = {"Content-Type": response.content_type, "Cache-Control": "private, no-store"}
+    headers = {
+        "Content-Type": response.content_type,
+        "Cache-Control": "private, no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
     return HttpResponse(response.body, status=response.status, headers=headers)

@@ -18,6 +18,7 @@ import gevent
 
 from socketio_server.dispatch.dispatcher import Dispatcher, EventHooks
 from socketio_server.dispatch.middleware import CallNext
+from socketio_server.engine.origins import site_of
 from socketio_server.engine.session import Session, SessionHandler
 from socketio_server.engine.transports.base import Outgoing, Transport, TransportHandler
 from socketio_server.engine.transports.polling import PollingTransport
@@ -39,6 +40,9 @@ from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.subscriptions import Channels
 from tests.support.websocket import frame
+
+HERE = site_of("", "example.com", public_host="example.com", is_secure=False)
+"""The site of handshakes."""
 
 PATIENCE = 20.0
 """Seconds after which a test that waits in the real hub has failed."""
@@ -544,7 +548,7 @@ def make_session(
     name: str = "websocket",
 ) -> tuple[Session, RecordingTransport]:
     """A session that has begun, over a transport that keeps what is sent."""
-    session = Session("the-secret", keeper or RecordingKeeper())
+    session = Session("the-secret", keeper or RecordingKeeper(), HERE)
     transport = RecordingTransport(session, name)
     session.start(transport, handler or RecordingSessionHandler(), b"0{}")
     return session, transport
@@ -698,7 +702,7 @@ class FakeClient:
     def __init__(self, server: FakeServer, request: object, name: str) -> None:
         self.server = server
         self.keeper = RecordingKeeper()
-        self.session = Session("the-secret", self.keeper)
+        self.session = Session("the-secret", self.keeper, HERE)
         self.transport = RecordingTransport(self.session, name)
         handler = server.dispatcher.accept(self.session, request)
         self.session.start(self.transport, handler, b"0{}")

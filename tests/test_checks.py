@@ -201,12 +201,45 @@ class TestMiddleware:
 
 
 class TestOrigins:
-    """W001."""
+    """E005 and W001."""
 
-    @override_settings(SOCKETIO_ALLOWED_ORIGINS=["*"])
-    def test_any_origin_is_a_warning(self) -> None:
-        (message,) = run()
+    @pytest.mark.parametrize(
+        ("origin", "hint"),
+        [
+            ("https://example.com/", "Write 'https://example.com'."),
+            ("https://Example.com:443", "Write 'https://example.com'."),
+            ("localhost:8000", "Write 'http://localhost:8000'."),
+        ],
+    )
+    def test_one_that_no_page_has_is_an_error_with_the_right_spelling(
+        self, origin: str, hint: str
+    ) -> None:
+        with override_settings(SOCKETIO_ALLOWED_ORIGINS=["https://a.example", origin]):
+            (message,) = run()
 
+        assert message.id == "socketio_server.E005"
+        assert message.is_serious()
+        assert message.msg == f"SOCKETIO_ALLOWED_ORIGINS has {origin!r}, which is no page's origin."
+        assert message.hint == hint
+
+    @pytest.mark.parametrize("origin", ["https://*.example.com", "https://", "nonsense !"])
+    def test_one_that_can_not_be_corrected_is_told_what_one_is(self, origin: str) -> None:
+        with override_settings(SOCKETIO_ALLOWED_ORIGINS=[origin]):
+            (message,) = run()
+
+        assert message.id == "socketio_server.E005"
+        assert "scheme, host and port" in str(message.hint)
+
+    @override_settings(SOCKETIO_ALLOWED_ORIGINS=["capacitor://localhost", "file://"])
+    def test_those_of_apps_are_none(self) -> None:
+        assert run() == []
+
+    @pytest.mark.parametrize("origin", ["*", "null"])
+    def test_any_origin_is_a_warning(self, origin: str) -> None:
+        with override_settings(SOCKETIO_ALLOWED_ORIGINS=[origin]):
+            (message,) = run()
+
+        assert origin in message.msg
         assert message.id == "socketio_server.W001"
         assert not message.is_serious(django_checks.ERROR)
         assert message.is_serious(django_checks.WARNING)

@@ -71,6 +71,7 @@ GOOD = [
     ("allowed_origins", []),
     ("allowed_origins", ["https://example.com", "http://localhost:3000"]),
     ("allowed_origins", ("*",)),
+    ("allowed_origins", ["null", "file://", "capacitor://localhost"]),
     ("middleware", []),
     ("middleware", ["mysite.socketio.log_events"]),
     ("trusted_proxies", ["10.0.0.1", "::1"]),

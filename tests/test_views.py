@@ -98,6 +98,12 @@ class TestHandshakeOverPolling:
         response = client.get(url, HANDSHAKE)
         assert response["Cache-Control"] == "private, no-store"
 
+    def test_browsers_are_told_not_to_guess_its_type(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        for query in (HANDSHAKE, {}):
+            assert client.get(url, query)["X-Content-Type-Options"] == "nosniff"
+
     def test_it_is_not_cached_by_the_project_s_own_cache(
         self, client: Client, url: str, service: Service
     ) -> None:
@@ -184,7 +190,7 @@ class TestHandshakeOverWebSocket:
         request = response.wsgi_request
 
         assert response.status_code == 101
-        assert request.META[UPGRADE_KEY] is request
+        assert request.META[UPGRADE_KEY].context is request
         assert len(service.engine) == 0  # the session begins once the 101 is written
 
     def test_a_refused_one_asks_for_nothing(
@@ -239,6 +245,25 @@ class TestRefusals:
         assert "Access-Control-Allow-Origin" not in response
         assert len(service.engine) == 0
 
+    @pytest.mark.parametrize("revision", ["4", "3"])
+    def test_a_foreign_page_that_hides_its_origin(
+        self, client: Client, url: str, service: Service, revision: str
+    ) -> None:
+        """With an image, for instance, whose request has the visitor's cookies."""
+        query = {**HANDSHAKE, "EIO": revision}
+        response = client.get(url, query, HTTP_SEC_FETCH_SITE="cross-site")
+
+        assert_refused(response, ErrorCode.FORBIDDEN)
+        assert len(service.engine) == 0
+
+    def test_a_plain_page_where_the_request_is_secure(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        response = client.get(url, HANDSHAKE, secure=True, HTTP_ORIGIN="http://testserver")
+
+        assert_refused(response, ErrorCode.FORBIDDEN)
+        assert "Access-Control-Allow-Origin" not in response
+
     @override_settings(ALLOWED_HOSTS=["example.com"])
     def test_a_host_that_is_not_ours(self, rf: RequestFactory, url: str, service: Service) -> None:
         """Its pages would pass for the request's own host."""
@@ -276,6 +301,49 @@ class TestRefusals:
 
         assert response.status_code == 503
         assert len(service.engine) == 0
+
+
+class TestOwnOrigin:
+    """It is compared with what Django makes of host and scheme."""
+
+    def test_a_secure_page_is_let_in_by_a_secure_request(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        response = client.get(url, HANDSHAKE, secure=True, HTTP_ORIGIN="https://testserver")
+
+        assert response.status_code == 200
+
+    def test_a_secure_page_is_let_in_where_a_proxy_ends_tls_and_the_log_names_the_setting(
+        self, client: Client, url: str, service: Service, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(2):
+            response = client.get(url, HANDSHAKE, HTTP_ORIGIN="https://testserver")
+            assert response.status_code == 200
+
+        assert caplog.text.count("SECURE_PROXY_SSL_HEADER") == 1
+
+    @override_settings(SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https"))
+    def test_with_that_setting_it_is_not_named(
+        self, client: Client, url: str, service: Service, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        proxied = {"HTTP_X_FORWARDED_PROTO": "https", "HTTP_HOST": "testserver"}
+        own = client.get(url, HANDSHAKE, HTTP_ORIGIN="https://testserver", **proxied)  # type: ignore[arg-type]
+        plain = client.get(url, HANDSHAKE, HTTP_ORIGIN="http://testserver", **proxied)  # type: ignore[arg-type]
+
+        assert (own.status_code, plain.status_code) == (200, 403)
+        assert "SECURE_PROXY" not in caplog.text
+
+    @override_settings(USE_X_FORWARDED_HOST=True, ALLOWED_HOSTS=["example.com"])
+    def test_the_host_is_the_one_that_the_proxy_names(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        proxied = {"HTTP_HOST": "inner:8000", "HTTP_X_FORWARDED_HOST": "example.com"}
+        answers = [
+            client.get(url, HANDSHAKE, HTTP_ORIGIN=origin, **proxied)  # type: ignore[arg-type]
+            for origin in ("http://example.com", "http://inner:8000")
+        ]
+
+        assert [answer.status_code for answer in answers] == [200, 403]
 
 
 class TestOtherOrigins:
@@ -388,7 +456,7 @@ class TestCounting:
 
         assert service.engine.stats.refusals.counts == {"origin": 1}
         assert (
-            r"origin 'https://evil.test\x1b' is neither that of the host 'testserver' nor in "
+            r"origin 'https://evil.test\x1b' is neither 'http://testserver' nor in "
             "SOCKETIO_ALLOWED_ORIGINS (from 127.0.0.1)" in caplog.text
         )
 

@@ -363,13 +363,15 @@ class NamespaceRouter:
         member.put(reason)
 
     def _find_obstacle(self, namespace: str) -> str | None:
-        """Return why a client may not join a namespace; a name that is too long is not matched."""
+        """Return why a client may not join a namespace; no pattern is tried on an invalid name."""
         options = self._keeper.options
         held = self._members.keys() | (self._ending or {}).keys()
         if namespace not in held and len(held) >= options.max_namespaces:
             return "more than SOCKETIO_MAX_NAMESPACES"
         if len(namespace) > options.max_channel_length:
             return "longer than SOCKETIO_MAX_CHANNEL_LENGTH"
+        if not namespace.isprintable():
+            return "has characters that can't be printed"
         return None if self._keeper.has_namespace(namespace) else "no handler is registered for it"
 
     def _room_for_auth(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from socketio_server.net.token_bucket import TokenBucket
 
@@ -10,14 +10,22 @@ HANDSHAKES_PER_SECOND = 10.0
 """Handshakes a second of one address in the long run, above its burst."""
 
 MAX_ADDRESSES = 100_000
-"""Addresses whose handshakes are counted; with more, all counters are reset."""
+"""Addresses whose handshakes are counted; with more, the one that shook hands least recently is
+forgotten."""
+
+IPV6_PREFIX = 64
+"""Bits of an IPv6 address that count: whoever has one usually has all with the same beginning."""
+
+MAX_ADDRESS_LENGTH = 64
+"""Characters of an address, with the zone of IPv6; a project's middleware may set others."""
 
 
 class Admission:
     """Counts connections and handshakes, and admits or refuses new ones.
 
-    Loopback addresses and trusted proxies are exempt from the limits per address, because many
-    clients share them.
+    IPv6 addresses with the same first 64 bits count as one, and an IPv4 address counts the same if
+    it is mapped into IPv6. Loopback addresses and trusted proxies are exempt from the limits per
+    address, because many clients share them.
 
     :param max_connections: connections of all addresses.
     :param max_per_address: connections of one address.
@@ -42,7 +50,7 @@ class Admission:
         self._clock = clock
         self._total = 0
         self._connections: dict[str, int] = {}
-        self._handshakes: dict[str, TokenBucket] = {}
+        self._handshakes: dict[str, TokenBucket] = {}  # the most recent last
 
     @property
     def total(self) -> int:
@@ -56,44 +64,62 @@ class Admission:
         """
         if self._total >= self._max_connections:
             return "too many connections"
-        if self._is_counted(address):
-            count = self._connections.get(address, 0)
+        client = self._client_at(address)
+        if client is not None:
+            count = self._connections.get(client, 0)
             if count >= self._max_per_address:
                 return "too many connections from one address"
-            self._connections[address] = count + 1
+            self._connections[client] = count + 1
         self._total += 1
         return None
 
     def leave(self, address: str) -> None:
         """Uncount a closed connection."""
         self._total -= 1
-        count = self._connections.get(address, 0)
+        client = self._client_at(address)
+        if client is None:
+            return
+        count = self._connections[client]
         if count > 1:
-            self._connections[address] = count - 1
+            self._connections[client] = count - 1
         else:
-            self._connections.pop(address, None)
+            del self._connections[client]
 
     def may_shake_hands(self, address: str) -> bool:
         """Count a handshake; return ``False`` if the address had too many lately."""
-        if not self._is_counted(address):
+        client = self._client_at(address)
+        if client is None:
             return True
-        now = self._clock()
-        bucket = self._handshakes.get(address)
+        now, handshakes = self._clock(), self._handshakes
+        bucket = handshakes.pop(client, None)
         if bucket is None:
-            if len(self._handshakes) >= MAX_ADDRESSES:
-                self._handshakes.clear()
+            if len(handshakes) >= MAX_ADDRESSES:
+                del handshakes[next(iter(handshakes))]
             bucket = TokenBucket(HANDSHAKES_PER_SECOND, self._max_burst, now)
-            self._handshakes[address] = bucket
+        handshakes[client] = bucket
         return bucket.take(now)
 
-    def _is_counted(self, address: str) -> bool:
-        return address not in self._trusted and _is_single_client(address)
+    def _client_at(self, address: str) -> str | None:
+        """Return the key of the counters of an address; ``None`` if it is exempt."""
+        if address in self._trusted or len(address) > MAX_ADDRESS_LENGTH:
+            return None
+        client = _find_client(address)
+        return None if client in self._trusted else client
 
 
 @lru_cache(maxsize=1024)
-def _is_single_client(address: str) -> bool:
-    """Return whether an address is not this machine's own, nor missing as a Unix socket's."""
+def _find_client(address: str) -> str | None:
+    """Return the address or network of a client; ``None`` for loopback addresses, and for a Unix
+    socket, which has none.
+    """
     try:
-        return not ip_address(address.partition("%")[0]).is_loopback
+        found = ip_address(address.partition("%")[0])
     except ValueError:
-        return False
+        return None
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    if found.is_loopback:
+        return None
+    if isinstance(found, IPv6Address):
+        return str(IPv6Network((found, IPV6_PREFIX), strict=False))
+    return str(found)

@@ -6,7 +6,6 @@ The HTTP side of the Engine.IO protocol (v4, "Transports"); the rules of a hands
 
 import logging
 import secrets
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from socketio_server.engine import origins
 from socketio_server.engine.admission import Admission
 from socketio_server.engine.handshake import REVISION_3, encode_opening, verify_handshake
 from socketio_server.engine.heartbeat import Heartbeat
+from socketio_server.engine.origins import Site
 from socketio_server.engine.request import EngineRequest, Query
 from socketio_server.engine.session import Session, SessionHandler
 from socketio_server.engine.session_cookie import Binding, cookies_of
@@ -74,12 +74,15 @@ _IN_GOOD_ORDER = frozenset(
 """The server's own reasons: a polling client may still fetch its last packets."""
 
 
+logger = logging.getLogger("socketio_server")
+
+
 class _Farewell(NamedTuple):
     """The remains of a session over polling that has ended.
 
     :param transport: still has the packets that the client may fetch.
     :param binding: the session's.
-    :param path: the session's.
+    :param site: the session's.
     :param client_left: whether the client closed it. Then a GET that arrived together with the
         close is answered as if it had waited already, because the loop reports descriptors that
         are ready at once in no order.
@@ -87,7 +90,7 @@ class _Farewell(NamedTuple):
 
     transport: PollingTransport
     binding: Binding | None
-    path: str
+    site: Site
     client_left: bool
 
     @property
@@ -121,6 +124,7 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         self._lingering: dict[str, _Farewell] = {}  # by sid
         self._draining = False
+        self._told_of_tls = False  # logged that a proxy seems to end TLS
         self.stats = stats
         """The server's counters."""
         self.output = QueuedOutput(loop, options, clock=clock)
@@ -188,21 +192,35 @@ class Engine:
         :param path: the URL's path, as in ``EngineRequest``. It must be that of the session's
             handshake, which the project's URLs, and a proxy before them, choose.
         """
-        sid = params.get("sid", "")
-        known = self._sessions.get(sid) or self._lingering.get(sid)
+        known = self._find(params.get("sid", ""))
         return (
-            known is not None and known.path == path and "transport" in params and "EIO" in params
+            known is not None
+            and known.site.path == path
+            and "transport" in params
+            and "EIO" in params
         )
 
     def is_allowed_origin(self, request: EngineRequest) -> bool:
-        """Return whether the origin of a request's page is allowed."""
-        return origins.is_allowed(request.origin, request.host, self._options.allowed_origins)
+        """Return whether the page that sends a request, if any, may talk to the server."""
+        origin = request.origin
+        if origin is None:
+            return not request.is_cross_site  # an image, say, in a page of another site
+        allowed = self._options.allowed_origins
+        if origin in allowed or origins.ANY in allowed:
+            return True
+        site = self._site_of(request)
+        if site is None or not site.is_own(origin):
+            return False
+        if site.own_behind_tls is not None and origin.startswith("https:"):
+            self._tell_of_tls(origin)
+        return True
 
     def cors_headers(self, request: EngineRequest) -> tuple[tuple[str, str], ...]:
         """Return the headers that let a page of another, allowed origin read the answer."""
-        return origins.cors_headers(
-            request.method, request.origin, request.host, self._options.allowed_origins
-        )
+        origin = request.origin
+        if origin is None or not self.is_allowed_origin(request):
+            return ()
+        return origins.cors_headers(request.method, origin, self._options.allowed_origins)
 
     def verify_handshake(self, request: EngineRequest) -> ErrorCode | None:
         """Return the error in a request for a new session; ``None`` if it is valid."""
@@ -232,9 +250,12 @@ class Engine:
 
     def refuse_origin(self, request: EngineRequest) -> Response:
         """Count a request whose page's origin is not allowed, and return its answer."""
+        site = self._site_of(request)
+        own = f"that of the host {show(request.host)}" if site is None else show(site.own)
         why = (
-            f"origin {show(request.origin or '')} is neither that of the host "
-            f"{show(request.host)} nor in SOCKETIO_ALLOWED_ORIGINS"
+            "a page of another site sends a request without an origin"
+            if request.origin is None
+            else f"origin {show(request.origin)} is neither {own} nor in SOCKETIO_ALLOWED_ORIGINS"
         )
         return self.refuse(ErrorCode.FORBIDDEN, request.address, why=why)
 
@@ -283,8 +304,8 @@ class Engine:
         session = self._sessions.get(request.params["sid"])
         if session is None:
             return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
-        if not self.is_allowed_origin(request):
-            return self.refuse_origin(request)
+        if (refused := self._refuse_elsewhere(request, session.site)) is not None:
+            return refused
         if not self._is_from_its_browser(request, session.binding):
             return self._refuse_stolen_sid(address)
         if "websocket" not in self._options.transports:
@@ -315,16 +336,19 @@ class Engine:
         transport_name = request.params.get("transport")
         if transport_name not in self._options.transports:
             return self.refuse(ErrorCode.UNKNOWN_TRANSPORT, address)
-        if request.origin is not None and not self.is_allowed_origin(request):
-            return self.refuse_origin(request)
+        known = self._find(request.params["sid"])
+        if known is None:
+            return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
+        if (refused := self._refuse_elsewhere(request, known.site)) is not None:
+            return refused
         if request.method == "OPTIONS":
             return Response(204, b"")
-        transport, binding = self._find_transport(request.params["sid"])
-        if transport is None:
+        if isinstance(known, _Farewell) and known.is_over:
             return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
+        transport = known.transport
         if not isinstance(transport, PollingTransport) or transport_name != "polling":
             return self.refuse(ErrorCode.BAD_REQUEST, address)
-        if not self._is_from_its_browser(request, binding):
+        if not self._is_from_its_browser(request, known.binding):
             return self._refuse_stolen_sid(address)
         if request.method not in ("GET", "POST"):
             return self.refuse(ErrorCode.BAD_REQUEST, address)
@@ -390,7 +414,7 @@ class Engine:
         if not isinstance(last_transport, PollingTransport):
             return
         client_left = session.close_reason is CloseReason.TRANSPORT_CLOSE
-        rest = _Farewell(last_transport, session.binding, session.path, client_left)
+        rest = _Farewell(last_transport, session.binding, session.site, client_left)
         if client_left:
             self._lingering[session.sid] = rest
             self._loop.run_callback(self._forget, session.sid)
@@ -402,12 +426,9 @@ class Engine:
 
     def _new_session(self, request: EngineRequest) -> Session:
         revision = int(request.params["EIO"])  # verify_handshake has checked it
+        assert request.site is not None  # it is a handshake
         session = Session(
-            secrets.token_urlsafe(SID_BYTES),
-            self,
-            revision,
-            request.address,
-            sys.intern(request.path),  # one string for all sessions
+            secrets.token_urlsafe(SID_BYTES), self, request.site, revision, request.address
         )
         self._sessions[session.sid] = session
         return session
@@ -428,15 +449,37 @@ class Engine:
         if self._draining:  # its handshake was under way when the goodbyes were sent
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
 
-    def _find_transport(self, sid: str) -> tuple[Transport | None, Binding | None]:
-        """Return the transport that carries a session, or has its last packets, and its binding."""
-        session = self._sessions.get(sid)
-        if session is not None:
-            return session.transport, session.binding
-        rest = self._lingering.get(sid)
-        if rest is None or rest.is_over:
-            return None, None
-        return rest.transport, rest.binding
+    def _find(self, sid: str) -> Session | _Farewell | None:
+        """Return a session, or its remains if it ended just now; ``None`` if there are none."""
+        return self._sessions.get(sid) or self._lingering.get(sid)
+
+    def _site_of(self, request: EngineRequest) -> Site | None:
+        """Return the site of a handshake or of a request's session, if it is known."""
+        if request.site is not None:
+            return request.site
+        known = self._find(request.params.get("sid", ""))
+        return None if known is None else known.site
+
+    def _refuse_elsewhere(self, request: EngineRequest, site: Site) -> Response | None:
+        """Refuse a session's request of a foreign page, or for another host than its handshake's;
+        return ``None`` if it may be answered.
+        """
+        if not self.is_allowed_origin(request):
+            return self.refuse_origin(request)
+        if not site.is_at(request.host):
+            why = f"host {show(request.host)} is not that of the session's handshake"
+            return self.refuse(ErrorCode.FORBIDDEN, request.address, kind=RefusalKind.HOST, why=why)
+        return None
+
+    def _tell_of_tls(self, origin: str) -> None:
+        """Log once that a page was served over TLS, but its request seems not to be."""
+        if not self._told_of_tls:
+            self._told_of_tls = True
+            logger.warning(
+                "A page of %s is let in although its request seems to be plain HTTP: if a proxy "
+                "ends TLS, tell Django by SECURE_PROXY_SSL_HEADER (said once)",
+                show(origin),
+            )
 
     def _is_from_its_browser(self, request: EngineRequest, binding: Binding | None) -> bool:
         """Return whether a request comes from the browser that a session is bound to, if any."""

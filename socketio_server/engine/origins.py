@@ -1,53 +1,161 @@
-"""Verifies the browser's ``Origin`` header against the request's host.
+"""Verifies the browser's ``Origin`` header against the site that its request is for.
 
 Browsers let any page open a WebSocket to any host, cookies included; only this check prevents a
 foreign page from acting as its visitor (RFC 6455 section 10.2). Other clients send no origin.
 """
 
-from functools import lru_cache
-from urllib.parse import urlsplit
+import re
+from ipaddress import ip_address
+from weakref import WeakValueDictionary
+
+import msgspec
 
 ANY = "*"
 """Allows every origin."""
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+NULL = "null"
+"""The origin of local files and of pages in sandboxed frames (RFC 6454 section 7.3)."""
+
+MAX_ORIGIN = 300
+"""Characters of an origin that may be a site's own, which is enough for any name of a host: answers
+repeat it, and their heads are cached."""
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+# An address as people write it: scheme, user, host, port and the rest.
+_ADDRESS = re.compile(
+    r"(?:([a-z][a-z0-9+.-]*):)?//(?:[^/?#@]*@)?"
+    r"(\[[0-9a-f:.]+\]|[^/?#@:\[\]]*)(?::([0-9]{1,5}))?(?:[/?#].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+_HOST = re.compile(r"[a-z0-9._-]+")
+_PAGE_SCHEMES = {"ws": "http", "wss": "https"}
 
 
-@lru_cache(maxsize=1024)
-def is_allowed(origin: str | None, host: str, allowed: tuple[str, ...]) -> bool:
-    """Return whether pages of ``origin`` may send a request.
+class Site(msgspec.Struct, frozen=True, weakref=True):
+    """Where a handshake was sent to; the later requests of its session must go there too.
 
-    :param origin: the request's ``Origin`` header; ``None`` if it has none.
-    :param host: the request's ``Host`` header.
-    :param allowed: further origins, as ``scheme://host[:port]``, or ``*`` for any.
+    :param path: the URL's path, as in ``EngineRequest``.
+    :param host: the ``Host`` header.
+    :param own: the origin of the site's own pages.
+    :param own_behind_tls: their origin if a proxy has ended TLS without the project's knowledge;
+        ``None`` if the request was secure.
     """
-    if origin is None or ANY in allowed or origin in allowed:
-        return True
-    try:
-        page, server = urlsplit(origin), urlsplit(f"//{host}")
-        if page.scheme not in _DEFAULT_PORTS or not page.hostname:
+
+    path: str
+    host: str
+    own: str
+    own_behind_tls: str | None
+
+    def is_own(self, origin: str) -> bool:
+        """Return whether an origin is that of the site's own pages."""
+        if len(origin) > MAX_ORIGIN:
             return False
-        default = _DEFAULT_PORTS[page.scheme]
-        return (page.hostname, page.port or default) == (server.hostname, server.port or default)
-    except ValueError:  # an invalid port, or unbalanced brackets
-        return False
+        if origin in (self.own, self.own_behind_tls):  # browsers write it in this one way
+            return True
+        scheme, _, host = origin.partition("://")
+        scheme = scheme.lower()
+        return scheme in _DEFAULT_PORTS and _write(scheme, host) in (self.own, self.own_behind_tls)
+
+    def is_at(self, host: str) -> bool:
+        """Return whether a ``Host`` header names the site's host."""
+        return host == self.host or _bare(host) == _bare(self.host)
 
 
-def cors_headers(
-    method: str, origin: str | None, host: str, allowed: tuple[str, ...]
-) -> tuple[tuple[str, str], ...]:
+def site_of(path: str, host: str, *, public_host: str, is_secure: bool) -> Site:
+    """Return the site of a handshake; one object for all sessions that it is the site of.
+
+    :param path: the URL's path.
+    :param host: the ``Host`` header.
+    :param public_host: the host that browsers see, which a proxy may have replaced.
+    :param is_secure: whether the request came over TLS, as far as the project knows.
+    """
+    key = path, host, public_host, is_secure
+    site = _sites.get(key)
+    if site is None:
+        over_tls = _write("https", public_host)
+        site = Site(
+            path,
+            host,
+            over_tls if is_secure else _write("http", public_host),
+            None if is_secure else over_tls,
+        )
+        _sites[key] = site
+    return site
+
+
+_sites: WeakValueDictionary[tuple[str, str, str, bool], Site] = WeakValueDictionary()
+"""The sites of the sessions that last."""
+
+
+def cors_headers(method: str, origin: str, allowed: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Return the headers that let a page of another, allowed origin read the answer (CORS).
 
     :param method: the request's method.
-
-    The other parameters are those of ``is_allowed``.
+    :param origin: the allowed origin.
+    :param allowed: the allowed origins of other sites.
     """
-    if origin is None or not is_allowed(origin, host, allowed):
-        return ()
-    headers = [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
-    if ANY not in allowed:
-        headers.append(("Access-Control-Allow-Credentials", "true"))
+    if ANY in allowed:
+        headers = [("Access-Control-Allow-Origin", ANY)]
+    else:
+        headers = [
+            ("Access-Control-Allow-Origin", origin),
+            ("Vary", "Origin"),
+            ("Access-Control-Allow-Credentials", "true"),
+        ]
     if method == "OPTIONS":
         headers.append(("Access-Control-Allow-Methods", "GET, POST"))
         headers.append(("Access-Control-Allow-Headers", "Content-Type"))
     return tuple(headers)
+
+
+def spell(address: str) -> str | None:
+    """Return the origin of an address as browsers write it in the header (RFC 6454 section 6.2).
+
+    :param address: of a page or its host, as people write it.
+    :return: the origin; ``None`` if it is not clear which one is meant.
+    """
+    text = address.strip()
+    if text.lower() == NULL:
+        return NULL
+    match = _ADDRESS.fullmatch(text if "//" in text else f"//{text}")
+    if match is None:
+        return None
+    scheme, host, port = match.groups()
+    try:
+        host = _spell_host(host)
+    except ValueError:
+        return None
+    if scheme is None:
+        scheme = "http" if host in ("localhost", "127.0.0.1", "[::1]") else "https"
+    scheme = scheme.lower()
+    if scheme == "file":
+        return "file://"
+    if not host or int(port or 0) > 65_535:
+        return None
+    scheme = _PAGE_SCHEMES.get(scheme, scheme)
+    written = f"{host}:{int(port)}" if port else host
+    return _write(scheme, written) if scheme in _DEFAULT_PORTS else f"{scheme}://{written}"
+
+
+def _spell_host(host: str) -> str:
+    """Return a host as browsers write it; empty if it is.
+
+    :raises ValueError: if it is none.
+    """
+    if host.startswith("["):
+        return f"[{ip_address(host[1:-1]).compressed}]"
+    name = host.lower() if host.isascii() else host.encode("idna").decode()
+    if name and _HOST.fullmatch(name) is None:
+        raise ValueError("not a host")
+    return name
+
+
+def _write(scheme: str, host: str) -> str:
+    """Return the origin of a host, without its scheme's default port."""
+    return f"{scheme}://{host.lower().removesuffix(_DEFAULT_PORTS[scheme])}"
+
+
+def _bare(host: str) -> str:
+    """Return a host without a default port."""
+    return host.lower().removesuffix(":80").removesuffix(":443")

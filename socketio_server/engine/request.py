@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from socketio_server.engine.origins import Site
+
 Query = Mapping[str, str]
 """The parameters of a URL."""
 
@@ -22,6 +24,9 @@ class EngineRequest(msgspec.Struct, frozen=True, gc=False):
     :param cookie: the ``Cookie`` header.
     :param user_agent: the ``User-Agent`` header.
     :param is_websocket: whether it asks to become a WebSocket.
+    :param is_cross_site: whether a browser says that a page of another site sends it.
+    :param site: the site of a handshake, as the project sees it; ``None`` in later requests, which
+        must be for that of their session.
     """
 
     method: str
@@ -33,3 +38,5 @@ class EngineRequest(msgspec.Struct, frozen=True, gc=False):
     cookie: str = ""
     user_agent: str = ""
     is_websocket: bool = False
+    is_cross_site: bool = False
+    site: Site | None = None

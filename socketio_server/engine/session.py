@@ -11,6 +11,7 @@ from typing import Protocol
 
 from gevent.event import Event
 
+from socketio_server.engine.origins import Site
 from socketio_server.engine.session_cookie import Binding
 from socketio_server.engine.transports.base import (
     PING,
@@ -84,9 +85,9 @@ class Session:
 
     :param sid: the secret that the client's requests carry; never shown or logged.
     :param keeper: the engine.
+    :param site: where the handshake was sent to, and its other requests must go.
     :param revision: the Engine.IO revision that the client speaks, 4 or 3.
     :param address: the client's address at the handshake; for the log.
-    :param path: the path of the handshake, which its requests must have.
     """
 
     __slots__ = (
@@ -99,9 +100,9 @@ class Session:
         "binding",
         "close_reason",
         "line",
-        "path",
         "revision",
         "sid",
+        "site",
         "transport",
     )
 
@@ -109,14 +110,14 @@ class Session:
         self,
         sid: str,
         keeper: SessionKeeper,
+        site: Site,
         revision: int = engineio.PROTOCOL_VERSION,
         address: str = "",
-        path: str = "",
     ) -> None:
         self.sid = sid
         self.revision = revision
         self.address = address
-        self.path = path
+        self.site = site
         self.transport: Transport = _CLOSED[""]
         """The current transport, to which the fast path sends directly."""
         self.close_reason: CloseReason | None = None

@@ -33,6 +33,7 @@ def engine_request(
         get("HTTP_COOKIE", ""),
         get("HTTP_USER_AGENT", ""),
         "HTTP_UPGRADE" in headers and is_websocket(headers),
+        get("HTTP_SEC_FETCH_SITE") == "cross-site",
     )
 
 

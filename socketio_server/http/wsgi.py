@@ -1,8 +1,7 @@
 """Runs the WSGI application for one request (PEP 3333), in a handler of gevent's WSGI server.
 
 The exchange reads the request and owns the connection; it is the handler's socket. An application
-accepts a WebSocket by answering 101, with the context of its session in the environ under
-``UPGRADE_KEY``.
+accepts a WebSocket by answering 101, with an ``Upgrade`` in the environ under ``UPGRADE_KEY``.
 """
 
 import contextvars
@@ -11,13 +10,14 @@ import io
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gevent import pywsgi
 
 from socketio_server.engine.engine import Engine
+from socketio_server.engine.request import EngineRequest
 from socketio_server.http.access_log import level_of, log_access
-from socketio_server.http.engine_requests import PATH_KEY, decode_path, engine_request_of
+from socketio_server.http.engine_requests import PATH_KEY, decode_path
 from socketio_server.http.upgrade import Upgradable, switch_protocols
 from socketio_server.net.connection import Connection
 from socketio_server.options import Options
@@ -26,6 +26,18 @@ from socketio_server.protocol.http1.responses import encode_head, http_date
 
 UPGRADE_KEY = "socketio_server.upgrade"
 """The key of the environ under which the handshake view accepts a WebSocket."""
+
+
+class Upgrade(NamedTuple):
+    """An accepted handshake over WebSocket.
+
+    :param request: the engine's view of it.
+    :param context: for the session's handler.
+    """
+
+    request: EngineRequest
+    context: Any
+
 
 logger = logging.getLogger("socketio_server.http")
 
@@ -159,15 +171,15 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
 
     def process_result(self) -> None:
         """Write the application's answer, or open the WebSocket that it accepted."""
-        context = self.environ.pop(UPGRADE_KEY, None)
-        if context is not None and self.code == HTTPStatus.SWITCHING_PROTOCOLS:
-            self._open_websocket(context)
+        upgrade = self.environ.pop(UPGRADE_KEY, None)
+        if upgrade is not None and self.code == HTTPStatus.SWITCHING_PROTOCOLS:
+            self._open_websocket(upgrade)
         elif self._has_no_body:
             self.write(b"")  # only the headers; pywsgi would write the application's body
         else:
             super().process_result()
 
-    def _open_websocket(self, context: Any) -> None:
+    def _open_websocket(self, upgrade: Upgrade) -> None:
         """Turn the connection into a WebSocket with a new session."""
         exchange, server = self.socket, self.server
         if exchange.is_gone:
@@ -180,7 +192,7 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
                 may_deflate=server.options.per_message_deflate,
                 headers=self._upgrade_headers,
             )
-            server.engine.open_websocket(engine_request_of(self.environ), context, upgraded)
+            server.engine.open_websocket(upgrade.request, upgrade.context, upgraded)
         finally:
             connection.uncork()
 

@@ -15,8 +15,8 @@ LOG_INTERVAL = 10.0
 """Seconds in which one kind of refusal of one client is logged once."""
 
 MAX_REMEMBERED = 1000
-"""Kinds and clients that are remembered to log them once; beyond them, all are forgotten and may be
-logged again."""
+"""Kinds and clients that are remembered to log them once; beyond them, the one that was logged
+least recently is forgotten."""
 
 logger = logging.getLogger("socketio_server")
 
@@ -58,7 +58,8 @@ class Refusals:
         self.counts: Counter[str] = Counter()
         """Refusals by kind, without the kinds that never occurred."""
         self._clock = clock
-        # By fault and client, the time of the last log line, and the faults since then.
+        # By fault and client, the time of the last log line, and the faults since then; in the
+        # order of that time.
         self._logged: dict[tuple[Hashable, Hashable], tuple[float, int]] = {}
 
     def add(
@@ -80,12 +81,13 @@ class Refusals:
         :param fault: the kind of fault.
         :return: the suffix of the log line; ``None`` if the same fault was just logged.
         """
-        now = self._clock()
-        last, unlogged = self._logged.get((fault, client), (now - LOG_INTERVAL, 0))
+        now, logged = self._clock(), self._logged
+        last, unlogged = logged.get((fault, client), (now - LOG_INTERVAL, 0))
         if now - last < LOG_INTERVAL:
-            self._logged[fault, client] = last, unlogged + 1
+            logged[fault, client] = last, unlogged + 1
             return None
-        if len(self._logged) >= MAX_REMEMBERED:
-            self._logged.clear()
-        self._logged[fault, client] = now, 0
+        logged.pop((fault, client), None)
+        if len(logged) >= MAX_REMEMBERED:
+            del logged[next(iter(logged))]
+        logged[fault, client] = now, 0
         return f" (and {unlogged} more that were not logged)" if unlogged else ""

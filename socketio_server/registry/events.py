@@ -25,6 +25,9 @@ Channel = str | re.Pattern[str]
 Namespace = str | re.Pattern[str]
 H = TypeVar("H", bound=Handler)
 
+MAX_CACHED_NAME = 256
+"""Characters of a channel or namespace whose matches are cached."""
+
 
 @dataclass(frozen=True, slots=True)
 class Registration:
@@ -44,7 +47,7 @@ class Registration:
         """Return whether it runs in a namespace."""
         if isinstance(self.namespace, str):
             return self.namespace == namespace
-        return _matches(self.namespace, namespace)
+        return _matches(self.namespace, namespace, is_whole=True)
 
 
 class Event:
@@ -102,8 +105,8 @@ class Event:
         """Register a handler, or return a decorator that does.
 
         :param channel: a regular expression for the handler's channels.
-        :param namespace: the handler's namespace, or a compiled pattern of namespaces, matched from
-            the beginning; clients may join every namespace that has a handler.
+        :param namespace: the handler's namespace, or a compiled pattern that matches the whole name
+            of each of its namespaces; clients may join every namespace that has a handler.
         :raises EventError: if the event supports no channels, the pattern is not a regular
             expression, the namespace is no namespace, the handler can't be called as it would be,
             or the annotation of its message can't be evaluated.
@@ -242,10 +245,22 @@ class Registry:
         yield self.on_finish
 
 
-@lru_cache(maxsize=8192)
-def _matches(pattern: re.Pattern[str], name: str) -> bool:
-    """Match a pattern; cached, because clients choose the names, and patterns may be slow."""
-    return pattern.match(name) is not None
+def _matches(pattern: re.Pattern[str], name: str, *, is_whole: bool = False) -> bool:
+    """Match a pattern with a name from its beginning, or with the whole name.
+
+    Matches are cached, because clients choose the names, and patterns may be slow. Long names are
+    not, because the cache would hold them.
+    """
+    match = _match_once if len(name) <= MAX_CACHED_NAME else _match
+    return match(pattern, name, is_whole)
+
+
+def _match(pattern: re.Pattern[str], name: str, is_whole: bool) -> bool:
+    match = pattern.fullmatch if is_whole else pattern.match
+    return match(name) is not None
+
+
+_match_once = lru_cache(maxsize=8192)(_match)
 
 
 def _text_of(pattern: Any) -> Any:

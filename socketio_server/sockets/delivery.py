@@ -261,8 +261,11 @@ class Delivery:
             self._ledger.discard(ack_id)
 
     def acknowledged(self, ack_id: int, answer: Answer) -> None:
-        """Pass on the client's acknowledgement of ``ack_id``."""
-        if self._ledger is not None:
+        """Pass on the client's acknowledgement of ``ack_id``.
+
+        Before the client knows that it is connected, it has been asked nothing, and guesses.
+        """
+        if self._ledger is not None and not self.is_joining:
             self._ledger.settle(ack_id, answer)
 
     def run_callback(self, callback: Callable[..., Any], answer: Answer) -> None:

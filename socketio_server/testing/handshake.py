@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
 
 from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.engine.engine import Engine
-from socketio_server.http.wsgi import UPGRADE_KEY
+from socketio_server.http.wsgi import UPGRADE_KEY, Upgrade
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.serving import current
@@ -41,8 +40,8 @@ class Handshake:
     query: Mapping[str, str]
     secure: bool
 
-    def make(self, options: Options, dispatcher: Dispatcher) -> HttpRequest:
-        """Make the request; return it as handlers get it.
+    def make(self, options: Options, dispatcher: Dispatcher) -> Upgrade:
+        """Make the request; return its acceptance, whose context is the request that handlers get.
 
         :raises ConnectionRefused: if the view or a middleware refuses it.
         """
@@ -59,12 +58,12 @@ class Handshake:
                 secure=self.secure,
                 headers={**_HEADERS, **self.headers},
             )
-        request: HttpRequest | None = response.wsgi_request.META.pop(UPGRADE_KEY, None)
-        if request is None or response.status_code != 101:
+        upgrade: Upgrade | None = response.wsgi_request.META.pop(UPGRADE_KEY, None)
+        if upgrade is None or response.status_code != 101:
             text = response.content[:200].decode(errors="replace")
             message = f"{response.status_code} {response.reason_phrase}: {text}"
             raise ConnectionRefused(message, response=response)
-        return request
+        return upgrade
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from socketio_server.engine.heartbeat import Heartbeat
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing, Transport
 from socketio_server.exceptions import DecodeError
+from socketio_server.http.wsgi import Upgrade
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
@@ -90,7 +91,7 @@ class Link:
 
     Holds the client's methods weakly, because a client that the test forgot must be collected.
 
-    :param request: the request of the handshake.
+    :param upgrade: the accepted handshake.
     :param on_message: the client's method for arriving messages.
     :param on_close: the client's method that is called when the session ends.
     """
@@ -104,7 +105,7 @@ class Link:
 
     def __init__(
         self,
-        request: HttpRequest,
+        upgrade: Upgrade,
         options: Options,
         dispatcher: LinkDispatcher,
         *,
@@ -115,13 +116,15 @@ class Link:
         """Whether the session is open."""
         self.silent = False
         """Whether all packets are lost, in both directions."""
-        self._request = request
+        self._request: HttpRequest = upgrade.context
         self._options = options
         self._dispatcher = dispatcher
         self._on_message = _weakly(on_message)
         self._on_close = _weakly(on_close)
         self._keeper = LinkKeeper(options, dispatcher)
-        self._session = Session(secrets.token_urlsafe(), self._keeper)
+        site = upgrade.request.site
+        assert site is not None  # a handshake has one
+        self._session = Session(secrets.token_urlsafe(), self._keeper, site)
 
     # --- The client's side --------------------------------------------------------------------
 

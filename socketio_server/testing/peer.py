@@ -81,9 +81,8 @@ class Peer:
             middleware=world.middleware(options.middleware),
             on_raised=world.errors.append if self._raise_handler_errors else None,
         )
-        request = self._handshake.make(options, dispatcher)
         link = Link(
-            request,
+            self._handshake.make(options, dispatcher),
             options,
             dispatcher,
             on_message=self._message_arrived,

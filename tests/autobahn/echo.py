@@ -19,8 +19,9 @@ from socketio_server.engine.engine import Engine
 from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.transports.base import Transport
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
+from socketio_server.http.engine_requests import engine_request_of
 from socketio_server.http.listener import HttpListener
-from socketio_server.http.wsgi import UPGRADE_KEY
+from socketio_server.http.wsgi import UPGRADE_KEY, Upgrade
 from socketio_server.net.loop import Loop
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
@@ -90,7 +91,7 @@ class EchoEngine(Engine):
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Ask for the WebSocket, as the package's view does."""
-    environ[UPGRADE_KEY] = True
+    environ[UPGRADE_KEY] = Upgrade(engine_request_of(environ), None)
     start_response("101 Switching Protocols", [])
     return [b""]
 

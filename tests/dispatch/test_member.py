@@ -19,7 +19,7 @@ from socketio_server.events import Registry, Reject
 from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 from socketio_server.testing import SocketIOClient
-from tests.fakes import FakeExchange, FakeServer, packets, settle, websocket
+from tests.fakes import HERE, FakeExchange, FakeServer, packets, settle, websocket
 
 
 class TestSelect:
@@ -92,7 +92,7 @@ def census() -> Iterator[Census]:
 
 def connect_over_polling(engine: Engine) -> str:
     """Open a session, and join the main namespace; return its ``sid``."""
-    opened = engine.open_polling(EngineRequest("GET", {"EIO": "4"}), None, None)
+    opened = engine.open_polling(EngineRequest("GET", {"EIO": "4"}, site=HERE), None, None)
     sid: str = json.loads(packets(opened.body)[0][1:])["sid"]
     post(engine, sid, "40")
     return sid
@@ -101,7 +101,8 @@ def connect_over_polling(engine: Engine) -> str:
 def post(engine: Engine, sid: str, payload: str) -> None:
     """Send packets over polling."""
     exchange = FakeExchange()
-    transport = engine.find_polled(EngineRequest("POST", {"transport": "polling", "sid": sid}))
+    query = {"transport": "polling", "sid": sid}
+    transport = engine.find_polled(EngineRequest("POST", query, host=HERE.host))
     transport.answer_post(payload.encode(), "text/plain;charset=UTF-8", exchange)  # type: ignore[union-attr]
     settle()
 
@@ -142,7 +143,7 @@ class TestAfterTheEnd:
         self, server: FakeServer, engine: Engine, census: Census
     ) -> None:
         with websocket(server.loop, server.options) as (connection, client):
-            opening = EngineRequest("GET", {"EIO": "4"}, is_websocket=True)
+            opening = EngineRequest("GET", {"EIO": "4"}, is_websocket=True, site=HERE)
             engine.open_websocket(opening, None, UpgradedConnection(connection))
             client.send("40", '42["message","hello"]')
             server.loop.run()

@@ -107,7 +107,7 @@ class TestJoining:
         self, server: FakeServer
     ) -> None:
         """Clients choose the names, and patterns are tried on them and remember it."""
-        server.registry.on_connect(lambda *args: None, namespace=re.compile("/."))
+        server.registry.on_connect(lambda *args: None, namespace=re.compile("/.*"))
         client = server.open()
         fits, too_long = "/" + "n" * 127, "/" + "n" * 128
         client.send(f"0{too_long},")
@@ -349,7 +349,7 @@ class TestLeaving:
 
     def test_the_namespaces_that_the_server_took_it_out_of_are_kept_up_to_the_limit(self) -> None:
         server = make_server(max_namespaces=2)
-        server.registry.on_message(namespace=re.compile("^/n"))(print)
+        server.registry.on_message(namespace=re.compile("^/n.*"))(print)
         client = server.connect()
         for number in range(3):
             client.send(f"0/n{number},")

@@ -9,8 +9,9 @@ from socketio_server.engine import admission
 from socketio_server.engine.admission import HANDSHAKES_PER_SECOND, Admission
 
 ALICE, BOB, PROXY = "192.0.2.1", "2001:db8::1", "192.0.2.80"
-LOOPBACK = ["127.0.0.1", "127.1.2.3", "::1", "::1%lo"]
-NOT_COUNTED = [*LOOPBACK, PROXY, ""]  # a Unix socket's peer has no address
+LOOPBACK = ["127.0.0.1", "127.1.2.3", "::1", "::1%lo", "::ffff:127.0.0.1"]
+# A Unix socket's peer has no address; a project's middleware may set nonsense.
+NOT_COUNTED = [*LOOPBACK, PROXY, f"::ffff:{PROXY}", "", "nonsense", "fe80::1%" + "x" * 1000]
 
 
 @dataclass
@@ -73,6 +74,20 @@ class TestConnectionsOfOneAddress:
         door.enter(ALICE, 3)
         assert door.enter(BOB, 2) == [None, None]
 
+    def test_are_counted_by_network_in_ipv6(self, door: Door) -> None:
+        """Whoever has an address there has 2^64 of them."""
+        neighbour, stranger = "2001:db8::ffff:1:2:3", "2001:db8:0:1::1"
+        assert door.enter(BOB) == [None]
+        assert door.enter(neighbour, 2) == [None, "too many connections from one address"]
+        assert door.enter(stranger) == [None]
+        door.admission.leave(BOB)
+        assert door.enter(neighbour) == [None]
+
+    def test_of_ipv4_are_the_same_on_a_socket_of_ipv6(self, door: Door) -> None:
+        assert door.enter(f"::ffff:{ALICE}", 2) == [None, None]
+        assert door.enter(ALICE) == ["too many connections from one address"]
+        assert door.enter("::ffff:192.0.2.2") == [None]
+
     def test_leave_room_for_further_ones_when_they_go(self, door: Door) -> None:
         door.enter(ALICE, 3)
         door.admission.leave(ALICE)
@@ -124,8 +139,17 @@ class TestHandshakesOfOneAddress:
     def test_are_remembered_of_so_many_addresses_only(
         self, door: Door, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(admission, "MAX_ADDRESSES", 10)
-        door.handshakes(ALICE, 5)
-        for number in range(10):
-            assert door.handshakes(f"198.51.100.{number}") == [True]
-        assert door.handshakes(ALICE, 4) == [True, True, True, False]
+        """Those that shook hands least recently are forgotten."""
+        monkeypatch.setattr(admission, "MAX_ADDRESSES", 3)
+        for address in (ALICE, BOB, "192.0.2.2"):
+            door.handshakes(address, 3)
+        assert door.handshakes(ALICE) == [False]
+        assert door.handshakes("192.0.2.3") == [True]
+        assert door.handshakes(ALICE) == [False]
+        assert door.handshakes("192.0.2.2") == [False]
+        assert door.handshakes(BOB) == [True]
+
+    def test_are_counted_by_network_in_ipv6(self, door: Door) -> None:
+        assert door.handshakes(BOB, 3) == [True, True, True]
+        assert door.handshakes("2001:db8::2") == [False]
+        assert door.handshakes("2001:db8:0:1::1") == [True]

@@ -14,7 +14,9 @@ import gevent
 import pytest
 from msgspec.structs import replace
 
+from socketio_server.engine import origins
 from socketio_server.engine.engine import Engine
+from socketio_server.engine.origins import site_of
 from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session import Session
 from socketio_server.engine.session_cookie import Binding
@@ -28,6 +30,7 @@ from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
 from socketio_server.protocol.websocket import Close
 from tests.fakes import (
+    HERE,
     MOMENT,
     PATIENCE,
     FakeExchange,
@@ -46,7 +49,8 @@ COOKIE = "socketio-1=abc"
 
 def request(method: str = "GET", /, **query: str) -> EngineRequest:
     """A request as the HTTP server hands it over."""
-    return EngineRequest(method, query, host="example.com")
+    site = None if "sid" in query else HERE
+    return EngineRequest(method, query, host="example.com", site=site)
 
 
 def from_page(origin: str, method: str = "GET", /, **query: str) -> EngineRequest:
@@ -80,9 +84,10 @@ class Site:
         self.requests.append(request)
         return self.handlers[-1]
 
-    def open_polling(self, binding: Binding | None = None) -> str:
+    def open_polling(self, binding: Binding | None = None, at: origins.Site = HERE) -> str:
         """Open a session over polling; return its ``sid``."""
-        response = self.engine.open_polling(request(**HANDSHAKE), "request", binding)
+        handshake = replace(request(**HANDSHAKE), site=at)
+        response = self.engine.open_polling(handshake, "request", binding)
         (packet,) = packets(response.body)
         sid: str = json.loads(packet[1:])["sid"]
         return sid
@@ -395,21 +400,100 @@ class TestOrigins:
     def test_a_request_without_one_is_allowed(self, site: Site) -> None:
         assert site.engine.is_allowed_origin(request())
 
+    @pytest.mark.parametrize("revision", ["4", "3"])
+    @pytest.mark.parametrize("allowed", [(), ("*",)])
+    def test_a_request_without_one_that_a_page_of_another_site_sends_is_not(
+        self, allowed: tuple[str, ...], revision: str
+    ) -> None:
+        site = Site(allowed_origins=allowed)
+        asked = replace(request(EIO=revision, transport="polling"), is_cross_site=True)
+
+        assert not site.engine.is_allowed_origin(asked)
+        site.close()
+
     @pytest.mark.parametrize(
         ("origin", "expected"),
         [
             ("http://example.com", True),
             ("https://listed.test", True),
+            ("https://listed.test:8443", False),
+            ("https://sub.listed.test", False),
+            ("http://listed.test", False),
+            ("capacitor://localhost", True),
+            ("file://", True),
             ("http://evil.test", False),
             ("null", False),
         ],
     )
     def test_the_own_host_s_and_the_listed_are(self, origin: str, expected: bool) -> None:
-        site = Site(allowed_origins=("https://listed.test",))
-        asked = from_page(origin)
+        listed = ("https://listed.test", "capacitor://localhost", "file://")
+        site = Site(allowed_origins=listed)
+        asked = replace(from_page(origin), is_cross_site=True)
 
         assert site.engine.is_allowed_origin(asked) is expected
         site.close()
+
+    @pytest.mark.parametrize("origin", ["https://other.test", "null", "file://"])
+    def test_with_a_star_any_is(self, origin: str) -> None:
+        site = Site(allowed_origins=("*",))
+
+        assert site.engine.is_allowed_origin(from_page(origin))
+        site.close()
+
+    def test_of_a_host_that_is_not_known_only_the_listed_are(self) -> None:
+        site = Site(allowed_origins=("https://listed.test",))
+
+        for origin, expected in (("https://listed.test", True), ("http://example.com", False)):
+            asked = replace(from_page(origin), site=None)
+            assert site.engine.is_allowed_origin(asked) is expected
+        site.close()
+
+    def test_a_secure_page_is_allowed_where_the_request_is_not_and_the_log_says_so_once(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(2):
+            assert site.engine.is_allowed_origin(from_page("https://example.com"))
+
+        (record,) = caplog.records
+        assert record.levelname == "WARNING"
+        assert "'https://example.com'" in record.getMessage()
+        assert "SECURE_PROXY_SSL_HEADER" in record.getMessage()
+
+    def test_of_a_plain_page_the_log_says_nothing(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert site.engine.is_allowed_origin(from_page("http://example.com"))
+
+        assert caplog.records == []
+
+    def test_those_of_the_handshake_s_host_are_allowed_to_the_end(self, site: Site) -> None:
+        secure = site_of("", "inner:8000", public_host="example.com", is_secure=True)
+        sid = site.open_polling(at=secure)
+
+        def get(origin: str | None, host: str) -> int:
+            asked = replace(request(transport="polling", sid=sid), origin=origin, host=host)
+            site.sessions[0].send(outgoing("hello"))
+            return site.respond(asked).status
+
+        assert get("https://example.com", "inner:8000") == 200
+        assert get("http://example.com", "inner:8000") == 403
+        assert get("http://inner:8000", "inner:8000") == 403
+        assert get("http://evil.test", "evil.test") == 403
+        assert site.stats.refusals.counts == {"origin": 3}
+
+    def test_a_request_for_another_host_than_the_handshake_s_is_refused(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        asked = replace(request(transport="polling", sid=site.open_polling()), host="evil.test")
+
+        assert site.respond(asked) == error_response(ErrorCode.FORBIDDEN)
+        assert site.stats.refusals.counts == {"host": 1}
+        assert "host 'evil.test' is not that of the session's handshake" in caplog.text
+
+    def test_of_a_session_a_page_of_another_site_without_one_gets_nothing(self, site: Site) -> None:
+        asked = request(transport="polling", sid=site.open_polling())
+
+        assert site.respond(replace(asked, is_cross_site=True)).status == 403
 
     @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "PUT"])
     @pytest.mark.parametrize("transport", ["polling", "websocket"])
@@ -467,7 +551,7 @@ class TestCorsHeaders:
         site = Site(allowed_origins=("*",))
         headers = dict(site.engine.cors_headers(from_page("http://any.test")))
 
-        assert headers["Access-Control-Allow-Origin"] == "http://any.test"
+        assert headers["Access-Control-Allow-Origin"] == "*"
         assert "Access-Control-Allow-Credentials" not in headers
         site.close()
 
@@ -496,7 +580,8 @@ class TestRequestsOfASession:
         assert site.handlers[0].messages == ["hello", b"\x01\x02"]
 
     def test_an_options_request_is_answered_with_nothing(self, site: Site) -> None:
-        response = site.respond(request("OPTIONS", transport="polling", sid="any"))
+        asked = request("OPTIONS", transport="polling", sid=site.open_polling(Binding(COOKIE)))
+        response = site.respond(asked)
         assert (response.status, response.body) == (204, b"")
 
     @pytest.mark.parametrize(
@@ -849,7 +934,7 @@ class TestRefusals:
         site.engine.refuse_origin(from_page("http://evil.test"))
 
         assert site.stats.refusals.counts == {"origin": 1}
-        assert "origin 'http://evil.test' is neither that of the host" in caplog.text
+        assert "origin 'http://evil.test' is neither 'http://example.com' nor in" in caplog.text
 
     def test_a_missing_pong_is_counted(self, impatient: Site) -> None:
         impatient.open_websocket()

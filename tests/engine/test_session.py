@@ -21,6 +21,7 @@ from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import Packet, PacketType
 from socketio_server.protocol.websocket import Close, Opcode
 from tests.fakes import (
+    HERE,
     FakeExchange,
     FakeLoop,
     RecordingKeeper,
@@ -52,7 +53,7 @@ class TestTheBeginning:
                 super().session_started()
                 session.send(outgoing("welcome"))
 
-        session = Session("the-secret", RecordingKeeper())
+        session = Session("the-secret", RecordingKeeper(), HERE)
         handler, transport = Greeting(), RecordingTransport(session)
         session.start(transport, handler, b"0{}")
 
@@ -65,7 +66,7 @@ class TestTheBeginning:
         assert session.close_reason is None
 
     def test_before_it_nothing_is_sent(self) -> None:
-        session = Session("the-secret", RecordingKeeper())
+        session = Session("the-secret", RecordingKeeper(), HERE)
         session.send(outgoing("too early"))
 
         assert not session.is_open
@@ -132,7 +133,7 @@ class TestPackets:
     )
     def test_a_client_of_revision_3_sends_the_pings(self, data: str, pong: str) -> None:
         keeper = RecordingKeeper()
-        session = Session("the-secret", keeper, revision=3)
+        session = Session("the-secret", keeper, HERE, revision=3)
         transport = RecordingTransport(session)
         session.start(transport, RecordingSessionHandler(), b"0{}")
         session.packet_received(transport, Packet(PacketType.PING, data))
@@ -315,7 +316,7 @@ class Upgrade:
         self.options = options or Options()
         self.keeper = RecordingKeeper()
         self.handler = RecordingSessionHandler()
-        self.session = Session("the-secret", self.keeper)
+        self.session = Session("the-secret", self.keeper, HERE)
         self.polling = make_polling(self.session, self.loop, self.options)
         self.session.start(self.polling, self.handler, b"0{}")
         assert self.poll() == ["0{}"]
@@ -714,7 +715,7 @@ class TestWhoMayUpgrade:
         assert not upgrade.session.can_upgrade
 
     def test_one_that_has_not_begun_may_not(self) -> None:
-        assert not Session("the-secret", RecordingKeeper()).can_upgrade
+        assert not Session("the-secret", RecordingKeeper(), HERE).can_upgrade
 
 
 class TestASessionThatEndsDuringAProbe:

@@ -119,6 +119,33 @@ class TestOtherSites:
             assert wrong == {}
             assert look(server, "census")["tally"] == before
 
+    @pytest.mark.parametrize("revision", ["4", "3"])
+    def test_get_no_session_with_an_image(
+        self, server: Server, watch: Watch, revision: str
+    ) -> None:
+        """Its request has cookies, but no origin."""
+        path = target("polling", EIO=revision)
+        headers = {"Cookie": COOKIES, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+        with watch(server, "other sites", f"images, revision {revision}", inputs=25):
+            before = look(server, "census")["tally"]
+            for _ in range(25):
+                with Http(server.address) as http:
+                    assert http.get(path, headers).status == 403
+            assert look(server, "census")["tally"] == before
+
+    def test_get_nothing_of_a_session_under_a_name_of_theirs(
+        self, server: Server, watch: Watch
+    ) -> None:
+        """Their DNS can let a name of theirs lead to the server."""
+        with watch(server, "other sites", "rebound names", inputs=4):
+            session, cookie = bound_session(server)
+            headers = {"Host": "evil.example", "Cookie": cookie}
+            for extra in ({}, {"Origin": "http://evil.example"}):
+                found = attempts(server, session.handshake["sid"], {**headers, **extra})
+                assert found == [403] * 4
+            assert ask_over_polling(session, 1) == ["431[1]"]
+            session.close()
+
     def test_get_nothing_of_a_session_that_is_there(self, server: Server, watch: Watch) -> None:
         origins = foreign_origins(server)
         with watch(server, "other sites", "requests for a session", inputs=len(origins) * 4):

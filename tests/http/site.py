@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import gevent
 
 from socketio_server.engine.engine import Engine
+from socketio_server.engine.origins import Site as RequestSite
+from socketio_server.engine.origins import site_of
 from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session import Session
 from socketio_server.http.body import StreamedBody
@@ -48,6 +50,11 @@ class Answer(NamedTuple):
     body: bytes
 
 
+def site_at(path: str) -> RequestSite:
+    """The site of a handshake."""
+    return site_of(path, "localhost", public_host="localhost", is_secure=False)
+
+
 class Site:
     """A server without a socket of its own (``HttpServer``), and the sessions that it has."""
 
@@ -79,7 +86,7 @@ class Site:
     def open_session(self) -> str:
         """Open a session over polling; return the target of its requests."""
         query = {"EIO": "4", "transport": "polling"}
-        handshake = EngineRequest("GET", query, path=self.path)
+        handshake = EngineRequest("GET", query, site=site_at(self.path))
         self.engine.open_polling(handshake, "request", None)
         return f"{self.path}?EIO=4&transport=polling&sid={self.sessions[-1].sid}"
 

@@ -26,6 +26,7 @@ class TestEngineRequests:
         "HTTP_COOKIE": "a=b",
         "HTTP_UPGRADE": "websocket",
         "HTTP_CONNECTION": "Upgrade",
+        "HTTP_SEC_FETCH_SITE": "cross-site",
     }
 
     def test_one_has_what_the_engine_looks_at(self) -> None:
@@ -38,7 +39,12 @@ class TestEngineRequests:
             origin="https://example.com",
             cookie="a=b",
             is_websocket=True,
+            is_cross_site=True,
         )
+
+    @pytest.mark.parametrize("site", ["same-origin", "same-site", "none", ""])
+    def test_only_pages_of_other_sites_are_such(self, site: str) -> None:
+        assert not engine_request_of(self.ENVIRON | {"HTTP_SEC_FETCH_SITE": site}).is_cross_site
 
     def test_headers_that_are_missing_are_empty_and_a_missing_origin_is_none(self) -> None:
         environ: dict[str, Any] = {"REQUEST_METHOD": "POST"}

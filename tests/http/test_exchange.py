@@ -10,8 +10,9 @@ import pytest
 from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from socketio_server.http.engine_requests import engine_request_of
+from socketio_server.http.engine_requests import PATH_KEY, engine_request_of
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.fakes import outgoing, socket_pair
@@ -26,6 +27,7 @@ from tests.http.site import (
     ignore,
     in_chunks,
     request,
+    site_at,
 )
 
 
@@ -122,7 +124,8 @@ class TestRequestsOfASession:
     ) -> None:
         def move(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
             environ["SCRIPT_NAME"], environ["PATH_INFO"] = "/sub", "/moved/"
-            site.engine.open_polling(engine_request_of(environ), "request", None)
+            handshake = replace(engine_request_of(environ), site=site_at(environ[PATH_KEY]))
+            site.engine.open_polling(handshake, "request", None)
             return ignore(environ, start)
 
         site.application = move

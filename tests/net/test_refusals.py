@@ -94,6 +94,7 @@ class TestLogging:
             log.refusals.add(HTTP, who, f"bad {who}")
         log.refusals.add(HTTP, 0, "bad 0 again")
         log.refusals.add(HTTP, 3, "bad 3 again")
+        log.refusals.add(HTTP, 2, "bad 2 again")
         assert log.lines == [
             "Refused (http): bad 0",
             "Refused (http): bad 1",
@@ -101,4 +102,4 @@ class TestLogging:
             "Refused (http): bad 3",
             "Refused (http): bad 0 again",
         ]
-        assert log.refusals.counts == {"http": 6}
+        assert log.refusals.counts == {"http": 7}

@@ -12,7 +12,13 @@ import pytest
 
 from socketio_server import events
 from socketio_server.exceptions import EventError
-from socketio_server.registry.events import REGISTRY, Event, Registration, Registry
+from socketio_server.registry.events import (
+    MAX_CACHED_NAME,
+    REGISTRY,
+    Event,
+    Registration,
+    Registry,
+)
 
 SEVEN = [
     "on_connect",
@@ -434,6 +440,14 @@ class TestSlowPatterns:
 
         assert pattern.tries == 1
 
+    def test_are_tried_anew_on_names_that_are_too_long_to_be_kept(self, registry: Registry) -> None:
+        pattern: Any = CountingPattern()
+        registry.on_message.registrations.append(Registration(handler, pattern, "/", ()))
+        for _ in range(3):
+            registry.on_message.select("/", ["x" * (MAX_CACHED_NAME + 1)])
+
+        assert pattern.tries == 3
+
 
 class TestNamespaces:
     @pytest.mark.parametrize(
@@ -447,7 +461,10 @@ class TestNamespaces:
             (re.compile(r"/room-\d+$"), "/room-7", True),
             (re.compile(r"/room-\d+$"), "/room-x", False),
             (re.compile(r"/room-\d+$"), "/", False),
-            (re.compile(r"/room-"), "/my/room-1", False),
+            (re.compile(r"/room-\d+"), "/my/room-1", False),
+            (re.compile(r"/room-\d+"), "/room-7", True),
+            (re.compile(r"/room-\d+"), "/room-7/admin", False),
+            (re.compile(r"/room-\d+$"), "/room-7\n", False),
         ],
     )
     @pytest.mark.parametrize("name", SEVEN)
@@ -471,7 +488,7 @@ class TestNamespaces:
 
     def test_clients_may_join_those_that_have_a_handler(self, registry: Registry) -> None:
         registry.on_message(namespace="/admin")(handler)
-        registry.on("news", namespace=re.compile(r"/news-"))(handler)
+        registry.on("news", namespace=re.compile(r"/news-.*"))(handler)
 
         assert registry.has_namespace("/")
         assert registry.has_namespace("/admin")

@@ -60,7 +60,7 @@ class TestMembers:
     def test_a_namespace_without_clients_is_forgotten(self) -> None:
         """Where a handler takes namespaces by a pattern, clients choose the names."""
         server = FakeServer()
-        server.registry.on_connect(lambda *args: None, namespace=re.compile("/room-"))
+        server.registry.on_connect(lambda *args: None, namespace=re.compile("/room-.*"))
         client = server.open()
         client.send("0/room-1,", "0/room-2,", "1/room-1,")
 

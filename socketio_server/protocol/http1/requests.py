@@ -21,8 +21,12 @@ _CACHED_SIZE = 2048
 """Bytes up to which a parsed header block is cached.
 
 Most clients repeat the same block in all requests, and parsing it takes longer than the rest of a
-polling request.
+polling request. A browser's has about a kilobyte.
 """
+
+_SHARED_SIZE = 256
+"""Characters up to which a header's name or value is shared by requests, because clients could fill
+a cache with values as large as a head may be."""
 
 # A token, a colon and a value (RFC 9110 sections 5.6.2 and 5.5).
 _LINE = r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r?\n"
@@ -63,12 +67,13 @@ class Headers:
         for name, value in fields:
             if "_" in name:
                 continue
-            key = _key_of(name)
+            key = _key_of(name) if len(name) <= _SHARED_SIZE else _key_of.__wrapped__(name)
             if key in environ:
                 separator = "; " if key == "HTTP_COOKIE" else ","
                 environ[key] += separator + value
             else:
-                environ[key] = value if key in _UNIQUE else _share(value)
+                shared = len(value) <= _SHARED_SIZE and key not in _UNIQUE
+                environ[key] = _share(value) if shared else value
         length = _check(environ, is_http_11=is_http_11)
         self.content_length = length
         """Bytes of the body; 0 if there is none, or if it is chunked."""

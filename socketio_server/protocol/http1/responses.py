@@ -104,7 +104,11 @@ def _encode_response_head(
     date: bytes,
 ) -> bytes:
     """Encode an answer's head; cached, because most answers of one second have the same."""
-    lines = [("Content-Type", content_type), ("Cache-Control", "no-store")]
+    lines = [
+        ("Content-Type", content_type),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
     if may_compress:
         lines.append(("Vary", "Accept-Encoding"))
     if coding is not None:

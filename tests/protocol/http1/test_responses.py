@@ -64,6 +64,7 @@ class TestAnAnswer:
             b"HTTP/1.1 200 OK\r\n"
             b"Content-Type: text/html\r\n"
             b"Cache-Control: no-store\r\n"
+            b"X-Content-Type-Options: nosniff\r\n"
             b"Content-Length: 2\r\n"
             b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
             b"\r\n"
