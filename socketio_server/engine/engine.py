@@ -251,7 +251,7 @@ class Engine:
     def refuse_origin(self, request: EngineRequest) -> Response:
         """Count a request whose page's origin is not allowed, and return its answer."""
         site = self._site_of(request)
-        own = f"that of the host {show(request.host)}" if site is None else show(site.own)
+        own = show(request.host if site is None else site.own)
         why = (
             "a page of another site sends a request without an origin"
             if request.origin is None
