@@ -99,6 +99,7 @@ class Socket:
     def send(self, message: Any) -> None:
         """Send a message to this client only.
 
+        :param message: NaN and infinities in it arrive as ``null``, lone surrogates as U+FFFD.
         :raises TypeError: if it can't be encoded.
         """
         clients, delivery = self._clients, self._delivery
@@ -183,6 +184,7 @@ class Socket:
     ) -> None:
         """Send a custom event to this client, or to the recipients in ``to``.
 
+        :param args: as in ``send``.
         :param to: a channel, several (each client gets it once), ``EVERYONE`` in the namespace,
             ``OTHERS``, or one client by its ``socket.session``.
         :param skip: session ids, or ``socket.session``, of clients that don't get it: one or

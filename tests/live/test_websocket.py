@@ -16,6 +16,7 @@ from tests.support.websocket import (
     CLOSE,
     CONTINUATION,
     TEXT,
+    Frame,
     WebSocket,
     frame,
     frame_head,
@@ -114,6 +115,18 @@ class TestFrames:
     def test_a_message_of_maxpayload_bytes_is_taken(self, client: Client) -> None:
         room = client.carrier.handshake["maxPayload"] - len('421["message", {"do": "x", "y": ""}]')
         assert client.ask("message", {"do": "x", "y": "y" * room}) == []
+
+    def test_are_binary_even_for_a_client_that_asks_for_base64(self, connect: Connect) -> None:
+        """``b64`` is no parameter of this revision, and the client reads them all the same."""
+        client = connect("websocket", query={"b64": "1"})
+        assert isinstance(client.carrier, OverWebSocket)
+        raw = client.carrier.websocket
+        placeholder = '{"_placeholder":true,"num":0}'
+        raw.send_text(f'451-["message",{{"do":"method","name":"send","args":[{placeholder}]}}]')
+        raw.send(frame(BINARY, b"\x01"))
+
+        assert raw.receive_text() == f'451-["message",{placeholder}]'
+        assert raw.receive() == Frame(BINARY, b"\x01")
 
     def test_what_follows_a_close_is_ignored(self, server: Server, client: Client) -> None:
         assert isinstance(client.carrier, OverWebSocket)

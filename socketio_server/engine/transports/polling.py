@@ -384,7 +384,11 @@ class PollingTransport:
         return True
 
     def _fail_post(self, why: str) -> None:
-        """Refuse the POST, and end the session."""
+        """Refuse the POST, and end the session.
+
+        Only a GET that waits gets the answers to the packets before: a session that a client's
+        fault has ended is unknown afterwards, as in the reference server.
+        """
         self._fail(why)
         self._end_post(_BAD_REQUEST)
 
