@@ -231,7 +231,8 @@ def a_large_payload(stranger: Stranger) -> None:
 def a_slow_payload(stranger: Stranger) -> None:
     path = stranger.session().target
     with Http(stranger.server.address) as http:
-        http.send(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n".encode())
+        head = f"POST {path} HTTP/1.1\r\nHost: {http.host}\r\nContent-Length: 9\r\n\r\n"
+        http.send(head.encode())
         assert http.read_response().status == 408
 
 

@@ -110,7 +110,9 @@ class TestASlowBody:
         client, bystander = connect("polling", to=hasty), connect(to=hasty)
         assert isinstance(client.carrier, Polling)
         with Http(hasty.address) as http:
-            head = f"POST {client.carrier.target} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n"
+            head = (
+                f"POST {client.carrier.target} HTTP/1.1\r\nHost: {http.host}\r\n{framing}\r\n\r\n"
+            )
             http.send(head.encode() + b'20\r\n42["')
             assert bystander.messages() == []
             response = http.read_response()
@@ -126,7 +128,7 @@ class TestASlowBody:
         client = connect("polling", to=hasty)
         assert isinstance(client.carrier, Polling)
         with Http(hasty.address) as http:
-            head = f"POST {client.carrier.target} HTTP/1.1\r\nHost: localhost\r\n"
+            head = f"POST {client.carrier.target} HTTP/1.1\r\nHost: {http.host}\r\n"
             http.send(f"{head}Content-Length: 1000\r\n\r\n".encode())
             endless = b"4" * 1000
             assert trickle(http, endless) < len(endless)
@@ -137,7 +139,7 @@ class TestASlowBody:
         assert isinstance(client.carrier, Polling)
         body = '42["message","hello"]'
         with Http(hasty.address) as http:
-            head = f"POST {client.carrier.target} HTTP/1.1\r\nHost: localhost\r\n"
+            head = f"POST {client.carrier.target} HTTP/1.1\r\nHost: {http.host}\r\n"
             http.send(f"{head}Content-Length: {len(body)}\r\n\r\n{body[:5]}".encode())
             http.send(body[5:].encode())
             assert http.read_response().body == b"ok"
@@ -250,7 +252,7 @@ class TestALoopThatIsLate:
             probe = stack.enter_context(closing(open_probe(probing)))
             assert idle.get("/state/").status == 200
             head.send(HEAD)
-            start = f"POST {poster.target} HTTP/1.1\r\nHost: localhost\r\n"
+            start = f"POST {poster.target} HTTP/1.1\r\nHost: {body.host}\r\n"
             body.send(start.encode() + b'Content-Length: 21\r\n\r\n42["mess')
             upload.send_request("POST", "/upload/", headers={"Content-Length": "10"})
             upload.send(b"hello")

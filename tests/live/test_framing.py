@@ -40,17 +40,19 @@ class Targets(NamedTuple):
     def request(self, to: str, *lines: str, line: str | None = None) -> bytes:
         """Return a request's head.
 
-        :param lines: its headers.
+        :param lines: its headers; ``{host}`` in them is the server's.
         :param line: its request line, by default that of a POST.
         """
         first = f"POST {self.paths[to]} HTTP/1.1" if line is None else line
-        return "\r\n".join([first, *lines, "", ""]).encode("latin-1")
+        host, port = self.server.address
+        head = "\r\n".join([first, *lines, "", ""])
+        return head.replace("{host}", f"{host}:{port}").encode("latin-1")
 
     def smuggled(self, to: str) -> bytes:
         """Return a request with nothing wrong, of which nobody may hear."""
         body = {DJANGO: '["smuggled"]', ENGINE: SMUGGLED}[to]
         length = f"Content-Length: {len(body)}"
-        return self.request(to, "Host: localhost", length) + body.encode()
+        return self.request(to, HOST, length) + body.encode()
 
     def send(self, data: bytes) -> list[Response]:
         """Send bytes over a connection of their own, and what must not be answered behind them.
@@ -92,7 +94,7 @@ def body_for(to: str) -> str:
     return {DJANGO: json.dumps(["from a doubtful request"]), ENGINE: BODY}[to]
 
 
-HOST = "Host: localhost"
+HOST = "Host: {host}"
 LENGTH = "Content-Length: {length}"
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -116,7 +118,7 @@ class TestADoubtfulHead:
         self, targets: Targets, to: str, status: int, lines: list[str]
     ) -> None:
         body = body_for(to)
-        headers = [line.format(length=len(body)) for line in lines]
+        headers = [line.replace("{length}", str(len(body))) for line in lines]
         data = targets.request(to, *headers) + body.encode() + targets.smuggled(to)
         self.assert_refused(targets.send(data), status)
         targets.assert_unaware()
@@ -196,7 +198,9 @@ class TestAProperHead:
         self, targets: Targets, http: Http, to: str, lines: list[str]
     ) -> None:
         body = {DJANGO: '["hello"]', ENGINE: '42["message","hello"]'}[to]
-        head = targets.request(to, HOST, *(line.format(length=len(body)) for line in lines))
+        head = targets.request(
+            to, HOST, *(line.replace("{length}", str(len(body))) for line in lines)
+        )
         http.send(head + body.encode())
         assert http.read_response().status == 200
         if to == DJANGO:

@@ -47,7 +47,7 @@ class TestPost:
         chunks = b"".join(b"%x\r\n%b\r\n" % (1, packet[i : i + 1]) for i in range(len(packet)))
         with Http(server.address) as http:
             http.send(
-                f"POST {polling.target} HTTP/1.1\r\nHost: localhost\r\n"
+                f"POST {polling.target} HTTP/1.1\r\nHost: {http.host}\r\n"
                 "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
             )
             http.send(chunks + b"0\r\n\r\n")
@@ -62,7 +62,7 @@ class TestPost:
         chunks = b"".join(b"%x\r\n%b\r\n" % (1, packet[i : i + 1]) for i in range(len(packet)))
         with Http(server.address) as http:
             http.send(
-                f"POST {polling.target} HTTP/1.1\r\nHost: localhost\r\n"
+                f"POST {polling.target} HTTP/1.1\r\nHost: {http.host}\r\n"
                 "Transfer-Encoding: chunked\r\n\r\n".encode()
             )
             for byte in chunks + b"0\r\nTrailer: x\r\n\r\n":
@@ -128,7 +128,7 @@ class TestPost:
     ) -> None:
         with Http(server.address) as http:
             http.send(
-                f"POST {polling.target} HTTP/1.1\r\nHost: localhost\r\n"
+                f"POST {polling.target} HTTP/1.1\r\nHost: {http.host}\r\n"
                 "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
             )
             size = polling.handshake["maxPayload"] + 1

@@ -75,6 +75,12 @@ class Http:
         """Send a POST and return the response."""
         return self.request("POST", target, body)
 
+    @property
+    def host(self) -> str:
+        """The ``Host`` header's value."""
+        host, port = self.address
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
     def send_request(
         self,
         method: str,
@@ -86,8 +92,7 @@ class Http:
     ) -> None:
         """Send a request; ``headers`` add to and replace what every request has."""
         data = body.encode() if isinstance(body, str) else body
-        host, port = self.address
-        default = {"Host": f"[{host}]:{port}" if ":" in host else f"{host}:{port}"}
+        default = {"Host": self.host}
         if data or method in ("POST", "PUT"):
             default["Content-Type"] = "text/plain;charset=UTF-8"
             default["Content-Length"] = str(len(data))
