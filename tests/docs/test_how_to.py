@@ -7,6 +7,7 @@ one of the project's pages, with what the script logs compared to what the guide
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -179,7 +180,7 @@ class TestAuthentication:
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
-user = User.objects.create_user("ann")
+user = User.objects.create_user("ann", is_staff=True)
 session = SessionStore()
 session[SESSION_KEY] = str(user.pk)
 session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
@@ -203,15 +204,15 @@ print(session.session_key, user.pk)
         *_, line = serve.project(self.PAGE).manage("shell", "-c", self.LOG_IN).splitlines()
         session, user = line.split()
         client = connect(server, headers={"Cookie": f"sessionid={session}"})
-        client.send("Hello!")
-        assert client.next_message() == {"from": "ann", "text": "Hello!"}
+        client.send({"action": "message", "message": "Hello!"})
+        assert client.next_message() == {"action": "message", "message": "ann: Hello!"}
         assert client.subscribe("user-1000") == {"error": "That channel is private."}
         assert get(server, f"remind/{user}/") == "Sent."
         assert client.next_event() == ["reminder", "Tea is ready."]
         token = "t" * 32
         urllib.request.urlopen(
             urllib.request.Request(
-                server.url + "accounts/logout/",
+                server.url + "admin/logout/",
                 b"",
                 {"Cookie": f"csrftoken={token}; sessionid={session}", "X-CSRFToken": token},
             ),
@@ -219,6 +220,44 @@ print(session.session_key, user.pk)
         ).close()
         client.wait_for_close()
         assert client.disconnected
+
+    def test_what_a_view_stores_in_the_session_meanwhile_stays(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server, project = serve(self.PAGE), serve.project(self.PAGE)
+        make_eve = self.LOG_IN.replace('"ann"', '"eve"')
+        *_, line = project.manage("shell", "-c", make_eve).splitlines()
+        session, _ = line.split()
+        client = connect(server, headers={"Cookie": f"sessionid={session}"})
+        stored = (
+            f"from django.contrib.sessions.backends.db import SessionStore as S; s = S({session!r})"
+        )
+        project.manage("shell", "-c", f"{stored}; s['seen'] = 1; s.save()")
+        client.ask("colour", "blue")
+        said = project.manage("shell", "-c", f"{stored}; print(s['seen'], s['colour'])")
+        assert "1 blue" in said
+
+    def test_a_browser_that_is_not_logged_in_shows_why_and_another_shows_the_name(
+        self, serve: Serve
+    ) -> None:
+        server = serve(self.PAGE)
+        make = "from django.contrib.auth.models import User as U; "
+        make += "U.objects.create_superuser('carl', password='secret'); print(U.objects.count())"
+        serve.project(self.PAGE).manage("shell", "-c", make)
+        with chromium() as browser:
+            stranger, member = (open_context(browser).new_page() for _ in range(2))
+            stranger.goto(server.url)
+            expect(stranger.locator("#messages li")).to_have_text("Please log in.")
+            member.goto(server.url + "admin/")
+            member.fill("[name=username]", "carl")
+            member.fill("[name=password]", "secret")
+            member.press("[name=password]", "Enter")
+            expect(member.locator("body")).to_contain_text("Log out")
+            member.goto(server.url)
+            member.wait_for_function("socket.connected")
+            member.fill("#text", "Hello!")
+            member.press("#text", "Enter")
+            expect(member.locator("#messages li").last).to_have_text("carl: Hello!")
 
     def test_a_token_that_the_project_signed_is_valid(self, serve: Serve, connect: Connect) -> None:
         sign = "from django.core import signing; print(signing.dumps('lamp', salt='device'))"
@@ -376,3 +415,10 @@ class TestMovingFromDjangoSocketio:
             if "import" in new:
                 exec(new.strip("`"))
             assert "django_socketio" in old or new == "the same", old
+
+    def test_a_port_as_text_is_named_by_check(self, serve: Serve, tmp_path: Path) -> None:
+        project = serve.project(self.PAGE).copy(tmp_path / "project")
+        with (project.folder / "mysite" / "settings.py").open("a") as settings:
+            settings.write('SOCKETIO_PORT = "9000"\n')
+        with pytest.raises(AssertionError, match=r"socketio_server\.E001.*SOCKETIO_PORT"):
+            project.manage("check")

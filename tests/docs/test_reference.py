@@ -53,6 +53,7 @@ def codes(name: str, column: int = 0) -> list[str]:
 
 class TestSettings:
     PAGE = "docs/reference/settings.md"
+    CHANGES = "docs/reference/changed-settings.md"
     ROWS: ClassVar = {code(row[0]): row for row in page(PAGE).rows if "`SOCKETIO_" in row[0]}
 
     @pytest.mark.parametrize("name", [field.name for field in fields(Options)])
@@ -74,10 +75,16 @@ class TestSettings:
     def test_no_page_names_a_setting_that_does_not_exist(self) -> None:
         known = {f"SOCKETIO_{field.name.upper()}" for field in fields(Options)}
         for found in pages():
-            if found.name == "CHANGELOG.md":  # tells of the past, too
+            if found.name in ("CHANGELOG.md", self.CHANGES):  # tell of the past, too
                 continue
             text = found.path.read_text(encoding="utf-8")
             assert set(re.findall(r"SOCKETIO_[A-Z0-9_]*[A-Z0-9]", text)) <= known, found.name
+
+    def test_of_those_that_changed_only_those_that_went_do_not_exist(self) -> None:
+        known = {f"SOCKETIO_{field.name.upper()}" for field in fields(Options)}
+        for setting, change, _ in page(self.CHANGES).rows:
+            assert change in ("same", "changed", "came", "went")
+            assert (code(setting) in known) == (change != "went"), setting
 
     def test_loggers_are_those_of_the_code(self) -> None:
         used = set(re.findall(r'getLogger\("([^"]+)"\)', sources()))

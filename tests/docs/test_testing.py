@@ -2,17 +2,14 @@
 
 import inspect
 import re
-import shutil
 from pathlib import Path
 
 from socketio_server.testing import SocketIOClient
 from tests.docs.conftest import Serve
 from tests.docs.pages import page
-from tests.docs.project import Project
-from tests.support.server import ROOT
+from tests.docs.project import EVENTS, Project
 
 PAGE = page("docs/testing.md")
-DEMO = ("events.py", "manage.py", "mysite", "templates", "locale")
 
 
 def add_tests(project: Project, *names: str) -> None:
@@ -23,17 +20,16 @@ def add_tests(project: Project, *names: str) -> None:
 
 
 class TestItsTests:
-    def test_of_the_demo_pass_there(self, tutorial: Project, tmp_path: Path) -> None:
-        for name in DEMO:
-            if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, tmp_path / name)
-            else:
-                shutil.copy(ROOT / name, tmp_path)
-        demo = Project(tmp_path, tutorial.library)
-        add_tests(demo, "test_chat.py", "test_time.py")
-        said = demo.manage("test")
-        assert "Ran 5 tests" in said
-        assert "OK" in said
+    def test_of_the_tutorial_pass_there(self, tutorial: Project, tmp_path: Path) -> None:
+        project = tutorial.copy(tmp_path / "project")
+        project.apply(*(block for block in page("docs/tutorial.md").blocks if block.path == EVENTS))
+        add_tests(project, "test_chat.py")
+        said = project.manage("test")
+        for line in ("Ran 3 tests", "OK"):
+            assert line in said
+            assert f"`{line}`" in PAGE.path.read_text(encoding="utf-8")
+        add_tests(project, "test_time.py")
+        assert "Ran 4 tests" in project.manage("test")
 
     def test_of_members_pass_with_the_guides_handlers(self, serve: Serve) -> None:
         project = serve.project("docs/how-to/authentication.md")

@@ -31,7 +31,7 @@ class MessageLog:
             meta,
             TYPE=kind,
             MESSAGE=escape(str(message)),
-            TIME=str(datetime.now().replace(microsecond=0)),
+            TIME=datetime.now().strftime("%d/%b/%Y %H:%M:%S"),  # as Django's server
         )
         try:
             line = self._format % values

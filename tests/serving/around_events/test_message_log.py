@@ -32,11 +32,13 @@ def log(request_: HttpRequest, caplog: pytest.LogCaptureFixture) -> Callable[...
 
 
 class TestMessageLog:
-    def test_the_default_is_the_original_s(self, log: Callable[..., str]) -> None:
+    def test_the_default_is_the_original_s_with_the_time_as_django_s_server_writes_it(
+        self, log: Callable[..., str]
+    ) -> None:
         line = log("hi", "message", DEFAULT_MESSAGE_LOG_FORMAT)
 
         assert re.fullmatch(
-            r'10\.0\.0\.1 - - \[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] "Socket\.IO message: hi"', line
+            r'10\.0\.0\.1 - - \[\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d\] "Socket\.IO message: hi"', line
         )
 
     @pytest.mark.parametrize(
