@@ -26,8 +26,9 @@ from socketio_server.events import Registry
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.queued_output import LostBecause, QueuedOutput
-from socketio_server.net.refusals import RefusalKind
+from socketio_server.net.refusals import RefusalKind, Refusals
 from socketio_server.net.statistics import Stats
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
@@ -77,8 +78,13 @@ class Task:
         self.action()
 
 
-def make_pool(size: int = 1000, *, turn: float = UNHURRIED) -> WorkerPool:
-    return WorkerPool(gevent.get_hub(), Options(max_time_per_turn=turn), size, clock=monotonic)
+def make_pool(
+    size: int = 1000, *, turn: float = UNHURRIED, options: Options | None = None
+) -> WorkerPool:
+    hub = gevent.get_hub()
+    loop = GuardedLoop(hub.loop, Refusals(monotonic))
+    options = options or Options(max_time_per_turn=turn)
+    return WorkerPool(hub, loop, options, size, clock=monotonic)
 
 
 def in_loop(action: Callable[[], object]) -> None:
@@ -175,12 +181,19 @@ class FakeLoop:
             raise ValueError(f"fd must be non-negative: {fd}")  # gevent's own words
         return FakeIO(self, fd, events, priority)
 
-    def timer(self, after: float, repeat: float = 0.0) -> FakeTimer:
-        assert not repeat
+    def timer(self, after: float) -> FakeTimer:
         return FakeTimer(self, after)
 
-    def run_callback(self, func: Callable[..., Any], *args: Any) -> None:
-        self._callbacks.append(lambda: func(*args))
+    def start(
+        self, watcher: FakeWatcher, callback: Callable[..., Any], owner: Any, *args: Any
+    ) -> None:
+        watcher.start(callback, owner, *args)
+
+    def call(self, callback: Callable[[Any], object], item: Any, on_raised: object) -> None:
+        callback(item)
+
+    def run_callback(self, callback: Callable[..., Any], owner: Any, *args: Any) -> None:
+        self._callbacks.append(lambda: callback(owner, *args))
 
     def turn(self) -> bool:
         """Run what is due, each thing once; return whether anything was."""
@@ -271,6 +284,9 @@ class RecordingConnectionHandler:
     def connection_lost(self, because: LostBecause) -> None:
         assert self._loop.running, "called from outside of the loop"
         self.lost.append(because)
+
+    def callback_raised(self) -> None:
+        raise AssertionError("a callback raised")
 
 
 def read_available(sock: socket_module.socket) -> bytes:
@@ -479,6 +495,9 @@ class RecordingTransport:
             if self._session is not None:
                 self._session.transport_closed(self, reason)
 
+    def callback_raised(self) -> None:
+        self.close(CloseReason.TRANSPORT_ERROR)
+
     def pause_reading(self) -> None:
         self.paused = True
 
@@ -581,6 +600,9 @@ class FakeExchange:
     def is_underway(self) -> bool:
         return self.is_slow
 
+    def abort(self) -> None:
+        self.is_gone = True
+
     @property
     def status(self) -> int:
         """The status of its answer, which it must have."""
@@ -661,13 +683,7 @@ class FakeServer:
             registry=self.registry,
             clients=self.clients,
             hooks=self.hooks,
-            pool=pool
-            or WorkerPool(
-                gevent.get_hub(),
-                self.options,
-                self.options.max_concurrent_handlers,
-                clock=monotonic,
-            ),
+            pool=pool or make_pool(self.options.max_concurrent_handlers, options=self.options),
             loop=self.loop,
             options=self.options,
             stats=self.stats,

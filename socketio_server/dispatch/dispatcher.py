@@ -25,7 +25,7 @@ from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import DecodeError, Reject, ValidationError
 from socketio_server.net.deadlines import Deadlines
-from socketio_server.net.log import show
+from socketio_server.net.log import place_of, show
 from socketio_server.net.loop import Loop
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
@@ -128,10 +128,18 @@ class Dispatcher:
         self._middleware = middleware
         self._on_raised = on_raised
         self._unjoined: Deadlines[NamespaceRouter] = Deadlines(
-            loop, options.connect_timeout, self._connect_timed_out, clock=clock
+            loop,
+            options.connect_timeout,
+            self._connect_timed_out,
+            clock=clock,
+            on_raised=NamespaceRouter.callback_raised,
         )
         self._assembling: Deadlines[NamespaceRouter] = Deadlines(
-            loop, options.attachment_timeout, self._attachments_timed_out, clock=clock
+            loop,
+            options.attachment_timeout,
+            self._attachments_timed_out,
+            clock=clock,
+            on_raised=NamespaceRouter.callback_raised,
         )
         self.waiting_bytes = 0
         """Bytes of the laden clients' packets that wait for handlers (``RouterKeeper``)."""
@@ -536,7 +544,7 @@ class Dispatcher:
             member.router.session.client_refused(RefusalKind.MESSAGE, why)
         else:
             more = self.stats.refusals.throttle(
-                (event_name, type(error), _place_of(error)), member.delivery.id
+                (event_name, type(error), place_of(error)), member.delivery.id
             )
             if more is not None:
                 text = "Handler of %s raised for socket %s%s"
@@ -546,16 +554,6 @@ class Dispatcher:
         on_error = self._registry.on_error
         if event_name != on_error.name:
             self._run(member, on_error, member.select(on_error), (error,))
-
-
-def _place_of(error: BaseException) -> tuple[str, int] | None:
-    """Return the file and line in which an exception was raised."""
-    trace = error.__traceback__
-    if trace is None:
-        return None
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace.tb_frame.f_code.co_filename, trace.tb_lineno
 
 
 def _refusal(error: Exception) -> tuple[str, Any]:

@@ -137,7 +137,11 @@ class Inbox(Generic[T]):
             waiting = account.waiting_bytes = account.waiting_bytes - size
             if waiting < account.low:
                 account.weigh()
-            run(handle, self, item)
+            try:
+                run(handle, self, item)
+            except BaseException:  # a fault of ours: the items behind it must be handled yet
+                keeper.pool.run(self)
+                raise
             remaining -= 1
             if items and (is_heavy or not remaining or clock() > turn_ends):
                 keeper.pool.run(self)

@@ -261,6 +261,10 @@ class NamespaceRouter:
         self.session.client_refused(RefusalKind.PENDING, "too many bytes wait for its handlers")
         self.session.close(CloseReason.TRANSPORT_ERROR)
 
+    def callback_raised(self) -> None:
+        """End the session (``CallbackOwner``)."""
+        self.session.callback_raised()
+
     def refuse_packet(self, error: DecodeError) -> None:
         """End the session, because a packet is malformed (``MemberRouter``)."""
         self.session.client_refused(RefusalKind.PACKET, str(error))

@@ -144,6 +144,7 @@ class Engine:
             ping=Session.ping,
             expire=self._heartbeat_expired,
             clock=clock,
+            on_raised=Session.callback_raised,
         )
         # Clients of revision 3 send the pings themselves.
         self._awaited_pings: Deadlines[Session] = Deadlines(
@@ -151,12 +152,21 @@ class Engine:
             options.ping_interval + options.ping_timeout,
             self._heartbeat_expired,
             clock=clock,
+            on_raised=Session.callback_raised,
         )
         self._probes: Deadlines[Session] = Deadlines(
-            loop, options.upgrade_timeout, self._probe_timed_out, clock=clock
+            loop,
+            options.upgrade_timeout,
+            self._probe_timed_out,
+            clock=clock,
+            on_raised=Session.callback_raised,
         )
         self._closings: Deadlines[Connection] = Deadlines(
-            loop, options.close_timeout, Connection.abort, clock=clock
+            loop,
+            options.close_timeout,
+            Connection.abort,
+            clock=clock,
+            on_raised=Connection.callback_raised,
         )
         self._farewells: Deadlines[str] = Deadlines(
             loop, options.close_timeout, self._farewell_timed_out, clock=clock
@@ -408,21 +418,22 @@ class Engine:
 
     def session_ended(self, session: Session, last_transport: Transport) -> None:
         """A session is over (``SessionKeeper``)."""
-        del self._sessions[session.sid]
-        self._heartbeat.discard(session)
-        self._awaited_pings.discard(session)
+        self._drop(session)
         if not isinstance(last_transport, PollingTransport):
             return
         client_left = session.close_reason is CloseReason.TRANSPORT_CLOSE
         rest = _Farewell(last_transport, session.binding, session.site, client_left)
         if client_left:
             self._lingering[session.sid] = rest
-            self._loop.run_callback(self._forget, session.sid)
+            self._loop.run_callback(Engine._forget, self, session.sid)
         elif session.close_reason in _IN_GOOD_ORDER and not rest.is_over:
             self._lingering[session.sid] = rest
             self._farewells.add(session.sid)
         else:  # after the answer to a waiting GET
-            self._loop.run_callback(last_transport.discard_queue)
+            self._loop.run_callback(PollingTransport.discard_queue, last_transport)
+
+    def callback_raised(self) -> None:
+        """Do nothing: what was to be forgotten is forgotten (``CallbackOwner``)."""
 
     def _new_session(self, request: EngineRequest) -> Session:
         revision = int(request.params["EIO"])  # verify_handshake has checked it
@@ -445,7 +456,14 @@ class Engine:
             options=self._options,
         )
         self._await_heartbeat(session)
-        session.start(transport, self._accept(session, context), opening)
+        try:
+            session.start(transport, self._accept(session, context), opening)
+        except BaseException:  # an internal error
+            if session.is_open:
+                session.callback_raised()
+            else:
+                self._drop(session)
+            raise
         if self._draining:  # its handshake was under way when the goodbyes were sent
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
 
@@ -480,6 +498,11 @@ class Engine:
                 "ends TLS, tell Django by SECURE_PROXY_SSL_HEADER (said once)",
                 show(origin),
             )
+
+    def _drop(self, session: Session) -> None:
+        del self._sessions[session.sid]
+        self._heartbeat.discard(session)
+        self._awaited_pings.discard(session)
 
     def _is_from_its_browser(self, request: EngineRequest, binding: Binding | None) -> bool:
         """Return whether a request comes from the browser that a session is bound to, if any."""

@@ -18,6 +18,7 @@ class Heartbeat(Generic[T]):
     :param ping: called to send a session a ping.
     :param expire: called if a session did not answer a ping within ``timeout`` seconds.
     :param clock: a monotonic clock, in seconds.
+    :param on_raised: called with a session for which one of these raised.
     """
 
     __slots__ = ("_pings", "_pongs", "_send_ping")
@@ -31,9 +32,14 @@ class Heartbeat(Generic[T]):
         ping: Callable[[T], None],
         expire: Callable[[T], None],
         clock: Callable[[], float],
+        on_raised: Callable[[T], object] = lambda session: None,
     ) -> None:
-        self._pings: Deadlines[T] = Deadlines(loop, interval, self._ping_due, clock=clock)
-        self._pongs: Deadlines[T] = Deadlines(loop, timeout, expire, clock=clock)
+        self._pings: Deadlines[T] = Deadlines(
+            loop, interval, self._ping_due, clock=clock, on_raised=on_raised
+        )
+        self._pongs: Deadlines[T] = Deadlines(
+            loop, timeout, expire, clock=clock, on_raised=on_raised
+        )
         self._send_ping = ping
 
     def add(self, session: T) -> None:

@@ -169,6 +169,10 @@ class Session:
         """End the session, behind all messages that were sent before. Idempotent."""
         self.transport.close(reason)
 
+    def callback_raised(self) -> None:
+        """End the session and its transport now (``CallbackOwner``)."""
+        self.transport.callback_raised()
+
     def pause_reading(self) -> None:
         """Pause reading from the client. Idempotent."""
         self._paused = True
@@ -320,6 +324,8 @@ class Session:
         self.close_reason = reason
         self.wake_line()
         self.line = None
-        self.abandon_probe()
-        self._keeper.session_ended(self, last_transport)
-        handler.session_closed(reason)
+        try:
+            self._keeper.session_ended(self, last_transport)
+            self.abandon_probe()
+        finally:  # the last handlers run, whatever that raises
+            handler.session_closed(reason)

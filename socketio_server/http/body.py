@@ -119,6 +119,10 @@ class StreamedBody(io.RawIOBase):
             self._source.pause_reading()
             self._changed.set()
 
+    def callback_raised(self) -> None:
+        """Give up the body (``CallbackOwner``)."""
+        self.break_off(OSError(errno.EIO, "internal error"))
+
     def time_out(self) -> None:
         """Give up the body, because the client sends nothing while the reader waits."""
         if self._changed.is_set():  # it has, but the reader could not go on yet

@@ -76,7 +76,7 @@ _HAS_SOMETHING_TO_SEND = frozenset({STREAMING, ANSWERING, FLUSHING, CLOSING})
 class HttpServer(ExchangeServer, Protocol):
     """The server, as its connections see it."""
 
-    loop: Any
+    guarded_loop: Loop
     deadlines: "Mapping[State, Deadlines[HttpConnection] | None]"
     """Limits of the time in each state (``make_deadlines``)."""
     write_size: int
@@ -172,16 +172,24 @@ class HttpConnection:
 
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
-        if because in SLOW:
-            self.server.engine.stats.refusals.add(
-                RefusalKind.SLOW_CLIENT, self.host, f"{because.value} (from {self.host})"
-            )
-        if self._state is GONE:  # it has become a WebSocket
-            return
-        self._move_to(GONE)
+        exchange, self.exchange = self.exchange, None
+        try:
+            if self._state is not GONE:  # it has become a WebSocket
+                self._move_to(GONE)
+            if because in SLOW:
+                self.server.engine.stats.refusals.add(
+                    RefusalKind.SLOW_CLIENT, self.host, f"{because.value} (from {self.host})"
+                )
+        finally:
+            if exchange is not None:
+                exchange.lost(because)
+
+    def callback_raised(self) -> None:
+        """Close the connection, and end the session of its request (``CallbackOwner``)."""
+        self.tcp.callback_raised()
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
-            exchange.lost()
+            exchange.lost(LostBecause.FAULT)
 
     def timed_out(self) -> None:
         """The connection has been in its state for too long."""
@@ -313,7 +321,7 @@ class HttpConnection:
         self._move_to(IDLE)
         if self._buffer:
             self.tcp.resume_reading()
-            self.server.loop.run_callback(self._read_on)
+            self.server.guarded_loop.run_callback(HttpConnection._read_on, self)
 
     def detach(self) -> tuple[Connection, bytes]:
         """Hand over the connection (``Carrier``)."""
@@ -373,7 +381,13 @@ def make_deadlines(
         LINGERING: options.close_timeout,
     }
     return {
-        state: Deadlines(loop, limits[state], HttpConnection.timed_out, clock=clock)
+        state: Deadlines(
+            loop,
+            limits[state],
+            HttpConnection.timed_out,
+            clock=clock,
+            on_raised=HttpConnection.callback_raised,
+        )
         if state in limits
         else None
         for state in State

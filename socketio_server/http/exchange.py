@@ -30,6 +30,7 @@ from socketio_server.http.upgrade import (
 from socketio_server.http.wsgi import HandlerServer, RequestHandler
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.queued_output import LostBecause
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.workers import WorkerPool
 from socketio_server.protocol.engineio import ErrorCode
@@ -265,10 +266,18 @@ class SessionExchange(_Exchange):
             return True
         return self.head.method != "GET"  # no client half-closes and waits for a poll
 
-    def lost(self) -> None:
-        """The connection is gone."""
-        if isinstance(self._target, PollingTransport):
-            self._target.poll_lost(self)
+    def abort(self) -> None:
+        """Close the connection without an answer (``Exchange``)."""
+        self._carrier.tcp.callback_raised()
+
+    def lost(self, because: LostBecause) -> None:
+        """The connection is gone; after an internal error the session ends with it."""
+        target = self._target
+        if isinstance(target, PollingTransport):
+            if because is LostBecause.FAULT:
+                target.callback_raised()
+            else:
+                target.poll_lost(self)
 
     def _refuse_body(self, status: int) -> None:
         """Refuse the request because of its body, and end its session."""
@@ -360,7 +369,7 @@ class WsgiExchange(_Exchange):
         self._break_off()
         return True
 
-    def lost(self) -> None:
+    def lost(self, because: LostBecause) -> None:
         """The connection is gone."""
         self._break_off()
         self.drained()

@@ -13,6 +13,7 @@ from socketio_server.http.body import StreamedBody
 from socketio_server.http.connection import HttpConnection, make_deadlines, write_size_of
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.loop import Loop
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
@@ -24,6 +25,7 @@ class HttpListener(pywsgi.WSGIServer):
     :param listener: a listening socket, or ``(host, port)``.
     :param application: Django's WSGI application.
     :param engine: answers the requests of its sessions, and takes WebSockets.
+    :param loop: the loop that its connections live on.
     :param clock: a monotonic clock, in seconds.
     :param wall_clock: seconds since the epoch.
     """
@@ -35,6 +37,7 @@ class HttpListener(pywsgi.WSGIServer):
         *,
         engine: Engine,
         options: Options,
+        loop: Loop,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
     ) -> None:
@@ -47,12 +50,19 @@ class HttpListener(pywsgi.WSGIServer):
         )
         self.engine = engine
         self.options = options
-        self.request_workers = WorkerPool(get_hub(), options, options.max_connections, clock=clock)
+        self.guarded_loop = loop
+        self.request_workers = WorkerPool(
+            get_hub(), loop, options, options.max_connections, clock=clock
+        )
         self.wall_clock = wall_clock
         self.write_size = write_size_of(options)
-        self.deadlines = make_deadlines(self.loop, options, clock)
+        self.deadlines = make_deadlines(loop, options, clock)
         self.stream_deadlines = Deadlines(
-            self.loop, options.body_timeout, StreamedBody.time_out, clock=clock
+            loop,
+            options.body_timeout,
+            StreamedBody.time_out,
+            clock=clock,
+            on_raised=StreamedBody.callback_raised,
         )
         # One function for all connections of an address, to save memory.
         self._leave = lru_cache(maxsize=1024)(partial(partial, engine.admission.leave))
@@ -69,18 +79,21 @@ class HttpListener(pywsgi.WSGIServer):
 
     def do_handle(self, sock: Any, address: Any) -> None:
         """Serve a connection on the loop (overrides gevent's, which spawns a greenlet)."""
-        self.handle(sock, address)
+        connection = Connection(sock, self.guarded_loop, self.engine.output)
+        self.guarded_loop.call(
+            partial(self._serve, address), connection, Connection.callback_raised
+        )
 
-    def handle(self, sock: Any, address: Any) -> None:
+    def _serve(self, address: Any, connection: Connection) -> None:
         """Serve a connection, unless there are too many."""
         host = address[0] if isinstance(address, tuple) else ""
-        admission = self.engine.admission
-        refused = admission.enter(host)
+        leave = self._leave(host)
+        refused = self.engine.admission.enter(host)
         if refused is not None:
+            connection.abort()
             self.engine.stats.refusals.add(RefusalKind.CONNECTION, host, f"{refused}: {host}")
-            sock.close()
             return
-        connection = Connection(sock, self.loop, self.engine.output, self._leave(host))
+        connection.on_closed = leave
         HttpConnection(connection, address, self).start()
 
     def init_socket(self) -> None:

@@ -193,6 +193,9 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
                 headers=self._upgrade_headers,
             )
             server.engine.open_websocket(upgrade.request, upgrade.context, upgraded)
+        except BaseException:  # an internal error; nobody reads from the connection
+            connection.callback_raised()
+            raise
         finally:
             connection.uncork()
 

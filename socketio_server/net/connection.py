@@ -18,7 +18,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Protocol
 
-from socketio_server.net.loop import Loop, Watcher
+from socketio_server.net.loop import CallbackOwner, Loop, Watcher
 from socketio_server.net.queued_output import Backlog, LostBecause, QueuedOutput
 
 READ_SIZE = 65_536
@@ -35,7 +35,7 @@ SMALL = 16_384
 _READ, _WRITE = 1, 2  # libev's event masks, which gevent's loops expect
 
 
-class ConnectionHandler(Protocol):
+class ConnectionHandler(CallbackOwner, Protocol):
     """Gets a connection's bytes. Called in loop callbacks: must never block."""
 
     @property
@@ -64,7 +64,6 @@ class Connection:
     :param sock: a connected stream socket, which the connection owns from here on.
     :param loop: the gevent loop that watches it.
     :param output: the account of the messages that are queued for all clients, and their limits.
-    :param on_closed: called once when the socket is closed; must not block.
     """
 
     __slots__ = (
@@ -77,12 +76,12 @@ class Connection:
         "_hanging_up",
         "_loop",
         "_offset",
-        "_on_closed",
         "_paused",
         "_reader",
         "_sock",
         "_tells_at",
         "_writer",
+        "on_closed",
         "output",
         "queued",
     )
@@ -92,14 +91,14 @@ class Connection:
         sock: _socket.socket,
         loop: Loop,
         output: QueuedOutput,
-        on_closed: Callable[[], None] | None = None,
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._loop = loop
         self._handler: ConnectionHandler | None = None
         self._reader: Watcher | None = None
-        self._on_closed = on_closed
+        self.on_closed: Callable[[], None] | None = None
+        """Called once when the socket is closed; must not block."""
         self._paused = False  # the handler wants no more bytes for now
         self.output = output
         """The account of the messages that are queued for all clients, and their limits."""
@@ -136,7 +135,7 @@ class Connection:
         :param goes_first: whether this connection is read before others in a turn of the loop.
         """
         if self._closed_because is not None:
-            self._loop.run_callback(handler.connection_lost, self._closed_because)
+            self._loop.run_callback(_report_loss, handler, self._closed_because)
             return
         self._handler = handler
         if goes_first and self._reader is not None:
@@ -146,7 +145,7 @@ class Connection:
             self._reader = self._loop.io(self._sock.fileno(), _READ, priority=int(goes_first))
         self.resume_reading()
         if data:
-            self._loop.run_callback(self._on_early_data, data)
+            self._loop.run_callback(Connection._on_early_data, self, data)
 
     def pause_reading(self) -> None:
         """Stop reading, and leave the peer's bytes in the kernel. Idempotent."""
@@ -280,6 +279,10 @@ class Connection:
         """Close now, and drop the queued bytes. Idempotent."""
         self._fail(because)
 
+    def callback_raised(self) -> None:
+        """Close now (``CallbackOwner``)."""
+        self._fail(LostBecause.FAULT)
+
     def _enqueue(self, data: Data) -> None:
         if self._buffer is None or self._closing or self._closed_because is not None:
             return
@@ -362,18 +365,18 @@ class Connection:
         with suppress(OSError):  # the peer was faster
             self._sock.shutdown(_socket.SHUT_WR)
         if self._reader is not None:
-            self._reader.start(self._on_readable)
+            self._loop.start(self._reader, Connection._on_readable, self)
 
     def _read_if_wanted(self) -> None:
         wanted = not (self._paused or self._closing)
         if self._reader is not None and wanted:
-            self._reader.start(self._on_readable)
+            self._loop.start(self._reader, Connection._on_readable, self)
 
     def _wait_for_room(self) -> None:
         """Send the rest when the kernel accepts more bytes; until then, a backlog counts it."""
         if self._writer is None and self._buffer is not None:
             self._writer = self._loop.io(self._sock.fileno(), _WRITE)
-            self._writer.start(self._flush)
+            self._loop.start(self._writer, Connection._flush, self)
             backlog = self._backlog = Backlog(self, self.output)
             backlog.taken(self._offset)
             for data in tuple(self._buffer):
@@ -438,15 +441,21 @@ class Connection:
         if self._closed_because is not None:
             return
         self._closed_because = because
-        self._stop_waiting()
-        self._buffer = deque()  # writes from here on end in _enqueue, which drops them
-        self._offset = 0
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-        self._sock.close()
-        if self._on_closed is not None:
-            self._on_closed()
-        if self._handler is not None:
-            self._loop.run_callback(self._handler.connection_lost, because)
-            self._handler = None
+        handler, self._handler = self._handler, None
+        try:
+            self._stop_waiting()
+        finally:  # whatever that raises
+            self._buffer = deque()  # writes from here on end in _enqueue, which drops them
+            self._offset = 0
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+            self._sock.close()
+            if handler is not None:
+                self._loop.run_callback(_report_loss, handler, because)
+            if self.on_closed is not None:
+                self.on_closed()
+
+
+def _report_loss(handler: ConnectionHandler, because: LostBecause) -> None:
+    handler.connection_lost(because)

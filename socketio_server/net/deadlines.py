@@ -12,7 +12,6 @@ from socketio_server.net.loop import Loop, Watcher
 
 T = TypeVar("T")
 
-
 GRACE = 0.1
 """Seconds in which a late loop may read the bytes that arrived meanwhile, before items fall due. A
 loop that is no later than that is on time."""
@@ -36,9 +35,21 @@ class Deadlines(Generic[T]):
 
     :param delay: seconds from ``add`` to ``on_due``.
     :param clock: a monotonic clock, in seconds.
+    :param on_raised: called with an item for which ``on_due`` raised; the others fall due
+        nevertheless.
     """
 
-    __slots__ = ("_clock", "_delay", "_due", "_firing", "_loop", "_on_due", "_timer", "lateness")
+    __slots__ = (
+        "_clock",
+        "_delay",
+        "_due",
+        "_firing",
+        "_loop",
+        "_on_due",
+        "_on_raised",
+        "_timer",
+        "lateness",
+    )
 
     def __init__(
         self,
@@ -47,11 +58,13 @@ class Deadlines(Generic[T]):
         on_due: Callable[[T], None],
         *,
         clock: Callable[[], float],
+        on_raised: Callable[[T], object] = lambda item: None,
     ) -> None:
         self._loop = loop
         self._clock = clock
         self._delay = delay
         self._on_due = on_due
+        self._on_raised = on_raised
         self._due: dict[T, float] = {}  # in order of time
         self._timer: Watcher | None = None  # None while the queue is empty
         self._firing = False  # whether on_due runs; the timer is set again afterwards
@@ -83,9 +96,15 @@ class Deadlines(Generic[T]):
         self._due.clear()
         self._stop_timer()
 
+    def callback_raised(self) -> None:
+        """Go on with the items that are left (``CallbackOwner``)."""
+        self._stop_timer()
+        if self._due:
+            self._arm(0.0)
+
     def _arm(self, delay: float) -> None:
         self._timer = self._loop.timer(max(delay, TICK))
-        self._timer.start(self._on_timer)
+        self._loop.start(self._timer, Deadlines._on_timer, self)
 
     def _on_timer(self) -> None:
         """Find due items; call ``on_due`` for them after the loop has polled all descriptors again.
@@ -113,9 +132,9 @@ class Deadlines(Generic[T]):
         self._stop_timer()
         self._timer = self._loop.timer(delay)
         if turns:
-            self._timer.start(self._postpone, until, turns - 1)
+            self._loop.start(self._timer, Deadlines._postpone, self, until, turns - 1)
         else:
-            self._timer.start(self._fire, until)
+            self._loop.start(self._timer, Deadlines._fire, self, until)
 
     def _fire(self, until: float) -> None:
         """Call ``on_due`` for the items that were due at that time and are still in the queue."""
@@ -127,7 +146,7 @@ class Deadlines(Generic[T]):
             for item in due:
                 if (time := self._due.pop(item, None)) is not None:
                     self.lateness = now - time
-                    self._on_due(item)
+                    self._loop.call(self._on_due, item, self._on_raised)
         finally:
             self._firing = False
         if self._due:

@@ -1,13 +1,34 @@
-"""The part of gevent's event loop that the server uses."""
+"""The event loop: the part of gevent's that the server uses, and the guard round its callbacks.
 
-from typing import Any, Protocol
+gevent prints what a callback raises, and stops the watcher of a descriptor for good: the connection
+would stay open, and never be read again. Therefore everything that the loop calls is called through
+a ``Loop``, which knows whose callback it is.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from socketio_server.net.log import place_of
+from socketio_server.net.refusals import Refusals
+
+logger = logging.getLogger("socketio_server")
+
+
+class CallbackOwner(Protocol):
+    """Has callbacks that the loop calls."""
+
+    def callback_raised(self) -> None:
+        """A callback raised: close the client's connection, end its session, and free what both
+        hold. Idempotent.
+        """
+
+
+T = TypeVar("T")
 
 
 class Watcher(Protocol):
-    """Watches a descriptor, or a timer, for the loop."""
-
-    def start(self, callback: Any, *args: Any) -> None:
-        """Begin to call back."""
+    """Watches a descriptor, or a timer, for the loop (``Loop.start``)."""
 
     def stop(self) -> None:
         """Stop calling back, until the watcher is started again."""
@@ -17,7 +38,11 @@ class Watcher(Protocol):
 
 
 class Loop(Protocol):
-    """A gevent loop; tests pass their own."""
+    """The loop, as the server sees it; tests pass their own.
+
+    A callback is a function whose first argument is its owner, mostly a method of the owner's
+    class: a bound method would take more memory for each connection.
+    """
 
     def io(self, fd: int, events: int, *, priority: int = 0) -> Watcher:
         """Return a watcher of a descriptor: 1 for reading, 2 for writing, 3 for both.
@@ -26,8 +51,93 @@ class Loop(Protocol):
             watchers of the same priority in any order.
         """
 
-    def timer(self, after: float, repeat: float = 0.0) -> Watcher:
+    def timer(self, after: float) -> Watcher:
         """Return a timer."""
 
-    def run_callback(self, func: Any, *args: Any) -> Any:
-        """Call a function before the loop waits again."""
+    def start(
+        self,
+        watcher: Any,
+        callback: Callable[..., object],
+        owner: CallbackOwner,
+        *args: Any,
+    ) -> None:
+        """Start a watcher of this loop, or give it another callback."""
+
+    def run_callback(
+        self, callback: Callable[..., object], owner: CallbackOwner, *args: Any
+    ) -> None:
+        """Call back before the loop waits again."""
+
+    def call(
+        self, callback: Callable[[T], object], item: T, on_raised: Callable[[T], object]
+    ) -> None:
+        """Call a function now, as one of several parts of a callback.
+
+        :param on_raised: called with the item if the function raised.
+        """
+
+
+class GuardedLoop:
+    """gevent's loop with a guard: what a callback raises is logged, and ends the callback's owner,
+    but nothing else (``Loop``).
+
+    :param refusals: decides whether an exception from the same place was just logged.
+    """
+
+    def __init__(self, loop: Any, refusals: Refusals) -> None:
+        self._loop = loop
+        self._refusals = refusals
+        self._guard = self._call_guarded  # one object for all watchers
+        self.io: Callable[..., Any] = loop.io
+        self.timer: Callable[[float], Any] = loop.timer
+
+    def start(
+        self,
+        watcher: Any,
+        callback: Callable[..., object],
+        owner: CallbackOwner,
+        *args: Any,
+    ) -> None:
+        """Start a watcher (``Loop``)."""
+        watcher.start(self._guard, callback, owner, *args)
+
+    def run_callback(
+        self, callback: Callable[..., object], owner: CallbackOwner, *args: Any
+    ) -> None:
+        """Call back before the loop waits again (``Loop``)."""
+        self._loop.run_callback(self._guard, callback, owner, *args)
+
+    def call(
+        self, callback: Callable[[T], object], item: T, on_raised: Callable[[T], object]
+    ) -> None:
+        """Call a function now (``Loop``)."""
+        try:
+            callback(item)
+        except BaseException as error:
+            self._end(on_raised, item, error)
+            if not isinstance(error, Exception):
+                raise
+
+    def _call_guarded(
+        self, callback: Callable[..., object], owner: CallbackOwner, *args: Any
+    ) -> None:
+        try:
+            callback(owner, *args)
+        except BaseException as error:
+            self._end(type(owner).callback_raised, owner, error)
+            if not isinstance(error, Exception):  # the process is to end
+                raise
+
+    def _end(self, on_raised: Callable[[T], object], owner: T, error: BaseException) -> None:
+        """End what a callback belongs to, then log why."""
+        try:
+            on_raised(owner)
+        except Exception:
+            logger.exception("Internal error in the end of a client, after another")
+        more = self._refusals.throttle(("callback", type(error), place_of(error)), None)
+        if more is not None:
+            logger.error(
+                "Internal error in a callback of the event loop, which ended the client%s",
+                more,
+                exc_info=error,
+            )

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Protocol
 
 from socketio_server.net.deadlines import Deadlines
-from socketio_server.net.loop import Loop
+from socketio_server.net.loop import CallbackOwner, Loop
 from socketio_server.options import Options
 
 ENTRY_COST = 100
@@ -38,6 +38,7 @@ class LostBecause(Enum):
     STALLED = "no progress while bytes were queued"
     LAGGED = "too little progress while bytes were queued"
     CROWDED = "more bytes queued for all clients than allowed"
+    FAULT = "internal error"
 
 
 SLOW = frozenset(
@@ -46,7 +47,7 @@ SLOW = frozenset(
 """Why the server gives up a client that reads too little."""
 
 
-class Holder(Protocol):
+class Holder(CallbackOwner, Protocol):
     """Queues messages for one client. Called in loop callbacks and from sends."""
 
     @property
@@ -86,15 +87,27 @@ class QueuedOutput:
         self.crossings = 0
         """How many messages were queued above the high-water mark of a client."""
         self.stalls: Deadlines[Backlog] = Deadlines(
-            loop, options.stall_timeout, Backlog.stalled, clock=clock
+            loop,
+            options.stall_timeout,
+            Backlog.stalled,
+            clock=clock,
+            on_raised=Backlog.callback_raised,
         )
         """The backlogs, by the time when their client last read some bytes."""
         self.downloads: Deadlines[Backlog] = Deadlines(
-            loop, options.download_timeout, Backlog.stalled, clock=clock
+            loop,
+            options.download_timeout,
+            Backlog.stalled,
+            clock=clock,
+            on_raised=Backlog.callback_raised,
         )
         """The backlogs of downloads, which may pause for longer, by the same time."""
         self.looks: Deadlines[Backlog] = Deadlines(
-            loop, options.max_lag / SAMPLES, Backlog.look, clock=clock
+            loop,
+            options.max_lag / SAMPLES,
+            Backlog.look,
+            clock=clock,
+            on_raised=Backlog.callback_raised,
         )
         """The backlogs, by the time of their last sample."""
         self._max_total = options.max_queued_total
@@ -179,6 +192,10 @@ class Backlog:
     def give_up(self, because: LostBecause) -> None:
         """Have the holder give up the client."""
         self._holder.give_up(because)
+
+    def callback_raised(self) -> None:
+        """Have the holder end the client (``CallbackOwner``)."""
+        self._holder.callback_raised()
 
     def stalled(self) -> None:
         """The client has read no bytes for ``stall_timeout``, or ``download_timeout``."""

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from gevent.hub import Hub
 from greenlet import GreenletExit, greenlet
 
+from socketio_server.net.loop import Loop
 from socketio_server.options import Options
 
 logger = logging.getLogger("socketio_server")
@@ -65,25 +66,44 @@ class Worker(greenlet):
         """
         pool = self.pool
         waiting, parked = pool.waiting, pool.parked
-        while len(parked) < MAX_PARKED or self.is_dirty:
-            pool.park(self).work()  # in no variable, which would keep the job alive while parked
-            while waiting and not pool.turn_is_over():
-                waiting.popleft().work()
-        pool.dismiss()
+        try:
+            while len(parked) < MAX_PARKED or self.is_dirty:
+                # In no variable, which would keep the job alive while parked.
+                _work(pool.park(self))
+                while waiting and not pool.turn_is_over():
+                    _work(waiting.popleft())
+        finally:
+            pool.dismiss()
+
+
+def _work(job: Job) -> None:
+    """Do a job; what it raises although it must not ends neither the worker nor other jobs."""
+    try:
+        job.work()
+    except Exception:
+        logger.exception("Internal error in a job")
 
 
 class WorkerPool:
     """A bounded number of workers, parked while there is nothing to do.
 
     :param hub: the hub of the thread that the server runs in.
+    :param loop: the hub's loop.
     :param size: the most workers at once.
     :param clock: a monotonic clock, in seconds.
     """
 
     def __init__(
-        self, hub: Hub, options: Options, size: int, *, clock: Callable[[], float]
+        self,
+        hub: Hub,
+        loop: Loop,
+        options: Options,
+        size: int,
+        *,
+        clock: Callable[[], float],
     ) -> None:
         self._hub = hub
+        self._loop = loop
         self._size = size
         self._turn = options.max_time_per_turn
         self._clock = clock
@@ -94,7 +114,7 @@ class WorkerPool:
         self.waiting: deque[Job] = deque()
         """Jobs that no worker has taken yet."""
         self._woken = False  # whether a call of _serve is due
-        self._timer = hub.loop.timer(0.0)  # calls _serve after the loop has polled all descriptors
+        self._timer = loop.timer(0.0)  # calls _serve after the loop has polled all descriptors
         self._heavy: deque[Job] = deque()  # heavy jobs that no worker has taken yet
         self._heavy_timer: Any = None  # calls _begin_heavy; None: no call is due
 
@@ -112,7 +132,7 @@ class WorkerPool:
         self.waiting.append(job)
         if not self._woken:
             self._woken = True
-            self._hub.loop.run_callback(self._serve)
+            self._loop.run_callback(WorkerPool._serve, self)
 
     def run_heavy(self, job: Job) -> None:
         """Run a job that will keep the loop for long, in the next turn of the loop or later."""
@@ -133,8 +153,15 @@ class WorkerPool:
             return False
         if not self._woken:
             self._woken = True
-            self._timer.start(self._serve)
+            self._loop.start(self._timer, WorkerPool._serve, self)
         return True
+
+    def callback_raised(self) -> None:
+        """Serve the waiting jobs in the next turn (``CallbackOwner``)."""
+        self._woken = True
+        self._loop.start(self._timer, WorkerPool._serve, self)
+        if self._heavy:
+            self._wake_heavy()
 
     def park(self, worker: Worker) -> Job:
         """Wait for a job, in the calling worker."""
@@ -166,23 +193,26 @@ class WorkerPool:
 
     def _wake_heavy(self, wait: float = 0.0) -> None:
         if self._heavy_timer is None:
-            self._heavy_timer = self._hub.loop.timer(wait)
-            self._heavy_timer.start(self._begin_heavy)
+            self._heavy_timer = self._loop.timer(wait)
+            self._loop.start(self._heavy_timer, WorkerPool._begin_heavy, self)
 
     def _begin_heavy(self) -> None:
         """Wait until this turn's descriptors were served, and then the jobs that they queued."""
-        callback = self._hub.loop.run_callback
-        callback(callback, self._serve_heavy)
+        self._loop.run_callback(WorkerPool._serve_heavy_soon, self)
+
+    def _serve_heavy_soon(self) -> None:
+        self._loop.run_callback(WorkerPool._serve_heavy, self)
 
     def _serve_heavy(self) -> None:
         """Have a worker run one heavy job."""
         self._heavy_timer.close()
-        if not self.parked and self._count >= self._size:
-            self._heavy_timer = None  # until a worker parks
-            return
-        began = self._clock()
-        self._take_worker().switch(self._heavy.popleft())
-        self._heavy_timer = None
+        try:
+            if not self.parked and self._count >= self._size:
+                return  # until a worker parks
+            began = self._clock()
+            self._take_worker().switch(self._heavy.popleft())
+        finally:
+            self._heavy_timer = None
         if self._heavy:
             self._wake_heavy(HEAVY_PAUSE * (self._clock() - began))
 

@@ -21,6 +21,7 @@ from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.engine import Engine
 from socketio_server.http.listener import HttpListener
+from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.statistics import Snapshot, Stats
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
@@ -82,11 +83,11 @@ class Server:
         hub = gevent.get_hub()
         self._clients = clients
         self._stats = Stats(monotonic)
-        loop: Any = hub.loop
+        loop = GuardedLoop(hub.loop, self._stats.refusals)
         most = limit_connections(options.max_connections)
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
-        pool = WorkerPool(hub, options, options.max_concurrent_handlers, clock=monotonic)
+        pool = WorkerPool(hub, loop, options, options.max_concurrent_handlers, clock=monotonic)
         self._dispatcher = Dispatcher(
             registry=registry,
             clients=clients,
@@ -115,6 +116,7 @@ class Server:
                 watched,
                 engine=self.engine,
                 options=options,
+                loop=loop,
                 clock=monotonic,
                 wall_clock=time,
             )

@@ -183,7 +183,7 @@ class Peer:
             self._joined = False
             self._left = True
             if self._link is not None:  # the client has no other namespace
-                world.run_callback(self._link.close, CloseReason.TRANSPORT_CLOSE)
+                world.run_callback(Link.close, self._link, CloseReason.TRANSPORT_CLOSE)
         elif packet.type is PacketType.EVENT:
             self._event_arrived(packet)
         elif packet.ack_id is not None:
@@ -194,6 +194,6 @@ class Peer:
         self._received.append(tuple(packet.data))
         if packet.ack_id is not None:
             if event in self._answers:
-                world.run_callback(self._answer, packet, self._answers[event])
+                world.run_callback(Peer._answer, self, packet, self._answers[event])
             else:
                 self._owed.append(packet)

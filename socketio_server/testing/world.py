@@ -83,13 +83,21 @@ class World:
         """Raise ``NotImplementedError``: test clients have no descriptors (``Loop``)."""
         raise NotImplementedError("test clients have no descriptors")
 
-    def timer(self, after: float, repeat: float = 0.0) -> Timer:
+    def timer(self, after: float) -> Timer:
         """Return a timer (``Loop``)."""
         return Timer(self, after)
 
-    def run_callback(self, func: Any, *args: Any) -> None:
-        """Call a function soon (``Loop``)."""
-        self._queue.append(partial(func, *args))
+    def start(self, watcher: Any, callback: Any, owner: Any, *args: Any) -> None:
+        """Start a timer (``Loop``)."""
+        watcher.start(callback, owner, *args)
+
+    def call(self, callback: Any, item: Any, on_raised: Any) -> None:
+        """Call a function; what it raises is raised in the test (``Loop``)."""
+        callback(item)
+
+    def run_callback(self, callback: Any, owner: Any, *args: Any) -> None:
+        """Call back soon (``Loop``)."""
+        self._queue.append(partial(callback, owner, *args))
 
     def run(self, job: Job) -> None:
         """Run a job at once, or soon if the queue is being run (``Pool``)."""

@@ -22,7 +22,8 @@ from socketio_server.engine.transports.websocket import UpgradedConnection, WebS
 from socketio_server.http.engine_requests import engine_request_of
 from socketio_server.http.listener import HttpListener
 from socketio_server.http.wsgi import UPGRADE_KEY, Upgrade
-from socketio_server.net.loop import Loop
+from socketio_server.net.loop import GuardedLoop, Loop
+from socketio_server.net.refusals import Refusals
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
@@ -105,13 +106,14 @@ def main() -> None:
         max_packet_burst=LARGE,
         per_message_deflate="deflate" in sys.argv[1:],
     )
-    loop: Any = gevent.get_hub().loop
+    loop = GuardedLoop(gevent.get_hub().loop, Refusals(monotonic))
     engine = EchoEngine(loop, options)
     server = HttpListener(
         ("127.0.0.1", 0),
         application,
         engine=engine,
         options=options,
+        loop=loop,
         clock=monotonic,
         wall_clock=time,
     )

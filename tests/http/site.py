@@ -6,10 +6,7 @@ hub of the test's own thread.
 
 import socket as socket_module
 from collections.abc import Callable, Iterable
-from time import monotonic
 from typing import Any, NamedTuple
-
-import gevent
 
 from socketio_server.engine.engine import Engine
 from socketio_server.engine.origins import Site as RequestSite
@@ -20,10 +17,17 @@ from socketio_server.http.body import StreamedBody
 from socketio_server.http.connection import HttpConnection, make_deadlines, write_size_of
 from socketio_server.net.connection import READ_SIZE, Connection
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.loop import Loop
 from socketio_server.net.statistics import Stats
-from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
-from tests.fakes import FakeLoop, RecordingSessionHandler, is_at_end, read_available, settle
+from tests.fakes import (
+    FakeLoop,
+    RecordingSessionHandler,
+    is_at_end,
+    make_pool,
+    read_available,
+    settle,
+)
 
 BIG = bytes(range(256)) * 16_384  # 4 MB: more than any buffer on the way
 
@@ -61,11 +65,12 @@ class Site:
     path = "/socket.io/"
 
     def __init__(self, options: Options) -> None:
-        self.loop: Any = FakeLoop()
+        self.loop = FakeLoop()
+        self.guarded_loop: Loop = self.loop
         self.options = options
         self.stats = Stats(self.loop.clock)
         self.engine = Engine(self.loop, options, self.accept, self.stats, clock=self.loop.clock)
-        self.request_workers = WorkerPool(gevent.get_hub(), options, 100, clock=monotonic)
+        self.request_workers = make_pool(100, options=options)
         self.environ: dict[str, Any] = {"wsgi.url_scheme": "http"}
         self.application: Application = greet
         self.sessions: list[Session] = []

@@ -39,7 +39,8 @@ class Wire:
         self.loop = FakeLoop()
         self.handler = RecordingConnectionHandler(self.loop)
         self.output = queued_output(self.loop, options)
-        self.connection = Connection(ours, self.loop, self.output, on_closed)
+        self.connection = Connection(ours, self.loop, self.output)
+        self.connection.on_closed = on_closed
         self.connection.start(self.handler)
         self.peer = peer
 

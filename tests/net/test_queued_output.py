@@ -51,6 +51,9 @@ class Queue:
             self.take()
         self.ready = 0
 
+    def callback_raised(self) -> None:
+        raise AssertionError("a callback raised")
+
     def give_up(self, because: LostBecause) -> None:
         self.lost.append(because)
         if self.backlog is not None:

@@ -301,3 +301,29 @@ class TestHeavyJobs:
         wait_for(lambda: done == ["another"])
         go_on.set()
         settle()
+
+
+class TestJobsThatRaise:
+    """A job must not raise; a fault of ours that does must cost no more than that job."""
+
+    def test_end_neither_their_worker_nor_the_jobs_behind_them(self) -> None:
+        def fail() -> None:
+            raise RuntimeError("on purpose")
+
+        done: list[str] = []
+        pool = make_pool(1)
+        run_all(pool, [Task(fail), Task(lambda: done.append("next"))])
+        assert done == ["next"]
+        assert len(pool.parked) == 1
+        assert pool.busy == 0
+
+    def test_heavy_ones_do_not_keep_others_waiting(self) -> None:
+        def fail() -> None:
+            raise RuntimeError("on purpose")
+
+        done: list[str] = []
+        pool = make_pool(1)
+        pool.run_heavy(Task(fail))
+        pool.run_heavy(Task(lambda: done.append("next")))
+        wait_for(lambda: bool(done))
+        assert pool.busy == 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from socketio_server.net.connection import Connection
+from socketio_server.net.loop import CallbackOwner
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.protocol import engineio, engineio3, websocket
 from socketio_server.protocol.close_reasons import CloseReason
@@ -114,7 +115,7 @@ class TransportHandler(Protocol):
         """The transport is gone; called at most once."""
 
 
-class Transport(Protocol):
+class Transport(CallbackOwner, Protocol):
     """Carries the packets of one session. No method waits, so all may be called from the loop."""
 
     @property
@@ -192,6 +193,9 @@ class ClosedTransport:
         """Drop the message."""
 
     def close(self, reason: CloseReason) -> None:
+        """Do nothing."""
+
+    def callback_raised(self) -> None:
         """Do nothing."""
 
     def ask_for_room(self) -> bool:

@@ -57,6 +57,9 @@ class Exchange(Protocol):
     def is_underway(self) -> bool:
         """Return whether the client has yet to read some of the answer."""
 
+    def abort(self) -> None:
+        """Close the client's connection without an answer."""
+
 
 def error_response(code: ErrorCode, message: str | None = None) -> Response:
     """An Engine.IO error: 403 if forbidden, else 400, with the reference server's JSON.
@@ -282,7 +285,7 @@ class PollingTransport:
         self._poll = poll
         if self._probing:
             self._poll_timer = self._loop.timer(PROBE_POLL_TIME)
-            self._poll_timer.start(self._answer_poll)
+            self._loop.start(self._poll_timer, PollingTransport._answer_poll, self)
 
     def poll_lost(self, poll: Exchange) -> None:
         """The client of a waiting GET has gone."""
@@ -377,7 +380,7 @@ class PollingTransport:
         except DecodeError as error:
             self._incoming.clear()
             # At the end of this turn of the loop: the packets before it may still be answered.
-            self._loop.run_callback(self._fail_post, str(error))
+            self._loop.run_callback(PollingTransport._fail_post, self, str(error))
             return False
         finally:
             self._is_taking = False
@@ -407,7 +410,7 @@ class PollingTransport:
         self._stop_timer()
         if self._post is not None and not self._is_taking:
             self._timer = self._loop.timer(seconds)
-            self._timer.start(self._go_on)
+            self._loop.start(self._timer, PollingTransport._go_on, self)
 
     def _go_on(self) -> None:
         self._stop_timer()
@@ -443,7 +446,22 @@ class PollingTransport:
         if self._session is not None and not self.given_up:
             self.given_up = True
             self._session.client_refused(RefusalKind.SLOW_CLIENT, because.value)
-            self._loop.run_callback(self._report, CloseReason.TRANSPORT_ERROR)
+            self._loop.run_callback(PollingTransport._report, self, CloseReason.TRANSPORT_ERROR)
+
+    def callback_raised(self) -> None:
+        """End the session, and the connections of the requests that wait (``CallbackOwner``)."""
+        waiting = self._poll, self._post
+        self._end_poll()
+        self._stop_timer()
+        self._post = self._on_quiet = None
+        self._incoming.clear()
+        try:
+            self.discard_queue()
+            for exchange in waiting:
+                if exchange is not None:
+                    exchange.abort()
+        finally:
+            self._report(CloseReason.TRANSPORT_ERROR)
 
     def _begin_backlog_if_due(self) -> None:
         """Begin to count the queued messages, if they are more than ``LIGHT`` and not counted yet.
@@ -481,7 +499,7 @@ class PollingTransport:
         """Answer the waiting GET at the end of this turn of the loop: more messages may follow."""
         if self._poll is not None and not self._answers_soon:
             self._answers_soon = True
-            self._loop.run_callback(self._answer_poll)
+            self._loop.run_callback(PollingTransport._answer_poll, self)
 
     def _answer_poll(self) -> None:
         """Answer the waiting GET with the messages that are queued by now."""

@@ -227,10 +227,17 @@ class WebSocketTransport:
         if self._more_timer is not None:
             self._more_timer.close()
             self._more_timer = None
-        if because in SLOW and self._session is not None:
-            self._session.client_refused(RefusalKind.SLOW_CLIENT, because.value)
         clean = because in (LostBecause.EOF, LostBecause.CLOSED)
-        self._report(CloseReason.TRANSPORT_CLOSE if clean else CloseReason.TRANSPORT_ERROR)
+        try:
+            if because in SLOW and self._session is not None:
+                self._session.client_refused(RefusalKind.SLOW_CLIENT, because.value)
+        finally:
+            self._report(CloseReason.TRANSPORT_CLOSE if clean else CloseReason.TRANSPORT_ERROR)
+
+    def callback_raised(self) -> None:
+        """Close the connection, and end the session now (``CallbackOwner``)."""
+        self._connection.callback_raised()
+        self._report(CloseReason.TRANSPORT_ERROR)
 
     def _handle_frames(self) -> None:
         """Handle received bytes that are not just one short message."""
@@ -271,7 +278,7 @@ class WebSocketTransport:
                 event = following
             self._continue_soon()
         finally:
-            self._loop.run_callback(connection.uncork)
+            self._loop.run_callback(Connection.uncork, connection)
 
     def _handle(self, event: _Event) -> None:
         session = self._session
@@ -333,7 +340,7 @@ class WebSocketTransport:
         self._connection.pause_reading()
         if self._more_timer is None:
             self._more_timer = self._loop.timer(wait)
-            self._more_timer.start(self._continue)
+            self._loop.start(self._more_timer, WebSocketTransport._continue, self)
 
     def _continue(self) -> None:
         if self._more_timer is not None:
@@ -360,7 +367,7 @@ class WebSocketTransport:
         answered.
         """
         self.pause_reading()
-        self._loop.run_callback(self._fail, code, reason)
+        self._loop.run_callback(WebSocketTransport._fail, self, code, reason)
 
     def _fail(self, code: int, reason: str) -> None:
         """Refuse a frame of the peer, and drop all later bytes (RFC 6455 7.1.1 and 7.1.7)."""

@@ -13,10 +13,9 @@ from django.db import DatabaseError, connections, transaction
 from django.test import override_settings
 from greenlet import getcurrent
 
-from socketio_server.net.workers import Worker, WorkerPool
-from socketio_server.options import Options
+from socketio_server.net.workers import Worker
 from socketio_server.serving.around_events.hooks import DjangoHooks
-from tests.fakes import FakeClient, FakeLoop, FakeServer, settle
+from tests.fakes import FakeClient, FakeLoop, FakeServer, make_pool, settle
 
 ALIAS = "of_handlers"
 """A database besides the project's own, for handlers of these tests."""
@@ -224,7 +223,7 @@ class Idling:
     def __init__(self) -> None:
         self.passed = 0.0
         self.loop = FakeLoop()
-        self.pool = WorkerPool(gevent.get_hub(), Options(), 10, clock=time.monotonic)
+        self.pool = make_pool(10)
         hooks = DjangoHooks(None, loop=self.loop, sqlite_timeout=60.0, clock=self.clock)
         self.server = FakeServer(hooks=hooks, pool=self.pool)
 
