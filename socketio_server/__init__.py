@@ -53,27 +53,28 @@ def send(session_id: str | SocketSession, message: Any, *, namespace: str = MAIN
 
     :param session_id: the connection's public id: ``socket.session.session_id``, or
         ``socket.session`` itself.
-    :raises NoSocket: if there is no such client; ``NoServer`` if no server runs in this process.
+    :raises NoSocket: if there is no such client, unless a broker may know it; ``NoServer`` if no
+        server runs in this process.
     :raises TypeError: if the id is no string, or the message can't be encoded.
     :raises ValueError: if the namespace does not begin with a slash.
     """
     check_namespace(namespace)
     wanted = id_of(session_id, "session_id")
-    socket = CLIENTS.find(wanted, namespace)
-    if socket is None:
+    if CLIENTS.find(wanted, namespace) is None and not CLIENTS.broker.reaches_others:
         raise _no_socket(f"There is no socket with the session ID: {wanted}")
-    socket.send(message)
+    publish(CLIENTS, namespace, MESSAGE, (message,), select(SocketSession(wanted)))
 
 
 def broadcast(message: Any, *, namespace: str = MAIN_NAMESPACE) -> None:
     """Send a message to every client.
 
-    :raises NoSocket: if there are none; ``NoServer`` if no server runs in this process.
+    :raises NoSocket: if there are none, without a broker; ``NoServer`` if no server runs in this
+        process.
     :raises TypeError: if the message can't be encoded.
     :raises ValueError: if the namespace does not begin with a slash.
     """
     check_namespace(namespace)
-    if not CLIENTS.members(namespace):
+    if not CLIENTS.members(namespace) and not CLIENTS.broker.reaches_others:
         raise _no_socket("There are no clients.")
     publish(CLIENTS, namespace, MESSAGE, (message,), select(EVERYONE))
 
@@ -81,14 +82,16 @@ def broadcast(message: Any, *, namespace: str = MAIN_NAMESPACE) -> None:
 def broadcast_channel(message: Any, channel: str, *, namespace: str = MAIN_NAMESPACE) -> None:
     """Send a message to every client on a channel.
 
-    :raises NoSocket: if there are none; ``NoServer`` if no server runs in this process.
+    :raises NoSocket: if there are none, without a broker; ``NoServer`` if no server runs in this
+        process.
     :raises TypeError: if the channel is no string, or the message can't be encoded.
     :raises ValueError: if the channel's name is empty, or the namespace does not begin with a
         slash.
     """
     check_namespace(namespace)
     check_channel(channel)
-    if not CLIENTS.channels.subscribers(namespace, channel):
+    subscribers = CLIENTS.channels.subscribers(namespace, channel)
+    if not subscribers and not CLIENTS.broker.reaches_others:
         raise _no_socket(f"There are no clients on the channel: {channel}")
     publish(CLIENTS, namespace, MESSAGE, (message,), select(channel))
 

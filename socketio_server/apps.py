@@ -39,6 +39,7 @@ class SocketIOConfig(AppConfig):
             checks.check_origins,
             checks.check_database_drivers,
             checks.check_debug,
+            checks.check_broker,
         ):
             django_checks.register(check, "socketio_server")
         CLIENTS.encode_with(DjangoJSONEncoder().default)

@@ -19,6 +19,7 @@ from django.utils import translation
 
 from socketio_server import assets, conf
 from socketio_server.engine import origins
+from socketio_server.serving.brokers import NOT_INSTALLED
 from socketio_server.serving.middleware import import_middleware
 
 
@@ -108,6 +109,20 @@ def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
                 hint='Name a module and a callable in it, "chat.middleware.Timing" say.',
                 id="socketio_server.E004",
             )
+
+
+def check_broker(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """E006: redis-py is there for ``SOCKETIO_BROKER_URL``."""
+    try:
+        url = conf.option("broker_url")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    if url is not None and find_spec("redis") is None:
+        yield Error(
+            NOT_INSTALLED,
+            hint="Or remove SOCKETIO_BROKER_URL: a server of one process needs no broker.",
+            id="socketio_server.E006",
+        )
 
 
 def check_debug(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:

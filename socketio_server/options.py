@@ -42,6 +42,17 @@ Paths = Annotated[
     tuple[Annotated[str, Meta(pattern=r"\A\w+(\.\w+)+\Z")], ...],
     Meta(description="a list of dotted paths"),
 ]
+BrokerUrl = Annotated[
+    Annotated[str, Meta(pattern=r"\A(rediss?|redis\+sentinel)://[^\s/?#]+\S*\Z|\Aunix://\S*/\S+\Z")]
+    | None,
+    Meta(
+        description=(
+            "a URL as redis://host:6379/0, rediss://host:6379/0, unix:///path/to/redis.sock or "
+            "redis+sentinel://host:26379/service/0, or None"
+        )
+    ),
+]
+Prefix = Annotated[_Text, Meta(description="the beginning of names in Redis")]
 Addresses = Annotated[tuple[str, ...], Meta(description="a list of addresses")]
 Origins = Annotated[
     tuple[_Text, ...], Meta(description='a list of origins as "https://example.com", or ["*"]')
@@ -93,6 +104,22 @@ class Options:
     ``CONN_MAX_AGE`` would close it after each event, because opening one takes longer than most
     queries. Connections to other databases are closed as Django does, because their servers limit
     the number of connections."""
+
+    # --- Several processes --------------------------------------------------------------------
+
+    broker_url: BrokerUrl = None
+    """The Redis that carries messages between processes; ``None``: the server is one process."""
+
+    broker_prefix: Prefix = "socket.io"
+    """Beginning of the names of Redis's channels: the option ``key`` of Node's adapter. It keeps
+    servers apart that share a Redis, which the number of a database does not."""
+
+    broker_shared_with_node: Flag = False
+    """Whether servers of Node take part; then clients may subscribe to no channel whose name could
+    be the id of one of their sockets."""
+
+    broker_max_queued_bytes: Number = 16_000_000
+    """Bytes that may wait for Redis; beyond it, messages to other processes are dropped."""
 
     # --- Limits: who may connect --------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from django.test import override_settings
 from django.urls import clear_script_prefix, include, path, re_path, set_script_prefix
 from django.views.decorators.cache import never_cache
 
-from socketio_server import assets, views
+from socketio_server import assets, checks, views
 
 
 def run() -> list[CheckMessage]:
@@ -348,3 +348,18 @@ class TestDatabaseDrivers:
         assert "'other'" in message.msg
         assert message.hint
         assert not message.is_serious(django_checks.ERROR)
+
+
+class TestBroker:
+    """E006."""
+
+    @override_settings(SOCKETIO_BROKER_URL="redis://localhost")
+    def test_without_redis_py_a_broker_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert run() == []
+
+        monkeypatch.setattr(checks, "find_spec", lambda name: None)
+        assert "socketio_server.E006" in ids()
+
+    @override_settings(SOCKETIO_BROKER_URL="localhost")
+    def test_what_is_no_url_is_left_to_the_settings_own_check(self) -> None:
+        assert ids() == ["socketio_server.E001"]

@@ -52,6 +52,7 @@ NUMBERS = [
     "max_queued_total",
     "high_water",
     "send_buffer",
+    "broker_max_queued_bytes",
 ]
 
 GOOD = [
@@ -83,6 +84,13 @@ GOOD = [
     ("database_idle_timeout", 0.5),
     ("per_message_deflate", True),
     ("allow_eio3", True),
+    ("broker_url", None),
+    ("broker_url", "redis://localhost"),
+    ("broker_url", "rediss://user:secret@example.com:6380/1?ssl_cert_reqs=none"),
+    ("broker_url", "unix:///run/redis.sock?db=1"),
+    ("broker_url", "redis+sentinel://one:26379,two/main/0"),
+    ("broker_prefix", "staging"),
+    ("broker_shared_with_node", True),
     *((name, value) for name in TIMES for value in (0.5, 60)),
     *((name, value) for name in NUMBERS for value in (1, 10_000_000)),
 ]
@@ -104,6 +112,10 @@ BAD: list[tuple[str, Any]] = [
     *(("compression_threshold", value) for value in (-1, 1.5, "1024", True)),
     *(("per_message_deflate", value) for value in (None, 1, "yes")),
     *(("allow_eio3", value) for value in (None, 1, "yes")),
+    *(("broker_url", value) for value in ("", "localhost", "http://localhost", "redis://", 1)),
+    *(("broker_url", value) for value in ("unix://", "redis://a b", ["redis://localhost"])),
+    *(("broker_prefix", value) for value in ("", None, 1)),
+    *(("broker_shared_with_node", value) for value in (None, 1, "yes")),
     *(
         (name, value)
         for name in TIMES
@@ -124,6 +136,12 @@ EXPECTED = {
     "cookie": "a cookie's name, or None",
     "per_message_deflate": "True or False",
     "allow_eio3": "True or False",
+    "broker_url": (
+        "a URL as redis://host:6379/0, rediss://host:6379/0, unix:///path/to/redis.sock or "
+        "redis+sentinel://host:26379/service/0, or None"
+    ),
+    "broker_prefix": "the beginning of names in Redis",
+    "broker_shared_with_node": "True or False",
     "trusted_proxies": "a list of addresses",
     "middleware": "a list of dotted paths",
     "transports": 'a list of "polling", "websocket" or both',

@@ -8,6 +8,7 @@ socket.
 
 import contextvars
 import logging
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,7 +34,13 @@ from socketio_server.net.workers import Pool
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.protocol.names import MESSAGE, SUBSCRIBE, UNSUBSCRIBE
+from socketio_server.protocol.names import (
+    MESSAGE,
+    SOCKET_ID_HEAD,
+    SOCKET_ID_LENGTH,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+)
 from socketio_server.protocol.socketio import Packet, PacketType, decode, decode_kept
 from socketio_server.registry.events import Event, Registration, Registry
 from socketio_server.registry.signatures import describe
@@ -42,9 +49,11 @@ from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 
-SOCKET_ID_BYTES = 15
-"""Random bytes of a public id: 20 characters, the most that django-socketio's users had room
-for."""
+SOCKET_ID_BYTES = 13
+"""Random bytes of a public id. With its head it has 20 characters, as Node's, and the most that
+django-socketio's users had room for."""
+
+_ID = re.compile(f"[A-Za-z0-9_-]{{{SOCKET_ID_LENGTH}}}")
 
 _ACKNOWLEDGEMENT = Event("acknowledgement", arguments=None, always=True)
 """The event that middleware and the log see when a client's acknowledgement goes to a callback."""
@@ -169,7 +178,8 @@ class Dispatcher:
         self, router: NamespaceRouter, namespace: str, auth: Any, auth_size: int
     ) -> Member:
         """Return the new member for a client that asks to join a namespace (``RouterKeeper``)."""
-        delivery = Delivery(secrets.token_urlsafe(SOCKET_ID_BYTES), namespace, router.session)
+        socket_id = SOCKET_ID_HEAD + secrets.token_urlsafe(SOCKET_ID_BYTES)
+        delivery = Delivery(socket_id, namespace, router.session)
         socket = Socket(delivery, self._clients, request=router.request, auth=auth)
         member = Member(
             self,
@@ -269,6 +279,7 @@ class Dispatcher:
         event, delivery = self._registry.on_connect, member.delivery
         delivery.hold(None, self.options.max_queued_bytes)
         self._clients.add(delivery, member.socket)
+        self._clients.broker.listen(delivery.namespace)
         refusal = self._fire_refusable(member, event, event.select(delivery.namespace, ()), ())
         if refusal is not None:
             self.forget(member)
@@ -322,15 +333,19 @@ class Dispatcher:
         if channel is None:
             self._refuse_channel(member, packet, "invalid")
             return
+        if self._may_be_id(channel):
+            why = "it could be the id of a socket"
+            self._refuse_channel(member, packet, why, f"Invalid channel: {why}")
+            return
         held = member.delivery.channels
         if channel not in held and len(held) >= self.options.max_channels:
             self._refuse_channel(member, packet, "more than SOCKETIO_MAX_CHANNELS")
             return
         event = self._registry.on_subscribe
         handlers = event.select_for(member.delivery.namespace, channel)
-        changed = member.socket.subscribe(channel)
-        if changed and (handlers or self._middleware is not None):
+        if channel not in held and (handlers or self._middleware is not None):
             member.delivery.hold(channel, self.options.max_queued_bytes)
+        changed = member.socket.subscribe(channel)
         if not handlers and self._unhandled is not None:
             self._unhandled.subscription(channel, packet.namespace)
         refusal = self._fire_refusable(member, event, handlers, (channel,))
@@ -356,11 +371,13 @@ class Dispatcher:
         self._acknowledge(member, packet, changed)
         self._hooks.log_message(member.socket.request, "unsubscribe", channel)
 
-    def _refuse_channel(self, member: Member, packet: Packet, why: str) -> None:
+    def _refuse_channel(
+        self, member: Member, packet: Packet, why: str, answer: str = "Invalid channel"
+    ) -> None:
         """Refuse a channel whose name is invalid, or that is one too many."""
         named = show(str(packet.data[1])) if len(packet.data) > 1 else "none"
         member.router.session.client_refused(RefusalKind.CHANNEL, f"channel {named}: {why}")
-        self._acknowledge(member, packet, {"error": "Invalid channel"})
+        self._acknowledge(member, packet, {"error": answer})
 
     def _acknowledged(self, member: Member, item: Acknowledged) -> None:
         """Run the callback of a client's acknowledgement."""
@@ -394,6 +411,11 @@ class Dispatcher:
         channel: str = packet.data[1]
         fits = 0 < len(channel) <= self.options.max_channel_length and channel.isprintable()
         return channel if fits else None
+
+    def _may_be_id(self, channel: str) -> bool:
+        """Return whether a name could be a socket's id, whose messages are for that socket only."""
+        head = "" if self.options.broker_shared_with_node else SOCKET_ID_HEAD
+        return channel.startswith(head) and _ID.fullmatch(channel) is not None
 
     def _acknowledge(
         self,

@@ -46,6 +46,7 @@ class RefusalKind(StrEnum):
     CONNECT_TIMEOUT = "connect timeout"
     UPGRADE_TIMEOUT = "upgrade timeout"
     PING_TIMEOUT = "ping timeout"
+    CLUSTER = "cluster"
 
 
 class Refusals:

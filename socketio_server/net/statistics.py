@@ -1,13 +1,16 @@
 """The counters of a server, cheap enough for every message."""
 
 from collections.abc import Callable
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from socketio_server.net.refusals import Refusals
 
 
 class Snapshot(TypedDict):
-    """A server's objects and counters, in numbers (``socketio_server.stats()``)."""
+    """A server's objects and counters, in numbers (``socketio_server.stats()``).
+
+    Those of the broker are there only if there is one.
+    """
 
     connections: int
     sessions: int
@@ -20,6 +23,13 @@ class Snapshot(TypedDict):
     events: int
     handler_seconds: float
     refusals: dict[str, int]
+    broker_connected: NotRequired[int]
+    broker_losses: NotRequired[int]
+    broker_subscriptions: NotRequired[int]
+    broker_queued_bytes: NotRequired[int]
+    broker_sent: NotRequired[int]
+    broker_unsent: NotRequired[int]
+    broker_heard: NotRequired[int]
 
 
 class Stats:

@@ -11,6 +11,12 @@ UNSUBSCRIBE = "__unsubscribe__"
 """The Socket.IO events by which clients join and leave channels (django-socketio's control
 words)."""
 
+SOCKET_ID_LENGTH = 20
+"""Characters of a socket's public id, in Node and here."""
+
+SOCKET_ID_HEAD = "-_"
+"""The beginning of our sockets' ids, by which they are told from channels."""
+
 RESERVED_EVENTS = frozenset(
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]
 )

@@ -16,10 +16,7 @@ import msgspec
 
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.jsoncodec import MAX_DEPTH
-from socketio_server.protocol.names import MAIN_NAMESPACE, RESERVED_EVENTS
-
-SOCKET_ID_LENGTH = 20
-"""Bytes of every socket's id, in Node and here."""
+from socketio_server.protocol.names import MAIN_NAMESPACE, RESERVED_EVENTS, SOCKET_ID_LENGTH
 
 _EVENTS = (2, 5)
 """EVENT, and BINARY_EVENT of older emitters; bytes stand in the data of both."""

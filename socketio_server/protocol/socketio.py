@@ -304,6 +304,17 @@ class Encoder:
         self._dump = dumper.dump
         self._dump_foreign = dumper.dump_foreign
 
+    def plain(self, values: Sequence[Any]) -> list[Any]:
+        """Return values as peers decode them: JSON's types and ``bytes``.
+
+        :raises TypeError: as for :meth:`event`.
+        """
+        json, attachments = self._dump(tuple(values))
+        data: list[Any] = _parse(json.decode())
+        if attachments:
+            _fill_slots(data, attachments)
+        return data
+
     def event(
         self,
         event_name: str,

@@ -228,6 +228,17 @@ class Registry:
         event = self.custom.setdefault(name, Event(name, arguments=None, always=True))
         return event(channel=channel, namespace=namespace)
 
+    @property
+    def namespaces(self) -> frozenset[str]:
+        """The main namespace, and those that handlers name; not those that a pattern matches."""
+        named = (
+            registration.namespace
+            for event in self
+            for registration in event.registrations
+            if isinstance(registration.namespace, str)
+        )
+        return frozenset((MAIN_NAMESPACE, *named))
+
     def has_namespace(self, namespace: str) -> bool:
         """Return whether clients may join a namespace: the main one, or one with a handler."""
         return namespace == MAIN_NAMESPACE or any(

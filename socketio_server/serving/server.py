@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 
+from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.engine import Engine
@@ -28,6 +29,7 @@ from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY, Registry
 from socketio_server.serving import asyncio_loops, current, forks, refused_hosts, restart
 from socketio_server.serving.around_events.hooks import DjangoHooks
+from socketio_server.serving.brokers import make_broker
 from socketio_server.serving.middleware import load_middleware
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.sockets.acknowledgements import NoTimekeeper
@@ -43,6 +45,9 @@ GC_THRESHOLDS = (20_000, 20, 50)
 
 DRAIN_CHECK_INTERVAL = 0.02
 """Seconds between two checks whether everything is done that a stop waits for."""
+
+BROKER_STOP_TIMEOUT = 0.5
+"""Seconds that the last messages to other processes have at least."""
 
 DESCRIPTOR_SHARE = 0.8
 """The share of connections in the descriptors that the process may open."""
@@ -61,7 +66,8 @@ class Server:
 
     :param application: Django's WSGI application.
     :param listeners: listening sockets, or ``(host, port)``; port 0 lets the system choose one.
-    :raises ImproperlyConfigured: if gevent has not patched the standard library.
+    :raises ImproperlyConfigured: if gevent has not patched the standard library, or the broker
+        can't be used.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class Server:
         asyncio_loops.install()
         hub = gevent.get_hub()
         self._clients = clients
+        self._registry = registry
         self._stats = Stats(monotonic)
         loop = GuardedLoop(hub.loop, self._stats.refusals)
         most = limit_connections(options.max_connections)
@@ -106,7 +113,11 @@ class Server:
         )
         self.engine = Engine(loop, options, self._dispatcher.accept, self._stats, clock=monotonic)
         clients.output = self.engine.output
-        clients.timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
+        timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
+        clients.timekeeper = timekeeper
+        self._broker = make_broker(
+            clients, options, patience=timekeeper, refusals=self._stats.refusals, clock=monotonic
+        )
         self.path = reverse("socketio")
         """The path of the handshake, in the language that is active at the start."""
         watched = refused_hosts.watch(application, self.engine)
@@ -135,6 +146,8 @@ class Server:
 
         :raises OSError: if the address can't be listened on.
         """
+        self._clients.broker = self._broker
+        self._broker.start(self._registry.namespaces)
         for listener in self._listeners:
             listener.start()
         current.server = self
@@ -147,7 +160,7 @@ class Server:
     def snapshot(self) -> Snapshot:
         """Return the present sizes and counters of the server."""
         clients, stats = self._clients, self._stats
-        return {
+        snapshot: Snapshot = {
             "connections": self.engine.admission.total,
             "sessions": len(self.engine),
             "sockets": len(clients),
@@ -160,6 +173,8 @@ class Server:
             "handler_seconds": stats.handler_time,
             "refusals": dict(stats.refusals.counts),
         }
+        self._broker.count(snapshot)
+        return snapshot
 
     def stop(self) -> bool:
         """Close all sessions, run their last handlers, deliver their messages, and finish the HTTP
@@ -190,6 +205,8 @@ class Server:
                 self.options.drain_timeout,
                 ", ".join(what for what, is_abandoned in abandoned.items() if is_abandoned),
             )
+        self._broker.stop(max(BROKER_STOP_TIMEOUT, until - monotonic()))
+        self._clients.broker = MemoryBroker(self._clients)
         current.server = None
         self._clients.output = None
         self._clients.timekeeper = NoTimekeeper()

@@ -83,6 +83,17 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         recipient = self._recipients.get(session_id)
         return None if recipient is None else self.members(namespace).get(recipient)
 
+    def has_client(self, session_id: str, namespace: str) -> bool:
+        """Return whether a client is connected to a namespace (``LocalNode``)."""
+        recipient = self._recipients.get(session_id)
+        return recipient is not None and recipient.namespace == namespace
+
+    def is_wanted(self, namespace: str, channel: str | None) -> bool:
+        """Return whether a client is on a channel, or in a namespace (``LocalNode``)."""
+        if channel is None:
+            return namespace in self._members
+        return bool(self.channels.subscribers(namespace, channel))
+
     def members(self, namespace: str) -> Mapping[Recipient, S]:
         """Return the clients of a namespace and their sockets.
 
@@ -101,6 +112,13 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         encoded = self.encoder.event(event_name, args, namespace, ack_id)
         return Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
 
+    def plain(self, values: Sequence[Any]) -> list[Any]:
+        """Return values as clients decode them (``LocalNode``).
+
+        :raises TypeError: if one can't be encoded.
+        """
+        return self.encoder.plain(values)
+
     def deliver(self, envelope: Envelope) -> None:
         """Send an event to its recipients in this process (``LocalNode``).
 
@@ -118,6 +136,8 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         crossings = 0 if output is None else output.crossings
         volatile = envelope.volatile
         recipients = self._find_recipients(namespace, channels)
+        if envelope.session_ids:
+            recipients = self._with_clients(recipients, envelope)
         # With thousands of clients, none of their objects is in the CPU's cache. Therefore the loop
         # reads as few objects of each as it can; ``deliver`` reads more, and is for the rest.
         skipped = {self._recipients.get(session_id) for session_id in envelope.skip}
@@ -130,7 +150,8 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
             elif (fastlane := recipient.fastlane) is not None:
                 fastlane.write(frames)
             else:
-                recipient.deliver(outgoing, channels)
+                is_addressed = recipient.id in envelope.session_ids
+                recipient.deliver(outgoing, None if is_addressed else channels)
         self.messages_out += count
         if output is not None and output.crossings != crossings and self.timekeeper.may_wait():
             self.timekeeper.let_others_run()
@@ -189,6 +210,17 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
             for channel in channels
             for recipient in self.channels.subscribers(namespace, channel)
         )
+
+    def _with_clients(
+        self, recipients: Collection[Recipient], envelope: Envelope
+    ) -> Collection[Recipient]:
+        """Return recipients and the clients that the envelope names, each once."""
+        named = (
+            self._recipients[session_id]
+            for session_id in envelope.session_ids
+            if self.has_client(session_id, envelope.namespace)
+        )
+        return dict.fromkeys((*recipients, *named))
 
     def __getitem__(self, session_id: str) -> tuple[Any, S, dict[Any, Any]]:
         recipient = self._recipients[session_id]

@@ -1,8 +1,9 @@
 """The socket that handlers get: one client's connection to a namespace.
 
 The methods and names are django-socketio's. Methods that send to one client wait until there is
-room for the message (``Delivery.send``), and ``call`` also waits for the answer; the others never
-switch greenlets.
+room for the message (``Delivery.send``), and ``call`` also waits for the answer. With a broker,
+``subscribe`` waits a moment where the channel is new to this process. The others never switch
+greenlets.
 """
 
 from collections.abc import Callable
@@ -144,6 +145,8 @@ class Socket:
     def subscribe(self, channel: str) -> bool:
         """Put this socket on a channel; fires no event.
 
+        When it returns, the socket gets what any process of the cluster publishes on the channel.
+
         :return: ``False`` if it was on it already, or its last handler has run.
         :raises TypeError: if the channel is no string.
         :raises ValueError: if its name is empty.
@@ -154,6 +157,7 @@ class Socket:
             return False
         delivery.channels += (channel,)
         self._clients.channels.add(delivery, channel)
+        self._clients.broker.listen(delivery.namespace, channel)
         return True
 
     def unsubscribe(self, channel: str) -> bool:
@@ -319,10 +323,23 @@ def publish(
                 volatile=volatile,
             )
         )
-    else:
-        socket = clients.find(selection.session_id, namespace)
-        if socket is not None and not selection.leaves_out(socket.id, socket.channels):
-            socket.emit(event, *args, volatile=volatile)
+        return
+    socket = clients.find(selection.session_id, namespace)
+    if socket is None:  # a client of another process, or of none
+        clients.broker.publish(
+            Envelope(
+                namespace=namespace,
+                event_name=event,
+                args=args,
+                channels=(),
+                session_ids=(selection.session_id,),
+                skip=selection.skip,
+                skip_channels=selection.skip_channels,
+                volatile=volatile,
+            )
+        )
+    elif not selection.leaves_out(socket.id, socket.channels):
+        socket.emit(event, *args, volatile=volatile)
 
 
 def ask(

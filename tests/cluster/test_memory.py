@@ -1,23 +1,12 @@
 """The broker of one process, and what it carries."""
 
 import dataclasses
-import json
 
 import pytest
 
 from socketio_server.cluster.broker import Envelope
 from socketio_server.cluster.memory import MemoryBroker
-
-
-class FakeNode:
-    """A process that keeps what is for its sockets (``LocalNode``)."""
-
-    def __init__(self) -> None:
-        self.delivered: list[Envelope] = []
-
-    def deliver(self, envelope: Envelope) -> None:
-        json.dumps(envelope.args)
-        self.delivered.append(envelope)
+from tests.cluster.fakes import FakeNode
 
 
 class TestMemoryBroker:

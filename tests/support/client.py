@@ -112,9 +112,9 @@ class Client:
         """Have them do something that they may not answer, because it raises for one."""
         self.send({"do": what, **details})
 
-    def method(self, name: str, *args: Any) -> Any:
+    def method(self, name: str, *args: Any, **options: Any) -> Any:
         """Have a handler call a method of this client's socket; return what it returned."""
-        (value,) = self.do("method", name=name, args=args)
+        (value,) = self.do("method", name=name, args=args, options=options)
         return value
 
     def attribute(self, name: str) -> Any:
@@ -122,9 +122,10 @@ class Client:
         (value,) = self.do("attribute", name=name)
         return value
 
-    def function(self, name: str, *args: Any) -> None:
-        """Have a handler call a function of ``socketio_server``."""
-        self.do("function", name=name, args=args)
+    def function(self, name: str, *args: Any, **options: Any) -> Any:
+        """Have a handler call a function of ``socketio_server``; return what it returned."""
+        (value,) = self.do("function", name=name, args=args, options=options)
+        return value
 
     def open(self, gate: str) -> None:
         """Have a handler open a gate at which others wait."""

@@ -47,9 +47,9 @@ def obey(request: HttpRequest, socket: Socket, context: Context, message: Any) -
         case {"do": "nothing"}:
             return "nothing"
         case {"do": "method", "name": str(name), "args": list(args)}:
-            return [getattr(socket, name)(*args)]
+            return [getattr(socket, name)(*args, **message.get("options", {}))]
         case {"do": "function", "name": str(name), "args": list(args)}:
-            return [getattr(socketio_server, name)(*args)]
+            return [getattr(socketio_server, name)(*args, **message.get("options", {}))]
         case {"do": "attribute", "name": str(name)}:
             return [getattr(socket, name)]
         case {"do": "answer", "values": list(values)}:

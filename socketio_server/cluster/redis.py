@@ -1,0 +1,241 @@
+"""The broker of a cluster: broadcasts go through Redis, on the wire of Node's Redis adapter.
+
+A process hears only what is for somebody here: what is published for everyone in a namespace or for
+several channels, for one channel that a client here is on, and for one socket. Its own messages
+come back to it and are ignored, because they were delivered before they were published.
+
+No sender of a message waits for Redis. While Redis is lost, messages reach the clients of their own
+process only.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable
+
+import gevent
+
+from socketio_server.cluster.broker import Envelope, LocalNode, Patience
+from socketio_server.cluster.redis_connections import connector
+from socketio_server.cluster.redis_link import Link
+from socketio_server.cluster.redis_listener import Listener, Topic
+from socketio_server.cluster.redis_sender import PING_INTERVAL, Sender
+from socketio_server.exceptions import DecodeError
+from socketio_server.net.log import show
+from socketio_server.net.refusals import RefusalKind, Refusals
+from socketio_server.net.statistics import Snapshot
+from socketio_server.options import Options
+from socketio_server.protocol.names import SOCKET_ID_LENGTH
+from socketio_server.protocol.redis_adapter import (
+    Broadcast,
+    Channels,
+    decode_broadcast,
+    encode_broadcast,
+)
+
+UID_LENGTH = 6
+"""Characters of a server's name in the cluster, as in Node."""
+
+START_TIMEOUT = 1.0
+"""Seconds that the start waits for Redis."""
+
+CONFIRMATION_TIMEOUT = 1.0
+"""Seconds that a subscription waits for Redis."""
+
+READ_TIMEOUT = 5.0
+"""Seconds without a sign of life from Redis, which is pinged more often, after which it is lost."""
+
+SWEEP_INTERVAL = 30.0
+"""Seconds that a channel without subscribers is still listened to, and at most twice as long: so
+coming and going costs nothing."""
+
+
+class RedisBroker:
+    """Carries broadcasts to and from the other processes of a cluster (``Broker``).
+
+    :param node: this process.
+    :param url: where Redis is.
+    :param patience: lets callers wait.
+    :param refusals: counts and logs messages that can't be read.
+    :param clock: a monotonic clock, in seconds.
+    :raises ValueError: if the URL is malformed.
+    """
+
+    reaches_others = True
+
+    def __init__(
+        self,
+        node: LocalNode,
+        url: str,
+        options: Options,
+        *,
+        patience: Patience,
+        refusals: Refusals,
+        clock: Callable[[], float],
+    ) -> None:
+        self._node = node
+        self._connect = connector(url, READ_TIMEOUT)
+        self._patience = patience
+        self._refusals = refusals
+        self._clock = clock
+        self._max_size = options.max_queued_bytes
+        self._uid = secrets.token_urlsafe(UID_LENGTH)[:UID_LENGTH]
+        self._own_head = encode_broadcast(Broadcast(self._uid, "/", []))[: 2 + UID_LENGTH]
+        self._channels = Channels(options.broker_prefix)
+        self._link = Link(url, clock)
+        self._sender = Sender(self._link, options.broker_max_queued_bytes, self._take_turn)
+        self._listener = Listener(
+            self._link,
+            patience,
+            clock=clock,
+            max_time=options.max_time_per_turn,
+            heard=self._heard,
+        )
+        self._pinged_at = self._swept_at = clock()
+        self._unwanted: set[bytes] = set()  # topics that nobody wanted at the last sweep
+        self._permanent: frozenset[str] = frozenset()  # namespaces that are always listened to
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self._heard_count = 0
+
+    def start(self, namespaces: Iterable[str]) -> None:
+        """Connect in the background; wait a moment for it.
+
+        :param namespaces: those that clients may join at any time.
+        """
+        self._permanent = frozenset(namespaces)
+        for namespace in self._permanent:
+            self._add_namespace(namespace)
+        for part in (self._sender, self._listener):
+            self._greenlets.append(gevent.spawn(self._link.keep_connected, part, self._connect))
+        until = self._clock() + START_TIMEOUT
+        for name in list(self._listener.topics):
+            self._wait(name, max(0.0, until - self._clock()))
+
+    def stop(self, timeout: float) -> None:
+        """Send what waits, for so many seconds, then disconnect."""
+        self._sender.close()
+        self._link.stopping.wait(timeout)
+        self._link.stopping.set()
+        gevent.killall(self._greenlets)
+
+    def publish(self, envelope: Envelope) -> None:
+        """Deliver the envelope to local sockets at once, and to other processes soon (``Broker``).
+
+        :raises TypeError: if an argument can't be encoded; then it was sent to nobody.
+        """
+        rooms = (*(envelope.channels or ()), *envelope.session_ids)
+        message = encode_broadcast(
+            Broadcast(
+                self._uid,
+                envelope.namespace,
+                self._node.plain((envelope.event_name, *envelope.args)),
+                rooms,
+                (*envelope.skip, *envelope.skip_channels),
+                envelope.volatile,
+            )
+        )
+        self._node.deliver(envelope)
+        if rooms or envelope.channels is None:
+            self._sender.publish(self._channels.broadcast(envelope.namespace, rooms), message)
+            if self._sender.is_crowded and self._patience.may_wait():
+                self._patience.let_others_run()
+
+    def listen(self, namespace: str, channel: str | None = None) -> None:
+        """Return when what other processes publish on a channel arrives here (``Broker``)."""
+        if channel is None:
+            name = self._channels.broadcast(namespace)
+            if name not in self._listener.topics:
+                self._add_namespace(namespace)
+        else:
+            name = self._channels.broadcast(namespace, (channel,))
+            if len(channel.encode()) == SOCKET_ID_LENGTH:
+                return  # heard by the sockets' pattern
+            if name not in self._listener.topics:
+                self._listener.add(name, Topic(namespace, channel))
+                self._sender.wake()
+        if not self._listener.is_confirmed(name) and self._patience.may_wait():
+            self._wait(name, CONFIRMATION_TIMEOUT)
+
+    def count(self, snapshot: Snapshot) -> None:
+        """Add the broker's state and counters to those of the server."""
+        snapshot["broker_connected"] = int(self._link.is_up)
+        snapshot["broker_losses"] = self._link.losses
+        snapshot["broker_subscriptions"] = len(self._listener.topics)
+        snapshot["broker_queued_bytes"] = self._sender.queued_bytes
+        snapshot["broker_sent"] = self._sender.sent
+        snapshot["broker_unsent"] = self._sender.unsent
+        snapshot["broker_heard"] = self._heard_count
+
+    def _add_namespace(self, namespace: str) -> None:
+        """Listen to what is for everyone in a namespace, and for single sockets of it."""
+        sockets = self._channels.to_sockets(namespace)
+        self._listener.add(sockets, Topic(namespace, is_pattern=True))
+        # The last one, because others wait for it.
+        self._listener.add(self._channels.broadcast(namespace), Topic(namespace))
+        self._sender.wake()
+
+    def _wait(self, name: bytes, timeout: float) -> None:
+        if self._link.is_up and not self._listener.is_confirmed(name):
+            self._listener.wait(name, timeout)
+
+    # --- In the sender's greenlet -------------------------------------------------------------
+
+    def _take_turn(self) -> None:
+        """Send subscriptions, and look from time to time for those that nobody needs."""
+        now = self._clock()
+        if now - self._swept_at > SWEEP_INTERVAL:
+            self._swept_at = now
+            self._sweep()
+        is_ping_due = now - self._pinged_at > PING_INTERVAL
+        if is_ping_due:
+            self._pinged_at = now
+        self._listener.flush(ping=is_ping_due)
+
+    def _sweep(self) -> None:
+        """Unsubscribe from what nobody here has wanted since the last sweep."""
+        unwanted = {
+            name
+            for name, (namespace, channel, _) in self._listener.topics.items()
+            if not self._node.is_wanted(namespace, channel)
+            and not (channel is None and namespace in self._permanent)
+        }
+        for name in unwanted & self._unwanted:
+            self._listener.remove(name)
+        self._unwanted = unwanted
+
+    # --- In the listener's greenlet -----------------------------------------------------------
+
+    def _heard(self, topic: Topic, channel: bytes, message: bytes) -> None:
+        """Deliver what another process has published."""
+        if message.startswith(self._own_head):
+            return
+        namespace = topic.namespace
+        if topic.is_pattern and not self._is_wanted_room(namespace, channel):
+            return
+        self._heard_count += 1
+        try:
+            if len(message) > self._max_size:
+                raise DecodeError(f"message of {len(message)} bytes")
+            broadcast = decode_broadcast(message)
+            if broadcast.namespace == namespace and broadcast.uid != self._uid:
+                self._node.deliver(self._envelope(broadcast))
+        except (DecodeError, TypeError) as error:
+            why = f"message on {show(channel.decode(errors='replace'))}: {error}"
+            self._refusals.add(RefusalKind.CLUSTER, "Redis", why)
+
+    def _is_wanted_room(self, namespace: str, channel: bytes) -> bool:
+        """Return whether the room of a channel of Redis is a socket here, or has one."""
+        room = channel[-SOCKET_ID_LENGTH - 1 : -1].decode(errors="replace")
+        return self._node.has_client(room, namespace) or self._node.is_wanted(namespace, room)
+
+    def _envelope(self, broadcast: Broadcast) -> Envelope:
+        rooms, namespace = broadcast.rooms, broadcast.namespace
+        session_ids = tuple(room for room in rooms if self._node.has_client(room, namespace))
+        return Envelope(
+            namespace=namespace,
+            event_name=broadcast.data[0],
+            args=tuple(broadcast.data[1:]),
+            channels=rooms or None,
+            session_ids=session_ids,
+            skip=frozenset(broadcast.skip),
+            skip_channels=broadcast.skip,
+            volatile=broadcast.volatile,
+        )

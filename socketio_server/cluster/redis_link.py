@@ -1,0 +1,103 @@
+"""Keeps a process's connections to Redis, and tells the log when Redis is lost and found."""
+
+import logging
+from collections.abc import Callable
+from random import uniform
+from typing import Protocol
+
+from gevent.event import Event
+
+from socketio_server.cluster.redis_connections import FAULTS, Connect, Connection, describe
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 5.0
+"""Seconds between two attempts to connect: doubled with each, and different in each process."""
+
+LOG_INTERVAL = 10.0
+"""Seconds in which Redis's refusals are logged once."""
+
+logger = logging.getLogger("socketio_server")
+
+
+class Part(Protocol):
+    """A user of one connection to Redis."""
+
+    name: str
+
+    def use(self, connection: Connection) -> None:
+        """Use a new connection until it fails, or the link stops."""
+
+    def connection_failed(self) -> None:
+        """The connection is lost, or could not be made."""
+
+
+class Link:
+    """Redis, as the parts of one broker know it.
+
+    :param url: for the log.
+    :param clock: a monotonic clock, in seconds.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], float]) -> None:
+        self.name = describe(url)
+        """Where Redis is, for the log."""
+        self.losses = 0
+        """How many times Redis was lost."""
+        self.stopping = Event()
+        """Set when nothing more is to be sent or heard."""
+        self._clock = clock
+        self._failed: set[str] = set()  # the names of the parts without a connection
+        self._lost_since = 0.0
+        self._refused_at: float | None = None  # when a refusal was logged
+
+    @property
+    def is_up(self) -> bool:
+        """Whether Redis is not known to be lost."""
+        return not self._failed
+
+    def keep_connected(self, part: Part, connect: Connect) -> None:
+        """Let a part use one connection after the other, until the link stops."""
+        delay = FIRST_DELAY
+        while not self.stopping.is_set():
+            connection = connect()
+            try:
+                connection.connect()
+                delay = FIRST_DELAY
+                part.use(connection)
+            except FAULTS as error:
+                part.connection_failed()
+                self._lost(part, error)
+            finally:
+                connection.disconnect()
+            self.stopping.wait(uniform(delay / 2, delay))
+            delay = min(2 * delay, LONGEST_DELAY)
+
+    def connected(self, part: Part) -> None:
+        """Note that a part has a connection."""
+        self._failed.discard(part.name)
+        if not self._failed and self._lost_since:
+            seconds = self._clock() - self._lost_since
+            self._lost_since = 0.0
+            logger.warning("Redis (%s) is back after %s s.", self.name, round(seconds, 1))
+
+    def refused(self, error: Exception) -> None:
+        """Log that Redis refused a command, once in a while."""
+        now = self._clock()
+        if self._refused_at is None or now - self._refused_at > LOG_INTERVAL:
+            self._refused_at = now
+            logger.error("Redis (%s) has refused a command: %s", self.name, error)
+
+    def _lost(self, part: Part, error: Exception) -> None:
+        """Note that a part has no connection; log it once until all parts have theirs again."""
+        if self.stopping.is_set():
+            return
+        if not self._lost_since:
+            self._lost_since = self._clock()
+            self.losses += 1
+            logger.warning(
+                "Redis (%s) is lost: %s. Until it is back, messages reach the clients of this "
+                "process only.",
+                self.name,
+                str(error).rstrip("."),
+            )
+        self._failed.add(part.name)

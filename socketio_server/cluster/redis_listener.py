@@ -1,0 +1,140 @@
+"""Subscribes to Redis's channels, and hears what is published there, in one greenlet."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from gevent.event import Event
+
+from socketio_server.cluster.broker import Patience
+from socketio_server.cluster.redis_connections import FAULTS, Connection, pack
+from socketio_server.cluster.redis_link import Link
+
+MAX_NAMES = 1000
+"""Channels that one command subscribes to."""
+
+_PING = pack(b"PING")
+
+
+class Topic(NamedTuple):
+    """What is published on a channel of Redis.
+
+    :param namespace: the namespace of its recipients.
+    :param channel: their channel; ``None``: the recipients stand in the message.
+    :param is_pattern: whether the channel's name is a pattern.
+    """
+
+    namespace: str
+    channel: str | None = None
+    is_pattern: bool = False
+
+
+class Listener:
+    """The subscriptions of a process (``Part``).
+
+    Its own greenlet reads, and the sender's greenlet writes (``flush``), because no two may write.
+
+    :param patience: lets other greenlets run between messages.
+    :param max_time: seconds of messages after which others get a turn.
+    :param heard: called with the topic, the channel and the message; it must not wait.
+    """
+
+    name = "listener"
+
+    def __init__(
+        self,
+        link: Link,
+        patience: Patience,
+        *,
+        clock: Callable[[], float],
+        max_time: float,
+        heard: Callable[[Topic, bytes, bytes], None],
+    ) -> None:
+        self.topics: dict[bytes, Topic] = {}
+        """By channel or pattern, what is to be heard."""
+        self._link = link
+        self._patience = patience
+        self._clock = clock
+        self._max_time = max_time
+        self._heard = heard
+        self._confirmed: set[bytes] = set()  # Redis has confirmed these subscriptions
+        self._waiters: dict[bytes, Event] = {}  # set when Redis confirms
+        self._wishes: list[bytes] = []  # packed commands that are to be sent
+        self._connection: Connection | None = None
+
+    def add(self, name: bytes, topic: Topic) -> None:
+        """Subscribe to a channel or pattern; the caller must wake the sender."""
+        self.topics[name] = topic
+        command = b"PSUBSCRIBE" if topic.is_pattern else b"SUBSCRIBE"
+        self._wishes.append(pack(command, name))
+
+    def remove(self, name: bytes) -> None:
+        """Unsubscribe; the caller must wake the sender."""
+        topic = self.topics.pop(name)
+        self._confirmed.discard(name)
+        command = b"PUNSUBSCRIBE" if topic.is_pattern else b"UNSUBSCRIBE"
+        self._wishes.append(pack(command, name))
+
+    def is_confirmed(self, name: bytes) -> bool:
+        """Return whether Redis has confirmed a subscription."""
+        return name in self._confirmed
+
+    def wait(self, name: bytes, timeout: float) -> None:
+        """Wait for the confirmation of a subscription."""
+        self._patience.wait(self._waiters.setdefault(name, Event()), timeout)
+
+    def flush(self, *, ping: bool) -> None:
+        """Send the commands that wait; in the sender's greenlet.
+
+        :param ping: whether to have Redis send something, so that a dead connection is noticed.
+        """
+        if self._connection is None:
+            return
+        commands, self._wishes = self._wishes, []
+        if ping:
+            commands.append(_PING)
+        if commands:
+            with suppress(*FAULTS):  # the reader notices, and subscribes anew
+                self._connection.send_packed_command([b"".join(commands)], check_health=False)
+
+    def use(self, connection: Connection) -> None:
+        """Subscribe to all topics, and read (``Part``)."""
+        self._wishes.clear()  # those that come from now on are sent after these
+        connection.send_packed_command(list(self._subscribe_to_all()), check_health=False)
+        self._connection = connection
+        self._link.connected(self)
+        turn_began = self._clock()
+        while True:
+            self._take(connection.read_response())
+            now = self._clock()
+            if now - turn_began > self._max_time:
+                self._patience.let_others_run()
+                turn_began = self._clock()
+
+    def connection_failed(self) -> None:
+        """Forget what Redis has confirmed; nobody waits for it any more (``Part``)."""
+        self._connection = None
+        self._confirmed.clear()
+        for waiter in self._waiters.values():
+            waiter.set()
+        self._waiters.clear()
+
+    def _subscribe_to_all(self) -> Iterator[bytes]:
+        """Yield commands that subscribe to all topics."""
+        for command, is_pattern in ((b"SUBSCRIBE", False), (b"PSUBSCRIBE", True)):
+            names = [name for name, topic in self.topics.items() if topic.is_pattern is is_pattern]
+            for start in range(0, len(names), MAX_NAMES):
+                yield pack(command, *names[start : start + MAX_NAMES])
+
+    def _take(self, reply: list[bytes]) -> None:
+        """Take what Redis sends: a message, or the confirmation of a subscription."""
+        kind, name = reply[0], reply[1]
+        if kind == b"message" or kind == b"pmessage":
+            topic = self.topics.get(name)
+            if topic is not None:
+                self._heard(topic, reply[-2], reply[-1])
+        elif (kind == b"subscribe" or kind == b"psubscribe") and name in self.topics:
+            self._confirmed.add(name)
+            waiter = self._waiters.pop(name, None)
+            if waiter is not None:
+                waiter.set()

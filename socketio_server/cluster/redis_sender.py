@@ -1,0 +1,108 @@
+"""Sends a process's messages to Redis, in order, from one greenlet."""
+
+from collections import deque
+from collections.abc import Callable
+
+from gevent.event import Event
+from redis import ResponseError
+
+from socketio_server.cluster.redis_connections import Connection, pack
+from socketio_server.cluster.redis_link import Link
+
+MAX_BATCH = 100
+"""Commands that are sent before their answers are read."""
+
+PING_INTERVAL = 2.0
+"""Seconds after which an idle connection is tried."""
+
+_PING = pack(b"PING")
+
+
+class Sender:
+    """A bounded queue of messages, and their sending (``Part``).
+
+    No sender of a message waits for Redis: what can't be sent is dropped and counted.
+
+    :param limit: bytes that may wait.
+    :param on_turn: called in the sending greenlet before it sends, and when it has been idle.
+    """
+
+    name = "sender"
+
+    def __init__(self, link: Link, limit: int, on_turn: Callable[[], None]) -> None:
+        self.queued_bytes = 0
+        """Bytes that wait."""
+        self.sent = 0
+        """Messages that Redis has taken."""
+        self.unsent = 0
+        """Messages that were dropped, or that Redis has not confirmed."""
+        self._link = link
+        self._limit = limit
+        self._on_turn = on_turn
+        self._queue: deque[bytes] = deque()  # packed commands
+        self._wake = Event()
+        self._has_failed = False  # the last connection, and there is no other yet
+        self._is_closing = False
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more than half of the bytes that may wait do."""
+        return 2 * self.queued_bytes > self._limit
+
+    def publish(self, channel: bytes, message: bytes) -> None:
+        """Queue a message; drop it if Redis is lost, or too many bytes wait."""
+        if self._has_failed or self.queued_bytes + len(message) > self._limit:
+            self.unsent += 1
+            return
+        command = pack(b"PUBLISH", channel, message)
+        self._queue.append(command)
+        self.queued_bytes += len(command)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Let ``on_turn`` be called soon."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Stop the link when all that waits is sent."""
+        self._is_closing = True
+        self._wake.set()
+
+    def use(self, connection: Connection) -> None:
+        """Send all messages (``Part``)."""
+        self._has_failed = False
+        self._link.connected(self)
+        while self._queue or not self._is_closing:
+            if not self._queue and not self._wake.wait(PING_INTERVAL):
+                connection.send_packed_command([_PING], check_health=False)
+                connection.read_response()
+            self._wake.clear()
+            self._on_turn()
+            if self._queue:
+                self._send_some(connection)
+        self._link.stopping.set()
+
+    def connection_failed(self) -> None:
+        """Drop all that waits (``Part``)."""
+        self._has_failed = True
+        self.unsent += len(self._queue)
+        self._queue.clear()
+        self.queued_bytes = 0
+        if self._is_closing:
+            self._link.stopping.set()
+
+    def _send_some(self, connection: Connection) -> None:
+        """Send messages, and read Redis's answers to them."""
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+        commands = b"".join(batch)
+        self.queued_bytes -= len(commands)
+        self.unsent += len(batch)
+        connection.send_packed_command([commands], check_health=False)
+        for _ in batch:
+            try:
+                connection.read_response()
+            except ResponseError as error:
+                self._link.refused(error)
+            else:
+                self.unsent -= 1
+                self.sent += 1

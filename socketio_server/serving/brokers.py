@@ -1,0 +1,38 @@
+"""Makes the broker that ``SOCKETIO_BROKER_URL`` names."""
+
+from collections.abc import Callable
+
+from django.core.exceptions import ImproperlyConfigured
+
+from socketio_server.cluster.broker import Broker, LocalNode, Patience
+from socketio_server.cluster.memory import MemoryBroker
+from socketio_server.net.refusals import Refusals
+from socketio_server.options import Options
+
+NOT_INSTALLED = "SOCKETIO_BROKER_URL needs redis-py: `pip install django-socketio-server[redis]`."
+
+
+def make_broker(
+    node: LocalNode,
+    options: Options,
+    *,
+    patience: Patience,
+    refusals: Refusals,
+    clock: Callable[[], float],
+) -> Broker:
+    """Return the broker of a server; redis-py is imported only if the settings ask for it.
+
+    :raises ImproperlyConfigured: if redis-py is not installed, or can't understand the URL.
+    """
+    if options.broker_url is None:
+        return MemoryBroker(node)
+    try:
+        from socketio_server.cluster.redis import RedisBroker
+    except ModuleNotFoundError as error:
+        raise ImproperlyConfigured(NOT_INSTALLED) from error
+    try:
+        return RedisBroker(
+            node, options.broker_url, options, patience=patience, refusals=refusals, clock=clock
+        )
+    except ValueError as error:
+        raise ImproperlyConfigured(f"SOCKETIO_BROKER_URL can't be understood: {error}") from error

@@ -1,0 +1,89 @@
+"""A process, and a connection to Redis, that do what a test tells them to."""
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from gevent.event import Event
+from redis import ConnectionError
+
+from socketio_server.cluster.broker import Envelope
+from socketio_server.cluster.redis_connections import pack
+
+
+class FakeNode:
+    """A process that keeps what is for its sockets (``LocalNode``)."""
+
+    def __init__(self) -> None:
+        self.delivered: list[Envelope] = []
+        self.clients: set[tuple[str, str]] = set()
+        """The ids of its clients, each with its namespace."""
+        self.wanted: set[tuple[str, str | None]] = set()
+        """The channels that they are on, each behind its namespace."""
+
+    def deliver(self, envelope: Envelope) -> None:
+        json.dumps(envelope.args)
+        self.delivered.append(envelope)
+
+    def plain(self, values: Sequence[Any]) -> list[Any]:
+        plain: list[Any] = json.loads(json.dumps(values))
+        return plain
+
+    def has_client(self, session_id: str, namespace: str) -> bool:
+        return (session_id, namespace) in self.clients
+
+    def is_wanted(self, namespace: str, channel: str | None) -> bool:
+        return (namespace, channel) in self.wanted
+
+
+class FakeConnection:
+    """A connection of redis-py: keeps what is sent, and gives the prepared answers."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.answers: deque[Any] = deque()
+        self.fails = False
+        """Whether Redis is gone."""
+        self.is_connected = False
+
+    def connect(self) -> None:
+        if self.fails:
+            raise ConnectionError("refused")
+        self.is_connected = True
+
+    def disconnect(self) -> None:
+        self.is_connected = False
+
+    def send_packed_command(self, command: Sequence[bytes], check_health: bool = True) -> None:
+        if self.fails:
+            raise ConnectionError("gone")
+        self.sent += b"".join(command)
+
+    def read_response(self) -> Any:
+        if not self.answers:
+            raise ConnectionError("gone")
+        answer = self.answers.popleft()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def has_sent(self, *words: bytes) -> bool:
+        """Return whether a command was sent."""
+        return pack(*words) in self.sent
+
+
+class FakePatience:
+    """Callers that may wait; nobody waits for long."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+
+    def may_wait(self) -> bool:
+        return True
+
+    def let_others_run(self) -> None:
+        self.turns += 1
+
+    def wait(self, event: Event, timeout: float | None) -> None:
+        event.wait(0)

@@ -1,0 +1,192 @@
+"""Two processes, and a Redis between them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.redis import RedisServer
+from tests.support.server import Server
+from tests.support.tools import wait_until
+from tests.support.types import Connect, StartServer
+from tests.support.views import outside, stats
+from tests.support.wire import TransportName
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    """A Redis."""
+    server = RedisServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def servers(redis: RedisServer, share_server: StartServer) -> tuple[Server, Server]:
+    """Two servers of one cluster."""
+    one, two = (
+        share_server(
+            settings={"SOCKETIO_BROKER_URL": redis.url, "SOCKETIO_EVENTS": EVENTS},
+            environment={"TEST_PURPOSE": f"cluster {name}"},
+        )
+        for name in ("one", "two")
+    )
+    return one, two
+
+
+EVENTS = ["tests.project.handlers.refusing", "tests.project.handlers.commands"]
+
+
+@pytest.fixture
+def near(servers: tuple[Server, Server], connect: Connect) -> Client:
+    """A client of the first server."""
+    return connect(to=servers[0])
+
+
+@pytest.fixture
+def far(servers: tuple[Server, Server], connect: Connect) -> Client:
+    """A client of the second server."""
+    return connect(to=servers[1])
+
+
+class TestBroadcasts:
+    def test_reach_the_clients_of_all_processes_once(
+        self, servers: tuple[Server, Server], connect: Connect, transport: TransportName
+    ) -> None:
+        near, other = connect(transport, to=servers[0]), connect(transport, to=servers[0])
+        far = connect(transport, to=servers[1])
+        near.method("broadcast", {"a": [1, "é"]})
+        assert far.next_message() == {"a": [1, "é"]}
+        assert other.messages() == [{"a": [1, "é"]}]
+        assert near.messages() == []
+        assert far.messages() == []
+
+    def test_of_a_channel_reach_its_subscribers_everywhere(self, near: Client, far: Client) -> None:
+        near.subscribe("room")
+        far.subscribe("room")
+        near.method("broadcast_channel", "hello", "room")
+        near.method("broadcast", "end")
+        assert far.next_messages(2) == ["hello", "end"]
+
+    def test_of_a_channel_reach_nobody_else(self, near: Client, far: Client) -> None:
+        far.subscribe("another")
+        near.method("broadcast_channel", "hello", "room")
+        near.method("broadcast", "end")
+        assert far.next_message() == "end"
+
+    def test_to_several_channels_reach_each_client_once(self, near: Client, far: Client) -> None:
+        far.subscribe("a")
+        far.subscribe("b")
+        near.method("emit", "news", 1, to=["a", "b", "c"])
+        near.method("broadcast", "end")
+        assert far.next_event() == ["news", 1]
+        assert far.next_message() == "end"
+
+    def test_leave_out_sockets_and_channels(
+        self, near: Client, far: Client, servers: tuple[Server, Server], connect: Connect
+    ) -> None:
+        second, third = connect(to=servers[1]), connect(to=servers[1])
+        second.subscribe("quiet")
+        near.function("emit", "news", 1, skip=far.id, skip_channels="quiet")
+        near.function("emit", "end")
+        assert third.next_event() == ["news", 1]
+        for client in (far, second, third):
+            assert client.next_event() == ["end"]
+
+    def test_keep_their_order(self, near: Client, far: Client) -> None:
+        far.subscribe("room")
+        for number in range(100):
+            near.send({"do": "method", "name": "emit", "args": ["n", number], "options": OPTIONS})
+        assert [far.next_event() for _ in range(100)] == [["n", number] for number in range(100)]
+
+    def test_carry_djangos_types_to_all_alike(self, near: Client, far: Client) -> None:
+        for thing in ("datetime", "date", "decimal", "uuid", "lazy", "tuple", "set"):
+            near.do_without_answer("send thing", thing=thing, method="send_and_broadcast")
+            assert far.next_message() == near.next_message()
+
+    def test_that_can_not_be_encoded_reach_nobody(self, near: Client, far: Client) -> None:
+        near.do_without_answer("send thing", thing="object", method="broadcast")
+        near.method("broadcast", "end")
+        assert far.next_message() == "end"
+
+    def test_are_no_error_if_nobody_is_there(self, near: Client) -> None:
+        near.method("broadcast_channel", "hello", "nobody")
+        assert near.function("broadcast_channel", "hello", "nobody") is None
+
+
+OPTIONS = {"to": "room"}
+
+
+class TestSingleSockets:
+    def test_of_other_processes_get_messages(
+        self, servers: tuple[Server, Server], near: Client, far: Client
+    ) -> None:
+        assert outside(servers[0], "send", far.id, "hello").text == "done"
+        assert far.next_message() == "hello"
+        near.function("send", far.id, "again")
+        assert far.next_message() == "again"
+
+    def test_that_do_not_exist_are_no_error(self, servers: tuple[Server, Server]) -> None:
+        assert outside(servers[0], "send", "-_nobody", "hello").text == "done"
+        assert outside(servers[0], "broadcast", "hello").text == "done"
+
+
+class TestSubscriptions:
+    def test_hear_what_is_sent_after_their_answer(self, near: Client, far: Client) -> None:
+        for number in range(100):
+            far.subscribe(f"new-{number}")
+            near.method("broadcast_channel", number, f"new-{number}")
+        assert far.next_messages(100) == list(range(100))
+
+    def test_of_handlers_hear_what_is_sent_after_them(self, near: Client, far: Client) -> None:
+        assert far.method("subscribe", "from a handler")
+        near.method("broadcast_channel", 1, "from a handler")
+        assert far.next_message() == 1
+
+    def test_with_names_of_twenty_bytes_get_everything_once(
+        self, near: Client, far: Client
+    ) -> None:
+        names = ["x" * 20, "é" * 10, "with # and * and ??"]
+        for name in names:
+            assert far.subscribe(name) is True
+            near.method("broadcast_channel", name, name)
+        near.method("broadcast", "end")
+        assert far.next_messages(4) == [*names, "end"]
+
+    def test_are_refused_for_names_that_could_be_ids(self, near: Client, far: Client) -> None:
+        assert near.subscribe(far.id) == {
+            "error": "Invalid channel: it could be the id of a socket"
+        }
+        near.function("send", far.id, "secret")
+        assert far.next_message() == "secret"
+        assert near.messages() == []
+
+    def test_of_a_process_cost_it_nothing_else(
+        self, servers: tuple[Server, Server], near: Client, far: Client
+    ) -> None:
+        near.subscribe("only here")
+        far.subscribe("room")
+        before = stats(servers[1])["broker_heard"]
+        for number in range(10):
+            near.method("broadcast_channel", number, "only here")
+        near.method("broadcast_channel", "end", "room")
+        assert far.next_message() == "end"
+        assert stats(servers[1])["broker_heard"] == before + 1
+
+
+class TestGarbage:
+    def test_is_counted_and_does_no_harm(
+        self, servers: tuple[Server, Server], redis: RedisServer, near: Client, far: Client
+    ) -> None:
+        far.subscribe("room")
+        count: Any = stats(servers[1])["refusals"].get("cluster", 0)
+        for garbage in (b"", b"\xc1", b"{}", b"\x93" * 10_000, b"x" * 1000):
+            redis.client.publish("socket.io#/#room#", garbage)
+            redis.client.publish("socket.io#/#", garbage)
+        near.method("broadcast_channel", "end", "room")
+        assert far.next_message() == "end"
+        wait_until(
+            lambda: stats(servers[1])["refusals"].get("cluster", 0) == count + 10, "all to count"
+        )
+        servers[1].wait_for_output(r"Refused \(cluster\): message on 'socket.io#/#room#'")
