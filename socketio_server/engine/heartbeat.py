@@ -35,7 +35,7 @@ class Heartbeat(Generic[T]):
         on_raised: Callable[[T], object] = lambda session: None,
     ) -> None:
         self._pings: Deadlines[T] = Deadlines(
-            loop, interval, self._ping_due, clock=clock, on_raised=on_raised
+            loop, interval, self._ping_due, clock=clock, turns=0, on_raised=on_raised
         )
         self._pongs: Deadlines[T] = Deadlines(
             loop, timeout, expire, clock=clock, on_raised=on_raised

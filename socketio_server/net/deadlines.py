@@ -17,8 +17,8 @@ GRACE = 0.1
 loop that is no later than that is on time."""
 
 LATE_TURNS = 20
-"""Turns of a late loop that follow, however long each takes: enough to accept a connection, and to
-read a request with a body of ``max_payload``."""
+"""Turns that the loop takes before items fall due, however long each takes: enough to accept a
+connection, and to read a request with a body of ``max_payload``."""
 
 TICK = 0.001
 """Shortest delay of the timer, in seconds: deadlines that lie close together share one wake-up, and
@@ -31,10 +31,14 @@ class Deadlines(Generic[T]):
     ``on_due`` runs in a loop callback, after the item has left the queue; it may add and discard
     items. However late the loop is, it reads the bytes that have arrived before that: the callback
     of a late timer runs before those of the descriptors that the loop has found readable just then,
-    and therefore items fall due only when the timer was set once more, for a later turn.
+    and therefore items fall due only when the timer was set once more, for a later turn. A loop
+    that is on time takes several turns as well, because it may have been late until just now, with
+    much to read.
 
     :param delay: seconds from ``add`` to ``on_due``.
     :param clock: a monotonic clock, in seconds.
+    :param turns: how many turns the loop takes before items fall due; none are needed if nobody is
+        judged by them.
     :param on_raised: called with an item for which ``on_due`` raised; the others fall due
         nevertheless.
     """
@@ -48,6 +52,7 @@ class Deadlines(Generic[T]):
         "_on_due",
         "_on_raised",
         "_timer",
+        "_turns",
         "lateness",
     )
 
@@ -58,11 +63,13 @@ class Deadlines(Generic[T]):
         on_due: Callable[[T], None],
         *,
         clock: Callable[[], float],
+        turns: int = LATE_TURNS,
         on_raised: Callable[[T], object] = lambda item: None,
     ) -> None:
         self._loop = loop
         self._clock = clock
         self._delay = delay
+        self._turns = turns
         self._on_due = on_due
         self._on_raised = on_raised
         self._due: dict[T, float] = {}  # in order of time
@@ -118,10 +125,8 @@ class Deadlines(Generic[T]):
             return
         if first > now:
             self._arm(first - now)
-        elif now - first > GRACE:
-            self._postpone(now, LATE_TURNS, GRACE)
         else:
-            self._postpone(now, 0)
+            self._postpone(now, self._turns, GRACE if now - first > GRACE else 0.0)
 
     def _postpone(self, until: float, turns: int, delay: float = 0.0) -> None:
         """Call ``_fire`` in the next turn of the loop, or in one of those behind it.

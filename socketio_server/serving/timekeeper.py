@@ -8,7 +8,7 @@ from django.db import connections
 from gevent.event import Event
 from greenlet import getcurrent
 
-from socketio_server.net.deadlines import GRACE, LATE_TURNS
+from socketio_server.net.deadlines import LATE_TURNS
 
 
 class GeventTimekeeper:
@@ -46,9 +46,8 @@ class GeventTimekeeper:
 
     def wait(self, event: Event, timeout: float | None) -> None:
         """Wait until the event is set, or ``timeout`` seconds."""
-        until = None if timeout is None else monotonic() + timeout
-        if not event.wait(timeout) and until is not None:
-            self._catch_up(until)
+        if not event.wait(timeout):
+            self._catch_up()
 
     def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:
         """Call ``func`` in a new greenlet after so many seconds.
@@ -56,18 +55,14 @@ class GeventTimekeeper:
         :return: a function that cancels the call.
         """
 
-        def run(due: float) -> None:
-            self._catch_up(due)
+        def run() -> None:
+            self._catch_up()
             func()
 
-        timer = gevent.spawn_later(seconds, run, monotonic() + seconds)
+        timer = gevent.spawn_later(seconds, run)
         return lambda: timer.kill(block=False)
 
-    def _catch_up(self, due: float) -> None:
-        """If the loop is late, let it read first what has arrived in time (``Deadlines``).
-
-        :param due: when the caller was to go on, by ``now``.
-        """
-        if monotonic() - due > GRACE:
-            for _ in range(LATE_TURNS):
-                self.let_others_run()
+    def _catch_up(self) -> None:
+        """Let the loop read what has arrived in time, if it is or was late (``Deadlines``)."""
+        for _ in range(LATE_TURNS):
+            self.let_others_run()

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socketio_server.http.connection import MOVES, State
+from socketio_server.net.connection import READ_SIZE
+from socketio_server.net.deadlines import GRACE
 from socketio_server.options import Options
 from tests.fakes import FakeIO, outgoing, socket_pair
 from tests.http.site import (
@@ -180,6 +182,21 @@ class TestDeadlines:
 
         site.loop.advance(0.1)
         assert peer.connection.closed
+
+    @pytest.mark.parametrize("options", [Options()])
+    @pytest.mark.parametrize("late", [0.0, GRACE / 2, 2 * GRACE])
+    def test_a_body_that_arrived_in_time_is_read_first(
+        self, site: Site, peer: Peer, target: str, late: float
+    ) -> None:
+        """However long the loop was blocked before, even if it is on time now."""
+        body = b"4" + b"x" * (2 * READ_SIZE)
+        peer.send(head("POST", target, f"Content-Length: {len(body)}"))
+        peer.sock.sendall(body)
+        site.loop.now += site.options.body_timeout + late
+        site.run()
+        site.loop.advance(GRACE)
+
+        assert peer.answer().body == b"ok"
 
     def test_a_poll_may_wait_for_ever(self, site: Site, peer: Peer, target: str) -> None:
         peer.send(request("GET", target))

@@ -254,6 +254,30 @@ class TestALoopThatIsLate:
         assert [item for item, _ in queue.due] == ["b"]
         assert queue.loop.timers == 0
 
+    def test_has_these_turns_too_where_it_was_late_until_just_now(self, queue: Queue) -> None:
+        """It is on time again, but much that has arrived may be unread."""
+        queue.deadlines.add("a")
+        queue.deadlines.add("b")
+        queue.loop.now = DELAY
+        for _ in range(LATE_TURNS):
+            queue.loop.turn()
+        assert queue.due == []
+
+        queue.deadlines.discard("a")
+        queue.loop.run()
+        assert [item for item, _ in queue.due] == ["b"]
+        assert queue.loop.timers == 0
+
+    def test_takes_no_turns_for_what_is_not_judged(self, queue: Queue) -> None:
+        pings: Deadlines[str] = Deadlines(
+            queue.loop, DELAY, queue.on_due, clock=queue.loop.clock, turns=0
+        )
+        pings.add("a")
+        queue.loop.now = DELAY
+        queue.loop.turn()
+        queue.loop.turn()
+        assert queue.due == [("a", DELAY)]
+
     def test_judges_nothing_that_falls_due_meanwhile(self, queue: Queue) -> None:
         queue.deadlines.add("a")
         queue.loop.advance(GRACE / 2)

@@ -45,19 +45,26 @@ class TestALateLoop:
 
     @pytest.fixture
     def answered(self) -> Iterator[Event]:
-        """Set when the loop has read what arrives while it is late."""
+        """Set when the loop has read what arrives while it is late, a byte in each turn."""
         event = Event()
         with socket_pair() as (ours, theirs):
             theirs.sendall(b"the answer")
             watcher = gevent.get_hub().loop.io(ours.fileno(), 1)
-            watcher.start(event.set)
+
+            def read() -> None:
+                if ours.recv(1) == b"r":
+                    event.set()
+                    watcher.stop()
+
+            watcher.start(read)
             yield event
             watcher.close()
 
+    @pytest.mark.parametrize("blocked", [0.75 * GRACE, 2 * GRACE])
     def test_reads_before_it_gives_up_what_somebody_waits_for(
-        self, timekeeper: GeventTimekeeper, answered: Event
+        self, timekeeper: GeventTimekeeper, answered: Event, blocked: float
     ) -> None:
-        gevent.get_hub().loop.run_callback(sleep, 2 * GRACE)
+        gevent.get_hub().loop.run_callback(sleep, blocked)
         timekeeper.wait(answered, GRACE / 2)
 
         assert answered.is_set()
