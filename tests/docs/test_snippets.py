@@ -113,6 +113,15 @@ class TestEveryBlock:
                 assert block.path in OUTPUT, block
 
     @pytest.mark.parametrize("found", pages(), ids=str)
+    def test_belongs_to_a_file_that_the_text_above_it_names(self, found: Page) -> None:
+        """What stands behind an opening fence is not shown."""
+        lines = found.path.read_text(encoding="utf-8").splitlines()
+        if "docs/reference" not in found.name:  # has examples, not steps
+            for block in found.blocks:
+                if block.path is not None and "." in block.path and block.name is None:
+                    assert f"`{block.path}`" in "\n".join(lines[: block.line]), block
+
+    @pytest.mark.parametrize("found", pages(), ids=str)
     def test_is_closed_and_not_indented(self, found: Page) -> None:
         assert not [line for line in found.prose if "```" in line]
 
