@@ -44,9 +44,10 @@ lint: setup  ## Check format, style, spelling, types and the order of the layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: setup  ## Put the Python code into its form
+format: setup  ## Put the Python code into its form, and what pages show of it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python -m tests.docs.embedded
 
 messages: setup  ## Collect and compile the demo's translations (needs gettext)
 	$(BIN)/python manage.py makemessages --all --no-wrap --ignore='.*' --ignore=node_modules --ignore=socketio_server --ignore=tests

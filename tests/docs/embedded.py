@@ -1,9 +1,7 @@
 """Code that pages show again: functions of the package, and what stands on another page.
 
 Such a block has a third word behind its opening fence: the name of the function in that file, or
-the path of that page. To write the functions anew after a change of the source::
-
-    .venv/bin/python -m tests.docs.embedded
+the path of that page. ``make format`` writes the functions anew after a change of the source.
 """
 
 import ast

@@ -40,7 +40,7 @@ def watched(tutorial: Project, tmp_path_factory: pytest.TempPathFactory) -> Iter
 class TestItsCode:
     @pytest.mark.parametrize("block", [b for each in pages() for b in embedded(each)], ids=str)
     def test_is_that_of_the_package(self, block: Block) -> None:
-        remedy = "run `.venv/bin/python -m tests.docs.embedded`, and read the page around it"
+        remedy = "run `make format`, and read the page around it"
         assert block.text == source_of(block), remedy
 
     @pytest.mark.parametrize("block", [b for each in pages() for b in quoted(each)], ids=str)
