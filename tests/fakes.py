@@ -691,9 +691,15 @@ class FakeServer:
             middleware=middleware,
         )
 
-    def open(self, *, request: object = None, name: str = "websocket") -> "FakeClient":
-        """Open a session that has joined no namespace."""
-        return FakeClient(self, request, name)
+    def open(
+        self,
+        *,
+        request: object = None,
+        name: str = "websocket",
+        revision: int = engineio.PROTOCOL_VERSION,
+    ) -> "FakeClient":
+        """Open a session that has asked for no namespace."""
+        return FakeClient(self, request, name, revision)
 
     def connect(
         self,
@@ -715,10 +721,10 @@ class FakeServer:
 class FakeClient:
     """A client of a ``FakeServer``; it speaks Socket.IO packets, as text."""
 
-    def __init__(self, server: FakeServer, request: object, name: str) -> None:
+    def __init__(self, server: FakeServer, request: object, name: str, revision: int) -> None:
         self.server = server
         self.keeper = RecordingKeeper()
-        self.session = Session("the-secret", self.keeper, HERE)
+        self.session = Session("the-secret", self.keeper, HERE, revision)
         self.transport = RecordingTransport(self.session, name)
         handler = server.dispatcher.accept(self.session, request)
         self.session.start(self.transport, handler, b"0{}")

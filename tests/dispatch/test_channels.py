@@ -65,7 +65,9 @@ class TestSubscribe:
             pytest.param(["\u202eroom"], id="direction override"),
         ],
     )
-    def test_what_is_no_channel_is_refused(self, server: Journal, args: list[object]) -> None:
+    def test_what_is_no_channel_is_refused(
+        self, server: Journal, args: list[object], caplog: pytest.LogCaptureFixture
+    ) -> None:
         server.note("on_subscribe", "on_unsubscribe")
         client = server.connect()
         client.emit("__subscribe__", *args, ack_id=1)
@@ -77,6 +79,19 @@ class TestSubscribe:
         ]
         assert server.entries == []
         assert client.closed == []
+        assert caplog.records == []
+
+    def test_what_is_refused_is_told_with_the_name_and_the_reason(self) -> None:
+        server = Journal(Options(max_channels=1))
+        client = server.connect(channels=["room"])
+        for args in ([], ["two\nlines"], ["another"]):
+            client.emit("__subscribe__", *args)
+
+        assert client.refusals == [
+            "channel: channel none: invalid",
+            "channel: channel 'two\\nlines': invalid",
+            "channel: channel 'another': more than SOCKETIO_MAX_CHANNELS",
+        ]
 
     @pytest.mark.parametrize("channel", ["x", "x" * 128, "room 1", "été", "😀", "a/b.c-d_e"])
     def test_names_are_1_to_128_printable_characters(self, server: Journal, channel: str) -> None:

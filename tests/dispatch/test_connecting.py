@@ -6,6 +6,7 @@ from gevent.event import Event
 from greenlet import GreenletExit
 
 from socketio_server.events import Reject, ValidationError
+from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import EVERY_EVENT, Boom, Context, Journal
 from tests.fakes import settle
@@ -269,6 +270,17 @@ class TestRefusingAClient:
         client.send("0")
 
         assert client.received() == ['4{"message":"no"}']
+
+    def test_its_session_ends_if_a_handler_ended_it_before(self, server: Journal) -> None:
+        @server.registry.on_connect
+        def connect(request: object, socket: Socket, context: Context) -> None:
+            socket.disconnect(close=True)
+            raise Reject("no")
+
+        client = server.open()
+        client.send("0")
+
+        assert client.closed == [CloseReason.FORCED_SERVER_CLOSE]
 
     def test_it_leaves_nothing_behind(self, server: Journal) -> None:
         @server.registry.on_connect

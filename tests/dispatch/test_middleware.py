@@ -124,6 +124,33 @@ class TestMiddleware:
         settle()
         assert client.messages() == delivered
 
+    @pytest.mark.parametrize(("answer", "received"), [(None, []), ("its own", ['31["its own"]'])])
+    def test_where_a_handler_raised_nothing_but_its_own_answer_is_sent(
+        self, answer: object, received: list[str]
+    ) -> None:
+        def middleware(call: EventCall) -> object:
+            call.run()
+            return answer
+
+        server = Journal(middleware=middleware)
+
+        @server.registry.on("ask")
+        def ask(*args: object) -> None:
+            raise Boom
+
+        client = server.connect()
+        client.emit("ask", ack_id=1)
+
+        assert client.received() == received
+
+    def test_where_a_handler_returned_nothing_an_empty_answer_is_sent(self) -> None:
+        server = Journal(middleware=lambda call: call.run())
+        server.registry.on("ask")(lambda *args: None)
+        client = server.connect()
+        client.emit("ask", ack_id=1)
+
+        assert client.received() == ["31[]"]
+
     def test_what_it_raises_is_an_error_like_a_handler_s(self) -> None:
         def middleware(call: EventCall) -> Any:
             if call.event == "on_message":

@@ -13,6 +13,7 @@ import pytest
 from gevent.event import Event
 
 from socketio_server.dispatch.inbox import TEXT_SIZE
+from socketio_server.exceptions import Reject
 from socketio_server.net.deadlines import TICK
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
@@ -147,6 +148,7 @@ class TestTheConnectTimeout:
         server.loop.advance(TICK)
 
         assert client.closed == [CloseReason.FORCED_CLOSE]
+        assert client.refusals == ["connect timeout: client joined no namespace in time"]
 
     def test_one_that_joined_is_left_alone(self) -> None:
         server = make_server(connect_timeout=MOMENT)
@@ -231,6 +233,12 @@ class TestPackets:
 
         assert got(good) == ["hi"]
         assert good.closed == []
+
+    def test_they_are_counted(self, server: FakeServer) -> None:
+        client = server.connect()
+        client.send('2["message","hi"]', "35[]")
+
+        assert server.stats.messages_in == 3  # with the one that joined the namespace
 
 
 class TestAttachments:
@@ -441,6 +449,37 @@ class TestWhatWaitsForTheHandlers:
             settle()
         gates[4].set()
 
+    def test_keeps_the_client_from_being_read_as_often_as_it_is_too_much(self) -> None:
+        server = make_server(max_pending_bytes=10_000)
+        gates = [Event() for _ in range(6)]
+        waiting = iter(gates)
+        server.registry.on_message(lambda *args: next(waiting).wait() and None)
+        client = server.connect()
+        for first, second, third in (gates[:3], gates[3:]):
+            client.send(*[message(5000)] * 2)
+            assert not client.transport.paused
+
+            client.send(message(5000))
+            assert client.transport.paused
+
+            first.set()
+            settle()
+            assert not client.transport.paused
+            second.set()
+            third.set()
+            settle()
+
+    def test_is_kept_of_no_client_that_has_little_of_it(self) -> None:
+        server = make_server()
+        gates = gate(server, "/")
+        client = server.connect()
+        client.send(message(100), message(50_000))
+        assert len(server.dispatcher.laden) == 1
+
+        gates["/"].set()
+        settle_all(server)
+        assert len(server.dispatcher.laden) == 0
+
     def test_is_that_of_all_its_namespaces_together(self) -> None:
         server = make_server(max_pending_bytes=100_000)
         gates = gate(server, "/", "/admin")
@@ -515,6 +554,17 @@ class TestPacketsThatDoNotParse:
         assert client.closed == [CloseReason.PARSE_ERROR]
         assert client.refusals == ["packet: malformed JSON"]
         assert context["got"] == ["before"]
+
+    def test_end_the_session_and_nothing_behind_them_waits_any_more(
+        self, server: FakeServer
+    ) -> None:
+        gates = gate(server, "/")
+        client = server.connect()
+        client.send('2["message","before"]', self.BAD, message(50_000))
+        assert server.dispatcher.waiting_bytes > 50_000
+
+        gates["/"].set()
+        settle()
         assert server.dispatcher.waiting_bytes == 0
 
     def test_end_the_session_though_the_client_has_left_meanwhile(self, server: FakeServer) -> None:
@@ -608,6 +658,41 @@ class TestWhatWaitsForTheHandlersOfAllClients:
         assert len(server.clients) == 1
 
 
+class TestClientsOfSocketIO4:
+    """They are in the main namespace without asking for it."""
+
+    def test_join_the_main_namespace_with_their_session(self, server: FakeServer) -> None:
+        client = server.open(revision=3)
+        settle()
+
+        assert client.received() == ["0"]
+        assert namespaces(server) == ["/"]
+
+    def test_may_ask_for_it_all_the_same(self, server: FakeServer) -> None:
+        client = server.open(revision=3)
+        client.send("0", "0")
+
+        assert client.received() == ["0"]
+        assert client.closed == []
+        assert namespaces(server) == ["/"]
+
+    def test_join_other_namespaces_once(self, server: FakeServer) -> None:
+        client = server.open(revision=3)
+        client.send("0/admin")
+        assert client.received() == ["0", "0/admin,"]
+        assert namespaces(server) == ["/", "/admin"]
+
+        client.send("0/admin")
+        assert client.closed == [CloseReason.PARSE_ERROR]
+
+    def test_learn_why_they_are_refused(self, server: FakeServer) -> None:
+        client = server.open(revision=3)
+        settle()
+        client.send("0/unknown")
+
+        assert client.received() == ["0", '4/unknown,"Invalid namespace"']
+
+
 class TestHandlersOfOneClient:
     def test_run_side_by_side_for_a_few_namespaces(self) -> None:
         server = make_server(max_handlers_per_client=2)
@@ -672,6 +757,32 @@ class TestJoiningAgain:
         assert answer.startswith("0/slow,")
         assert len(server.clients) == 2
 
+    def test_one_that_left_before_it_was_refused_is_not_told(self, server: FakeServer) -> None:
+        go_on = Event()
+
+        def refuse(*args: object) -> None:
+            go_on.wait()
+            raise Reject("no")
+
+        server.registry.on_connect(refuse, namespace="/slow")
+        client = server.connect()
+        client.send("0/slow,", "1/slow,", "0/slow,")
+        go_on.set()
+        settle()
+        assert client.received() == ['4/slow,{"message":"no"}']
+
+    def test_one_that_left_before_the_old_one_s_end_leaves_nothing_that_waits(
+        self, server: FakeServer, gates: dict[str, Event]
+    ) -> None:
+        client = server.connect()
+        client.send('2["message","in work"]', "1", "0", message(50_000))
+        assert server.dispatcher.waiting_bytes > 50_000
+
+        client.send("1")
+        assert server.dispatcher.waiting_bytes == 0
+        gates["/"].set()
+        settle()
+
     def test_again_and_again_makes_one_socket(
         self, server: FakeServer, gates: dict[str, Event]
     ) -> None:
@@ -694,6 +805,15 @@ class TestJoiningAgain:
         assert len(server.clients) == 0
         assert server.dispatcher.wait_until_idle(0)
 
+    def test_is_no_other_namespace_for_the_limit(self) -> None:
+        server = make_server(max_namespaces=1)
+        gates = gate(server, "/")
+        client = server.connect()
+        client.send('2["message","in work"]', "1", "0")
+        gates["/"].set()
+        settle()
+        assert client.socket.connected()
+
     def test_sockets_that_end_count_as_namespaces(self) -> None:
         server = make_server(max_namespaces=1)
         gates = gate(server, "/")
@@ -715,7 +835,9 @@ class TestAuth:
         assert client.received() == ['4{"message":"Auth is too large"}']
         assert client.refusals == ["namespace: auth is too large"]
 
-        client.send("0" + json.dumps({"token": "x" * 80}))
+        auth = json.dumps({"token": "x" * 87})
+        assert len(auth) == 100
+        client.send(f"0{auth}")
         assert client.socket.connected()
 
     def test_of_all_namespaces_together(self) -> None:

@@ -55,3 +55,16 @@ class TestTypedMessages:
             f"message: invalid message to on_message from socket {client.id}: 'Expected `"
         ) or refusal.endswith("missing required field `x`'")
         assert client.socket.connected()
+
+    def test_what_does_not_fit_one_handler_leaves_the_answer_of_another(
+        self, server: Journal, client: FakeClient
+    ) -> None:
+        server.registry.on("ask")(lambda *args: "an answer")
+
+        @server.registry.on("ask")
+        def ask(request: object, socket: Socket, context: Context, message: Point) -> None: ...
+
+        client.emit("ask", "no point", ack_id=1)
+
+        assert server.errors == [ValidationError]
+        assert client.received() == ['31["an answer"]']

@@ -4,10 +4,23 @@ import logging
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from socketio_server.clients import CLIENTS
+from socketio_server.dispatch.middleware import CallNext, EventCall
 from socketio_server.events import Registry
 from socketio_server.testing import ConnectionRefused, SocketIOClient
+
+
+def interrupt_messages(call_next: CallNext) -> CallNext:
+    """Middleware that does not get far."""
+
+    def middleware(call: EventCall) -> Any:
+        if call.event == "on_message":
+            raise KeyboardInterrupt
+        return call_next(call)
+
+    return middleware
 
 
 class TestHandlersThatRaise:
@@ -112,15 +125,27 @@ class TestHandlersThatRaise:
         with pytest.raises(ValueError, match="oops"):
             client.disconnect()
 
+    @pytest.mark.parametrize("where", ["on_connect", "on_message"])
     def test_what_is_no_exception_goes_straight_to_the_test(
-        self, registry: Registry, log: list[str]
+        self, registry: Registry, where: str
     ) -> None:
-        @registry.on_message
-        def message(request: Any, socket: Any, context: Any, message: Any) -> None:
+        @getattr(registry, where)  # type: ignore[untyped-decorator]
+        def interrupt(*args: Any) -> None:
             raise KeyboardInterrupt
 
-        with pytest.raises(KeyboardInterrupt), SocketIOClient(registry=registry) as client:
+        client = SocketIOClient(registry=registry)
+        with pytest.raises(KeyboardInterrupt), client:
             client.send("hi")
 
         assert not client.connected
         assert len(CLIENTS) == 0
+
+    def test_what_middleware_raises_that_is_no_exception_does_too(
+        self, registry: Registry, settings: Settings
+    ) -> None:
+        settings.SOCKETIO_MIDDLEWARE = [f"{__name__}.interrupt_messages"]
+        client = SocketIOClient(registry=registry)
+        with pytest.raises(KeyboardInterrupt), client:
+            client.send("hi")
+
+        assert not client.connected
