@@ -32,6 +32,9 @@ Transports = Annotated[
     tuple[Literal["polling", "websocket"], ...],
     Meta(min_length=1, description='a list of "polling", "websocket" or both'),
 ]
+Node = Annotated[
+    str, Meta(pattern=r"\A[A-Za-z0-9]{0,32}\Z", description="a name of up to 32 letters and digits")
+]
 LogFormat = Annotated[_Text | None, Meta(description="a %-format or None")]
 CookieName = Annotated[_Text | None, Meta(description="a cookie's name, or None")]
 ModulesOrNone = Annotated[
@@ -73,6 +76,10 @@ class Options:
 
     transports: Transports = ("polling", "websocket")
     """Transports that clients may use."""
+
+    node: Node = ""
+    """Name of this machine where there are several, the beginning of every ``sid``: a proxy before
+    them chooses the machine by it."""
 
     allow_eio3: Flag = False
     """Whether clients of Engine.IO 3 (``socket.io-client`` 2.x) are let in as well."""

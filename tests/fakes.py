@@ -181,6 +181,9 @@ class FakeLoop:
             raise ValueError(f"fd must be non-negative: {fd}")  # gevent's own words
         return FakeIO(self, fd, events, priority)
 
+    def forget(self, fd: int) -> None:
+        """Do nothing: this loop has no epoll set."""
+
     def timer(self, after: float) -> FakeTimer:
         return FakeTimer(self, after)
 

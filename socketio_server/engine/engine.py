@@ -41,6 +41,9 @@ from socketio_server.protocol.http1.responses import Response
 SID_BYTES = 20
 """Random bytes of a ``sid``: 160 bits, because anybody who knows it can act as the client."""
 
+WORKER_END = "."
+"""Separates the worker's name from the secret of a ``sid``; no secret contains it."""
+
 GOODBYE_TIME = 1.0
 """Seconds over which a shutdown spreads its goodbyes, because clients must not all reconnect at
 once."""
@@ -106,6 +109,8 @@ class Engine:
     :param clock: a monotonic clock, in seconds.
     :param accept: makes the handler of a new session; its second argument is the ``context`` of
         ``open_polling`` or ``open_websocket``.
+    :param worker: the name of this process among those that hand connections over to each other,
+        the beginning of its sessions' ids; empty if there are no others.
     """
 
     def __init__(
@@ -116,9 +121,11 @@ class Engine:
         stats: Stats,
         *,
         clock: Callable[[], float],
+        worker: str = "",
     ) -> None:
         self._loop = loop
         self._options = options
+        self._worker = worker
         self._clock = clock
         self._accept = accept
         self._sessions: dict[str, Session] = {}
@@ -209,6 +216,16 @@ class Engine:
             and "transport" in params
             and "EIO" in params
         )
+
+    def find_owner(self, params: Query) -> str | None:
+        """Return the name of another worker that has the session which a request asks for.
+
+        :return: ``None`` if it is this one, or the request is none of a session.
+        """
+        if not self._worker or "transport" not in params or "EIO" not in params:
+            return None
+        owner, dot, _ = params.get("sid", "").partition(WORKER_END)
+        return owner if dot and owner != self._worker else None
 
     def is_allowed_origin(self, request: EngineRequest) -> bool:
         """Return whether the page that sends a request, if any, may talk to the server."""
@@ -381,17 +398,18 @@ class Engine:
             )
             session.close(CloseReason.PARSE_ERROR)
 
-    def drain(self, sleep: Callable[[float], object]) -> None:
+    def drain(self, sleep: Callable[[float], object], goodbye_time: float = GOODBYE_TIME) -> None:
         """Accept no new sessions, and close all; return when all goodbyes are sent.
 
         :param sleep: makes the caller's greenlet wait for some seconds.
+        :param goodbye_time: seconds over which the goodbyes are spread.
         """
         self._draining = True
         sessions = list(self._sessions.values())
         for count, session in enumerate(sessions, start=1):
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
             if count % GOODBYES_AT_ONCE == 0:
-                sleep(GOODBYE_TIME * GOODBYES_AT_ONCE / len(sessions))
+                sleep(goodbye_time * GOODBYES_AT_ONCE / len(sessions))
         self._heartbeat.clear()
         self._awaited_pings.clear()
         self._probes.clear()
@@ -438,11 +456,13 @@ class Engine:
     def _new_session(self, request: EngineRequest) -> Session:
         revision = int(request.params["EIO"])  # verify_handshake has checked it
         assert request.site is not None  # it is a handshake
-        session = Session(
-            secrets.token_urlsafe(SID_BYTES), self, request.site, revision, request.address
-        )
+        session = Session(self._make_sid(), self, request.site, revision, request.address)
         self._sessions[session.sid] = session
         return session
+
+    def _make_sid(self) -> str:
+        secret = secrets.token_urlsafe(SID_BYTES)
+        return f"{self._worker}{WORKER_END}{secret}" if self._worker else secret
 
     def _make_websocket(self, session: Session, upgraded: UpgradedConnection) -> WebSocketTransport:
         make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport

@@ -15,6 +15,7 @@ from socketio_server.http.engine_requests import decode_path, engine_request, pa
 from socketio_server.http.exchange import ExchangeServer, SessionExchange, WsgiExchange
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.handover import Outcome
 from socketio_server.net.loop import Loop
 from socketio_server.net.queued_output import SLOW, LostBecause
 from socketio_server.net.refusals import RefusalKind
@@ -82,6 +83,13 @@ class HttpServer(ExchangeServer, Protocol):
     write_size: int
     """The most bytes of one write (``write_size_of``)."""
 
+    def hand_over(self, tcp: Connection, address: Any, owner: str, data: bytes) -> Outcome:
+        """Hand a connection over to another worker.
+
+        :param owner: the worker's name, from a session's id.
+        :param data: the request that the worker is to answer, and what came behind it.
+        """
+
 
 class HttpConnection:
     """Reads the requests of one connection, and lets exchanges answer them one after another.
@@ -119,12 +127,15 @@ class HttpConnection:
         self._outbox: memoryview | None = None  # the rest of an answer, while FLUSHING
         self._closes = False  # whether the connection ends with that answer
 
-    def start(self) -> None:
-        """Start reading."""
+    def start(self, data: bytes = b"") -> None:
+        """Start reading.
+
+        :param data: bytes that were read already.
+        """
         deadlines = self.server.deadlines[self._state]
         assert deadlines is not None  # HEAD has one
         deadlines.add(self)
-        self.tcp.start(self)
+        self.tcp.start(self, data)
 
     def _move_to(self, state: State) -> None:
         """Change the state, and with it the deadline."""
@@ -159,6 +170,9 @@ class HttpConnection:
             self._flush(self._outbox)
         elif self.exchange is not None:
             self.exchange.drained()
+        elif self._state is IDLE or self._state is HEAD:  # before it is handed over
+            self.tcp.resume_reading()
+            self._read_head(self._buffer)
 
     def eof_received(self) -> bool:
         """The peer half-closed the connection (``ConnectionHandler``); answer its requests."""
@@ -217,9 +231,10 @@ class HttpConnection:
             self._refuse_head(error)
             return
         if head is not None:
-            self._buffer = data[end:]
             self._scanned = 0
-            self._begin(head)
+            if not self._is_for_another_worker(head, data):
+                self._buffer = data[end:]
+                self._begin(head)
         elif self.peer_ended:
             self._end()
         else:
@@ -230,11 +245,38 @@ class HttpConnection:
 
     def _refuse_head(self, error: BadHead) -> None:
         """Answer a malformed request, and end the connection: the request's end can't be found."""
-        server = self.server
-        server.engine.stats.refusals.add(RefusalKind.HTTP, self.host, f"{error} (from {self.host})")
-        date = http_date(int(server.wall_clock()))
-        self.tcp.write(encode_response(Response(error.status, b""), date=date, closes=True))
+        self.server.engine.stats.refusals.add(
+            RefusalKind.HTTP, self.host, f"{error} (from {self.host})"
+        )
+        self._refuse(error.status)
+
+    def _refuse(self, status: int) -> None:
+        """Answer a request without an exchange, and end the connection."""
+        date = http_date(int(self.server.wall_clock()))
+        self.tcp.write(encode_response(Response(status, b""), date=date, closes=True))
         self._end()
+
+    def _is_for_another_worker(self, head: Head, data: bytes) -> bool:
+        """Hand the connection over if another worker has the session that a request asks for.
+
+        :param data: what was received, from the beginning of the request's head.
+        """
+        _, _, query = head.target.partition("?")
+        engine = self.server.engine
+        owner = engine.find_owner(parse_query(query)) if "sid=" in query else None
+        if owner is None:
+            return False
+        if self.tcp.tell_when_drained():  # the peer has yet to read the answers before
+            self.tcp.pause_reading()
+            self._buffer = data
+            return True
+        outcome = self.server.hand_over(self.tcp, self.address, owner, data)
+        if outcome is Outcome.MOVED:
+            self._move_to(GONE)
+            self.tcp.abort()
+        elif outcome is Outcome.BUSY:
+            self._refuse(503)
+        return outcome is not Outcome.GONE
 
     def _begin(self, head: Head) -> None:
         """Begin an exchange, with the bytes of its body that arrived with the head."""

@@ -11,8 +11,10 @@ from gevent import get_hub, pywsgi, socket
 from socketio_server.engine.engine import Engine
 from socketio_server.http.body import StreamedBody
 from socketio_server.http.connection import HttpConnection, make_deadlines, write_size_of
+from socketio_server.http.siblings import Siblings
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.handover import Outcome
 from socketio_server.net.loop import Loop
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.workers import WorkerPool
@@ -28,6 +30,7 @@ class HttpListener(pywsgi.WSGIServer):
     :param loop: the loop that its connections live on.
     :param clock: a monotonic clock, in seconds.
     :param wall_clock: seconds since the epoch.
+    :param siblings: the other workers that listen on the same socket, if there are any.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class HttpListener(pywsgi.WSGIServer):
         loop: Loop,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        siblings: Siblings | None = None,
     ) -> None:
         super().__init__(
             listener,
@@ -55,6 +59,8 @@ class HttpListener(pywsgi.WSGIServer):
             get_hub(), loop, options, options.max_connections, clock=clock
         )
         self.wall_clock = wall_clock
+        self._siblings = siblings
+        self._number = 0 if siblings is None else siblings.add(self.handle)
         self.write_size = write_size_of(options)
         self.deadlines = make_deadlines(loop, options, clock)
         self.stream_deadlines = Deadlines(
@@ -79,12 +85,19 @@ class HttpListener(pywsgi.WSGIServer):
 
     def do_handle(self, sock: Any, address: Any) -> None:
         """Serve a connection on the loop (overrides gevent's, which spawns a greenlet)."""
+        self.handle(sock, address)
+
+    def handle(self, sock: Any, address: Any, data: bytes = b"") -> None:
+        """Serve a connection on the loop.
+
+        :param data: bytes that were read from it already.
+        """
         connection = Connection(sock, self.guarded_loop, self.engine.output)
         self.guarded_loop.call(
-            partial(self._serve, address), connection, Connection.callback_raised
+            partial(self._serve, address, data), connection, Connection.callback_raised
         )
 
-    def _serve(self, address: Any, connection: Connection) -> None:
+    def _serve(self, address: Any, data: bytes, connection: Connection) -> None:
         """Serve a connection, unless there are too many."""
         host = address[0] if isinstance(address, tuple) else ""
         leave = self._leave(host)
@@ -94,10 +107,17 @@ class HttpListener(pywsgi.WSGIServer):
             self.engine.stats.refusals.add(RefusalKind.CONNECTION, host, f"{refused}: {host}")
             return
         connection.on_closed = leave
-        HttpConnection(connection, address, self).start()
+        HttpConnection(connection, address, self).start(data)
+
+    def hand_over(self, tcp: Connection, address: Any, owner: str, data: bytes) -> Outcome:
+        """Hand a connection over to another worker (``HttpServer``)."""
+        if self._siblings is None:
+            return Outcome.GONE
+        return self._siblings.give(self._number, owner, tcp.fileno(), address, data)
 
     def init_socket(self) -> None:
         """Listen, with options that the accepted sockets inherit."""
         super().init_socket()
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.socket.family in (socket.AF_INET, socket.AF_INET6):
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.options.send_buffer)

@@ -147,6 +147,10 @@ class Connection:
         if data:
             self._loop.run_callback(Connection._on_early_data, self, data)
 
+    def fileno(self) -> int:
+        """Return the socket's descriptor, for another process; -1 after the end."""
+        return self._sock.fileno()
+
     def pause_reading(self) -> None:
         """Stop reading, and leave the peer's bytes in the kernel. Idempotent."""
         self._paused = True

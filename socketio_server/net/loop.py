@@ -6,8 +6,11 @@ a ``Loop``, which knows whose callback it is.
 """
 
 import logging
+import os
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
+
+from gevent import monkey
 
 from socketio_server.net.log import place_of
 from socketio_server.net.refusals import Refusals
@@ -77,6 +80,16 @@ class Loop(Protocol):
         """
 
 
+class SharingLoop(Loop, Protocol):
+    """A loop whose connections may go to other processes."""
+
+    def forget(self, fd: int) -> None:
+        """Watch a descriptor no more whose connection another process has, too.
+
+        Call it before the descriptor is closed.
+        """
+
+
 class GuardedLoop:
     """gevent's loop with a guard: what a callback raises is logged, and ends the callback's owner,
     but nothing else (``Loop``).
@@ -117,6 +130,21 @@ class GuardedLoop:
             self._end(on_raised, item, error)
             if not isinstance(error, Exception):
                 raise
+
+    def forget(self, fd: int) -> None:
+        """Take a descriptor out of epoll's set (``SharingLoop``).
+
+        libev leaves that to the kernel, which does it when the last descriptor of a connection is
+        closed. As another process has one, the loop would be woken by all that comes on it.
+        """
+        epoll = monkey.get_original("select", "epoll")
+        poller = epoll.fromfd(os.dup(self._loop.fileno()))
+        try:
+            poller.unregister(fd)
+        except OSError:  # the loop did not watch it, or uses another mechanism
+            pass
+        finally:
+            poller.close()
 
     def _call_guarded(
         self, callback: Callable[..., object], owner: CallbackOwner, *args: Any

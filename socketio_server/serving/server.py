@@ -7,6 +7,7 @@ standard library; the command ``runserver_socketio`` provides it.
 import dataclasses
 import gc
 import logging
+import os
 import resource
 from collections.abc import Iterable
 from time import monotonic, time
@@ -20,8 +21,9 @@ from django.urls import reverse
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.dispatch.unhandled import Unhandled
-from socketio_server.engine.engine import Engine
+from socketio_server.engine.engine import GOODBYE_TIME, Engine
 from socketio_server.http.listener import HttpListener
+from socketio_server.http.siblings import Siblings
 from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.statistics import Snapshot, Stats
 from socketio_server.net.workers import WorkerPool
@@ -66,6 +68,8 @@ class Server:
 
     :param application: Django's WSGI application.
     :param listeners: listening sockets, or ``(host, port)``; port 0 lets the system choose one.
+    :param folder: where the workers of this machine have the sockets through which connections move
+        from one to another; ``None`` if this is the only one.
     :raises ImproperlyConfigured: if gevent has not patched the standard library, or the broker
         can't be used.
     """
@@ -78,6 +82,7 @@ class Server:
         *,
         registry: Registry = REGISTRY,
         clients: Clients[Socket] = CLIENTS,
+        folder: str | None = None,
     ) -> None:
         if not restart.is_patched():
             raise ImproperlyConfigured(
@@ -111,7 +116,13 @@ class Server:
             unhandled=Unhandled(registry) if settings.DEBUG else None,
             middleware=load_middleware(options.middleware),
         )
-        self.engine = Engine(loop, options, self._dispatcher.accept, self._stats, clock=monotonic)
+        worker = ""  # of this process only: nobody else gets requests of its sessions
+        if folder is not None or options.node:
+            worker = "-".join(filter(None, (options.node, str(os.getpid()))))
+        self._siblings = None if folder is None else Siblings(folder, worker, loop)
+        self.engine = Engine(
+            loop, options, self._dispatcher.accept, self._stats, clock=monotonic, worker=worker
+        )
         clients.output = self.engine.output
         timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
         clients.timekeeper = timekeeper
@@ -130,6 +141,7 @@ class Server:
                 loop=loop,
                 clock=monotonic,
                 wall_clock=time,
+                siblings=self._siblings,
             )
             for listener in listeners
         ]
@@ -148,6 +160,8 @@ class Server:
         """
         self._clients.broker = self._broker
         self._broker.start(self._registry.namespaces)
+        if self._siblings is not None:
+            self._siblings.start()
         for listener in self._listeners:
             listener.start()
         current.server = self
@@ -176,12 +190,13 @@ class Server:
         self._broker.count(snapshot)
         return snapshot
 
-    def stop(self) -> bool:
+    def stop(self, goodbye_time: float = GOODBYE_TIME) -> bool:
         """Close all sessions, run their last handlers, deliver their messages, and finish the HTTP
         requests that are under way; accept no new connections.
 
         Takes no longer than ``drain_timeout``, unless a handler or view blocks the loop.
 
+        :param goodbye_time: seconds over which the goodbyes to clients are spread.
         :return: ``False`` if handlers or requests were abandoned; ``True`` if another greenlet is
             stopping the server.
         """
@@ -190,7 +205,7 @@ class Server:
         until = monotonic() + self.options.drain_timeout
         for listener in self._listeners:
             listener.stop(timeout=0)
-        self.engine.drain(gevent.sleep)
+        self.engine.drain(gevent.sleep, goodbye_time)
         drained = self._dispatcher.wait_until_idle(until - monotonic())
         while (self._answers_requests() or not self.engine.is_drained) and monotonic() < until:
             gevent.sleep(DRAIN_CHECK_INTERVAL)
@@ -205,6 +220,8 @@ class Server:
                 self.options.drain_timeout,
                 ", ".join(what for what, is_abandoned in abandoned.items() if is_abandoned),
             )
+        if self._siblings is not None:
+            self._siblings.stop()
         self._broker.stop(max(BROKER_STOP_TIMEOUT, until - monotonic()))
         self._clients.broker = MemoryBroker(self._clients)
         current.server = None

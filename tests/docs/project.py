@@ -80,6 +80,17 @@ class Project:
             )
         )
 
+    def serve_by_gunicorn(self, *arguments: str) -> Server:
+        """Start its server under gunicorn."""
+        return Server(
+            Configuration(
+                self.folder,
+                environment=self._environment,
+                cwd=self.folder,
+                gunicorn=arguments,
+            )
+        )
+
     def _run(self, *arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, *arguments],

@@ -13,12 +13,13 @@ import pytest
 from django.core.management import get_commands, load_command_class
 from django.http import HttpRequest
 from django.template import Context, Template
+from gunicorn.config import Config
 
 from socketio_server.options import Options
 from tests.docs import test_how_to, test_reference
 from tests.docs.conftest import Serve
 from tests.docs.embedded import PACKAGE
-from tests.docs.pages import EXAMPLES, Block, Page, blocks, pages
+from tests.docs.pages import EXAMPLES, Block, Page, blocks, page, pages
 from tests.docs.scripts import parse, scripts_in
 from tests.support.server import ROOT
 
@@ -31,6 +32,7 @@ MEASURED = {"docs/performance.md", "docs/capacity.md"}
 
 FOLLOWED = [
     "docs/deployment.md",
+    "docs/how-to/gunicorn.md",
     "docs/how-to/databases.md",
     "docs/reference/checks.md",
     "docs/reference/settings.md",
@@ -94,6 +96,8 @@ def check_command(words: list[str]) -> None:
         assert arguments[:2] in (["-m", "venv"], ["-m", "pip"]), words
     elif program == "make":
         check_make(arguments)
+    elif program == "gunicorn":
+        Config().parser().parse_args(arguments)
     elif program == "django-admin":
         assert arguments[0] in get_commands()
     elif program == "pytest":
@@ -187,7 +191,7 @@ class TestShell:
 
 class TestDeployment:
     def test_nginx_lets_websockets_through_and_waits_long_enough(self) -> None:
-        (block,) = blocks("nginx")
+        (block,) = page("docs/deployment.md").of("nginx")
         assert block.text.count("{") == block.text.count("}")
         values = dict(re.findall(r"^ +(\w+(?: [A-Z][\w-]+)?) +([^;]+);$", block.text, re.MULTILINE))
         assert values["proxy_http_version"] == "1.1"

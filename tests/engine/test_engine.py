@@ -1118,24 +1118,18 @@ class TestShutdown:
         assert site.get(sid) == ["1"]
         assert len(site.engine) == 0
 
-    def test_it_works_with_more_clients_than_are_told_in_one_go(
-        self, site: Site, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("socketio_server.engine.engine.GOODBYE_TIME", 0.01)
+    def test_it_works_with_more_clients_than_are_told_in_one_go(self, site: Site) -> None:
         for _ in range(35):
             site.open_polling()
-        gevent.spawn(site.engine.drain, gevent.sleep).get(timeout=PATIENCE)
+        gevent.spawn(site.engine.drain, gevent.sleep, 0.01).get(timeout=PATIENCE)
 
         assert all(h.closed == [CloseReason.SERVER_SHUTTING_DOWN] for h in site.handlers)
         assert len(site.engine) == 0
 
-    def test_goodbyes_are_spread_so_that_not_all_come_back_at_once(
-        self, site: Site, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("socketio_server.engine.engine.GOODBYE_TIME", 2 * PATIENCE)
+    def test_goodbyes_are_spread_so_that_not_all_come_back_at_once(self, site: Site) -> None:
         for _ in range(35):
             site.open_polling()
-        greenlet = gevent.spawn(site.engine.drain, gevent.sleep)
+        greenlet = gevent.spawn(site.engine.drain, gevent.sleep, 2 * PATIENCE)
         settle()
 
         assert len(site.engine) == 25

@@ -4,8 +4,10 @@ The loop stands still until a test moves it. Only the application's requests hav
 hub of the test's own thread.
 """
 
+import _socket
 import socket as socket_module
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from socketio_server.engine.engine import Engine
@@ -15,8 +17,10 @@ from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session import Session
 from socketio_server.http.body import StreamedBody
 from socketio_server.http.connection import HttpConnection, make_deadlines, write_size_of
+from socketio_server.http.siblings import Siblings
 from socketio_server.net.connection import READ_SIZE, Connection
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.handover import Outcome
 from socketio_server.net.loop import Loop
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
@@ -60,16 +64,23 @@ def site_at(path: str) -> RequestSite:
 
 
 class Site:
-    """A server without a socket of its own (``HttpServer``), and the sessions that it has."""
+    """A server without a socket of its own (``HttpServer``), and the sessions that it has.
+
+    :param worker: its name among several.
+    :param folder: where these meet.
+    """
 
     path = "/socket.io/"
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, *, worker: str = "", folder: Path | None = None) -> None:
         self.loop = FakeLoop()
         self.guarded_loop: Loop = self.loop
         self.options = options
         self.stats = Stats(self.loop.clock)
-        self.engine = Engine(self.loop, options, self.accept, self.stats, clock=self.loop.clock)
+        self.engine = Engine(
+            self.loop, options, self.accept, self.stats, clock=self.loop.clock, worker=worker
+        )
+        self.siblings = Siblings(str(folder), worker, self.loop)
         self.request_workers = make_pool(100, options=options)
         self.environ: dict[str, Any] = {"wsgi.url_scheme": "http"}
         self.application: Application = greet
@@ -87,6 +98,14 @@ class Site:
         self.sessions.append(session)
         self.handlers.append(RecordingSessionHandler())
         return self.handlers[-1]
+
+    def take(self, sock: _socket.socket, address: Any, data: bytes) -> None:
+        """Serve a connection that another server has accepted."""
+        connection = Connection(sock, self.loop, self.engine.output)
+        HttpConnection(connection, address, self).start(data)
+
+    def hand_over(self, tcp: Connection, address: Any, owner: str, data: bytes) -> Outcome:
+        return self.siblings.give(0, owner, tcp.fileno(), address, data)
 
     def open_session(self) -> str:
         """Open a session over polling; return the target of its requests."""

@@ -85,6 +85,11 @@ def log_in(request: HttpRequest) -> HttpResponse:
     return HttpResponse("welcome")
 
 
+def scheme(request: HttpRequest) -> HttpResponse:
+    """Tell by which scheme the request came, as far as the server knows."""
+    return HttpResponse(request.scheme)
+
+
 def state(request: HttpRequest) -> JsonResponse:
     """Tell who is connected, and who is on which channel."""
     return JsonResponse(

@@ -24,7 +24,10 @@ MANAGE = ROOT / "tests" / "project" / "manage.py"
 
 Address = tuple[str, int]
 
-_BANNER = re.compile(r"^Starting server at (http://(\S+):(\d+)/)$", re.MULTILINE)
+_BANNER = re.compile(
+    r"^Starting server at http://(\S+):(\d+)/\n(?:.*\n)*?.*CONTROL-C", re.MULTILINE
+)
+_GUNICORNS_BANNER = re.compile(r"Listening at: http://(\S+?):(\d+)[ ,]")
 
 
 class Configuration(NamedTuple):
@@ -35,6 +38,7 @@ class Configuration(NamedTuple):
     :param settings: Django settings, as JSON carries them, over those of the test project.
     :param manage: the project's ``manage.py``.
     :param cwd: the folder to start it in; by default that of ``manage.py``.
+    :param gunicorn: arguments for gunicorn, if that is to run the server.
     """
 
     folder: Path
@@ -43,6 +47,7 @@ class Configuration(NamedTuple):
     environment: Mapping[str, str] = {}
     manage: Path = MANAGE
     cwd: Path | None = None
+    gunicorn: Sequence[str] | None = None
 
     @property
     def journal(self) -> Journal:
@@ -52,7 +57,14 @@ class Configuration(NamedTuple):
     @property
     def command(self) -> list[str]:
         """The command line."""
+        if self.gunicorn is not None:
+            return [sys.executable, "-m", "gunicorn", *self.gunicorn]
         return [sys.executable, str(self.manage), "runserver_socketio", *self.arguments]
+
+    @property
+    def banner(self) -> re.Pattern[str]:
+        """What the output says when the server listens: groups for host and port."""
+        return _BANNER if self.gunicorn is None else _GUNICORNS_BANNER
 
     @property
     def started_in(self) -> Path:
@@ -105,13 +117,12 @@ class Server:
         self._reader = Thread(target=self._read_output, daemon=True)
         self._reader.start()
         try:
-            banner = self.wait_for_output(_BANNER)
-            self.wait_for_output("CONTROL-C")
+            banner = self.wait_for_output(configuration.banner)
         except AssertionError:
             self.kill()
             raise
-        self.url = banner[1]
-        self.address: Address = (banner[2].strip("[]"), int(banner[3]))
+        self.url = f"http://{banner[1]}:{banner[2]}/"
+        self.address: Address = (banner[1].strip("[]"), int(banner[2]))
 
     @property
     def pid(self) -> int:

@@ -25,6 +25,7 @@ class StartServer(Protocol):
         manage: Path = ...,
         cwd: Path | None = None,
         folder: Path | None = None,
+        gunicorn: Sequence[str] | None = None,
     ) -> Server: ...
 
 

@@ -1,0 +1,87 @@
+"""The other workers of this machine: connections move to the one whose session they ask for.
+
+Workers listen on the same sockets, and the kernel chooses who accepts a connection. A session lives
+in one worker, and the requests of its client come on any connection.
+"""
+
+import _socket
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from socketio_server.net.handover import Handover, Outcome
+from socketio_server.net.loop import SharingLoop
+
+logger = logging.getLogger("socketio_server.http")
+
+Take = Callable[[_socket.socket, Any, bytes], None]
+
+
+class _Moved(msgspec.Struct, array_like=True):
+    """What goes along with a connection.
+
+    :param listener: the number of the socket that it was accepted from; the same for all workers.
+    :param address: the peer's address, as ``accept`` returned it.
+    :param data: all that was read since the last request that was answered.
+    """
+
+    listener: int
+    address: tuple[Any, ...] | str
+    data: bytes
+
+
+class Siblings:
+    """Gives connections to the other workers, and takes theirs.
+
+    :param folder: of the workers' Unix sockets.
+    :param name: this worker's name.
+    :param loop: the loop that connections live on.
+    """
+
+    def __init__(self, folder: str, name: str, loop: SharingLoop) -> None:
+        self._handover = Handover(folder, name, loop, self._adopt)
+        self._takers: list[Take] = []
+        self._decoder = msgspec.msgpack.Decoder(_Moved)
+
+    def add(self, take: Take) -> int:
+        """Add a listener; return its number.
+
+        :param take: serves a connection of another worker's same listener, with its peer's address
+            and the bytes that were read from it already.
+        """
+        self._takers.append(take)
+        return len(self._takers) - 1
+
+    def start(self) -> None:
+        """Begin to take connections.
+
+        :raises OSError: if there can be no socket in the folder.
+        """
+        self._handover.start()
+
+    def stop(self) -> None:
+        """Take no more connections. Idempotent."""
+        self._handover.stop()
+
+    def give(self, listener: int, owner: str, fd: int, address: Any, data: bytes) -> Outcome:
+        """Give a connection to another worker; if it moved, close this process's descriptor.
+
+        :param listener: the number of the listener that accepted it.
+        :param owner: the worker's name, as a client's ``sid`` has it.
+        :param address: the peer's.
+        :param data: the request that the worker is to answer, and what came behind it.
+        """
+        message = msgspec.msgpack.encode(_Moved(listener, address, data))
+        return self._handover.give(owner, fd, message)
+
+    def _adopt(self, sock: _socket.socket, message: bytes) -> None:
+        try:
+            moved = self._decoder.decode(message)
+            take = self._takers[moved.listener]
+        except (msgspec.DecodeError, IndexError):
+            logger.warning("Another worker sent what is no request: is it of the same release?")
+            sock.close()
+            return
+        take(sock, moved.address, moved.data)

@@ -1,0 +1,198 @@
+"""Runs the server in a worker process of gunicorn, which manages the processes.
+
+gunicorn listens, forks workers, passes signals on, and replaces workers that end or hang. A worker
+serves its sockets with ``Server`` instead of gunicorn's own HTTP code; of gunicorn's settings,
+those of processes and sockets count (``docs/how-to/gunicorn.md`` says which of the others do).
+"""
+
+import atexit
+import dataclasses
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import gevent
+from django.core.exceptions import ImproperlyConfigured
+from gevent import monkey, socket
+from gevent.event import Event
+from gunicorn.workers.ggevent import GeventWorker
+
+from socketio_server.options import Options
+from socketio_server.serving.server import Server
+
+HEARTBEAT = 1.0
+"""Seconds between two signs of life to gunicorn's arbiter."""
+
+STOP_MARGIN = 1.0
+"""Seconds of ``graceful_timeout`` that remain for the end of the process."""
+
+FOLDER = "SOCKETIO_WORKERS_FOLDER"
+"""The environment variable with the folder of the workers' own sockets."""
+
+GOODBYE_SHARE = 0.25
+"""The share of ``graceful_timeout`` over which goodbyes are spread: at a reload the workers end
+together, and their clients must not all come to the new ones at once."""
+
+Environ = dict[str, Any]
+Application = Callable[[Environ, Any], Iterable[bytes]]
+
+
+class ServerWorker(GeventWorker):
+    """Serves HTTP and Socket.IO in one of gunicorn's processes."""
+
+    read_options: Callable[[], Options]
+    """Reads the server's options from Django's settings, when the project is loaded."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Called by the arbiter, before it forks."""
+        super().__init__(*args, **kwargs)
+        self._ended = Event()  # set when it is to end
+        self._server: Server | None = None  # in the worker's own process
+        self._folder = _shared_folder(self.cfg)
+
+    def patch(self) -> None:
+        """Patch what the arbiter must have unpatched, and take gunicorn's sockets.
+
+        gunicorn's own worker would patch everything once more, and trip over what is imported.
+        """
+        monkey.patch_os()
+        monkey.patch_signal()
+        given: Any = self.sockets  # gunicorn's own objects, whatever the stubs say
+        self.sockets = [
+            socket.socket(each.FAMILY, socket.SOCK_STREAM, fileno=each.sock.detach())
+            for each in given
+        ]
+
+    def load_wsgi(self) -> None:
+        """Load the project, and build its server; what fails here ends gunicorn, too.
+
+        :raises ImproperlyConfigured: if gunicorn is to speak TLS.
+        """
+        if self.cfg.is_ssl:
+            raise ImproperlyConfigured(
+                "socketio_server.gunicorn.Worker does not speak TLS: let a proxy as nginx do so, "
+                "and remove certfile and keyfile from gunicorn's settings."
+            )
+        super().load_wsgi()
+        self._server = Server(
+            Behind(self.wsgi, self), self.sockets, self._options(), folder=self._folder
+        )
+
+    def run(self) -> None:
+        """Serve until gunicorn ends this worker, or it has answered ``max_requests``."""
+        assert self._server is not None
+        self._server.start()
+        while self.alive:
+            self.notify()
+            self._ended.wait(HEARTBEAT)
+        stopping = gevent.spawn(self._server.stop, self.cfg.graceful_timeout * GOODBYE_SHARE)
+        while not stopping.ready():
+            self.notify()
+            stopping.join(HEARTBEAT)
+
+    def request_answered(self) -> None:
+        """Count a request of the application; end at ``max_requests``."""
+        self.nr += 1
+        if self.nr == self.max_requests:
+            self.log.info("Worker %s ends after max_requests (%s)", self.pid, self.nr)
+            self._end()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """End in order (SIGTERM)."""
+        gevent.get_hub().loop.run_callback_threadsafe(self._end)
+
+    def handle_usr1(self, sig: int, frame: Any) -> None:
+        """Open the log files anew, as every worker, and log the server's counters (SIGUSR1)."""
+        super().handle_usr1(sig, frame)
+        if self._server is not None:
+            gevent.get_hub().loop.run_callback_threadsafe(gevent.spawn, self._log, self._server)
+
+    def _end(self) -> None:
+        self.alive = False
+        self._ended.set()
+
+    def _log(self, server: Server) -> None:
+        text = ", ".join(f"{key} {value}" for key, value in server.snapshot().items())
+        self.log.info("Statistics of worker %s: %s", self.pid, text)
+
+    def _options(self) -> Options:
+        """Return the project's options, with the times that gunicorn's settings say."""
+        options = self.read_options()
+        return dataclasses.replace(
+            options,
+            keep_alive_timeout=float(self.cfg.keepalive or options.keep_alive_timeout),
+            drain_timeout=max(self.cfg.graceful_timeout - STOP_MARGIN, STOP_MARGIN),
+        )
+
+
+def _shared_folder(cfg: Any) -> str | None:
+    """Return the folder of the workers' own sockets, which only their user may enter.
+
+    The first arbiter makes it; one that replaces it (SIGUSR2) inherits it by the environment, and
+    the last one removes it.
+
+    :return: ``None`` on systems on which connections can't move.
+    """
+    if sys.platform != "linux":
+        return None
+    if FOLDER not in os.environ:
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="socketio-")
+        os.chown(os.environ[FOLDER], cfg.uid, cfg.gid)
+    atexit.unregister(_remove)
+    atexit.register(_remove, os.environ[FOLDER], os.getpid())
+    return os.environ[FOLDER]
+
+
+def _remove(folder: str, arbiter: int) -> None:
+    """Remove the folder at the arbiter's end, unless another arbiter's workers still use it."""
+    if os.getpid() == arbiter:
+        with suppress(OSError):
+            os.rmdir(folder)
+
+
+class Behind:
+    """The project's WSGI application, behind a proxy as gunicorn's settings know it.
+
+    :param application: the project's.
+    :param worker: counts its requests.
+    """
+
+    def __init__(self, application: Application, worker: ServerWorker) -> None:
+        self._application = application
+        self._worker = worker
+        cfg = worker.cfg
+        self._secure_headers = {
+            f"HTTP_{name.upper().replace('-', '_')}": value
+            for name, value in cfg.secure_scheme_headers.items()
+        }
+        self._trusts_all = "*" in cfg.forwarded_allow_ips
+        self._trusted = [ip_network(name) for name in cfg.forwarded_allow_ips if name != "*"]
+        self._multiprocess = cfg.workers > 1
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        """Answer a request."""
+        self._worker.request_answered()
+        environ["wsgi.multiprocess"] = self._multiprocess
+        if self._is_secure(environ) and self._trusts(environ["REMOTE_ADDR"]):
+            environ["wsgi.url_scheme"] = "https"
+        return self._application(environ, start_response)
+
+    def _is_secure(self, environ: Environ) -> bool:
+        """Return whether the headers of ``secure_scheme_headers`` say so, and none denies it."""
+        said = [
+            environ[name] == value
+            for name, value in self._secure_headers.items()
+            if name in environ
+        ]
+        return bool(said) and all(said)
+
+    def _trusts(self, address: str) -> bool:
+        """Return whether ``forwarded_allow_ips`` has a peer; a Unix socket's is trusted always."""
+        if self._trusts_all or not address:
+            return True
+        peer = ip_address(address)
+        return any(peer in network for network in self._trusted)

@@ -1,0 +1,282 @@
+"""gunicorn's workers: one site of several processes, whatever connection a request comes on.
+
+Each worker keeps its own sessions; a connection moves to the worker whose session a request asks
+for.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from socket import AF_UNIX, socket
+from typing import Any
+
+import pytest
+
+from tests.support.http import Http
+from tests.support.server import Server
+from tests.support.tools import wait_until
+from tests.support.types import Connect, MakeConfiguration, StartServer
+from tests.support.wire import TRANSPORTS, Polling, TransportName, target
+
+NOTHING = {"do": "nothing"}
+UNKNOWN = {"code": 1, "message": "Session ID unknown"}
+
+
+def arguments(*more: str) -> tuple[str, ...]:
+    """Return gunicorn's arguments: the project, our worker, an address, and more."""
+    worker = "socketio_server.gunicorn.Worker"
+    return ("tests.project.wsgi", "--worker-class", worker, "--bind", "127.0.0.1:0", *more)
+
+
+@pytest.fixture(scope="session")
+def site(share_server: StartServer) -> Server:
+    """A site of three workers."""
+    return share_server(gunicorn=arguments("--workers", "3"))
+
+
+class Visitors:
+    """Sessions over polling, each request of which goes over a connection of its own."""
+
+    def __init__(self, server: Server, stack: ExitStack) -> None:
+        self._server = server
+        self._stack = stack
+
+    def come(self) -> Polling:
+        """Open a session."""
+        session = Polling(self._server.address)
+        self._stack.callback(session.cut)
+        return session
+
+    def come_to_two_workers(self) -> tuple[Polling, Polling]:
+        """Open sessions until two workers have one each."""
+        first = self.come()
+        sessions = [first]
+
+        def differ() -> bool:
+            sessions.append(self.come())
+            return worker_of(sessions[-1]) != worker_of(first)
+
+        wait_until(differ, "sessions of two workers")
+        return first, sessions[-1]
+
+    def ask(self, method: str, path: str, body: str = "") -> tuple[int, str]:
+        """Send a request over a new connection; return status and body of the answer."""
+        with Http(self._server.address) as http:
+            response = http.request(method, path, body)
+        return response.status, response.text
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def visitors(site: Server, stack: ExitStack) -> Visitors:
+    return Visitors(site, stack)
+
+
+def worker_of(session: Polling) -> int:
+    """Return the process that has a session."""
+    return int(session.handshake["sid"].partition(".")[0])
+
+
+class TestWorkers:
+    @pytest.mark.parametrize("transport", TRANSPORTS)
+    def test_serve_clients_over_every_transport(
+        self, site: Server, connect: Connect, transport: TransportName
+    ) -> None:
+        """Ten of them, so that hardly any worker has none."""
+        clients = [connect(transport, to=site) for _ in range(10)]
+        assert [client.call("message", NOTHING) for client in clients] == ["nothing"] * 10
+
+    def test_find_a_session_on_any_connection(self, visitors: Visitors) -> None:
+        sessions = visitors.come_to_two_workers()
+        for session in sessions * 5:
+            assert visitors.ask("POST", session.target, "40") == (200, "ok")
+            status, body = visitors.ask("GET", session.target)
+            assert (status, body[:2]) == (200, "40")
+            assert visitors.ask("POST", session.target, "41") == (200, "ok")
+
+    def test_share_the_connections_of_a_proxy(self, site: Server, visitors: Visitors) -> None:
+        """It sends whatever comes over whatever connection is free."""
+        sessions = visitors.come_to_two_workers()
+        with Http(site.address) as http:
+            for session in sessions * 5:
+                assert http.post(session.target, "40").text == "ok"
+                assert http.get("/state/").status == 200
+                assert http.get(session.target).text.startswith("40")
+                assert http.post(session.target, "41").text == "ok"
+
+    def test_take_bodies_that_are_under_way(self, site: Server, visitors: Visitors) -> None:
+        for session in visitors.come_to_two_workers():
+            visitors.ask("POST", session.target, "40")
+            body = f'42["message",{{"do":"nothing","with":"{"x" * 500_000}"}}]'
+            with Http(site.address) as http:
+                length = {"Content-Length": str(len(body))}
+                http.send_request("POST", session.target, body[:100_000], length)
+                for start in range(100_000, len(body), 100_000):
+                    http.send(body[start : start + 100_000].encode())
+                assert http.read_response().text == "ok"
+
+    def test_answer_requests_that_follow_without_waiting_in_their_order(
+        self, site: Server, visitors: Visitors
+    ) -> None:
+        first, other = visitors.come_to_two_workers()
+        targets = [first.target, other.target] * 3
+        with Http(site.address) as http:
+            for path in targets:
+                http.send_request("POST", path, "3")
+            http.send_request("GET", "/state/")
+            assert [http.read_response().text for _ in targets] == ["ok"] * len(targets)
+            assert "clients" in http.read_response().json
+
+    def test_close_the_descriptors_that_they_give_away(
+        self, site: Server, visitors: Visitors
+    ) -> None:
+        first, other = visitors.come_to_two_workers()
+        pids = [worker_of(first), worker_of(other)]
+        visitors.ask("POST", first.target, "3")
+        visitors.ask("POST", other.target, "3")
+        before = [count_descriptors(pid) for pid in pids]
+        for session in (first, other) * 50:
+            visitors.ask("POST", session.target, "3")
+
+        def are_closed() -> bool:
+            return all(
+                count_descriptors(pid) <= most + 5 for pid, most in zip(pids, before, strict=True)
+            )
+
+        wait_until(are_closed, "the descriptors to be closed")
+
+    @pytest.mark.parametrize("sid", ["1.x", "../1.x", "x" * 70 + ".x", "nobody.x", ".x", "%00.x"])
+    def test_know_no_session_of_a_forged_worker(self, visitors: Visitors, sid: str) -> None:
+        session = visitors.come()
+        path = session.target.replace(session.handshake["sid"], sid)
+        for _ in range(5):
+            assert visitors.ask("GET", path)[0] == 400
+
+    def test_end_alone(self, site: Server, visitors: Visitors) -> None:
+        """The clients of others notice nothing, and its own are told that they are unknown."""
+        killed, other = visitors.come_to_two_workers()
+        os.kill(worker_of(killed), signal.SIGKILL)
+        killed.cut()
+
+        def is_unknown() -> bool:
+            with Http(site.address) as http:
+                try:
+                    return bool(http.get(killed.target).json == UNKNOWN)
+                except ConnectionError:  # that worker had accepted it
+                    return False
+
+        wait_until(is_unknown, "the session to be gone")
+        assert visitors.ask("POST", other.target, "40") == (200, "ok")
+
+
+def count_descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+class TestSignals:
+    def test_sigterm_says_goodbye_and_ends_with_0(
+        self, start_server: StartServer, connect: Connect
+    ) -> None:
+        server = start_server(gunicorn=arguments("--workers", "2", "--graceful-timeout", "10"))
+        client = connect("polling", to=server)
+        server.send_signal(signal.SIGTERM)
+        client.wait_for_close()
+        assert server.wait() == 0
+        assert "on_finish" in server.journal.events(client.id)
+
+    def test_sighup_replaces_the_workers_in_order(
+        self, start_server: StartServer, connect: Connect, stack: ExitStack
+    ) -> None:
+        server = start_server(gunicorn=arguments("--workers", "2", "--graceful-timeout", "10"))
+        client = connect("polling", to=server)
+        old = worker_of(client.carrier) if isinstance(client.carrier, Polling) else 0
+        server.send_signal(signal.SIGHUP)
+        client.wait_for_close()
+        visitors = Visitors(server, stack)
+        wait_until(lambda: worker_of(visitors.come()) != old, "a new worker")
+        assert visitors.ask("GET", "/state/")[0] == 200
+
+    def test_sigquit_ends_at_once(self, start_server: StartServer, connect: Connect) -> None:
+        server = start_server(gunicorn=arguments())
+        client = connect(to=server)
+        client.ask_later("message", {"do": "wait", "gate": "never opened"})
+        server.journal.wait_for("waiting", client.id)
+        assert server.stop(signal.SIGQUIT) == 0
+
+    def test_sigusr1_logs_the_counters_of_each_worker(
+        self, start_server: StartServer, connect: Connect
+    ) -> None:
+        server = start_server(gunicorn=arguments())
+        connect(to=server)
+        server.send_signal(signal.SIGUSR1)
+        server.wait_for_output(r"Statistics of worker \d+: .*sockets 1,")
+
+
+class TestSettings:
+    def test_max_requests_replaces_a_worker(
+        self, start_server: StartServer, stack: ExitStack
+    ) -> None:
+        server = start_server(gunicorn=arguments("--max-requests", "3"))
+        visitors = Visitors(server, stack)
+        old = worker_of(visitors.come())
+        for _ in range(3):
+            visitors.ask("GET", "/state/")
+        server.wait_for_output(rf"Worker {old} ends after max_requests")
+        wait_until(lambda: worker_of(visitors.come()) != old, "a new worker")
+
+    @pytest.mark.parametrize("said", ["https", "http"])
+    def test_a_trusted_proxy_says_whether_a_request_is_secure(
+        self, start_server: StartServer, said: str
+    ) -> None:
+        server = start_server(gunicorn=arguments("--forwarded-allow-ips", "127.0.0.1"))
+        with Http(server.address) as http:
+            response = http.get("/scheme/", {"X-Forwarded-Proto": said})
+        assert response.text == said
+
+    def test_nobody_else_says_whether_a_request_is_secure(self, start_server: StartServer) -> None:
+        server = start_server(gunicorn=arguments("--forwarded-allow-ips", "192.0.2.1"))
+        with Http(server.address) as http:
+            assert http.get("/scheme/", {"X-Forwarded-Proto": "https"}).text == "http"
+
+    def test_the_project_may_be_loaded_before_the_workers_are(
+        self, start_server: StartServer, connect: Connect
+    ) -> None:
+        server = start_server(gunicorn=arguments("--preload", "--workers", "2"))
+        for transport in TRANSPORTS:
+            assert connect(transport, to=server).call("message", NOTHING) == "nothing"
+
+    def test_there_may_be_several_sockets(self, start_server: StartServer, tmp_path: Any) -> None:
+        path = str(tmp_path / "site")
+        server = start_server(gunicorn=arguments("--bind", f"unix:{path}", "--workers", "2"))
+        answer = b""
+        with socket(AF_UNIX) as sock:
+            sock.connect(path)
+            sock.sendall(f"GET {target('polling')} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+            while data := sock.recv(65_536):
+                answer += data
+        assert b"200 OK" in answer
+        assert b'"sid":' in answer
+        assert server.running
+
+    def test_tls_is_a_proxys_matter(self, configure: MakeConfiguration, tmp_path: Any) -> None:
+        certificate = tmp_path / "site.pem"
+        certificate.write_text("")
+        found = configure(gunicorn=arguments("--certfile", str(certificate))).run()
+        assert "does not speak TLS: let a proxy as nginx do so" in found.stdout + found.stderr
+        assert found.returncode != 0
+
+
+class TestTheFolderOfTheWorkers:
+    def test_is_gone_when_they_are(self, start_server: StartServer, tmp_path: Any) -> None:
+        server = start_server(gunicorn=arguments(), environment={"TMPDIR": str(tmp_path)})
+        (folder,) = tmp_path.glob("socketio-*")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        wait_until(lambda: list(folder.iterdir()), "the worker's socket")
+        assert server.stop() == 0
+        assert not folder.exists()
