@@ -79,9 +79,12 @@ class TestTheEnd:
         def finish(request: object, socket: Socket, context: Context) -> None:
             server.entries.append(socket.session.session_id in server.clients)
 
-        server.connect(channels=["room"]).leave()
+        client = server.connect(channels=["room"])
+        socket = client.socket
+        client.leave()
 
         assert server.entries == [True]
+        assert not socket.channels
         assert len(server.clients) == 0
         assert len(server.clients.channels) == 0
 

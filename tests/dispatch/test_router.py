@@ -6,6 +6,7 @@ speak packets as text, and are closed for what they may not say.
 
 import json
 import re
+from pathlib import PurePosixPath
 from typing import Any
 
 import gevent
@@ -17,6 +18,9 @@ from socketio_server.exceptions import Reject
 from socketio_server.net.deadlines import TICK
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.sockets.clients import Clients
+from socketio_server.sockets.socket import Socket
+from socketio_server.sockets.subscriptions import Channels
 from tests.fakes import MOMENT, PATIENCE, FakeClient, FakeServer, settle
 
 
@@ -691,6 +695,20 @@ class TestClientsOfSocketIO4:
         client.send("0/unknown")
 
         assert client.received() == ["0", '4/unknown,"Invalid namespace"']
+
+    def test_are_told_with_the_types_that_the_project_s_encoder_knows(self) -> None:
+        clients: Clients[Socket] = Clients(Channels())
+        clients.encode_with(str)
+        server = FakeServer(clients=clients)
+
+        @server.registry.on_connect
+        def refuse(request: object, socket: object, context: object) -> None:
+            raise Reject("no", PurePosixPath("/where"))
+
+        client = server.open(revision=3)
+        settle()
+
+        assert client.received() == ['4"/where"']
 
 
 class TestHandlersOfOneClient:

@@ -121,6 +121,15 @@ class TestDeliver:
         assert a.messages() == ["all"]
         assert b.messages() == ["hi"]
 
+    def test_it_is_counted_for_each_who_gets_it(self, server: FakeServer) -> None:
+        a = server.connect()
+        for _ in range(2):
+            server.connect()
+        before = server.clients.messages_out
+        self.deliver(server, "hi", skip=frozenset([a.id]))
+
+        assert server.clients.messages_out - before == 2
+
     def test_nobody_in_another_namespace_gets_it(self, server: FakeServer) -> None:
         client = server.connect(channels=["room"])
         for channels in (None, ("room",)):

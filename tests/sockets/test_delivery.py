@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 import pytest
 from gevent.event import Event
 
@@ -75,6 +76,30 @@ class TestTheFastlane:
         settle()
         assert client.received() == ['2["message","held"]']
 
+    def test_is_taken_as_well_where_much_is_queued_and_there_is_room(
+        self, client: FakeClient
+    ) -> None:
+        connection = offer_fastlane(client)
+        connection.queued = connection.output.high_water + 1
+        client.socket.send("hello")
+
+        assert len(connection.written) == 1
+
+    @pytest.mark.parametrize("queued", [0, 1])
+    def test_is_not_taken_past_those_who_wait_for_room(
+        self, client: FakeClient, queued: int
+    ) -> None:
+        connection = offer_fastlane(client)
+        connection.queued = queued * (connection.output.high_water + 1)
+        place = client.session.join_line()
+        sender = gevent.spawn(client.socket.send, "hello")
+        settle()
+        assert connection.written == []
+
+        client.session.leave_line(place)
+        sender.join(PATIENCE)
+        assert len(connection.written) == 1
+
     def test_is_not_found_by_a_send_that_ends_the_session(self, client: FakeClient) -> None:
         connection = client.transport.direct = FakeConnection()
         client.transport.send = lambda outgoing: client.session.close(  # type: ignore[method-assign]
@@ -85,6 +110,28 @@ class TestTheFastlane:
         socket.send("too late")
 
         assert connection.written == []
+
+
+class TestAQuestion:
+    def test_goes_past_what_is_held_until_a_subscription_is_decided(
+        self, server: FakeServer, client: FakeClient
+    ) -> None:
+        go_on = Event()
+
+        @server.registry.on_subscribe
+        def subscribe(request: object, socket: Socket, context: object, channel: str) -> None:
+            go_on.wait(PATIENCE)
+            socket.call("question", timeout=PATIENCE)
+
+        client.emit("__subscribe__", "room")
+        server.connect().socket.broadcast_channel("held", "room")
+        go_on.set()
+        settle()
+        (question,) = client.received()
+        assert question.endswith('["question"]')
+
+        client.send(f"3{question[1 : question.index('[')]}[]")
+        assert client.messages() == ["held"]
 
 
 def kick(socket: Socket, client: FakeClient) -> None:

@@ -804,6 +804,16 @@ class TestCallSeveral:
         answers = call.get(block=False)
         assert answers.missing == (b_id,)
 
+    def test_it_tells_who_answered_what_is_no_json(self, server: FakeServer) -> None:
+        a, b = server.connect(), server.connect()
+        b_id = b.id
+        call = self.call(a.socket, to=EVERYONE)
+        self.answer(a, 1)
+        (question,) = b.received()
+        b.send(f"3{question[1 : question.index('[')]}[no")
+
+        assert call.get(block=False).missing == (b_id,)
+
     def test_it_does_not_wait_for_those_who_are_about_to_end(self, server: FakeServer) -> None:
         """Their last handlers may take a while; they answer nothing any more."""
         go_on = Event()
