@@ -209,7 +209,8 @@ class Engine:
         :param path: the URL's path, as in ``EngineRequest``. It must be that of the session's
             handshake, which the project's URLs, and a proxy before them, choose.
         """
-        known = self._find(params.get("sid", ""))
+        sid = params.get("sid", "")
+        known = self._sessions.get(sid) or self._lingering.get(sid)
         return (
             known is not None
             and known.site.path == path
@@ -502,6 +503,8 @@ class Engine:
         """Refuse a session's request of a foreign page, or for another host than its handshake's;
         return ``None`` if it may be answered.
         """
+        if request.origin is None and not request.is_cross_site and request.host == site.host:
+            return None  # nearly every poll
         if not self.is_allowed_origin(request):
             return self.refuse_origin(request)
         if not site.is_at(request.host):

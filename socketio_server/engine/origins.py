@@ -51,7 +51,7 @@ class Site(msgspec.Struct, frozen=True, weakref=True):
         """Return whether an origin is that of the site's own pages."""
         if len(origin) > MAX_ORIGIN:
             return False
-        if origin in (self.own, self.own_behind_tls):  # browsers write it in this one way
+        if origin == self.own or origin == self.own_behind_tls:  # as browsers write it
             return True
         scheme, _, host = origin.partition("://")
         scheme = scheme.lower()
