@@ -159,8 +159,8 @@ def _no_socket(why: str) -> NoSocket:
     """Return the error of a message without a recipient."""
     if current.server is None and not CLIENTS:
         return NoServer(
-            f"{why} No Socket.IO server runs in this process, so no client can be reached from it: "
-            "call this in the process of `python manage.py runserver_socketio`, in a view or a "
-            "handler for instance."
+            f"{why.removesuffix('.')}. No Socket.IO server runs in this process, so no client can "
+            "be reached from it: call this in the process of `python manage.py "
+            "runserver_socketio`, in a view or a handler for instance."
         )
     return NoSocket(why)

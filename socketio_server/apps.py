@@ -10,6 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import module_has_submodule
 
 from socketio_server import checks, conf
+from socketio_server.serving import reloader
 from socketio_server.sockets.this_process import CLIENTS
 
 EVENTS_MODULE = "events"
@@ -43,6 +44,9 @@ class SocketIOConfig(AppConfig):
         ):
             django_checks.register(check, "socketio_server")
         CLIENTS.encode_with(DjangoJSONEncoder().default)
+        reloader.put_off_errors(self._import_events)
+
+    def _import_events(self) -> None:
         self.events_modules = tuple(dict.fromkeys((*_apps_modules(), *_project_modules())))
         for module in self.events_modules:
             _import(module)

@@ -28,7 +28,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     for problem in conf.problems():
         yield Error(
             f"{problem.setting} {problem.message}",
-            hint="All settings are listed in docs/reference/settings.md.",
+            hint="The module socketio_server.options describes all settings.",
             id="socketio_server.E001",
         )
 
@@ -199,7 +199,7 @@ def check_connections(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]
                 hint=(
                     'Give it a pool: "OPTIONS": {"pool": True}, with psycopg and Django 5.1 or '
                     "later; or set SOCKETIO_MAX_CONCURRENT_HANDLERS to fewer than the server "
-                    "allows. See docs/how-to/databases.md."
+                    "allows."
                 ),
                 id="socketio_server.W004",
             )

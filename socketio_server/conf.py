@@ -6,6 +6,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 import msgspec
@@ -61,9 +62,9 @@ def problems() -> Iterator[Problem]:
     known = {_setting(name) for name in _TYPES}
     for setting in dir(settings):
         if setting.startswith(PREFIX) and setting not in known:
-            yield Problem(
-                setting, "is not a setting of socketio_server; see docs/reference/settings.md."
-            )
+            close = get_close_matches(setting.removeprefix(PREFIX).lower(), _TYPES, n=1)
+            suggestion = f": did you mean {_setting(close[0])}?" if close else "."
+            yield Problem(setting, f"is not a setting of socketio_server{suggestion}")
 
 
 def _problem_of(name: str) -> Problem | None:

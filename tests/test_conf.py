@@ -229,6 +229,21 @@ class TestUnknownSettings:
         assert problem.setting == name
         assert "not a setting" in problem.message
 
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            (
+                "SOCKETIO_ALOWED_ORIGIN",
+                "SOCKETIO_ALOWED_ORIGIN is not a setting of socketio_server: did you mean "
+                "SOCKETIO_ALLOWED_ORIGINS?",
+            ),
+            ("SOCKETIO_FOO", "SOCKETIO_FOO is not a setting of socketio_server."),
+        ],
+    )
+    def test_the_nearest_name_is_suggested_if_there_is_one(self, name: str, text: str) -> None:
+        with override_settings(**{name: 1}):
+            assert [str(problem) for problem in conf.problems()] == [text]
+
     @pytest.mark.parametrize("name", ["SOCKET_IO_PORT", "MY_SOCKETIO_PORT"])
     def test_those_of_others_are_their_own_business(self, name: str) -> None:
         with override_settings(**{name: object()}):

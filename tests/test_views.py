@@ -84,6 +84,25 @@ class TestWithoutAServer:
         assert response.status_code == 503
         assert b"runserver_socketio" in response.content
 
+    def test_the_log_names_the_program_that_serves_the_process_once(
+        self, client: Client, url: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(2):
+            client.get(url, HANDSHAKE, SERVER_SOFTWARE="gunicorn/23.0.0")
+
+        (record,) = (each for each in caplog.records if each.name == "socketio_server")
+        assert record.getMessage() == (
+            "A Socket.IO client has come, and gunicorn/23.0.0 does not serve Socket.IO: start the "
+            "site with `python manage.py runserver_socketio`, or run that beside it (said once)"
+        )
+
+    def test_nothing_is_logged_of_a_request_that_is_no_client_s(
+        self, client: Client, url: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client.get(url, SERVER_SOFTWARE="a load balancer's friend")
+
+        assert not [each for each in caplog.records if each.name == "socketio_server"]
+
 
 class TestHandshakeOverPolling:
     def test_it_opens_a_session(self, client: Client, url: str, service: Service) -> None:

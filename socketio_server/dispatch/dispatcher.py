@@ -569,13 +569,25 @@ class Dispatcher:
                 (event_name, type(error), place_of(error)), member.delivery.id
             )
             if more is not None:
-                text = "Handler of %s raised for socket %s%s"
-                logger.error(text, event_name, member.delivery.id, more, exc_info=error)
+                _log_raised(error, event_name, member.delivery.id, more)
         if self._on_raised is not None:
             self._on_raised(error)
         on_error = self._registry.on_error
         if event_name != on_error.name:
             self._run(member, on_error, member.select(on_error), (error,))
+
+
+def _log_raised(error: BaseException, event_name: str, socket_id: str, more: str) -> None:
+    if isinstance(error, Reject):
+        text = (
+            "Handler of %s raised %r for socket %s, which refuses nothing there: only on_connect "
+            "and on_subscribe may raise Reject (%s:%s); return a value to answer the client%s"
+        )
+        place = place_of(error) or ("?", 0)
+        logger.error(text, event_name, error, socket_id, *place, more)
+    else:
+        text = "Handler of %s raised for socket %s%s"
+        logger.error(text, event_name, socket_id, more, exc_info=error)
 
 
 def _refusal(error: Exception) -> tuple[str, Any]:

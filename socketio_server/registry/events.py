@@ -163,7 +163,8 @@ class Event:
         if not self.supports_channels:
             raise EventError(
                 f"The {self.name} event does not support channels so the handler "
-                f"{signatures.describe(handler)} could not be registered"
+                f"{signatures.describe(handler)} could not be registered: a client that connects "
+                "holds no channel yet; on_subscribe is told of each"
             )
         try:
             if not isinstance(_text_of(channel), str):
@@ -173,7 +174,7 @@ class Event:
             raise EventError(
                 f"The channel pattern {channel!r} of the {self.name} handler "
                 f"{signatures.describe(handler)} is not a regular expression: {error}"
-            ) from error
+            ) from None  # whose traceback, through the parser, is twice as long and says no more
 
     def _check_namespace(self, handler: Handler, namespace: Namespace) -> None:
         text = _text_of(namespace)

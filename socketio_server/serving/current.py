@@ -4,7 +4,11 @@ They know it by a protocol, because the server itself (``serving.server``) needs
 and imports most of the package, while this module is imported everywhere.
 """
 
+import logging
+from functools import cache
 from typing import Protocol
+
+from django.http import HttpRequest
 
 from socketio_server.engine.engine import Engine
 from socketio_server.net.statistics import Snapshot
@@ -27,6 +31,28 @@ class RunningServer(Protocol):
         """
 
 
+logger = logging.getLogger("socketio_server")
+
 server: RunningServer | None = None
 """``None`` while no server runs. A server sets it when it starts, and resets it after it has
 stopped."""
+
+
+def tell_missing(what: str, request: HttpRequest | None) -> None:
+    """Log, once, that this process got what is for a server, and runs none.
+
+    :param what: what it got, and what comes of it.
+    :param request: names the program that serves the process.
+    """
+    meta = {} if request is None else request.META
+    _tell_missing(what, meta.get("SERVER_SOFTWARE") or "this process")
+
+
+@cache
+def _tell_missing(what: str, program: str) -> None:
+    logger.warning(
+        "%s, and %s does not serve Socket.IO: start the site with `python manage.py "
+        "runserver_socketio`, or run that beside it (said once)",
+        what,
+        program,
+    )

@@ -5,6 +5,11 @@ The server runs below it on patched modules (``restart``); the parent itself is 
 
 import signal
 import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -13,11 +18,42 @@ from django.utils import autoreload
 
 from socketio_server.serving.restart import patched_command
 
+COMMAND = "runserver_socketio"
+
 RELOAD_EXIT_CODE = 3
 """Exit status of Django's autoreloader after a change of the code."""
 
 FAILURE = 1
 """Exit status of a child whose code does not start."""
+
+
+def put_off_errors(func: Callable[[], None]) -> None:
+    """Call a function that imports code of the project, while Django starts.
+
+    If the command is to run with its reloader, put an exception off: the server's process raises it
+    when it starts to serve, and waits until one of the files is changed that the exception came
+    through. Django does the same for its own ``runserver``, which it knows by its name.
+    """
+    if sys.argv[1:2] != [COMMAND] or "--noreload" in sys.argv:
+        func()
+        return
+
+    def call() -> None:
+        try:
+            func()
+        except Exception as error:
+            files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+            autoreload.autoreload_started.connect(partial(_watch, files), weak=False)
+            raise
+
+    with suppress(Exception):
+        autoreload.check_errors(call)()
+
+
+def _watch(files: list[Path], sender: autoreload.BaseReloader, **kwargs: Any) -> None:
+    """Have files watched besides those of the imported modules."""
+    for file in filter(Path.is_file, files):
+        sender.watch_dir(file.parent, file.name)
 
 
 def supervise() -> int:

@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import resource
+import sys
 from collections.abc import Iterable
 from time import monotonic, time
 from typing import Any
@@ -31,6 +32,7 @@ from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY, Registry
 from socketio_server.serving import asyncio_loops, current, forks, refused_hosts, restart
 from socketio_server.serving.around_events.hooks import DjangoHooks
+from socketio_server.serving.block_watch import BlockWatch
 from socketio_server.serving.brokers import make_broker
 from socketio_server.serving.middleware import load_middleware
 from socketio_server.serving.timekeeper import GeventTimekeeper
@@ -96,6 +98,7 @@ class Server:
         self._registry = registry
         self._stats = Stats(monotonic)
         loop = GuardedLoop(hub.loop, self._stats.refusals)
+        self._block_watch = BlockWatch(loop, sys.stderr.write) if settings.DEBUG else None
         most = limit_connections(options.max_connections)
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
@@ -166,6 +169,8 @@ class Server:
             listener.start()
         current.server = self
         forks.install(*(listener.socket.fileno() for listener in self._listeners))
+        if self._block_watch is not None:
+            self._block_watch.start()
         # The collector must not visit, again and again, objects that live as long as the process
         # or a connection: there are thousands of them.
         gc.freeze()
@@ -220,6 +225,8 @@ class Server:
                 self.options.drain_timeout,
                 ", ".join(what for what, is_abandoned in abandoned.items() if is_abandoned),
             )
+        if self._block_watch is not None:
+            self._block_watch.stop()
         if self._siblings is not None:
             self._siblings.stop()
         self._broker.stop(max(BROKER_STOP_TIMEOUT, until - monotonic()))

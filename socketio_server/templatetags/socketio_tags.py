@@ -27,11 +27,15 @@ def socketio(context: template.Context, *, nonce: str | None = None) -> dict[str
         django-csp's middleware, if there is one.
     :raises ImproperlyConfigured: if the project's URLs don't include the server's.
     """
+    port = _server_port()
+    if port is not None and settings.DEBUG:
+        what = f"A page with {{% socketio %}} will connect to port {port}"
+        current.tell_missing(what, context.get("request"))
     return {
         "bundle": CLIENT_BUNDLE,
         "shim": CLIENT_SHIM,
         "path": _server_path(),
-        "port": _server_port(),
+        "port": port,
         "transports": _server_transports(),
         "debug": settings.DEBUG,
         "nonce": _page_nonce(context) if nonce is None else nonce,

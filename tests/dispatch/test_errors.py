@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 
 import gevent
 import pytest
@@ -140,3 +141,24 @@ class TestErrors:
 
         assert client.messages() == ["still here"]
         assert client.closed == []
+
+    def test_a_reject_that_refuses_nothing_is_told_in_one_line(
+        self, server: Journal, client: FakeClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.note("on_error")
+
+        @server.registry.on("buy")
+        def buy(*args: object) -> None:
+            raise Reject("sold out")
+
+        client.emit("buy")
+
+        (record,) = caplog.records
+        assert record.exc_info is None
+        assert re.fullmatch(
+            r"Handler of buy raised Reject\('sold out'\) for socket \S+, which refuses nothing "
+            rf"there: only on_connect and on_subscribe may raise Reject \({re.escape(__file__)}:"
+            r"\d+\); return a value to answer the client",
+            record.getMessage(),
+        )
+        assert server.errors == [Reject]

@@ -8,6 +8,7 @@ but for its ``events.py``.
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.docs.pages import Block, Page
@@ -62,14 +63,17 @@ class Project:
 
     def django_admin(self, *arguments: str) -> str:
         """Run ``django-admin``; return its output."""
-        return self._run("-m", "django", *arguments)
+        return self.python("-m", "django", *arguments)
 
     def manage(self, *arguments: str) -> str:
         """Run ``manage.py``; return its output."""
-        return self._run("manage.py", *arguments)
+        return self.python("manage.py", *arguments)
 
-    def serve(self, port: int = 0) -> Server:
-        """Start its server, on a free port unless it has to be another's."""
+    def serve(self, port: int = 0, *, through: Sequence[str] = ()) -> Server:
+        """Start its server, on a free port unless it has to be another's.
+
+        :param through: Python's arguments before ``manage.py``.
+        """
         return Server(
             Configuration(
                 self.folder,
@@ -77,6 +81,7 @@ class Project:
                 environment=self._environment,
                 manage=self.folder / "manage.py",
                 cwd=self.folder,
+                through=through,
             )
         )
 
@@ -91,7 +96,8 @@ class Project:
             )
         )
 
-    def _run(self, *arguments: str) -> str:
+    def python(self, *arguments: str) -> str:
+        """Run Python in its folder; return the output."""
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=self.folder,

@@ -1,5 +1,6 @@
 """Links and names of files on every page: what they point to is there."""
 
+import ast
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,6 +59,14 @@ class TestNamesOfFiles:
             is_readers = name.split("/")[0] in READERS_FOLDERS or name in READERS_FILES
             if not (is_readers or name in own or name.startswith("node_modules")):
                 assert exists(name, found), name
+
+    def test_messages_name_no_page_because_installed_packages_have_none(self) -> None:
+        for path in (ROOT / "socketio_server").rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            statements = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+            for node in ast.walk(tree):  # docstrings are for those who have the pages, too
+                if isinstance(node, ast.Constant) and node not in statements:
+                    assert not _DOCS.search(str(node.value)), f"{path}:{node.lineno}"
 
     def test_pages_that_the_code_names_exist(self) -> None:
         for path in [*(ROOT / "socketio_server").rglob("*.py"), ROOT / "setup.cfg"]:

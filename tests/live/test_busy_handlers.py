@@ -1,6 +1,7 @@
 """A client whose handlers are busy: what must go on all the same (security, 10a)."""
 
 import re
+from typing import ClassVar
 
 import pytest
 
@@ -88,3 +89,19 @@ class TestAPollingClientThatIsGone:
             assert http.post("/outside/open_gate/", '["gone"]').text == "done"
         last = impatient.journal.wait_for("on_finish", client.id)[-1]
         assert last.details["close_reason"] in ("transport error", "ping timeout")
+
+
+class TestAHandlerThatNeverWaits:
+    COMPUTE: ClassVar = {"do": "pour", "count": 0, "size": 0, "compute": 2.0}
+
+    def test_is_reported_with_debug_for_what_it_does_to_the_others(
+        self, start_server: StartServer, connect: Connect
+    ) -> None:
+        server = start_server(settings={"DEBUG": True})
+        assert connect(to=server).call("message", self.COMPUTE) == "poured"
+        server.wait_for_output(r"`compute` \(.+/commands\.py:\d+\) blocks the event loop: for more")
+        server.wait_for_output(r"commands\.py\", line \d+, in obey\n    compute\(")
+
+    def test_is_nobody_s_business_without_debug(self, server: Server, connect: Connect) -> None:
+        assert connect().call("message", self.COMPUTE) == "poured"
+        assert "blocks the event loop" not in server.output

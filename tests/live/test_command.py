@@ -301,6 +301,13 @@ class TestStaticFiles:
             assert response.body == source.read_bytes()
             assert "javascript" in response.headers["content-type"]
 
+    def test_a_project_without_them_needs_no_settings_for_them(
+        self, start_server: StartServer, tmp_path: Path
+    ) -> None:
+        without = "INSTALLED_APPS.remove('django.contrib.staticfiles')\nSTATIC_URL = None\n"
+        manage = make_project(tmp_path, {"events.py": EVENTS}, settings=f"DEBUG = True\n{without}")
+        assert state(start_server(manage=manage)) == {"clients": {}, "channels": {}}
+
     def test_are_not_served_without_debug(self, server: Server) -> None:
         with Http(server.address) as http:
             assert http.get("/static/socketio_server/django-socketio.js").status == 404

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from tests.support.journal import Entry
 from tests.support.project import make_project
 from tests.support.server import Server
 from tests.support.tools import free_port, wait_until
-from tests.support.types import Connect, StartServer
+from tests.support.types import Connect, MakeConfiguration, StartServer
 from tests.support.wire import TRANSPORTS
 
 EVENTS = """\
@@ -49,6 +51,20 @@ def life(server: Server, socket_id: str) -> list[Entry]:
     ]
 
 
+def mend(events: Path, version: int, output: Callable[[], str]) -> None:
+    """Write handlers that are whole, and wait for the server to start.
+
+    :param output: returns what the server has written since the handlers were broken.
+    """
+    events.write_text(EVENTS.format(version=version))
+
+    def has_started() -> bool:
+        os.utime(events)  # again and again, because the reloader may only begin to watch
+        return "Starting server at" in output()
+
+    wait_until(has_started, "the mended handlers")
+
+
 class TestReload:
     def test_lets_every_client_end_and_serves_the_new_code_at_the_same_address(
         self, project: Path, reloading: Server, connect: Connect
@@ -76,8 +92,7 @@ class TestReload:
         (project / "events.py").write_text("def broken(")
         reloading.wait_for_output("SyntaxError")
         output = len(reloading.output)
-        (project / "events.py").write_text(EVENTS.format(version=3))
-        reloading.wait_for_output("Starting server at", output)
+        mend(project / "events.py", 3, lambda: reloading.output[output:])
         assert connect(to=reloading).call("message", "hello") == "version 3"
 
     def test_leaves_no_port_open_where_the_application_can_t_be_built(
@@ -88,6 +103,45 @@ class TestReload:
         reloading.wait_for_output("No module named 'no'")
         with pytest.raises(ConnectionRefusedError):
             connect(to=reloading)
+
+
+class TestAColdStart:
+    """As Django's ``runserver``: show the error, and wait."""
+
+    @pytest.mark.parametrize(
+        ("broken", "error"),
+        [
+            pytest.param("def broken(", "SyntaxError: ", id="SyntaxError"),
+            pytest.param("import no_such_module", "ModuleNotFoundError: ", id="ImportError"),
+            pytest.param(
+                "from socketio_server import events\nevents.on_message(lambda: None)",
+                "EventError: The on_message handler",
+                id="EventError",
+            ),
+        ],
+    )
+    def test_waits_for_handlers_that_are_broken_to_be_mended(
+        self, project: Path, configure: MakeConfiguration, broken: str, error: str
+    ) -> None:
+        events, log = project / "events.py", project / "log"
+        events.write_text(broken)
+        start = configure(manage=project / "manage.py", arguments=[f"127.0.0.1:{free_port()}"])
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                start.command,
+                cwd=start.started_in,
+                env=start.variables,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+        try:
+            wait_until(lambda: error in log.read_text(), error)
+            mend(events, 2, log.read_text)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert process.returncode == -signal.SIGKILL  # the parent had not given up
 
 
 class TestSignals:

@@ -167,7 +167,7 @@ class TestWhatIsRefused:
         with pytest.raises(
             EventError,
             match=r"^The on_connect event does not support channels so the handler "
-            rf"`handler` \({re.escape(__file__)}:\d+\) could not be registered$",
+            rf"`handler` \({re.escape(__file__)}:\d+\) could not be registered: a client that ",
         ):
             registry.on_connect(channel="^room-")(handler)
 
@@ -185,7 +185,7 @@ class TestWhatIsRefused:
         assert "`handler`" in text
         assert repr(pattern) in text
         assert name in text
-        assert isinstance(raised.value.__cause__, re.error)
+        assert re.search(r"is not a regular expression: .+ at position \d", text)
         assert not event(registry, name).registrations
 
     @pytest.mark.parametrize("pattern", [5, b"^room-", ["^a", "^b"], re.compile(b"^room-"), True])

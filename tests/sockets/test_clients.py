@@ -211,7 +211,10 @@ class TestWithoutAServer:
         [
             (lambda: socketio_server.send("nobody", 1), "There is no socket"),
             (lambda: socketio_server.broadcast(1), "There are no clients."),
-            (lambda: socketio_server.broadcast_channel(1, "room"), "There are no clients on the"),
+            (
+                lambda: socketio_server.broadcast_channel(1, "room"),
+                "There are no clients on the channel: room. No",
+            ),
         ],
     )
     def test_that_is_said(self, send: Callable[[], None], why: str) -> None:

@@ -39,6 +39,7 @@ class Configuration(NamedTuple):
     :param manage: the project's ``manage.py``.
     :param cwd: the folder to start it in; by default that of ``manage.py``.
     :param gunicorn: arguments for gunicorn, if that is to run the server.
+    :param through: Python's arguments before ``manage.py``: those of a profiler, say.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Configuration(NamedTuple):
     manage: Path = MANAGE
     cwd: Path | None = None
     gunicorn: Sequence[str] | None = None
+    through: Sequence[str] = ()
 
     @property
     def journal(self) -> Journal:
@@ -57,9 +59,10 @@ class Configuration(NamedTuple):
     @property
     def command(self) -> list[str]:
         """The command line."""
+        python = [sys.executable, *self.through]
         if self.gunicorn is not None:
-            return [sys.executable, "-m", "gunicorn", *self.gunicorn]
-        return [sys.executable, str(self.manage), "runserver_socketio", *self.arguments]
+            return [*python, "-m", "gunicorn", *self.gunicorn]
+        return [*python, str(self.manage), "runserver_socketio", *self.arguments]
 
     @property
     def banner(self) -> re.Pattern[str]:

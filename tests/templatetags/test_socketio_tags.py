@@ -124,6 +124,28 @@ class TestTheServersAddress:
             render()
 
 
+class TestAServerThatIsMissing:
+    @pytest.mark.parametrize("debug", [True, False])
+    def test_is_told_once_in_the_terminal_while_debug_is_on(
+        self, settings: Settings, caplog: pytest.LogCaptureFixture, debug: bool
+    ) -> None:
+        settings.DEBUG, settings.SOCKETIO_PORT = debug, 9123
+        request = RequestFactory().get("/", SERVER_SOFTWARE="WSGIServer/0.2")
+        for _ in range(2):
+            render(request=request)
+
+        said = "A page with {% socketio %} will connect to port 9123, and WSGIServer/0.2 does not"
+        assert len([text for text in caplog.messages if text.startswith(said)]) == debug
+
+    def test_is_no_matter_where_it_is_there(
+        self, settings: Settings, caplog: pytest.LogCaptureFixture, our_server: None
+    ) -> None:
+        settings.DEBUG = True
+        render()
+
+        assert not caplog.messages
+
+
 class TestTheTransports:
     @pytest.mark.parametrize("spoken", [["polling", "websocket"], ["websocket", "polling"]])
     def test_are_left_out_where_clients_may_use_all(

@@ -119,6 +119,12 @@ class Command(RunserverCommand):
         if self._status:
             sys.exit(self._status)
 
+    def get_handler(self, *args: Any, **options: Any) -> Any:
+        """Return the application, which serves static files if the project has them."""
+        if not apps.is_installed("django.contrib.staticfiles"):
+            options["use_static_handler"] = False
+        return super().get_handler(*args, **options)
+
     def _is_reloaders_child(self) -> bool:
         return os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) == "true"
 
