@@ -159,6 +159,20 @@ class TestUploads:
         site.application = read
         return pieces
 
+    def collect_errors(self, site: Site) -> list[OSError]:
+        """Have the application read all at once; return the errors that this raises."""
+        errors: list[OSError] = []
+
+        def read(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            try:
+                return greet(environ, start)
+            except OSError as error:
+                errors.append(error)
+                raise
+
+        site.application = read
+        return errors
+
     def test_a_large_one_arrives_whole(self, site: Site, peer: Peer) -> None:
         pieces = self.collect(site)
         assert send_what_is_taken(peer, request("POST", "/a", BIG)) == b""
@@ -212,16 +226,7 @@ class TestUploads:
         assert peer.answer().body == b"GET /a "
 
     def test_one_that_breaks_off_is_an_error_to_who_reads_it(self, site: Site, peer: Peer) -> None:
-        errors: list[OSError] = []
-
-        def read(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-            try:
-                return greet(environ, start)
-            except OSError as error:
-                errors.append(error)
-                raise
-
-        site.application = read
+        errors = self.collect_errors(site)
         peer.send(request("POST", "/a", b"the body")[:-1])
         assert errors == []
         peer.end()
@@ -233,16 +238,7 @@ class TestUploads:
     def test_one_whose_connection_is_lost_is_an_error_to_who_reads_it(
         self, site: Site, peer: Peer
     ) -> None:
-        errors: list[OSError] = []
-
-        def read(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-            try:
-                return greet(environ, start)
-            except OSError as error:
-                errors.append(error)
-                raise
-
-        site.application = read
+        errors = self.collect_errors(site)
         peer.send(request("POST", "/a", b"the body")[:-1])
         peer.connection.abort()
         site.run()
