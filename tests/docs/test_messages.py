@@ -185,3 +185,25 @@ class TestEveryEntry:
             kind = _REFUSED.match(entry)
             assert kind is None or kind[1] in list(RefusalKind), entry
             assert any(is_in(message, entry) for message in known), f"no message has {entry!r}"
+
+
+class TestALineOfTheLog:
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "No handler ran for the event 'tpyo' in namespace '/': there is no handler of it: "
+            "@events.on('tpyo') registers one (said once)",
+            "Refused (namespace): namespace '/nope': no handler is registered for it "
+            "(from 127.0.0.1)",
+            "Refused (packet): malformed JSON (from 127.0.0.1)",
+            "Error: That port is already in use.",
+            "?: (socketio_server.E001) SOCKETIO_PORT must be a port number from 0 to 65535, not "
+            "'9000'.",
+            "Handlers in events: on_connect 1, on_subscribe 1, on_message 1",
+            "TypeError: callback must be callable, not None",
+        ],
+    )
+    def test_leads_to_its_entry(self, line: str) -> None:
+        entries = [entry_of(row) for rows in tables() for row in rows]
+        patterns = [re.escape(entry).replace("…", ".*") for entry in entries]
+        assert any(re.search(pattern, line) for pattern in patterns)
