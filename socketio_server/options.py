@@ -148,7 +148,8 @@ class Options:
     hold messages for ``stall_timeout`` or more."""
 
     max_connections_per_address: Number = 100
-    """Connections of one address; loopback and ``trusted_proxies`` are exempt."""
+    """Connections of one address, or of one /64 network in IPv6; loopback and ``trusted_proxies``
+    are exempt."""
 
     max_handshakes_per_address: Number = 200
     """Handshakes of one address at once, and ten more a second; with the same exemptions."""

@@ -108,6 +108,19 @@ class TestJoining:
         assert client.received() == ['4/admin,{"message":"Invalid namespace"}']
         assert client.socket.connected()
 
+    @pytest.mark.parametrize("name", ["/news\n", "/\x00", "/a\u2028b", "/\x1b[31m"])
+    def test_one_whose_name_can_not_be_printed_is_refused_whoever_it_would_be_for(
+        self, server: FakeServer, name: str
+    ) -> None:
+        server.registry.on_connect(lambda *args: None, namespace=re.compile("/.*", re.DOTALL))
+        client = server.open()
+        client.send(f"0{name},")
+
+        assert client.received() == [f'4{name},{{"message":"Invalid namespace"}}']
+        (refusal,) = client.refusals
+        assert "characters that can't be printed" in refusal
+        assert name not in refusal
+
     def test_one_with_a_long_name_is_refused_whoever_it_would_be_for(
         self, server: FakeServer
     ) -> None:
