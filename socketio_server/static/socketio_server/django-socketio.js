@@ -421,10 +421,10 @@
       `The server has no namespace ${namespace}: nothing in any events.py names it. Write ` +
       `namespace="${namespace}" in its handlers' decorators, or correct the name in the page.`,
     connection: ({ namespace, reason }) =>
-      `The server refused the connection to the namespace ${namespace}: ${reason}. A handler of ` +
+      `The server refused the connection to the namespace ${namespace} ("${reason}"). A handler of ` +
       "on_connect did; the terminal of runserver_socketio says more.",
     subscription: ({ channel, reason }) =>
-      `The server refused the subscription to the channel "${channel}": ${reason}. A handler of ` +
+      `The server refused the subscription to the channel "${channel}" ("${reason}"). A handler of ` +
       "on_subscribe did, or the name is not allowed.",
   };
 
