@@ -22,6 +22,7 @@ class Snapshot(TypedDict):
     messages_out: int
     events: int
     handler_seconds: float
+    log_lines_dropped: int
     refusals: dict[str, int]
     broker_connected: NotRequired[int]
     broker_losses: NotRequired[int]

@@ -25,6 +25,7 @@ from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.engine import GOODBYE_TIME, Engine
 from socketio_server.http.listener import HttpListener
 from socketio_server.http.siblings import Siblings
+from socketio_server.net.log_queue import LogQueue
 from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.statistics import Snapshot, Stats
 from socketio_server.net.workers import WorkerPool
@@ -46,6 +47,9 @@ logger = logging.getLogger("socketio_server")
 GC_THRESHOLDS = (20_000, 20, 50)
 """The cyclic garbage collector runs rarely, because the server makes no cycles per message."""
 
+
+FLUSH_TIME = 1.0
+"""Seconds in which the last log lines are to be written; they come on top of ``drain_timeout``."""
 
 DRAIN_CHECK_INTERVAL = 0.02
 """Seconds between two checks whether everything is done that a stop waits for."""
@@ -96,6 +100,7 @@ class Server:
         hub = gevent.get_hub()
         self._clients = clients
         self._registry = registry
+        self._log = LogQueue()
         self._stats = Stats(monotonic)
         loop = GuardedLoop(hub.loop, self._stats.refusals)
         self._block_watch = BlockWatch(loop, sys.stderr.write) if settings.DEBUG else None
@@ -161,6 +166,7 @@ class Server:
 
         :raises OSError: if the address can't be listened on.
         """
+        self._log.open()
         self._clients.broker = self._broker
         self._broker.start(self._registry.namespaces)
         if self._siblings is not None:
@@ -190,6 +196,7 @@ class Server:
             "messages_out": clients.messages_out,
             "events": stats.events,
             "handler_seconds": stats.handler_time,
+            "log_lines_dropped": self._log.dropped,
             "refusals": dict(stats.refusals.counts),
         }
         self._broker.count(snapshot)
@@ -234,6 +241,7 @@ class Server:
         current.server = None
         self._clients.output = None
         self._clients.timekeeper = NoTimekeeper()
+        self._log.close(FLUSH_TIME)
         return not (abandoned["handlers"] or abandoned["requests"])
 
     def _answers_requests(self) -> bool:

@@ -42,6 +42,7 @@ NUMBERS = [
     "messages_out",
     "events",
     "handler_seconds",
+    "log_lines_dropped",
 ]
 
 

@@ -1,0 +1,133 @@
+"""The queue of log lines, in the hub of the test's own thread."""
+
+import logging
+from collections.abc import Iterator
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from socketio_server.net import log_queue
+from socketio_server.net.log_queue import MAX_LINES, LogQueue
+from tests.fakes import PATIENCE, in_loop, settle
+
+logger = logging.getLogger("tests.queued")
+
+
+class Lines(logging.Handler):
+    """Keeps lines; waits or raises before each, if it is to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.error: BaseException | None = None
+        self.may_go_on = Event()
+        self.may_go_on.set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.may_go_on.wait()
+        if self.error is not None:
+            raise self.error
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def handler(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
+    """The handler of the log."""
+    handler = Lines()
+    monkeypatch.setattr(log_queue, "logger", logger)
+    logger.addHandler(handler)
+    logger.propagate = False
+    yield handler
+    handler.may_go_on.set()
+    settle()
+    logger.removeHandler(handler)
+    logger.propagate = True
+
+
+@pytest.fixture
+def queue(handler: Lines) -> Iterator[LogQueue]:
+    """The queue of that log."""
+    queue = LogQueue([logger.name])
+    queue.open()
+    yield queue
+    queue.close(PATIENCE)
+
+
+class TestLogQueue:
+    def test_lines_of_callbacks_and_greenlets_are_logged_in_order(
+        self, queue: LogQueue, handler: Lines
+    ) -> None:
+        logger.warning("one")
+        in_loop(lambda: logger.warning("two"))
+        logger.warning("three")
+        settle()
+        assert handler.lines == ["one", "two", "three"]
+
+    def test_a_handler_that_waits_delays_only_the_lines(
+        self, queue: LogQueue, handler: Lines
+    ) -> None:
+        handler.may_go_on.clear()
+        done: list[bool] = []
+
+        def callback() -> None:
+            logger.warning("one")
+            done.append(True)
+
+        in_loop(callback)
+        in_loop(callback)
+        assert done == [True, True]
+        assert handler.lines == []
+        handler.may_go_on.set()
+        settle()
+        assert handler.lines == ["one", "one"]
+
+    @pytest.mark.parametrize("error", [RuntimeError("on purpose"), gevent.Timeout(1)])
+    def test_a_handler_that_raises_ends_no_more_than_the_line(
+        self,
+        queue: LogQueue,
+        handler: Lines,
+        error: BaseException,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        handler.error = error
+        in_loop(lambda: logger.warning("one"))
+        handler.error = None
+        in_loop(lambda: logger.warning("two"))
+        assert handler.lines == ["two"]
+        assert "Logging error" in capsys.readouterr().err
+
+    def test_lines_beyond_the_most_are_dropped_and_the_log_tells_how_many(
+        self, queue: LogQueue, handler: Lines
+    ) -> None:
+        handler.may_go_on.clear()
+        for number in range(MAX_LINES + 3):
+            logger.warning("%s", number)
+        assert queue.dropped == 3
+        handler.may_go_on.set()
+        settle()
+        assert len(handler.lines) == MAX_LINES + 1
+        assert handler.lines[-1].startswith("3 log lines were dropped")
+        logger.warning("the next")
+        settle()
+        assert handler.lines[-1] == "the next"
+
+    def test_its_close_writes_what_waits(self, handler: Lines) -> None:
+        queue = LogQueue([logger.name])
+        queue.open()
+        logger.warning("one")
+        queue.close(PATIENCE)
+        assert handler.lines == ["one"]
+        logger.warning("two")
+        assert handler.lines == ["one", "two"]
+
+    def test_its_close_waits_no_longer_than_it_may_for_a_handler_that_waits(
+        self, handler: Lines
+    ) -> None:
+        handler.may_go_on.clear()
+        queue = LogQueue([logger.name])
+        queue.open()
+        logger.warning("one")
+        with gevent.Timeout(PATIENCE):
+            queue.close(0.01)
+        assert logger.filters == []
