@@ -160,7 +160,7 @@ class TestARefusal:
     def test_by_a_handler_of_on_connect_is_quoted(self, window: Window) -> None:
         window.run("io('/closed')")
         said = advice(window)
-        assert "the namespace /closed: Members only. A handler of on_connect did" in said
+        assert 'the namespace /closed ("Members only"). A handler of on_connect did' in said
 
     def test_of_a_subscription_is_quoted_once(self, window: Window) -> None:
         window.run("""
@@ -170,7 +170,7 @@ class TestARefusal:
         """)
         window.settle()
         said = advice(window)
-        assert 'the channel "closed-1": No entry. A handler of on_subscribe did' in said
+        assert 'the channel "closed-1" ("No entry"). A handler of on_subscribe did' in said
 
 
 class TestAWebSocketThatFails:
