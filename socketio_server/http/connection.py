@@ -83,6 +83,9 @@ class HttpServer(ExchangeServer, Protocol):
     write_size: int
     """The most bytes of one write (``write_size_of``)."""
 
+    has_siblings: bool
+    """Whether other workers may have the sessions that requests ask for."""
+
     def hand_over(self, tcp: Connection, address: Any, owner: str, data: bytes) -> Outcome:
         """Hand a connection over to another worker.
 
@@ -261,9 +264,10 @@ class HttpConnection:
 
         :param data: what was received, from the beginning of the request's head.
         """
+        if not self.server.has_siblings or "sid=" not in head.target:
+            return False
         _, _, query = head.target.partition("?")
-        engine = self.server.engine
-        owner = engine.find_owner(parse_query(query)) if "sid=" in query else None
+        owner = self.server.engine.find_owner(parse_query(query))
         if owner is None:
             return False
         if self.tcp.tell_when_drained():  # the peer has yet to read the answers before
