@@ -137,6 +137,15 @@ class TestSubscriptions:
             "the subscription to 'room-1' in namespace '/': its handlers are for the namespace "
         )
 
+    def test_that_a_handler_without_a_pattern_ran_for_are_not_told(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.on_subscribe(handler)
+        server.registry.on_message(channel="^room-")(handler)
+        server.connect(channels=["lobby"])
+
+        assert told(caplog) == []
+
     def test_that_are_as_they_should_be_are_not_told(
         self, server: FakeServer, caplog: pytest.LogCaptureFixture
     ) -> None:
