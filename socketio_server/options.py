@@ -230,8 +230,12 @@ class Options:
     ``max_payload``; beyond it, reading from the client pauses until half of them are handled."""
 
     max_pending_total: Number = 67_108_864
-    """Bytes of all clients' packets that may wait for handlers; beyond it, the client with the most
-    is closed."""
+    """Bytes of all clients' packets that may wait for handlers, or for their own rest; beyond it,
+    the client with the most is closed."""
+
+    max_decoded_total: Number = 50_331_648
+    """Bytes, estimated, that packets of all clients may take once they are decoded, until their
+    handlers have ended; beyond it, packets of more than 2 kB wait to be decoded."""
 
     high_water: Number = 262_144
     """The high-water mark: bytes that may wait for one client before senders to it alone must wait.

@@ -30,6 +30,7 @@ from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.queued_output import LostBecause, QueuedOutput
 from socketio_server.net.refusals import RefusalKind, Refusals
 from socketio_server.net.statistics import Stats
+from socketio_server.net.turns import Turns
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
@@ -420,7 +421,8 @@ def make_polling(
 ) -> PollingTransport:
     """The transport of a session over polling."""
     output = output or queued_output(loop, options)
-    return PollingTransport(session, loop, options, loop.clock, output)
+    turns = Turns(loop, options, clock=loop.clock)
+    return PollingTransport(session, loop, options, loop.clock, output, turns)
 
 
 class RecordingTransportHandler:
@@ -430,6 +432,8 @@ class RecordingTransportHandler:
         self.packets: list[engineio.Packet] = []
         self.closed: list[CloseReason] = []
         self.refusals: list[str] = []
+        self.held = 0
+        """Bytes of messages that are yet to be handed up."""
         self.rooms = 0
         """How often there was room again."""
         self.on_packet: Callable[[engineio.Packet], object] | None = None
@@ -443,6 +447,9 @@ class RecordingTransportHandler:
         self.packets.append(packet)
         if self.on_packet is not None:
             self.on_packet(packet)
+
+    def bytes_held(self, change: int) -> None:
+        self.held += change
 
     def client_refused(self, kind: RefusalKind, why: str) -> None:
         self.refusals.append(f"{kind}: {why}")
@@ -485,6 +492,9 @@ class RecordingTransport:
     def ask_for_room(self) -> bool:
         return not self.is_full
 
+    def give_up(self, because: LostBecause) -> None:
+        self.close(CloseReason.TRANSPORT_ERROR)
+
     def send(self, outgoing: Outgoing) -> None:
         if not self.closed:
             self.sent += (packet.decode() for packet in outgoing.packets)
@@ -515,6 +525,8 @@ class RecordingSessionHandler:
         self.messages: list[str | bytes] = []
         self.closed: list[CloseReason] = []
         self.started = 0
+        self.held = 0
+        """Bytes of messages that are yet to be handed up."""
 
     def session_started(self) -> None:
         assert not self.messages, "called after a message"
@@ -529,6 +541,9 @@ class RecordingSessionHandler:
         assert type(data) is bytes
         assert not self.closed, "called after the end"
         self.messages.append(data)
+
+    def bytes_held(self, change: int) -> None:
+        self.held += change
 
     def session_closed(self, reason: CloseReason) -> None:
         self.closed.append(reason)

@@ -47,6 +47,7 @@ NUMBERS = [
     "max_handlers_per_client",
     "max_pending_bytes",
     "max_pending_total",
+    "max_decoded_total",
     "max_sessions",
     "max_queued_bytes",
     "max_queued_total",

@@ -18,6 +18,8 @@ from gevent.event import Event as GeventEvent
 from greenlet import getcurrent
 
 from socketio_server.dispatch import validation
+from socketio_server.dispatch.client_account import InputTotal
+from socketio_server.dispatch.decoded import DecodedRoom
 from socketio_server.dispatch.member import Item, Member
 from socketio_server.dispatch.middleware import NO_ANSWER, CallNext, EventCall
 from socketio_server.dispatch.router import NamespaceRouter
@@ -41,7 +43,13 @@ from socketio_server.protocol.names import (
     SUBSCRIBE,
     UNSUBSCRIBE,
 )
-from socketio_server.protocol.socketio import Packet, PacketType, decode, decode_kept
+from socketio_server.protocol.socketio import (
+    Packet,
+    PacketType,
+    decode,
+    decode_kept,
+    estimate_size,
+)
 from socketio_server.registry.events import Event, Registration, Registry
 from socketio_server.registry.signatures import describe
 from socketio_server.sockets.acknowledgements import Acknowledged
@@ -150,10 +158,10 @@ class Dispatcher:
             clock=clock,
             on_raised=NamespaceRouter.callback_raised,
         )
-        self.waiting_bytes = 0
-        """Bytes of the laden clients' packets that wait for handlers (``RouterKeeper``)."""
-        self.laden: set[NamespaceRouter] = set()
-        """The clients with many waiting bytes (``RouterKeeper``)."""
+        self.total = InputTotal(options.max_pending_total)
+        """Counts what all clients make the server hold (``RouterKeeper``)."""
+        self.room = DecodedRoom(loop, options, clock=clock)
+        """The room for decoded packets (``InboxKeeper``)."""
         self._live = 0  # members that were accepted, or may yet be, and have not ended
         self._idle = GeventEvent()  # set while there are none
         self._idle.set()
@@ -235,9 +243,11 @@ class Dispatcher:
             if not self._live:
                 self._idle.set()
 
-    def too_much_waits(self) -> None:
-        """Give up the client with the most waiting bytes (``RouterKeeper``)."""
-        max(self.laden, key=lambda router: router.waiting_bytes).give_up()
+    def decoded_size(self, item: Item) -> int:
+        """Estimate how many bytes an item takes once it is decoded (``InboxKeeper``)."""
+        if isinstance(item, (PacketType, CloseReason)):
+            return 0
+        return estimate_size(item.answer.kept if isinstance(item, Acknowledged) else item)
 
     # ------------------------------------------------------------------------------------------
 
@@ -277,7 +287,7 @@ class Dispatcher:
     def _connect(self, member: Member) -> None:
         """Run ``on_connect``, then answer; no message reaches the client before the answer."""
         event, delivery = self._registry.on_connect, member.delivery
-        delivery.hold(None, self.options.max_queued_bytes)
+        delivery.hold(None, self.options.max_queued_bytes, self._clients.output)
         self._clients.add(delivery, member.socket)
         self._clients.broker.listen(delivery.namespace)
         refusal = self._fire_refusable(member, event, event.select(delivery.namespace, ()), ())
@@ -344,7 +354,7 @@ class Dispatcher:
         event = self._registry.on_subscribe
         handlers = event.select_for(member.delivery.namespace, channel)
         if channel not in held and (handlers or self._middleware is not None):
-            member.delivery.hold(channel, self.options.max_queued_bytes)
+            member.delivery.hold(channel, self.options.max_queued_bytes, self._clients.output)
         changed = member.socket.subscribe(channel)
         if not handlers and self._unhandled is not None:
             self._unhandled.subscription(channel, packet.namespace)

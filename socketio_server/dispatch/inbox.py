@@ -6,17 +6,21 @@ from contextvars import Context
 from sys import getsizeof
 from typing import Any, Generic, Protocol, TypeVar
 
+from socketio_server.dispatch.decoded import SMALL, DecodedRoom, Tenant
+from socketio_server.net.turns import LARGE
 from socketio_server.net.workers import Job, Pool
 from socketio_server.options import Options
 
 T = TypeVar("T")
 
-HEAVY = 32_768
-"""Bytes from which an item takes so long to be decoded that it gets a turn of its own."""
-
 TEXT_SIZE = 80
 """Bytes that a text takes besides its characters (``getsizeof`` tells it exactly, and takes
 longer)."""
+
+
+def size_of(item: Any) -> int:
+    """Return the bytes that a waiting item takes."""
+    return len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)
 
 
 class InboxKeeper(Protocol):
@@ -34,11 +38,18 @@ class InboxKeeper(Protocol):
     def clock(self) -> Callable[[], float]:
         """A monotonic clock, in seconds."""
 
+    @property
+    def room(self) -> DecodedRoom:
+        """The room for decoded items."""
+
+    def decoded_size(self, item: Any) -> int:
+        """Estimate how many bytes an item takes once it is decoded."""
+
     def handle(self, inbox: Any, item: Any) -> None:
         """Handle one item, in a worker; must not raise."""
 
 
-class Account(Protocol):
+class Account(Tenant, Protocol):
     """One client's share of memory and handlers: one account for all of its inboxes.
 
     Inboxes read and write the attributes themselves, because a call for each event would cost more.
@@ -83,8 +94,7 @@ class Inbox(Generic[T]):
         """Queue an item behind all earlier ones."""
         self._items.append(item)
         account = self._account
-        size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)  # type: ignore[arg-type]  # text
-        waiting = account.waiting_bytes = account.waiting_bytes + size
+        waiting = account.waiting_bytes = account.waiting_bytes + size_of(item)
         if waiting > account.high:
             account.weigh()
         if not self._is_working:
@@ -114,25 +124,32 @@ class Inbox(Generic[T]):
             if isinstance(item, but):
                 self._items.append(item)
             else:
-                size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)
-                self._account.waiting_bytes -= size
+                self._account.waiting_bytes -= size_of(item)
 
-    def work(self, *, is_heavy: bool = False) -> None:
+    def work(self, room: int = 0) -> None:
         """Handle waiting items, for one turn (``Job``).
 
-        :param is_heavy: whether it is a turn for one large item, instead of several small ones.
+        :param room: bytes that the first item has taken of the room for decoded items.
         """
         items, keeper, account = self._items, self._keeper, self._account
         options, clock, handle = keeper.options, keeper.clock, keeper.handle
         run = self._scope.run
         turn_ends = clock() + options.max_time_per_turn
         remaining = options.max_events_per_turn
+        if room and not (items and size_of(items[0]) > SMALL):  # the item was dropped
+            keeper.room.leave(account, room)
+            room = 0
         while items:  # they may have been dropped
             item = items[0]
-            size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)
-            if size > HEAVY and not is_heavy:
-                keeper.pool.run_heavy(_HeavyTurn(self))
-                return
+            size = size_of(item)
+            if size > SMALL and not room:
+                room = keeper.decoded_size(item)
+                turn = _Turn(self, keeper.pool, room, is_large=size > LARGE)
+                if not keeper.room.take(account, room, turn.begin):
+                    return
+                if size > LARGE:
+                    turn.begin()
+                    return
             del items[0]
             waiting = account.waiting_bytes = account.waiting_bytes - size
             if waiting < account.low:
@@ -142,8 +159,12 @@ class Inbox(Generic[T]):
             except BaseException:  # a fault of ours: the items behind it must be handled yet
                 keeper.pool.run(self)
                 raise
+            finally:
+                if room:
+                    keeper.room.leave(account, room)
+                    room = 0
             remaining -= 1
-            if items and (is_heavy or not remaining or clock() > turn_ends):
+            if items and (size > LARGE or not remaining or clock() > turn_ends):
                 keeper.pool.run(self)
                 return
         self._is_working = False
@@ -164,14 +185,24 @@ class Inbox(Generic[T]):
             self._keeper.pool.run(account.queued.popleft())
 
 
-class _HeavyTurn:
-    """A turn of an inbox for one large item (``Job``)."""
+class _Turn:
+    """A turn of an inbox whose first item has room to be decoded (``Job``)."""
 
-    __slots__ = ("_inbox",)
+    __slots__ = ("_inbox", "_is_large", "_pool", "_room")
 
-    def __init__(self, inbox: Inbox[Any]) -> None:
+    def __init__(self, inbox: Inbox[Any], pool: Pool, room: int, *, is_large: bool) -> None:
         self._inbox = inbox
+        self._pool = pool
+        self._room = room
+        self._is_large = is_large
+
+    def begin(self) -> None:
+        """Take the turn soon; large items have turns of their own."""
+        if self._is_large:
+            self._pool.run_heavy(self)
+        else:
+            self._pool.run(self)
 
     def work(self) -> None:
-        """Handle the item."""
-        self._inbox.work(is_heavy=True)
+        """Handle the item, and the small ones behind it."""
+        self._inbox.work(self._room)

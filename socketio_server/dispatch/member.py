@@ -72,6 +72,7 @@ class Member(Inbox[Item]):
     __slots__ = (
         "_selected_for",
         "_selections",
+        "auth_cost",
         "auth_size",
         "delivery",
         "is_postponed",
@@ -93,6 +94,8 @@ class Member(Inbox[Item]):
         self.router = router
         self.auth_size = auth_size
         """Characters of the client's auth, before it was decoded."""
+        self.auth_cost = 0
+        """Bytes that it takes since, about."""
         self.is_postponed = False
         """Whether it joins when its predecessor's last handler has run."""
         self.socket = socket

@@ -5,29 +5,27 @@ encoding is in ``protocol.socketio``, their effect in the dispatcher.
 """
 
 import logging
-from collections import deque
 from contextvars import Context
+from sys import getsizeof
 from typing import Any, Protocol
 
 from greenlet import greenlet
 
+from socketio_server.dispatch.client_account import ClientAccount, InputTotal
 from socketio_server.dispatch.member import Member
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.log import show
+from socketio_server.net.queued_output import LostBecause
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
-from socketio_server.net.workers import Job
 from socketio_server.options import Options
 from socketio_server.protocol import engineio, engineio3, socketio, socketio4
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.protocol.socketio import Encoder, Head, PacketType
 from socketio_server.sockets.acknowledgements import Answer
-
-LADEN = 16_384
-"""Bytes of one client that may wait for its handlers without being counted for the process."""
 
 _EVENTS = (PacketType.EVENT, PacketType.BINARY_EVENT)
 
@@ -73,18 +71,12 @@ class RouterKeeper(Protocol):
     def attachments_came(self, router: "NamespaceRouter") -> None:
         """A binary packet is complete."""
 
-    waiting_bytes: int
-    """Bytes of the laden clients' packets that wait for handlers."""
-
     @property
-    def laden(self) -> set["NamespaceRouter"]:
-        """The clients with more than ``LADEN`` waiting bytes."""
-
-    def too_much_waits(self) -> None:
-        """``waiting_bytes`` is over the limit."""
+    def total(self) -> InputTotal:
+        """Counts what all clients make the server hold."""
 
 
-class NamespaceRouter:
+class NamespaceRouter(ClientAccount):
     """Routes one session's packets (``SessionHandler``, ``MemberRouter``). Never blocks.
 
     :param request: the Django request of the handshake.
@@ -95,22 +87,16 @@ class NamespaceRouter:
     __slots__ = (
         "_assembly",
         "_closing",
-        "_counted",
         "_ending",
-        "_is_full",
         "_keeper",
         "_left",
         "_members",
         "_protocol",
+        "_unfinished_bytes",
         "captured",
-        "free_handlers",
-        "high",
-        "low",
-        "queued",
         "request",
         "scope",
         "session",
-        "waiting_bytes",
     )
 
     def __init__(
@@ -121,19 +107,11 @@ class NamespaceRouter:
         captured: Any,
         keeper: RouterKeeper,
     ) -> None:
+        super().__init__(keeper.total, keeper.options)
         self.session = session
         self.request = request
         self.scope = scope
         self.captured = captured
-        self.waiting_bytes = 0
-        """Bytes of this client's packets that wait for handlers (``Account``)."""
-        self.high = min(LADEN, keeper.options.max_pending_bytes - 1)
-        self.low = 0
-        self.free_handlers = keeper.options.max_handlers_per_client
-        """How many more of the client's inboxes may run handlers (``Account``)."""
-        self.queued: deque[Job] | None = None
-        """The inboxes that wait for a free handler (``Account``)."""
-        self._counted = 0  # this client's share of the keeper's waiting_bytes
         self._keeper = keeper
         self._members: dict[str, Member] = {}  # by namespace
         # By namespace, the members that left and whose last handlers have yet to run; None until
@@ -142,10 +120,15 @@ class NamespaceRouter:
         self._assembly: socketio.Assembly | None = None  # while attachments are due
         # The last max_namespaces namespaces that the server took the client out of, oldest first.
         self._left: tuple[str, ...] = ()
+        self._unfinished_bytes = 0  # of messages that are not complete, in the transports
         self._protocol = socketio4 if self._is_old else socketio
         # Once the session is to end: the members whose goodbye is still held.
         self._closing: list[Member] | None = None
-        self._is_full = False  # whether reading from the client is paused
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the session lasts (``Tenant``)."""
+        return self.session.is_open
 
     @property
     def _is_old(self) -> bool:
@@ -170,6 +153,7 @@ class NamespaceRouter:
         if head.attachments:
             max_size = keeper.options.max_payload
             self._assembly = socketio.Assembly(data, head, max_size=max_size)
+            self.hold(getsizeof(self._assembly))
             keeper.attachments_due(self)
         elif head.type is PacketType.CONNECT:
             self._connect(data, head)
@@ -181,14 +165,27 @@ class NamespaceRouter:
         assembly = self._assembly
         if assembly is None:
             raise DecodeError("attachment that belongs to no packet")
+        size = getsizeof(assembly)
         if assembly.add(data):
             self._assembly = None
+            self.hold(-size)
             self._keeper.attachments_came(self)
             self._route(assembly.head, assembly)
+        else:
+            self.hold(getsizeof(assembly) - size)
+
+    def bytes_held(self, change: int) -> None:
+        """A transport holds more or fewer bytes of incomplete messages (``SessionHandler``)."""
+        self._unfinished_bytes += change
+        self.hold(change)
 
     def session_closed(self, reason: CloseReason) -> None:
         """Run every member's last handlers (``SessionHandler``)."""
         members, self._members = self._members, {}
+        if self._assembly is not None:
+            self.hold(-getsizeof(self._assembly))
+        if self._unfinished_bytes:
+            self.bytes_held(-self._unfinished_bytes)
         self._closing = self._assembly = None
         self._keeper.router_closed(self)
         for member in members.values():
@@ -222,44 +219,24 @@ class NamespaceRouter:
         if not self._closing:
             self.session.close(CloseReason.FORCED_SERVER_CLOSE)
 
-    # --- The client's account -----------------------------------------------------------------
+    def pause_reading(self) -> None:
+        """Read no more from the client, because too many of its packets wait."""
+        self.session.pause_reading()
 
-    def weigh(self) -> None:
-        """Act on the client's waiting bytes, and set ``high`` and ``low`` (``Account``).
-
-        Pauses reading from the client above its limit, and counts the bytes for the process. Up to
-        ``LADEN`` bytes are not counted, which spares most events most of this.
-        """
-        keeper, waiting = self._keeper, self.waiting_bytes
-        options = keeper.options
-        counted = waiting if waiting > LADEN else 0
-        keeper.waiting_bytes += counted - self._counted
-        self._counted = counted
-        if counted:
-            keeper.laden.add(self)
-        else:
-            keeper.laden.discard(self)
-        if not self._is_full and waiting >= options.max_pending_bytes:
-            self._is_full = True
-            self.session.pause_reading()
-        elif self._is_full and waiting <= options.max_pending_bytes // 2:
-            self._is_full = False
-            self.session.resume_reading()
-        self.high, self.low = counted + LADEN, counted - LADEN
-        if self._is_full:
-            self.low = max(self.low, options.max_pending_bytes // 2 + 1)
-        else:
-            self.high = min(self.high, options.max_pending_bytes - 1)
-        if keeper.waiting_bytes > options.max_pending_total:
-            keeper.too_much_waits()
+    def resume_reading(self) -> None:
+        """Read from the client again."""
+        self.session.resume_reading()
 
     def give_up(self) -> None:
         """End the session, and drop its waiting events: the process holds too many bytes."""
         for member in self._all_members():
             member.drop_events()
+        if self.session.is_open:
+            self.session.client_refused(RefusalKind.PENDING, "too many bytes wait for its handlers")
+            transport = self.session.transport
+            self.session.close(CloseReason.TRANSPORT_ERROR)
+            transport.give_up(LostBecause.CLOSED)  # what it holds is not to wait for a goodbye
         self.weigh()
-        self.session.client_refused(RefusalKind.PENDING, "too many bytes wait for its handlers")
-        self.session.close(CloseReason.TRANSPORT_ERROR)
 
     def callback_raised(self) -> None:
         """End the session (``CallbackOwner``)."""
@@ -269,8 +246,6 @@ class NamespaceRouter:
         """End the session, because a packet is malformed (``MemberRouter``)."""
         self.session.client_refused(RefusalKind.PACKET, str(error))
         self.session.close(CloseReason.PARSE_ERROR)
-
-    # ------------------------------------------------------------------------------------------
 
     def answer(self, member: Member) -> None:
         """Tell the client that it joined the namespace, and under which id (``MemberRouter``).
@@ -299,6 +274,8 @@ class NamespaceRouter:
     def member_finished(self, member: Member) -> None:
         """Let the client join the namespace again, if it asked to (``MemberRouter``)."""
         namespace = member.delivery.namespace
+        if member.auth_cost:
+            self.hold(-member.auth_cost)
         if self._ending is not None and self._ending.get(namespace) is member:
             del self._ending[namespace]
             successor = self._members.get(namespace)
@@ -339,11 +316,14 @@ class NamespaceRouter:
             self._send_connect_error(namespace, "Auth is too large")
         else:
             auth = self._protocol.decode(text).data
-            self._join(namespace, auth, auth_size)
+            self._join(namespace, text, auth, auth_size)
 
-    def _join(self, namespace: str, auth: Any, auth_size: int) -> None:
+    def _join(self, namespace: str, text: str, auth: Any, auth_size: int) -> None:
         member = self._keeper.add_member(self, namespace, auth, auth_size)
         self._members[namespace] = member
+        if auth_size:
+            member.auth_cost = socketio.estimate_size(text)
+            self.hold(member.auth_cost)
         if self._left:
             self._left = tuple(left for left in self._left if left != namespace)
         if self._ending is not None and namespace in self._ending:

@@ -33,6 +33,7 @@ from socketio_server.net.loop import Loop
 from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
+from socketio_server.net.turns import Turns
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import ErrorCode
@@ -111,6 +112,7 @@ class Engine:
         ``open_polling`` or ``open_websocket``.
     :param worker: the name of this process among those that hand connections over to each other,
         the beginning of its sessions' ids; empty if there are no others.
+    :param turns: the turns of large work, shared with the rest of the server; ``None``: its own.
     """
 
     def __init__(
@@ -122,7 +124,9 @@ class Engine:
         *,
         clock: Callable[[], float],
         worker: str = "",
+        turns: Turns | None = None,
     ) -> None:
+        self._turns = turns or Turns(loop, options, clock=clock)
         self._loop = loop
         self._options = options
         self._worker = worker
@@ -304,7 +308,7 @@ class Engine:
         session = self._new_session(request)
         session.binding = binding
         make = PollingTransport3 if session.revision == REVISION_3 else PollingTransport
-        transport = make(session, self._loop, self._options, self._clock, self.output)
+        transport = make(session, self._loop, self._options, self._clock, self.output, self._turns)
         if request.user_agent.startswith(PYTHON_AGENTS):
             transport.packets_per_answer = PACKETS_FOR_PYTHON
         self._start(session, transport, context)
@@ -467,7 +471,15 @@ class Engine:
 
     def _make_websocket(self, session: Session, upgraded: UpgradedConnection) -> WebSocketTransport:
         make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport
-        return make(upgraded, session, self._loop, self._options, self._clock, self._closings)
+        return make(
+            upgraded,
+            session,
+            self._loop,
+            self._options,
+            self._clock,
+            self._closings,
+            self._turns,
+        )
 
     def _start(self, session: Session, transport: Transport, context: Any) -> None:
         opening = encode_opening(

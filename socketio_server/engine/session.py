@@ -46,6 +46,9 @@ class SessionHandler(Protocol):
     def binary_received(self, data: bytes) -> None:
         """The client sent bytes; raises ``DecodeError`` to end the session for it."""
 
+    def bytes_held(self, change: int) -> None:
+        """So many bytes more, or fewer, of the client's incomplete messages are held."""
+
     def session_closed(self, reason: CloseReason) -> None:
         """The session is over; called exactly once, after all other methods."""
 
@@ -261,6 +264,11 @@ class Session:
             elif packet.type is not PacketType.NOOP:
                 raise DecodeError(f"clients may not send packets of type {packet.type.name}")
 
+    def bytes_held(self, change: int) -> None:
+        """A transport holds more or fewer bytes of messages (``TransportHandler``)."""
+        if self._handler is not None:
+            self._handler.bytes_held(change)
+
     def client_refused(self, kind: RefusalKind, why: str) -> None:
         """The client broke a rule (``TransportHandler``); its handlers may say so as well."""
         self._keeper.client_refused(self, kind, why)
@@ -317,6 +325,7 @@ class Session:
         self._keeper.probe_ended(self)
 
     def _end(self, reason: CloseReason) -> None:
+        self.abandon_probe()
         handler, self._handler = self._handler, None
         assert handler is not None  # it has a transport, therefore it has begun
         last_transport = self.transport

@@ -18,6 +18,7 @@ class Snapshot(TypedDict):
     channels: int
     queued_bytes: int
     waiting_bytes: int
+    decoded_bytes: int
     messages_in: int
     messages_out: int
     events: int

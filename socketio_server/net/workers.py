@@ -5,26 +5,22 @@ jobs of one turn of the loop run one after another in one worker, at the end of 
 switch to the worker and back for each job would cost more. When a handler waits for something, its
 worker switches to the loop, and another worker takes the next job.
 
-Heavy jobs, which block the loop for long, run one in each turn of the loop, after the turn's other
-jobs: a client waits for no more than one of them.
+Heavy jobs, which keep the loop for long, take turns with the large work of all clients (``turns``).
 """
 
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from gevent.hub import Hub
 from greenlet import GreenletExit, greenlet
 
 from socketio_server.net.loop import Loop
+from socketio_server.net.turns import Turns
 from socketio_server.options import Options
 
 logger = logging.getLogger("socketio_server")
-
-HEAVY_PAUSE = 0.25
-"""How long the next heavy job waits, as a share of the last one's time: long enough for others to
-ask and be answered more than once."""
 
 MAX_PARKED = 100
 """Workers that are kept without a job; more are seldom needed, and soon made again."""
@@ -91,6 +87,7 @@ class WorkerPool:
     :param loop: the hub's loop.
     :param size: the most workers at once.
     :param clock: a monotonic clock, in seconds.
+    :param turns: the turns of heavy jobs, shared with the rest of the server; ``None``: its own.
     """
 
     def __init__(
@@ -101,6 +98,7 @@ class WorkerPool:
         size: int,
         *,
         clock: Callable[[], float],
+        turns: Turns | None = None,
     ) -> None:
         self._hub = hub
         self._loop = loop
@@ -115,8 +113,9 @@ class WorkerPool:
         """Jobs that no worker has taken yet."""
         self._woken = False  # whether a call of _serve is due
         self._timer = loop.timer(0.0)  # calls _serve after the loop has polled all descriptors
+        self._turns = turns or Turns(loop, options, clock=clock)
         self._heavy: deque[Job] = deque()  # heavy jobs that no worker has taken yet
-        self._heavy_timer: Any = None  # calls _begin_heavy; None: no call is due
+        self._missed = 0  # of these, how many had their turn while no worker was free
 
     @property
     def busy(self) -> int:
@@ -135,9 +134,9 @@ class WorkerPool:
             self._loop.run_callback(WorkerPool._serve, self)
 
     def run_heavy(self, job: Job) -> None:
-        """Run a job that will keep the loop for long, in the next turn of the loop or later."""
+        """Run a job that will keep the loop for long, in a turn of its own."""
         self._heavy.append(job)
-        self._wake_heavy()
+        self._turns.add(WorkerPool._serve_heavy, self, is_large=True)
 
     def run_in(self, worker: Worker, job: Job) -> None:
         """Run a job in a certain worker, if it is parked; only from the loop."""
@@ -160,14 +159,13 @@ class WorkerPool:
         """Serve the waiting jobs in the next turn (``CallbackOwner``)."""
         self._woken = True
         self._loop.start(self._timer, WorkerPool._serve, self)
-        if self._heavy:
-            self._wake_heavy()
 
     def park(self, worker: Worker) -> Job:
         """Wait for a job, in the calling worker."""
         self.parked.append(worker)
-        if self._heavy:
-            self._wake_heavy()
+        if self._missed:
+            self._missed -= 1
+            self._turns.add(WorkerPool._serve_heavy, self, is_large=True)
         while True:
             try:
                 # Not the hub's own switch(), which looks for a hook that workers don't have.
@@ -191,30 +189,17 @@ class WorkerPool:
                 return
             self._take_worker().switch(self.waiting.popleft())
 
-    def _wake_heavy(self, wait: float = 0.0) -> None:
-        if self._heavy_timer is None:
-            self._heavy_timer = self._loop.timer(wait)
-            self._loop.start(self._heavy_timer, WorkerPool._begin_heavy, self)
-
-    def _begin_heavy(self) -> None:
-        """Wait until this turn's descriptors were served, and then the jobs that they queued."""
-        self._loop.run_callback(WorkerPool._serve_heavy_soon, self)
-
-    def _serve_heavy_soon(self) -> None:
-        self._loop.run_callback(WorkerPool._serve_heavy, self)
-
     def _serve_heavy(self) -> None:
-        """Have a worker run one heavy job."""
-        self._heavy_timer.close()
+        """Have a worker run the next heavy job."""
+        if not self.parked and self._count >= self._size:
+            self._missed += 1  # until a worker parks
+            return
         try:
-            if not self.parked and self._count >= self._size:
-                return  # until a worker parks
-            began = self._clock()
-            self._take_worker().switch(self._heavy.popleft())
-        finally:
-            self._heavy_timer = None
-        if self._heavy:
-            self._wake_heavy(HEAVY_PAUSE * (self._clock() - began))
+            worker = self._take_worker()
+        except BaseException:  # there is no memory
+            self._missed += 1
+            raise
+        worker.switch(self._heavy.popleft())
 
     def _take_worker(self) -> Worker:
         """Return a parked worker, or a new one; only from the loop."""

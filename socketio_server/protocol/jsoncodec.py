@@ -27,6 +27,9 @@ MAX_DEPTH = 100
 """How deep arrays and objects of a packet may nest: deeper than any honest message, and far below
 Python's recursion limit, because handlers may recurse over their arguments."""
 
+_LIST_SIZE, _DICT_SIZE, _ITEM_SIZE = 88, 184, 56
+"""Bytes of a short list and dict, and of another item of either."""
+
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -76,6 +79,17 @@ def parse(text: str) -> Any:
         return decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as exc:
         raise DecodeError("malformed JSON") from exc
+
+
+def estimate_size(text: str | bytes) -> int:
+    """Estimate how many bytes JSON takes once it is decoded, rather too many than too few."""
+    if isinstance(text, str):
+        lists, dicts, commas = text.count("["), text.count("{"), text.count(",")
+        characters = len(text)
+    else:  # some character may make each of a string take four bytes
+        lists, dicts, commas = text.count(b"["), text.count(b"{"), text.count(b",")
+        characters = 4 * len(text)
+    return characters + _LIST_SIZE * lists + _DICT_SIZE * dicts + _ITEM_SIZE * commas
 
 
 def _replace_lone_surrogates(text: str) -> str:

@@ -131,28 +131,35 @@ def deflate(data: bytes, *, window_bits: int = MAX_WINDOW_BITS) -> bytes:
 
 
 class Inflater:
-    """Inflates one message, frame by frame (section 7.2.2)."""
+    """Inflates one message, frame by frame, and each frame in as many pieces as the caller wants
+    (section 7.2.2).
+    """
 
-    __slots__ = ("_final_blocks", "_stream")
+    __slots__ = ("_data", "_final_blocks", "_is_last", "_stream")
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
         self._final_blocks = 0  # so far
+        self._data = b""  # the frame's data that zlib has not read yet
+        self._is_last = False
 
-    def inflate(self, data: bytes, max_length: int, *, is_last: bool) -> bytes:
-        """Inflate the next frame's data, up to a limit.
+    def receive(self, data: bytes, *, is_last: bool) -> None:
+        """Take the next frame's data, after that of the last one was inflated.
 
-        :param data: the frame's data.
-        :param max_length: where inflating stops, at least 1; a result of this length may be
-            incomplete, and then the inflater can't be used any more.
         :param is_last: whether the message ends with this frame.
-        :return: the inflated data.
+        """
+        self._data = data + _END if is_last else data
+        self._is_last = is_last
+
+    def inflate(self, max_length: int) -> bytes:
+        """Inflate the next piece of the frame's data.
+
+        :param max_length: the most bytes of the piece, at least 1.
+        :return: the inflated data; if it is shorter, there is no more.
         :raises DecodeError: if the data is malformed or truncated.
         """
-        if is_last:
-            data += _END
         try:
-            inflated = self._stream.decompress(data, max_length)
+            inflated = self._stream.decompress(self._data, max_length)
             # Blocks may follow one with BFINAL set (section 7.2.1); for zlib it ends the stream.
             while self._stream.unused_data and len(inflated) < max_length:
                 data = self._stream.unused_data
@@ -160,7 +167,8 @@ class Inflater:
                 inflated += self._stream.decompress(data, max_length - len(inflated))
         except zlib.error as exc:
             raise DecodeError("malformed deflate data") from exc
-        if is_last and not self._stream.eof and len(inflated) < max_length:
+        self._data = self._stream.unconsumed_tail
+        if self._is_last and not self._stream.eof and len(inflated) < max_length:
             raise DecodeError("deflate data is truncated")
         return inflated
 

@@ -224,6 +224,10 @@ class Assembly:
         self._attachments.append(data)
         return len(self._attachments) == self.head.attachments
 
+    def estimate_size(self) -> int:
+        """Estimate how many bytes the packet takes once it is decoded."""
+        return jsoncodec.estimate_size(self._text) + self._size
+
     def decode(self) -> Packet:
         """Decode the packet once it is complete, as :func:`decode`."""
         return decode(self._text, self._attachments)
@@ -241,6 +245,13 @@ def keep(text: str) -> str | bytes:
     A single emoji makes every character of a ``str`` take four bytes.
     """
     return text if len(text) < _LONG or text.isascii() else text.encode("utf-8", "surrogatepass")
+
+
+def estimate_size(kept: Kept) -> int:
+    """Estimate how many bytes a packet that has waited takes once it is decoded."""
+    if isinstance(kept, Assembly):
+        return kept.estimate_size()
+    return jsoncodec.estimate_size(kept)
 
 
 def decode_kept(kept: Kept) -> Packet:

@@ -10,6 +10,7 @@ This is the server's hot path: one received chunk is nearly always one short tex
 """
 
 import codecs
+import sys
 from enum import IntEnum
 from struct import Struct
 from typing import Any
@@ -111,7 +112,7 @@ _REPEATS = [sum(1 << 8 * start for start in range(0, size, 4)) for size in range
 class _FragmentedMessage:
     """A message that arrives in several frames, in pieces of a large frame, or compressed."""
 
-    __slots__ = ("decoder", "frames", "inflated", "inflater", "parts", "size")
+    __slots__ = ("decoder", "frames", "inflated", "inflater", "is_final", "parts", "size")
 
     def __init__(self, *, is_text: bool, is_compressed: bool) -> None:
         # Each piece is inflated and decoded at once, so that a bad or too big one is refused early.
@@ -119,6 +120,7 @@ class _FragmentedMessage:
         self.decoder = _UTF8_DECODER() if is_text else None  # None for a binary message
         self.parts: list[Any] = []  # str of a text message, bytes of a binary one
         self.frames = 0
+        self.is_final = False  # whether the last frame, or its last piece, was taken
         self.size = 0  # bytes of all frames so far, before inflating
         self.inflated = 0  # bytes after inflating, if the message is compressed
 
@@ -161,6 +163,8 @@ class Parser:
         "_max_message_size",
         "_message",
         "_position",
+        "lacks_room",
+        "room",
     )
 
     def __init__(
@@ -175,6 +179,10 @@ class Parser:
         self._large_frame: _LargeFrame | None = None  # within a message only
         self._failure: tuple[CloseCode, str] | None = None  # the peer's fault
         self._ended = False  # after a close frame or a failure: further bytes are discarded
+        self.room = sys.maxsize
+        """Bytes that may be inflated until the caller makes more room."""
+        self.lacks_room = False
+        """Whether a message waits for ``room``: until then ``next_event`` returns ``None``."""
 
     def take_text(self, data: bytes) -> str | None:
         """Return the message, if the received bytes are exactly one short text frame.
@@ -217,6 +225,13 @@ class Parser:
         """Whether all received bytes were returned as events, and none was wrong."""
         return not self._buffer and self._failure is None
 
+    @property
+    def unfinished(self) -> int:
+        """The bytes of messages that are not complete."""
+        size = len(self._buffer) - self._position
+        message = self._message
+        return size if message is None else size + max(message.size, message.inflated)
+
     def next_event(self) -> str | bytes | Ping | Pong | Close | None:
         """Return the next message or control frame, if it is complete.
 
@@ -225,6 +240,10 @@ class Parser:
         :raises ProtocolError: if the peer broke the protocol or a limit, after all events before it
             have been returned; again at every later call.
         """
+        if self.lacks_room:
+            message = self._inflate_rest()
+            if message is not None or self.lacks_room:
+                return message
         buffer, start = self._buffer, self._position
         if not buffer:
             if self._failure is not None:
@@ -247,6 +266,8 @@ class Parser:
             message = self._take_data(first, data)
             if message is not None:
                 return message
+            if self.lacks_room:
+                return None
         if self._position:  # drop the bytes that were read
             self._buffer = self._buffer[self._position :]
             self._position = 0
@@ -380,8 +401,16 @@ class Parser:
         if first & 0x0F != _MORE:
             message.frames += 1
         message.size += len(data)
+        message.is_final = is_final
         if message.inflater is not None:
-            data = self._inflate(message, message.inflater, data, is_final)
+            message.inflater.receive(data, is_last=is_final)
+            return self._inflate(message, message.inflater)
+        return self._append(message, data, is_final=is_final)
+
+    def _append(
+        self, message: _FragmentedMessage, data: bytes, *, is_final: bool
+    ) -> str | bytes | None:
+        """Add data to a message; return the message if that completes it."""
         if message.decoder is None:
             message.parts.append(data)
         else:
@@ -395,19 +424,32 @@ class Parser:
         whole: str | bytes = (b"" if message.decoder is None else "").join(message.parts)
         return whole
 
-    def _inflate(
-        self, message: _FragmentedMessage, inflater: Inflater, data: bytes, is_final: bool
-    ) -> bytes:
-        """Inflate a frame's data, if the result is not too big (RFC 7692 section 7.2.2)."""
+    def _inflate(self, message: _FragmentedMessage, inflater: Inflater) -> str | bytes | None:
+        """Inflate a frame's data as far as there is room, if the result is not too big (RFC 7692
+        section 7.2.2); return the message if that completes it.
+        """
+        self.lacks_room = self.room <= 0
+        if self.lacks_room:
+            return None
         allowed = self._max_message_size - message.inflated
+        most = min(allowed + 1, self.room)
         try:
-            inflated = inflater.inflate(data, allowed + 1, is_last=is_final)
+            data = inflater.inflate(most)
         except DecodeError as exc:
             raise self._fail(CloseCode.INVALID_DATA, str(exc)) from exc
-        if len(inflated) > allowed:
+        if len(data) > allowed:
             raise self._fail_too_big()
-        message.inflated += len(inflated)
-        return inflated
+        message.inflated += len(data)
+        self.room -= len(data)
+        self.lacks_room = len(data) == most
+        return self._append(message, data, is_final=message.is_final and not self.lacks_room)
+
+    def _inflate_rest(self) -> str | bytes | None:
+        """Go on with the message that lacks room; return it if that completes it."""
+        message = self._message
+        assert message is not None
+        assert message.inflater is not None  # no other message lacks room
+        return self._inflate(message, message.inflater)
 
     def _take_control(self, first: int, data: bytes) -> Ping | Pong | Close:
         """Return a control frame as an event (section 5.5)."""

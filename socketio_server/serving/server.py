@@ -28,6 +28,7 @@ from socketio_server.http.siblings import Siblings
 from socketio_server.net.log_queue import LogQueue
 from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.statistics import Snapshot, Stats
+from socketio_server.net.turns import Turns
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY, Registry
@@ -107,7 +108,10 @@ class Server:
         most = limit_connections(options.max_connections)
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
-        pool = WorkerPool(hub, loop, options, options.max_concurrent_handlers, clock=monotonic)
+        turns = Turns(loop, options, clock=monotonic)
+        pool = WorkerPool(
+            hub, loop, options, options.max_concurrent_handlers, clock=monotonic, turns=turns
+        )
         self._dispatcher = Dispatcher(
             registry=registry,
             clients=clients,
@@ -129,7 +133,13 @@ class Server:
             worker = "-".join(filter(None, (options.node, str(os.getpid()))))
         self._siblings = None if folder is None else Siblings(folder, worker, loop)
         self.engine = Engine(
-            loop, options, self._dispatcher.accept, self._stats, clock=monotonic, worker=worker
+            loop,
+            options,
+            self._dispatcher.accept,
+            self._stats,
+            clock=monotonic,
+            worker=worker,
+            turns=turns,
         )
         clients.output = self.engine.output
         timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
@@ -191,7 +201,8 @@ class Server:
             "sockets": len(clients),
             "channels": clients.channels.total,
             "queued_bytes": self.engine.output.total,
-            "waiting_bytes": self._dispatcher.waiting_bytes,
+            "waiting_bytes": self._dispatcher.total.bytes,
+            "decoded_bytes": self._dispatcher.room.taken,
             "messages_in": stats.messages_in,
             "messages_out": clients.messages_out,
             "events": stats.events,

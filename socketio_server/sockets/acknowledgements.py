@@ -24,14 +24,15 @@ class Answer:
     :param refuse: called to end the client's session, if the packet is malformed.
     """
 
-    __slots__ = ("_kept", "_refuse")
+    __slots__ = ("_refuse", "kept")
 
     def __init__(self, kept: socketio.Kept, refuse: Callable[[DecodeError], None]) -> None:
-        self._kept = kept
+        self.kept = kept
+        """Its packet, not decoded yet."""
         self._refuse = refuse
 
     def __sizeof__(self) -> int:
-        return object.__sizeof__(self) + getsizeof(self._kept)
+        return object.__sizeof__(self) + getsizeof(self.kept)
 
     def values(self) -> Sequence[Any]:
         """Decode the client's answer.
@@ -39,7 +40,7 @@ class Answer:
         :raises DecodeError: if it is malformed.
         """
         try:
-            values: Sequence[Any] = socketio.decode_kept(self._kept).data
+            values: Sequence[Any] = socketio.decode_kept(self.kept).data
         except DecodeError as error:
             self._refuse(error)
             raise

@@ -10,6 +10,7 @@ from greenlet import getcurrent, greenlet
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.connection import Connection
+from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.acknowledgements import (
@@ -187,13 +188,14 @@ class Delivery:
             or (channels is not None and not any(c in held for c in channels if c != hold.channel))
         )
 
-    def hold(self, channel: str | None, limit: int) -> None:
+    def hold(self, channel: str | None, limit: int, output: QueuedOutput | None) -> None:
         """Hold messages until ``release``.
 
         :param channel: as in ``Hold``.
         :param limit: bytes; a client for which more are held is given up.
+        :param output: as in ``Hold``.
         """
-        self._hold = Hold(channel, limit)
+        self._hold = Hold(channel, self._session, limit, output)
         self.fastlane = None
 
     def release(self, *, accepted: bool) -> None:

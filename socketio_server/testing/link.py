@@ -16,6 +16,7 @@ from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing, Transport
 from socketio_server.exceptions import DecodeError
 from socketio_server.http.wsgi import Upgrade
+from socketio_server.net.queued_output import LostBecause
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
@@ -203,6 +204,9 @@ class Link:
     def ask_for_room(self) -> bool:
         """Return ``True``: the client takes everything at once."""
         return True
+
+    def give_up(self, because: LostBecause) -> None:
+        """Do nothing: no message ever waits for the client."""
 
     def pause_reading(self) -> None:
         """Do nothing: the client's messages are read at once."""

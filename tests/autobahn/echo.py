@@ -42,6 +42,9 @@ class Nobody:
     def packet_received(self, transport: Transport, packet: Packet) -> None:
         """Take another packet, which never comes."""
 
+    def bytes_held(self, change: int) -> None:
+        """Hear that a part of a message came."""
+
     def client_refused(self, kind: str, why: str) -> None:
         """Hear that the client broke a rule."""
 
@@ -81,7 +84,7 @@ class EchoEngine(Engine):
             raise AssertionError("there are no sessions here")
 
         super().__init__(loop, options, accept, Stats(monotonic), clock=monotonic)
-        self._arguments = loop, options, monotonic, self._closings
+        self._arguments = loop, options, monotonic, self._closings, self._turns
 
     def open_websocket(
         self, request: EngineRequest, context: Any, upgraded: UpgradedConnection

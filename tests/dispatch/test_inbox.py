@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from sys import getsizeof
 from time import monotonic
 
+import pytest
 from gevent.event import Event
 
-from socketio_server.dispatch.inbox import HEAVY, TEXT_SIZE, Inbox
+from socketio_server.dispatch.decoded import DecodedRoom
+from socketio_server.dispatch.inbox import TEXT_SIZE, Inbox
+from socketio_server.net.turns import LARGE
 from socketio_server.net.workers import Job, WorkerPool
 from socketio_server.options import Options
-from tests.fakes import UNHURRIED, in_loop, make_pool, settle, wait_for
+from tests.fakes import UNHURRIED, FakeLoop, in_loop, make_pool, settle, wait_for
 
 
-@dataclass
+@dataclass(eq=False)
 class Box:
     """An inbox, its keeper and its account: what it handled, and what was charged."""
 
@@ -30,6 +33,7 @@ class Box:
     queued: deque[Job] | None = None
     action: Callable[[str], object] = lambda item: None
     seconds: float = UNHURRIED
+    is_open: bool = True
     pool: WorkerPool = field(default_factory=lambda: make_pool())
 
     def __post_init__(self) -> None:
@@ -38,11 +42,18 @@ class Box:
             max_time_per_turn=self.seconds,
         )
         self.clock = monotonic
+        self.room = DecodedRoom(FakeLoop(), self.options, clock=monotonic)
         self.inbox: Inbox[str] = Inbox(self, self, Context())
 
     def handle(self, inbox: Inbox[str], item: str) -> None:
         self.handled.append(item)
         self.action(item)
+
+    def decoded_size(self, item: str) -> int:
+        return len(item)
+
+    def give_up(self) -> None:
+        raise AssertionError("nobody waits for long here")
 
     def weigh(self) -> None:
         self.weighed.append(self.waiting_bytes)
@@ -226,8 +237,60 @@ class TestInbox:
         pool = make_pool()
         large = Box(action=lambda item: done.append(f"large {item[0]}"), pool=pool)
         small = Box(action=done.append, pool=pool)
-        large.put("a" * HEAVY, "b" * HEAVY, "c")
+        large.put("a" * LARGE, "b" * LARGE, "c")
         small.put("small")
         wait_for(lambda: len(done) == 4)
         assert done == ["small", "large a", "large b", "large c"]
         assert large.free_handlers == 1
+
+
+class TestRoomToDecode:
+    """An item that is not small needs room for what it is once it is decoded."""
+
+    def test_is_taken_until_the_handlers_have_ended(self) -> None:
+        go_on = Event()
+        box = Box(action=lambda item: go_on.wait())
+        in_loop(lambda: box.put("x" * 3000, "small"))
+        assert box.room.taken == 3000
+
+        go_on.set()
+        settle()
+        assert box.room.taken == 0
+        assert len(box.handled) == 2
+
+    def test_is_not_needed_by_small_ones(self) -> None:
+        go_on = Event()
+        box = Box(action=lambda item: go_on.wait())
+        in_loop(lambda: box.put("x" * 1000))
+        assert box.room.taken == 0
+        go_on.set()
+        settle()
+
+    @pytest.mark.parametrize("size", [3000, 2 * LARGE])
+    def test_one_waits_for_it_as_text(self, size: int) -> None:
+        other = Box()
+        box = Box()
+        assert box.room.take(other, 10**9, lambda: None)
+        box.put("x" * size, "small")
+        settle()
+        assert box.handled == []
+        assert box.waiting_bytes == size + len("small") + 2 * TEXT_SIZE
+
+        box.room.leave(other, 10**9)
+        wait_for(lambda: len(box.handled) == 2)
+        assert box.room.taken == 0
+        assert box.free_handlers == 1
+
+    def test_is_given_back_for_one_that_is_dropped_meanwhile(self) -> None:
+        other = Box()
+        box = Box()
+        assert box.room.take(other, 10**9, lambda: None)
+        box.put("x" * 3000)
+        settle()
+        box.inbox.drop(but=())
+        box.put("small")
+        box.room.leave(other, 10**9)
+        settle()
+        assert box.handled == ["small"]
+        assert box.room.taken == 0
+        assert box.free_handlers == 1

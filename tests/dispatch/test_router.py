@@ -422,7 +422,7 @@ def message(size: int, namespace: str = "/") -> str:
 def settle_all(server: FakeServer) -> None:
     """Let handlers run until nothing waits for them; large messages get a turn each."""
     with gevent.Timeout(PATIENCE):
-        while server.dispatcher.waiting_bytes:
+        while server.dispatcher.total.bytes:
             settle()
     settle()
 
@@ -440,7 +440,7 @@ class TestWhatWaitsForTheHandlers:
 
         client.send(message(100))
         assert client.transport.paused
-        assert server.dispatcher.waiting_bytes == 100_000
+        assert server.dispatcher.total.bytes == 100_000
 
         gates["/"].set()
         settle_all(server)
@@ -491,11 +491,11 @@ class TestWhatWaitsForTheHandlers:
         gates = gate(server, "/")
         client = server.connect()
         client.send(message(100), message(50_000))
-        assert len(server.dispatcher.laden) == 1
+        assert server.dispatcher.total.bytes > 0
 
         gates["/"].set()
         settle_all(server)
-        assert len(server.dispatcher.laden) == 0
+        assert server.dispatcher.total.bytes == 0
 
     def test_is_that_of_all_its_namespaces_together(self) -> None:
         server = make_server(max_pending_bytes=100_000)
@@ -578,11 +578,11 @@ class TestPacketsThatDoNotParse:
         gates = gate(server, "/")
         client = server.connect()
         client.send('2["message","before"]', self.BAD, message(50_000))
-        assert server.dispatcher.waiting_bytes > 50_000
+        assert server.dispatcher.total.bytes > 50_000
 
         gates["/"].set()
         settle()
-        assert server.dispatcher.waiting_bytes == 0
+        assert server.dispatcher.total.bytes == 0
 
     def test_end_the_session_though_the_client_has_left_meanwhile(self, server: FakeServer) -> None:
         gates = gate(server, "/")
@@ -650,12 +650,36 @@ class TestWhatWaitsForTheHandlersOfAllClients:
         clients[0].send(message(20_000))
         assert [client.closed for client in clients] == [[], [CloseReason.TRANSPORT_ERROR], []]
         assert clients[1].refusals == ["pending: too many bytes wait for its handlers"]
-        assert server.dispatcher.waiting_bytes < 125_000
+        assert server.dispatcher.total.bytes < 125_000
 
         gates["/"].set()
         settle_all(server)
         assert [len(got(client)) for client in clients[::2]] == [3, 2]
         assert len(server.clients) == 2
+
+    def test_what_is_yet_to_be_complete_counts_as_well(self) -> None:
+        server = make_server(max_pending_total=200_000)
+        clients = [server.connect() for _ in range(3)]
+        clients[0].session.bytes_held(90_000)  # of a message, as its transport says
+        clients[1].send("51-" + message(60_000)[1:])
+        assert server.dispatcher.total.bytes > 150_000
+        assert [client.closed for client in clients] == [[], [], []]
+
+        clients[2].send('52-["message",{"_placeholder":true,"num":0}]', b"x" * 60_000)
+        assert clients[0].closed == [CloseReason.TRANSPORT_ERROR]
+        for client in clients:
+            client.leave()
+        settle()
+        assert server.dispatcher.total.bytes == 0
+
+    def test_so_does_auth_as_what_it_takes_once_it_is_decoded(self) -> None:
+        server = make_server()
+        client = server.connect(auth={"list": [[]] * 1000})
+        assert server.dispatcher.total.bytes > 80_000
+
+        client.leave()
+        settle()
+        assert server.dispatcher.total.bytes == 0
 
     def test_one_that_is_gone_already_may_lose_what_waits_too(self) -> None:
         server = make_server(max_pending_total=100_000)
@@ -722,6 +746,61 @@ class TestClientsOfSocketIO4:
         settle()
 
         assert client.received() == ['4"/where"']
+
+
+class TestAfterAMemoryError:
+    """Whatever raised it, the server goes on, and nobody is counted for ever."""
+
+    def test_of_a_handler(self, server: FakeServer) -> None:
+        @server.registry.on_message
+        def fail(request: object, socket: Any, context: dict[str, Any], message: str) -> None:
+            if len(message) > 100:
+                raise MemoryError
+            context["got"] = message
+
+        client = server.connect()
+        client.send(message(50_000), message(5000), '2["message","small"]')
+        settle_all(server)
+        assert client.socket.context["got"] == "small"
+        assert server.dispatcher.room.taken == 0
+
+    def test_while_a_packet_is_decoded(
+        self, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(text: str) -> None:
+            raise MemoryError
+
+        other, client = server.connect(), server.connect()
+        context = other.socket.context
+        monkeypatch.setattr("socketio_server.protocol.jsoncodec._decode", fail)
+        client.send(message(50_000))
+        settle_all(server)
+        assert client.closed == [CloseReason.PARSE_ERROR]
+
+        monkeypatch.undo()
+        other.send('2["message","small"]')
+        settle()
+        assert context is other.socket.context
+        assert server.dispatcher.room.taken == 0
+        assert len(server.clients) == 1
+
+    def test_while_the_dispatcher_works(
+        self, server: FakeServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(*args: object) -> None:
+            raise MemoryError
+
+        client = server.connect()
+        monkeypatch.setattr("socketio_server.dispatch.dispatcher.decode", fail)
+        client.send(message(50_000))
+        settle_all(server)
+        assert "Internal error" in caplog.text
+        assert server.dispatcher.room.taken == 0
+
+        client.leave()
+        settle()
+        assert server.dispatcher.wait_until_idle(0)
+        assert len(server.clients) == 0
 
 
 class TestHandlersOfOneClient:
@@ -807,10 +886,10 @@ class TestJoiningAgain:
     ) -> None:
         client = server.connect()
         client.send('2["message","in work"]', "1", "0", message(50_000))
-        assert server.dispatcher.waiting_bytes > 50_000
+        assert server.dispatcher.total.bytes > 50_000
 
         client.send("1")
-        assert server.dispatcher.waiting_bytes == 0
+        assert server.dispatcher.total.bytes == 0
         gates["/"].set()
         settle()
 
@@ -823,7 +902,7 @@ class TestJoiningAgain:
         settle()
         assert [p[:7] for p in client.received()] == ['0{"sid"']
         assert len(server.clients) == 1
-        assert server.dispatcher.waiting_bytes == 0
+        assert server.dispatcher.total.bytes == 0
 
     def test_again_and_again_and_leaving_at_last_makes_none(
         self, server: FakeServer, gates: dict[str, Event]

@@ -288,6 +288,7 @@ class TestSecurity:
             ("max_namespaces", "{} per client"),
             ("max_pending_bytes", "| {:,} bytes | the client is not read from"),
             ("max_pending_total", "| {:,} bytes | the client is closed"),
+            ("max_decoded_total", "| {:,} bytes, estimated |"),
             ("max_auth_size", "| {:,} characters, for all"),
             ("max_handlers_per_client", "side by side | {} | its other"),
             ("max_packet_rate", "| {:,} a second"),

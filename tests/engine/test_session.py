@@ -16,6 +16,7 @@ from socketio_server.engine.transports.websocket import UpgradedConnection, WebS
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.queued_output import LostBecause
 from socketio_server.net.refusals import RefusalKind
+from socketio_server.net.turns import Turns
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import Packet, PacketType
@@ -333,6 +334,7 @@ class Upgrade:
             self.options,
             self.loop.clock,
             closings(self.loop, self.options),
+            Turns(self.loop, self.options, clock=self.loop.clock),
         )
         self.session.start_probe(transport)
         transport.start()

@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 
 from tests.faults.crowd import ask, close_code, crowd, join, join_over_polling
-from tests.faults.watch import MIB, Watch, look
+from tests.faults.watch import MIB, Watch, limited_space, look
 from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.tools import wait_until
@@ -142,6 +142,36 @@ class TestEventsThatWait:
                 client.cut()
 
 
+class TestWhatHandlersWorkOn:
+    def test_is_bounded_once_it_is_decoded(self, wire: Wire, watch: Watch) -> None:
+        """It takes 45 times as much then, for as long as the handlers wait."""
+        server, encode, headers = wire
+        name = f"handlers that keep what they got{', deflated' if headers else ''}"
+        with watch(server, "accounts", name, inputs=40, most=MOST, patience=90):
+            clients = [join(server, headers=headers) for _ in range(40)]
+            send_all(clients, encode(f'42["keep",0.3,{fill("[]", 200_000)}]'))
+            wait_until(lambda: look(server, "stats")["decoded_bytes"] > 0, "some to be decoded")
+            for client in clients:
+                assert look(server, "stats")["decoded_bytes"] <= 48 * MIB
+                assert ask(client, '["echo",1]') == "[1]"
+                client.close()
+
+    def test_that_wait_for_their_client_hold_up_nobody_for_long(
+        self, share_attacked: StartServer, watch: Watch
+    ) -> None:
+        server = share_attacked(
+            settings={"SOCKETIO_MAX_DECODED_TOTAL": 5_000_000, "SOCKETIO_STALL_TIMEOUT": 1.0}
+        )
+        with watch(server, "accounts", "handlers that wait for their client", most=MOST):
+            clients = crowd(server, 3)
+            for client in clients[:2]:
+                client.send_text(f'42["question",{fill("[]", 90_000)}]')
+            wait_until(lambda: look(server, "stats")["decoded_bytes"] > 0, "some to be decoded")
+            assert ask(clients[2], '["echo","' + "x" * 50_000 + '"]').startswith('["xxx')
+            for client in clients:
+                client.cut()
+
+
 class TestLargeMessages:
     @pytest.mark.parametrize("kind", WORST)
     def test_of_many_clients_take_turns(self, wire: Wire, watch: Watch, kind: str) -> None:
@@ -189,9 +219,9 @@ class TestManySmallPackets:
     ) -> None:
         server = share_attacked(settings={"SOCKETIO_ALLOW_EIO3": True})
         name = f"tiny packets of revision {revision}"
-        with watch(server, "accounts", name, inputs=5 * 49_999, most=MOST):
+        with watch(server, "accounts", name, inputs=20 * 49_999, most=MOST):
             posts = []
-            for _ in range(5):
+            for _ in range(20):
                 http = Http(server.address)
                 opening = http.get(target("polling", EIO=revision)).text
                 (sid,) = re.findall('"sid":"([^"]*)"', opening)
@@ -219,6 +249,23 @@ class TestJoiningAndLeaving:
             websocket.close()
 
 
+class TestAfterAMemoryError:
+    def test_the_server_goes_on_and_counts_nobody_for_ever(
+        self, share_attacked: StartServer, watch: Watch
+    ) -> None:
+        """There is no room for what a packet takes once it is decoded."""
+        server = share_attacked(settings={"SOCKETIO_CLOSE_TIMEOUT": 1.5})
+        with watch(server, "accounts", "no memory", inputs=3, raises=True):
+            for _ in range(3):
+                client = join(server)
+                with limited_space(server.pid, 20 * MIB):
+                    client.send_text(f'421["echo",{WORST["deep arrays"]}]')
+                    assert close_code(client) == 1007
+            other = join(server)
+            assert ask(other, '["echo",1]') == "[1]"
+            other.close()
+
+
 class TestWhatIsKept:
     def test_a_large_auth_is_refused(self, server: Server, watch: Watch) -> None:
         with watch(server, "accounts", "auth", inputs=20, most=MOST):
@@ -239,6 +286,42 @@ class TestWhatIsKept:
                 client.send_text("4" + kind + WORST["empty arrays"] + "]")
             for client in clients:
                 assert close_code(client) == 1007
+
+    def test_messages_without_an_end_are_bounded_for_the_whole_process(
+        self, wire: Wire, watch: Watch
+    ) -> None:
+        server, encode, headers = wire
+        name = f"messages without an end{', deflated' if headers else ''}"
+        # The allocator keeps many pieces of 64 kB.
+        with watch(server, "accounts", name, inputs=150, most=MOST, keeps=96 * MIB):
+            whole = encode("4" + WORST["long numbers"])
+            part = bytes([whole[0] & 0x7F]) + whole[1:] if headers else whole[:-1]
+            before = look(server, "stats")["refusals"].get("pending", 0)
+            clients = [join(server, headers=headers) for _ in range(150)]
+            send_all(clients, part)
+            wait_until(
+                lambda: look(server, "stats")["refusals"].get("pending", 0) >= before + 50,
+                "some to go",
+            )
+            assert waiting(server) <= 64 * MIB
+            for client in clients:
+                client.cut()
+
+    def test_messages_held_back_while_a_handler_decides_are_bounded(
+        self, server: Server, watch: Watch
+    ) -> None:
+        """20 subscribers would get 15 MB each."""
+        with watch(server, "accounts", "messages held back", inputs=20 * 15, most=MOST):
+            clients, speaker = crowd(server, 20), join(server)
+            for number, client in enumerate(clients):
+                client.send_text(f'42["__subscribe__","slow-{number}"]')
+            wait_until(lambda: look(server, "stats")["channels"] >= 20, "all to subscribe")
+            for number in range(20):
+                event = f'["flood","slow-{number}",0,15,1000000]'
+                speaker.send_text(f"42{event}")
+                assert look(server, "stats")["queued_bytes"] <= 97_000_000
+            for client in (*clients, speaker):
+                client.cut()
 
     def test_what_a_gone_client_sent_is_freed(self, server: Server, watch: Watch) -> None:
         with watch(server, "accounts", "rounds of clients", inputs=4 * 20, most=MOST):

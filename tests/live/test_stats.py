@@ -38,6 +38,7 @@ NUMBERS = [
     "channels",
     "queued_bytes",
     "waiting_bytes",
+    "decoded_bytes",
     "messages_in",
     "messages_out",
     "events",

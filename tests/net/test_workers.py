@@ -327,3 +327,12 @@ class TestJobsThatRaise:
         pool.run_heavy(Task(lambda: done.append("next")))
         wait_for(lambda: bool(done))
         assert pool.busy == 0
+
+    def test_make_no_more_workers_than_they_need(self) -> None:
+        pool = make_pool()
+        done: list[str] = []
+        for _ in range(3):
+            pool.run_heavy(Task(lambda: done.append("heavy")))
+        wait_for(lambda: len(done) == 3)
+        settle()
+        assert len(pool.parked) == 1

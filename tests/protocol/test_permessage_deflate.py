@@ -357,6 +357,80 @@ class TestBadData:
         assert outcome(parsers[0], [data]) == outcome(parsers[1], in_bytes(data))
 
 
+class TestRoom:
+    """How much is inflated until the caller lets it go on."""
+
+    def test_a_message_waits_while_there_is_none(self) -> None:
+        parser = new_parser()
+        parser.room = 400
+        parser.receive_data(compressed_text(deflated(b"x" * 1000)) + text(b"next"))
+        assert parser.next_event() is None
+        assert parser.lacks_room
+        assert parser.next_event() is None
+
+        parser.room = 600
+        assert parser.next_event() is None  # whether it ends here is not known yet
+
+        parser.room = 1
+        assert parser.next_event() == "x" * 1000
+        assert not parser.lacks_room
+        assert parser.next_event() == "next"
+
+    def test_it_is_for_all_messages_together(self) -> None:
+        parser = new_parser()
+        parser.room = 1500
+        parser.receive_data(compressed_text(deflated(b"x" * 1000)) * 2)
+        assert parser.next_event() == "x" * 1000
+        assert parser.next_event() is None
+        assert parser.lacks_room
+
+    def test_messages_that_are_not_compressed_need_none(self) -> None:
+        parser = new_parser()
+        parser.room = 0
+        parser.receive_data(text(b"plain"))
+        assert parser.next_event() == "plain"
+
+    @given(
+        st.lists(st.binary(max_size=2000), min_size=1, max_size=4),
+        st.integers(1, 700),
+        st.booleans(),
+    )
+    def test_however_little_it_is_messages_are_the_same(
+        self, fragments: list[bytes], room: int, ends_blocks: bool
+    ) -> None:
+        compressor = zlib.compressobj(wbits=-15)
+        flush = zlib.Z_SYNC_FLUSH
+        frames = [compressor.compress(data) + compressor.flush(flush) for data in fragments]
+        first = RSV1 | BINARY
+        wire = b""
+        for data in frames[:-1]:
+            wire += frame(first, data)
+            first = CONTINUATION
+        last = frames[-1] + b"\x03\x00" + frames[0] if ends_blocks else frames[-1]
+        wire += frame(FIN | first, last.removesuffix(TAIL))
+        parser = new_parser()
+        parser.receive_data(wire + text(b"next"))
+        found = []
+        for _ in range(20_000):
+            parser.room = room
+            found.append(parser.next_event())
+            if found[-1] == "next":
+                break
+        whole = b"".join(fragments) + (fragments[0] if ends_blocks else b"")
+        assert [event for event in found if event is not None] == [whole, "next"]
+
+    def test_a_message_too_big_is_refused_as_soon_as_it_is(self) -> None:
+        parser = new_parser(max_message_size=1000)
+        parser.room = 900
+        parser.receive_data(compressed_text(deflated(b"x" * 5000)))
+        assert parser.next_event() is None
+        parser.room = 900
+        with pytest.raises(ProtocolError, match="at most 1000 bytes"):
+            parser.next_event()
+        with pytest.raises(ProtocolError, match="at most 1000 bytes"):
+            parser.next_event()
+
+
 class TestLimits:
     """What a compressed message may cost: the size is limited on the wire and inflated."""
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from socketio_server.net.connection import Connection
 from socketio_server.net.loop import CallbackOwner
+from socketio_server.net.queued_output import LostBecause
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.protocol import engineio, engineio3, websocket
 from socketio_server.protocol.close_reasons import CloseReason
@@ -105,6 +106,9 @@ class TransportHandler(Protocol):
         :raises DecodeError: if the client may not send it.
         """
 
+    def bytes_held(self, change: int) -> None:
+        """So many bytes more, or fewer, are held of messages that are yet to be handed up."""
+
     def client_refused(self, kind: RefusalKind, why: str) -> None:
         """The client broke a rule: count and log it, no more."""
 
@@ -162,6 +166,9 @@ class Transport(CallbackOwner, Protocol):
         transport ends.
         """
 
+    def give_up(self, because: LostBecause) -> None:
+        """Drop the queued messages, and close soon: the client is too slow, or there is no room."""
+
     def pause_reading(self) -> None:
         """Read no more packets from the client until ``resume_reading``. Idempotent."""
 
@@ -201,6 +208,9 @@ class ClosedTransport:
     def ask_for_room(self) -> bool:
         """Return ``True``."""
         return True
+
+    def give_up(self, because: LostBecause) -> None:
+        """Do nothing."""
 
     def pause_reading(self) -> None:
         """Do nothing."""

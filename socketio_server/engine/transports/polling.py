@@ -8,6 +8,7 @@ here waits.
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import ClassVar, Protocol
 
 from socketio_server.engine.transports.base import (
@@ -22,6 +23,7 @@ from socketio_server.net.loop import Loop, Watcher
 from socketio_server.net.queued_output import ENTRY_COST, Backlog, LostBecause, QueuedOutput
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.token_bucket import TokenBucket
+from socketio_server.net.turns import LARGE, Turns
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
@@ -36,6 +38,9 @@ spin."""
 LIGHT = 4096
 """Bytes, each message with its ``ENTRY_COST``, that may wait for a client without being counted for
 the process: about the memory of the client itself, and more than its next GET mostly finds."""
+
+AT_ONCE = 4096
+"""Bytes of a POST that is taken apart at once; larger ones wait for their turn."""
 
 PYTHON_AGENTS = ("python-", "Python/")
 """How the ``User-Agent`` of the official Python client begins."""
@@ -83,6 +88,7 @@ class PollingTransport:
     :param session: gets the packets and the end.
     :param clock: a monotonic clock, in seconds.
     :param output: the account of the messages that are queued for all clients.
+    :param turns: the turns of POSTs that take long.
     """
 
     name = "polling"
@@ -94,7 +100,9 @@ class PollingTransport:
         "_answers_soon",
         "_backlog",
         "_clock",
+        "_held",
         "_incoming",
+        "_is_due",
         "_is_taking",
         "_loop",
         "_on_quiet",
@@ -111,6 +119,7 @@ class PollingTransport:
         "_session",
         "_tells_of_room",
         "_timer",
+        "_turns",
         "given_up",
         "packets_per_answer",
     )
@@ -122,6 +131,7 @@ class PollingTransport:
         options: Options,
         clock: Callable[[], float],
         output: QueuedOutput,
+        turns: Turns,
     ) -> None:
         self._session: TransportHandler | None = session  # None once closed or handed over
         self._loop = loop
@@ -144,7 +154,10 @@ class PollingTransport:
         self._incoming: deque[Packet] = deque()  # its packets that are yet to be handed up
         self._is_taking = False  # a packet is being handed up just now
         self._paused = False  # the session wants no more packets for now
-        self._timer: Watcher | None = None  # goes on with the POST's packets
+        self._turns = turns
+        self._held = 0  # bytes of a large POST that are charged to the client
+        self._is_due = False  # the POST waits for its turn
+        self._timer: Watcher | None = None  # goes on with the POST of a client that is throttled
         self._tells_of_room = False  # the session is told when there is room again
         self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
         self._probing = False  # a WebSocket is about to take over
@@ -159,7 +172,7 @@ class PollingTransport:
         """Whether a POST would be handled at once; or no GET has arrived since a ping was due.
         Such a missing GET proves as much as a missing pong.
         """
-        return not (self._paused or self._incoming) or (
+        return not (self._paused or self._incoming or self._is_due) or (
             bool(self._queue) and self._queue[0] is PING
         )
 
@@ -236,7 +249,7 @@ class PollingTransport:
         """Go on with the waiting POST."""
         if self._paused:
             self._paused = False
-            self._go_on_after(0.0)
+            self._go_on_soon()
 
     def start_probe(self) -> None:
         """A WebSocket probes: answer the waiting GET, because the client wants to stop polling."""
@@ -338,14 +351,25 @@ class PollingTransport:
             self._fail("second POST while one is pending")
             post.reply(_BAD_REQUEST)
             return
-        try:
-            packets = self._decode_payload(body, content_type)
-        except DecodeError as error:
-            self._fail(str(error))
-            post.reply(_BAD_REQUEST)
-            return
         self._post = post
-        self._incoming.extend(packets)
+        if len(body) <= AT_ONCE:
+            self._take_apart(body, content_type)
+        else:
+            self._is_due = True
+            self._hold(len(body))
+            work = partial(PollingTransport._take_apart, body=body, content_type=content_type)
+            self._turns.add(work, self, is_large=len(body) > LARGE)
+
+    def _take_apart(self, body: bytes, content_type: str) -> None:
+        """Hand up the packets of a payload, unless the session ended before its turn had come."""
+        self._is_due = False
+        if self._session is None or self._post is None:
+            return
+        try:
+            self._incoming.extend(self._decode_payload(body, content_type))
+        except DecodeError as error:
+            self._fail_post(str(error))
+            return
         if not self._paused:
             self._take_packets()
 
@@ -354,7 +378,10 @@ class PollingTransport:
         incoming = self._incoming
         until = self._clock() + self._options.max_time_per_turn
         while incoming and (session := self._session) is not None:
-            if not self._hand_up(session, incoming.popleft()):
+            packet = incoming.popleft()
+            if self._held:  # the session counts the packet from here on
+                self._hold(max(0, self._held - len(packet.data)))
+            if not self._hand_up(session, packet):
                 return
             if self._paused:
                 return
@@ -362,10 +389,11 @@ class PollingTransport:
                 session.client_refused(
                     RefusalKind.RATE, "packets come too fast, the client is throttled"
                 )
-                self._go_on_after(wait)
+                self._timer = self._loop.timer(wait)
+                self._loop.start(self._timer, PollingTransport._go_on, self)
                 return
             if self._clock() > until:
-                self._go_on_after(0.0)
+                self._go_on_soon()
                 return
         self._end_post(_OK)
 
@@ -395,8 +423,15 @@ class PollingTransport:
         self._fail(why)
         self._end_post(_BAD_REQUEST)
 
+    def _hold(self, size: int) -> None:
+        """Charge the client for the bytes of a POST that are yet to be handed up."""
+        change, self._held = size - self._held, size
+        if change and self._session is not None:
+            self._session.bytes_held(change)
+
     def _end_post(self, response: Response) -> None:
         """Answer the POST, and drop its remaining packets."""
+        self._hold(0)
         post, self._post = self._post, None
         self._incoming.clear()
         on_quiet, self._on_quiet = self._on_quiet, None
@@ -405,14 +440,14 @@ class PollingTransport:
         if post is not None:
             post.reply(response)
 
-    def _go_on_after(self, seconds: float) -> None:
+    def _go_on_soon(self) -> None:
         """Go on with the POST, if there is one, after the loop has served other clients."""
-        self._stop_timer()
-        if self._post is not None and not self._is_taking:
-            self._timer = self._loop.timer(seconds)
-            self._loop.start(self._timer, PollingTransport._go_on, self)
+        if self._post is not None and not self._is_taking and not self._is_due:
+            self._is_due = True
+            self._turns.add(PollingTransport._go_on, self)
 
     def _go_on(self) -> None:
+        self._is_due = False
         self._stop_timer()
         if not self._paused:
             self._take_packets()
@@ -531,9 +566,11 @@ class PollingTransport:
         self.close(CloseReason.PARSE_ERROR)
 
     def _report(self, reason: CloseReason) -> None:
+        self._hold(0)
         session, self._session = self._session, None
         self._answer_soon()
         self._paused = False
-        self._go_on_after(0.0)  # a waiting POST needs its answer
+        if self._post is not None and not self._is_taking:  # it needs its answer
+            self._loop.run_callback(PollingTransport._go_on, self)
         if session is not None:
             session.transport_closed(self, reason)

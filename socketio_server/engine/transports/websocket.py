@@ -15,6 +15,7 @@ from socketio_server.net.loop import Loop, Watcher
 from socketio_server.net.queued_output import SLOW, LostBecause
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.token_bucket import TokenBucket
+from socketio_server.net.turns import LARGE, Turns
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
@@ -30,6 +31,9 @@ from socketio_server.protocol.websocket import (
 )
 
 _Event = str | bytes | Ping | Pong | Close
+
+UNCOUNTED = 16_384
+"""Bytes of an incomplete message that are not charged to the client."""
 
 _MESSAGE = str(engineio.PacketType.MESSAGE.value)
 
@@ -61,6 +65,7 @@ class WebSocketTransport:
     :param session: gets the packets and the end.
     :param clock: a monotonic clock, in seconds.
     :param closings: the connections that wait for the peer's close frame; aborts them when due.
+    :param turns: the turns of frames that can't be handled at once.
     """
 
     name = "websocket"
@@ -73,6 +78,8 @@ class WebSocketTransport:
         "_connection",
         "_credit",
         "_early_data",
+        "_held",
+        "_is_due",
         "_loop",
         "_more_timer",
         "_options",
@@ -81,6 +88,7 @@ class WebSocketTransport:
         "_pings",
         "_rate",
         "_session",
+        "_turns",
         "_window_bits",
         "direct",
     )
@@ -93,6 +101,7 @@ class WebSocketTransport:
         options: Options,
         clock: Callable[[], float],
         closings: Deadlines[Connection],
+        turns: Turns,
     ) -> None:
         self._early_data = upgraded.data
         self._window_bits = upgraded.window_bits
@@ -117,7 +126,10 @@ class WebSocketTransport:
         self._paused = False  # the session wants no more packets for now
         self._closing = False  # our close frame is out
         self._closings = closings
-        self._more_timer: Watcher | None = None  # parsed frames wait for the next turn
+        self._turns = turns
+        self._held = 0  # bytes of an incomplete message that are charged to the client
+        self._is_due = False  # received frames wait for their turn
+        self._more_timer: Watcher | None = None  # begins that turn, if the client is throttled
 
     _takes_frames: ClassVar = True  # the client understands ``Outgoing.frames`` unchanged
 
@@ -171,7 +183,7 @@ class WebSocketTransport:
     @property
     def is_reading(self) -> bool:
         """Whether the client's packets are read just now (``Transport``)."""
-        return not (self._paused or self._more_timer is not None)
+        return not (self._paused or self._is_due)
 
     def ask_for_room(self) -> bool:
         """Return whether no more than ``high_water`` bytes wait for the client (``Transport``)."""
@@ -181,6 +193,10 @@ class WebSocketTransport:
             return True
         connection.uncork()  # corked bytes would count, though the kernel may accept them
         return not connection.tell_when_drained(mark)
+
+    def give_up(self, because: LostBecause) -> None:
+        """Close the connection (``Transport``)."""
+        self._connection.give_up(because)
 
     def pause_reading(self) -> None:
         """Leave the client's bytes in the kernel, and send it the corked answers."""
@@ -197,7 +213,7 @@ class WebSocketTransport:
     def data_received(self, data: bytes) -> None:
         """Handle the next bytes (``ConnectionHandler``)."""
         parser = self._parser
-        if self._paused or self._more_timer is not None:
+        if self._paused or self._is_due:
             parser.receive_data(data)
             return
         text = parser.take_text(data)
@@ -224,9 +240,8 @@ class WebSocketTransport:
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
         self._closings.discard(self._connection)
-        if self._more_timer is not None:
-            self._more_timer.close()
-            self._more_timer = None
+        self._is_due = False
+        self._stop_timer()
         clean = because in (LostBecause.EOF, LostBecause.CLOSED)
         try:
             if because in SLOW and self._session is not None:
@@ -239,14 +254,20 @@ class WebSocketTransport:
         self._connection.callback_raised()
         self._report(CloseReason.TRANSPORT_ERROR)
 
-    def _handle_frames(self) -> None:
-        """Handle received bytes that are not just one short message."""
+    def _handle_frames(self, room: int = LARGE) -> None:
+        """Handle received bytes that are not just one short message.
+
+        :param room: how many bytes may be inflated.
+        """
         parser = self._parser
+        parser.room = room
+        if self._held:
+            self._hold(0)
         try:
             event = parser.next_event()
             if event is None:
-                return
-            if parser.is_empty:
+                self._await_rest()
+            elif parser.is_empty:
                 self._handle(event)
             else:
                 self._handle_several(event)
@@ -268,17 +289,32 @@ class WebSocketTransport:
             until = self._clock() + options.max_time_per_turn
             for remaining in reversed(range(options.max_events_per_turn)):
                 self._handle(event)
-                if self._paused or self._more_timer is not None:
+                if self._paused or self._is_due:
                     return
                 if not remaining or self._clock() > until:
                     break
                 following = self._parser.next_event()
                 if following is None:
+                    self._await_rest()
                     return
                 event = following
             self._continue_soon()
         finally:
             self._loop.run_callback(Connection.uncork, connection)
+
+    def _await_rest(self) -> None:
+        """Wait until a message is complete, or may be inflated."""
+        if self._parser.lacks_room:
+            self._continue_soon(is_large=True)
+        unfinished = self._parser.unfinished
+        if unfinished > UNCOUNTED:
+            self._hold(unfinished)
+
+    def _hold(self, size: int) -> None:
+        """Charge the client for the bytes of an incomplete message."""
+        change, self._held = size - self._held, size
+        if change and self._session is not None:
+            self._session.bytes_held(change)
 
     def _handle(self, event: _Event) -> None:
         session = self._session
@@ -325,7 +361,7 @@ class WebSocketTransport:
                 self._session.client_refused(
                     RefusalKind.RATE, "packets come too fast, the client is throttled"
                 )
-            self._continue_soon(wait)
+            self._continue_after(wait)
 
     def _check_ping(self) -> None:
         """Limit the rate of WebSocket pings, which have no use beside Engine.IO's heartbeat."""
@@ -335,20 +371,43 @@ class WebSocketTransport:
         if not self._pings.take(now):
             raise ProtocolError(CloseCode.POLICY_VIOLATION, "too many pings")
 
-    def _continue_soon(self, wait: float = 0.0) -> None:
-        """Handle frames again after ``wait`` seconds; the loop serves other clients first."""
+    def _continue_soon(self, *, is_large: bool = False) -> None:
+        """Handle frames again after the loop has served other clients.
+
+        :param is_large: whether the next message takes long to inflate.
+        """
         self._connection.pause_reading()
-        if self._more_timer is None:
+        if not self._is_due:
+            self._is_due = True
+            if is_large:
+                self._turns.add(WebSocketTransport._continue_large, self, is_large=True)
+            else:
+                self._turns.add(WebSocketTransport._continue, self)
+
+    def _continue_after(self, wait: float) -> None:
+        """Handle frames again after ``wait`` seconds."""
+        self._connection.pause_reading()
+        if not self._is_due:
+            self._is_due = True
             self._more_timer = self._loop.timer(wait)
             self._loop.start(self._more_timer, WebSocketTransport._continue, self)
 
-    def _continue(self) -> None:
+    def _continue(self, room: int = LARGE) -> None:
+        self._stop_timer()
+        if not self._is_due:
+            return  # the connection was lost
+        self._is_due = False
+        if not self._paused:
+            self._connection.resume_reading()
+            self._handle_frames(room)
+
+    def _continue_large(self) -> None:
+        self._continue(self._options.max_payload + 1)
+
+    def _stop_timer(self) -> None:
         if self._more_timer is not None:
             self._more_timer.close()
             self._more_timer = None
-        if not self._paused:
-            self._connection.resume_reading()
-            self._handle_frames()
 
     def _send_close(self, code: int | None, reason: str = "") -> None:
         """Send our close frame, and read on, up to the peer's.
@@ -382,6 +441,7 @@ class WebSocketTransport:
         self._report(CloseReason.PARSE_ERROR)
 
     def _report(self, reason: CloseReason) -> None:
+        self._hold(0)
         session, self._session = self._session, None
         if session is not None:
             session.transport_closed(self, reason)

@@ -10,6 +10,7 @@ import pytest
 
 from socketio_server.engine.transports.base import PING, PONG, PROBE_PONG
 from socketio_server.engine.transports.polling import (
+    AT_ONCE,
     LIGHT,
     PACKETS_FOR_PYTHON,
     PROBE_POLL_TIME,
@@ -427,6 +428,40 @@ class TestPost:
         assert len(client.session.packets) == 5
         assert others == [1, 2, 3, 4, 5]
         assert post.status == 200
+
+    def test_a_large_one_is_taken_apart_in_a_turn_of_its_own(self, client: Client) -> None:
+        post = FakeExchange()
+        client.transport.answer_post(b"4" + b"x" * AT_ONCE, "text/plain", post)
+        assert client.session.messages == []
+        assert not client.transport.is_reading  # its pong may be in there
+
+        client.loop.run()
+        assert client.session.messages == ["x" * AT_ONCE]
+        assert post.status == 200
+        assert client.transport.is_reading
+
+    def test_a_pause_before_that_turn_loses_nothing(self, client: Client) -> None:
+        post = FakeExchange()
+        client.transport.answer_post(b"4" + b"x" * AT_ONCE, "text/plain", post)
+        client.transport.pause_reading()
+        client.transport.resume_reading()
+        client.loop.run()
+
+        assert client.session.messages == ["x" * AT_ONCE]
+        assert post.status == 200
+
+    def test_one_whose_session_ends_before_its_turn_is_answered(self, client: Client) -> None:
+        post = FakeExchange()
+        client.transport.answer_post(b"4" + b"x" * AT_ONCE, "text/plain", post)
+        client.transport.close(CloseReason.FORCED_CLOSE)
+        client.loop.run()
+
+        assert client.session.messages == []
+        assert post.status == 200
+
+    def test_a_large_one_that_is_malformed_ends_the_session(self, client: Client) -> None:
+        assert client.post(b"?" * (AT_ONCE + 1)).response == BAD_REQUEST
+        assert client.session.closed == [CloseReason.PARSE_ERROR]
 
     def test_nothing_of_it_stays_behind_in_the_loop(self) -> None:
         client = Client(seconds_per_look=1.0)

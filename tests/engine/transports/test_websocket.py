@@ -10,9 +10,11 @@ import pytest
 from socketio_server.engine.transports.base import PING
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.turns import LARGE, Turns
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import Packet, PacketType
+from socketio_server.protocol.permessage_deflate import deflate
 from socketio_server.protocol.websocket import Close, Opcode, Pong
 from tests.fakes import (
     FakeLoop,
@@ -30,12 +32,12 @@ CLOSE_TIMEOUT = Options().close_timeout
 class Link:
     """A WebSocket transport, the session above it, and its client."""
 
-    def __init__(self, options: Options, data: bytes = b"") -> None:
+    def __init__(self, options: Options, data: bytes = b"", window_bits: int | None = None) -> None:
         self.loop = FakeLoop()
         self.session = RecordingTransportHandler()
         self._pair = websocket(self.loop, options)
         self.connection, self.client = self._pair.__enter__()
-        upgraded = UpgradedConnection(self.connection, data)
+        upgraded = UpgradedConnection(self.connection, data, window_bits)
         self.transport = WebSocketTransport(
             upgraded,
             self.session,
@@ -43,6 +45,7 @@ class Link:
             options,
             self.loop.clock,
             closings(self.loop, options),
+            Turns(self.loop, options, clock=self.loop.clock),
         )
 
     def start(self) -> None:
@@ -55,6 +58,11 @@ class Link:
 
     def close(self) -> None:
         self._pair.__exit__(None, None, None)
+
+
+def compressed(message: str) -> bytes:
+    """Return a client's compressed text frame."""
+    return frame(Opcode.TEXT, deflate(message.encode()), reserved=4)
 
 
 @pytest.fixture
@@ -208,6 +216,41 @@ class TestTurns:
 
         assert link.session.messages == list("01234")
         assert link.session.closed == [CloseReason.TRANSPORT_CLOSE]
+        assert not link.loop.watchers
+
+
+class TestInflating:
+    """Compressed messages that are large once they are inflated."""
+
+    @pytest.fixture
+    def link(self) -> Iterator[Link]:
+        made = Link(Options(), window_bits=15)
+        made.start()
+        yield made
+        made.close()
+
+    def test_waits_for_a_turn_of_its_own(self, link: Link) -> None:
+        messages = ["4" + "x" * LARGE, "4small", "4" + "y" * 2 * LARGE]
+        link.client.send_bytes(b"".join(map(compressed, messages)))
+        link.loop.turn()
+        assert link.session.packets == []
+        assert not link.transport.is_reading
+
+        link.loop.run()
+        assert link.session.messages == [message[1:] for message in messages]
+        assert link.transport.is_reading
+
+    def test_small_ones_do_not_wait(self, link: Link) -> None:
+        link.client.send_bytes(compressed("4small"))
+        link.loop.turn()
+        assert link.session.messages == ["small"]
+
+    def test_a_client_that_goes_meanwhile_leaves_nothing(self, link: Link) -> None:
+        link.client.send_bytes(compressed("4" + "x" * LARGE))
+        link.loop.turn()
+        link.connection.abort()
+        link.loop.run()
+        assert link.session.packets == []
         assert not link.loop.watchers
 
 

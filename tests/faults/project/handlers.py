@@ -4,6 +4,7 @@ Counted in memory rather than written into the journal: there are tens of thousa
 """
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -132,6 +133,27 @@ def flood(
 def wait(request: HttpRequest, socket: Socket, context: Context, seconds: float) -> None:
     """Keep a handler busy."""
     gevent.sleep(seconds)
+
+
+@events.on("keep")
+def keep(
+    request: HttpRequest, socket: Socket, context: Context, seconds: float, *args: Any
+) -> None:
+    """Keep a handler busy, and what the client sent."""
+    gevent.sleep(seconds)
+
+
+@events.on("question")
+def question(request: HttpRequest, socket: Socket, context: Context, *args: Any) -> None:
+    """Wait for the client's answer."""
+    with suppress(TimeoutError):
+        socket.call("question")
+
+
+@events.on_subscribe(channel="^slow")
+def decide(request: HttpRequest, socket: Socket, context: Context, channel: str) -> None:
+    """Decide slowly."""
+    gevent.sleep(2.0)
 
 
 @events.on_connect(namespace="/slow")

@@ -1,0 +1,141 @@
+"""What one client makes the server hold of its packets, and how much that is for all clients.
+
+A client is charged for packets that wait for its handlers, for parts of messages, payloads and
+binary packets whose rest has yet to arrive, and for ``auth``. The packets that wait are bounded for
+each client: above the limit, nothing more is read from it. All of it is bounded for the process:
+above the limit, clients are closed, those first that hold most.
+"""
+
+from collections import deque
+from typing import Protocol
+
+from socketio_server.net.workers import Job
+from socketio_server.options import Options
+
+LADEN = 16_384
+"""Bytes that one client may make the server hold without being counted for the process."""
+
+
+class Laden(Protocol):
+    """A client that is counted for the process."""
+
+    @property
+    def counted(self) -> int:
+        """Bytes of it that are counted."""
+
+    def give_up(self) -> None:
+        """End the client's session, and drop its waiting events."""
+
+
+class InputTotal:
+    """The bytes that all laden clients make the server hold.
+
+    :param most: how many they may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.bytes = 0
+        self._most = most
+        self._laden: set[Laden] = set()
+        self._is_relieving = False
+
+    def count(self, client: Laden, change: int) -> None:
+        """Count a change of a client's ``counted`` bytes, and give clients up if it is too much."""
+        self.bytes += change
+        if client.counted:
+            self._laden.add(client)
+        else:
+            self._laden.discard(client)
+        if self.bytes > self._most and not self._is_relieving:
+            self._relieve()
+
+    def _relieve(self) -> None:
+        """Give up the clients that hold most, until the rest fits."""
+        self._is_relieving = True
+        try:
+            for client in sorted(self._laden, key=lambda client: client.counted, reverse=True):
+                client.give_up()
+                if self.bytes <= self._most:
+                    break
+        finally:
+            self._is_relieving = False
+
+
+class ClientAccount:
+    """The account of one client (``Account``, ``Laden``); its router derives from it.
+
+    :param total: counts the bytes of all clients.
+    """
+
+    __slots__ = (
+        "_is_full",
+        "_options",
+        "_total",
+        "counted",
+        "free_handlers",
+        "held_bytes",
+        "high",
+        "low",
+        "queued",
+        "waiting_bytes",
+    )
+
+    def __init__(self, total: InputTotal, options: Options) -> None:
+        self._total = total
+        self._options = options
+        self.waiting_bytes = 0
+        """Bytes of packets that wait for handlers (``Account``)."""
+        self.held_bytes = 0
+        """Bytes of incomplete packets, and of ``auth``."""
+        self.counted = 0
+        """The share of this client in the bytes of all (``Laden``)."""
+        self.high = min(LADEN, options.max_pending_bytes - 1)
+        self.low = 0
+        self.free_handlers = options.max_handlers_per_client
+        """How many more of the client's inboxes may run handlers (``Account``)."""
+        self.queued: deque[Job] | None = None
+        """The inboxes that wait for a free handler (``Account``)."""
+        self._is_full = False  # whether reading from the client is paused
+
+    def hold(self, change: int) -> None:
+        """Count a change of ``held_bytes``."""
+        self.held_bytes += change
+        self.weigh()
+
+    def weigh(self) -> None:
+        """Act on the number of bytes, and set ``high`` and ``low`` (``Account``).
+
+        Pauses reading from the client above its limit, and counts the bytes for the process. Up to
+        ``LADEN`` bytes are not counted, which spares most events most of this.
+        """
+        waiting, most = self.waiting_bytes, self._options.max_pending_bytes
+        held = waiting + self.held_bytes
+        if not self._is_full and waiting >= most:
+            self._is_full = True
+            self.pause_reading()
+        elif self._is_full and waiting <= most // 2:
+            self._is_full = False
+            self.resume_reading()
+        if held > LADEN:
+            self.high, self.low = waiting + LADEN, waiting - LADEN
+        else:
+            self.high, self.low = LADEN - self.held_bytes, 0
+        if self._is_full:
+            self.low = max(self.low, most // 2 + 1)
+        else:
+            self.high = min(self.high, most - 1)
+        before, self.counted = self.counted, held if held > LADEN else 0
+        if before or self.counted:
+            self._total.count(self, self.counted - before)
+
+    def pause_reading(self) -> None:
+        """Read no more from the client, because too many of its packets wait."""
+        raise NotImplementedError
+
+    def resume_reading(self) -> None:
+        """Read from the client again."""
+        raise NotImplementedError
+
+    def give_up(self) -> None:
+        """End the client's session, and drop its waiting events (``Laden``)."""
+        raise NotImplementedError
