@@ -5,9 +5,78 @@ from typing import Any
 
 import pytest
 
+from socketio_server.http.upgrade import is_well_formed, switch_protocols
+from socketio_server.net.connection import Connection
+from socketio_server.protocol.http1.requests import Head, parse_head
 from tests.fakes import WebSocketPeer, socket_pair
 from tests.http.site import UPGRADE, Peer, Site, head, ignore, request
 from tests.support.websocket import frame
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+
+
+def handshake(
+    *lines: str, method: str = "GET", version: str = "1.1", key: str = KEY, revision: str = "13"
+) -> Head:
+    """Return the head of a WebSocket handshake."""
+    keys = (f"Sec-WebSocket-Key: {key}", f"Sec-WebSocket-Version: {revision}")
+    return parse_head(request(method, "/", None, *UPGRADE[:2], *keys, *lines, version=version))
+
+
+class FakeExchange:
+    """The exchange whose connection becomes a WebSocket (``Upgradable``)."""
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self.answer = b""
+
+    def switch(self, answer: bytes) -> tuple[Connection, bytes]:
+        self.answer = answer
+        connection: Any = None
+        return connection, b""
+
+
+class TestIsWellFormed:
+    def test_says_so_of_one_that_is(self) -> None:
+        assert is_well_formed(handshake())
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            pytest.param(handshake(method="POST"), id="method"),
+            pytest.param(handshake(version="1.0"), id="HTTP version"),
+            pytest.param(handshake(key="c2hvcnQ="), id="short key"),
+            pytest.param(handshake(key="no base64"), id="key that is no base64"),
+            pytest.param(handshake(revision="8"), id="WebSocket version"),
+            pytest.param(handshake("Content-Length: 1"), id="body"),
+        ],
+    )
+    def test_says_so_of_none_that_is_not(self, head: Head) -> None:
+        assert not is_well_formed(head)
+
+
+class TestSwitchProtocols:
+    DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
+
+    def test_keeps_the_application_s_headers_but_those_of_its_body(self) -> None:
+        exchange = FakeExchange(handshake())
+        headers = [("Set-Cookie", "a=b"), ("Content-Type", "text/html"), ("Content-Length", "5")]
+        switch_protocols(exchange, may_deflate=False, headers=headers)
+
+        assert b"\r\nSet-Cookie: a=b\r\n" in exchange.answer
+        assert b"Content-" not in exchange.answer
+
+    @pytest.mark.parametrize(
+        ("lines", "may_deflate", "agreed"),
+        [([DEFLATE], True, True), ([DEFLATE], False, False), ([], True, False)],
+    )
+    def test_agrees_on_compression_where_both_want_it(
+        self, lines: list[str], may_deflate: bool, agreed: bool
+    ) -> None:
+        exchange = FakeExchange(handshake(*lines))
+        switch_protocols(exchange, may_deflate=may_deflate)
+
+        assert (b"\r\nSec-WebSocket-Extensions: permessage-deflate" in exchange.answer) is agreed
 
 
 class TestWebSockets:
