@@ -5,18 +5,20 @@ These functions send to clients from outside of handlers, for instance from view
 decorators of ``socketio_server.events``.
 """
 
-from typing import Any
+import logging
+from typing import Any, Literal
 
-from socketio_server.exceptions import NoServer, NoSocket
+from socketio_server.exceptions import BrokerUnavailable, NoServer, NoSocket
 from socketio_server.net.statistics import Snapshot
 from socketio_server.protocol.names import MAIN_NAMESPACE, MESSAGE
-from socketio_server.serving import current
+from socketio_server.serving import current, outside
 from socketio_server.sockets.acknowledgements import Answers
 from socketio_server.sockets.socket import ask, publish
 from socketio_server.sockets.targets import (
     EVERYONE,
     OTHERS,
     Channels,
+    Selection,
     Skip,
     SocketSession,
     Target,
@@ -33,6 +35,7 @@ __all__ = [
     "EVERYONE",
     "OTHERS",
     "Answers",
+    "BrokerUnavailable",
     "NoServer",
     "NoSocket",
     "SocketSession",
@@ -47,12 +50,24 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+OnError = Literal["raise", "log"]
 
-def send(session_id: str | SocketSession, message: Any, *, namespace: str = MAIN_NAMESPACE) -> None:
+logger = logging.getLogger("socketio_server")
+
+
+def send(
+    session_id: str | SocketSession,
+    message: Any,
+    *,
+    namespace: str = MAIN_NAMESPACE,
+    on_error: OnError = "raise",
+) -> None:
     """Send a message to the client of one session.
 
     :param session_id: the connection's public id: ``socket.session.session_id``, or
         ``socket.session`` itself.
+    :param on_error: ``"log"``: if a process without a server can't reach the broker, log it instead
+        of raising ``BrokerUnavailable``.
     :raises NoSocket: if there is no such client, unless a broker may know it; ``NoServer`` if no
         server runs in this process.
     :raises TypeError: if the id is no string, or the message can't be encoded.
@@ -60,28 +75,40 @@ def send(session_id: str | SocketSession, message: Any, *, namespace: str = MAIN
     """
     check_namespace(namespace)
     wanted = id_of(session_id, "session_id")
+    _reach_servers()
     if CLIENTS.find(wanted, namespace) is None and not CLIENTS.broker.reaches_others:
         raise _no_socket(f"There is no socket with the session ID: {wanted}")
-    publish(CLIENTS, namespace, MESSAGE, (message,), select(SocketSession(wanted)))
+    _publish(namespace, MESSAGE, (message,), select(SocketSession(wanted)), on_error)
 
 
-def broadcast(message: Any, *, namespace: str = MAIN_NAMESPACE) -> None:
+def broadcast(
+    message: Any, *, namespace: str = MAIN_NAMESPACE, on_error: OnError = "raise"
+) -> None:
     """Send a message to every client.
 
+    :param on_error: as in ``send``.
     :raises NoSocket: if there are none, without a broker; ``NoServer`` if no server runs in this
         process.
     :raises TypeError: if the message can't be encoded.
     :raises ValueError: if the namespace does not begin with a slash.
     """
     check_namespace(namespace)
+    _reach_servers()
     if not CLIENTS.members(namespace) and not CLIENTS.broker.reaches_others:
         raise _no_socket("There are no clients.")
-    publish(CLIENTS, namespace, MESSAGE, (message,), select(EVERYONE))
+    _publish(namespace, MESSAGE, (message,), select(EVERYONE), on_error)
 
 
-def broadcast_channel(message: Any, channel: str, *, namespace: str = MAIN_NAMESPACE) -> None:
+def broadcast_channel(
+    message: Any,
+    channel: str,
+    *,
+    namespace: str = MAIN_NAMESPACE,
+    on_error: OnError = "raise",
+) -> None:
     """Send a message to every client on a channel.
 
+    :param on_error: as in ``send``.
     :raises NoSocket: if there are none, without a broker; ``NoServer`` if no server runs in this
         process.
     :raises TypeError: if the channel is no string, or the message can't be encoded.
@@ -90,10 +117,11 @@ def broadcast_channel(message: Any, channel: str, *, namespace: str = MAIN_NAMES
     """
     check_namespace(namespace)
     check_channel(channel)
+    _reach_servers()
     subscribers = CLIENTS.channels.subscribers(namespace, channel)
     if not subscribers and not CLIENTS.broker.reaches_others:
         raise _no_socket(f"There are no clients on the channel: {channel}")
-    publish(CLIENTS, namespace, MESSAGE, (message,), select(channel))
+    _publish(namespace, MESSAGE, (message,), select(channel), on_error)
 
 
 def emit(
@@ -104,6 +132,7 @@ def emit(
     skip_channels: Channels = (),
     namespace: str = MAIN_NAMESPACE,
     volatile: bool = False,
+    on_error: OnError = "raise",
 ) -> None:
     """Send a custom event to clients; without any client it does nothing.
 
@@ -112,6 +141,8 @@ def emit(
     :param skip: session ids, or ``socket.session``, of clients that don't get it: one or several.
     :param skip_channels: one channel or several, whose subscribers don't get it.
     :param volatile: whether it is dropped for clients that can't take it at once.
+    :param on_error: as in ``send``.
+    :raises BrokerUnavailable: if a process without a server can't reach the broker.
     :raises TypeError: if an argument is of a wrong type, or can't be encoded.
     :raises ValueError: if the event's name is reserved, a channel's name is empty, or the namespace
         does not begin with a slash.
@@ -119,7 +150,8 @@ def emit(
     check_event_name(event)
     check_namespace(namespace)
     selection = select(to, skip, skip_channels)
-    publish(CLIENTS, namespace, event, args, selection, volatile=volatile)
+    _reach_servers()
+    _publish(namespace, event, args, selection, on_error, volatile=volatile)
 
 
 def call(
@@ -155,12 +187,39 @@ def stats() -> Snapshot:
     return current.server.snapshot()
 
 
+def _reach_servers() -> None:
+    """Let a process without a server use the broker of those that have one."""
+    if current.server is None:
+        outside.connect()
+
+
+def _publish(
+    namespace: str,
+    event: str,
+    args: tuple[Any, ...],
+    selection: Selection,
+    on_error: OnError,
+    *,
+    volatile: bool = False,
+) -> None:
+    """Send an event; if the broker can't be reached, raise or log it."""
+    if on_error not in ("raise", "log"):
+        raise ValueError(f'on_error must be "raise" or "log", not {on_error!r}')
+    try:
+        publish(CLIENTS, namespace, event, args, selection, volatile=volatile)
+    except BrokerUnavailable as error:
+        if on_error == "raise":
+            raise
+        logger.error("The event %r was not sent: %s", event, error)
+
+
 def _no_socket(why: str) -> NoSocket:
     """Return the error of a message without a recipient."""
     if current.server is None and not CLIENTS:
         return NoServer(
             f"{why.removesuffix('.')}. No Socket.IO server runs in this process, so no client can "
             "be reached from it: call this in the process of `python manage.py "
-            "runserver_socketio`, in a view or a handler for instance."
+            "runserver_socketio`, in a view or a handler for instance, or set "
+            "SOCKETIO_BROKER_URL."
         )
     return NoSocket(why)

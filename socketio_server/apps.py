@@ -10,7 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import module_has_submodule
 
 from socketio_server import checks, conf
-from socketio_server.serving import reloader
+from socketio_server.serving import outside, reloader
 from socketio_server.sockets.this_process import CLIENTS
 
 EVENTS_MODULE = "events"
@@ -43,6 +43,7 @@ class SocketIOConfig(AppConfig):
             checks.check_broker,
         ):
             django_checks.register(check, "socketio_server")
+        outside.read_option = conf.option
         CLIENTS.encode_with(DjangoJSONEncoder().default)
         reloader.put_off_errors(self._import_events)
 

@@ -6,6 +6,7 @@ Identifiers are stable: ``socketio_server.E…`` keeps the server from starting,
 from collections.abc import Iterable
 from importlib.util import find_spec
 from ipaddress import ip_address
+from time import monotonic
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,8 +20,9 @@ from django.utils import translation
 
 from socketio_server import assets, conf
 from socketio_server.engine import origins
-from socketio_server.serving.brokers import NOT_INSTALLED
+from socketio_server.serving.brokers import make_publisher
 from socketio_server.serving.middleware import import_middleware
+from socketio_server.sockets.this_process import CLIENTS
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
@@ -112,14 +114,18 @@ def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
 
 
 def check_broker(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
-    """E006: redis-py is there for ``SOCKETIO_BROKER_URL``."""
+    """E006: redis-py is there for ``SOCKETIO_BROKER_URL``, and understands it."""
     try:
-        url = conf.option("broker_url")
+        url, prefix = conf.option("broker_url"), conf.option("broker_prefix")
     except ImproperlyConfigured:
         return  # E001 says so
-    if url is not None and find_spec("redis") is None:
+    if url is None:
+        return
+    try:
+        make_publisher(CLIENTS, url, prefix, clock=monotonic)
+    except ImproperlyConfigured as error:
         yield Error(
-            NOT_INSTALLED,
+            str(error),
             hint="Or remove SOCKETIO_BROKER_URL: a server of one process needs no broker.",
             id="socketio_server.E006",
         )

@@ -1,6 +1,7 @@
 """The package's exceptions, sorted by fault.
 
-``EventError`` and ``NoSocket`` are faults of the caller, ``Reject`` is a handler's decision,
+``EventError`` and ``NoSocket`` are faults of the caller, ``BrokerUnavailable`` is a fault of the
+network, ``Reject`` is a handler's decision,
 ``ValidationError`` a client's message of the wrong type, and ``DecodeError`` and ``ProtocolError``
 are faults of the peer. Their texts are for the log; a peer gets a code, and a ``ProtocolError``'s
 reason.
@@ -23,6 +24,10 @@ class NoSocket(SocketIOError):
 
 class NoServer(NoSocket):
     """Raised when no server runs in this process, so that nobody can be there."""
+
+
+class BrokerUnavailable(SocketIOError):
+    """Raised when a process without a server can't reach the broker."""
 
 
 class Reject(SocketIOError):

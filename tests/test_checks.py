@@ -17,7 +17,7 @@ from django.test import override_settings
 from django.urls import clear_script_prefix, include, path, re_path, set_script_prefix
 from django.views.decorators.cache import never_cache
 
-from socketio_server import assets, checks, views
+from socketio_server import assets, views
 
 
 def run() -> list[CheckMessage]:
@@ -357,8 +357,18 @@ class TestBroker:
     def test_without_redis_py_a_broker_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert run() == []
 
-        monkeypatch.setattr(checks, "find_spec", lambda name: None)
-        assert "socketio_server.E006" in ids()
+        for module in ("redis", "redis_connections", "redis_publisher"):
+            monkeypatch.delitem(sys.modules, f"socketio_server.cluster.{module}", raising=False)
+        monkeypatch.setitem(sys.modules, "redis", None)
+        (message,) = run()
+        assert message.id == "socketio_server.E006"
+        assert "pip install" in message.msg
+
+    @override_settings(SOCKETIO_BROKER_URL="redis://localhost:port")
+    def test_a_url_that_redis_py_does_not_understand_is_an_error(self) -> None:
+        (message,) = run()
+        assert message.id == "socketio_server.E006"
+        assert message.msg.startswith("SOCKETIO_BROKER_URL can't be understood: ")
 
     @override_settings(SOCKETIO_BROKER_URL="localhost")
     def test_what_is_no_url_is_left_to_the_settings_own_check(self) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 import gevent
 
 from socketio_server.cluster.broker import Envelope, LocalNode, Patience
+from socketio_server.cluster.envelopes import to_broadcast, to_envelope
 from socketio_server.cluster.redis_connections import connector
 from socketio_server.cluster.redis_link import Link
 from socketio_server.cluster.redis_listener import Listener, Topic
@@ -121,20 +122,11 @@ class RedisBroker:
 
         :raises TypeError: if an argument can't be encoded; then it was sent to nobody.
         """
-        rooms = (*(envelope.channels or ()), *envelope.session_ids)
-        message = encode_broadcast(
-            Broadcast(
-                self._uid,
-                envelope.namespace,
-                self._node.plain((envelope.event_name, *envelope.args)),
-                rooms,
-                (*envelope.skip, *envelope.skip_channels),
-                envelope.volatile,
-            )
-        )
+        broadcast = to_broadcast(envelope, self._uid, self._node)
         self._node.deliver(envelope)
-        if rooms or envelope.channels is None:
-            self._sender.publish(self._channels.broadcast(envelope.namespace, rooms), message)
+        if broadcast is not None:
+            channel = self._channels.broadcast(broadcast.namespace, broadcast.rooms)
+            self._sender.publish(channel, encode_broadcast(broadcast))
             if self._sender.is_crowded and self._patience.may_wait():
                 self._patience.let_others_run()
 
@@ -216,7 +208,7 @@ class RedisBroker:
                 raise DecodeError(f"message of {len(message)} bytes")
             broadcast = decode_broadcast(message)
             if broadcast.namespace == namespace and broadcast.uid != self._uid:
-                self._node.deliver(self._envelope(broadcast))
+                self._node.deliver(to_envelope(broadcast, self._node))
         except (DecodeError, TypeError) as error:
             why = f"message on {show(channel.decode(errors='replace'))}: {error}"
             self._refusals.add(RefusalKind.CLUSTER, "Redis", why)
@@ -225,17 +217,3 @@ class RedisBroker:
         """Return whether the room of a channel of Redis is a socket here, or has one."""
         room = channel[-SOCKET_ID_LENGTH - 1 : -1].decode(errors="replace")
         return self._node.has_client(room, namespace) or self._node.is_wanted(namespace, room)
-
-    def _envelope(self, broadcast: Broadcast) -> Envelope:
-        rooms, namespace = broadcast.rooms, broadcast.namespace
-        session_ids = tuple(room for room in rooms if self._node.has_client(room, namespace))
-        return Envelope(
-            namespace=namespace,
-            event_name=broadcast.data[0],
-            args=tuple(broadcast.data[1:]),
-            channels=rooms or None,
-            session_ids=session_ids,
-            skip=frozenset(broadcast.skip),
-            skip_channels=broadcast.skip,
-            volatile=broadcast.volatile,
-        )

@@ -43,7 +43,12 @@ Connect = Callable[[], Connection]
 
 
 def connector(url: str, timeout: float) -> Connect:
-    """Return a function that makes connections to Redis.
+    """Return a function that makes connections to Redis, as ``connection_pool``."""
+    return connection_pool(url, timeout).make_connection
+
+
+def connection_pool(url: str, timeout: float) -> ConnectionPool:
+    """Return a pool of connections to Redis.
 
     :param url: ``redis://``, ``rediss://``, ``unix://`` or ``redis+sentinel://``.
     :param timeout: seconds that Redis may take to read or to answer.
@@ -59,12 +64,12 @@ def connector(url: str, timeout: float) -> Connect:
     # redis-py would try again by itself, and a message that is published again comes twice.
     options.update(socket_timeout=timeout, decode_responses=False, retry=Retry(NoBackoff(), 0))
     if not url.startswith("unix:"):
-        options["socket_connect_timeout"] = CONNECT_TIMEOUT
+        options["socket_connect_timeout"] = min(timeout, CONNECT_TIMEOUT)
     try:
         pool.make_connection()
     except (TypeError, RedisError) as error:  # an unknown option
         raise ValueError(str(error)) from error
-    return pool.make_connection
+    return pool
 
 
 def _sentinel_pool(url: str, timeout: float) -> ConnectionPool:

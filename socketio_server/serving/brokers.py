@@ -1,6 +1,7 @@
 """Makes the broker that ``SOCKETIO_BROKER_URL`` names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -26,13 +27,31 @@ def make_broker(
     """
     if options.broker_url is None:
         return MemoryBroker(node)
-    try:
+    with _explained():
         from socketio_server.cluster.redis import RedisBroker
-    except ModuleNotFoundError as error:
-        raise ImproperlyConfigured(NOT_INSTALLED) from error
-    try:
+
         return RedisBroker(
             node, options.broker_url, options, patience=patience, refusals=refusals, clock=clock
         )
+
+
+def make_publisher(node: LocalNode, url: str, prefix: str, *, clock: Callable[[], float]) -> Broker:
+    """Return the broker of a process without a server.
+
+    :raises ImproperlyConfigured: as ``make_broker``.
+    """
+    with _explained():
+        from socketio_server.cluster.redis_publisher import RedisPublisher
+
+        return RedisPublisher(node, url, prefix, clock)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raise ``ImproperlyConfigured`` if redis-py is not installed, or can't understand the URL."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ImproperlyConfigured(NOT_INSTALLED) from error
     except ValueError as error:
         raise ImproperlyConfigured(f"SOCKETIO_BROKER_URL can't be understood: {error}") from error

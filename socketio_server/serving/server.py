@@ -56,7 +56,7 @@ DRAIN_CHECK_INTERVAL = 0.02
 """Seconds between two checks whether everything is done that a stop waits for."""
 
 BROKER_STOP_TIMEOUT = 0.5
-"""Seconds that the last messages to other processes have at least."""
+"""Seconds that the last messages to other processes have, even after ``drain_timeout``."""
 
 DESCRIPTOR_SHARE = 0.8
 """The share of connections in the descriptors that the process may open."""
@@ -247,7 +247,7 @@ class Server:
             self._block_watch.stop()
         if self._siblings is not None:
             self._siblings.stop()
-        self._broker.stop(max(BROKER_STOP_TIMEOUT, until - monotonic()))
+        self._broker.stop(BROKER_STOP_TIMEOUT)
         self._clients.broker = MemoryBroker(self._clients)
         current.server = None
         self._clients.output = None

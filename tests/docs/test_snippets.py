@@ -34,6 +34,7 @@ FOLLOWED = [
     "docs/deployment.md",
     "docs/how-to/gunicorn.md",
     "docs/how-to/databases.md",
+    "docs/how-to/several-processes.md",
     "docs/reference/checks.md",
     "docs/reference/settings.md",
 ]

@@ -1,14 +1,17 @@
 """Two processes, and a Redis between them."""
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.client import Client
 from tests.support.redis import RedisServer
-from tests.support.server import Server
-from tests.support.tools import wait_until
+from tests.support.server import MANAGE, Configuration, Server
+from tests.support.tools import PATIENCE, free_port, wait_until
 from tests.support.types import Connect, StartServer
 from tests.support.views import outside, stats
 from tests.support.wire import TransportName
@@ -190,3 +193,181 @@ class TestGarbage:
             lambda: stats(servers[1])["refusals"].get("cluster", 0) == count + 10, "all to count"
         )
         servers[1].wait_for_output(r"Refused \(cluster\): message on 'socket.io#/#room#'")
+
+
+class TestProcessesWithoutAServer:
+    @pytest.fixture
+    def run(self, redis: RedisServer, tmp_path: Path) -> Callable[..., str]:
+        """Run code in ``manage.py shell``, and return what it prints."""
+
+        def run(code: str, **settings: Any) -> str:
+            settings = {"SOCKETIO_BROKER_URL": redis.url, "SOCKETIO_EVENTS": [], **settings}
+            configuration = Configuration(tmp_path, settings=settings)
+            lines = ["import socketio_server as s", *code.split("; ")]
+            return subprocess.run(
+                [sys.executable, str(MANAGE), "shell", "-c", "\n".join(lines)],
+                env=configuration.variables,
+                cwd=configuration.started_in,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=True,
+            ).stdout
+
+        return run
+
+    def test_reach_clients_on_every_server(
+        self, run: Callable[..., str], near: Client, far: Client
+    ) -> None:
+        far.subscribe("room")
+        run(
+            "s.broadcast('all'); "
+            "s.broadcast_channel('room', 'room'); "
+            f"s.send('{far.id}', 'one'); "
+            f"s.emit('news', 1, to=s.SocketSession('{far.id}'))"
+        )
+        assert near.next_message() == "all"
+        assert far.next_messages(3) == ["all", "room", "one"]
+        assert far.next_event() == ["news", 1]
+        assert near.messages() == []
+
+    def test_do_not_know_who_is_there(self, run: Callable[..., str]) -> None:
+        run("s.send('nobody', 1); s.broadcast_channel(1, 'nobody'); s.emit('news', to='nobody')")
+
+    def test_reach_nobody_without_a_broker(self, run: Callable[..., str]) -> None:
+        code = "exec('try: s.broadcast(1)\\nexcept s.NoServer as error: print(error)')"
+        assert "set SOCKETIO_BROKER_URL" in run(code, SOCKETIO_BROKER_URL=None)
+
+    def test_are_told_that_redis_is_gone(self, run: Callable[..., str]) -> None:
+        url = f"redis://127.0.0.1:{free_port()}"
+        code = "exec('try: s.broadcast(1)\\nexcept s.BrokerUnavailable as error: print(error)')"
+        assert f"Redis ({url}) can't be reached" in run(code, SOCKETIO_BROKER_URL=url)
+
+    def test_may_go_on_without_redis(self, run: Callable[..., str]) -> None:
+        url = f"redis://127.0.0.1:{free_port()}"
+        code = "s.broadcast(1, on_error='log'); print('on')"
+        assert "on" in run(code, SOCKETIO_BROKER_URL=url)
+
+
+class TestALostRedis:
+    @pytest.fixture
+    def lost(self) -> Iterator[RedisServer]:
+        """A Redis that the test may end."""
+        server = RedisServer()
+        yield server
+        server.stop()
+
+    @pytest.fixture
+    def pair(
+        self, lost: RedisServer, start_server: StartServer, tmp_path: Path
+    ) -> tuple[Server, Server]:
+        """Two servers that have it in common."""
+        folders = [tmp_path / "one", tmp_path / "two"]
+        for folder in folders:
+            folder.mkdir()
+        settings = {"SOCKETIO_BROKER_URL": lost.url, "SOCKETIO_EVENTS": EVENTS}
+        one, two = (start_server(folder=folder, settings=settings) for folder in folders)
+        return one, two
+
+    def wait_until_back(self, pair: tuple[Server, Server]) -> None:
+        """Wait until both servers have found Redis again."""
+        wait_until(
+            lambda: all(stats(server)["broker_connected"] for server in pair), "Redis to be back"
+        )
+
+    def check_that_messages_arrive(self, near: Client, far: Client) -> None:
+        """Send a message to everyone and one to a channel."""
+        near.method("broadcast", "to all")
+        near.method("broadcast_channel", "to the room", "room")
+        assert far.next_messages(2) == ["to all", "to the room"]
+        assert far.messages() == []
+
+    def test_is_used_again_after_its_end(
+        self, lost: RedisServer, pair: tuple[Server, Server], connect: Connect
+    ) -> None:
+        near, beside, far = connect(to=pair[0]), connect(to=pair[0]), connect(to=pair[1])
+        lost.shut_down()
+        for server in pair:
+            server.wait_for_output(r"Redis \(redis://.*\) is lost: .*this process only\.")
+        near.method("broadcast", "while it is lost")
+        assert beside.next_message() == "while it is lost"
+        assert far.subscribe("room") is True
+        counted = stats(pair[0])
+        assert counted["broker_connected"] == 0
+        assert counted["broker_unsent"] == 1
+
+        lost.start()
+        self.wait_until_back(pair)
+        self.check_that_messages_arrive(near, far)
+        assert "is back after" in pair[1].output
+        assert pair[1].output.count("is lost") == 1
+
+    @pytest.mark.parametrize("kind", ["normal", "pubsub"])
+    def test_is_used_again_after_it_has_cut_connections(
+        self, lost: RedisServer, pair: tuple[Server, Server], connect: Connect, kind: str
+    ) -> None:
+        near, far = connect(to=pair[0]), connect(to=pair[1])
+        far.subscribe("room")
+        lost.client.client_kill_filter(_type=kind)
+        for server in pair:
+            if kind == "normal":
+                outside(server, "broadcast", "notices")
+            server.wait_for_output("is lost")
+        self.wait_until_back(pair)
+        near.messages(), far.messages()
+        self.check_that_messages_arrive(near, far)
+
+    def test_that_stands_still_keeps_nobody_waiting(
+        self, lost: RedisServer, pair: tuple[Server, Server], connect: Connect
+    ) -> None:
+        near, beside, far = connect(to=pair[0]), connect(to=pair[0]), connect(to=pair[1])
+        far.subscribe("room")
+        with lost.stopped():
+            for number in range(100):
+                near.method("broadcast", number)
+            assert beside.next_messages(100) == list(range(100))
+            for server in pair:
+                server.wait_for_output("is lost")
+        self.wait_until_back(pair)
+        far.messages()
+        self.check_that_messages_arrive(near, far)
+
+    def test_that_is_not_there_at_the_start_is_found_later(
+        self, lost: RedisServer, start_server: StartServer, connect: Connect
+    ) -> None:
+        lost.shut_down()
+        settings = {"SOCKETIO_BROKER_URL": lost.url, "SOCKETIO_EVENTS": EVENTS}
+        server = start_server(settings=settings)
+        server.wait_for_output("is lost")
+        client = connect(to=server)
+        client.subscribe("room")
+        lost.start()
+        self.wait_until_back((server, server))
+        wait_until(lambda: "socket.io#/#room#" in lost.subscriptions(), "the subscription")
+        assert client.messages() == []
+
+    def test_does_not_keep_a_server_from_stopping(
+        self, lost: RedisServer, pair: tuple[Server, Server], connect: Connect
+    ) -> None:
+        client = connect(to=pair[0])
+        with lost.stopped():
+            client.method("broadcast", "hello")
+            assert pair[0].stop() == 0
+        lost.shut_down()
+        pair[1].wait_for_output("is lost")
+        assert pair[1].stop() == 0
+        lost.start()
+
+
+class TestStopping:
+    def test_a_server_publishes_its_last_messages(
+        self, redis: RedisServer, start_server: StartServer, far: Client, connect: Connect
+    ) -> None:
+        settings = {"SOCKETIO_BROKER_URL": redis.url, "SOCKETIO_EVENTS": EVENTS}
+        server = start_server(settings=settings)
+        leaving = connect(to=server)
+        for number in range(1000):
+            leaving.send({"do": "method", "name": "broadcast", "args": [number]})
+        leaving.method("broadcast", "last")
+        assert server.stop() == 0
+        assert far.next_messages(1001)[-1] == "last"

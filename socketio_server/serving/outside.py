@@ -1,0 +1,39 @@
+"""Sending from processes that run no server, through the broker of those that do."""
+
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from django.core import mail
+
+from socketio_server.cluster.memory import MemoryBroker
+from socketio_server.options import Options
+from socketio_server.serving.brokers import make_publisher
+from socketio_server.sockets.this_process import CLIENTS
+
+read_option: Callable[[str], Any] = partial(getattr, Options())
+"""Returns an option by its name; set by the Django app, which knows the project's settings."""
+
+
+def connect() -> None:
+    """Let this process, which runs no server, publish to the servers of its project.
+
+    Without ``SOCKETIO_BROKER_URL``, and in Django's tests, it reaches nobody.
+
+    :raises ImproperlyConfigured: if the settings are invalid, or redis-py is not installed.
+    """
+    broker = CLIENTS.broker
+    url = None if _is_tested() else read_option("broker_url")
+    if url is None:
+        if broker.reaches_others:
+            CLIENTS.broker = MemoryBroker(CLIENTS)
+        return
+    prefix = read_option("broker_prefix")
+    if getattr(broker, "origin", None) != (url, prefix):
+        CLIENTS.broker = make_publisher(CLIENTS, url, prefix, clock=monotonic)
+
+
+def _is_tested() -> bool:
+    """Return whether Django's test environment is set up: it replaces the sending of mail."""
+    return hasattr(mail, "outbox")

@@ -1,0 +1,107 @@
+"""Publishing from processes that run no server."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from socketio_server.cluster.broker import Envelope
+from socketio_server.cluster.redis_publisher import PAUSE, RedisPublisher
+from socketio_server.exceptions import BrokerUnavailable
+from socketio_server.protocol.redis_adapter import Broadcast, decode_broadcast
+from tests.cluster.fakes import FakeNode
+from tests.support.redis import RedisServer
+from tests.support.tools import PATIENCE
+
+
+class Clock:
+    """Time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    server = RedisServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def publisher(redis: RedisServer, clock: Clock) -> Iterator[RedisPublisher]:
+    publisher = RedisPublisher(FakeNode(), redis.url, "socket.io", clock)
+    yield publisher
+    publisher.stop(0)
+
+
+def envelope(*args: object, channels: tuple[str, ...] | None = ("room",)) -> Envelope:
+    return Envelope(namespace="/", event_name="news", args=args, channels=channels)
+
+
+class TestPublishing:
+    def test_servers_hear_it_on_the_channel_of_its_room(
+        self, redis: RedisServer, publisher: RedisPublisher
+    ) -> None:
+        with redis.client.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
+            ears.subscribe("socket.io#/#room#")
+            ears.get_message(timeout=PATIENCE)
+            publisher.publish(envelope(1))
+            heard = ears.get_message(timeout=PATIENCE)
+
+        assert heard is not None
+        assert decode_broadcast(heard["data"]) == Broadcast(
+            "emitter", "/", ["news", 1], rooms=("room",)
+        )
+
+    def test_what_is_for_nobody_is_not_published(
+        self, redis: RedisServer, publisher: RedisPublisher
+    ) -> None:
+        publisher.publish(envelope(channels=()))
+        assert redis.client.info("commandstats").get("cmdstat_publish") is None
+
+    def test_what_can_not_be_encoded_raises(self, publisher: RedisPublisher) -> None:
+        with pytest.raises(TypeError):
+            publisher.publish(envelope(object()))
+
+
+class TestWithoutRedis:
+    def test_it_is_unavailable(self, redis: RedisServer, publisher: RedisPublisher) -> None:
+        redis.shut_down()
+        with pytest.raises(BrokerUnavailable, match=rf"127\.0\.0\.1:{redis.port}/0\) can't be"):
+            publisher.publish(envelope())
+        redis.start()
+
+    def test_for_a_while_nobody_tries_again(
+        self, redis: RedisServer, publisher: RedisPublisher, clock: Clock
+    ) -> None:
+        redis.shut_down()
+        with pytest.raises(BrokerUnavailable):
+            publisher.publish(envelope())
+        redis.start()
+        with pytest.raises(BrokerUnavailable):
+            publisher.publish(envelope())
+
+        clock.now += PAUSE
+        publisher.publish(envelope())
+
+    def test_it_is_used_again_after_a_restart(
+        self, redis: RedisServer, publisher: RedisPublisher
+    ) -> None:
+        publisher.publish(envelope())
+        redis.shut_down()
+        redis.start()
+        publisher.publish(envelope())
+
+    def test_one_that_stands_still_is_unavailable(
+        self, redis: RedisServer, publisher: RedisPublisher
+    ) -> None:
+        with redis.stopped(), pytest.raises(BrokerUnavailable):
+            publisher.publish(envelope())
