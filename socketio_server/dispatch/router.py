@@ -5,6 +5,7 @@ encoding is in ``protocol.socketio``, their effect in the dispatcher.
 """
 
 import logging
+from contextlib import ExitStack
 from contextvars import Context
 from sys import getsizeof
 from typing import Any, Protocol
@@ -182,14 +183,15 @@ class NamespaceRouter(ClientAccount):
     def session_closed(self, reason: CloseReason) -> None:
         """Run every member's last handlers (``SessionHandler``)."""
         members, self._members = self._members, {}
-        if self._assembly is not None:
-            self.hold(-getsizeof(self._assembly))
-        if self._unfinished_bytes:
-            self.bytes_held(-self._unfinished_bytes)
-        self._closing = self._assembly = None
-        self._keeper.router_closed(self)
-        for member in members.values():
-            self._end(member, reason)
+        with ExitStack() as ends:  # all of them run, whichever raises
+            for member in reversed(members.values()):
+                ends.callback(self._end, member, reason)
+            ends.callback(self._keeper.router_closed, self)
+            if self._assembly is not None:
+                self.hold(-getsizeof(self._assembly))
+            if self._unfinished_bytes:
+                self.bytes_held(-self._unfinished_bytes)
+            self._closing = self._assembly = None
 
     def disconnect(self, member: Member) -> None:
         """Take a member out of its namespace (``MemberRouter``)."""

@@ -180,7 +180,11 @@ class Engine:
             on_raised=Connection.callback_raised,
         )
         self._farewells: Deadlines[str] = Deadlines(
-            loop, options.close_timeout, self._farewell_timed_out, clock=clock
+            loop,
+            options.close_timeout,
+            self._farewell_timed_out,
+            clock=clock,
+            on_raised=self._forget,
         )
 
     def __len__(self) -> int:
@@ -588,4 +592,6 @@ class Engine:
         self.stats.refusals.add(kind, id(session), f"{why} (from {session.address})", level)
 
     def _forget(self, sid: str) -> None:
-        self._lingering.pop(sid).transport.discard_queue()
+        """Drop what is left of a session that has ended."""
+        transport = self._lingering.pop(sid).transport
+        self._loop.call(PollingTransport.discard_queue, transport, PollingTransport.callback_raised)

@@ -76,9 +76,9 @@ class Siblings:
         message = msgspec.msgpack.encode(_Moved(listener, address, data))
         return self._handover.give(owner, fd, message)
 
-    def _adopt(self, sock: _socket.socket, message: bytes) -> None:
+    def _adopt(self, sock: _socket.socket, data: bytes) -> None:
         try:
-            moved = self._decoder.decode(message)
+            moved = self._decoder.decode(data)
             take = self._takers[moved.listener]
         except (msgspec.DecodeError, IndexError):
             logger.warning("Another worker sent what is no request: is it of the same release?")

@@ -145,8 +145,8 @@ class Deadlines(Generic[T]):
         """Call ``on_due`` for the items that were due at that time and are still in the queue."""
         self._stop_timer()
         due = list(takewhile(lambda item: self._due[item] <= until, self._due))
-        self._firing = True
         now = self._clock()
+        self._firing = True
         try:
             for item in due:
                 if (time := self._due.pop(item, None)) is not None:

@@ -14,7 +14,8 @@ from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from socketio_server.net.loop import SharingLoop
 
@@ -33,8 +34,6 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
 _DESCRIPTOR = array("i", (0,)).itemsize
 _READ = 1  # libev's event mask
 
-Adopt = Callable[[_socket.socket, bytes], None]
-
 logger = logging.getLogger("socketio_server")
 
 
@@ -49,13 +48,20 @@ class Outcome(Enum):
     """The other worker takes none for now."""
 
 
+class Adopt(Protocol):
+    """Takes connections of other workers."""
+
+    def __call__(self, sock: _socket.socket, data: bytes) -> None:
+        """Take a connected socket, and the bytes that came with it."""
+
+
 class Handover:
     """One worker's door to the others.
 
     :param folder: where each worker has its socket; only the workers' user may enter it.
     :param name: this worker's, which no other has.
     :param loop: the loop that connections live on.
-    :param adopt: takes a connected socket, and the bytes that came with it.
+    :param adopt: takes the connections.
     """
 
     def __init__(
@@ -169,7 +175,8 @@ class _Door:
         for sender in tuple(self.senders):
             sender.close()
 
-    callback_raised = close
+    def callback_raised(self) -> None:
+        """Go on: the one that came is closed, and comes again (``CallbackOwner``)."""
 
     def _accept(self) -> None:
         try:
@@ -191,6 +198,7 @@ class _Sender:
         sock.setblocking(False)
         self._sock = sock
         self._door = door
+        self._loop = loop
         self._adopt = adopt
         self._watcher = loop.io(sock.fileno(), _READ)
         loop.start(self._watcher, _Sender._receive, self)
@@ -220,7 +228,10 @@ class _Sender:
             for _level, _kind, content in rights:
                 descriptors.frombytes(content[: len(content) // _DESCRIPTOR * _DESCRIPTOR])
             if len(descriptors) == 1:
-                self._adopt(_socket.socket(fileno=descriptors[0]), bytes(space[:size]))
+                # One that raises must not end the sender: the connections behind it would be lost.
+                adopt = partial(self._adopt, data=bytes(space[:size]))
+                sock = _socket.socket(fileno=descriptors[0])
+                self._loop.call(adopt, sock, _socket.socket.close)
             elif flags & _socket.MSG_CTRUNC:
                 logger.warning("A connection of another worker is lost: too many open files")
             else:

@@ -49,7 +49,10 @@ class Turns:
             self._wait(0.0)
 
     def callback_raised(self) -> None:
-        """Do nothing: the next turn comes (``CallbackOwner``)."""
+        """Begin the next turn, if work waits (``CallbackOwner``)."""
+        self._stop_timer()
+        if self._small or self._large:
+            self._wait(0.0)
 
     def _do(self, piece: tuple[Callable[[Any], object], CallbackOwner]) -> None:
         work, owner = piece
@@ -69,8 +72,6 @@ class Turns:
 
     def _serve(self) -> None:
         """Do the work of one turn; the next one comes even if the process is about to end."""
-        if self._timer is not None:
-            self._timer.close()
         pause = 0.0
         try:
             self._serve_small()
@@ -79,7 +80,7 @@ class Turns:
                 self._do(self._large.popleft())
                 pause = PAUSE * (self._clock() - began)
         finally:
-            self._timer = None
+            self._stop_timer()
             if self._small or self._large:
                 self._wait(pause)
 
@@ -90,3 +91,8 @@ class Turns:
             self._do(self._small.popleft())
             if self._clock() > until:
                 return
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None

@@ -204,6 +204,7 @@ class WorkerPool:
     def _take_worker(self) -> Worker:
         """Return a parked worker, or a new one; only from the loop."""
         if not self.parked:
+            worker = Worker(self, self._hub)
             self._count += 1
-            Worker(self, self._hub).switch()  # it parks itself
+            worker.switch()  # it parks itself
         return self.parked.pop()

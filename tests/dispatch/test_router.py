@@ -19,6 +19,7 @@ from socketio_server.net.deadlines import TICK
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.clients import Clients
+from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.subscriptions import Channels
 from tests.fakes import MOMENT, PATIENCE, FakeClient, FakeServer, settle
@@ -960,3 +961,28 @@ class TestAuth:
         client.send("1")
         client.send(f"0/admin,{auth}")
         assert namespaces(server) == ["/admin"]
+
+
+class TestTheEndOfASession:
+    def test_a_member_whose_end_raises_keeps_no_other_from_ending(
+        self, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ended: list[str] = []
+        for namespace in ("/", "/admin"):
+            server.registry.on_disconnect(namespace=namespace)(
+                lambda request, socket, context: ended.append(socket.namespace)
+            )
+        client = server.connect()
+        client.send("0/admin,")
+        close = Delivery.close
+
+        def close_or_raise(delivery: Delivery, *args: Any) -> None:
+            if delivery.namespace == "/":
+                raise RuntimeError("on purpose")
+            close(delivery, *args)
+
+        monkeypatch.setattr(Delivery, "close", close_or_raise)
+        with pytest.raises(RuntimeError, match="on purpose"):
+            client.leave()
+        settle()
+        assert ended == ["/admin"]

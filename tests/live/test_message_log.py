@@ -18,7 +18,7 @@ class TestDefaultFormat:
         client.subscribe("room-1")
         client.send("hello")
         client.unsubscribe("room-1")
-        start = r'(?m)^127\.0\.0\.1 - - \[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] "Socket\.IO '
+        start = r'(?m)^127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d\] "Socket\.IO '
         for end in ("subscribe: room-1", "message: hello", "unsubscribe: room-1"):
             server.wait_for_output(f'{start}{end}"$', before)
 

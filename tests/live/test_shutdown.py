@@ -283,6 +283,13 @@ class TestForkedProcesses:
             assert client.call("message", {"do": "nothing"}) == "nothing"
         assert {e.process for e in server.journal.entries(client.id)} == {process}
 
+    def test_one_logs_its_lines_itself(self, start_server: StartServer) -> None:
+        server = start_server()
+        outside(server, "log_forked", "a line of a forked process")
+        server.wait_for_output("a line of a forked process")
+        server.stop()
+        assert server.output.count("a line of a forked process") == 1
+
     def test_the_ways_that_work_are_those_of_the_documentation(
         self, start_server: StartServer
     ) -> None:

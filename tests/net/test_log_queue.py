@@ -1,6 +1,8 @@
 """The queue of log lines, in the hub of the test's own thread."""
 
 import logging
+import os
+import warnings
 from collections.abc import Iterator
 
 import gevent
@@ -111,6 +113,25 @@ class TestLogQueue:
         logger.warning("the next")
         settle()
         assert handler.lines[-1] == "the next"
+
+    def test_a_forked_process_logs_its_lines_at_once_and_none_of_its_parents(
+        self, queue: LogQueue, handler: Lines
+    ) -> None:
+        logger.warning("the parent's")
+        read, write = os.pipe()
+        with os.fdopen(read) as lines, os.fdopen(write, "w") as out, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside other threads
+            child = os.fork()
+            if not child:
+                logger.warning("the child's")
+                out.write(",".join(handler.lines))
+                out.flush()
+                os._exit(0)
+            out.close()
+            os.waitpid(child, 0)
+            assert lines.read() == "the child's"
+        settle()
+        assert handler.lines == ["the parent's"]
 
     def test_its_close_writes_what_waits(self, handler: Lines) -> None:
         queue = LogQueue([logger.name])

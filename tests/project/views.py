@@ -1,6 +1,7 @@
 """Views that let a test look into the server's process, and act in it outside of handlers."""
 
 import json
+import logging
 import multiprocessing
 import subprocess
 import time
@@ -51,6 +52,14 @@ def run_forked(gate: str) -> None:
     multiprocessing.get_context("fork").Process(target=wait, args=(gate,)).start()
 
 
+def log_forked(text: str) -> None:
+    """Log a line in a forked process."""
+    logger = logging.getLogger("socketio_server")
+    process = multiprocessing.get_context("fork").Process(target=logger.warning, args=(text,))
+    process.start()
+    process.join()
+
+
 def compute_in_processes() -> None:
     """Compute in other processes, in the two ways that the documentation recommends."""
     assert subprocess.run(["true"], check=False).returncode == 0
@@ -73,6 +82,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "spin": spin_in_view,
     "compute": compute,
     "run_forked": run_forked,
+    "log_forked": log_forked,
     "compute_in_processes": compute_in_processes,
 }
 

@@ -40,7 +40,9 @@ class DatabaseConnections:
         self._clock = clock
         self._idle: Deadlines[Worker] | None = None
         if loop is not None:
-            self._idle = Deadlines(loop, EXPIRY_INTERVAL, self._expire, clock=clock)
+            self._idle = idle = Deadlines(
+                loop, EXPIRY_INTERVAL, self._expire, clock=clock, on_raised=lambda w: idle.add(w)
+            )
         connection_created.connect(self._mark_dirty)
         request_finished.connect(self._request_finished)  # behind Django's own receiver
 
