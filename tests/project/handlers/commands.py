@@ -34,6 +34,7 @@ THINGS: dict[str, Any] = {
     "lazy": gettext_lazy("Yes"),
     "tuple": (1, 2),
     "set": {1},
+    "bytes": b"\1\2\3",
     "object": object(),
 }
 """What a message can hold that JSON from a client can't."""
