@@ -12,11 +12,17 @@ import hypothesis
 import pytest
 from django.utils import timezone, translation
 
-from tests.support.server import MANAGE, Configuration, Server
+from tests.support.redis import RedisServer
+from tests.support.server import MANAGE, Configuration, Server, under_gunicorn
 from tests.support.types import MakeConfiguration, StartServer
 
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")  # a busy machine is no fault of what is tested
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option to try the live tests with several workers."""
+    parser.addoption("--workers", type=int, default=1, help="processes of the shared server")
 
 
 def pytest_configure() -> None:
@@ -119,6 +125,17 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def server(share_server: StartServer, database: dict[str, str]) -> Server:
-    """The server of all tests that need no other."""
-    return share_server(environment=database)
+def server(
+    share_server: StartServer, database: dict[str, str], request: pytest.FixtureRequest
+) -> Server:
+    """The server of all tests that need no other: one process, or with ``--workers`` several."""
+    workers: int = request.config.getoption("--workers")
+    if workers == 1:
+        return share_server(environment=database)
+    redis = RedisServer()
+    request.addfinalizer(redis.stop)
+    return share_server(
+        environment=database,
+        settings={"SOCKETIO_BROKER_URL": redis.url},
+        gunicorn=under_gunicorn("--workers", str(workers)),
+    )

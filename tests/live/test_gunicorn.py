@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.http import Http
-from tests.support.server import Server
+from tests.support.server import Server, under_gunicorn
 from tests.support.tools import wait_until
 from tests.support.types import Connect, MakeConfiguration, StartServer
 from tests.support.wire import TRANSPORTS, Polling, TransportName, target
@@ -23,16 +23,10 @@ NOTHING = {"do": "nothing"}
 UNKNOWN = {"code": 1, "message": "Session ID unknown"}
 
 
-def arguments(*more: str) -> tuple[str, ...]:
-    """Return gunicorn's arguments: the project, our worker, an address, and more."""
-    worker = "socketio_server.gunicorn.Worker"
-    return ("tests.project.wsgi", "--worker-class", worker, "--bind", "127.0.0.1:0", *more)
-
-
 @pytest.fixture(scope="session")
 def site(share_server: StartServer) -> Server:
     """A site of three workers."""
-    return share_server(gunicorn=arguments("--workers", "3"))
+    return share_server(gunicorn=under_gunicorn("--workers", "3"))
 
 
 class Visitors:
@@ -183,7 +177,7 @@ class TestSignals:
     def test_sigterm_says_goodbye_and_ends_with_0(
         self, start_server: StartServer, connect: Connect
     ) -> None:
-        server = start_server(gunicorn=arguments("--workers", "2", "--graceful-timeout", "10"))
+        server = start_server(gunicorn=under_gunicorn("--workers", "2", "--graceful-timeout", "10"))
         client = connect("polling", to=server)
         server.send_signal(signal.SIGTERM)
         client.wait_for_close()
@@ -193,7 +187,7 @@ class TestSignals:
     def test_sighup_replaces_the_workers_in_order(
         self, start_server: StartServer, connect: Connect, stack: ExitStack
     ) -> None:
-        server = start_server(gunicorn=arguments("--workers", "2", "--graceful-timeout", "10"))
+        server = start_server(gunicorn=under_gunicorn("--workers", "2", "--graceful-timeout", "10"))
         client = connect("polling", to=server)
         old = worker_of(client.carrier) if isinstance(client.carrier, Polling) else 0
         server.send_signal(signal.SIGHUP)
@@ -203,7 +197,7 @@ class TestSignals:
         assert visitors.ask("GET", "/state/")[0] == 200
 
     def test_sigquit_ends_at_once(self, start_server: StartServer, connect: Connect) -> None:
-        server = start_server(gunicorn=arguments())
+        server = start_server(gunicorn=under_gunicorn())
         client = connect(to=server)
         client.ask_later("message", {"do": "wait", "gate": "never opened"})
         server.journal.wait_for("waiting", client.id)
@@ -212,7 +206,7 @@ class TestSignals:
     def test_sigusr1_logs_the_counters_of_each_worker(
         self, start_server: StartServer, connect: Connect
     ) -> None:
-        server = start_server(gunicorn=arguments())
+        server = start_server(gunicorn=under_gunicorn())
         connect(to=server)
         server.send_signal(signal.SIGUSR1)
         server.wait_for_output(r"Statistics of worker \d+: .*sockets 1,")
@@ -222,7 +216,7 @@ class TestSettings:
     def test_max_requests_replaces_a_worker(
         self, start_server: StartServer, stack: ExitStack
     ) -> None:
-        server = start_server(gunicorn=arguments("--max-requests", "3"))
+        server = start_server(gunicorn=under_gunicorn("--max-requests", "3"))
         visitors = Visitors(server, stack)
         old = worker_of(visitors.come())
         for _ in range(3):
@@ -234,26 +228,26 @@ class TestSettings:
     def test_a_trusted_proxy_says_whether_a_request_is_secure(
         self, start_server: StartServer, said: str
     ) -> None:
-        server = start_server(gunicorn=arguments("--forwarded-allow-ips", "127.0.0.1"))
+        server = start_server(gunicorn=under_gunicorn("--forwarded-allow-ips", "127.0.0.1"))
         with Http(server.address) as http:
             response = http.get("/scheme/", {"X-Forwarded-Proto": said})
         assert response.text == said
 
     def test_nobody_else_says_whether_a_request_is_secure(self, start_server: StartServer) -> None:
-        server = start_server(gunicorn=arguments("--forwarded-allow-ips", "192.0.2.1"))
+        server = start_server(gunicorn=under_gunicorn("--forwarded-allow-ips", "192.0.2.1"))
         with Http(server.address) as http:
             assert http.get("/scheme/", {"X-Forwarded-Proto": "https"}).text == "http"
 
     def test_the_project_may_be_loaded_before_the_workers_are(
         self, start_server: StartServer, connect: Connect
     ) -> None:
-        server = start_server(gunicorn=arguments("--preload", "--workers", "2"))
+        server = start_server(gunicorn=under_gunicorn("--preload", "--workers", "2"))
         for transport in TRANSPORTS:
             assert connect(transport, to=server).call("message", NOTHING) == "nothing"
 
     def test_there_may_be_several_sockets(self, start_server: StartServer, tmp_path: Any) -> None:
         path = str(tmp_path / "site")
-        server = start_server(gunicorn=arguments("--bind", f"unix:{path}", "--workers", "2"))
+        server = start_server(gunicorn=under_gunicorn("--bind", f"unix:{path}", "--workers", "2"))
         answer = b""
         with socket(AF_UNIX) as sock:
             sock.connect(path)
@@ -267,14 +261,14 @@ class TestSettings:
     def test_tls_is_a_proxys_matter(self, configure: MakeConfiguration, tmp_path: Any) -> None:
         certificate = tmp_path / "site.pem"
         certificate.write_text("")
-        found = configure(gunicorn=arguments("--certfile", str(certificate))).run()
+        found = configure(gunicorn=under_gunicorn("--certfile", str(certificate))).run()
         assert "does not speak TLS: let a proxy as nginx do so" in found.stdout + found.stderr
         assert found.returncode != 0
 
 
 class TestTheFolderOfTheWorkers:
     def test_is_gone_when_they_are(self, start_server: StartServer, tmp_path: Any) -> None:
-        server = start_server(gunicorn=arguments(), environment={"TMPDIR": str(tmp_path)})
+        server = start_server(gunicorn=under_gunicorn(), environment={"TMPDIR": str(tmp_path)})
         (folder,) = tmp_path.glob("socketio-*")
         assert folder.stat().st_mode & 0o777 == 0o700
         wait_until(lambda: list(folder.iterdir()), "the worker's socket")

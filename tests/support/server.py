@@ -100,6 +100,12 @@ class Configuration(NamedTuple):
         )
 
 
+def under_gunicorn(*more: str) -> tuple[str, ...]:
+    """Return gunicorn's arguments: the project, our worker, an address, and more."""
+    worker = "socketio_server.gunicorn.Worker"
+    return ("tests.project.wsgi", "--worker-class", worker, "--bind", "127.0.0.1:0", *more)
+
+
 class Server:
     """A running server.
 
