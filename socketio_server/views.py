@@ -62,7 +62,7 @@ def socketio(request: HttpRequest, **captured: Any) -> HttpResponse:
     server = current.server
     if server is None:
         if "EIO" in request.GET:
-            current.tell_missing("A Socket.IO client has come", request)
+            current.tell_missing("A Socket.IO client has come", request.META)
         return HttpResponse(NOT_RUNNING, status=503, content_type="text/plain")
     engine = server.engine
     handshake = _read(request)

@@ -127,15 +127,16 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def server(
     share_server: StartServer, database: dict[str, str], request: pytest.FixtureRequest
-) -> Server:
+) -> Iterator[Server]:
     """The server of all tests that need no other: one process, or with ``--workers`` several."""
     workers: int = request.config.getoption("--workers")
     if workers == 1:
-        return share_server(environment=database)
+        yield share_server(environment=database)
+        return
     redis = RedisServer()
-    request.addfinalizer(redis.stop)
-    return share_server(
+    yield share_server(
         environment=database,
         settings={"SOCKETIO_BROKER_URL": redis.url},
         gunicorn=under_gunicorn("--workers", str(workers)),
     )
+    redis.stop()

@@ -5,10 +5,9 @@ and imports most of the package, while this module is imported everywhere.
 """
 
 import logging
+from collections.abc import Mapping
 from functools import cache
-from typing import Protocol
-
-from django.http import HttpRequest
+from typing import Any, Protocol
 
 from socketio_server.engine.engine import Engine
 from socketio_server.net.statistics import Snapshot
@@ -38,14 +37,13 @@ server: RunningServer | None = None
 stopped."""
 
 
-def tell_missing(what: str, request: HttpRequest | None) -> None:
+def tell_missing(what: str, environ: Mapping[str, Any]) -> None:
     """Log, once, that this process got what is for a server, and runs none.
 
     :param what: what it got, and what comes of it.
-    :param request: names the program that serves the process.
+    :param environ: the request's, which names the program that serves the process; may be empty.
     """
-    meta = {} if request is None else request.META
-    _tell_missing(what, meta.get("SERVER_SOFTWARE") or "this process")
+    _tell_missing(what, environ.get("SERVER_SOFTWARE") or "this process")
 
 
 @cache

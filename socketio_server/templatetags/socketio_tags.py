@@ -30,7 +30,8 @@ def socketio(context: template.Context, *, nonce: str | None = None) -> dict[str
     port = _server_port()
     if port is not None and settings.DEBUG:
         what = f"A page with {{% socketio %}} will connect to port {port}"
-        current.tell_missing(what, context.get("request"))
+        request = context.get("request")
+        current.tell_missing(what, request.META if request else {})
     return {
         "bundle": CLIENT_BUNDLE,
         "shim": CLIENT_SHIM,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.http import Http
+from tests.support.redis import RedisServer
 from tests.support.server import Server, under_gunicorn
 from tests.support.tools import wait_until
 from tests.support.types import Connect, MakeConfiguration, StartServer
@@ -171,6 +172,23 @@ class TestWorkers:
 
 def count_descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+class TestSeveralWorkers:
+    def test_send_to_each_others_clients_through_a_broker(
+        self, start_server: StartServer, connect: Connect
+    ) -> None:
+        redis = RedisServer()
+        try:
+            settings = {"SOCKETIO_BROKER_URL": redis.url}
+            server = start_server(gunicorn=under_gunicorn("--workers", "3"), settings=settings)
+            clients = [connect(to=server) for _ in range(10)]
+            for client in clients:
+                client.subscribe("room")
+            clients[0].method("broadcast_channel", "hello", "room")
+            assert [client.next_message() for client in clients[1:]] == ["hello"] * 9
+        finally:
+            redis.stop()
 
 
 class TestSignals:
