@@ -78,7 +78,9 @@ class Broadcast(msgspec.Struct, frozen=True):
     volatile: bool = False
 
 
-class _Packet(msgspec.Struct):
+class Packet(msgspec.Struct):
+    """An event, as it stands on the wire."""
+
     type: int
     data: list[Any]
     nsp: str = MAIN_NAMESPACE
@@ -94,7 +96,7 @@ class Opts(msgspec.Struct, rename={"skip": "except"}):
 
 class _Message(msgspec.Struct, array_like=True):
     uid: str
-    packet: _Packet
+    packet: Packet
     opts: Opts
 
 
@@ -114,11 +116,11 @@ def decode_broadcast(data: bytes) -> Broadcast:
 
     :raises DecodeError: if it is malformed, no event, or nested too deep.
     """
-    message: _Message = _decode(_message_decoder, data)
+    message: _Message = decode_with(_message_decoder, data)
     packet, opts = message.packet, message.opts
     if packet.type not in _EVENTS:
         raise DecodeError(f"packet of type {packet.type} in a broadcast")
-    _check_event(packet.data)
+    check_event(packet.data)
     return Broadcast(
         message.uid,
         packet.nsp,
@@ -138,7 +140,8 @@ def _number(room: Room) -> str:
     return str(int(room)) if isinstance(room, float) and room.is_integer() else str(room)
 
 
-def _check_event(data: list[Any]) -> None:
+def check_event(data: list[Any]) -> None:
+    """Raise ``DecodeError`` unless an array is a name and arguments."""
     if not data or type(data[0]) is not str:
         raise DecodeError("event is not an array that begins with a name")
     if data[0] in RESERVED_EVENTS:
@@ -150,7 +153,7 @@ def _check_event(data: list[Any]) -> None:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _decode_extension(code: int, data: memoryview) -> Any:
+def decode_extension(code: int, data: memoryview) -> Any:
     """Decode what ``notepack.io`` 2 writes for undefined, dates and ArrayBuffers, all with code 0.
 
     An ArrayBuffer of one or eight bytes can't be told from the other two, because msgspec hides the
@@ -165,22 +168,26 @@ def _decode_extension(code: int, data: memoryview) -> Any:
     return bytes(data)
 
 
-_message_decoder = msgspec.msgpack.Decoder(_Message, ext_hook=_decode_extension)
+_message_decoder = msgspec.msgpack.Decoder(_Message, ext_hook=decode_extension)
 
 _NO_CONTAINERS = bytes(set(range(256)) - set(range(0x80, 0xA0)) - set(range(0xDC, 0xE0)))
 
 
-def _decode(decoder: Any, data: bytes) -> Any:
+def decode_with(decoder: Any, data: bytes) -> Any:
+    """Decode MessagePack.
+
+    :raises DecodeError: if it is malformed, or nested too deep.
+    """
     try:
         value = decoder.decode(data)
     except (msgspec.DecodeError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise DecodeError(f"malformed message: {error}") from error
     if len(data) > MAX_DEPTH and len(data.translate(None, _NO_CONTAINERS)) > MAX_DEPTH:
-        _check_depth(value)
+        check_depth(value)
     return value
 
 
-def _check_depth(value: Any) -> None:
+def check_depth(value: Any) -> None:
     """Raise ``DecodeError`` if a value is nested deeper than packets of clients may be."""
     level = [msgspec.to_builtins(value, builtin_types=(bytes, datetime))]
     for _ in range(MAX_DEPTH):

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from gevent.event import Event
+from gevent.queue import Queue
 from redis import ConnectionError
 
 from socketio_server.cluster.broker import Envelope
 from socketio_server.cluster.redis_connections import pack
+from tests.support.tools import PATIENCE
 
 
 class FakeNode:
@@ -86,4 +88,77 @@ class FakePatience:
         self.turns += 1
 
     def wait(self, event: Event, timeout: float | None) -> None:
-        event.wait(0)
+        event.wait(PATIENCE)
+
+
+class FakeRedis:
+    """A Redis in this process, for parts that have a greenlet each."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[bytes, bytes]] = []
+        """Channels and messages."""
+        self.subscriptions: set[bytes] = set()
+        """Channels and patterns of all connections."""
+        self.is_gone = False
+        """Whether nobody can connect."""
+        self._listeners: list[RedisConnection] = []
+
+    def connect(self) -> "RedisConnection":
+        """Return a connection."""
+        return RedisConnection(self)
+
+    def send(self, *words: bytes) -> None:
+        """Send something to those who listen."""
+        for connection in self._listeners:
+            connection.answers.put(list(words))
+
+    def cut(self) -> None:
+        """Close all connections of those who listen."""
+        for connection in self._listeners:
+            connection.answers.put(ConnectionError("cut"))
+        self._listeners.clear()
+        self.subscriptions.clear()
+
+    def obey(self, connection: "RedisConnection", words: list[bytes]) -> None:
+        """Do what a command says."""
+        command, *names = words
+        if command == b"PUBLISH":
+            self.published.append((names[0], names[1]))
+            connection.answers.put(1)
+        elif command == b"PING":
+            connection.answers.put([b"pong", b""] if connection in self._listeners else b"PONG")
+        else:
+            if connection not in self._listeners:
+                self._listeners.append(connection)
+            for name in names:
+                change = set.discard if b"UNSUB" in command else set.add
+                change(self.subscriptions, name)
+                connection.answers.put([command.lower(), name, 1])
+
+
+class RedisConnection:
+    """A connection to the fake Redis."""
+
+    def __init__(self, redis: FakeRedis) -> None:
+        self.answers: Queue[Any] = Queue()
+        self._redis = redis
+
+    def connect(self) -> None:
+        if self._redis.is_gone:
+            raise ConnectionError("gone")
+
+    def disconnect(self) -> None:
+        """Nothing is left open."""
+
+    def send_packed_command(self, command: Sequence[bytes], check_health: bool = True) -> None:
+        lines = b"".join(command).split(b"\r\n")
+        while lines[0]:
+            count = int(lines[0][1:])
+            self._redis.obey(self, lines[2 : 2 * count + 1 : 2])
+            del lines[: 2 * count + 1]
+
+    def read_response(self) -> Any:
+        answer = self.answers.get()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
