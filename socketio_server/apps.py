@@ -43,6 +43,7 @@ class SocketIOConfig(AppConfig):
             checks.check_broker,
         ):
             django_checks.register(check, "socketio_server")
+        django_checks.register(checks.check_broker_prefix, "socketio_server", deploy=True)
         outside.read_option = conf.option
         CLIENTS.encode_with(DjangoJSONEncoder().default)
         reloader.put_off_errors(self._import_events)

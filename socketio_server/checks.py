@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from ipaddress import ip_address
 from time import monotonic
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.conf import settings
 from django.conf.urls.i18n import is_language_prefix_patterns_used
@@ -20,6 +20,7 @@ from django.utils import translation
 
 from socketio_server import assets, conf
 from socketio_server.engine import origins
+from socketio_server.options import Options
 from socketio_server.serving.brokers import make_publisher
 from socketio_server.serving.middleware import import_middleware
 from socketio_server.sockets.this_process import CLIENTS
@@ -129,6 +130,32 @@ def check_broker(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
             hint="Or remove SOCKETIO_BROKER_URL: a server of one process needs no broker.",
             id="socketio_server.E006",
         )
+
+
+def check_broker_prefix(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """W005, with ``--deploy``: servers are not kept apart by the numbers of databases only."""
+    try:
+        url, prefix = conf.option("broker_url"), conf.option("broker_prefix")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    if url is not None and prefix == Options().broker_prefix and _names_a_database(url):
+        yield Warning(
+            "SOCKETIO_BROKER_URL names a database of Redis, which keeps no servers apart: what is "
+            "published on one is heard on all.",
+            hint=(
+                "Set SOCKETIO_BROKER_PREFIX, a name for each site, or for production and staging; "
+                "or use database 0."
+            ),
+            id="socketio_server.W005",
+        )
+
+
+def _names_a_database(url: str) -> bool:
+    """Return whether a URL of Redis names another database than 0."""
+    parts = urlsplit(url)
+    last = "" if parts.scheme == "unix" else parts.path.rpartition("/")[2]
+    (database,) = parse_qs(parts.query).get("db", [last])[:1]
+    return database.isdigit() and int(database) > 0
 
 
 def check_debug(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:

@@ -373,3 +373,41 @@ class TestBroker:
     @override_settings(SOCKETIO_BROKER_URL="localhost")
     def test_what_is_no_url_is_left_to_the_settings_own_check(self) -> None:
         assert ids() == ["socketio_server.E001"]
+
+
+class TestBrokerPrefix:
+    """W005, with ``--deploy``."""
+
+    def deploy(self) -> list[str | None]:
+        """Return the ids of what ``manage.py check --deploy`` says."""
+        messages = django_checks.run_checks(
+            tags=["socketio_server"], include_deployment_checks=True
+        )
+        return [message.id for message in messages]
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis://localhost/1",
+            "redis://localhost?db=1",
+            "unix:///run/redis.sock?db=1",
+            "redis+sentinel://one/main/1",
+        ],
+    )
+    def test_a_database_that_keeps_nobody_apart_is_warned_of(self, url: str) -> None:
+        with override_settings(SOCKETIO_BROKER_URL=url):
+            assert self.deploy() == ["socketio_server.W005"]
+            assert run() == []
+
+    @pytest.mark.parametrize("url", ["redis://localhost", "redis://localhost/0", "unix:///run/1"])
+    def test_database_0_is_none(self, url: str) -> None:
+        with override_settings(SOCKETIO_BROKER_URL=url):
+            assert self.deploy() == []
+
+    @override_settings(SOCKETIO_BROKER_URL="redis://localhost/1", SOCKETIO_BROKER_PREFIX="staging")
+    def test_a_prefix_keeps_servers_apart(self) -> None:
+        assert self.deploy() == []
+
+    @override_settings(SOCKETIO_BROKER_URL="localhost")
+    def test_what_is_no_url_is_left_to_the_settings_own_check(self) -> None:
+        assert self.deploy() == ["socketio_server.E001"]

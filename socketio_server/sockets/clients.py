@@ -136,7 +136,8 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         crossings = 0 if output is None else output.crossings
         volatile = envelope.volatile
         recipients = self._find_recipients(namespace, channels)
-        if envelope.session_ids:
+        session_ids = envelope.session_ids
+        if session_ids:
             recipients = self._with_clients(recipients, envelope)
         # With thousands of clients, none of their objects is in the CPU's cache. Therefore the loop
         # reads as few objects of each as it can; ``deliver`` reads more, and is for the rest.
@@ -150,8 +151,8 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
             elif (fastlane := recipient.fastlane) is not None:
                 fastlane.write(frames)
             else:
-                is_addressed = recipient.id in envelope.session_ids
-                recipient.deliver(outgoing, None if is_addressed else channels)
+                is_named = session_ids and recipient.id in session_ids
+                recipient.deliver(outgoing, None if is_named else channels)
         self.messages_out += count
         if output is not None and output.crossings != crossings and self.timekeeper.may_wait():
             self.timekeeper.let_others_run()
