@@ -689,6 +689,7 @@ class FakeServer:
         middleware: CallNext | None = None,
         clients: Clients[Socket] | None = None,
         pool: WorkerPool | None = None,
+        is_guarded: bool = False,
     ) -> None:
         self.options = options or Options()
         self.registry = Registry()
@@ -702,7 +703,7 @@ class FakeServer:
             clients=self.clients,
             hooks=self.hooks,
             pool=pool or make_pool(self.options.max_concurrent_handlers, options=self.options),
-            loop=self.loop,
+            loop=GuardedLoop(self.loop, self.stats.refusals) if is_guarded else self.loop,
             options=self.options,
             stats=self.stats,
             clock=self.loop.clock,

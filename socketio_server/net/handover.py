@@ -184,11 +184,15 @@ class _Door:
         except OSError:  # the other one has gone, or there are too many open files
             return
         sock = _socket.socket(fileno=fd)
-        if _user_of(sock) == os.geteuid():
-            self.senders.add(_Sender(sock, self, self._loop, self._adopt))
-        else:
-            logger.warning("A process of another user tried to hand over a connection")
+        try:
+            if _user_of(sock) == os.geteuid():
+                self.senders.add(_Sender(sock, self, self._loop, self._adopt))
+            else:
+                logger.warning("A process of another user tried to hand over a connection")
+                sock.close()
+        except BaseException:  # an internal error
             sock.close()
+            raise
 
 
 class _Sender:
@@ -229,8 +233,8 @@ class _Sender:
                 descriptors.frombytes(content[: len(content) // _DESCRIPTOR * _DESCRIPTOR])
             if len(descriptors) == 1:
                 # One that raises must not end the sender: the connections behind it would be lost.
-                adopt = partial(self._adopt, data=bytes(space[:size]))
                 sock = _socket.socket(fileno=descriptors[0])
+                adopt = partial(self._adopt, data=bytes(space[:size]))
                 self._loop.call(adopt, sock, _socket.socket.close)
             elif flags & _socket.MSG_CTRUNC:
                 logger.warning("A connection of another worker is lost: too many open files")

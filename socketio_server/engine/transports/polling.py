@@ -432,13 +432,13 @@ class PollingTransport:
     def _end_post(self, response: Response) -> None:
         """Answer the POST, and drop its remaining packets."""
         self._hold(0)
-        post, self._post = self._post, None
         self._incoming.clear()
         on_quiet, self._on_quiet = self._on_quiet, None
         if on_quiet is not None:
             on_quiet()
-        if post is not None:
-            post.reply(response)
+        if self._post is not None:
+            self._post.reply(response)
+            self._post = None  # not before: callback_raised aborts it
 
     def _go_on_soon(self) -> None:
         """Go on with the POST, if there is one, after the loop has served other clients."""
@@ -539,10 +539,9 @@ class PollingTransport:
     def _answer_poll(self) -> None:
         """Answer the waiting GET with the messages that are queued by now."""
         self._answers_soon = False
-        poll = self._poll
-        self._end_poll()
-        if poll is not None:
-            self._reply(poll)
+        if self._poll is not None:
+            self._reply(self._poll)
+            self._end_poll()  # not before: callback_raised aborts it
         else:
             self._begin_backlog_if_due()
 
