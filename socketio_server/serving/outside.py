@@ -1,11 +1,10 @@
 """Sending from processes that run no server, through the broker of those that do."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import Any
-
-from django.core import mail
 
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.options import Options
@@ -36,4 +35,4 @@ def connect() -> None:
 
 def _is_tested() -> bool:
     """Return whether Django's test environment is set up: it replaces the sending of mail."""
-    return hasattr(mail, "outbox")
+    return hasattr(sys.modules.get("django.core.mail"), "outbox")
