@@ -16,6 +16,9 @@ LONGEST_DELAY = 5.0
 LOG_INTERVAL = 10.0
 """Seconds in which Redis's refusals are logged once."""
 
+MAX_TEXT = 200
+"""Characters of an error in the log: redis-py's text about Sentinel has a thousand."""
+
 logger = logging.getLogger("socketio_server")
 
 
@@ -98,6 +101,6 @@ class Link:
                 "Redis (%s) is lost: %s. Until it is back, messages reach the clients of this "
                 "process only.",
                 self.name,
-                str(error).rstrip("."),
+                str(error)[:MAX_TEXT].rstrip("."),
             )
         self._failed.add(part.name)

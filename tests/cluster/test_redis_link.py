@@ -1,0 +1,76 @@
+"""Connections to Redis: made again after each loss, of which the log tells once."""
+
+import pytest
+from redis import ConnectionError
+
+from socketio_server.cluster.redis_connections import Connection
+from socketio_server.cluster.redis_link import MAX_TEXT, Link
+from tests.cluster.fakes import FakeConnection
+
+
+class FakePart:
+    """A part whose connections fail, until it has had so many."""
+
+    name = "part"
+
+    def __init__(self, link: Link, losses: int, error: str = "Gone.") -> None:
+        self._link = link
+        self._losses = losses
+        self._error = error
+        self.failures = 0
+
+    def use(self, connection: Connection) -> None:
+        self._link.connected(self)
+        if self.failures == self._losses:
+            self._link.stopping.set()
+        else:
+            raise ConnectionError(self._error)
+
+    def connection_failed(self) -> None:
+        self.failures += 1
+
+
+@pytest.fixture
+def link() -> Link:
+    times = iter(range(100, 1000))
+    return Link("redis://user:secret@localhost/1", lambda: float(next(times)))
+
+
+def run(link: Link, part: FakePart) -> None:
+    """Let the part use connections until it is satisfied."""
+    link.keep_connected(part, FakeConnection)
+
+
+class TestKeepingConnected:
+    def test_a_lost_connection_is_made_again(self, link: Link) -> None:
+        part = FakePart(link, losses=2)
+        run(link, part)
+        assert part.failures == 2
+        assert link.losses == 2
+        assert link.is_up
+
+    def test_the_log_tells_of_loss_and_return(
+        self, link: Link, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run(link, FakePart(link, losses=1))
+        assert [record.getMessage() for record in caplog.records] == [
+            "Redis (redis://localhost/1) is lost: Gone. Until it is back, messages reach the "
+            "clients of this process only.",
+            "Redis (redis://localhost/1) is back after 1.0 s.",
+        ]
+
+    def test_a_long_error_is_cut(self, link: Link, caplog: pytest.LogCaptureFixture) -> None:
+        run(link, FakePart(link, losses=1, error="x" * 2000))
+        assert "x" * MAX_TEXT in caplog.text
+        assert "x" * (MAX_TEXT + 1) not in caplog.text
+
+    def test_what_can_not_be_reached_is_tried_again(self, link: Link) -> None:
+        part = FakePart(link, losses=1)
+
+        def connect() -> FakeConnection:
+            connection = FakeConnection()
+            connection.fails = not part.failures
+            return connection
+
+        link.keep_connected(part, connect)
+        assert part.failures == 1
