@@ -108,9 +108,18 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
 
         :param ack_id: the id of the acknowledgement that they are to send; ``None``: none.
         :raises TypeError: if an argument can't be encoded.
+        :raises ValueError: if the message is larger than what may wait for a client.
         """
         encoded = self.encoder.event(event_name, args, namespace, ack_id)
-        return Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
+        outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
+        size = len(outgoing.frames)
+        if self.output is not None and size > self.output.max_queued_bytes:
+            raise ValueError(
+                f"{event_name!r} takes {size} bytes, and no more than "
+                f"{self.output.max_queued_bytes} (SOCKETIO_MAX_QUEUED_BYTES) may wait for a "
+                "client: send it in pieces"
+            )
+        return outgoing
 
     def plain(self, values: Sequence[Any]) -> list[Any]:
         """Return values as clients decode them (``LocalNode``).

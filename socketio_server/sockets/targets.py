@@ -6,6 +6,7 @@ argument, its value and the remedy.
 
 import reprlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from enum import Enum
 from math import isfinite
 from typing import Any, Final, Literal, NamedTuple
@@ -182,9 +183,10 @@ def check_timeout(timeout: float | None) -> None:
 
 
 def _several(values: Any, argument: str, wanted: str) -> tuple[Any, ...]:
-    if isinstance(values, bytes | bytearray | memoryview) or not isinstance(values, Iterable):
-        raise TypeError(f"{argument} must be {wanted}, not {_show(values)}")
-    return tuple(values)
+    if not isinstance(values, bytes | bytearray | memoryview):
+        with suppress(TypeError):  # a lazy object only seems to be iterable
+            return tuple(values)
+    raise TypeError(f"{argument} must be {wanted}, not {_show(values)}")
 
 
 def _show(value: object) -> str:

@@ -11,8 +11,9 @@ import socketio_server
 from socketio_server import OTHERS, NoServer, NoSocket, SocketSession
 from socketio_server.clients import CLIENTS
 from socketio_server.cluster.broker import Envelope
+from socketio_server.options import Options
 from socketio_server.serving import current
-from tests.fakes import FakeClient, FakeServer
+from tests.fakes import FakeClient, FakeServer, queued_output
 
 
 class TestAsAMapping:
@@ -143,6 +144,16 @@ class TestDeliver:
         client = server.connect()
         with pytest.raises(TypeError):
             self.deliver(server, object())
+
+        assert client.received() == []
+
+    def test_what_is_larger_than_what_may_wait_for_a_client_reaches_nobody(
+        self, server: FakeServer
+    ) -> None:
+        client = server.connect()
+        server.clients.output = queued_output(server.loop, Options(max_queued_bytes=100))
+        with pytest.raises(ValueError, match=r"no more than 100 \(SOCKETIO_MAX_QUEUED_BYTES\)"):
+            self.deliver(server, "x" * 100)
 
         assert client.received() == []
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.utils.functional import lazystr
+from django.utils.functional import SimpleLazyObject, lazystr
 from django.utils.safestring import mark_safe
 
 from socketio_server.sockets.targets import (
@@ -19,6 +19,9 @@ from socketio_server.sockets.targets import (
     check_timeout,
     select,
 )
+
+LAZY = SimpleLazyObject(object)
+"""An object as ``request.user``, which seems to be iterable."""
 
 NO_STRINGS = [5, b"room", UUID(int=1), None, True, 1.5, object(), lazystr("room")]
 """Values that are no channel, and no name of anything."""
@@ -62,7 +65,7 @@ class TestTarget:
         with pytest.raises(ValueError, match=r"to=OTHERS .* pass to=EVERYONE"):
             select(OTHERS)
 
-    @pytest.mark.parametrize("to", [5, b"room", bytearray(b"room"), None, True, object()])
+    @pytest.mark.parametrize("to", [5, b"room", bytearray(b"room"), None, True, LAZY, object()])
     def test_nothing_else_is_one(self, to: Any) -> None:
         with pytest.raises(TypeError, match=r"^to must be a channel, or several in a list, not "):
             select(to)
