@@ -36,6 +36,7 @@ from socketio_server.serving import asyncio_loops, current, forks, refused_hosts
 from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.serving.block_watch import BlockWatch
 from socketio_server.serving.brokers import make_broker
+from socketio_server.serving.freed_memory import FreedMemory
 from socketio_server.serving.middleware import load_middleware
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.sockets.acknowledgements import NoTimekeeper
@@ -104,6 +105,7 @@ class Server:
         self._log = LogQueue()
         self._stats = Stats(monotonic)
         loop = GuardedLoop(hub.loop, self._stats.refusals)
+        self._freed_memory = FreedMemory()
         self._block_watch = BlockWatch(loop, sys.stderr.write) if settings.DEBUG else None
         most = limit_connections(options.max_connections)
         options = dataclasses.replace(options, max_connections=most)
@@ -185,6 +187,7 @@ class Server:
             listener.start()
         current.server = self
         forks.install(*(listener.socket.fileno() for listener in self._listeners))
+        self._freed_memory.start()
         if self._block_watch is not None:
             self._block_watch.start()
         # The collector must not visit, again and again, objects that live as long as the process
@@ -243,6 +246,7 @@ class Server:
                 self.options.drain_timeout,
                 ", ".join(what for what, is_abandoned in abandoned.items() if is_abandoned),
             )
+        self._freed_memory.stop()
         if self._block_watch is not None:
             self._block_watch.stop()
         if self._siblings is not None:

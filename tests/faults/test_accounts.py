@@ -292,8 +292,7 @@ class TestWhatIsKept:
     ) -> None:
         server, encode, headers = wire
         name = f"messages without an end{', deflated' if headers else ''}"
-        # The allocator keeps many pieces of 64 kB.
-        with watch(server, "accounts", name, inputs=150, most=MOST, keeps=96 * MIB):
+        with watch(server, "accounts", name, inputs=150, most=MOST):
             whole = encode("4" + WORST["long numbers"])
             part = bytes([whole[0] & 0x7F]) + whole[1:] if headers else whole[:-1]
             before = look(server, "stats")["refusals"].get("pending", 0)

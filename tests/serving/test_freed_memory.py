@@ -1,0 +1,83 @@
+"""Memory that a peak has left behind goes back to the system."""
+
+import pytest
+
+from socketio_server.serving.freed_memory import (
+    INTERVAL,
+    MAX_PAUSE,
+    STEP,
+    FreedMemory,
+    find_trim,
+    resident_bytes,
+)
+
+START = 100 * STEP
+
+
+class Process:
+    """A process, what it has, and what of it is free."""
+
+    def __init__(self) -> None:
+        self.size = START
+        self.free = 0
+        self.trims = 0
+        self.memory = FreedMemory(lambda: self.size, self.trim)
+        self.memory.start()
+
+    def trim(self, kept: int) -> int:
+        assert kept == 0
+        self.trims += 1
+        self.size -= self.free
+        self.free = 0
+        return 1
+
+    def grow(self, size: int) -> None:
+        self.size += size
+
+    def look(self, seconds: float = INTERVAL) -> None:
+        for _ in range(round(seconds / INTERVAL)):
+            self.memory.look()
+
+
+@pytest.fixture
+def process() -> Process:
+    return Process()
+
+
+class TestFreedMemory:
+    def test_is_given_back_soon_after_a_peak(self, process: Process) -> None:
+        process.grow(5 * STEP)
+        process.look()
+        process.free = 5 * STEP
+        process.look(2 * INTERVAL)
+        assert process.size == START
+
+    def test_is_given_back_soon_even_after_hours_with_much_in_use(self, process: Process) -> None:
+        process.grow(5 * STEP)
+        process.look(10 * MAX_PAUSE)
+        process.grow(5 * STEP)
+        process.look()
+        process.free = 5 * STEP
+        process.look(2 * INTERVAL)
+        assert process.size == START + 5 * STEP
+
+    def test_is_not_looked_for_while_the_process_is_small(self, process: Process) -> None:
+        process.grow(STEP - 1)
+        process.look(10 * MAX_PAUSE)
+        assert process.trims == 0
+
+    def test_is_looked_for_ever_more_rarely_if_there_is_none(self, process: Process) -> None:
+        process.grow(5 * STEP)
+        process.look(2 * MAX_PAUSE)
+        before = process.trims
+        process.look(4 * MAX_PAUSE)
+        assert before < 12
+        assert process.trims - before <= 4
+
+
+class TestThisProcess:
+    def test_has_memory(self) -> None:
+        assert resident_bytes() > 2**20
+
+    def test_is_on_a_system_whose_c_library_gives_memory_back(self) -> None:
+        assert find_trim() is not None
