@@ -235,7 +235,7 @@ class HttpConnection:
             return
         if head is not None:
             self._scanned = 0
-            if not self._is_for_another_worker(head, data):
+            if not self._pass_on(head, data):
                 self._buffer = data[end:]
                 self._begin(head)
         elif self.peer_ended:
@@ -259,10 +259,11 @@ class HttpConnection:
         self.tcp.write(encode_response(Response(status, b""), date=date, closes=True))
         self._end()
 
-    def _is_for_another_worker(self, head: Head, data: bytes) -> bool:
+    def _pass_on(self, head: Head, data: bytes) -> bool:
         """Hand the connection over if another worker has the session that a request asks for.
 
         :param data: what was received, from the beginning of the request's head.
+        :return: whether the request is no longer ours to answer now.
         """
         if not self.server.has_siblings or "sid=" not in head.target:
             return False

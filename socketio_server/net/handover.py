@@ -236,7 +236,10 @@ class _Sender:
                 sock = _socket.socket(fileno=descriptors[0])
                 adopt = partial(self._adopt, data=bytes(space[:size]))
                 self._loop.call(adopt, sock, _socket.socket.close)
-            elif flags & _socket.MSG_CTRUNC:
+                continue
+            for descriptor in descriptors:
+                os.close(descriptor)
+            if flags & _socket.MSG_CTRUNC:
                 logger.warning("A connection of another worker is lost: too many open files")
             else:
                 logger.warning("Another worker sent no connection: is it of the same release?")

@@ -137,11 +137,13 @@ class GuardedLoop:
         libev leaves that to the kernel, which does it when the last descriptor of a connection is
         closed. As another process has one, the loop would be woken by all that comes on it.
         """
-        epoll = monkey.get_original("select", "epoll")
-        poller = epoll.fromfd(os.dup(self._loop.fileno()))
+        number = self._loop.fileno()
+        if number is None:  # the loop uses another mechanism
+            return
+        poller = monkey.get_original("select", "epoll").fromfd(os.dup(number))
         try:
             poller.unregister(fd)
-        except OSError:  # the loop did not watch it, or uses another mechanism
+        except OSError:  # the loop did not watch it
             pass
         finally:
             poller.close()

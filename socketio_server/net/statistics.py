@@ -49,3 +49,8 @@ class Stats:
         """Seconds that all their handlers took, waiting included."""
         self.refusals = Refusals(clock)
         """Refusals by kind."""
+
+
+def describe(snapshot: Snapshot) -> str:
+    """Return the counters as one line for a log."""
+    return ", ".join(f"{name} {value}" for name, value in snapshot.items())

@@ -21,14 +21,15 @@ from gevent import monkey, socket
 from gevent.event import Event
 from gunicorn.workers.ggevent import GeventWorker
 
+from socketio_server.net.statistics import describe
 from socketio_server.options import Options
-from socketio_server.serving.server import Server
+from socketio_server.serving.server import STOP_OVERHEAD, Server
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life to gunicorn's arbiter."""
 
-STOP_MARGIN = 1.0
-"""Seconds of ``graceful_timeout`` that remain for the end of the process."""
+STOP_MARGIN = STOP_OVERHEAD + 1.0
+"""Seconds of ``graceful_timeout`` that remain for the end of the server and of the process."""
 
 FOLDER = "SOCKETIO_WORKERS_FOLDER"
 """The environment variable with the folder of the workers' own sockets."""
@@ -79,7 +80,7 @@ class ServerWorker(GeventWorker):
             )
         super().load_wsgi()
         self._server = Server(
-            Behind(self.wsgi, self), self.sockets, self._options(), folder=self._folder
+            BehindProxy(self.wsgi, self), self.sockets, self._options(), folder=self._folder
         )
 
     def run(self) -> None:
@@ -94,8 +95,8 @@ class ServerWorker(GeventWorker):
             self.notify()
             stopping.join(HEARTBEAT)
 
-    def request_answered(self) -> None:
-        """Count a request of the application; end at ``max_requests``."""
+    def count_request(self) -> None:
+        """Count a request that goes to the application; end at ``max_requests``."""
         self.nr += 1
         if self.nr == self.max_requests:
             self.log.info("Worker %s ends after max_requests (%s)", self.pid, self.nr)
@@ -109,15 +110,16 @@ class ServerWorker(GeventWorker):
         """Open the log files anew, as every worker, and log the server's counters (SIGUSR1)."""
         super().handle_usr1(sig, frame)
         if self._server is not None:
-            gevent.get_hub().loop.run_callback_threadsafe(gevent.spawn, self._log, self._server)
+            gevent.get_hub().loop.run_callback_threadsafe(
+                gevent.spawn, self._log_statistics, self._server
+            )
 
     def _end(self) -> None:
         self.alive = False
         self._ended.set()
 
-    def _log(self, server: Server) -> None:
-        text = ", ".join(f"{key} {value}" for key, value in server.snapshot().items())
-        self.log.info("Statistics of worker %s: %s", self.pid, text)
+    def _log_statistics(self, server: Server) -> None:
+        self.log.info("Statistics of worker %s: %s", self.pid, describe(server.snapshot()))
 
     def _options(self) -> Options:
         """Return the project's options, with the times that gunicorn's settings say."""
@@ -125,7 +127,7 @@ class ServerWorker(GeventWorker):
         return dataclasses.replace(
             options,
             keep_alive_timeout=float(self.cfg.keepalive or options.keep_alive_timeout),
-            drain_timeout=max(self.cfg.graceful_timeout - STOP_MARGIN, STOP_MARGIN),
+            drain_timeout=max(self.cfg.graceful_timeout - STOP_MARGIN, 1.0),
         )
 
 
@@ -154,7 +156,7 @@ def _remove(folder: str, arbiter: int) -> None:
             os.rmdir(folder)
 
 
-class Behind:
+class BehindProxy:
     """The project's WSGI application, behind a proxy as gunicorn's settings know it.
 
     :param application: the project's.
@@ -175,7 +177,7 @@ class Behind:
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Answer a request."""
-        self._worker.request_answered()
+        self._worker.count_request()
         environ["wsgi.multiprocess"] = self._multiprocess
         if self._is_secure(environ) and self._trusts(environ["REMOTE_ADDR"]):
             environ["wsgi.url_scheme"] = "https"

@@ -59,6 +59,10 @@ DRAIN_CHECK_INTERVAL = 0.02
 BROKER_STOP_TIMEOUT = 0.5
 """Seconds that the last messages to other processes have, even after ``drain_timeout``."""
 
+STOP_OVERHEAD = BROKER_STOP_TIMEOUT + 2 * FLUSH_TIME
+"""Seconds that ``Server.stop`` may take beyond ``drain_timeout``: for the broker, for the last log
+lines, and for a log handler that waits."""
+
 DESCRIPTOR_SHARE = 0.8
 """The share of connections in the descriptors that the process may open."""
 
@@ -220,7 +224,8 @@ class Server:
         """Close all sessions, run their last handlers, deliver their messages, and finish the HTTP
         requests that are under way; accept no new connections.
 
-        Takes no longer than ``drain_timeout``, unless a handler or view blocks the loop.
+        Takes no longer than ``drain_timeout`` and ``STOP_OVERHEAD``, unless a handler or view
+        blocks the loop.
 
         :param goodbye_time: seconds over which the goodbyes to clients are spread.
         :return: ``False`` if handlers or requests were abandoned; ``True`` if another greenlet is

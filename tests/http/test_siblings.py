@@ -1,5 +1,6 @@
 """Connections that move: from the worker that accepted them to the one whose session they want."""
 
+import os
 import socket
 from array import array
 from collections.abc import Iterator
@@ -186,6 +187,23 @@ class TestTheDoor:
             door.send(b"nothing")
             workers.run()
         assert "Another worker sent no connection" in caplog.text
+
+    def test_takes_one_connection_at_a_time(self, workers: Workers) -> None:
+        with socket_pair() as (ours, theirs), self.enter(workers) as door:
+            rights = array("i", (ours.fileno(), ours.fileno()))
+            door.sendmsg([b"two"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            ours.close()
+            workers.run()
+            assert theirs.recv(1) == b""
+
+    def test_is_closed_to_other_users(
+        self, workers: Workers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        with self.enter(workers) as door:
+            workers.run()
+            assert door.recv(1) == b""
+        assert "A process of another user tried to hand over a connection" in caplog.text
 
     def test_forgets_workers_that_end(self, workers: Workers) -> None:
         before = len(watched(workers.other))

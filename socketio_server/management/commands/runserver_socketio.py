@@ -30,12 +30,13 @@ import socketio_server
 from socketio_server import conf
 from socketio_server.apps import SocketIOConfig
 from socketio_server.checks import is_local
+from socketio_server.net.statistics import describe
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.registry.events import REGISTRY, Registration
 from socketio_server.registry.signatures import module_of
 from socketio_server.serving import current, reloader, restart
 from socketio_server.serving.around_events.message_log import message_logger
-from socketio_server.serving.server import Server
+from socketio_server.serving.server import STOP_OVERHEAD, Server
 
 logger = logging.getLogger("socketio_server")
 
@@ -45,8 +46,8 @@ SAME_SIGNAL_TIME = 1.0
 """Seconds in which further signals count as the first one, because Ctrl-C reaches parent and child,
 and the parent passes it on to the child."""
 
-STOP_MARGIN = 2.0
-"""Seconds that a stop may take beyond ``drain_timeout``: for goodbyes and the interpreter."""
+STOP_MARGIN = STOP_OVERHEAD + 1.0
+"""Seconds that a stop may take beyond ``drain_timeout``: the server's, and the interpreter's."""
 
 STDERR = 2
 """The file descriptor, which can be written to even if ``sys.stderr`` was replaced or closed."""
@@ -224,8 +225,7 @@ def _limit_stop() -> None:
 
 def _log_stats() -> None:
     """Log the server's counters, on SIGUSR1."""
-    text = ", ".join(f"{key} {value}" for key, value in socketio_server.stats().items())
-    logger.warning("Statistics: %s", text)
+    logger.warning("Statistics: %s", describe(socketio_server.stats()))
 
 
 def _app_config() -> SocketIOConfig:
