@@ -377,7 +377,7 @@ def the_queue_of_a_session_is_dropped(world: World, faults: Faults) -> None:
     world.run()
 
 
-@case("Engine._forget")
+@case("Farewells._forget")
 def a_session_is_forgotten(world: World, faults: Faults) -> None:
     target = world.polling()
     faults.add(GuardedLoop, "call", skip=1)  # the first is a new connection
@@ -507,7 +507,7 @@ def a_last_poll_is_late(world: World, faults: Faults) -> None:
     world.advance(3.0)
 
 
-@case("Engine._farewell_timed_out")
+@case("Farewells._timed_out")
 def a_last_poll_is_late_and_nobody_knows_its_answer(world: World, faults: Faults) -> None:
     world.polling()
     world.sessions[-1].send(outgoing(MANY))

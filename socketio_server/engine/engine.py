@@ -7,10 +7,11 @@ The HTTP side of the Engine.IO protocol (v4, "Transports"); the rules of a hands
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from socketio_server.engine import origins
 from socketio_server.engine.admission import Admission
+from socketio_server.engine.farewells import Farewell, Farewells
 from socketio_server.engine.handshake import REVISION_3, encode_opening, verify_handshake
 from socketio_server.engine.heartbeat import Heartbeat
 from socketio_server.engine.origins import Site
@@ -68,39 +69,8 @@ _REFUSALS = {
 }
 """How each error is counted and logged."""
 
-_IN_GOOD_ORDER = frozenset(
-    [
-        CloseReason.FORCED_CLOSE,
-        CloseReason.FORCED_SERVER_CLOSE,
-        CloseReason.SERVER_SHUTTING_DOWN,
-    ]
-)
-"""The server's own reasons: a polling client may still fetch its last packets."""
-
 
 logger = logging.getLogger("socketio_server")
-
-
-class _Farewell(NamedTuple):
-    """The remains of a session over polling that has ended.
-
-    :param transport: still has the packets that the client may fetch.
-    :param binding: the session's.
-    :param site: the session's.
-    :param client_left: whether the client closed it. Then a GET that arrived together with the
-        close is answered as if it had waited already, because the loop reports descriptors that
-        are ready at once in no order.
-    """
-
-    transport: PollingTransport
-    binding: Binding | None
-    site: Site
-    client_left: bool
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the client has fetched the goodbye."""
-        return not (self.client_left or self.transport.queued_bytes)
 
 
 class Engine:
@@ -133,7 +103,6 @@ class Engine:
         self._clock = clock
         self._accept = accept
         self._sessions: dict[str, Session] = {}
-        self._lingering: dict[str, _Farewell] = {}  # by sid
         self._draining = False
         self._told_of_tls = False  # logged that a proxy seems to end TLS
         self.stats = stats
@@ -179,13 +148,7 @@ class Engine:
             clock=clock,
             on_raised=Connection.callback_raised,
         )
-        self._farewells: Deadlines[str] = Deadlines(
-            loop,
-            options.close_timeout,
-            self._farewell_timed_out,
-            clock=clock,
-            on_raised=self._forget,
-        )
+        self._farewells = Farewells(loop, options.close_timeout, clock=clock)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -203,11 +166,7 @@ class Engine:
     @property
     def is_drained(self) -> bool:
         """Whether every client has got its messages and its goodbye, or is given up."""
-        return (
-            not self._closings
-            and not self.output.stalls
-            and all(rest.is_over for rest in self._lingering.values())
-        )
+        return not self._closings and not self.output.stalls and self._farewells.are_over
 
     def has_session(self, path: str, params: Query) -> bool:
         """Return whether a request belongs to a session that exists, or ended just now.
@@ -217,8 +176,7 @@ class Engine:
         :param path: the URL's path, as in ``EngineRequest``. It must be that of the session's
             handshake, which the project's URLs, and a proxy before them, choose.
         """
-        sid = params.get("sid", "")
-        known = self._sessions.get(sid) or self._lingering.get(sid)
+        known = self._find(params.get("sid", ""))
         return (
             known is not None
             and known.site.path == path
@@ -379,7 +337,7 @@ class Engine:
             return refused
         if request.method == "OPTIONS":
             return Response(204, b"")
-        if isinstance(known, _Farewell) and known.is_over:
+        if isinstance(known, Farewell) and known.is_over:
             return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
         transport = known.transport
         if not isinstance(transport, PollingTransport) or transport_name != "polling":
@@ -388,9 +346,8 @@ class Engine:
             return self._refuse_stolen_sid(address)
         if request.method not in ("GET", "POST"):
             return self.refuse(ErrorCode.BAD_REQUEST, address)
-        sid = request.params["sid"]
-        if request.method == "GET" and sid in self._farewells:
-            self._farewells.add(sid)
+        if request.method == "GET":
+            self._farewells.prolong(request.params["sid"])
         return transport
 
     def body_refused(self, request: EngineRequest, status: int) -> None:
@@ -446,21 +403,8 @@ class Engine:
     def session_ended(self, session: Session, last_transport: Transport) -> None:
         """A session is over (``SessionKeeper``)."""
         self._drop(session)
-        if not isinstance(last_transport, PollingTransport):
-            return
-        client_left = session.close_reason is CloseReason.TRANSPORT_CLOSE
-        rest = _Farewell(last_transport, session.binding, session.site, client_left)
-        if client_left:
-            self._lingering[session.sid] = rest
-            self._loop.run_callback(Engine._forget, self, session.sid)
-        elif session.close_reason in _IN_GOOD_ORDER and not rest.is_over:
-            self._lingering[session.sid] = rest
-            self._farewells.add(session.sid)
-        else:  # after the answer to a waiting GET
-            self._loop.run_callback(PollingTransport.discard_queue, last_transport)
-
-    def callback_raised(self) -> None:
-        """Do nothing: what was to be forgotten is forgotten (``CallbackOwner``)."""
+        if isinstance(last_transport, PollingTransport):
+            self._farewells.keep(session, last_transport)
 
     def _new_session(self, request: EngineRequest) -> Session:
         revision = int(request.params["EIO"])  # verify_handshake has checked it
@@ -504,9 +448,9 @@ class Engine:
         if self._draining:  # its handshake was under way when the goodbyes were sent
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
 
-    def _find(self, sid: str) -> Session | _Farewell | None:
+    def _find(self, sid: str) -> Session | Farewell | None:
         """Return a session, or its remains if it ended just now; ``None`` if there are none."""
-        return self._sessions.get(sid) or self._lingering.get(sid)
+        return self._sessions.get(sid) or self._farewells.find(sid)
 
     def _site_of(self, request: EngineRequest) -> Site | None:
         """Return the site of a handshake or of a request's session, if it is known."""
@@ -574,13 +518,6 @@ class Engine:
         self._note(session, RefusalKind.PING_TIMEOUT, "no pong in time", logging.INFO)
         session.close(CloseReason.PING_TIMEOUT)
 
-    def _farewell_timed_out(self, sid: str) -> None:
-        """Forget a session that has ended, because its client sent no further GET in time."""
-        if self._lingering[sid].transport.is_answering:
-            self._farewells.add(sid)
-        else:
-            self._forget(sid)
-
     def _probe_timed_out(self, session: Session) -> None:
         self._note(session, RefusalKind.UPGRADE_TIMEOUT, "upgrade not finished in time")
         session.abandon_probe()
@@ -590,8 +527,3 @@ class Engine:
     ) -> None:
         """Count and log a refusal of a session's client."""
         self.stats.refusals.add(kind, id(session), f"{why} (from {session.address})", level)
-
-    def _forget(self, sid: str) -> None:
-        """Drop what is left of a session that has ended."""
-        transport = self._lingering.pop(sid).transport
-        self._loop.call(PollingTransport.discard_queue, transport, PollingTransport.callback_raised)
