@@ -79,8 +79,15 @@ class ServerWorker(GeventWorker):
                 "and remove certfile and keyfile from gunicorn's settings."
             )
         super().load_wsgi()
+        options = self._options()
+        if self.cfg.workers > 1 and options.broker_url is None and self.age == 1:
+            self.log.warning(
+                "%s workers without SOCKETIO_BROKER_URL: what handlers and views send reaches the "
+                "clients of their own worker only",
+                self.cfg.workers,
+            )
         self._server = Server(
-            BehindProxy(self.wsgi, self), self.sockets, self._options(), folder=self._folder
+            BehindProxy(self.wsgi, self), self.sockets, options, folder=self._folder
         )
 
     def run(self) -> None:

@@ -18,7 +18,7 @@ from tests.support.redis import RedisServer
 from tests.support.server import Server, under_gunicorn
 from tests.support.tools import wait_until
 from tests.support.types import Connect, MakeConfiguration, StartServer
-from tests.support.wire import TRANSPORTS, Carrier, Polling, TransportName, target
+from tests.support.wire import TRANSPORTS, Carrier, Polling, Refused, TransportName, target
 
 NOTHING = {"do": "nothing"}
 UNKNOWN = {"code": 1, "message": "Session ID unknown"}
@@ -197,6 +197,12 @@ class TestSeveralWorkers:
             redis.stop()
 
 
+class TestOneWorkerOfSeveral:
+    def test_says_once_that_there_is_no_broker(self, site: Server) -> None:
+        site.wait_for_output("3 workers without SOCKETIO_BROKER_URL")
+        assert site.output.count("without SOCKETIO_BROKER_URL") == 1
+
+
 class TestSignals:
     def test_sigterm_says_goodbye_and_ends_with_0(
         self, start_server: StartServer, connect: Connect
@@ -217,7 +223,14 @@ class TestSignals:
         client = connect("polling", to=server)
         server.send_signal(signal.SIGHUP)
         client.wait_for_close()
-        wait_until(lambda: worker_of(visitors.come()) not in old, "a new worker")
+
+        def comes_to_a_new_one() -> bool:
+            try:
+                return worker_of(visitors.come()) not in old
+            except Refused:  # by an old one that had accepted the connection
+                return False
+
+        wait_until(comes_to_a_new_one, "a new worker")
         assert visitors.ask("GET", "/state/")[0] == 200
 
     def test_sigquit_ends_at_once(self, start_server: StartServer, connect: Connect) -> None:
