@@ -70,9 +70,12 @@ def send(
         of raising ``BrokerUnavailable``.
     :raises NoSocket: if there is no such client, unless a broker may know it; ``NoServer`` if no
         server runs in this process.
+    :raises BrokerUnavailable: if a process without a server can't reach the broker.
     :raises TypeError: if the id is no string, or the message can't be encoded.
-    :raises ValueError: if the namespace does not begin with a slash.
+    :raises ValueError: if the namespace does not begin with a slash, or ``on_error`` is neither
+        ``"raise"`` nor ``"log"``.
     """
+    _check_on_error(on_error)
     check_namespace(namespace)
     wanted = id_of(session_id, "session_id")
     _reach_servers()
@@ -89,9 +92,11 @@ def broadcast(
     :param on_error: as in ``send``.
     :raises NoSocket: if there are none, without a broker; ``NoServer`` if no server runs in this
         process.
+    :raises BrokerUnavailable: as ``send``.
     :raises TypeError: if the message can't be encoded.
-    :raises ValueError: if the namespace does not begin with a slash.
+    :raises ValueError: if the namespace does not begin with a slash, or ``on_error`` is wrong.
     """
+    _check_on_error(on_error)
     check_namespace(namespace)
     _reach_servers()
     if not CLIENTS.members(namespace) and not CLIENTS.broker.reaches_others:
@@ -111,10 +116,12 @@ def broadcast_channel(
     :param on_error: as in ``send``.
     :raises NoSocket: if there are none, without a broker; ``NoServer`` if no server runs in this
         process.
+    :raises BrokerUnavailable: as ``send``.
     :raises TypeError: if the channel is no string, or the message can't be encoded.
-    :raises ValueError: if the channel's name is empty, or the namespace does not begin with a
-        slash.
+    :raises ValueError: if the channel's name is empty, the namespace does not begin with a slash,
+        or ``on_error`` is wrong.
     """
+    _check_on_error(on_error)
     check_namespace(namespace)
     check_channel(channel)
     _reach_servers()
@@ -142,11 +149,12 @@ def emit(
     :param skip_channels: one channel or several, whose subscribers don't get it.
     :param volatile: whether it is dropped for clients that can't take it at once.
     :param on_error: as in ``send``.
-    :raises BrokerUnavailable: if a process without a server can't reach the broker.
+    :raises BrokerUnavailable: as ``send``.
     :raises TypeError: if an argument is of a wrong type, or can't be encoded.
-    :raises ValueError: if the event's name is reserved, a channel's name is empty, or the namespace
-        does not begin with a slash.
+    :raises ValueError: if the event's name is reserved, a channel's name is empty, the namespace
+        does not begin with a slash, or ``on_error`` is wrong.
     """
+    _check_on_error(on_error)
     check_event_name(event)
     check_namespace(namespace)
     selection = select(to, skip, skip_channels)
@@ -169,7 +177,8 @@ def call(
     :param timeout: seconds to wait; ``None``: until all have answered or disconnected.
     :return: the answers by session id, and the ids of those that did not answer.
     :raises TypeError: if an argument is of a wrong type, or can't be encoded.
-    :raises ValueError: as ``emit``, and if the timeout is negative.
+    :raises ValueError: if the event's name is reserved, a channel's name is empty, the namespace
+        does not begin with a slash, or the timeout is negative.
     """
     check_event_name(event)
     check_namespace(namespace)
@@ -185,6 +194,12 @@ def stats() -> Snapshot:
     if current.server is None:
         raise RuntimeError("No Socket.IO server runs in this process.")
     return current.server.snapshot()
+
+
+def _check_on_error(on_error: OnError) -> None:
+    """Raise ``ValueError`` unless ``on_error`` is known."""
+    if on_error not in ("raise", "log"):
+        raise ValueError(f'on_error must be "raise" or "log", not {on_error!r}')
 
 
 def _reach_servers() -> None:
@@ -203,8 +218,6 @@ def _publish(
     volatile: bool = False,
 ) -> None:
     """Send an event; if the broker can't be reached, raise or log it."""
-    if on_error not in ("raise", "log"):
-        raise ValueError(f'on_error must be "raise" or "log", not {on_error!r}')
     try:
         publish(CLIENTS, namespace, event, args, selection, volatile=volatile)
     except BrokerUnavailable as error:

@@ -1,10 +1,9 @@
 """The package's exceptions, sorted by fault.
 
 ``EventError`` and ``NoSocket`` are faults of the caller, ``BrokerUnavailable`` is a fault of the
-network, ``Reject`` is a handler's decision,
-``ValidationError`` a client's message of the wrong type, and ``DecodeError`` and ``ProtocolError``
-are faults of the peer. Their texts are for the log; a peer gets a code, and a ``ProtocolError``'s
-reason.
+network, ``Reject`` is a handler's decision, ``ValidationError`` a client's message of the wrong
+type, and ``DecodeError`` and ``ProtocolError`` are faults of the peer. Their texts are for the log;
+a peer gets a code, and a ``ProtocolError``'s reason.
 """
 
 from typing import Any

@@ -27,7 +27,7 @@ from socketio_server.options import Options
 from socketio_server.protocol.names import SOCKET_ID_LENGTH
 from socketio_server.protocol.redis_adapter import (
     Broadcast,
-    Channels,
+    ChannelNames,
     decode_broadcast,
     encode_broadcast,
 )
@@ -45,8 +45,8 @@ READ_TIMEOUT = 5.0
 """Seconds without a sign of life from Redis, which is pinged more often, after which it is lost."""
 
 SWEEP_INTERVAL = 30.0
-"""Seconds that a channel without subscribers is still listened to, and at most twice as long: so
-coming and going costs nothing."""
+"""Seconds that a channel without subscribers is still listened to, at least, and at most twice as
+long, because clients that come and go must not cost a subscription each."""
 
 
 class RedisBroker:
@@ -79,8 +79,10 @@ class RedisBroker:
         self._clock = clock
         self._max_size = options.max_queued_bytes
         self._uid = secrets.token_urlsafe(UID_LENGTH)[:UID_LENGTH]
+        # What each of our messages begins with: MessagePack's two headers, of the array and of its
+        # first string, and the uid.
         self._own_head = encode_broadcast(Broadcast(self._uid, "/", []))[: 2 + UID_LENGTH]
-        self._channels = Channels(options.broker_prefix)
+        self._channels = ChannelNames(options.broker_prefix)
         self._link = Link(url, clock)
         self._sender = Sender(self._link, options.broker_max_queued_bytes, self._take_turn)
         self._listener = Listener(
@@ -207,7 +209,7 @@ class RedisBroker:
             if len(message) > self._max_size:
                 raise DecodeError(f"message of {len(message)} bytes")
             broadcast = decode_broadcast(message)
-            if broadcast.namespace == namespace and broadcast.uid != self._uid:
+            if broadcast.namespace == namespace:
                 self._node.deliver(to_envelope(broadcast, self._node))
         except (DecodeError, TypeError) as error:
             why = f"message on {show(channel.decode(errors='replace'))}: {error}"

@@ -22,7 +22,7 @@ FAULTS = (RedisError, OSError)
 """What redis-py raises if Redis can't be reached, or refuses."""
 
 
-class Connection(Protocol):
+class RedisConnection(Protocol):
     """A connection of redis-py."""
 
     def connect(self) -> object:
@@ -38,12 +38,12 @@ class Connection(Protocol):
         """Wait for the next answer, or what else Redis sends."""
 
 
-Connect = Callable[[], Connection]
+Connect = Callable[[], RedisConnection]
 """Makes a connection, which is not yet connected."""
 
 
 def connector(url: str, timeout: float) -> Connect:
-    """Return a function that makes connections to Redis, as ``connection_pool``."""
+    """Return a function that makes connections; see ``connection_pool``."""
     return connection_pool(url, timeout).make_connection
 
 

@@ -7,7 +7,12 @@ from typing import Protocol
 
 from gevent.event import Event
 
-from socketio_server.cluster.redis_connections import FAULTS, Connect, Connection, describe
+from socketio_server.cluster.redis_connections import (
+    FAULTS,
+    Connect,
+    RedisConnection,
+    describe,
+)
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
@@ -27,7 +32,7 @@ class Part(Protocol):
 
     name: str
 
-    def use(self, connection: Connection) -> None:
+    def use(self, connection: RedisConnection) -> None:
         """Use a new connection until it fails, or the link stops."""
 
     def connection_failed(self) -> None:
@@ -50,7 +55,7 @@ class Link:
         """Set when nothing more is to be sent or heard."""
         self._clock = clock
         self._failed: set[str] = set()  # the names of the parts without a connection
-        self._lost_since = 0.0
+        self._lost_since: float | None = None  # while no connection is missing
         self._refused_at: float | None = None  # when a refusal was logged
 
     @property
@@ -67,7 +72,9 @@ class Link:
                 connection.connect()
                 delay = FIRST_DELAY
                 part.use(connection)
-            except FAULTS as error:
+            except Exception as error:  # a mistake of ours must not leave the process deaf
+                if not isinstance(error, FAULTS):
+                    logger.exception("Internal error in a connection to Redis")
                 part.connection_failed()
                 self._lost(part, error)
             finally:
@@ -78,9 +85,9 @@ class Link:
     def connected(self, part: Part) -> None:
         """Note that a part has a connection."""
         self._failed.discard(part.name)
-        if not self._failed and self._lost_since:
+        if not self._failed and self._lost_since is not None:
             seconds = self._clock() - self._lost_since
-            self._lost_since = 0.0
+            self._lost_since = None
             logger.warning("Redis (%s) is back after %s s.", self.name, round(seconds, 1))
 
     def refused(self, error: Exception) -> None:
@@ -94,7 +101,7 @@ class Link:
         """Note that a part has no connection; log it once until all parts have theirs again."""
         if self.stopping.is_set():
             return
-        if not self._lost_since:
+        if self._lost_since is None:
             self._lost_since = self._clock()
             self.losses += 1
             logger.warning(

@@ -1,13 +1,12 @@
 """Subscribes to Redis's channels, and hears what is published there, in one greenlet."""
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import NamedTuple
 
 from gevent.event import Event
 
 from socketio_server.cluster.broker import Patience
-from socketio_server.cluster.redis_connections import FAULTS, Connection, pack
+from socketio_server.cluster.redis_connections import FAULTS, RedisConnection, pack
 from socketio_server.cluster.redis_link import Link
 
 MAX_NAMES = 1000
@@ -60,7 +59,7 @@ class Listener:
         self._confirmed: set[bytes] = set()  # Redis has confirmed these subscriptions
         self._waiters: dict[bytes, Event] = {}  # set when Redis confirms
         self._wishes: list[bytes] = []  # packed commands that are to be sent
-        self._connection: Connection | None = None
+        self._connection: RedisConnection | None = None
 
     def add(self, name: bytes, topic: Topic) -> None:
         """Subscribe to a channel or pattern; the caller must wake the sender."""
@@ -94,10 +93,12 @@ class Listener:
         if ping:
             commands.append(_PING)
         if commands:
-            with suppress(*FAULTS):  # the reader notices, and subscribes anew
+            try:
                 self._connection.send_packed_command([b"".join(commands)], check_health=False)
+            except FAULTS:
+                self._connection = None  # the reader notices, and subscribes anew
 
-    def use(self, connection: Connection) -> None:
+    def use(self, connection: RedisConnection) -> None:
         """Subscribe to all topics, and read (``Part``)."""
         self._wishes.clear()  # those that come from now on are sent after these
         connection.send_packed_command(list(self._subscribe_to_all()), check_health=False)
@@ -105,6 +106,8 @@ class Listener:
         self._link.connected(self)
         turn_began = self._clock()
         while True:
+            if self._connection is None:
+                raise ConnectionError("lost while subscribing")
             self._take(connection.read_response())
             now = self._clock()
             if now - turn_began > self._max_time:

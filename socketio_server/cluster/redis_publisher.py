@@ -12,7 +12,7 @@ from socketio_server.cluster.envelopes import to_broadcast
 from socketio_server.cluster.redis_connections import FAULTS, connection_pool, describe
 from socketio_server.exceptions import BrokerUnavailable
 from socketio_server.net.statistics import Snapshot
-from socketio_server.protocol.redis_adapter import Channels, encode_broadcast
+from socketio_server.protocol.redis_adapter import ChannelNames, encode_broadcast
 
 UID = "emitter"
 """The name of all that publish and don't listen, as in Node."""
@@ -38,11 +38,9 @@ class RedisPublisher:
     reaches_others = True
 
     def __init__(self, node: LocalNode, url: str, prefix: str, clock: Callable[[], float]) -> None:
-        self.origin = url, prefix
-        """What it was made from."""
         self._node = node
         self._name = describe(url)
-        self._channels = Channels(prefix)
+        self._channels = ChannelNames(prefix)
         self._clock = clock
         self._redis = Redis(connection_pool=connection_pool(url, TIMEOUT))
         self._failed: tuple[float, Exception] | None = None  # the last fault, and its time

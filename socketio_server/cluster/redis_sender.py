@@ -6,7 +6,7 @@ from collections.abc import Callable
 from gevent.event import Event
 from redis import ResponseError
 
-from socketio_server.cluster.redis_connections import Connection, pack
+from socketio_server.cluster.redis_connections import RedisConnection, pack
 from socketio_server.cluster.redis_link import Link
 
 MAX_BATCH = 100
@@ -51,10 +51,10 @@ class Sender:
 
     def publish(self, channel: bytes, message: bytes) -> None:
         """Queue a message; drop it if Redis is lost, or too many bytes wait."""
-        if self._has_failed or self.queued_bytes + len(message) > self._limit:
+        command = pack(b"PUBLISH", channel, message)
+        if self._has_failed or self.queued_bytes + len(command) > self._limit:
             self.unsent += 1
             return
-        command = pack(b"PUBLISH", channel, message)
         self._queue.append(command)
         self.queued_bytes += len(command)
         self._wake.set()
@@ -64,11 +64,13 @@ class Sender:
         self._wake.set()
 
     def close(self) -> None:
-        """Stop the link when all that waits is sent."""
+        """Stop the link when all that waits is sent; at once if Redis is lost."""
         self._is_closing = True
         self._wake.set()
+        if self._has_failed:
+            self._link.stopping.set()
 
-    def use(self, connection: Connection) -> None:
+    def use(self, connection: RedisConnection) -> None:
         """Send all messages (``Part``)."""
         self._has_failed = False
         self._link.connected(self)
@@ -91,7 +93,7 @@ class Sender:
         if self._is_closing:
             self._link.stopping.set()
 
-    def _send_some(self, connection: Connection) -> None:
+    def _send_some(self, connection: RedisConnection) -> None:
         """Send messages, and read Redis's answers to them."""
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
         commands = b"".join(batch)

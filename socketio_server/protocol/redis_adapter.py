@@ -1,8 +1,8 @@
-"""The messages that Socket.IO servers exchange over Redis: bytes in, values out, and back.
+"""The broadcasts that Socket.IO servers exchange over Redis: bytes in, values out, and back.
 
 Knows the wire of ``@socket.io/redis-adapter`` 8 and ``@socket.io/redis-emitter`` 5, which has no
-specification besides their sources. Broadcasts are MessagePack; requests and responses are JSON if
-they begin with a brace, and MessagePack otherwise. ``cluster.redis`` talks to Redis.
+specification besides their sources. Broadcasts are MessagePack. ``protocol.redis_requests`` has the
+requests and responses, and ``cluster.redis`` talks to Redis.
 
 Node calls a channel a *room*, and a socket's id is a room, too.
 """
@@ -25,7 +25,7 @@ Room = str | int | float
 """A room on the wire; in Node it may be a number."""
 
 
-class Channels:
+class ChannelNames:
     """The names of Redis's channels.
 
     :param prefix: the adapter's option ``key``.

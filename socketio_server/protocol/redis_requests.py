@@ -1,8 +1,12 @@
 """The requests and responses of ``@socket.io/redis-adapter``: bytes in, values out, and back.
 
 By them a server asks the others for their sockets, changes these, or lets code run there. They are
-JSON; those with a client's data are MessagePack, because it may be binary. The keys are written in
-the order in which Node writes them. ``protocol.redis_adapter`` has the broadcasts.
+JSON; those with a client's data are MessagePack, because it may be binary: what begins with a brace
+is JSON. The keys are written in the order in which Node writes them. ``protocol.redis_adapter`` has
+the broadcasts.
+
+This is the codec alone, for what is to ask and to answer other servers: nothing in this package
+does so yet.
 """
 
 from typing import Any

@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from time import monotonic
 from typing import Any
 
+from socketio_server.cluster.broker import Broker
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.options import Options
 from socketio_server.serving.brokers import make_publisher
@@ -22,15 +23,18 @@ def connect() -> None:
 
     :raises ImproperlyConfigured: if the settings are invalid, or redis-py is not installed.
     """
-    broker = CLIENTS.broker
     url = None if _is_tested() else read_option("broker_url")
     if url is None:
-        if broker.reaches_others:
+        if CLIENTS.broker.reaches_others:
             CLIENTS.broker = MemoryBroker(CLIENTS)
         return
-    prefix = read_option("broker_prefix")
-    if getattr(broker, "origin", None) != (url, prefix):
-        CLIENTS.broker = make_publisher(CLIENTS, url, prefix, clock=monotonic)
+    CLIENTS.broker = _publisher(url, read_option("broker_prefix"))
+
+
+@lru_cache(maxsize=1)
+def _publisher(url: str, prefix: str) -> Broker:
+    """Return the publisher of this process; another one only after the settings have changed."""
+    return make_publisher(CLIENTS, url, prefix, clock=monotonic)
 
 
 def _is_tested() -> bool:

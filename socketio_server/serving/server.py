@@ -184,12 +184,13 @@ class Server:
         """
         self._log.open()
         self._clients.broker = self._broker
+        # Before anything waits: without it, senders would connect as a process without a server.
+        current.server = self
         self._broker.start(self._registry.namespaces)
         if self._siblings is not None:
             self._siblings.start()
         for listener in self._listeners:
             listener.start()
-        current.server = self
         forks.install(*(listener.socket.fileno() for listener in self._listeners))
         self._freed_memory.start()
         if self._block_watch is not None:

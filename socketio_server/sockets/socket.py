@@ -145,7 +145,8 @@ class Socket:
     def subscribe(self, channel: str) -> bool:
         """Put this socket on a channel; fires no event.
 
-        When it returns, the socket gets what any process of the cluster publishes on the channel.
+        Waits up to a second until messages of other processes arrive here; inside a database
+        transaction, and while Redis is lost, it does not wait, and they arrive later.
 
         :return: ``False`` if it was on it already, or its last handler has run.
         :raises TypeError: if the channel is no string.

@@ -101,11 +101,11 @@ class FakeRedis:
         """Channels and patterns of all connections."""
         self.is_gone = False
         """Whether nobody can connect."""
-        self._listeners: list[RedisConnection] = []
+        self._listeners: list[FakeRedisConnection] = []
 
-    def connect(self) -> "RedisConnection":
+    def connect(self) -> "FakeRedisConnection":
         """Return a connection."""
-        return RedisConnection(self)
+        return FakeRedisConnection(self)
 
     def send(self, *words: bytes) -> None:
         """Send something to those who listen."""
@@ -119,7 +119,7 @@ class FakeRedis:
         self._listeners.clear()
         self.subscriptions.clear()
 
-    def obey(self, connection: "RedisConnection", words: list[bytes]) -> None:
+    def obey(self, connection: "FakeRedisConnection", words: list[bytes]) -> None:
         """Do what a command says."""
         command, *names = words
         if command == b"PUBLISH":
@@ -136,7 +136,7 @@ class FakeRedis:
                 connection.answers.put([command.lower(), name, 1])
 
 
-class RedisConnection:
+class FakeRedisConnection:
     """A connection to the fake Redis."""
 
     def __init__(self, redis: FakeRedis) -> None:

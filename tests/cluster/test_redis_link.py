@@ -3,7 +3,7 @@
 import pytest
 from redis import ConnectionError
 
-from socketio_server.cluster.redis_connections import Connection
+from socketio_server.cluster.redis_connections import RedisConnection
 from socketio_server.cluster.redis_link import MAX_TEXT, Link
 from tests.cluster.fakes import FakeConnection
 
@@ -13,18 +13,18 @@ class FakePart:
 
     name = "part"
 
-    def __init__(self, link: Link, losses: int, error: str = "Gone.") -> None:
+    def __init__(self, link: Link, losses: int, error: Exception | None = None) -> None:
         self._link = link
         self._losses = losses
-        self._error = error
+        self._error = error or ConnectionError("Gone.")
         self.failures = 0
 
-    def use(self, connection: Connection) -> None:
+    def use(self, connection: RedisConnection) -> None:
         self._link.connected(self)
         if self.failures == self._losses:
             self._link.stopping.set()
         else:
-            raise ConnectionError(self._error)
+            raise self._error
 
     def connection_failed(self) -> None:
         self.failures += 1
@@ -60,9 +60,21 @@ class TestKeepingConnected:
         ]
 
     def test_a_long_error_is_cut(self, link: Link, caplog: pytest.LogCaptureFixture) -> None:
-        run(link, FakePart(link, losses=1, error="x" * 2000))
+        run(link, FakePart(link, losses=1, error=ConnectionError("x" * 2000)))
         assert "x" * MAX_TEXT in caplog.text
         assert "x" * (MAX_TEXT + 1) not in caplog.text
+
+    def test_a_mistake_of_ours_is_logged_and_ends_only_the_connection(
+        self, link: Link, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        part = FakePart(link, losses=1, error=AttributeError("recv"))
+        run(link, part)
+
+        assert part.failures == 1
+        assert link.losses == 1
+        assert link.is_up
+        assert caplog.messages[0] == "Internal error in a connection to Redis"
+        assert caplog.records[0].exc_info is not None
 
     def test_what_can_not_be_reached_is_tried_again(self, link: Link) -> None:
         part = FakePart(link, losses=1)

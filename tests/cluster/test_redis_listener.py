@@ -25,6 +25,21 @@ class Ears:
         self.time += 1.0
 
 
+class BreaksAtFlush(FakeConnection):
+    """A connection that breaks while the sender writes to it, between two answers."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
+        self._listener = listener
+        self.reads = 0
+
+    def read_response(self) -> list[bytes]:
+        self.reads += 1
+        self.fails = True
+        self._listener.flush(ping=True)
+        return [b"pong", b""]
+
+
 @pytest.fixture
 def ears() -> Ears:
     return Ears()
@@ -91,6 +106,13 @@ class TestSubscriptions:
         use(listener).fails = True
         listener.add(b"room", ROOM)
         listener.flush(ping=True)
+
+    def test_the_reader_ends_after_flush_has_failed(self, listener: Listener) -> None:
+        connection = BreaksAtFlush(listener)
+        with pytest.raises(OSError, match="lost while subscribing"):
+            listener.use(connection)
+
+        assert connection.reads == 1
 
     def test_they_are_confirmed_by_redis(self, listener: Listener) -> None:
         listener.add(b"room", ROOM)

@@ -88,6 +88,11 @@ class TestTheBound:
         assert sender.unsent == 1
         assert sender.queued_bytes < LIMIT
 
+    def test_it_counts_whole_commands(self, sender: Sender) -> None:
+        sender.publish(b"a", b"x" * LIMIT)
+
+        assert (sender.unsent, sender.queued_bytes) == (1, 0)
+
     def test_from_half_of_it_on_the_queue_is_crowded(self, sender: Sender) -> None:
         sender.publish(b"a", b"x" * (LIMIT // 2 - 100))
         assert not sender.is_crowded
@@ -128,5 +133,11 @@ class TestALostConnection:
     def test_it_does_not_keep_the_end_waiting(self, sender: Sender, link: Link) -> None:
         sender.close()
         sender.connection_failed()
+
+        assert link.stopping.is_set()
+
+    def test_one_that_was_lost_before_does_not_either(self, sender: Sender, link: Link) -> None:
+        sender.connection_failed()
+        sender.close()
 
         assert link.stopping.is_set()

@@ -247,7 +247,10 @@ class TestSubscriptions:
             victim, spy, sender = join(server), join(server), join(server)
             (victim_id,) = json.loads(ask(victim, '["id"]'))
             (spy_id,) = json.loads(ask(spy, '["id"]'))
-            names = [victim_id, spy_id, "/", f"/#{victim_id}", f"//{victim_id}", f"#{victim_id}"]
+            for name in (victim_id, spy_id):
+                refusal = '[{"error":"Invalid channel: it could be the id of a socket"}]'
+                assert ask(spy, json.dumps(["__subscribe__", name])) == refusal
+            names = ["/", f"/#{victim_id}", f"//{victim_id}", f"#{victim_id}"]
             names += [f"{victim_id}/", f"/{victim_id}"]
             for name in names:
                 assert ask(spy, json.dumps(["__subscribe__", name])) == "[true]"
@@ -258,7 +261,7 @@ class TestSubscriptions:
             ask(sender, json.dumps(["tell", spy_id, "hello"]))
             assert spy.receive_text() == '42["message","hello"]'  # once
             assert ask(spy, '["echo",2]') == "[2]"
-            ask(sender, json.dumps(["say", victim_id, "not for the victim"]))
+            ask(sender, json.dumps(["say", f"/{victim_id}", "not for the victim"]))
             assert spy.receive_text() == '42["message","not for the victim"]'
             assert ask(victim, '["echo",3]') == "[3]"
             for client in (victim, spy, sender):

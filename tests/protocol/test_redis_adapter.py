@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.redis_adapter import (
     Broadcast,
-    Channels,
+    ChannelNames,
     decode_broadcast,
     encode_broadcast,
 )
@@ -187,22 +187,22 @@ class TestMalformedBroadcasts:
 
 class TestChannels:
     @pytest.fixture
-    def channels(self) -> Channels:
-        return Channels("socket.io")
+    def channels(self) -> ChannelNames:
+        return ChannelNames("socket.io")
 
-    def test_a_broadcast_to_one_room_has_its_own(self, channels: Channels) -> None:
+    def test_a_broadcast_to_one_room_has_its_own(self, channels: ChannelNames) -> None:
         assert channels.broadcast("/") == b"socket.io#/#"
         assert channels.broadcast("/", ("a",)) == b"socket.io#/#a#"
         assert channels.broadcast("/", ("a", "b")) == b"socket.io#/#"
 
-    def test_requests_and_responses_have_theirs(self, channels: Channels) -> None:
+    def test_requests_and_responses_have_theirs(self, channels: ChannelNames) -> None:
         assert channels.request("/x") == b"socket.io-request#/x#"
         assert channels.response("/x") == b"socket.io-response#/x#"
         assert channels.response("/x", "abcdef") == b"socket.io-response#/x#abcdef#"
 
-    def test_the_pattern_of_sockets_has_twenty_places(self, channels: Channels) -> None:
+    def test_the_pattern_of_sockets_has_twenty_places(self, channels: ChannelNames) -> None:
         assert channels.to_sockets("/") == b"socket.io#/#" + b"?" * 20 + b"#"
 
     def test_the_pattern_takes_prefix_and_namespace_as_they_are(self) -> None:
-        pattern = Channels(r"a*[b]?\c").to_sockets("/x?")
+        pattern = ChannelNames(r"a*[b]?\c").to_sockets("/x?")
         assert pattern == rb"a\*\[b\]\?\\c#/x\?#" + b"?" * 20 + b"#"

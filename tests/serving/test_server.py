@@ -58,6 +58,49 @@ class TestAStoppedServer:
         assert process.stdout == "None NoTimekeeper\n"
 
 
+SEND_DURING_THE_START = """
+from gevent import monkey
+
+monkey.patch_all()
+
+import socket
+
+import django
+import gevent
+
+django.setup()
+
+import socketio_server
+from socketio_server.options import Options
+from socketio_server.serving.server import Server
+from socketio_server.sockets.this_process import CLIENTS
+
+silent = socket.create_server(("127.0.0.1", 0))  # connects, and answers nothing
+url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+server = Server(None, [("127.0.0.1", 0)], Options(broker_url=url))
+sender = gevent.spawn(socketio_server.emit, "news")
+server.start()
+assert sender.ready()
+sender.get()
+print(type(CLIENTS.broker).__name__)
+server.stop()
+"""
+
+
+class TestAServerThatWaitsForRedis:
+    def test_keeps_its_broker_when_something_is_sent_meanwhile(self) -> None:
+        process = subprocess.run(
+            [sys.executable, "-c", SEND_DURING_THE_START],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=4 * PATIENCE,
+            check=False,
+        )
+
+        assert process.returncode == 0, process.stderr
+        assert process.stdout == "RedisBroker\n"
+
+
 class TestTheConnectionsOfAProcess:
     @pytest.mark.parametrize(
         ("descriptors", "connections"),

@@ -286,6 +286,23 @@ class TestArguments:
         assert received(clients) == [[], [], []]
 
 
+class TestOnError:
+    @pytest.mark.parametrize(
+        ("function", "args"),
+        [
+            (socketio_server.send, ("nobody", "hi")),
+            (socketio_server.broadcast, ("hi",)),
+            (socketio_server.broadcast_channel, ("hi", "nowhere")),
+            (socketio_server.emit, ("news",)),
+        ],
+    )
+    def test_that_is_unknown_is_told_whoever_is_there(
+        self, function: Callable[..., None], args: tuple[str, ...]
+    ) -> None:
+        with pytest.raises(ValueError, match=r'^on_error must be "raise" or "log", not None$'):
+            function(*args, on_error=None)
+
+
 class TestSend:
     def test_one_client_gets_it(self, clients: list[FakeClient]) -> None:
         socketio_server.send(clients[1].id, {"hello": "you"})
