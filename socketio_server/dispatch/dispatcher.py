@@ -566,7 +566,8 @@ class Dispatcher:
         """Log a handler's exception, and run ``on_error``; the connection goes on.
 
         A client that makes a handler raise with every message must not fill the log: the same
-        exception from the same place is logged once in a while.
+        exception from the same place is logged once in a while for each session, because a client
+        gets a new socket as often as it joins.
         """
         if isinstance(error, ValidationError):  # the client's fault, not the handler's
             why = (
@@ -576,7 +577,7 @@ class Dispatcher:
             member.router.session.client_refused(RefusalKind.MESSAGE, why)
         else:
             more = self.stats.refusals.throttle(
-                (event_name, type(error), place_of(error)), member.delivery.id
+                (event_name, type(error), place_of(error)), id(member.router.session)
             )
             if more is not None:
                 _log_raised(error, event_name, member.delivery.id, more)

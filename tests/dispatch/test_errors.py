@@ -73,6 +73,17 @@ class TestErrors:
 
         assert len(caplog.records) == 2
 
+    def test_the_same_is_not_logged_again_for_a_client_that_leaves_and_joins(
+        self, server: Journal, client: FakeClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(3):
+            client.emit("message", "hi")
+            client.send("1")
+            client.send("0")
+
+        assert server.entries == ["before", "after"] * 3
+        assert len(caplog.records) == 1
+
     def test_each_is_reported_to_the_server_s_owner(
         self, server: Journal, client: FakeClient
     ) -> None:

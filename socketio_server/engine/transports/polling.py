@@ -42,6 +42,12 @@ the process: about the memory of the client itself, and more than its next GET m
 AT_ONCE = 4096
 """Bytes of a POST that is taken apart at once; larger ones wait for their turn."""
 
+FEW = 64
+"""Packets of one POST that are not charged to the client, unless the POST is large."""
+
+PACKET_COST = 40
+"""Bytes that a decoded packet takes besides its data: the object, and its place in a queue."""
+
 PYTHON_AGENTS = ("python-", "Python/")
 """How the ``User-Agent`` of the official Python client begins."""
 
@@ -80,6 +86,11 @@ _MESSAGE = PacketType.MESSAGE
 _BAD_REQUEST = error_response(ErrorCode.BAD_REQUEST)
 
 _OK = Response(200, b"ok", "text/html")  # as the reference server answers a POST
+
+
+def _size_of(packet: Packet) -> int:
+    """Return the bytes that a decoded packet takes: far more than its text, if that is short."""
+    return PACKET_COST + sys.getsizeof(packet.data)
 
 
 class PollingTransport:
@@ -155,7 +166,7 @@ class PollingTransport:
         self._is_taking = False  # a packet is being handed up just now
         self._paused = False  # the session wants no more packets for now
         self._turns = turns
-        self._held = 0  # bytes of a large POST that are charged to the client
+        self._held = 0  # bytes of the POST that are charged to the client
         self._is_due = False  # the POST waits for its turn
         self._timer: Watcher | None = None  # goes on with the POST of a client that is throttled
         self._tells_of_room = False  # the session is told when there is room again
@@ -366,10 +377,13 @@ class PollingTransport:
         if self._session is None or self._post is None:
             return
         try:
-            self._incoming.extend(self._decode_payload(body, content_type))
+            packets = self._decode_payload(body, content_type)
         except DecodeError as error:
             self._fail_post(str(error))
             return
+        self._incoming.extend(packets)
+        if self._held or len(packets) > FEW:
+            self._hold(sum(map(_size_of, packets)))
         if not self._paused:
             self._take_packets()
 
@@ -380,7 +394,7 @@ class PollingTransport:
         while incoming and (session := self._session) is not None:
             packet = incoming.popleft()
             if self._held:  # the session counts the packet from here on
-                self._hold(max(0, self._held - len(packet.data)))
+                self._hold(self._held - _size_of(packet))
             if not self._hand_up(session, packet):
                 return
             if self._paused:
@@ -424,7 +438,7 @@ class PollingTransport:
         self._end_post(_BAD_REQUEST)
 
     def _hold(self, size: int) -> None:
-        """Charge the client for the bytes of a POST that are yet to be handed up."""
+        """Charge the client for a POST: its body, then its packets that are yet to be handed up."""
         change, self._held = size - self._held, size
         if change and self._session is not None:
             self._session.bytes_held(change)

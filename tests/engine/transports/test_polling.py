@@ -11,6 +11,7 @@ import pytest
 from socketio_server.engine.transports.base import PING, PONG, PROBE_PONG
 from socketio_server.engine.transports.polling import (
     AT_ONCE,
+    FEW,
     LIGHT,
     PACKETS_FOR_PYTHON,
     PROBE_POLL_TIME,
@@ -439,6 +440,28 @@ class TestPost:
         assert client.session.messages == ["x" * AT_ONCE]
         assert post.status == 200
         assert client.transport.is_reading
+
+    @pytest.mark.parametrize("count", [FEW + 1, AT_ONCE])
+    def test_its_packets_are_charged_as_objects_until_they_are_handed_up(
+        self, client: Client, count: int
+    ) -> None:
+        held: list[int] = []
+        client.session.on_packet = lambda packet: held.append(client.session.held)
+        client.transport.pause_reading()
+        client.post_messages(count)
+        waiting = client.session.held
+        client.transport.resume_reading()
+        client.loop.run()
+
+        assert waiting > count * 80
+        assert held == sorted(held, reverse=True)
+        assert held[-1] == client.session.held == 0
+
+    def test_a_few_packets_are_not_charged(self, client: Client) -> None:
+        client.transport.pause_reading()
+        client.post_messages(FEW)
+
+        assert client.session.held == 0
 
     def test_a_pause_before_that_turn_loses_nothing(self, client: Client) -> None:
         post = FakeExchange()
