@@ -111,7 +111,8 @@ class Dispatcher:
     :param clients: the registry of clients.
     :param stats: counts events.
     :param clock: a monotonic clock, in seconds.
-    :param unhandled: told of events for which no handler ran; ``None``: nobody is told.
+    :param unhandled: told of events for which no handler ran, and of handlers that refuse clients;
+        ``None``: nobody is told.
     :param middleware: wraps every event, if there is any.
     :param on_raised: called with each exception of a handler, besides the log and ``on_error``.
     """
@@ -534,6 +535,8 @@ class Dispatcher:
                 raise
             except BaseException as error:  # ends no more than the handler
                 if event.can_refuse:
+                    if self._unhandled is not None and isinstance(error, self._refusals):
+                        self._unhandled.refusal(event, registration, error)
                     raise
                 raised = True
                 self._handler_raised(member, event.name, error)
@@ -559,6 +562,8 @@ class Dispatcher:
             why = f"{describe(registration.handler)} returned {mistake}"
             self._handler_raised(member, event.name, TypeError(why))
         if event.can_refuse and (mistake is not None or result is False):
+            if mistake is None and self._unhandled is not None:
+                self._unhandled.refusal(event, registration)
             raise Reject
         return mistake is None
 

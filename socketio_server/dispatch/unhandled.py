@@ -1,15 +1,17 @@
-"""Tells the developer why no handler ran for a client's event.
+"""Tells the developer why no handler ran for a client's event, and which handler refused a client.
 
 Only while ``DEBUG`` is on: without it, the dispatcher has no such object.
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
 from socketio_server.net.log import MAX_LOGGED, show
 from socketio_server.protocol.names import MESSAGE
-from socketio_server.registry.events import Registration, Registry
+from socketio_server.registry.events import Event, Registration, Registry
+from socketio_server.registry.signatures import describe
 
 MAX_CAUSES = 100
 """The most causes that are logged: clients choose the names of events."""
@@ -18,11 +20,13 @@ logger = logging.getLogger("socketio_server")
 
 
 class Unhandled:
-    """Logs once for each cause that no handler ran."""
+    """Logs once for each cause that no handler ran, and for each handler that refused a client."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._told: set[str] = set()
+        self._refusing: set[str] = set()
+        """The handlers whose refusals were told."""
 
     def event(self, name: str, namespace: str, channels: Sequence[str]) -> None:
         """No handler ran for an event.
@@ -44,7 +48,9 @@ class Unhandled:
                 f'channel; it is on {_list(channels)}: @events.on_message(channel=".*") runs on any'
             )
         else:
-            held = _list(channels) or "no channel"
+            held = _list(channels) or (
+                f'no channel (`socket.subscribe("{_beginning(here)}…")` in the page)'
+            )
             cause = f"its handlers are for channels like {_patterns(here)}; the client is on {held}"
         self._tell("a message" if is_message else f"the event {show(name)}", namespace, cause)
 
@@ -72,6 +78,21 @@ class Unhandled:
             return
         self._tell(f"the subscription to {show(channel)}", namespace, cause)
 
+    def refusal(
+        self, event: Event, registration: Registration, error: BaseException | None = None
+    ) -> None:
+        """A handler refused a client, whose console leads the developer to the log.
+
+        :param error: what it raised; ``None``: it returned ``False``.
+        """
+        handler = describe(registration.handler)
+        if handler in self._refusing:
+            return
+        self._refusing.add(handler)
+        what = "connection" if event is self._registry.on_connect else "subscription"
+        why = "returned False" if error is None else f"raised {error!r:.{MAX_LOGGED}}"
+        logger.warning("%s refused the %s: it %s (said once)", handler, what, why)
+
     def _tell(self, what: str, namespace: str, cause: str) -> None:
         text = f"{what} in namespace {show(namespace)}: {cause}"
         if text not in self._told and len(self._told) < MAX_CAUSES:
@@ -97,6 +118,13 @@ def _other_namespace(registrations: Sequence[Registration], namespace: str) -> s
 
 def _patterns(registrations: Sequence[Registration]) -> str:
     return ", ".join(sorted({repr(r.pattern.pattern) for r in registrations if r.pattern}))
+
+
+def _beginning(registrations: Sequence[Registration]) -> str:
+    """Return what channels of the first pattern begin with, as far as it is plain text."""
+    patterns = [r.pattern.pattern for r in registrations if r.pattern]
+    plain = re.match(r"\^?([\w-]*)", patterns[0])
+    return plain[1] if plain else ""
 
 
 def _list(names: Sequence[str]) -> str:

@@ -223,9 +223,12 @@ class Dumper:
         for base, exact in _EXACT:
             if isinstance(value, base):
                 return exact(value)
-        if self._default is None:
-            raise TypeError(f"an object of type {type(value).__name__} can't be encoded")
-        return self._default(value)
+        try:
+            if self._default is None:
+                raise TypeError
+            return self._default(value)
+        except TypeError as exc:
+            raise TypeError(f"an object of type {type(value).__name__} can't be encoded") from exc
 
 
 def _is_native(values: Iterable[Any]) -> bool:

@@ -32,7 +32,14 @@ from socketio_server.net.turns import Turns
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY, Registry
-from socketio_server.serving import asyncio_loops, current, forks, refused_hosts, restart
+from socketio_server.serving import (
+    asyncio_loops,
+    current,
+    forks,
+    refused_hosts,
+    restart,
+    wrong_paths,
+)
 from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.serving.block_watch import BlockWatch
 from socketio_server.serving.brokers import make_broker
@@ -156,6 +163,8 @@ class Server:
         self.path = reverse("socketio")
         """The path of the handshake, in the language that is active at the start."""
         watched = refused_hosts.watch(application, self.engine)
+        if settings.DEBUG:
+            watched = wrong_paths.watch(watched, self.path)
         self._listeners = [
             HttpListener(
                 listener,

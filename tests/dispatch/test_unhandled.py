@@ -5,7 +5,10 @@ import re
 import pytest
 
 from socketio_server.dispatch.unhandled import MAX_CAUSES, Unhandled
+from socketio_server.events import Reject
 from tests.fakes import FakeClient, FakeServer
+
+NO_CHANNEL = 'the client is on no channel (`socket.subscribe("room-…")` in the page)'
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ class TestEvents:
 
         cause = "the event 'news' in namespace '/': its handlers are for channels like '^room-'; "
         lines = told(caplog)
-        assert f"{cause}the client is on no channel" in lines
+        assert f"{cause}{NO_CHANNEL}" in lines
         assert f"{cause}the client is on 'lobby'" in lines
 
     def test_of_handlers_for_another_namespace(
@@ -111,7 +114,15 @@ class TestMessages:
         server.registry.on_message(channel="^room-")(handler)
         server.connect().emit("message", "hi")
 
-        assert told(caplog)[0].endswith("for channels like '^room-'; the client is on no channel")
+        assert told(caplog)[0].endswith(f"for channels like '^room-'; {NO_CHANNEL}")
+
+    def test_for_a_pattern_that_begins_with_no_plain_text(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.on_message(channel=".*")(handler)
+        server.connect().emit("message", "hi")
+
+        assert told(caplog)[0].endswith('on no channel (`socket.subscribe("…")` in the page)')
 
 
 class TestSubscriptions:
@@ -157,6 +168,72 @@ class TestSubscriptions:
         assert told(caplog) == []
 
 
+class TestAHandlerThatRefuses:
+    @pytest.mark.parametrize(
+        ("error", "why"),
+        [
+            (Reject("members only"), "raised Reject('members only')"),
+            (PermissionError(), "raised PermissionError()"),
+            (Reject("a\n" * 1000), "raised Reject('" + "a\\n" * 64),
+        ],
+    )
+    def test_a_connection_by_an_exception_is_told_with_its_place(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture, error: Exception, why: str
+    ) -> None:
+        @server.registry.on_connect
+        def welcome(*args: object) -> None:
+            raise error
+
+        server.connect()
+
+        (line,) = told(caplog)
+        assert re.search(
+            rf"welcome` \({re.escape(__file__)}:\d+\) refused the connection: it", line
+        )
+        assert f": it {why}" in line
+        assert len(line) < 1000
+
+    def test_a_subscription_by_false_is_told(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.on_subscribe(channel="^room-")(lambda *args: False)
+        server.connect(channels=["room-1"])
+
+        assert told(caplog)[0].endswith(") refused the subscription: it returned False")
+
+    def test_is_told_once_whatever_its_reasons(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        @server.registry.on_subscribe
+        def join(request: object, socket: object, context: object, channel: str) -> None:
+            raise Reject(channel)
+
+        server.connect(channels=["a", "b"])
+        server.connect(channels=["c"])
+
+        assert len(told(caplog)) == 1
+
+    def test_by_a_mistake_is_told_by_its_traceback_alone(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        @server.registry.on_connect
+        def welcome(*args: object) -> None:
+            raise KeyError("user")
+
+        server.connect()
+
+        (record,) = caplog.records
+        assert record.exc_info
+
+    def test_nothing_there_is_no_refusal(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.on_message(lambda *args: False)
+        server.connect().emit("message", "hi")
+
+        assert told(caplog) == []
+
+
 class TestOnceForEachCause:
     def test_the_same_is_told_once(
         self, server: FakeServer, caplog: pytest.LogCaptureFixture
@@ -187,7 +264,9 @@ class TestOnceForEachCause:
 
 class TestWithoutDebug:
     def test_nothing_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
-        client: FakeClient = FakeServer().connect(channels=["room"])
+        server = FakeServer()
+        server.registry.on_subscribe(lambda *args: False)
+        client: FakeClient = server.connect(channels=["room"])
         client.emit("news")
         client.emit("message", "hi")
 

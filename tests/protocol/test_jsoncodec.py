@@ -252,12 +252,13 @@ class TestValues:
         with pytest.raises(TypeError, match="complex"):
             Encoder().event("a", [{"b": [1j]}])
 
-    def test_the_hooks_own_type_error_comes_through(self) -> None:
+    def test_the_hooks_own_type_error_is_the_cause_of_one_that_names_the_type(self) -> None:
         def default(value: Any) -> Any:
             raise TypeError(f"no {type(value).__name__} here")
 
-        with pytest.raises(TypeError, match="no complex here"):
+        with pytest.raises(TypeError, match=r"^an object of type complex can't be enc") as caught:
             Encoder(default).ack(1, [1j])
+        assert str(caught.value.__cause__) == "no complex here"
 
     def test_a_hooks_value_error_is_a_type_error(self) -> None:
         def default(value: Any) -> Any:
