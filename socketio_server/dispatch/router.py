@@ -358,6 +358,8 @@ class NamespaceRouter(ClientAccount):
             return "longer than SOCKETIO_MAX_CHANNEL_LENGTH"
         if not namespace.isprintable():
             return "has characters that can't be printed"
+        if options.broker_url and "#" in namespace:  # separates the parts of Redis's channel names
+            return "has a '#', with SOCKETIO_BROKER_URL"
         return None if self._keeper.has_namespace(namespace) else "no handler is registered for it"
 
     def _room_for_auth(self) -> int:

@@ -122,6 +122,28 @@ class TestJoining:
         assert "characters that can't be printed" in refusal
         assert name not in refusal
 
+    def test_one_with_a_number_sign_is_refused_with_a_broker(self) -> None:
+        """In Redis its name would be that of a channel in another namespace."""
+        server = FakeServer(Options(broker_url="redis://localhost"))
+        server.registry.on_connect(lambda *args: None, namespace=re.compile("/.*"))
+        client = server.open()
+        client.send("0/a#z,")
+        client.send("0/a,")
+
+        refused, joined = client.received()
+        assert refused == '4/a#z,{"message":"Invalid namespace"}'
+        assert joined.startswith("0/a,")
+        assert "has a '#'" in client.refusals[0]
+
+    def test_one_with_a_number_sign_is_a_name_like_others_without_a_broker(
+        self, server: FakeServer
+    ) -> None:
+        server.registry.on_connect(lambda *args: None, namespace=re.compile("/.*"))
+        client = server.open()
+        client.send("0/a#z,")
+
+        assert client.received()[0].startswith("0/a#z,")
+
     def test_one_with_a_long_name_is_refused_whoever_it_would_be_for(
         self, server: FakeServer
     ) -> None:
