@@ -771,7 +771,7 @@ class TestOtherDeadlines:
             is_open = True
             ends = 0
 
-            def give_up(self) -> None:
+            def give_up(self, why: str) -> None:
                 self.ends += 1
 
         faults.add(Tenant, "give_up")

@@ -23,8 +23,11 @@ class Laden(Protocol):
     def counted(self) -> int:
         """Bytes of it that are counted."""
 
-    def give_up(self) -> None:
-        """End the client's session, and drop its waiting events."""
+    def give_up(self, why: str) -> None:
+        """End the client's session, and drop its waiting events.
+
+        :param why: for the log.
+        """
 
 
 class InputTotal:
@@ -54,7 +57,7 @@ class InputTotal:
         self._is_relieving = True
         try:
             for client in sorted(self._laden, key=lambda client: client.counted, reverse=True):
-                client.give_up()
+                client.give_up("too many bytes wait for handlers, or for their rest")
                 if self.bytes <= self._most:
                     break
         finally:
@@ -136,6 +139,6 @@ class ClientAccount:
         """Read from the client again."""
         raise NotImplementedError
 
-    def give_up(self) -> None:
+    def give_up(self, why: str) -> None:
         """End the client's session, and drop its waiting events (``Laden``)."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Bounds the memory of decoded packets: JSON takes up to 45 times as much once it is decoded.
+"""Bounds the memory of decoded packets: JSON takes much more memory once it is decoded.
 
 A packet that is not small is decoded when there is room for it, and takes that room until its
 handlers have ended. Those that find none wait in order, as text. If one has to wait for long, the
@@ -25,8 +25,11 @@ class Tenant(Protocol):
     def is_open(self) -> bool:
         """Whether its session lasts."""
 
-    def give_up(self) -> None:
-        """End its session, and drop its waiting events."""
+    def give_up(self, why: str) -> None:
+        """End its session, and drop its waiting events.
+
+        :param why: for the log.
+        """
 
 
 class _Applicant(NamedTuple):
@@ -50,7 +53,7 @@ class DecodedRoom:
         self._shares: dict[Tenant, int] = {}  # of the taken bytes
         self._waiting: deque[_Applicant] = deque()
         # The first of those that wait; one at a time, because it holds up the others.
-        self._patience: Deadlines[_Applicant] = Deadlines(
+        self._deadline: Deadlines[_Applicant] = Deadlines(
             loop, options.stall_timeout, self._waited_too_long, clock=clock
         )
 
@@ -66,7 +69,7 @@ class DecodedRoom:
         applicant = _Applicant(tenant, size, run)
         self._waiting.append(applicant)
         if len(self._waiting) == 1:
-            self._patience.add(applicant)
+            self._deadline.add(applicant)
         return False
 
     def leave(self, tenant: Tenant, size: int) -> None:
@@ -74,9 +77,9 @@ class DecodedRoom:
         self._add(tenant, -size)
         while self._waiting and self._fits(self._waiting[0].size):
             applicant = self._waiting.popleft()
-            self._patience.discard(applicant)
+            self._deadline.discard(applicant)
             if self._waiting:
-                self._patience.add(self._waiting[0])
+                self._deadline.add(self._waiting[0])
             self._add(applicant.tenant, applicant.size)
             applicant.run()
 
@@ -92,7 +95,8 @@ class DecodedRoom:
 
     def _waited_too_long(self, applicant: _Applicant) -> None:
         """Give up the client that takes most of the room, and wait again."""
-        self._patience.add(applicant)
+        self._deadline.add(applicant)
         tenants = [tenant for tenant in self._shares if tenant.is_open]
         if tenants:
-            max(tenants, key=self._shares.__getitem__).give_up()
+            largest = max(tenants, key=self._shares.__getitem__)
+            largest.give_up("its handlers keep the memory that other packets wait for")

@@ -156,7 +156,7 @@ class Inbox(Generic[T]):
                 account.weigh()
             try:
                 run(handle, self, item)
-            except BaseException:  # a fault of ours: the items behind it must be handled yet
+            except BaseException:  # a fault of ours: the items behind it must still be handled
                 keeper.pool.run(self)
                 raise
             finally:

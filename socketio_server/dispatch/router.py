@@ -183,7 +183,8 @@ class NamespaceRouter(ClientAccount):
     def session_closed(self, reason: CloseReason) -> None:
         """Run every member's last handlers (``SessionHandler``)."""
         members, self._members = self._members, {}
-        with ExitStack() as ends:  # all of them run, whichever raises
+        # On leaving: the keeper, then the members in their order; each runs whichever raised.
+        with ExitStack() as ends:
             for member in reversed(members.values()):
                 ends.callback(self._end, member, reason)
             ends.callback(self._keeper.router_closed, self)
@@ -229,12 +230,12 @@ class NamespaceRouter(ClientAccount):
         """Read from the client again."""
         self.session.resume_reading()
 
-    def give_up(self) -> None:
-        """End the session, and drop its waiting events: the process holds too many bytes."""
+    def give_up(self, why: str) -> None:
+        """End the session, and drop its waiting events (``Laden``, ``Tenant``)."""
         for member in self._all_members():
             member.drop_events()
         if self.session.is_open:
-            self.session.client_refused(RefusalKind.PENDING, "too many bytes wait for its handlers")
+            self.session.client_refused(RefusalKind.PENDING, why)
             transport = self.session.transport
             self.session.close(CloseReason.TRANSPORT_ERROR)
             transport.give_up(LostBecause.CLOSED)  # what it holds is not to wait for a goodbye

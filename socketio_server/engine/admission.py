@@ -19,6 +19,9 @@ IPV6_PREFIX = 64
 MAX_ADDRESS_LENGTH = 64
 """Characters of an address, with the zone of IPv6; a project's middleware may set others."""
 
+INVALID = "invalid"
+"""The key of all texts that are no address: who may choose a text gains nothing by it."""
+
 
 class Admission:
     """Counts connections and handshakes, and admits or refuses new ones.
@@ -101,21 +104,23 @@ class Admission:
 
     def _client_at(self, address: str) -> str | None:
         """Return the key of the counters of an address; ``None`` if it is exempt."""
-        if address in self._trusted or len(address) > MAX_ADDRESS_LENGTH:
+        if address in self._trusted:
             return None
-        client = _find_client(address)
+        client = _find_client(address) if len(address) <= MAX_ADDRESS_LENGTH else INVALID
         return None if client in self._trusted else client
 
 
 @lru_cache(maxsize=1024)
 def _find_client(address: str) -> str | None:
     """Return the address or network of a client; ``None`` for loopback addresses, and for a Unix
-    socket, which has none.
+    socket, which has none; one key for all texts that are no address.
     """
+    if not address:
+        return None
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
-        return None
+        return INVALID
     if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
         found = found.ipv4_mapped
     if found.is_loopback:

@@ -47,7 +47,9 @@ class SessionHandler(Protocol):
         """The client sent bytes; raises ``DecodeError`` to end the session for it."""
 
     def bytes_held(self, change: int) -> None:
-        """So many bytes more, or fewer, of the client's incomplete messages are held."""
+        """Count a change of the bytes held of incomplete messages; negative when they are
+        released.
+        """
 
     def session_closed(self, reason: CloseReason) -> None:
         """The session is over; called exactly once, after all other methods."""

@@ -1,9 +1,9 @@
 """Hands the server's log lines to one greenlet, because the handlers of a log may wait or raise.
 
-A loop callback must not wait, and neither may a broadcast while it goes through its recipients:
-each would raise, or be interrupted, at the point where it logs. The standard library's
-``QueueHandler`` and ``QueueListener`` would have to replace the project's own handlers, and a
-listener can't be stopped while a handler waits.
+A loop callback must not wait, and neither may a broadcast while it goes through its recipients.
+A callback that logged would raise there, and a broadcast would be interrupted. The standard
+library's ``QueueHandler`` and ``QueueListener`` would have to replace the project's own handlers,
+and a listener can't be stopped while a handler waits.
 """
 
 import logging
@@ -19,15 +19,6 @@ from greenlet import getcurrent
 MAX_LINES = 1000
 """Lines that may wait; more are dropped, and counted."""
 
-LOGGERS = (
-    "django.server",
-    "socketio_server",
-    "socketio_server.handshake",
-    "socketio_server.http",
-    "socketio_server.messages",
-)
-"""The server's loggers, and Django's for requests."""
-
 logger = logging.getLogger("socketio_server")
 
 _ERRORS = logging.NullHandler()  # tells of an error in a handler, as all handlers do
@@ -39,7 +30,7 @@ class LogQueue(logging.Filter):
     :param names: the loggers.
     """
 
-    def __init__(self, names: Sequence[str] = LOGGERS) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
         self.dropped = 0
         """Lines that were not logged, because too many waited."""

@@ -22,8 +22,8 @@ class CallbackOwner(Protocol):
     """Has callbacks that the loop calls."""
 
     def callback_raised(self) -> None:
-        """A callback raised: close the client's connection, end its session, and free what both
-        hold. Idempotent.
+        """Called after a callback of this owner raised: end the one client that it served, or go on
+        with the others. Idempotent.
         """
 
 
@@ -84,7 +84,7 @@ class SharingLoop(Loop, Protocol):
     """A loop whose connections may go to other processes."""
 
     def forget(self, fd: int) -> None:
-        """Watch a descriptor no more whose connection another process has, too.
+        """Stop watching a descriptor whose connection another process holds as well.
 
         Call it before the descriptor is closed.
         """
@@ -163,11 +163,14 @@ class GuardedLoop:
         try:
             on_raised(owner)
         except Exception:
-            logger.exception("Internal error in the end of a client, after another")
+            logger.exception("Internal error while ending a client after an internal error")
+        if not isinstance(error, Exception):  # the process is to end
+            return
         more = self._refusals.throttle(("callback", type(error), place_of(error)), None)
         if more is not None:
             logger.error(
-                "Internal error in a callback of the event loop, which ended the client%s",
+                "Internal error in a callback of the event loop; "
+                "its client, if it has one, is disconnected%s",
                 more,
                 exc_info=error,
             )

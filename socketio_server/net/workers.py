@@ -40,7 +40,9 @@ class Pool(Protocol):
         """Run a job soon, after the jobs that wait already; may be called from any greenlet."""
 
     def run_heavy(self, job: Job) -> None:
-        """Run a job that will keep the loop for long, after the others; from everywhere."""
+        """Run a job that will keep the loop for long, after the others; may be called from any
+        greenlet.
+        """
 
 
 class Worker(greenlet):

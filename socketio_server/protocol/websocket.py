@@ -404,7 +404,7 @@ class Parser:
         message.is_final = is_final
         if message.inflater is not None:
             message.inflater.receive(data, is_last=is_final)
-            return self._inflate(message, message.inflater)
+            return self._inflate_next(message, message.inflater)
         return self._append(message, data, is_final=is_final)
 
     def _append(
@@ -424,7 +424,7 @@ class Parser:
         whole: str | bytes = (b"" if message.decoder is None else "").join(message.parts)
         return whole
 
-    def _inflate(self, message: _FragmentedMessage, inflater: Inflater) -> str | bytes | None:
+    def _inflate_next(self, message: _FragmentedMessage, inflater: Inflater) -> str | bytes | None:
         """Inflate a frame's data as far as there is room, if the result is not too big (RFC 7692
         section 7.2.2); return the message if that completes it.
         """
@@ -449,7 +449,7 @@ class Parser:
         message = self._message
         assert message is not None
         assert message.inflater is not None  # no other message lacks room
-        return self._inflate(message, message.inflater)
+        return self._inflate_next(message, message.inflater)
 
     def _take_control(self, first: int, data: bytes) -> Ping | Pong | Close:
         """Return a control frame as an event (section 5.5)."""

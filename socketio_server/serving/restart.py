@@ -3,7 +3,7 @@
 gevent has to patch the standard library before anything else is imported, for instance Django; a
 management command runs too late for that. Therefore ``runserver_socketio`` starts once more, by
 ``python -m gevent.monkey``, with the same arguments. If ``manage.py`` has patched by itself, the
-process is not replaced. With the reloader, the patched process is a child (``reload``).
+process is not replaced. With the reloader, the patched process is a child (``reloader``).
 """
 
 import os

@@ -53,6 +53,15 @@ from socketio_server.sockets.this_process import CLIENTS
 
 logger = logging.getLogger("socketio_server")
 
+LOGGERS = (
+    "django.server",
+    "socketio_server",
+    "socketio_server.handshake",
+    "socketio_server.http",
+    "socketio_server.messages",
+)
+"""The server's loggers, and Django's for requests."""
+
 GC_THRESHOLDS = (20_000, 20, 50)
 """The cyclic garbage collector runs rarely, because the server makes no cycles per message."""
 
@@ -113,7 +122,7 @@ class Server:
         hub = gevent.get_hub()
         self._clients = clients
         self._registry = registry
-        self._log = LogQueue()
+        self._log = LogQueue(LOGGERS)
         self._stats = Stats(monotonic)
         loop = GuardedLoop(hub.loop, self._stats.refusals)
         self._freed_memory = FreedMemory()

@@ -265,7 +265,8 @@ class Delivery:
     def acknowledged(self, ack_id: int, answer: Answer) -> None:
         """Pass on the client's acknowledgement of ``ack_id``.
 
-        Before the client knows that it is connected, it has been asked nothing, and guesses.
+        Ignore one of a client that was not told yet that it is connected: nothing was asked, and
+        the id is a guess.
         """
         if self._ledger is not None and not self.is_joining:
             self._ledger.settle(ack_id, answer)

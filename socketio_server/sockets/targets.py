@@ -183,10 +183,13 @@ def check_timeout(timeout: float | None) -> None:
 
 
 def _several(values: Any, argument: str, wanted: str) -> tuple[Any, ...]:
+    iterator = None
     if not isinstance(values, bytes | bytearray | memoryview):
         with suppress(TypeError):  # a lazy object only seems to be iterable
-            return tuple(values)
-    raise TypeError(f"{argument} must be {wanted}, not {_show(values)}")
+            iterator = iter(values)
+    if iterator is None:
+        raise TypeError(f"{argument} must be {wanted}, not {_show(values)}")
+    return tuple(iterator)  # not suppressed: a TypeError of the caller's own generator
 
 
 def _show(value: object) -> str:

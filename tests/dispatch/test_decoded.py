@@ -12,9 +12,11 @@ class Tenant:
 
     def __init__(self) -> None:
         self.is_open = True
+        self.told: list[str] = []
 
-    def give_up(self) -> None:
+    def give_up(self, why: str) -> None:
         self.is_open = False
+        self.told.append(why)
 
 
 class House:
@@ -71,6 +73,7 @@ class TestPatience:
 
         house.loop.advance(2.0)
         assert [tenant.is_open for tenant in house.tenants] == [True, False, True]
+        assert house.tenants[1].told == ["its handlers keep the memory that other packets wait for"]
         assert house.room.taken == 90  # until its handlers have ended
 
     def test_then_the_next_one_if_that_did_not_help(self) -> None:

@@ -10,8 +10,9 @@ from socketio_server.engine.admission import HANDSHAKES_PER_SECOND, Admission
 
 ALICE, BOB, PROXY = "192.0.2.1", "2001:db8::1", "192.0.2.80"
 LOOPBACK = ["127.0.0.1", "127.1.2.3", "::1", "::1%lo", "::ffff:127.0.0.1"]
-# A Unix socket's peer has no address; a project's middleware may set nonsense.
-NOT_COUNTED = [*LOOPBACK, PROXY, f"::ffff:{PROXY}", "", "nonsense", "fe80::1%" + "x" * 1000]
+NOT_COUNTED = [*LOOPBACK, PROXY, f"::ffff:{PROXY}", ""]  # a Unix socket's peer has no address
+# A project's middleware may copy what the client says of itself.
+NO_ADDRESSES = ["nonsense", "192.0.2.1, 192.0.2.2", "%", "fe80::1%" + "x" * 1000]
 
 
 @dataclass
@@ -65,7 +66,7 @@ class TestConnectionsInAll:
 
 
 class TestConnectionsOfOneAddress:
-    @pytest.mark.parametrize("address", [ALICE, BOB, "fe80::1%eth0"])
+    @pytest.mark.parametrize("address", [ALICE, BOB, "fe80::1%eth0", *NO_ADDRESSES])
     def test_are_limited(self, door: Door, address: str) -> None:
         assert door.enter(address, 3) == [None, None, "too many connections from one address"]
         assert door.admission.total == 2
@@ -135,6 +136,15 @@ class TestHandshakesOfOneAddress:
     @pytest.mark.parametrize("address", NOT_COUNTED)
     def test_of_proxies_and_this_machine_are_not_limited(self, door: Door, address: str) -> None:
         assert door.handshakes(address, 20) == [True] * 20
+
+    @pytest.mark.parametrize("text", NO_ADDRESSES)
+    def test_are_limited_for_a_text_that_is_no_address(self, door: Door, text: str) -> None:
+        assert door.handshakes(text, 4) == [True, True, True, False]
+
+    def test_are_counted_together_for_all_texts_that_are_no_address(self, door: Door) -> None:
+        allowed = [each for text in NO_ADDRESSES for each in door.handshakes(text)]
+        assert allowed == [True, True, True, False]
+        assert door.handshakes(ALICE) == [True]
 
     def test_are_remembered_of_so_many_addresses_only(
         self, door: Door, monkeypatch: pytest.MonkeyPatch

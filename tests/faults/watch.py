@@ -15,6 +15,7 @@ from tests.faults.bystander import Bystander
 from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.tools import PATIENCE, wait_until
+from tests.support.views import HELD
 
 MAX_ANSWER = 5.0
 """Seconds that a bystander's answer may take: far more than is promised, for machines are busy."""
@@ -31,17 +32,6 @@ USUAL = 20 * 1024 * 1024
 SPACE = 512 * 1024 * 1024
 """Bytes of address space that a server under attack may add to what it has: some of it is only
 reserved, by threads for instance."""
-
-HELD = (
-    "connections",
-    "sessions",
-    "sockets",
-    "channels",
-    "queued_bytes",
-    "waiting_bytes",
-    "decoded_bytes",
-)
-"""What of ``socketio_server.stats()`` tells of clients that are there."""
 
 MIB = 1024 * 1024
 

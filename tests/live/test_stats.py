@@ -11,7 +11,7 @@ from tests.support.project import make_project
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.types import Connect, StartServer
-from tests.support.views import stats
+from tests.support.views import HELD, stats
 from tests.support.wire import TRANSPORTS, Polling
 
 SITE = {
@@ -32,13 +32,7 @@ def talk(request, socket, context, message):
 """,
 }
 NUMBERS = [
-    "connections",
-    "sessions",
-    "sockets",
-    "channels",
-    "queued_bytes",
-    "waiting_bytes",
-    "decoded_bytes",
+    *HELD,
     "messages_in",
     "messages_out",
     "events",

@@ -81,6 +81,9 @@ class TestGuard:
         assert first.levelno == logging.ERROR
         assert first.exc_info is not None
         assert first.exc_info[0] is RuntimeError
+        assert first.getMessage().startswith(
+            "Internal error in a callback of the event loop; its client, if it has one, is "
+        )
         assert "1 more" in second.getMessage()
 
     def test_an_exception_in_the_end_is_logged_besides(
@@ -93,13 +96,14 @@ class TestGuard:
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
     def test_what_is_to_end_the_process_goes_on_to_the_hub_after_the_end_of_the_owner(
-        self, loops: Loops, error: BaseException
+        self, loops: Loops, error: BaseException, caplog: pytest.LogCaptureFixture
     ) -> None:
         owner = Owner(error=error)
         loops.guarded.run_callback(Owner.fail, owner)
         with pytest.raises(type(error)):
             loops.fake.run()
         assert owner.ends == 1
+        assert caplog.records == []
 
 
 class TestDeadlines:

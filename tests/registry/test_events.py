@@ -19,17 +19,9 @@ from socketio_server.registry.events import (
     Registration,
     Registry,
 )
+from tests.dispatch.journal import EVERY_EVENT
 
-SEVEN = [
-    "on_connect",
-    "on_subscribe",
-    "on_message",
-    "on_unsubscribe",
-    "on_error",
-    "on_disconnect",
-    "on_finish",
-]
-WITH_CHANNELS = [name for name in SEVEN if name != "on_connect"]
+WITH_CHANNELS = [name for name in EVERY_EVENT if name != "on_connect"]
 BY_CHANNELS_HELD = ["on_message", "on_error"]
 AT_THE_END = ["on_disconnect", "on_finish"]
 BY_ITS_OWN_CHANNEL = ["on_subscribe", "on_unsubscribe"]
@@ -72,20 +64,20 @@ def selected_for(chosen: Event, channel: str, namespace: str = "/") -> list[Call
 
 
 class TestTheSevenEvents:
-    @pytest.mark.parametrize("name", SEVEN)
+    @pytest.mark.parametrize("name", EVERY_EVENT)
     def test_each_is_a_decorator_of_the_module(self, name: str) -> None:
         assert isinstance(getattr(events, name), Event)
         assert getattr(events, name) is getattr(REGISTRY, name)
         assert getattr(events, name).name == name
 
     def test_what_an_events_py_imports_is_listed(self) -> None:
-        assert set(SEVEN) | {"on", "Reject", "EventError", "EVERYONE"} <= set(events.__all__)
+        assert set(EVERY_EVENT) | {"on", "Reject", "EventError", "EVERYONE"} <= set(events.__all__)
         assert all(hasattr(events, name) for name in events.__all__)
 
     def test_a_registry_goes_through_its_events_in_the_order_of_a_connection(
         self, registry: Registry
     ) -> None:
-        assert [e.name for e in registry] == SEVEN
+        assert [e.name for e in registry] == EVERY_EVENT
 
     def test_registries_have_nothing_in_common(self, registry: Registry) -> None:
         registry.on_message(handler)
@@ -95,7 +87,7 @@ class TestTheSevenEvents:
 
 
 class TestDecorating:
-    @pytest.mark.parametrize("name", SEVEN)
+    @pytest.mark.parametrize("name", EVERY_EVENT)
     @pytest.mark.parametrize(
         "decorate",
         [
@@ -467,7 +459,7 @@ class TestNamespaces:
             (re.compile(r"/room-\d+$"), "/room-7\n", False),
         ],
     )
-    @pytest.mark.parametrize("name", SEVEN)
+    @pytest.mark.parametrize("name", EVERY_EVENT)
     def test_handlers_run_in_their_own(
         self,
         registry: Registry,

@@ -1,6 +1,6 @@
 """What is taken for a target, a channel, an id and a timeout; everything else is refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -100,6 +100,14 @@ class TestSkip:
     def test_nothing_else_is_taken(self, skip: Any) -> None:
         with pytest.raises(TypeError, match=r"^skip "):
             select(EVERYONE, skip)
+
+    def test_an_error_of_the_caller_s_generator_is_the_caller_s(self) -> None:
+        def ids() -> Iterator[str]:
+            yield "a"
+            raise TypeError("of the caller")
+
+        with pytest.raises(TypeError, match=r"^of the caller$"):
+            select(EVERYONE, ids())
 
 
 class TestSkipChannels:

@@ -7,6 +7,17 @@ from tests.support.http import Http, Response
 from tests.support.server import Server
 from tests.support.tools import wait_until
 
+HELD = (
+    "connections",
+    "sessions",
+    "sockets",
+    "channels",
+    "queued_bytes",
+    "waiting_bytes",
+    "decoded_bytes",
+)
+"""What of ``socketio_server.stats()`` tells of clients that are there."""
+
 
 def state(server: Server) -> dict[str, Any]:
     """Return the clients of a server by their ids, and the ids on each channel."""

@@ -107,7 +107,9 @@ class TransportHandler(Protocol):
         """
 
     def bytes_held(self, change: int) -> None:
-        """So many bytes more, or fewer, are held of messages that are yet to be handed up."""
+        """Count a change of the bytes held of incomplete messages; negative when they are
+        released.
+        """
 
     def client_refused(self, kind: RefusalKind, why: str) -> None:
         """The client broke a rule: count and log it, no more."""

@@ -33,7 +33,7 @@ from socketio_server.protocol.websocket import (
 _Event = str | bytes | Ping | Pong | Close
 
 UNCOUNTED = 16_384
-"""Bytes of an incomplete message that are not charged to the client."""
+"""An incomplete message of up to so many bytes is not charged to the client."""
 
 _MESSAGE = str(engineio.PacketType.MESSAGE.value)
 
