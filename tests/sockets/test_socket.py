@@ -518,6 +518,7 @@ class TestCallbacks:
         answers: list[object] = []
         client.socket.emit("question", callback=answers.append, timeout=0.001)
         gevent.sleep(0.002)  # timers go off in the order of their times
+        settle()  # the loop reads first what has arrived in time
         ack_id = ack_id_of(client.received()[0], "question")
         client.send(f"3{ack_id}[1]")
 
