@@ -74,6 +74,8 @@ class BlockWatch:
 
     def _see(self) -> None:
         self._seen = monotonic()
+        self._timer.close()
+        self._timer = self._loop.timer(INTERVAL)  # one that has gone off would go off at once
         self._loop.start(self._timer, BlockWatch._see, self)
 
     def _watch(self) -> None:

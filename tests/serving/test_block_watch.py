@@ -3,11 +3,16 @@
 import sys
 from collections.abc import Iterator
 from queue import Queue
+from time import monotonic
 from types import FunctionType
+from typing import Any
 
+import gevent
 import pytest
 
-from socketio_server.serving.block_watch import BlockWatch
+from socketio_server.net.loop import GuardedLoop
+from socketio_server.net.refusals import Refusals
+from socketio_server.serving.block_watch import INTERVAL, BlockWatch
 from tests.fakes import FakeLoop
 from tests.support.tools import PATIENCE
 
@@ -43,6 +48,24 @@ class TestTheThread:
 
         assert report.startswith("`TestTheThread.test_reports_the_project_s_code_below_which")
         assert "queue.py" in report
+
+
+class TestTheTimer:
+    def test_leaves_the_loop_alone_between_two_looks(self, told: Queue[str]) -> None:
+        """A few looks in half a second; a loop that never rests would take thousands."""
+        starts: list[object] = []
+
+        class Counting(GuardedLoop):
+            def start(self, watcher: Any, *args: Any) -> None:
+                starts.append(watcher)
+                super().start(watcher, *args)
+
+        watch = BlockWatch(Counting(gevent.get_hub().loop, Refusals(monotonic)), told.put)
+        watch.start()
+        gevent.sleep(5 * INTERVAL)
+        watch.stop()
+
+        assert 1 < len(starts) < 100
 
 
 class TestAReport:
