@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from time import monotonic
 from typing import Any
 
@@ -737,13 +738,16 @@ class FakeServer:
         return client
 
 
+_numbers = count(1)
+
+
 class FakeClient:
     """A client of a ``FakeServer``; it speaks Socket.IO packets, as text."""
 
     def __init__(self, server: FakeServer, request: object, name: str, revision: int) -> None:
         self.server = server
         self.keeper = RecordingKeeper()
-        self.session = Session("the-secret", self.keeper, HERE, revision)
+        self.session = Session(f"secret {next(_numbers)}", self.keeper, HERE, revision)
         self.transport = RecordingTransport(self.session, name)
         handler = server.dispatcher.accept(self.session, request)
         self.session.start(self.transport, handler, b"0{}")

@@ -582,7 +582,7 @@ class Dispatcher:
             member.router.session.client_refused(RefusalKind.MESSAGE, why)
         else:
             more = self.stats.refusals.throttle(
-                (event_name, type(error), place_of(error)), id(member.router.session)
+                (event_name, type(error), place_of(error)), member.router.session.key
             )
             if more is not None:
                 _log_raised(error, event_name, member.delivery.id, more)

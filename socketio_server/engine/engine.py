@@ -526,4 +526,4 @@ class Engine:
         self, session: Session, kind: RefusalKind, why: str, level: int = logging.WARNING
     ) -> None:
         """Count and log a refusal of a session's client."""
-        self.stats.refusals.add(kind, id(session), f"{why} (from {session.address})", level)
+        self.stats.refusals.add(kind, session.key, f"{why} (from {session.address})", level)

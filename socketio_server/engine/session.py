@@ -188,6 +188,13 @@ class Session:
         self._paused = False
         self.transport.resume_reading()
 
+    @property
+    def key(self) -> int:
+        """What tells this session from all others, and is no secret: no other ever has it, as an
+        object's ``id`` may be another's after its end.
+        """
+        return hash(self.sid)
+
     def ask_for_room(self) -> bool:
         """Return whether a sender need not wait: little is queued, and nobody waits before it.
 

@@ -4,7 +4,6 @@ Security, rule 19: the same kind of one client is logged once in ten seconds. Wh
 answered is in the tests of each rule; here every refusal happens once over the wire.
 """
 
-import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -82,12 +81,6 @@ class Stranger:
     def probe(self, session: Polling) -> None:
         """Open a WebSocket that is to take over a session, and send nothing."""
         self._closers.append(open_probe(session).cut)
-
-    def ask_without_reading(self, path: str) -> None:
-        """Send a request, and leave the answer where it is."""
-        http = Http(self.server.address, receive_buffer=4096)
-        self._closers.append(http.close)
-        http.send_request("GET", path)
 
     def ask(self, path: str, headers: dict[str, str] | None = None, *, method: str = "GET") -> None:
         """Send a request that is refused."""
@@ -281,15 +274,6 @@ def too_little_is_fetched(stranger: Stranger) -> None:
     stranger.session().send("40")
     for _ in range(10):
         outside(stranger.server, "broadcast", "x" * (MAX_QUEUED // 5))
-
-
-@way("slow client")
-def an_answer_that_nobody_reads(stranger: Stranger) -> None:
-    session = stranger.session()
-    session.send("40")
-    (answer,) = session.receive()
-    outside(stranger.server, "send", json.loads(answer[2:])["sid"], "x" * 900_000)
-    stranger.ask_without_reading(session.target)
 
 
 @way("rate")
