@@ -167,7 +167,8 @@ class Inflater:
                 inflated += self._stream.decompress(data, max_length - len(inflated))
         except zlib.error as exc:
             raise DecodeError("malformed deflate data") from exc
-        self._data = self._stream.unconsumed_tail
+        # What follows a block with BFINAL set is in `unused_data`; zlib would put it there again.
+        self._data = b"" if self._stream.eof else self._stream.unconsumed_tail
         if self._is_last and not self._stream.eof and len(inflated) < max_length:
             raise DecodeError("deflate data is truncated")
         return inflated

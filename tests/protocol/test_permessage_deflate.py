@@ -395,6 +395,7 @@ class TestRoom:
         st.integers(1, 700),
         st.booleans(),
     )
+    @example(fragments=[b"ab"], room=1, ends_blocks=True)
     def test_however_little_it_is_messages_are_the_same(
         self, fragments: list[bytes], room: int, ends_blocks: bool
     ) -> None:
