@@ -72,8 +72,6 @@ class Handover:
         adopt: Adopt,
     ) -> None:
         self._folder = folder
-        self.name = name
-        """This worker's name."""
         self._loop = loop
         self._adopt = adopt
         self._path = os.path.join(folder, name)

@@ -65,7 +65,6 @@ LOGGERS = (
 GC_THRESHOLDS = (20_000, 20, 50)
 """The cyclic garbage collector runs rarely, because the server makes no cycles per message."""
 
-
 FLUSH_TIME = 1.0
 """Seconds in which the last log lines are to be written; they come on top of ``drain_timeout``."""
 
