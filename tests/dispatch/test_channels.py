@@ -162,7 +162,8 @@ class TestRefusingASubscription:
 
         assert server.errors == [Boom]
 
-    def test_nothing_from_the_channel_is_delivered_in_between(self, server: Journal) -> None:
+    def refuse_later(self, server: Journal) -> Event:
+        """Let a handler refuse the channel ``secret`` as soon as the returned event is set."""
         go_on = Event()
 
         @server.registry.on_subscribe(channel="secret")
@@ -170,6 +171,10 @@ class TestRefusingASubscription:
             go_on.wait()
             raise Reject("no")
 
+        return go_on
+
+    def test_nothing_from_the_channel_is_delivered_in_between(self, server: Journal) -> None:
+        go_on = self.refuse_later(server)
         client, other = server.connect(channels=["open"]), server.connect()
         client.emit("__subscribe__", "secret")
         other.socket.broadcast_channel("secret", "secret")
@@ -179,13 +184,7 @@ class TestRefusingASubscription:
         assert client.received() == []
 
     def test_everything_else_is_delivered_and_in_order(self, server: Journal) -> None:
-        go_on = Event()
-
-        @server.registry.on_subscribe(channel="secret")
-        def subscribe(*args: object) -> None:
-            go_on.wait()
-            raise Reject("no")
-
+        go_on = self.refuse_later(server)
         client, other = server.connect(channels=["open"]), server.connect()
         client.emit("__subscribe__", "secret")
         other.socket.broadcast_channel("1", "open")

@@ -23,6 +23,19 @@ class TestAnUnpatchedProcess:
         assert "monkey.patch_all()" in said
 
 
+def output_of(script: str) -> str:
+    """Run a script in a process of its own, and return its output."""
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=4 * PATIENCE,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
 RUN_AND_STOP = """
 from gevent import monkey
 
@@ -46,16 +59,7 @@ print(CLIENTS.output, type(CLIENTS.timekeeper).__name__)
 
 class TestAStoppedServer:
     def test_is_not_kept_alive_by_the_clients(self) -> None:
-        process = subprocess.run(
-            [sys.executable, "-c", RUN_AND_STOP],
-            capture_output=True,
-            encoding="utf-8",
-            timeout=2 * PATIENCE,
-            check=False,
-        )
-
-        assert process.returncode == 0, process.stderr
-        assert process.stdout == "None NoTimekeeper\n"
+        assert output_of(RUN_AND_STOP) == "None NoTimekeeper\n"
 
 
 SEND_DURING_THE_START = """
@@ -89,16 +93,7 @@ server.stop()
 
 class TestAServerThatWaitsForRedis:
     def test_keeps_its_broker_when_something_is_sent_meanwhile(self) -> None:
-        process = subprocess.run(
-            [sys.executable, "-c", SEND_DURING_THE_START],
-            capture_output=True,
-            encoding="utf-8",
-            timeout=4 * PATIENCE,
-            check=False,
-        )
-
-        assert process.returncode == 0, process.stderr
-        assert process.stdout == "RedisBroker\n"
+        assert output_of(SEND_DURING_THE_START) == "RedisBroker\n"
 
 
 class TestTheConnectionsOfAProcess:
