@@ -55,6 +55,17 @@ class Visitors:
         wait_until(differ, "sessions of two workers")
         return first, sessions[-1]
 
+    def come_to_another_than(self, *workers: int) -> None:
+        """Open sessions until one is another worker's."""
+
+        def is_another() -> bool:
+            try:
+                return worker_of(self.come()) not in workers
+            except (Refused, ConnectionError):  # by a worker that ends, and had accepted it
+                return False
+
+        wait_until(is_another, "a new worker")
+
     def ask(self, method: str, path: str, body: str = "") -> tuple[int, str]:
         """Send a request over a new connection; return status and body of the answer."""
         with Http(self._server.address) as http:
@@ -223,14 +234,7 @@ class TestSignals:
         client = connect("polling", to=server)
         server.send_signal(signal.SIGHUP)
         client.wait_for_close()
-
-        def comes_to_a_new_one() -> bool:
-            try:
-                return worker_of(visitors.come()) not in old
-            except Refused:  # by an old one that had accepted the connection
-                return False
-
-        wait_until(comes_to_a_new_one, "a new worker")
+        visitors.come_to_another_than(*old)
         assert visitors.ask("GET", "/state/")[0] == 200
 
     def test_sigquit_ends_at_once(self, start_server: StartServer, connect: Connect) -> None:
@@ -259,7 +263,7 @@ class TestSettings:
         for _ in range(3):
             visitors.ask("GET", "/state/")
         server.wait_for_output(rf"Worker {old} ends after max_requests")
-        wait_until(lambda: worker_of(visitors.come()) != old, "a new worker")
+        visitors.come_to_another_than(old)
 
     @pytest.mark.parametrize("said", ["https", "http"])
     def test_a_trusted_proxy_says_whether_a_request_is_secure(
@@ -306,7 +310,7 @@ class TestSettings:
 class TestTheFolderOfTheWorkers:
     def test_is_gone_when_they_are(self, start_server: StartServer, tmp_path: Any) -> None:
         server = start_server(gunicorn=under_gunicorn(), environment={"TMPDIR": str(tmp_path)})
-        (folder,) = tmp_path.glob("socketio-*")
+        (folder,) = wait_until(lambda: list(tmp_path.glob("socketio-*")), "the workers' folder")
         assert folder.stat().st_mode & 0o777 == 0o700
         wait_until(lambda: list(folder.iterdir()), "the worker's socket")
         assert server.stop() == 0
