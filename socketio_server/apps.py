@@ -38,6 +38,7 @@ class SocketIOConfig(AppConfig):
             checks.check_middleware,
             checks.check_connections,
             checks.check_origins,
+            checks.check_public_url,
             checks.check_database_drivers,
             checks.check_debug,
             checks.check_broker,

@@ -28,6 +28,11 @@ BytesOrNone = Annotated[
 ]
 Host = Annotated[_Text, Meta(description="the name or address of a host")]
 Port = Annotated[int, Meta(ge=0, le=65_535, description="a port number from 0 to 65535")]
+PublicUrl = Annotated[
+    Annotated[str, Meta(pattern=r"\A(https?://([A-Za-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)?\Z")]
+    | None,
+    Meta(description='a URL without a path as "https://live.example.com", "" or None'),
+]
 Transports = Annotated[
     tuple[Literal["polling", "websocket"], ...],
     Meta(min_length=1, description='a list of "polling", "websocket" or both'),
@@ -73,6 +78,11 @@ class Options:
 
     port: Port = 9000
     """Port to listen on if the command is given none (django-socketio's)."""
+
+    public_url: PublicUrl = None
+    """Where pages find the server, whichever program renders them: ``scheme://host[:port]``; empty:
+    at the page's own host, where a proxy passes on the server's path; ``None``: there if the server
+    itself rendered the page, otherwise at ``port``."""
 
     transports: Transports = ("polling", "websocket")
     """Transports that clients may use."""

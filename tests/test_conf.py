@@ -66,6 +66,10 @@ GOOD = [
     ("node", "a1"),
     ("message_log_format", None),
     ("message_log_format", "%(MESSAGE)s"),
+    ("public_url", None),
+    ("public_url", ""),
+    ("public_url", "https://live.example.com"),
+    ("public_url", "http://[::1]:9000"),
     ("events", None),
     ("events", []),
     ("events", ["mysite.events", "other.events"]),
@@ -110,6 +114,10 @@ BAD: list[tuple[str, Any]] = [
         for value in ([], "polling", ["flashsocket"], ["polling", "Websocket"], None, [1])
     ),
     *(("allowed_origins", value) for value in ("https://example.com", "*", None, [None], [1])),
+    *(
+        ("public_url", value)
+        for value in ("live.example.com", "https://a.example/", "wss://a.example", "/", True, 80)
+    ),
     *(("middleware", value) for value in ("mysite.socketio.log_events", None, [None], [len])),
     *(("trusted_proxies", value) for value in ("10.0.0.1", None, [None])),
     *(("cookie", value) for value in ("", 1, True, ["socketio"])),
@@ -135,6 +143,7 @@ EXPECTED = {
     "port": "a port number from 0 to 65535",
     "node": "a name of up to 32 letters and digits",
     "message_log_format": "a %-format or None",
+    "public_url": 'a URL without a path as "https://live.example.com", "" or None',
     "events": "a list of modules' dotted names or None",
     "compression_threshold": "a number of bytes, or None",
     "database_idle_timeout": "a number of seconds, or 0",

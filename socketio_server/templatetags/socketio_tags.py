@@ -27,7 +27,8 @@ def socketio(context: template.Context, *, nonce: str | None = None) -> dict[str
         django-csp's middleware, if there is one.
     :raises ImproperlyConfigured: if the project's URLs don't include the server's.
     """
-    port = _server_port()
+    url = conf.option("public_url")
+    port = _server_port() if url is None else None
     if port is not None and settings.DEBUG:
         what = f"A page with {{% socketio %}} will connect to port {port}"
         request = context.get("request")
@@ -36,6 +37,7 @@ def socketio(context: template.Context, *, nonce: str | None = None) -> dict[str
         "bundle": CLIENT_BUNDLE,
         "shim": CLIENT_SHIM,
         "path": _server_path(),
+        "url": url,
         "port": port,
         "transports": _server_transports(),
         "debug": settings.DEBUG,
@@ -54,7 +56,7 @@ def _server_path() -> str:
 
 
 def _server_port() -> str | None:
-    """Return the port for clients; ``None``: the page's own, because our server served the page."""
+    """Guess the port for clients; ``None``: the page's own, because our server served the page."""
     return None if current.server is not None else str(conf.options().port)
 
 

@@ -80,6 +80,41 @@ class TestAPageThatDjangosOwnServerServes:
         assert "blocked by CORS policy" in window.complaints[0]
 
 
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Run both servers on two hosts of one site: the settings name ours."""
+    folder = tmp_path_factory.mktemp("split")
+    pages_port, port = free_port(), free_port()
+    pages_url = f"http://www.site.localhost:{pages_port}"
+    project = Configuration(
+        folder,
+        arguments=("--noreload", f"127.0.0.1:{port}"),
+        settings={
+            "SOCKETIO_PUBLIC_URL": f"http://live.site.localhost:{port}",
+            "SOCKETIO_ALLOWED_ORIGINS": [pages_url],
+            "ALLOWED_HOSTS": [".site.localhost"],
+        },
+        manage=PAGES,
+    )
+    with django_server(project, pages_port):
+        server = Server(project)
+        try:
+            yield Pair(f"{pages_url}/pages/bare/", server)
+        finally:
+            server.stop()
+
+
+class TestAPageWhoseServerIsOnAnotherHost:
+    def test_goes_to_where_the_settings_say(self, open_window: OpenWindow, split: Pair) -> None:
+        window = open_window(split.page)
+        for count, way in enumerate(WAYS, start=1):
+            window.run(f"var socket = {way}; {TALK}")
+            assert window.got(2) == ["connected", "hello"], way
+            assert window.evaluate("new URL(socket.io.uri).hostname") == "live.site.localhost"
+            assert len(connections(split.socketio, window)) == count
+            window.run("socket.disconnect(); got = []")
+
+
 class TestAPageOfAnotherSite:
     def test_is_refused_over_polling(
         self, open_window: OpenWindow, pages: Server, bare: str

@@ -118,6 +118,22 @@ class TestTheServersAddress:
         settings.USE_THOUSAND_SEPARATOR = True
         assert render().found[1]["data-port"] == "9000"
 
+    @pytest.mark.parametrize("url", ["", "https://live.example.com"])
+    def test_is_no_guess_where_the_settings_name_it(
+        self, settings: Settings, caplog: pytest.LogCaptureFixture, url: str
+    ) -> None:
+        settings.DEBUG, settings.SOCKETIO_PUBLIC_URL = True, url
+        script = render().found[1]
+        assert "data-port" not in script
+        assert script.get("data-url", "") == url
+        assert not caplog.messages
+
+    def test_is_the_settings_also_where_our_server_served_the_page(
+        self, settings: Settings, our_server: None
+    ) -> None:
+        settings.SOCKETIO_PUBLIC_URL = "https://live.example.com"
+        assert render().found[1]["data-url"] == "https://live.example.com"
+
     def test_is_missed_with_a_word_about_what_to_do(self, settings: Settings) -> None:
         settings.ROOT_URLCONF = __name__
         with pytest.raises(ImproperlyConfigured, match=re.escape('path("", include("socketio_s')):

@@ -1,8 +1,8 @@
 /*
  * What pages need on top of the official Socket.IO client, which is loaded before this file:
  *
- * 1. where the server is: `io()` goes to the path and port that the `{% socketio %}` tag wrote down,
- *    over the transports that it named;
+ * 1. where the server is: `io()` goes to the path, and the host or port, that the `{% socketio %}`
+ *    tag wrote down, over the transports that it named;
  * 2. channels: `socket.subscribe(channel)` and `socket.unsubscribe(channel)`, which outlive a lost
  *    connection;
  * 3. sockets in django-socketio's way: `new io.Socket(host, options)` and then `.connect()`;
@@ -21,10 +21,11 @@
     throw new Error("django-socketio.js goes after socket.io.min.js: use {% socketio %} for both");
   }
 
-  // The tag's `data-` attributes: so a page needs no inline script. `port` is there only where
-  // another server than ours served the page, `transports` only where ours does not speak all,
-  // `debug` only while the project's `DEBUG` is on.
+  // The tag's `data-` attributes: so a page needs no inline script. `url` is there only where the
+  // project's settings name one, `port` only where another server than ours served the page and they
+  // don't, `transports` only where ours does not speak all, `debug` only while `DEBUG` is on.
   const settings = document.currentScript ? document.currentScript.dataset : {};
+  const serverUrl = settings.url;
   const serverPort = settings.port;
   const defaults = { path: settings.path };
   if (settings.transports) {
@@ -239,13 +240,17 @@
     return socket;
   }
 
-  /** Add our server's port to a namespace ("/chat") or to nothing; leave an address as it is. */
+  /** Put our server before a namespace ("/chat") or nothing; leave an address as it is. */
   function onOurServer(uri) {
     const isAddress = uri && !/^\/(?!\/)/.test(uri);
-    return isAddress || !serverPort ? uri : serverAddress() + (uri || "");
+    return isAddress || !(serverUrl || serverPort) ? uri : serverAddress() + (uri || "");
   }
 
+  /** Return where the server is: by what the page names, or else by the tag's attributes. */
   function serverAddress(host, port, secure) {
+    if (serverUrl && !host && !port) {
+      return serverUrl;
+    }
     const protocol = secure ? "https:" : window.location.protocol;
     const number = port || serverPort || window.location.port;
     return `${protocol}//${host || window.location.hostname}${number ? `:${number}` : ""}`;
@@ -389,12 +394,12 @@
   const CAUSES = {
     nothing: ({ server }) =>
       `Nothing answers at ${server}. Is \`python manage.py runserver_socketio\` running there? ` +
-      "SOCKETIO_PORT is where pages look for it that another server rendered.",
+      "SOCKETIO_PUBLIC_URL or SOCKETIO_PORT is where pages look for it that another server rendered.",
     unreadable: ({ server, origin }) =>
       `The server at ${server} does not let this page read its answers. If it is ` +
       `runserver_socketio, it refuses pages of other origins: add "${origin}" to ` +
       `SOCKETIO_ALLOWED_ORIGINS, or open the page at ${server}. If it is another program, ` +
-      "set SOCKETIO_PORT to the port of runserver_socketio.",
+      "set SOCKETIO_PUBLIC_URL, or SOCKETIO_PORT to the port of runserver_socketio.",
     origin: ({ server, origin }) =>
       `The server at ${server} refuses pages of ${origin}: add "${origin}" to ` +
       "SOCKETIO_ALLOWED_ORIGINS. Behind a proxy, let it pass on the Host header as it came.",
