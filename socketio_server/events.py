@@ -6,8 +6,8 @@
     def message(request, socket, context, message):
         socket.send_and_broadcast_channel(message)
 
-The seven events, their names and their rules for channels are django-socketio's; ``on``, namespaces
-and typed messages are new.
+The seven events, their names and their rules for channels are django-socketio's; ``authorize``,
+``on``, namespaces and typed messages are new.
 """
 
 from socketio_server.exceptions import EventError, Reject, ValidationError
@@ -15,6 +15,7 @@ from socketio_server.registry.events import (
     Event,
     Registration,
     Registry,
+    authorize,
     on,
     on_connect,
     on_disconnect,
@@ -36,6 +37,7 @@ __all__ = [
     "Reject",
     "SocketSession",
     "ValidationError",
+    "authorize",
     "on",
     "on_connect",
     "on_disconnect",

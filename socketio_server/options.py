@@ -60,6 +60,7 @@ BrokerUrl = Annotated[
         )
     ),
 ]
+SubscribeDefault = Annotated[Literal["allow", "deny"], Meta(description='"allow" or "deny"')]
 Prefix = Annotated[_Text, Meta(description="the beginning of names in Redis")]
 Addresses = Annotated[tuple[str, ...], Meta(description="a list of addresses")]
 Origins = Annotated[
@@ -143,6 +144,10 @@ class Options:
     allowed_origins: Origins = ()
     """Allowed origins besides the request's own host, as browsers write them in their header:
     ``scheme://host[:port]``, ``null`` or ``file://``; ``*`` is any."""
+
+    subscribe_default: SubscribeDefault = "allow"
+    """Whether clients may subscribe to a channel that no ``authorize`` handler is for;
+    django-socketio let them."""
 
     cookie: CookieName = "socketio"
     """Beginning of the name of the cookie that binds a polling session to its browser; ``None``

@@ -61,6 +61,9 @@ SOCKET_ID_BYTES = 13
 """Random bytes of a public id. With its head it has 20 characters, as Node's, and the most that
 django-socketio's users had room for."""
 
+DENIED = "Permission denied"
+"""What a client is told that is refused without a message."""
+
 _ID = re.compile(f"[A-Za-z0-9_-]{{{SOCKET_ID_LENGTH}}}")
 
 _ACKNOWLEDGEMENT = Event("acknowledgement", arguments=None, always=True)
@@ -339,7 +342,9 @@ class Dispatcher:
             self._unhandled.event(name, packet.namespace, member.delivery.channels)
 
     def _subscribe(self, member: Member, packet: Packet) -> None:
-        """Put the socket on the channel, then run ``on_subscribe``, which may refuse."""
+        """Run ``authorize``, put the socket on the channel, then run ``on_subscribe``; both may
+        refuse.
+        """
         channel = self._channel_of(packet)
         if channel is None:
             self._refuse_channel(member, packet, "invalid")
@@ -352,6 +357,10 @@ class Dispatcher:
         if channel not in held and len(held) >= self.options.max_channels:
             self._refuse_channel(member, packet, "more than SOCKETIO_MAX_CHANNELS")
             return
+        refusal = self._authorize(member, channel)
+        if refusal is not None:
+            self._acknowledge(member, packet, _error_of(*refusal))
+            return
         event = self._registry.on_subscribe
         handlers = event.select_for(member.delivery.namespace, channel)
         if channel not in held and (handlers or self._middleware is not None):
@@ -363,13 +372,27 @@ class Dispatcher:
         if refusal is not None:
             member.socket.unsubscribe(channel)
             member.release_messages(accepted=False)
-            message, data = refusal
-            answer = {"error": message} if data is None else {"error": message, "data": data}
-            self._acknowledge(member, packet, answer)
+            self._acknowledge(member, packet, _error_of(*refusal))
         else:
             member.release_messages(accepted=True)
             self._acknowledge(member, packet, changed)
             self._hooks.log_message(member.socket.request, "subscribe", channel)
+
+    def _authorize(self, member: Member, channel: str) -> tuple[str, Any] | None:
+        """Run the ``authorize`` handlers of a channel, all of which must let the client in.
+
+        :return: as ``_fire_refusable``.
+        """
+        event, namespace = self._registry.authorize, member.delivery.namespace
+        handlers = event.select_for(namespace, channel)
+        if handlers:
+            bound = tuple(registration.bind(channel) for registration in handlers)
+            return self._fire_refusable(member, event, bound, (channel,))
+        if self.options.subscribe_default == "allow":
+            return None
+        if self._unhandled is not None:
+            self._unhandled.denied(channel, namespace)
+        return DENIED, None
 
     def _unsubscribe(self, member: Member, packet: Packet) -> None:
         channel = self._channel_of(packet)
@@ -492,6 +515,8 @@ class Dispatcher:
                 raise
             self._handler_raised(member, event.name, error)
             return "Internal error", None
+        if event.must_grant:
+            return None if answer else (DENIED, None)
         return _refusal(Reject()) if answer is False else None
 
     def _run_middleware(
@@ -543,10 +568,13 @@ class Dispatcher:
                 if isinstance(error, ValidationError) and answer is None:
                     answer = {"error": str(error)}
             else:
-                if result is not None and not self._is_meant(member, event, registration, result):
-                    raised = True
-                elif answer is None:
-                    answer = result
+                if result is not None:
+                    if not self._is_meant(member, event, registration, result):
+                        raised = True
+                    elif answer is None:
+                        answer = result
+                elif event.must_grant:
+                    self._refuse(event, registration, result)
         return NO_ANSWER if raised and answer is None else answer
 
     def _is_meant(
@@ -555,17 +583,26 @@ class Dispatcher:
         """Return whether a handler's return value can be meant; if not, it is an error of the
         handler.
 
-        :raises Reject: if the event can be refused, and the value is ``False`` or can't be meant.
+        :raises Reject: if the event can be refused, and the value refuses or can't be meant.
         """
         mistake = self._hooks.find_mistake(result)
         if mistake is not None:
             why = f"{describe(registration.handler)} returned {mistake}"
             self._handler_raised(member, event.name, TypeError(why))
-        if event.can_refuse and (mistake is not None or result is False):
-            if mistake is None and self._unhandled is not None:
-                self._unhandled.refusal(event, registration)
-            raise Reject
+            if event.can_refuse:
+                raise Reject
+        elif event.can_refuse and (not result if event.must_grant else result is False):
+            self._refuse(event, registration, result)
         return mistake is None
+
+    def _refuse(self, event: Event, registration: Registration, result: Any) -> None:
+        """Refuse the client, because of what a handler returned.
+
+        :raises Reject: always.
+        """
+        if self._unhandled is not None:
+            self._unhandled.refusal(event, registration, result=result)
+        raise Reject(DENIED) if event.must_grant else Reject
 
     def _handler_raised(self, member: Member, event_name: str, error: BaseException) -> None:
         """Log a handler's exception, and run ``on_error``; the connection goes on.
@@ -610,4 +647,9 @@ def _refusal(error: Exception) -> tuple[str, Any]:
     """Return the message and data for a refused client."""
     if isinstance(error, Reject):
         return error.message, error.data
-    return str(error) or "Permission denied", None
+    return str(error) or DENIED, None
+
+
+def _error_of(message: str, data: Any) -> dict[str, Any]:
+    """Return the acknowledgement of a refused client."""
+    return {"error": message} if data is None else {"error": message, "data": data}

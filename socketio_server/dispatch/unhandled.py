@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from socketio_server.net.log import MAX_LOGGED, show
 from socketio_server.protocol.names import MESSAGE
@@ -27,6 +28,8 @@ class Unhandled:
         self._told: set[str] = set()
         self._refusing: set[str] = set()
         """The handlers whose refusals were told."""
+        self._denied: set[str] = set()
+        """The channels whose refusals by the default were told."""
 
     def event(self, name: str, namespace: str, channels: Sequence[str]) -> None:
         """No handler ran for an event.
@@ -78,19 +81,37 @@ class Unhandled:
             return
         self._tell(f"the subscription to {show(channel)}", namespace, cause)
 
+    def denied(self, channel: str, namespace: str) -> None:
+        """``SOCKETIO_SUBSCRIBE_DEFAULT`` refused a subscription, because no handler is for it."""
+        text = f"{show(channel)} in namespace {show(namespace)}"
+        if text not in self._denied and len(self._denied) < MAX_CAUSES:
+            self._denied.add(text)
+            logger.warning(
+                "SOCKETIO_SUBSCRIBE_DEFAULT refused the subscription to %s: no authorize handler "
+                "is for this channel (said once)",
+                text,
+            )
+
     def refusal(
-        self, event: Event, registration: Registration, error: BaseException | None = None
+        self,
+        event: Event,
+        registration: Registration,
+        error: BaseException | None = None,
+        *,
+        result: Any = False,
     ) -> None:
         """A handler refused a client, whose console leads the developer to the log.
 
-        :param error: what it raised; ``None``: it returned ``False``.
+        :param error: what it raised; ``None``: it returned.
+        :param result: what it returned.
         """
         handler = describe(registration.handler)
         if handler in self._refusing:
             return
         self._refusing.add(handler)
         what = "connection" if event is self._registry.on_connect else "subscription"
-        why = "returned False" if error is None else f"raised {error!r:.{MAX_LOGGED}}"
+        did, value = ("returned", result) if error is None else ("raised", error)
+        why = f"{did} {value!r:.{MAX_LOGGED}}"
         logger.warning("%s refused the %s: it %s (said once)", handler, what, why)
 
     def _tell(self, what: str, namespace: str, cause: str) -> None:

@@ -6,9 +6,9 @@ are django-socketio's; ``on``, namespaces and typed messages are new.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, TypeVar, overload
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial, update_wrapper
+from typing import Any, Self, TypeVar, overload
 
 from socketio_server.exceptions import EventError
 from socketio_server.protocol.names import (
@@ -49,6 +49,19 @@ class Registration:
             return self.namespace == namespace
         return _matches(self.namespace, namespace, is_whole=True)
 
+    def bind(self, channel: str) -> Self:
+        """Return it with the named groups of its pattern as its handler's keyword arguments.
+
+        A group that takes no part in the match is left out, as in Django's URLs.
+        """
+        match = self.pattern and self.pattern.match(channel)
+        groups = match.groupdict() if match else {}
+        given = {name: text for name, text in groups.items() if text is not None}
+        if not given:
+            return self
+        bound = update_wrapper(partial(self.handler, **given), self.handler)
+        return replace(self, handler=bound)
+
 
 class Event:
     """A point in a connection's life, and its handlers in the order of their registration.
@@ -62,6 +75,8 @@ class Event:
     :param arguments: the names of what handlers get behind ``request``, ``socket`` and ``context``;
         ``None``: whatever the client sends.
     :param always: whether handlers without a pattern run even if the socket holds channels.
+    :param must_grant: whether a handler refuses unless it returns something true; then the named
+        groups of its pattern are its keyword arguments.
     """
 
     def __init__(
@@ -72,12 +87,14 @@ class Event:
         can_refuse: bool = False,
         arguments: Sequence[str] | None = (),
         always: bool = False,
+        must_grant: bool = False,
     ) -> None:
         self.name = name
         self.supports_channels = supports_channels
         self.can_refuse = can_refuse
         self.arguments = arguments
         self.always = always
+        self.must_grant = must_grant
         self.registrations: list[Registration] = []
 
     def __repr__(self) -> str:
@@ -121,8 +138,9 @@ class Event:
                 f"{handler!r} is no handler of {self.name}: a channel's pattern is given by name, "
                 f'@events.{self.name}(channel="^room-"), and the function stands below'
             )
-        signatures.check(handler, self.name, self.arguments)
         pattern = self._compile(handler, channel)
+        groups = pattern.groupindex if pattern is not None and self.must_grant else ()
+        signatures.check(handler, self.name, self.arguments, groups)
         self._check_namespace(handler, namespace)
         types = signatures.find_types(handler)
         self.registrations.append(Registration(handler, pattern, namespace, types))
@@ -195,6 +213,9 @@ class Registry:
 
     def __init__(self) -> None:
         self.on_connect = Event("on_connect", supports_channels=False, can_refuse=True)
+        self.authorize = Event(
+            "authorize", can_refuse=True, arguments=("channel",), must_grant=True
+        )
         self.on_subscribe = Event("on_subscribe", can_refuse=True, arguments=("channel",))
         self.on_message = Event("on_message", arguments=("message",))
         self.on_unsubscribe = Event("on_unsubscribe", arguments=("channel",))
@@ -248,6 +269,7 @@ class Registry:
 
     def __iter__(self) -> Iterator[Event]:
         yield self.on_connect
+        yield self.authorize
         yield self.on_subscribe
         yield self.on_message
         yield from self.custom.values()
@@ -287,6 +309,10 @@ on = REGISTRY.on
 
 on_connect = REGISTRY.on_connect
 """``request, socket, context``: once, when a client connects; may raise ``Reject``."""
+
+authorize = REGISTRY.authorize
+"""``request, socket, context, channel`` and the named groups of its pattern: before a client's
+subscription; refuses it unless it returns something true."""
 
 on_subscribe = REGISTRY.on_subscribe
 """``request, socket, context, channel``: the client subscribed; may raise ``Reject``."""

@@ -6,7 +6,7 @@ annotated with a ``msgspec.Struct``, a dataclass or a ``TypedDict``. Other annot
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import is_dataclass
 from functools import partial
 from typing import Any, is_typeddict
@@ -16,6 +16,7 @@ import msgspec
 from socketio_server.exceptions import EventError
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 FIRST_MESSAGE = 3
 """Position of a handler's first message: behind ``request``, ``socket`` and ``context``."""
@@ -38,7 +39,12 @@ def find_types(handler: Callable[..., Any]) -> tuple[type | None, ...]:
     return types if any(types) else ()
 
 
-def check(handler: Callable[..., Any], event: str, arguments: Sequence[str] | None) -> None:
+def check(
+    handler: Callable[..., Any],
+    event: str,
+    arguments: Sequence[str] | None,
+    groups: Collection[str] = (),
+) -> None:
     """Check that a handler can be called as its event calls it.
 
     What is looked at is what is called: of a decorated function the decorator's own signature.
@@ -46,6 +52,7 @@ def check(handler: Callable[..., Any], event: str, arguments: Sequence[str] | No
     :param event: the event's name.
     :param arguments: the names of what it gets behind ``request``, ``socket`` and ``context``;
         ``None``: whatever the client sends.
+    :param groups: the names of what it gets by keyword: the named groups of its channel pattern.
     :raises EventError: if it takes fewer or more, or does not run when it is called.
     """
     kind = _find_deferred_kind(handler)
@@ -56,10 +63,14 @@ def check(handler: Callable[..., Any], event: str, arguments: Sequence[str] | No
             "calls async code from it"
         )
     try:
-        parameters = inspect.signature(handler, follow_wrapped=False).parameters.values()
+        signature = inspect.signature(handler, follow_wrapped=False)
     except (TypeError, ValueError):  # a callable without a signature
         return
     given = ["request", "socket", "context", *(arguments or ())]
+    parameters = list(signature.parameters.values())
+    if groups:
+        _check_groups(handler, event, parameters, given, groups)
+        parameters = [each for each in parameters if each.name not in groups]
     positional = [each for each in parameters if each.kind in _POSITIONAL]
     least = sum(each.default is each.empty for each in positional)
     takes_any = any(each.kind is each.VAR_POSITIONAL for each in parameters)
@@ -76,6 +87,25 @@ def check(handler: Callable[..., Any], event: str, arguments: Sequence[str] | No
             raise EventError(
                 f"The {event} handler {describe(handler)} needs {each.name!r} by keyword, and is "
                 f"called with {', '.join(given)}"
+            )
+
+
+def _check_groups(
+    handler: Callable[..., Any],
+    event: str,
+    parameters: Sequence[inspect.Parameter],
+    given: Sequence[str],
+    groups: Collection[str],
+) -> None:
+    """Check that a handler takes the named groups of its channel pattern by keyword."""
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    named = {each.name for each in parameters if each.kind in _BY_KEYWORD}
+    for group in groups:
+        if group in given or not (group in named or takes_any):
+            why = "is another argument's name" if group in given else "it does not take by keyword"
+            raise EventError(
+                f"The {event} handler {describe(handler)} has a channel pattern with the group "
+                f"{group!r}, which {why}"
             )
 
 

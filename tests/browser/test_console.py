@@ -170,7 +170,10 @@ class TestARefusal:
         """)
         window.settle()
         said = advice(window)
-        assert 'the channel "closed-1" ("No entry"). A handler of on_subscribe did' in said
+        assert (
+            'the channel "closed-1" ("No entry"). A handler of authorize or on_subscribe did'
+            in said
+        )
 
 
 class TestAWebSocketThatFails:

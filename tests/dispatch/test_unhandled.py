@@ -6,6 +6,7 @@ import pytest
 
 from socketio_server.dispatch.unhandled import MAX_CAUSES, Unhandled
 from socketio_server.events import Reject
+from socketio_server.options import Options
 from tests.fakes import FakeClient, FakeServer
 
 NO_CHANNEL = 'the client is on no channel (`socket.subscribe("room-…")` in the page)'
@@ -224,6 +225,25 @@ class TestAHandlerThatRefuses:
 
         (record,) = caplog.records
         assert record.exc_info
+
+    def test_by_authorize_that_returns_nothing(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.authorize(handler)
+        server.connect(channels=["room"])
+
+        assert told(caplog)[0].endswith(") refused the subscription: it returned None")
+
+    def test_by_the_default(self, caplog: pytest.LogCaptureFixture) -> None:
+        server = FakeServer(Options(subscribe_default="deny"))
+        server.dispatcher._unhandled = Unhandled(server.registry)
+        server.connect(channels=["room"])
+        server.connect(channels=["room"])
+
+        assert told(caplog) == [
+            "SOCKETIO_SUBSCRIBE_DEFAULT refused the subscription to 'room' in namespace '/': "
+            "no authorize handler is for this channel"
+        ]
 
     def test_nothing_there_is_no_refusal(
         self, server: FakeServer, caplog: pytest.LogCaptureFixture

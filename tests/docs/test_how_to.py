@@ -174,6 +174,13 @@ class TestRefusingClients:
         run_script(server, script(self.PAGE)).wait_for(lines)
 
 
+class TestWhoMay:
+    PAGE = "docs/how-to/who-may.md"
+
+    def test_its_page_shows_what_it_says(self, serve: Serve, run_script: RunScript) -> None:
+        run_script(serve(self.PAGE), script(self.PAGE)).wait_for(["Permission denied", "true"])
+
+
 class TestAuthentication:
     PAGE = "docs/how-to/authentication.md"
     LOG_IN = """

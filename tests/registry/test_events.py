@@ -77,7 +77,7 @@ class TestTheSevenEvents:
     def test_a_registry_goes_through_its_events_in_the_order_of_a_connection(
         self, registry: Registry
     ) -> None:
-        assert [e.name for e in registry] == EVERY_EVENT
+        assert [e.name for e in registry] == ["on_connect", "authorize", *EVERY_EVENT[1:]]
 
     def test_registries_have_nothing_in_common(self, registry: Registry) -> None:
         registry.on_message(handler)
@@ -567,3 +567,50 @@ class TestCustomEvents:
         registry.on("news")(handler)
 
         assert "news" in [e.name for e in registry]
+
+
+class TestNamedGroupsOfAuthorize:
+    """An ``authorize`` handler gets the named groups of its pattern by keyword."""
+
+    def test_a_handler_takes_each_as_an_argument_or_by_two_stars(self, registry: Registry) -> None:
+        decorator = registry.authorize(channel=r"^(?P<kind>\w+)-(?P<pk>\d+)$")
+
+        @decorator
+        def named(
+            request: Any, socket: Any, context: Any, channel: str, pk: str, *, kind: str
+        ) -> None: ...
+
+        @decorator
+        def all_of_them(
+            request: Any, socket: Any, context: Any, channel: str, **groups: str
+        ) -> None: ...
+
+        assert len(registry.authorize.registrations) == 2
+
+    def test_a_group_that_the_handler_does_not_take_is_an_error(self, registry: Registry) -> None:
+        with pytest.raises(EventError, match="the group 'pk', which it does not take by keyword"):
+
+            @registry.authorize(channel=r"^room-(?P<pk>\d+)$")
+            def may(request: Any, socket: Any, context: Any, channel: str) -> None: ...
+
+    def test_a_group_with_the_name_of_another_argument_is_an_error(
+        self, registry: Registry
+    ) -> None:
+        with pytest.raises(
+            EventError, match="the group 'channel', which is another argument's name"
+        ):
+
+            @registry.authorize(channel=r"^(?P<channel>.*)$")
+            def may(request: Any, socket: Any, context: Any, channel: str) -> None: ...
+
+    def test_an_argument_that_is_no_group_is_an_error(self, registry: Registry) -> None:
+        with pytest.raises(EventError, match="takes 5 arguments, but is called with 4"):
+
+            @registry.authorize(channel=r"^room-(\d+)$")
+            def may(request: Any, socket: Any, context: Any, channel: str, pk: str) -> None: ...
+
+    def test_other_events_handlers_get_no_groups(self, registry: Registry) -> None:
+        @registry.on_message(channel=r"^room-(?P<pk>\d+)$")
+        def talk(request: Any, socket: Any, context: Any, message: Any) -> None: ...
+
+        assert len(registry.on_message.registrations) == 1

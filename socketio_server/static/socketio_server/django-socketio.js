@@ -430,7 +430,7 @@
       "on_connect did; the terminal of runserver_socketio says more.",
     subscription: ({ channel, reason }) =>
       `The server refused the subscription to the channel "${channel}" ("${reason}"). A handler of ` +
-      "on_subscribe did, or the name is not allowed.",
+      "authorize or on_subscribe did, or the name is not allowed.",
   };
 
   const said = new Set();
