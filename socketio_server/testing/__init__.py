@@ -1,4 +1,5 @@
-"""A Socket.IO client for tests: your handlers without a server, without sockets, without waiting.
+"""A Socket.IO client for tests: your handlers without a server, without sockets, without waiting;
+and the real server, for tests with browsers.
 
     from django.test import TestCase
     from socketio_server.testing import SocketIOClient
@@ -20,11 +21,20 @@ acknowledgement.
 
 The modules, from the test to the handlers: ``client`` has the methods that tests call; its base
 ``peer`` speaks Socket.IO; ``handshake`` makes the request; ``link`` carries the session; ``world``
-is loop, workers and time.
+is loop, workers and time. ``live`` has the real server.
 """
 
 from socketio_server.testing.client import SocketIOClient
 from socketio_server.testing.exceptions import ConnectionRefused, SubscriptionRefused
+from socketio_server.testing.live import LiveServer, SocketIOLiveServerTestCase
 from socketio_server.testing.world import Clock, clock
 
-__all__ = ["Clock", "ConnectionRefused", "SocketIOClient", "SubscriptionRefused", "clock"]
+__all__ = [
+    "Clock",
+    "ConnectionRefused",
+    "LiveServer",
+    "SocketIOClient",
+    "SocketIOLiveServerTestCase",
+    "SubscriptionRefused",
+    "clock",
+]

@@ -30,6 +30,8 @@ class TestItsTests:
             assert f"`{line}`" in PAGE.path.read_text(encoding="utf-8")
         add_tests(project, "test_time.py")
         assert "Ran 4 tests" in project.manage("test")
+        add_tests(project, "test_live.py", "mysite/settings.py")
+        assert "Ran 5 tests" in project.manage("test")
 
     def test_of_members_pass_with_the_guides_handlers(self, serve: Serve) -> None:
         project = serve.project("docs/how-to/authentication.md")
