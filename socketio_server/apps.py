@@ -42,6 +42,7 @@ class SocketIOConfig(AppConfig):
             checks.check_database_drivers,
             checks.check_debug,
             checks.check_broker,
+            checks.check_namespaces,
         ):
             django_checks.register(check, "socketio_server")
         django_checks.register(checks.check_broker_prefix, "socketio_server", deploy=True)

@@ -21,6 +21,7 @@ from django.utils import translation
 from socketio_server import assets, conf
 from socketio_server.engine import origins
 from socketio_server.options import Options
+from socketio_server.registry.events import REGISTRY
 from socketio_server.serving.brokers import make_publisher
 from socketio_server.serving.middleware import import_middleware
 from socketio_server.sockets.this_process import CLIENTS
@@ -130,6 +131,24 @@ def check_broker(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
             hint="Or remove SOCKETIO_BROKER_URL: a server of one process needs no broker.",
             id="socketio_server.E006",
         )
+
+
+def check_namespaces(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """E007: clients may join each namespace that a handler names, also with a broker."""
+    try:
+        url = conf.option("broker_url")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    if url is None:
+        return
+    for namespace in sorted(REGISTRY.namespaces):
+        if "#" in namespace:
+            yield Error(
+                f"A handler is for the namespace {namespace!r}, which no client may join with "
+                "SOCKETIO_BROKER_URL: a '#' separates the parts of Redis's channel names.",
+                hint="Rename the namespace.",
+                id="socketio_server.E007",
+            )
 
 
 def check_broker_prefix(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:

@@ -18,7 +18,8 @@ from django.urls import clear_script_prefix, include, path, re_path, set_script_
 from django.views.decorators.cache import never_cache
 from pytest_django import Settings
 
-from socketio_server import assets, views
+from socketio_server import assets, checks, views
+from socketio_server.events import Registry
 
 
 def run() -> list[CheckMessage]:
@@ -459,6 +460,35 @@ class TestBroker:
 
     @override_settings(SOCKETIO_BROKER_URL="localhost")
     def test_what_is_no_url_is_left_to_the_settings_own_check(self) -> None:
+        assert ids() == ["socketio_server.E001"]
+
+
+class TestNamespaces:
+    """E007."""
+
+    @pytest.fixture(autouse=True)
+    def registry(self, monkeypatch: pytest.MonkeyPatch) -> Registry:
+        registry = Registry()
+        monkeypatch.setattr(checks, "REGISTRY", registry)
+        return registry
+
+    @override_settings(SOCKETIO_BROKER_URL="redis://localhost")
+    def test_one_that_no_client_may_join_with_a_broker_is_an_error(
+        self, registry: Registry
+    ) -> None:
+        registry.on("move", namespace="/game#1")(lambda request, socket, context: None)
+        registry.on_connect(lambda request, socket, context: None, namespace="/game")
+        (message,) = run()
+        assert message.id == "socketio_server.E007"
+        assert message.msg.startswith("A handler is for the namespace '/game#1', which no client")
+
+    def test_one_that_clients_may_join_without_a_broker_is_none(self, registry: Registry) -> None:
+        registry.on_connect(lambda request, socket, context: None, namespace="/game#1")
+        assert run() == []
+
+    @override_settings(SOCKETIO_BROKER_URL="localhost")
+    def test_what_is_no_url_is_left_to_the_settings_own_check(self, registry: Registry) -> None:
+        registry.on_connect(lambda request, socket, context: None, namespace="/game#1")
         assert ids() == ["socketio_server.E001"]
 
 

@@ -4,10 +4,14 @@ A packet that is not small is decoded when there is room for it, and takes that 
 handlers have ended. Those that find none wait in order, as text. If one has to wait for long, the
 client is given up whose handlers take most of the room: its calls, which may be what they wait for,
 fail then.
+
+Nobody waits behind packets that are much larger: small ones need no room, because the number of
+handlers bounds them, and modest ones have a part of the room for themselves.
 """
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from socketio_server.net.deadlines import Deadlines
@@ -16,6 +20,15 @@ from socketio_server.options import Options
 
 SMALL = 2048
 """Bytes of a packet that is decoded whatever room there is."""
+
+SMALL_DECODED = 131_072
+"""Bytes that a packet takes once it is decoded, up to which it needs no room either."""
+
+MODEST_DECODED = 1_048_576
+"""Bytes that a packet takes once it is decoded, up to which it never waits behind larger ones."""
+
+MODEST_SHARE = 4
+"""One part in so many of the room is for modest packets."""
 
 
 class Tenant(Protocol):
@@ -32,7 +45,7 @@ class Tenant(Protocol):
         """
 
 
-class _Applicant(NamedTuple):
+class Applicant(NamedTuple):
     """A packet that waits for room."""
 
     tenant: Tenant
@@ -47,41 +60,93 @@ class DecodedRoom:
     """
 
     def __init__(self, loop: Loop, options: Options, *, clock: Callable[[], float]) -> None:
-        self.taken = 0
-        """Bytes that are taken."""
-        self._most = options.max_decoded_total
-        self._shares: dict[Tenant, int] = {}  # of the taken bytes
-        self._waiting: deque[_Applicant] = deque()
-        # The first of those that wait; one at a time, because it holds up the others.
-        self._deadline: Deadlines[_Applicant] = Deadlines(
-            loop, options.stall_timeout, self._waited_too_long, clock=clock
-        )
+        most = options.max_decoded_total
+        make = partial(_Part, loop, options.stall_timeout, clock)
+        self._modest = make(most // MODEST_SHARE)
+        self._large = make(most - most // MODEST_SHARE)
 
-    def take(self, tenant: Tenant, size: int, run: Callable[[], None]) -> bool:
+    @property
+    def taken(self) -> int:
+        """Bytes that are taken."""
+        return self._modest.taken + self._large.taken
+
+    def take(self, tenant: Tenant, size: int, run: Callable[[], None]) -> Applicant | None:
         """Take room for a packet. After this, or after the call of ``run``, ``leave`` it.
 
+        :param size: how many bytes it takes once it is decoded.
         :param run: called as soon as there is room, if there is none now.
-        :return: whether there is.
+        :return: the packet's place among those that wait; ``None`` if there is room.
         """
+        return None if size <= SMALL_DECODED else self._part_for(size).take(tenant, size, run)
+
+    def withdraw(self, applicant: Applicant) -> None:
+        """Wait no more. Do nothing if there was room for the packet in the meantime."""
+        self._part_for(applicant.size).withdraw(applicant)
+
+    def leave(self, tenant: Tenant, size: int) -> None:
+        """Give back room, and let those in that wait for it."""
+        if size > SMALL_DECODED:
+            self._part_for(size).leave(tenant, size)
+
+    def _part_for(self, size: int) -> "_Part":
+        return self._modest if size <= MODEST_DECODED else self._large
+
+
+class _Part:
+    """A part of the room, in which packets of similar sizes wait for each other only.
+
+    :param patience: seconds that one waits before a client is given up.
+    :param most: bytes that may be taken.
+    """
+
+    def __init__(self, loop: Loop, patience: float, clock: Callable[[], float], most: int) -> None:
+        self.taken = 0
+        """Bytes that are taken."""
+        self._most = most
+        self._shares: dict[Tenant, int] = {}  # of the taken bytes
+        self._waiting: deque[Applicant] = deque()
+        # The first of those that wait; one at a time, because it holds up the others.
+        self._deadline: Deadlines[Applicant] = Deadlines(
+            loop, patience, self._waited_too_long, clock=clock
+        )
+
+    def take(self, tenant: Tenant, size: int, run: Callable[[], None]) -> Applicant | None:
+        """Take room, or wait for it."""
         if not self._waiting and self._fits(size):
             self._add(tenant, size)
-            return True
-        applicant = _Applicant(tenant, size, run)
+            return None
+        applicant = Applicant(tenant, size, run)
         self._waiting.append(applicant)
         if len(self._waiting) == 1:
             self._deadline.add(applicant)
-        return False
+        return applicant
+
+    def withdraw(self, applicant: Applicant) -> None:
+        """Wait no more."""
+        if applicant in self._waiting:
+            is_first = applicant is self._waiting[0]
+            self._waiting.remove(applicant)
+            if is_first:
+                self._first_left(applicant)
+                self._let_in()
 
     def leave(self, tenant: Tenant, size: int) -> None:
         """Give back room, and let those in that wait for it."""
         self._add(tenant, -size)
+        self._let_in()
+
+    def _let_in(self) -> None:
         while self._waiting and self._fits(self._waiting[0].size):
             applicant = self._waiting.popleft()
-            self._deadline.discard(applicant)
-            if self._waiting:
-                self._deadline.add(self._waiting[0])
+            self._first_left(applicant)
             self._add(applicant.tenant, applicant.size)
             applicant.run()
+
+    def _first_left(self, applicant: Applicant) -> None:
+        """Limit the time that the next one waits."""
+        self._deadline.discard(applicant)
+        if self._waiting:
+            self._deadline.add(self._waiting[0])
 
     def _fits(self, size: int) -> bool:
         """Return whether there is room; a packet that is alone always has it."""
@@ -93,10 +158,11 @@ class DecodedRoom:
         if share:
             self._shares[tenant] = share
 
-    def _waited_too_long(self, applicant: _Applicant) -> None:
-        """Give up the client that takes most of the room, and wait again."""
+    def _waited_too_long(self, applicant: Applicant) -> None:
+        """Give up the clients that take most, until the packet will fit, and wait again."""
         self._deadline.add(applicant)
-        tenants = [tenant for tenant in self._shares if tenant.is_open]
-        if tenants:
-            largest = max(tenants, key=self._shares.__getitem__)
-            largest.give_up("its handlers keep the memory that other packets wait for")
+        missing = self.taken + applicant.size - self._most
+        for tenant in sorted(self._shares, key=self._shares.__getitem__, reverse=True):
+            if missing > 0 and tenant.is_open:
+                missing -= self._shares[tenant]
+                tenant.give_up("its handlers keep the memory that other packets wait for")

@@ -145,7 +145,7 @@ class Inbox(Generic[T]):
             if size > SMALL and not room:
                 room = keeper.decoded_size(item)
                 turn = _Turn(self, keeper.pool, room, is_large=size > LARGE)
-                if not keeper.room.take(account, room, turn.begin):
+                if keeper.room.take(account, room, turn.begin) is not None:
                     return
                 if size > LARGE:
                     turn.begin()

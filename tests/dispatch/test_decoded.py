@@ -1,10 +1,22 @@
 """The room for decoded packets of all clients."""
 
-from socketio_server.dispatch.decoded import DecodedRoom
+from socketio_server.dispatch.decoded import (
+    MODEST_DECODED,
+    MODEST_SHARE,
+    SMALL_DECODED,
+    Applicant,
+    DecodedRoom,
+)
 from socketio_server.options import Options
 from tests.fakes import FakeLoop
 
-OPTIONS = Options(max_decoded_total=100, stall_timeout=10.0)
+LARGE = MODEST_DECODED + 1
+"""Bytes of a packet that is just not modest."""
+
+MOST = 8 * LARGE
+"""Bytes of large packets that there is room for."""
+
+OPTIONS = Options(max_decoded_total=MOST + MOST // (MODEST_SHARE - 1), stall_timeout=10.0)
 
 
 class Tenant:
@@ -25,80 +37,135 @@ class House:
     def __init__(self) -> None:
         self.loop = FakeLoop()
         self.room = DecodedRoom(self.loop, OPTIONS, clock=self.loop.clock)
-        self.tenants = [Tenant() for _ in range(3)]
+        self.tenants = [Tenant() for _ in range(4)]
         self.ran: list[int] = []
+        self.waiting: list[Applicant] = []
 
     def take(self, tenant: int, size: int) -> bool:
-        return self.room.take(self.tenants[tenant], size, lambda: self.ran.append(size))
+        applicant = self.room.take(self.tenants[tenant], size, lambda: self.ran.append(size))
+        if applicant is not None:
+            self.waiting.append(applicant)
+        return applicant is None
 
     def leave(self, tenant: int, size: int) -> None:
         self.room.leave(self.tenants[tenant], size)
+
+    @property
+    def given_up(self) -> list[int]:
+        return [number for number, tenant in enumerate(self.tenants) if not tenant.is_open]
 
 
 class TestRoom:
     def test_is_bounded_for_all_together(self) -> None:
         house = House()
-        assert house.take(0, 60)
-        assert house.take(1, 40)
-        assert not house.take(2, 1)
-        assert house.room.taken == 100
+        assert house.take(0, 5 * LARGE)
+        assert house.take(1, 3 * LARGE)
+        assert not house.take(2, LARGE)
+        assert house.room.taken == MOST
 
     def test_is_given_in_order(self) -> None:
         house = House()
-        house.take(0, 60)
-        assert not house.take(1, 70)
-        assert not house.take(2, 30)  # there would be room for it
-        house.leave(0, 60)
-        assert house.ran == [70, 30]
-        assert house.room.taken == 100
+        house.take(0, 5 * LARGE)
+        assert not house.take(1, 6 * LARGE)
+        assert not house.take(2, 2 * LARGE)  # there would be room for it
+        house.leave(0, 5 * LARGE)
+        assert house.ran == [6 * LARGE, 2 * LARGE]
+        assert house.room.taken == MOST
 
     def test_is_there_for_any_packet_that_is_alone(self) -> None:
         house = House()
-        assert house.take(0, 1000)
-        assert not house.take(1, 1000)
-        house.leave(0, 1000)
-        assert house.ran == [1000]
-        house.leave(1, 1000)
+        assert house.take(0, 10 * MOST)
+        assert not house.take(1, 10 * MOST)
+        house.leave(0, 10 * MOST)
+        assert house.ran == [10 * MOST]
+        house.leave(1, 10 * MOST)
         assert house.room.taken == 0
+
+    def test_is_not_needed_by_small_packets(self) -> None:
+        house = House()
+        house.take(0, MOST)
+        house.take(1, MOST)
+        for _ in range(1000):
+            assert house.take(2, SMALL_DECODED)
+        assert house.room.taken == MOST
+        house.leave(2, SMALL_DECODED)
+        assert house.room.taken == MOST
+
+    def test_has_a_part_for_modest_packets_which_larger_ones_do_not_take(self) -> None:
+        house = House()
+        house.take(0, MOST)
+        house.take(1, MOST)
+        assert house.take(2, MODEST_DECODED)
+        assert house.room.taken == MOST + MODEST_DECODED
+        house.leave(2, MODEST_DECODED)
+        assert house.room.taken == MOST
+
+    def test_has_a_bounded_part_for_modest_packets(self) -> None:
+        house = House()
+        while house.take(0, MODEST_DECODED):
+            pass
+        assert house.room.taken <= OPTIONS.max_decoded_total // MODEST_SHARE
+        assert house.take(1, LARGE)
+
+    def test_is_not_kept_for_a_packet_that_waits_no_more(self) -> None:
+        house = House()
+        house.take(0, 5 * LARGE)
+        house.take(1, 6 * LARGE)
+        house.take(2, 3 * LARGE)
+        house.room.withdraw(house.waiting[0])
+        assert house.ran == [3 * LARGE]
+        house.room.withdraw(house.waiting[1])  # it has room by now
+        assert house.room.taken == MOST
 
 
 class TestPatience:
     def test_the_client_that_takes_most_is_given_up(self) -> None:
         house = House()
-        house.take(0, 30)
-        house.take(1, 60)
-        house.take(2, 50)
+        house.take(0, 3 * LARGE)
+        house.take(1, 5 * LARGE)
+        house.take(2, 4 * LARGE)
         house.loop.advance(9.0)
-        assert all(tenant.is_open for tenant in house.tenants)
+        assert house.given_up == []
 
         house.loop.advance(2.0)
-        assert [tenant.is_open for tenant in house.tenants] == [True, False, True]
+        assert house.given_up == [1]
         assert house.tenants[1].told == ["its handlers keep the memory that other packets wait for"]
-        assert house.room.taken == 90  # until its handlers have ended
+        assert house.room.taken == MOST  # until its handlers have ended
+
+    def test_so_are_as_many_as_the_packet_needs(self) -> None:
+        house = House()
+        house.take(0, LARGE)
+        house.take(1, 3 * LARGE)
+        house.take(2, 4 * LARGE)
+        house.take(3, 6 * LARGE)
+        house.loop.advance(11.0)
+        assert house.given_up == [1, 2]
 
     def test_then_the_next_one_if_that_did_not_help(self) -> None:
         house = House()
-        house.take(0, 30)
-        house.take(1, 60)
-        house.take(2, 50)
+        house.take(0, 3 * LARGE)
+        house.take(1, 5 * LARGE)
+        house.take(2, 4 * LARGE)
         house.loop.advance(21.0)
-        assert [tenant.is_open for tenant in house.tenants] == [False, False, True]
+        assert house.given_up == [0, 1]
 
     def test_begins_when_a_packet_is_the_first_that_waits(self) -> None:
         house = House()
-        house.take(0, 100)
-        house.take(1, 100)
-        house.take(2, 100)
+        house.take(0, MOST)
+        house.take(1, MOST)
+        house.take(2, MOST)
         house.loop.advance(9.0)
-        house.leave(0, 100)
+        house.leave(0, MOST)
         house.loop.advance(9.0)
-        assert all(tenant.is_open for tenant in house.tenants)
+        assert house.given_up == []
 
     def test_ends_with_the_wait(self) -> None:
         house = House()
-        house.take(0, 100)
-        house.take(1, 100)
-        house.leave(0, 100)
+        house.take(0, MOST)
+        house.take(1, MOST)
+        house.leave(0, MOST)
+        house.take(2, MOST)
+        house.room.withdraw(house.waiting[1])
         house.loop.advance(20.0)
-        assert all(tenant.is_open for tenant in house.tenants)
+        assert house.given_up == []
         assert house.loop.timers == 0

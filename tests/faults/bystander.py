@@ -17,6 +17,9 @@ from tests.support.server import ROOT, Address
 from tests.support.tools import PATIENCE
 from tests.support.wire import TransportName, open_carrier
 
+FILLINGS = ("", "x" * 3000)
+"""What the questions carry, in turn: some are not small."""
+
 PAUSE = 0.02
 """Seconds between an answer and the next question."""
 
@@ -117,7 +120,8 @@ class _Asker:
         number = 0
         while not self._over.wait(PAUSE):
             began = perf_counter()
-            assert self._client.call("echo", number) == number
+            question = [number, FILLINGS[number % len(FILLINGS)]]
+            assert self._client.ask("echo", *question) == question
             with self._lock:
                 self._times.append(perf_counter() - began)
             self._answered.set()

@@ -8,11 +8,12 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
+from time import monotonic
 
 import pytest
 
 from tests.faults.crowd import ask, close_code, crowd, join, join_over_polling
-from tests.faults.watch import MIB, Watch, limited_space, look
+from tests.faults.watch import MAX_ANSWER, MIB, Watch, limited_space, look
 from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.tools import wait_until
@@ -169,6 +170,23 @@ class TestWhatHandlersWorkOn:
             wait_until(lambda: look(server, "stats")["decoded_bytes"] > 0, "some to be decoded")
             assert ask(clients[2], '["echo","' + "x" * 50_000 + '"]').startswith('["xxx')
             for client in clients:
+                client.cut()
+
+    def test_that_wait_for_their_client_hold_up_no_smaller_packet(
+        self, server: Server, watch: Watch
+    ) -> None:
+        """Each of these packets takes nearly all of the room, and none of them is answered."""
+        name = "large packets of handlers that wait"
+        with watch(server, "accounts", name, inputs=20, most=MOST, patience=90):
+            clients, other = crowd(server, 20), join(server)
+            send_all(clients, frame(TEXT, f'42["question",{WORST["empty arrays"]}]'))
+            wait_until(lambda: look(server, "stats")["decoded_bytes"] > 0, "one to be decoded")
+            for size in (3_000, 30_000, 300_000):
+                began = monotonic()
+                assert ask(other, f'["echo","{"x" * size}"]') == f'["{"x" * size}"]'
+                assert monotonic() - began < MAX_ANSWER
+            assert look(server, "stats")["decoded_bytes"] <= 48 * MIB
+            for client in (*clients, other):
                 client.cut()
 
 
