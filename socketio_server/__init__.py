@@ -3,9 +3,15 @@
 These functions send to clients from outside of handlers, for instance from views and signals.
 ``send``, ``broadcast`` and ``broadcast_channel`` are django-socketio's. Register handlers with the
 decorators of ``socketio_server.events``.
+
+With ``on_commit=True``, what they send inside of a database transaction is encoded at the call, and
+sent when the transaction is committed; after a rollback it is not sent. Outside of a transaction
+they send at once, as with ``on_commit=False``.
 """
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from socketio_server.exceptions import BrokerUnavailable, NoServer, NoSocket
@@ -30,6 +36,7 @@ from socketio_server.sockets.targets import (
     select,
 )
 from socketio_server.sockets.this_process import CLIENTS
+from socketio_server.sockets.transactions import Transactions
 
 __all__ = [
     "EVERYONE",
@@ -61,6 +68,8 @@ def send(
     *,
     namespace: str = MAIN_NAMESPACE,
     on_error: OnError = "raise",
+    on_commit: bool | None = None,
+    using: str | None = None,
 ) -> None:
     """Send a message to the client of one session.
 
@@ -68,40 +77,57 @@ def send(
         ``socket.session`` itself.
     :param on_error: ``"log"``: if a process without a server can't reach the broker, log it instead
         of raising ``BrokerUnavailable``.
+    :param on_commit: whether the message waits for the commit of the caller's transaction; by
+        default as ``SOCKETIO_ON_COMMIT`` says.
+    :param using: the alias of the transaction's database, as in ``transaction.on_commit``.
     :raises NoSocket: if there is no such client, unless a broker may know it; ``NoServer`` if no
-        server runs in this process.
+        server runs in this process. After a commit it is logged, not raised.
     :raises BrokerUnavailable: if a process without a server can't reach the broker.
     :raises TypeError: if the id is no string, or the message can't be encoded.
     :raises ValueError: if the namespace does not begin with a slash, or ``on_error`` is neither
         ``"raise"`` nor ``"log"``.
+    :raises RuntimeError: if more than ``SOCKETIO_MAX_QUEUED_BYTES`` would wait for the commit.
     """
-    _check_on_error(on_error)
-    check_namespace(namespace)
     wanted = id_of(session_id, "session_id")
-    _reach_servers()
-    if CLIENTS.find(wanted, namespace) is None and not CLIENTS.broker.reaches_others:
-        raise _no_socket(f"There is no socket with the session ID: {wanted}")
-    _publish(namespace, MESSAGE, (message,), select(SocketSession(wanted)), on_error)
+    _send(
+        namespace,
+        MESSAGE,
+        (message,),
+        select(SocketSession(wanted)),
+        on_error,
+        on_commit,
+        using,
+        missing=f"There is no socket with the session ID: {wanted}",
+    )
 
 
 def broadcast(
-    message: Any, *, namespace: str = MAIN_NAMESPACE, on_error: OnError = "raise"
+    message: Any,
+    *,
+    namespace: str = MAIN_NAMESPACE,
+    on_error: OnError = "raise",
+    on_commit: bool | None = None,
+    using: str | None = None,
 ) -> None:
     """Send a message to every client.
 
-    :param on_error: as in ``send``.
+    :param on_error: as in ``send``, like ``on_commit`` and ``using``.
     :raises NoSocket: if there are none, without a broker; ``NoServer`` if no server runs in this
         process.
     :raises BrokerUnavailable: as ``send``.
     :raises TypeError: if the message can't be encoded.
     :raises ValueError: if the namespace does not begin with a slash, or ``on_error`` is wrong.
     """
-    _check_on_error(on_error)
-    check_namespace(namespace)
-    _reach_servers()
-    if not CLIENTS.members(namespace) and not CLIENTS.broker.reaches_others:
-        raise _no_socket("There are no clients.")
-    _publish(namespace, MESSAGE, (message,), select(EVERYONE), on_error)
+    _send(
+        namespace,
+        MESSAGE,
+        (message,),
+        select(EVERYONE),
+        on_error,
+        on_commit,
+        using,
+        missing="There are no clients.",
+    )
 
 
 def broadcast_channel(
@@ -110,10 +136,12 @@ def broadcast_channel(
     *,
     namespace: str = MAIN_NAMESPACE,
     on_error: OnError = "raise",
+    on_commit: bool | None = None,
+    using: str | None = None,
 ) -> None:
     """Send a message to every client on a channel.
 
-    :param on_error: as in ``send``.
+    :param on_error: as in ``send``, like ``on_commit`` and ``using``.
     :raises NoSocket: if there are none, without a broker; ``NoServer`` if no server runs in this
         process.
     :raises BrokerUnavailable: as ``send``.
@@ -121,14 +149,17 @@ def broadcast_channel(
     :raises ValueError: if the channel's name is empty, the namespace does not begin with a slash,
         or ``on_error`` is wrong.
     """
-    _check_on_error(on_error)
-    check_namespace(namespace)
     check_channel(channel)
-    _reach_servers()
-    subscribers = CLIENTS.channels.subscribers(namespace, channel)
-    if not subscribers and not CLIENTS.broker.reaches_others:
-        raise _no_socket(f"There are no clients on the channel: {channel}")
-    _publish(namespace, MESSAGE, (message,), select(channel), on_error)
+    _send(
+        namespace,
+        MESSAGE,
+        (message,),
+        select(channel),
+        on_error,
+        on_commit,
+        using,
+        missing=f"There are no clients on the channel: {channel}",
+    )
 
 
 def emit(
@@ -140,6 +171,8 @@ def emit(
     namespace: str = MAIN_NAMESPACE,
     volatile: bool = False,
     on_error: OnError = "raise",
+    on_commit: bool | None = None,
+    using: str | None = None,
 ) -> None:
     """Send a custom event to clients; without any client it does nothing.
 
@@ -148,18 +181,15 @@ def emit(
     :param skip: session ids, or ``socket.session``, of clients that don't get it: one or several.
     :param skip_channels: one channel or several, whose subscribers don't get it.
     :param volatile: whether it is dropped for clients that can't take it at once.
-    :param on_error: as in ``send``.
+    :param on_error: as in ``send``, like ``on_commit`` and ``using``.
     :raises BrokerUnavailable: as ``send``.
     :raises TypeError: if an argument is of a wrong type, or can't be encoded.
     :raises ValueError: if the event's name is reserved, a channel's name is empty, the namespace
         does not begin with a slash, or ``on_error`` is wrong.
     """
-    _check_on_error(on_error)
     check_event_name(event)
-    check_namespace(namespace)
     selection = select(to, skip, skip_channels)
-    _reach_servers()
-    _publish(namespace, event, args, selection, on_error, volatile=volatile)
+    _send(namespace, event, args, selection, on_error, on_commit, using, volatile=volatile)
 
 
 def call(
@@ -196,34 +226,98 @@ def stats() -> Snapshot:
     return current.server.snapshot()
 
 
-def _check_on_error(on_error: OnError) -> None:
-    """Raise ``ValueError`` unless ``on_error`` is known."""
-    if on_error not in ("raise", "log"):
-        raise ValueError(f'on_error must be "raise" or "log", not {on_error!r}')
-
-
-def _reach_servers() -> None:
-    """Let a process without a server use the broker of those that have one."""
-    if current.server is None:
-        outside.connect()
-
-
-def _publish(
+def _send(
     namespace: str,
     event: str,
     args: tuple[Any, ...],
     selection: Selection,
     on_error: OnError,
+    on_commit: bool | None,
+    using: str | None,
     *,
     volatile: bool = False,
+    missing: str | None = None,
 ) -> None:
-    """Send an event; if the broker can't be reached, raise or log it."""
+    """Send an event, now or when the caller's transaction is committed.
+
+    :param missing: the error if nobody is there; ``None``: it is no error.
+    """
+    if on_error not in ("raise", "log"):
+        raise ValueError(f'on_error must be "raise" or "log", not {on_error!r}')
+    check_namespace(namespace)
+    send = partial(
+        _send_now,
+        namespace,
+        event,
+        selection=selection,
+        on_error=on_error,
+        volatile=volatile,
+        missing=missing,
+    )
+    transactions = _transactions(on_commit)
+    if transactions is None or not transactions.is_open(using):
+        send(args)
+    else:
+        args, size = CLIENTS.freeze(namespace, event, args)
+        transactions.defer(partial(_send_late, event, partial(send, args)), size, using)
+
+
+def _transactions(on_commit: bool | None) -> Transactions | None:
+    """Return what puts sends off until the commit; ``None`` if they are not to wait for it."""
+    if on_commit is None:
+        on_commit = outside.option("on_commit")
+    elif not isinstance(on_commit, bool):
+        raise TypeError(f"on_commit must be True, False or None, not {on_commit!r}")
+    if not on_commit:
+        return None
+    from socketio_server.serving.transactions import DjangoTransactions  # imports the settings
+
+    return DjangoTransactions(outside.option("max_queued_bytes"))
+
+
+def _send_now(
+    namespace: str,
+    event: str,
+    args: tuple[Any, ...],
+    *,
+    selection: Selection,
+    on_error: OnError,
+    volatile: bool,
+    missing: str | None,
+) -> None:
+    """Send an event; if the broker can't be reached, raise or log it.
+
+    :raises NoSocket: if nobody is there, and that is an error.
+    """
+    if current.server is None:
+        outside.connect()
+    if missing is not None and not (
+        CLIENTS.broker.reaches_others or _is_anybody_there(namespace, selection)
+    ):
+        raise _no_socket(missing)
     try:
         publish(CLIENTS, namespace, event, args, selection, volatile=volatile)
     except BrokerUnavailable as error:
         if on_error == "raise":
             raise
         logger.error("The event %r was not sent: %s", event, error)
+
+
+def _send_late(event: str, send: Callable[[], None]) -> None:
+    """Send an event after the commit, when the caller can't be told that nobody is there."""
+    try:
+        send()
+    except NoSocket as error:
+        logger.warning("The event %r was not sent after the commit: %s", event, error)
+
+
+def _is_anybody_there(namespace: str, selection: Selection) -> bool:
+    """Return whether a selection has recipients in this process."""
+    if selection.session_id is not None:
+        return CLIENTS.find(selection.session_id, namespace) is not None
+    if selection.channels is None:
+        return bool(CLIENTS.members(namespace))
+    return any(CLIENTS.channels.subscribers(namespace, each) for each in selection.channels)
 
 
 def _no_socket(why: str) -> NoSocket:

@@ -113,6 +113,10 @@ class Options:
     message_log_format: LogFormat = DEFAULT_MESSAGE_LOG_FORMAT
     """%-format of the log line of each message; ``None`` logs none."""
 
+    on_commit: Flag = False
+    """Whether what is sent inside of a database transaction waits for its commit, and is dropped by
+    a rollback; django-socketio sent at once."""
+
     max_concurrent_handlers: Number = 1000
     """Handlers that may run side by side; each may hold a greenlet and a database connection
     (see ``docs/how-to/databases.md``)."""

@@ -648,7 +648,7 @@ class RecordingHooks:
     """Records what happens around handlers (``EventHooks``)."""
 
     refusals: tuple[type[Exception], ...] = (PermissionError,)
-    wrap_handler: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
+    wrap_handler: Callable[[Callable[..., Any], bool], Callable[..., Any]] | None = None
     logs_messages = True
 
     def __init__(self) -> None:

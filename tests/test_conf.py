@@ -91,6 +91,7 @@ GOOD = [
     ("compression_threshold", 0),
     ("database_idle_timeout", 0),
     ("database_idle_timeout", 0.5),
+    ("on_commit", True),
     ("per_message_deflate", True),
     ("allow_eio3", True),
     ("broker_url", None),
@@ -125,6 +126,7 @@ BAD: list[tuple[str, Any]] = [
     *(("cookie", value) for value in ("", 1, True, ["socketio"])),
     *(("subscribe_default", value) for value in ("Deny", "", None, True)),
     *(("compression_threshold", value) for value in (-1, 1.5, "1024", True)),
+    *(("on_commit", value) for value in (None, 1, "yes")),
     *(("per_message_deflate", value) for value in (None, 1, "yes")),
     *(("allow_eio3", value) for value in (None, 1, "yes")),
     *(("broker_url", value) for value in ("", "localhost", "http://localhost", "redis://", 1)),
@@ -152,6 +154,7 @@ EXPECTED = {
     "database_idle_timeout": "a number of seconds, or 0",
     "cookie": "a cookie's name, or None",
     "subscribe_default": '"allow" or "deny"',
+    "on_commit": "True or False",
     "per_message_deflate": "True or False",
     "allow_eio3": "True or False",
     "broker_url": (

@@ -1,7 +1,6 @@
 """Tell customers what becomes of their orders, wherever in the site an order is saved."""
 
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 
@@ -28,4 +27,4 @@ def refuse(request, socket, context, channel):
 def notify(sender, instance, **kwargs):
     """Tell the customer once the change is in the database."""
     channel = f"user-{instance.customer_id}"
-    transaction.on_commit(lambda: socketio_server.emit("notification", str(instance), to=channel))
+    socketio_server.emit("notification", str(instance), to=channel, on_commit=True)

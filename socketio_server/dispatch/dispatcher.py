@@ -94,8 +94,9 @@ class EventHooks(Protocol):
     def after_event(self) -> None:
         """Clean up after an event's handlers, even if they raised, in a worker that is dirty."""
 
-    wrap_handler: Callable[[Callable[..., Any]], Callable[..., Any]] | None
-    """Returns the wrapper to call instead of a handler; ``None``: call the handler itself."""
+    wrap_handler: Callable[[Callable[..., Any], bool], Callable[..., Any]] | None
+    """Returns the wrapper to call instead of a handler, given whether that may refuse clients;
+    ``None``: call the handler itself."""
 
     def find_mistake(self, result: Any) -> str | None:
         """Describe the mistake in a handler's return value, if it can't be meant."""
@@ -553,7 +554,9 @@ class Dispatcher:
         socket, wrap = member.socket, self._hooks.wrap_handler
         for registration in handlers:
             try:
-                handler = registration.handler if wrap is None else wrap(registration.handler)
+                handler = registration.handler
+                if wrap is not None:
+                    handler = wrap(handler, event.can_refuse)
                 own = validation.convert(registration.types, args) if registration.types else args
                 result = handler(socket.request, socket, socket.context, *own)
             except KeyboardInterrupt:

@@ -1,4 +1,6 @@
-"""Sending from processes that run no server, through the broker of those that do."""
+"""What the functions for everywhere need of the settings, and the broker of processes that run no
+server.
+"""
 
 import sys
 from collections.abc import Callable
@@ -9,11 +11,21 @@ from typing import Any
 from socketio_server.cluster.broker import Broker
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.options import Options
+from socketio_server.serving import current
 from socketio_server.serving.brokers import make_publisher
 from socketio_server.sockets.this_process import CLIENTS
 
 read_option: Callable[[str], Any] = partial(getattr, Options())
 """Returns an option by its name; set by the Django app, which knows the project's settings."""
+
+
+def option(name: str) -> Any:
+    """Return an option of the server that runs in this process, else that of the settings.
+
+    :raises ImproperlyConfigured: if the setting is invalid.
+    """
+    server = current.server
+    return read_option(name) if server is None else getattr(server.options, name)
 
 
 def connect() -> None:

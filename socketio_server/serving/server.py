@@ -46,6 +46,7 @@ from socketio_server.serving.brokers import make_broker
 from socketio_server.serving.freed_memory import FreedMemory
 from socketio_server.serving.middleware import load_middleware
 from socketio_server.serving.timekeeper import GeventTimekeeper
+from socketio_server.serving.transactions import DjangoTransactions
 from socketio_server.sockets.acknowledgements import NoTimekeeper
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.socket import Socket
@@ -165,6 +166,8 @@ class Server:
         clients.output = self.engine.output
         timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
         clients.timekeeper = timekeeper
+        if options.on_commit:
+            clients.transactions = DjangoTransactions(options.max_queued_bytes)
         self._broker = make_broker(
             clients, options, patience=timekeeper, refusals=self._stats.refusals, clock=monotonic
         )
@@ -279,6 +282,7 @@ class Server:
         current.server = None
         self._clients.output = None
         self._clients.timekeeper = NoTimekeeper()
+        self._clients.transactions = None
         self._log.close(FLUSH_TIME)
         return not (abandoned["handlers"] or abandoned["requests"])
 

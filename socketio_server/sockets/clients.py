@@ -18,6 +18,7 @@ from socketio_server.sockets.acknowledgements import (
 )
 from socketio_server.sockets.recipient import Recipient
 from socketio_server.sockets.subscriptions import Channels
+from socketio_server.sockets.transactions import Transactions
 
 
 class ClientSocket(Protocol):
@@ -49,6 +50,8 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         """Carries broadcasts."""
         self.timekeeper: Timekeeper = NoTimekeeper()
         """Lets callers wait for clients; set by the server while it runs."""
+        self.transactions: Transactions | None = None
+        """Puts off what sockets send in a transaction; ``None``: they send at once."""
         self.output: QueuedOutput | None = None
         """Counts the bytes that wait for all clients; set by the server while it runs."""
         self.messages_out = 0
@@ -120,6 +123,19 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
                 "client: send it in pieces"
             )
         return outgoing
+
+    def freeze(
+        self, namespace: str, event_name: str, args: Sequence[Any]
+    ) -> tuple[tuple[Any, ...], int]:
+        """Return an event's arguments as clients decode them, and the bytes that the event takes.
+
+        Later changes of the original arguments don't affect them.
+
+        :raises TypeError: if an argument can't be encoded.
+        :raises ValueError: as ``encode``.
+        """
+        size = len(self.encode(namespace, event_name, args).frames)
+        return tuple(self.plain(args)), size
 
     def plain(self, values: Sequence[Any]) -> list[Any]:
         """Return values as clients decode them (``LocalNode``).

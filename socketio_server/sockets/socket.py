@@ -4,6 +4,9 @@ The methods and names are django-socketio's. Methods that send to one client wai
 room for the message (``Delivery.send``), and ``call`` also waits for the answer. With a broker,
 ``subscribe`` waits a moment where the channel is new to this process. The others never switch
 greenlets.
+
+With ``SOCKETIO_ON_COMMIT``, messages that are sent inside of a database transaction are encoded at
+the call, and sent when it is committed; those that ask for an acknowledgement are sent at once.
 """
 
 from collections.abc import Callable
@@ -12,6 +15,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from socketio_server.cluster.broker import Envelope
+from socketio_server.engine.transports.base import Outgoing
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MESSAGE
 from socketio_server.sockets.acknowledgements import Answers, CallbackRunner, Waiter, ack_ids
@@ -104,6 +108,9 @@ class Socket:
         :raises TypeError: if it can't be encoded.
         """
         clients, delivery = self._clients, self._delivery
+        if clients.transactions is not None and clients.transactions.is_open():
+            self._defer(MESSAGE, (message,))
+            return
         clients.messages_out += 1
         outgoing = clients.encode(delivery.namespace, MESSAGE, (message,))
         delivery.send(outgoing, clients.timekeeper)
@@ -113,7 +120,7 @@ class Socket:
 
         :raises TypeError: if it can't be encoded.
         """
-        publish(self._clients, self.namespace, MESSAGE, (message,), select(OTHERS, sender=self.id))
+        self._publish(MESSAGE, (message,), select(OTHERS, sender=self.id))
 
     def broadcast_channel(self, message: Any, channel: str | None = None) -> None:
         """Send a message to every other client on a channel.
@@ -123,7 +130,7 @@ class Socket:
         :raises ValueError: if the channel's name is empty.
         """
         selection = select(self._delivery.channels if channel is None else channel, self.id)
-        publish(self._clients, self.namespace, MESSAGE, (message,), selection)
+        self._publish(MESSAGE, (message,), selection)
 
     def send_and_broadcast(self, message: Any) -> None:
         """Send a message to every client, this one included.
@@ -207,13 +214,17 @@ class Socket:
         check_event_name(event)
         if callback is not None or timeout is not None:
             _check_callback(callback, timeout, has_target=to is not None)
+        clients, delivery = self._clients, self._delivery
         if to is not None:
             selection = select(to, skip, skip_channels, sender=self.id)
-            publish(self._clients, self.namespace, event, args, selection, volatile=volatile)
-        elif not (
-            self._is_left_out(skip, skip_channels) or (volatile and not self._delivery.writable)
+            self._publish(event, args, selection, volatile=volatile)
+        elif self._is_left_out(skip, skip_channels):
+            return
+        elif (
+            callback is None and clients.transactions is not None and clients.transactions.is_open()
         ):
-            clients, delivery = self._clients, self._delivery
+            self._defer(event, args, volatile=volatile)
+        elif not volatile or delivery.writable:
             clients.messages_out += 1
             if callback is None:
                 outgoing = clients.encode(delivery.namespace, event, args)
@@ -271,6 +282,31 @@ class Socket:
         selection = select(self.session, skip, skip_channels)
         return selection.leaves_out(self.id, self._delivery.channels)
 
+    def _publish(
+        self, event: str, args: tuple[Any, ...], selection: Selection, *, volatile: bool = False
+    ) -> None:
+        """Send an event to other clients, now or when the caller's transaction is committed."""
+        clients, namespace = self._clients, self._delivery.namespace
+        if clients.transactions is None or not clients.transactions.is_open():
+            publish(clients, namespace, event, args, selection, volatile=volatile)
+        else:
+            args, size = clients.freeze(namespace, event, args)
+            send = partial(publish, clients, namespace, event, args, selection, volatile=volatile)
+            clients.transactions.defer(send, size)
+
+    def _defer(self, event: str, args: tuple[Any, ...], *, volatile: bool = False) -> None:
+        """Send an event to this client when the caller's transaction is committed."""
+        clients = self._clients
+        assert clients.transactions is not None  # the caller has asked it
+        outgoing = clients.encode(self._delivery.namespace, event, args)
+        clients.transactions.defer(partial(self._send, outgoing, volatile), len(outgoing.frames))
+
+    def _send(self, outgoing: Outgoing, volatile: bool) -> None:
+        clients, delivery = self._clients, self._delivery
+        if not volatile or delivery.writable:
+            clients.messages_out += 1
+            delivery.send(outgoing, clients.timekeeper)
+
     def _ask(self, event: str, args: tuple[Any, ...], timeout: float | None) -> Answers:
         clients, delivery = self._clients, self._delivery
         ack_id = next(ack_ids)
@@ -308,7 +344,7 @@ def publish(
     *,
     volatile: bool = False,
 ) -> None:
-    """Send an event to a selection of a namespace's clients, which may be empty.
+    """Send an event to a selection of a namespace's clients, which may be empty; at once.
 
     :raises TypeError: if an argument can't be encoded.
     """
@@ -340,7 +376,7 @@ def publish(
             )
         )
     elif not selection.leaves_out(socket.id, socket.channels):
-        socket.emit(event, *args, volatile=volatile)
+        socket._send(clients.encode(namespace, event, args), volatile)
 
 
 def ask(

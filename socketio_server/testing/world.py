@@ -13,11 +13,13 @@ from typing import Any, Protocol
 
 from gevent.event import Event
 
+from socketio_server import conf
 from socketio_server.dispatch.middleware import CallNext
 from socketio_server.exceptions import ValidationError
 from socketio_server.net.loop import Watcher
 from socketio_server.net.workers import Job
 from socketio_server.serving.middleware import load_middleware
+from socketio_server.serving.transactions import DjangoTransactions
 from socketio_server.sockets.acknowledgements import Timekeeper
 from socketio_server.sockets.this_process import CLIENTS
 
@@ -193,6 +195,9 @@ class World:
         if self._usual_timekeeper is None:
             self._usual_timekeeper, CLIENTS.timekeeper = CLIENTS.timekeeper, self
             self.errors.clear()
+        CLIENTS.transactions = None
+        if conf.option("on_commit"):
+            CLIENTS.transactions = DjangoTransactions(conf.option("max_queued_bytes"))
         self._links[link] = test
 
     def discard(self, link: Droppable) -> None:
@@ -223,6 +228,7 @@ class World:
             return
         if self._usual_timekeeper is not None:
             CLIENTS.timekeeper, self._usual_timekeeper = self._usual_timekeeper, None
+        CLIENTS.transactions = None
         self.now = 0.0
         self.timers.clear()
         self._queue.clear()

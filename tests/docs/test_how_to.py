@@ -274,6 +274,36 @@ print(session.session_key, user.pk)
         client.wait_until(lambda: any("Hello, lamp." in packet for packet in client.packets))
 
 
+class TestCommits:
+    PAGE = "docs/how-to/commits.md"
+
+    def test_a_view_s_signals_are_told_if_it_commits(self, serve: Serve, connect: Connect) -> None:
+        client = connect(serve(self.PAGE))
+        assert post(serve(self.PAGE), "sign-up/", names="ann bob") == "Welcome."
+        assert post(serve(self.PAGE), "sign-up/", names="eve ann") == (
+            "One of these names is taken."
+        )
+        assert post(serve(self.PAGE), "sign-up/", names="zoe") == "Welcome."
+        assert [client.next_event()[1] for _ in range(3)] == ["ann", "bob", "zoe"]
+
+    def test_a_handler_s_messages_arrive_if_it_returns(
+        self, serve: Serve, connect: Connect
+    ) -> None:
+        server = serve(self.PAGE)
+        client, other = connect(server), connect(server)
+        post(server, "sign-up/", names="tom tim")
+        assert other.next_event() == ["new user", "tom"]
+        assert other.next_event() == ["new user", "tim"]
+        client.ask_later("rename", "tom", "tim")
+        assert client.call("rename", "tom", "tomas") is True
+        assert other.next_message() == "tom is tomas now."
+
+    def test_its_tests_pass(self, serve: Serve) -> None:
+        said = serve.project(self.PAGE).manage("test")
+        assert "Ran 2 tests" in said
+        assert "OK" in said
+
+
 class TestSendingFromOutside:
     PAGE = "docs/how-to/sending-from-outside.md"
 

@@ -168,3 +168,35 @@ class TestAtomicRequests:
         server.journal.wait_for("on_error", client.id)
 
         assert query(client, "SELECT count(*) FROM auth_user") == 0
+
+
+class TestOnCommit:
+    """``SOCKETIO_ON_COMMIT`` with ``ATOMIC_REQUESTS``."""
+
+    @pytest.fixture
+    def server(self, postgresql: PostgreSQL, name: str, start_server: StartServer) -> Server:
+        settings = postgresql.settings(name, ATOMIC_REQUESTS=True)
+        return start_server(settings={**settings, "SOCKETIO_ON_COMMIT": True})
+
+    def test_what_a_handler_sends_arrives_after_its_commit(
+        self, server: Server, connect: Connect
+    ) -> None:
+        client, other = connect(to=server), connect(to=server)
+        added = client.ask_later("message", {"do": "add user", "name": "ann", "tell": 1})
+
+        assert other.next_event() == ["message", "ann is new"]
+        assert query(other, "SELECT username FROM auth_user") == "ann"
+        assert client.answer_to(added) == ["ann"]
+        assert client.messages() == ["added ann", "ann is new"]
+
+    def test_what_one_that_raises_has_sent_never_arrives(
+        self, server: Server, connect: Connect
+    ) -> None:
+        client, other = connect(to=server), connect(to=server)
+        client.do_without_answer("add user", name="ann", tell=1, then="raise")
+        server.journal.wait_for("on_error", client.id)
+
+        assert query(client, "SELECT count(*) FROM auth_user") == 0
+        assert client.messages() == []
+        assert query(other, "SELECT 1") == 1
+        assert other.messages() == []

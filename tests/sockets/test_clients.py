@@ -3,6 +3,7 @@
 import datetime
 import re
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 from django.utils.translation import gettext_lazy
@@ -211,7 +212,7 @@ def received(clients: list[FakeClient]) -> list[list[object]]:
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server runs in this process."""
-    monkeypatch.setattr(current, "server", object())
+    monkeypatch.setattr(current, "server", SimpleNamespace(options=Options()))
 
 
 class TestWithoutAServer:

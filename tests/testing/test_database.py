@@ -7,6 +7,7 @@ import pytest
 from django.test import Client, TestCase, override_settings
 from pytest_django.fixtures import DjangoAssertNumQueries
 
+import socketio_server
 from socketio_server.events import Registry
 from socketio_server.testing import SocketIOClient
 from tests.testing.users import WITH_USERS, create_users_table
@@ -106,3 +107,39 @@ class TestInADjangoTestCase(TestCase):
 
     def test_what_handlers_write_is_rolled_back_after_each_test(self) -> None:
         self.test_what_handlers_write_is_there()
+
+
+class TestWhatWaitsForTheCommit(TestCase):
+    """``captureOnCommitCallbacks``, because a ``TestCase``'s own transaction is never committed."""
+
+    registry = Registry()
+
+    @staticmethod
+    @registry.on_message
+    def message(request: Any, socket: Any, context: Any, message: Any) -> str:
+        socket.send(message)
+        socketio_server.broadcast(message, on_commit=True)
+        return "stored"
+
+    def test_arrives_when_the_callbacks_run(self) -> None:
+        client = self.enterContext(SocketIOClient(registry=self.registry))
+        with self.captureOnCommitCallbacks(execute=True) as callbacks:
+            assert client.call("message", "hi") == "stored"
+            client.assert_received("hi")  # what the socket sent
+        client.assert_received("hi")  # what was broadcast
+        assert len(callbacks) == 1
+
+    @override_settings(SOCKETIO_ON_COMMIT=True)
+    def test_with_the_setting_it_is_all_that_handlers_send(self) -> None:
+        client = self.enterContext(SocketIOClient(registry=self.registry))
+        with self.captureOnCommitCallbacks(execute=True) as callbacks:
+            assert client.call("message", "hi") == "stored"
+            client.assert_received_nothing()
+        client.assert_received("hi", "hi")
+        assert len(callbacks) == 2
+
+    @override_settings(SOCKETIO_ON_COMMIT=True)
+    def test_never_arrives_without_them(self) -> None:
+        client = self.enterContext(SocketIOClient(registry=self.registry))
+        client.send("hi")
+        client.assert_received_nothing()

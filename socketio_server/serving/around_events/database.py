@@ -1,6 +1,7 @@
 """Database connections and transactions around an event, as Django handles them for a request."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from django.core.signals import request_finished
@@ -16,6 +17,9 @@ EXPIRY_INTERVAL = 1.0
 """Seconds between two looks at the connections of an idle worker."""
 
 Handler = Callable[..., Any]
+
+WrapHandler = Callable[[Handler, bool], Handler]
+"""Returns the wrapper to call instead of a handler, which may refuse clients or not."""
 
 
 class DatabaseConnections:
@@ -100,20 +104,32 @@ class _CloseExpired:
         self._database.close_expired()
 
 
-def atomic_requests() -> Callable[[Handler], Handler] | None:
-    """Return a decorator that runs handlers in transactions, as ``ATOMIC_REQUESTS`` does views.
+def atomic_requests(find_mistake: Callable[[Any], object]) -> WrapHandler | None:
+    """Return what runs handlers in transactions, as ``ATOMIC_REQUESTS`` does views.
 
+    A transaction is rolled back if its handler raises, refuses a client, or returns a mistake.
+
+    :param find_mistake: tells whether the value that a handler returned is a mistake.
     :return: ``None`` if no database has ``ATOMIC_REQUESTS``.
     """
     aliases = [
         alias for alias, settings in connections.settings.items() if settings["ATOMIC_REQUESTS"]
     ]
 
-    def make_atomic(handler: Handler) -> Handler:
+    def make_atomic(handler: Handler, can_refuse: bool) -> Handler:
         exempt = getattr(handler, "_non_atomic_requests", ())
-        for alias in aliases:
-            if alias not in exempt:
-                handler = transaction.atomic(using=alias)(handler)
-        return handler
+        own = [alias for alias in aliases if alias not in exempt]
+
+        def run(*args: Any) -> Any:
+            with ExitStack() as transactions:
+                for alias in own:
+                    transactions.enter_context(transaction.atomic(using=alias))
+                result = handler(*args)
+                if (can_refuse and result is False) or find_mistake(result):
+                    for alias in own:
+                        transaction.set_rollback(True, using=alias)
+                return result
+
+        return run
 
     return make_atomic if aliases else None

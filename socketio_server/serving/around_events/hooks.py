@@ -37,7 +37,7 @@ class DjangoHooks:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._database = DatabaseConnections(loop, sqlite_timeout, clock=clock)
-        self.wrap_handler = atomic_requests()
+        self.wrap_handler = atomic_requests(self.find_mistake)
         self._message_log = MessageLog(message_log_format)
         self._settings_locale = ActiveLocale.of_settings()
         self.logs_messages = message_log_format is not None

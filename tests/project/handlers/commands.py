@@ -94,6 +94,9 @@ def obey(request: HttpRequest, socket: Socket, context: Context, message: Any) -
                 return cursor.fetchone()[0]
         case {"do": "add user", "name": str(name)}:
             User.objects.create(username=name)
+            if "tell" in message:
+                socket.send(f"added {name}")
+                socketio_server.broadcast(f"{name} is new")
             if "then" in message:
                 raise RuntimeError("added")
             return name

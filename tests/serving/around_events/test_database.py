@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.core.signals import request_finished
 from django.db import DatabaseError, connections, transaction
+from django.http import HttpResponse
 from django.test import override_settings
 from greenlet import getcurrent
 
@@ -418,6 +419,41 @@ class TestAtomicRequests:
             raise PermissionDenied
 
         server.open().send("0")
+
+        assert notes(database) == []
+
+    @pytest.mark.parametrize("answer", [False, HttpResponse("no")])
+    def test_a_refusal_by_what_is_returned_rolls_back(
+        self, server: FakeServer, database: Any, answer: object
+    ) -> None:
+        @server.registry.on_subscribe
+        def subscribe(request: object, socket: Any, context: object, channel: str) -> object:
+            write(database, "subscribe")
+            return answer
+
+        server.connect().emit("__subscribe__", "room")
+
+        assert notes(database) == []
+
+    def test_false_where_nothing_can_be_refused_is_an_answer(
+        self, server: FakeServer, database: Any
+    ) -> None:
+        @server.registry.on("answer")
+        def answer(request: object, socket: Any, context: object) -> bool:
+            write(database, "answer")
+            return False
+
+        server.connect().emit("answer", ack_id=1)
+
+        assert notes(database) == ["answer"]
+
+    def test_a_value_that_is_a_mistake_rolls_back(self, server: FakeServer, database: Any) -> None:
+        @server.registry.on("answer")
+        def answer(request: object, socket: Any, context: object) -> HttpResponse:
+            write(database, "answer")
+            return HttpResponse("not sent")
+
+        server.connect().emit("answer", ack_id=1)
 
         assert notes(database) == []
 
