@@ -35,6 +35,7 @@ from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
 from socketio_server.serving import current
+from socketio_server.serving.current import RunningServer
 
 UNSUPPORTED_VERSION = (
     "Unsupported protocol version: use socket.io-client 3 or 4, or set "
@@ -68,7 +69,7 @@ def socketio(request: HttpRequest, **captured: Any) -> HttpResponse:
     handshake = _read(request)
     if request.method == "OPTIONS":
         response = _respond(Response(204, b""))
-    elif (refused := _refuse(handshake, engine)) is not None:
+    elif (refused := _refuse(handshake, server)) is not None:
         response = _respond(refused)
     elif handshake.is_websocket:
         request.META[UPGRADE_KEY] = Upgrade(handshake, compact(request))
@@ -159,11 +160,14 @@ _EMPTY = BytesIO()
 _MATCHES: dict[tuple[str, str], ResolverMatch] = {}
 
 
-def _refuse(handshake: EngineRequest, engine: Engine) -> Response | None:
+def _refuse(handshake: EngineRequest, server: RunningServer) -> Response | None:
     """Verify a handshake; count a refusal and return its answer, ``None`` if it is accepted."""
+    engine = server.engine
     address = handshake.address
     is_new = "sid" not in handshake.params  # or the request of a session that is over
-    if is_new and engine.draining:
+    # While others do, the client comes to one of them, and need not see an error: its session
+    # begins, and is told to end.
+    if is_new and engine.draining and not server.others_accept:
         why = f"handshake while the server stops (from {address})"
         engine.stats.refusals.add(RefusalKind.STOPPING, address, why, logging.INFO)
         return Response(503, b"")

@@ -5,6 +5,7 @@ are tested on real sockets without a moment of waiting.
 """
 
 import json
+import resource
 import select
 import socket as socket_module
 from collections import deque
@@ -424,6 +425,17 @@ def make_polling(
     output = output or queued_output(loop, options)
     turns = Turns(loop, options, clock=loop.clock)
     return PollingTransport(session, loop, options, loop.clock, output, turns)
+
+
+@contextmanager
+def without_descriptors() -> Iterator[None]:
+    """Let this process open no file and no socket (a limit of 0 would keep it from polling)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class RecordingTransportHandler:

@@ -27,7 +27,7 @@ from socketio_server.http.exchange import SessionExchange, WsgiExchange
 from socketio_server.http.listener import HttpListener
 from socketio_server.net import handover, workers
 from socketio_server.net.connection import Connection
-from socketio_server.net.handover import Handover, Outcome
+from socketio_server.net.handover import MAX_MESSAGE, Handover, Outcome
 from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.queued_output import Backlog
 from socketio_server.net.refusals import Refusals
@@ -53,6 +53,7 @@ from tests.fakes import (
     settle,
     socket_pair,
     wait_for,
+    without_descriptors,
 )
 from tests.http.site import head, request, site_at
 from tests.support.websocket import frame
@@ -291,6 +292,13 @@ def answers_go_out_together(world: World, faults: Faults) -> None:
     client = world.websocket()
     faults.add(Connection, "_flush")
     client.send_text("4hello", "4hello")
+
+
+@case("HttpConnection.move_away", ends_session=False)
+def it_is_to_move_to_another_worker(world: World, faults: Faults) -> None:
+    world.connect()
+    faults.add(HttpListener, "hand_over")
+    world.http.hand_over_waiting()
 
 
 @case("WebSocketTransport._continue", max_events_per_turn=1)
@@ -668,6 +676,22 @@ class TestWorkers:
         wait_for(lambda: not pool.busy)
 
 
+class Waiting:
+    """A connection that waits to move."""
+
+    def __init__(self, *, raises: bool = False) -> None:
+        self._raises = raises
+        self.called: list[str] = []
+
+    def try_again(self) -> None:
+        self.called.append("try_again")
+        if self._raises:
+            raise Fault
+
+    def callback_raised(self) -> None:
+        self.called.append("callback_raised")
+
+
 class Doors:
     """Two workers of one machine; the second adopts connections."""
 
@@ -686,10 +710,22 @@ class Doors:
         sock.close()
         self.adopted.append(data)
 
+    def fill(self, *waiting: Waiting) -> None:
+        """Have the first worker hand over until there is no room, then let others wait."""
+        with ExitStack() as stack:
+            waiters = iter(waiting)
+            waiter = next(waiters)
+            outcome = Outcome.MOVED
+            while outcome is Outcome.MOVED:
+                ours, _ = stack.enter_context(socket_pair())
+                outcome = self.first.give("2", ours.fileno(), b"x" * (MAX_MESSAGE // 4), waiter)
+            for waiter in waiters:
+                assert self.first.give("2", ours.fileno(), b"", waiter) is Outcome.WAITS
+
     def give(self, data: bytes) -> Outcome:
         """Hand a connection to the second worker; check that no worker has it any more."""
         with socket_pair() as (ours, theirs):
-            outcome = self.first.give("2", ours.fileno(), data)
+            outcome = self.first.give("2", ours.fileno(), data, Waiting())
             ours.close()
             self.guarded.fake.run()
             assert is_at_end(theirs)
@@ -710,7 +746,7 @@ class TestWorkersThatHandConnectionsOver:
         with ExitStack() as stack:
             pairs = [stack.enter_context(socket_pair()) for _ in range(2)]
             for (ours, _), data in zip(pairs, (b"bad", b"good"), strict=True):
-                doors.first.give("2", ours.fileno(), data)
+                doors.first.give("2", ours.fileno(), data, Waiting())
             doors.guarded.fake.run()
         assert doors.adopted == [b"good"]
 
@@ -734,6 +770,33 @@ class TestWorkersThatHandConnectionsOver:
         doors.give(b"lost")
         doors.give(b"one")
         assert (faults.raised, doors.adopted) == (1, [b"one"])
+
+    @covers("_Door._listen")
+    def test_open_the_door_again_though_that_raises(self, doors: Doors, faults: Faults) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
+            stranger.connect(str(doors.folder / "2"))
+            with without_descriptors():
+                doors.guarded.fake.run()
+        faults.add(doors.guarded.loop, "start")
+        doors.guarded.fake.advance(handover.PAUSE)
+        doors.give(b"one")
+        assert (faults.raised, doors.adopted) == (1, [b"one"])
+
+    @covers("type(waiter).try_again")
+    def test_let_the_next_one_move_though_one_raises(self, doors: Doors) -> None:
+        bad, good = Waiting(raises=True), Waiting()
+        doors.fill(bad, good)
+        doors.guarded.fake.run()
+        assert bad.called == ["try_again", "callback_raised"]
+        assert good.called == ["try_again"]
+
+    @covers("_Way._go_on")
+    def test_tell_those_that_wait_that_the_way_is_lost(self, doors: Doors, faults: Faults) -> None:
+        waiting = Waiting()
+        doors.fill(waiting)
+        faults.add(handover._Way, "_stop_writer")
+        doors.guarded.fake.run()
+        assert (faults.raised, waiting.called) == (1, ["try_again"])
 
     @covers("_Way.close")
     def test_forget_one_that_ended_though_that_raises(self, doors: Doors, faults: Faults) -> None:

@@ -15,7 +15,7 @@ from socketio_server.http.engine_requests import decode_path, engine_request, pa
 from socketio_server.http.exchange import ExchangeServer, SessionExchange, WsgiExchange
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
-from socketio_server.net.handover import Outcome
+from socketio_server.net.handover import Outcome, Waiter
 from socketio_server.net.loop import Loop
 from socketio_server.net.queued_output import SLOW, LostBecause
 from socketio_server.net.refusals import RefusalKind
@@ -36,6 +36,10 @@ class State(IntEnum):  # hashed faster than an Enum
     """Waits for the next request."""
     HEAD = auto()
     """Receives the head of a request; also the state of a new connection."""
+    HELD = auto()
+    """Has a request for another worker, and the peer has yet to read the answers before it."""
+    MOVING = auto()
+    """Waits until another worker has room for it."""
     BODY = auto()
     """Receives the body of a session's request, which is answered when the body is complete."""
     STREAMING = auto()
@@ -52,14 +56,16 @@ class State(IntEnum):  # hashed faster than an Enum
     """The connection was lost, or became a WebSocket."""
 
 
-IDLE, HEAD, BODY, STREAMING, ANSWERING, FLUSHING, LINGERING, CLOSING, GONE = State
+IDLE, HEAD, HELD, MOVING, BODY, STREAMING, ANSWERING, FLUSHING, LINGERING, CLOSING, GONE = State
 
 _BEGINNINGS = {BODY, STREAMING, ANSWERING}  # of an exchange
 _ENDS = {LINGERING, CLOSING, GONE}
 
 MOVES: Mapping[State, frozenset[State]] = {
-    IDLE: frozenset({HEAD} | _BEGINNINGS | _ENDS),
-    HEAD: frozenset(_BEGINNINGS | _ENDS),
+    IDLE: frozenset({HEAD, HELD, MOVING} | _BEGINNINGS | _ENDS),
+    HEAD: frozenset({HELD, MOVING} | _BEGINNINGS | _ENDS),
+    HELD: frozenset({MOVING} | _BEGINNINGS | _ENDS),
+    MOVING: frozenset(_BEGINNINGS | _ENDS),
     BODY: frozenset({ANSWERING} | _ENDS),
     STREAMING: frozenset({ANSWERING} | _ENDS),
     ANSWERING: frozenset({IDLE, FLUSHING} | _ENDS),
@@ -71,7 +77,7 @@ MOVES: Mapping[State, frozenset[State]] = {
 """The states that may follow each state."""
 
 _WHOLE = frozenset({ANSWERING, FLUSHING})  # the request has arrived completely
-_HAS_SOMETHING_TO_SEND = frozenset({STREAMING, ANSWERING, FLUSHING, CLOSING})
+_HAS_SOMETHING_TO_SEND = frozenset({HELD, MOVING, STREAMING, ANSWERING, FLUSHING, CLOSING})
 
 
 class HttpServer(ExchangeServer, Protocol):
@@ -86,11 +92,14 @@ class HttpServer(ExchangeServer, Protocol):
     has_siblings: bool
     """Whether other workers may have the sessions that requests ask for."""
 
-    def hand_over(self, tcp: Connection, address: Any, owner: str, data: bytes) -> Outcome:
+    def hand_over(
+        self, tcp: Connection, address: Any, owner: str | None, data: bytes, waiter: Waiter
+    ) -> Outcome:
         """Hand a connection over to another worker.
 
-        :param owner: the worker's name, from a session's id.
+        :param owner: the worker's name, from a session's id; ``None``: any that takes new clients.
         :param data: the request that the worker is to answer, and what came behind it.
+        :param waiter: called when there is room, if there is none now.
         """
 
 
@@ -130,15 +139,17 @@ class HttpConnection:
         self._outbox: memoryview | None = None  # the rest of an answer, while FLUSHING
         self._closes = False  # whether the connection ends with that answer
 
-    def start(self, data: bytes = b"") -> None:
+    def start(self, data: bytes | None = None) -> None:
         """Start reading.
 
-        :param data: bytes that were read already.
+        :param data: the bytes that another worker has read already; ``None`` if it is new.
         """
+        if data == b"":
+            self._state = IDLE
         deadlines = self.server.deadlines[self._state]
-        assert deadlines is not None  # HEAD has one
+        assert deadlines is not None  # both have one
         deadlines.add(self)
-        self.tcp.start(self, data)
+        self.tcp.start(self, data or b"")
 
     def _move_to(self, state: State) -> None:
         """Change the state, and with it the deadline."""
@@ -173,9 +184,21 @@ class HttpConnection:
             self._flush(self._outbox)
         elif self.exchange is not None:
             self.exchange.drained()
-        elif self._state is IDLE or self._state is HEAD:  # before it is handed over
-            self.tcp.resume_reading()
+        elif self._state is HELD:
             self._read_head(self._buffer)
+
+    def try_again(self) -> None:
+        """Move now, because the other worker has room, or has gone (``Waiter``)."""
+        if self._state is MOVING:
+            self._read_head(self._buffer)
+
+    def move_away(self) -> None:
+        """Move to a worker that takes new clients, if there is one, before a request has come."""
+        if self._state not in (IDLE, HEAD) or self.tcp.congested:
+            return
+        outcome = self.server.hand_over(self.tcp, self.address, None, self._buffer, self)
+        if outcome is Outcome.MOVED:
+            self._forget()
 
     def eof_received(self) -> bool:
         """The peer half-closed the connection (``ConnectionHandler``); answer its requests."""
@@ -190,6 +213,7 @@ class HttpConnection:
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
         exchange, self.exchange = self.exchange, None
+        self._buffer = b""
         try:
             if self._state is not GONE:  # it has become a WebSocket
                 self._move_to(GONE)
@@ -212,6 +236,9 @@ class HttpConnection:
         """The connection has been in its state for too long."""
         if isinstance(self.exchange, SessionExchange):
             self.exchange.body_timed_out()
+            return
+        if self._state is MOVING:
+            self._refuse(503)
             return
         if self._state is HEAD:
             self.report_slow("request head did not arrive in time")
@@ -260,28 +287,55 @@ class HttpConnection:
         self._end()
 
     def _pass_on(self, head: Head, data: bytes) -> bool:
-        """Hand the connection over if another worker has the session that a request asks for.
+        """Hand the connection over if another worker has the session that a request asks for, or
+        if this one stops and another takes new clients.
 
         :param data: what was received, from the beginning of the request's head.
         :return: whether the request is no longer ours to answer now.
         """
-        if not self.server.has_siblings or "sid=" not in head.target:
+        if not self.server.has_siblings:
             return False
-        _, _, query = head.target.partition("?")
-        owner = self.server.engine.find_owner(parse_query(query))
-        if owner is None:
+        if "sid=" in head.target:
+            _, _, query = head.target.partition("?")
+            owner = self.server.engine.find_owner(parse_query(query))
+            if owner is None:
+                return False
+        elif self.server.engine.draining:
+            owner = None
+        else:
             return False
-        if self.tcp.tell_when_drained():  # the peer has yet to read the answers before
-            self.tcp.pause_reading()
-            self._buffer = data
+        if self.tcp.tell_when_drained():
+            self._wait_in(HELD, data)
             return True
-        outcome = self.server.hand_over(self.tcp, self.address, owner, data)
+        return self._hand_over(owner, data)
+
+    def _hand_over(self, owner: str | None, data: bytes) -> bool:
+        """Hand the connection over; return whether there was a worker that may take it.
+
+        :param owner: the worker's name; ``None``: any that takes new clients.
+        """
+        outcome = self.server.hand_over(self.tcp, self.address, owner, data, self)
         if outcome is Outcome.MOVED:
-            self._move_to(GONE)
-            self.tcp.abort()
+            self._forget()
+        elif outcome is Outcome.WAITS:
+            self._wait_in(MOVING, data)
         elif outcome is Outcome.BUSY:
             self._refuse(503)
+        else:
+            self.tcp.resume_reading()
         return outcome is not Outcome.GONE
+
+    def _forget(self) -> None:
+        """Close this process's descriptor: another worker has the connection."""
+        self._move_to(GONE)
+        self.tcp.abort()
+
+    def _wait_in(self, state: State, data: bytes) -> None:
+        """Read no more until the connection moves."""
+        if self._state is not state:
+            self._move_to(state)
+        self.tcp.pause_reading()
+        self._buffer = data
 
     def _begin(self, head: Head) -> None:
         """Begin an exchange, with the bytes of its body that arrived with the head."""
@@ -424,6 +478,7 @@ def make_deadlines(
     limits = {
         IDLE: options.keep_alive_timeout,
         HEAD: options.head_timeout,
+        MOVING: options.stall_timeout,
         BODY: options.body_timeout,
         LINGERING: options.close_timeout,
     }

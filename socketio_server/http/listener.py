@@ -10,11 +10,11 @@ from gevent import get_hub, pywsgi, socket
 
 from socketio_server.engine.engine import Engine
 from socketio_server.http.body import StreamedBody
-from socketio_server.http.connection import HttpConnection, make_deadlines, write_size_of
+from socketio_server.http.connection import HttpConnection, State, make_deadlines, write_size_of
 from socketio_server.http.siblings import Siblings
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
-from socketio_server.net.handover import Outcome
+from socketio_server.net.handover import Outcome, Waiter
 from socketio_server.net.loop import Loop
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.workers import WorkerPool
@@ -88,17 +88,17 @@ class HttpListener(pywsgi.WSGIServer):
         """Serve a connection on the loop (overrides gevent's, which spawns a greenlet)."""
         self.handle(sock, address)
 
-    def handle(self, sock: Any, address: Any, data: bytes = b"") -> None:
+    def handle(self, sock: Any, address: Any, data: bytes | None = None) -> None:
         """Serve a connection on the loop.
 
-        :param data: bytes that were read from it already.
+        :param data: the bytes that another worker has read from it; ``None``: it is new.
         """
         connection = Connection(sock, self.guarded_loop, self.engine.output)
         self.guarded_loop.call(
             partial(self._serve, address, data), connection, Connection.callback_raised
         )
 
-    def _serve(self, address: Any, data: bytes, connection: Connection) -> None:
+    def _serve(self, address: Any, data: bytes | None, connection: Connection) -> None:
         """Serve a connection, unless there are too many."""
         host = address[0] if isinstance(address, tuple) else ""
         leave = self._leave(host)
@@ -110,11 +110,21 @@ class HttpListener(pywsgi.WSGIServer):
         connection.on_closed = leave
         HttpConnection(connection, address, self).start(data)
 
-    def hand_over(self, tcp: Connection, address: Any, owner: str, data: bytes) -> Outcome:
+    def hand_over(
+        self, tcp: Connection, address: Any, owner: str | None, data: bytes, waiter: Waiter
+    ) -> Outcome:
         """Hand a connection over to another worker (``HttpServer``)."""
         if self._siblings is None:
             return Outcome.GONE
-        return self._siblings.give(self._number, owner, tcp.fileno(), address, data)
+        return self._siblings.give(self._number, owner, tcp.fileno(), address, data, waiter)
+
+    def hand_over_waiting(self) -> None:
+        """Hand the connections over that wait for a request, if other workers take new clients."""
+        for state in (State.IDLE, State.HEAD):
+            for connection in tuple(self.deadlines[state] or ()):
+                self.guarded_loop.call(
+                    HttpConnection.move_away, connection, HttpConnection.callback_raised
+                )
 
     def init_socket(self) -> None:
         """Listen, with options that the accepted sockets inherit."""

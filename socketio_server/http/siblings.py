@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from socketio_server.net.handover import Handover, Outcome
+from socketio_server.net.handover import Handover, Outcome, Waiter
 from socketio_server.net.loop import SharingLoop
 
 logger = logging.getLogger("socketio_server.http")
 
-Take = Callable[[_socket.socket, Any, bytes], None]
+Take = Callable[[_socket.socket, Any, bytes], object]
 
 
 class _Moved(msgspec.Struct, array_like=True):
@@ -24,7 +24,8 @@ class _Moved(msgspec.Struct, array_like=True):
 
     :param listener: the number of the socket that it was accepted from; the same for all workers.
     :param address: the peer's address, as ``accept`` returned it.
-    :param data: all that was read since the last request that was answered.
+    :param data: all that was read since the last request that was answered; empty if the
+        connection waits for the next one.
     """
 
     listener: int
@@ -61,20 +62,39 @@ class Siblings:
         """
         self._handover.start()
 
+    def retire(self) -> None:
+        """Take no more new clients, but go on with the requests of one's own. Idempotent."""
+        self._handover.retire()
+
+    @property
+    def others_accept(self) -> bool:
+        """Whether other workers take new clients."""
+        return self._handover.others_accept
+
     def stop(self) -> None:
         """Take no more connections. Idempotent."""
         self._handover.stop()
 
-    def give(self, listener: int, owner: str, fd: int, address: Any, data: bytes) -> Outcome:
+    def give(
+        self,
+        listener: int,
+        owner: str | None,
+        fd: int,
+        address: Any,
+        data: bytes,
+        waiter: Waiter,
+    ) -> Outcome:
         """Give a connection to another worker; if it moved, close this process's descriptor.
 
         :param listener: the number of the listener that accepted it.
-        :param owner: the worker's name, as a client's ``sid`` has it.
+        :param owner: the worker's name, as a client's ``sid`` has it; ``None``: any that takes new
+            clients.
         :param address: the peer's.
         :param data: the request that the worker is to answer, and what came behind it.
+        :param waiter: called when there is room, if there is none now.
         """
         message = msgspec.msgpack.encode(_Moved(listener, address, data))
-        return self._handover.give(owner, fd, message)
+        return self._handover.give(owner, fd, message, waiter)
 
     def _adopt(self, sock: _socket.socket, data: bytes) -> None:
         try:

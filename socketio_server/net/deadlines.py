@@ -4,7 +4,7 @@ All deadlines of one kind have the same delay, and fall due in the order in whic
 Therefore a dict serves as the queue, and no session needs a timer of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from typing import Generic, TypeVar
 
@@ -80,6 +80,9 @@ class Deadlines(Generic[T]):
 
     def __contains__(self, item: T) -> bool:
         return item in self._due
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._due)
 
     def __len__(self) -> int:
         return len(self._due)

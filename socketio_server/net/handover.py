@@ -6,18 +6,21 @@ itself. Nothing here waits. Linux only, because of ``SO_PEERCRED`` and ``SOCK_SE
 """
 
 import _socket
+import errno
 import logging
 import os
+import random
 import re
 import struct
 from array import array
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
 from typing import Any, Protocol
 
-from socketio_server.net.loop import SharingLoop
+from socketio_server.net.loop import CallbackOwner, SharingLoop, Watcher
 
 MAX_MESSAGE = 212_992
 """Bytes of one message: Linux's default of ``SO_SNDBUF``, above which it accepts none. The head of
@@ -26,13 +29,23 @@ a request and the reads behind it are less."""
 MESSAGES_AT_ONCE = 20
 """Connections taken from one worker before others get their turn."""
 
+MAX_WAITING = 1000
+"""Connections that wait at a time for one other worker."""
+
 BACKLOG = 128
 """Workers that may connect at once."""
+
+PAUSE = 1.0
+"""Seconds without new workers, after there were too many open files for one."""
+
+ACCEPTING = ".accepting"
+"""Ends the name of the file that says that a worker takes new clients; no worker's name has dots."""
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
 _DESCRIPTOR = array("i", (0,)).itemsize
-_READ = 1  # libev's event mask
+_READ, _WRITE = 1, 2  # libev's event mask
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 logger = logging.getLogger("socketio_server")
 
@@ -44,8 +57,17 @@ class Outcome(Enum):
     """The other worker has it."""
     GONE = auto()
     """There is no such worker any more."""
+    WAITS = auto()
+    """The other worker has no room for now; ``try_again`` will be called."""
     BUSY = auto()
-    """The other worker takes none for now."""
+    """The other worker takes none for now, and too many wait for it."""
+
+
+class Waiter(CallbackOwner, Protocol):
+    """Waits until another worker has room."""
+
+    def try_again(self) -> None:
+        """Hand the connection over now. Called once, unless that has to wait again."""
 
 
 class Adopt(Protocol):
@@ -75,20 +97,34 @@ class Handover:
         self._loop = loop
         self._adopt = adopt
         self._path = os.path.join(folder, name)
+        self._mark = self._path + ACCEPTING
         self._door: _Door | None = None
         self._ways: dict[str, _Way] = {}  # to other workers, by name
 
     def start(self) -> None:
-        """Begin to take connections.
+        """Begin to take connections, those of new clients included.
 
         :raises OSError: if there can be no socket in the folder.
         """
         with suppress(FileNotFoundError):  # of an earlier process with this number
             os.unlink(self._path)
         self._door = _Door(self._path, self._loop, self._adopt)
+        with open(self._mark, "wb"):
+            pass
+
+    def retire(self) -> None:
+        """Take no more new clients, but go on with one's own. Idempotent."""
+        with suppress(OSError):
+            os.unlink(self._mark)
+
+    @property
+    def others_accept(self) -> bool:
+        """Whether other workers take new clients."""
+        return bool(self._accepting())
 
     def stop(self) -> None:
         """Take no more connections, and forget the other workers. Idempotent."""
+        self.retire()
         if self._door is not None:
             self._door.close()
             self._door = None
@@ -97,26 +133,51 @@ class Handover:
         for way in list(self._ways.values()):
             way.close()
 
-    def give(self, owner: str, fd: int, data: bytes) -> Outcome:
+    def give(self, owner: str | None, fd: int, data: bytes, waiter: Waiter) -> Outcome:
         """Hand a connection over; if it moved, the caller closes its own descriptor.
 
-        :param owner: another worker's name, as a client gave it.
+        :param owner: another worker's name, as a client gave it; ``None``: any that takes new
+            clients.
         :param fd: the connection's descriptor, which the loop may watch.
         :param data: for the other worker's ``adopt``.
+        :param waiter: called when there is room, if there is none now.
         """
+        if owner is not None:
+            return self._give(owner, fd, data, waiter)
+        for name in self._accepting():
+            outcome = self._give(name, fd, data, waiter)
+            if outcome is not Outcome.GONE:
+                return outcome
+            with suppress(OSError):  # it was killed
+                os.unlink(os.path.join(self._folder, name + ACCEPTING))
+        return Outcome.GONE
+
+    def _accepting(self) -> list[str]:
+        """Return the names of the other workers that take new clients, in any order."""
+        try:
+            files = os.listdir(self._folder)
+        except OSError:  # somebody has removed it
+            return []
+        marks = [name for name in files if name.endswith(ACCEPTING)]
+        others = [n.removesuffix(ACCEPTING) for n in marks if n != os.path.basename(self._mark)]
+        random.shuffle(others)
+        return others
+
+    def _give(self, owner: str, fd: int, data: bytes, waiter: Waiter) -> Outcome:
         if not _NAME.fullmatch(owner):
             return Outcome.GONE
         try:
             way = self._ways.get(owner) or self._open_way(owner)
-            way.send(fd, data)
-        except BlockingIOError:
+            outcome = way.send(fd, data, waiter)
+        except BlockingIOError:  # too many workers connect to it
             return Outcome.BUSY
         except OSError:
             if owner in self._ways:
                 self._ways[owner].close()
             return Outcome.GONE
-        self._loop.forget(fd)
-        return Outcome.MOVED
+        if outcome is Outcome.MOVED:
+            self._loop.forget(fd)
+        return outcome
 
     def _open_way(self, owner: str) -> "_Way":
         path = os.path.join(self._folder, owner)
@@ -136,20 +197,55 @@ class _Way:
             self._sock.close()
             raise
         self._on_closed = on_closed
+        self._loop = loop
+        self._waiting: deque[Waiter] = deque()
+        self._writer: Watcher | None = None  # while the other worker has no room
         # The other worker sends nothing: what can be read is the end.
         self._watcher = loop.io(self._sock.fileno(), _READ)
         loop.start(self._watcher, _Way.close, self)
 
-    def send(self, fd: int, data: bytes) -> None:
+    def send(self, fd: int, data: bytes, waiter: Waiter) -> Outcome:
+        if len(self._waiting) >= MAX_WAITING:
+            return Outcome.BUSY
+        if self._writer is not None:
+            self._waiting.append(waiter)
+            return Outcome.WAITS
         rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", (fd,)))
-        self._sock.sendmsg((data,), (rights,))
+        try:
+            self._sock.sendmsg((data,), (rights,))
+        except BlockingIOError:
+            self._waiting.appendleft(waiter)  # it may have waited for longer than all others
+            self._writer = self._loop.io(self._sock.fileno(), _WRITE)
+            self._loop.start(self._writer, _Way._go_on, self)
+            return Outcome.WAITS
+        except OSError as error:
+            if error.errno == errno.ETOOMANYREFS:  # the user's descriptors under way
+                return Outcome.BUSY
+            raise
+        return Outcome.MOVED
 
     def close(self) -> None:
         self._watcher.close()
+        self._stop_writer()
         self._sock.close()
         self._on_closed()
+        for waiter in self._waiting:  # each finds out that the worker has gone
+            self._loop.run_callback(type(waiter).try_again, waiter)
+        self._waiting.clear()
 
     callback_raised = close
+
+    def _go_on(self) -> None:
+        """Let connections move while there is room."""
+        self._stop_writer()
+        while self._waiting and self._writer is None:
+            waiter = self._waiting.popleft()
+            self._loop.call(type(waiter).try_again, waiter, type(waiter).callback_raised)
+
+    def _stop_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
 
 class _Door:
@@ -164,23 +260,43 @@ class _Door:
         self._sock = _unix_socket()
         self._sock.bind(path)
         self._sock.listen(BACKLOG)
+        self._told = False  # logged that there are too many open files
         self._watcher = loop.io(self._sock.fileno(), _READ)
-        loop.start(self._watcher, _Door._accept, self)
+        self._pause: Watcher | None = None
+        self._listen()
 
     def close(self) -> None:
         self._watcher.close()
+        if self._pause is not None:
+            self._pause.close()
         self._sock.close()
         for sender in tuple(self.senders):
             sender.close()
 
     def callback_raised(self) -> None:
         """Go on: the one that came is closed, and comes again (``CallbackOwner``)."""
+        self._listen()
+
+    def _listen(self) -> None:
+        self._loop.start(self._watcher, _Door._accept, self)
+
+    def _rest(self, error: OSError) -> None:
+        """Accept no worker for a moment: the loop would call again and again."""
+        self._watcher.stop()
+        if self._pause is None:
+            self._pause = self._loop.timer(PAUSE)
+        self._loop.start(self._pause, _Door._listen, self)
+        if not self._told:
+            self._told = True
+            logger.warning("Another worker must wait until it may connect: %s (said once)", error)
 
     def _accept(self) -> None:
         try:
             fd, _ = self._sock._accept()
-        except OSError:  # the other one has gone, or there are too many open files
-            return
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._rest(error)
+            return  # otherwise the other one has gone
         sock = _socket.socket(fileno=fd)
         try:
             if _user_of(sock) == os.geteuid():

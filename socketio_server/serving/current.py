@@ -20,6 +20,10 @@ class RunningServer(Protocol):
     engine: Engine
     options: Options
 
+    @property
+    def others_accept(self) -> bool:
+        """Whether other workers of this machine take new clients."""
+
     def snapshot(self) -> Snapshot:
         """Return the numbers of the server's objects, and its counters."""
 

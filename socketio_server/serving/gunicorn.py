@@ -10,9 +10,11 @@ import dataclasses
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -38,6 +40,17 @@ GOODBYE_SHARE = 0.25
 """The share of ``graceful_timeout`` over which goodbyes are spread: at a reload the workers end
 together, and their clients must not all come to the new ones at once."""
 
+SUCCESSORS_SHARE = 0.5
+"""The share of ``graceful_timeout`` that a new worker has to load the project: the old ones serve
+until then."""
+
+SUCCESSORS_CHECK_INTERVAL = 0.1
+"""Seconds between two checks whether new workers have loaded the project."""
+
+COMING = ".coming"
+"""Ends the name of the file that announces a worker, from before its process begins until it
+serves."""
+
 Environ = dict[str, Any]
 Application = Callable[[Environ, Any], Iterable[bytes]]
 
@@ -54,6 +67,10 @@ class ServerWorker(GeventWorker):
         self._ended = Event()  # set when it is to end
         self._server: Server | None = None  # in the worker's own process
         self._folder = _shared_folder(self.cfg)
+        self._announcement: Path | None = None
+        if self._folder is not None:
+            self._announcement = Path(self._folder, f"{os.getpid()}-{self.age}{COMING}")
+            self._announcement.touch()
 
     def patch(self) -> None:
         """Patch what the arbiter must have unpatched, and take gunicorn's sockets.
@@ -94,9 +111,15 @@ class ServerWorker(GeventWorker):
         """Serve until gunicorn ends this worker, or it has answered ``max_requests``."""
         assert self._server is not None
         self._server.start()
+        if self._announcement is not None:
+            self._announcement.unlink(missing_ok=True)
         while self.alive:
             self.notify()
             self._ended.wait(HEARTBEAT)
+        self._server.retire()
+        while self._successors_come():
+            self.notify()
+            gevent.sleep(SUCCESSORS_CHECK_INTERVAL)
         stopping = gevent.spawn(self._server.stop, self.cfg.graceful_timeout * GOODBYE_SHARE)
         while not stopping.ready():
             self.notify()
@@ -124,6 +147,17 @@ class ServerWorker(GeventWorker):
     def _end(self) -> None:
         self.alive = False
         self._ended.set()
+
+    def _successors_come(self) -> bool:
+        """Return whether the arbiter has begun new workers that don't serve yet, as at a reload."""
+        if self._folder is None:
+            return False
+        since = time.time() - self.cfg.graceful_timeout * SUCCESSORS_SHARE
+        for file in Path(self._folder).glob(f"*{COMING}"):
+            with suppress(FileNotFoundError):  # it serves now
+                if file.stat().st_mtime > since:
+                    return True
+        return False
 
     def _log_statistics(self, server: Server) -> None:
         self.log.info("Statistics of worker %s: %s", self.pid, describe(server.snapshot()))
@@ -159,6 +193,8 @@ def _shared_folder(cfg: Any) -> str | None:
 def _remove(folder: str, arbiter: int) -> None:
     """Remove the folder at the arbiter's end, unless another arbiter's workers still use it."""
     if os.getpid() == arbiter:
+        for announcement in Path(folder).glob(f"{arbiter}-*{COMING}"):
+            announcement.unlink(missing_ok=True)
         with suppress(OSError):
             os.rmdir(folder)
 

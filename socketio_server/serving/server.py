@@ -241,9 +241,20 @@ class Server:
         self._broker.count(snapshot)
         return snapshot
 
+    @property
+    def others_accept(self) -> bool:
+        """Whether other workers of this machine take new clients."""
+        return self._siblings is not None and self._siblings.others_accept
+
+    def retire(self) -> None:
+        """Let the other workers of this machine, as they stop, give no clients to this one."""
+        if self._siblings is not None:
+            self._siblings.retire()
+
     def stop(self, goodbye_time: float = GOODBYE_TIME) -> bool:
         """Close all sessions, run their last handlers, deliver their messages, and finish the HTTP
-        requests that are under way; accept no new connections.
+        requests that are under way; accept no new connections. Those that are there move, with
+        their next request, to other workers that take new clients.
 
         Takes no longer than ``drain_timeout`` and ``STOP_OVERHEAD``, unless a handler or view
         blocks the loop.
@@ -255,8 +266,10 @@ class Server:
         if not all(listener.started for listener in self._listeners):
             return True
         until = monotonic() + self.options.drain_timeout
+        self.retire()
         for listener in self._listeners:
             listener.stop(timeout=0)
+            listener.hand_over_waiting()
         self.engine.drain(gevent.sleep, goodbye_time)
         drained = self._dispatcher.wait_until_idle(until - monotonic())
         while (self._answers_requests() or not self.engine.is_drained) and monotonic() < until:
@@ -272,6 +285,8 @@ class Server:
                 self.options.drain_timeout,
                 ", ".join(what for what, is_abandoned in abandoned.items() if is_abandoned),
             )
+        for listener in self._listeners:
+            listener.hand_over_waiting()
         self._freed_memory.stop()
         if self._block_watch is not None:
             self._block_watch.stop()

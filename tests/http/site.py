@@ -20,7 +20,7 @@ from socketio_server.http.connection import HttpConnection, make_deadlines, writ
 from socketio_server.http.siblings import Siblings
 from socketio_server.net.connection import READ_SIZE, Connection
 from socketio_server.net.deadlines import Deadlines
-from socketio_server.net.handover import Outcome
+from socketio_server.net.handover import Outcome, Waiter
 from socketio_server.net.loop import Loop
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
@@ -100,13 +100,15 @@ class Site:
         self.handlers.append(RecordingSessionHandler())
         return self.handlers[-1]
 
-    def take(self, sock: _socket.socket, address: Any, data: bytes) -> None:
+    def take(self, sock: _socket.socket, address: Any, data: bytes | None) -> None:
         """Serve a connection that another server has accepted."""
         connection = Connection(sock, self.loop, self.engine.output)
         HttpConnection(connection, address, self).start(data)
 
-    def hand_over(self, tcp: Connection, address: Any, owner: str, data: bytes) -> Outcome:
-        return self.siblings.give(0, owner, tcp.fileno(), address, data)
+    def hand_over(
+        self, tcp: Connection, address: Any, owner: str | None, data: bytes, waiter: Waiter
+    ) -> Outcome:
+        return self.siblings.give(0, owner, tcp.fileno(), address, data, waiter)
 
     def open_session(self) -> str:
         """Open a session over polling; return the target of its requests."""

@@ -1,19 +1,27 @@
 """Connections that move: from the worker that accepted them to the one whose session they want."""
 
 import os
+import shutil
 import socket
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from socketio_server.net import handover
 from socketio_server.options import Options
-from tests.fakes import FakeIO, socket_pair
+from tests.fakes import FakeIO, socket_pair, without_descriptors
 from tests.http.site import Peer, Site, request
 
 BIG = 60_000
 """Bytes that are few enough to be read at once."""
+
+STALL = 100.0
+"""Seconds for which one waits for another worker, or for a peer that reads nothing."""
 
 
 class Workers:
@@ -21,10 +29,8 @@ class Workers:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.first, self.other = (
-            Site(Options(max_time_per_turn=1000.0), worker=name, folder=folder)
-            for name in ("1", "2")
-        )
+        options = Options(max_time_per_turn=1000.0, stall_timeout=STALL)
+        self.first, self.other = (Site(options, worker=name, folder=folder) for name in ("1", "2"))
         for site in (self.first, self.other):
             site.siblings.add(site.take)
             site.siblings.start()
@@ -34,6 +40,15 @@ class Workers:
         for _ in range(3):
             self.first.run()
             self.other.run()
+
+    def fill(self, stack: ExitStack) -> list[Peer]:
+        """Send requests for sessions of the second worker until some wait; return their peers."""
+        peers = []
+        for _ in range(10):
+            ours, theirs = stack.enter_context(socket_pair())
+            peers.append(Peer(self.first, ours, theirs))
+            peers[-1].send(request("POST", self.other.open_session(), b"4" + b"x" * BIG))
+        return peers
 
     def stop(self) -> None:
         for site in (self.first, self.other):
@@ -53,6 +68,25 @@ def peer(workers: Workers) -> Iterator[Peer]:
     with socket_pair() as (ours, theirs):
         yield Peer(workers.first, ours, theirs)
     workers.run()  # which end the connection, too
+
+
+@pytest.fixture
+def stack(workers: Workers) -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+    for _ in range(10):
+        workers.run()  # which ends the connections, too
+
+
+def big(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+    """An application with a large answer."""
+    start("200 OK", [("Content-Length", str(40 * BIG))])
+    return [b"x" * 40 * BIG]
+
+
+def answer(body: bytes, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+    start("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
 
 
 def watched(site: Site) -> list[FakeIO]:
@@ -100,10 +134,7 @@ class TestAConnection:
     def test_moves_behind_the_answers_that_its_client_has_yet_to_read(
         self, workers: Workers, peer: Peer
     ) -> None:
-        workers.first.application = lambda environ, start: (
-            start("200 OK", [("Content-Length", str(40 * BIG))]),
-            [b"x" * 40 * BIG],
-        )[1]
+        workers.first.application = big
         target = workers.other.open_session()
         peer.send(request("GET", "/big") + request("POST", target, b"4hello"))
         workers.run()
@@ -149,20 +180,134 @@ class TestAConnection:
             late.send(request("POST", target, b"4hello"))
             assert late.answer().status == 200  # the application's
 
-    def test_is_refused_while_the_worker_takes_none(self, workers: Workers) -> None:
-        """It stands still, and what waits for it is bounded."""
+    def test_has_no_deadline_while_its_client_reads_the_answers_before(
+        self, workers: Workers, peer: Peer
+    ) -> None:
+        workers.first.application = big
         target = workers.other.open_session()
-        data = request("POST", target, b"4" + b"x" * BIG)
-        statuses: list[int] = []
-        for _ in range(10):
-            with socket_pair() as (ours, theirs):
-                peer = Peer(workers.first, ours, theirs)
-                peer.send(data)
-                statuses += peer.statuses()
+        peer.send(request("GET", "/big") + request("POST", target, b"4hello"))
         workers.run()
+        workers.first.loop.advance(STALL / 2)
+        data = b""
+        while piece := peer.read():
+            data += piece
+            workers.run()
+        assert data.endswith(b"ok")
 
-        assert set(statuses) == {503}
-        assert 0 < len(statuses) < 10
+
+class TestAConnectionForABusyWorker:
+    def test_waits_until_there_is_room(self, workers: Workers, stack: ExitStack) -> None:
+        peers = workers.fill(stack)
+        assert [peer.statuses() for peer in peers] == [[]] * 10
+        for _ in range(10):
+            workers.run()
+        assert [peer.statuses() for peer in peers] == [[200]] * 10
+
+    def test_is_refused_if_the_worker_stands_still(
+        self, workers: Workers, stack: ExitStack
+    ) -> None:
+        peers = workers.fill(stack)
+        workers.first.loop.advance(STALL + 1)
+        refused = [peer for peer in peers if peer.statuses() == [503]]
+        assert 0 < len(refused) < 10
+        for _ in range(10):
+            workers.run()
+        assert [peer.statuses() for peer in peers if peer not in refused] == [[200]] * (
+            10 - len(refused)
+        )
+
+    def test_is_refused_if_too_many_wait(
+        self, workers: Workers, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(handover, "MAX_WAITING", 2)
+        statuses = [peer.statuses() for peer in workers.fill(stack)]
+        assert [503] in statuses
+        assert [] in statuses
+
+    def test_stays_where_it_is_if_the_worker_ends(self, workers: Workers, stack: ExitStack) -> None:
+        peers = workers.fill(stack)
+        workers.other.siblings.stop()
+        workers.run()
+        answered = [peer for peer in peers if peer.statuses() == [200]]  # by the application
+        assert answered
+
+    def test_may_end_while_it_waits(self, workers: Workers, stack: ExitStack) -> None:
+        peers = workers.fill(stack)
+        for peer in peers:
+            peer.http.tcp.abort()
+        for _ in range(10):
+            workers.run()
+        assert len(watched(workers.first)) == 2  # its door, and the way to the other
+        assert all(handler.messages for handler in workers.other.handlers[:2])
+
+
+class TestAWorkerThatStops:
+    """It lets others have its connections, but for those of its sessions."""
+
+    @pytest.fixture
+    def stopping(self, workers: Workers) -> Workers:
+        workers.first.siblings.retire()
+        workers.first.engine.drain(lambda seconds: None)
+        for site, name in (workers.first, b"first"), (workers.other, b"other"):
+            site.application = partial(answer, name)
+        return workers
+
+    def test_lets_others_answer_new_requests(self, stopping: Workers, peer: Peer) -> None:
+        peer.send(request("GET", "/page"))
+        stopping.run()
+        assert peer.answer().body == b"other"
+
+    def test_lets_others_have_connections_that_wait_for_a_request(
+        self, stopping: Workers, peer: Peer
+    ) -> None:
+        peer.http.move_away()
+        assert peer.connection.closed
+        stopping.run()
+        peer.sock.sendall(request("GET", "/page"))
+        stopping.run()
+        assert peer.answer().body == b"other"
+
+    def test_lets_others_have_the_part_of_a_head_that_came(
+        self, stopping: Workers, peer: Peer
+    ) -> None:
+        data = request("GET", "/page")
+        peer.send(data[:10])
+        peer.http.move_away()
+        stopping.run()
+        peer.sock.sendall(data[10:])
+        stopping.run()
+        assert peer.answer().body == b"other"
+
+    def test_keeps_connections_that_wait_if_the_others_are_busy(
+        self, stopping: Workers, peer: Peer, stack: ExitStack
+    ) -> None:
+        stopping.fill(stack)
+        peer.http.move_away()
+        assert not peer.connection.closed
+        for _ in range(10):
+            stopping.run()
+
+    def test_answers_itself_if_the_others_stop_too(self, stopping: Workers, peer: Peer) -> None:
+        stopping.other.siblings.retire()
+        peer.send(request("GET", "/page"))
+        peer.http.move_away()
+        assert peer.answer().body == b"first"
+
+    def test_answers_itself_if_the_others_were_killed(self, stopping: Workers, peer: Peer) -> None:
+        stopping.other.siblings.stop()
+        (stopping.folder / "2.accepting").touch()
+        peer.send(request("GET", "/page"))
+        assert peer.answer().body == b"first"
+        assert not stopping.first.siblings.others_accept
+
+    def test_answers_itself_for_sessions_that_it_had(self, stopping: Workers, peer: Peer) -> None:
+        peer.send(request("GET", "/?EIO=4&transport=polling&sid=1.unknown"))
+        assert peer.answer().body == b"first"
+
+    def test_knows_that_others_accept_after_the_folder_was_removed(self, stopping: Workers) -> None:
+        assert stopping.first.siblings.others_accept
+        shutil.rmtree(stopping.folder)
+        assert not stopping.first.siblings.others_accept
 
 
 class TestTheDoor:
@@ -204,6 +349,21 @@ class TestTheDoor:
             workers.run()
             assert door.recv(1) == b""
         assert "A process of another user tried to hand over a connection" in caplog.text
+
+    def test_rests_while_there_are_too_many_open_files(
+        self, workers: Workers, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with self.enter(workers) as door, socket_pair() as (ours, theirs):
+            for _ in range(2):
+                with without_descriptors():
+                    workers.run()  # the loop comes to rest
+                    workers.other.loop.advance(handover.PAUSE)
+            assert caplog.text.count("Another worker must wait until it may connect") == 1
+            rights = array("i", (ours.fileno(),))
+            door.sendmsg([b"garbage"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            ours.close()
+            workers.other.loop.advance(handover.PAUSE)
+            assert theirs.recv(1) == b""
 
     def test_forgets_workers_that_end(self, workers: Workers) -> None:
         before = len(watched(workers.other))

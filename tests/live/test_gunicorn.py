@@ -7,8 +7,11 @@ for.
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from socket import AF_UNIX, socket
+from threading import Barrier
+from threading import Event as ThreadEvent
 from typing import Any
 
 import pytest
@@ -16,9 +19,17 @@ import pytest
 from tests.support.http import Http
 from tests.support.redis import RedisServer
 from tests.support.server import Server, under_gunicorn
-from tests.support.tools import wait_until
+from tests.support.tools import PATIENCE, wait_until
 from tests.support.types import Connect, MakeConfiguration, StartServer
-from tests.support.wire import TRANSPORTS, Carrier, Polling, Refused, TransportName, target
+from tests.support.wire import (
+    TRANSPORTS,
+    Carrier,
+    Polling,
+    Refused,
+    TransportName,
+    open_carrier,
+    target,
+)
 
 NOTHING = {"do": "nothing"}
 UNKNOWN = {"code": 1, "message": "Session ID unknown"}
@@ -214,6 +225,82 @@ class TestOneWorkerOfSeveral:
         assert site.output.count("without SOCKETIO_BROKER_URL") == 1
 
 
+class Visits:
+    """Asks for a page, again and again.
+
+    :param keeps: whether it uses one connection, for as long as the server keeps it.
+    """
+
+    def __init__(self, server: Server, *, keeps: bool) -> None:
+        self._server = server
+        self._keeps = keeps
+        self.answers = 0
+        self._ended = ThreadEvent()
+
+    def run(self) -> None:
+        """Ask until ``end``.
+
+        :raises ConnectionError: if a request was not answered.
+        """
+        while not self._ended.is_set():
+            with Http(self._server.address) as http:
+                stays = True
+                while stays and not self._ended.is_set():
+                    response = http.get("/state/")
+                    assert response.status == 200
+                    self.answers += 1
+                    stays = self._keeps and response.headers.get("connection") != "close"
+
+    def end(self) -> None:
+        self._ended.set()
+
+
+def come_and_come_back(server: Server, transport: TransportName, is_there: Barrier) -> set[int]:
+    """Be a client that comes back when its worker says goodbye; return the workers it had."""
+    workers = set()
+    for _ in range(2):
+        carrier = open_carrier(transport, server.address)
+        workers.add(worker_of(carrier))
+        carrier.send("40")
+        if len(workers) == 1:
+            is_there.wait(PATIENCE)
+            with suppress(ConnectionError):
+                while "1" not in carrier.receive():
+                    pass
+        carrier.cut()
+    return workers
+
+
+class TestAReload:
+    def test_fails_no_request_and_refuses_no_client(self, start_server: StartServer) -> None:
+        """The old workers serve until the new ones do, and then let them have all connections."""
+        server = start_server(gunicorn=under_gunicorn("--workers", "2", "--graceful-timeout", "20"))
+        visits = [Visits(server, keeps=keeps) for keeps in (True, False)]
+        crowd = [TRANSPORTS[number % 2] for number in range(100)]
+        are_there = Barrier(len(crowd) + 1)
+        with ThreadPoolExecutor(len(crowd) + len(visits)) as pool:
+            visitors = [pool.submit(each.run) for each in visits]
+            try:
+                clients = [
+                    pool.submit(come_and_come_back, server, transport, are_there)
+                    for transport in crowd
+                ]
+                are_there.wait(PATIENCE)
+                server.send_signal(signal.SIGHUP)
+                workers = [client.result() for client in clients]
+                before = [each.answers for each in visits]
+                wait_until(
+                    lambda: all(v.answers > n for v, n in zip(visits, before, strict=True)),
+                    "further answers",
+                )
+            finally:
+                for each in visits:
+                    each.end()
+            for visitor in visitors:
+                visitor.result()
+        assert all(len(each) == 2 for each in workers)
+
+
 class TestSignals:
     def test_sigterm_says_goodbye_and_ends_with_0(
         self, start_server: StartServer, connect: Connect
@@ -234,7 +321,7 @@ class TestSignals:
         client = connect("polling", to=server)
         server.send_signal(signal.SIGHUP)
         client.wait_for_close()
-        visitors.come_to_another_than(*old)
+        assert worker_of(visitors.come()) not in old
         assert visitors.ask("GET", "/state/")[0] == 200
 
     def test_sigquit_ends_at_once(self, start_server: StartServer, connect: Connect) -> None:
