@@ -30,6 +30,8 @@ WEBSOCKET_HEADERS = {"HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade"}
 class Service:
     """The part of a running server that the view knows."""
 
+    others_accept = False
+
     def __init__(self) -> None:
         self.requests: list[HttpRequest] = []
         self.options = Options(
@@ -319,6 +321,18 @@ class TestRefusals:
         response = client.get(url, HANDSHAKE)
 
         assert response.status_code == 503
+        assert len(service.engine) == 0
+
+    def test_not_while_the_server_stops_if_other_workers_take_clients(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        """The session begins and is told to end: its client comes to one of them by itself."""
+        service.engine.drain(gevent.sleep)
+        service.others_accept = True
+        response = client.get(url, HANDSHAKE)
+
+        assert response.status_code == 200
+        assert response.content.endswith(b"\x1e1")
         assert len(service.engine) == 0
 
 

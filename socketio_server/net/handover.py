@@ -39,7 +39,8 @@ PAUSE = 1.0
 """Seconds without new workers, after there were too many open files for one."""
 
 ACCEPTING = ".accepting"
-"""Ends the name of the file that says that a worker takes new clients; no worker's name has dots."""
+"""Ends the name of the file that says that a worker takes new clients. No worker has it in its own
+name."""
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
