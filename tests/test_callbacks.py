@@ -826,7 +826,7 @@ class TestOtherDeadlines:
         server.loop.advance(11.0)
         assert (faults.raised, client.closed) == (1, [CloseReason.TRANSPORT_ERROR])
 
-    @covers("DecodedRoom._waited_too_long")
+    @covers("_Part._waited_too_long")
     def test_of_a_packet_that_waits_for_room_fall_due_again(
         self, guarded: Guarded, faults: Faults
     ) -> None:
