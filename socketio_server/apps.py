@@ -43,9 +43,12 @@ class SocketIOConfig(AppConfig):
             checks.check_debug,
             checks.check_broker,
             checks.check_namespaces,
+            checks.check_decorators,
+            checks.check_authorize,
         ):
             django_checks.register(check, "socketio_server")
         django_checks.register(checks.check_broker_prefix, "socketio_server", deploy=True)
+        django_checks.register(checks.check_unguarded_channels, "socketio_server", deploy=True)
         outside.read_option = conf.option
         CLIENTS.encode_with(DjangoJSONEncoder().default)
         reloader.put_off_errors(self._import_events)

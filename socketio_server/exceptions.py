@@ -30,10 +30,12 @@ class BrokerUnavailable(SocketIOError):
 
 
 class Reject(SocketIOError):
-    """Raised by an ``on_connect`` or ``on_subscribe`` handler to refuse the client.
+    """Raised by a handler to refuse the client's connection, subscription or message.
+
+    It is for ``on_connect``, ``authorize``, ``on_subscribe``, ``on_message`` and ``on``.
 
     :param message: for the client: ``error.message`` of its ``connect_error`` event, or ``error``
-        of the subscription's acknowledgement.
+        of the acknowledgement.
     :param data: a JSON value for the client: ``error.data``, or ``data`` of the acknowledgement.
     """
 

@@ -538,6 +538,8 @@ class Dispatcher:
         except BaseException as error:  # ends no more than the handler
             if event.can_refuse:
                 raise
+            if event.answers and isinstance(error, self._refusals):
+                return _error_of(*_refusal(error))
             self._handler_raised(member, event.name, error)
             return NO_ANSWER
         return NO_ANSWER if call.raised and answer is None else answer
@@ -566,6 +568,12 @@ class Dispatcher:
                     if self._unhandled is not None and isinstance(error, self._refusals):
                         self._unhandled.refusal(event, registration, error)
                     raise
+                if event.answers and isinstance(error, self._refusals):
+                    if self._unhandled is not None:
+                        self._unhandled.refusal(event, registration, error)
+                    if answer is None:
+                        answer = _error_of(*_refusal(error))
+                    continue
                 raised = True
                 self._handler_raised(member, event.name, error)
                 if isinstance(error, ValidationError) and answer is None:
@@ -636,8 +644,8 @@ class Dispatcher:
 def _log_raised(error: BaseException, event_name: str, socket_id: str, more: str) -> None:
     if isinstance(error, Reject):
         text = (
-            "Handler of %s raised %r for socket %s, which refuses nothing there: only on_connect "
-            "and on_subscribe may raise Reject (%s:%s); return a value to answer the client%s"
+            "Handler of %s raised %r for socket %s, which refuses nothing there: the event has "
+            "happened already (%s:%s)%s"
         )
         place = place_of(error) or ("?", 0)
         logger.error(text, event_name, error, socket_id, *place, more)

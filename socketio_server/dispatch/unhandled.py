@@ -17,6 +17,14 @@ from socketio_server.registry.signatures import describe
 MAX_CAUSES = 100
 """The most causes that are logged: clients choose the names of events."""
 
+_REFUSED = {
+    "on_connect": "connection",
+    "authorize": "subscription",
+    "on_subscribe": "subscription",
+    "on_message": "message",
+}
+"""What handlers of the events refuse."""
+
 logger = logging.getLogger("socketio_server")
 
 
@@ -109,7 +117,7 @@ class Unhandled:
         if handler in self._refusing:
             return
         self._refusing.add(handler)
-        what = "connection" if event is self._registry.on_connect else "subscription"
+        what = _REFUSED.get(event.name, f"event {show(event.name)}")
         did, value = ("returned", result) if error is None else ("raised", error)
         why = f"{did} {value!r:.{MAX_LOGGED}}"
         logger.warning("%s refused the %s: it %s (said once)", handler, what, why)

@@ -75,6 +75,8 @@ class Event:
     :param arguments: the names of what handlers get behind ``request``, ``socket`` and ``context``;
         ``None``: whatever the client sends.
     :param always: whether handlers without a pattern run even if the socket holds channels.
+    :param answers: whether what handlers return is the client's acknowledgement; then ``Reject``
+        refuses no more than the message.
     :param must_grant: whether a handler refuses unless it returns something true; then the named
         groups of its pattern are its keyword arguments.
     """
@@ -87,6 +89,7 @@ class Event:
         can_refuse: bool = False,
         arguments: Sequence[str] | None = (),
         always: bool = False,
+        answers: bool = False,
         must_grant: bool = False,
     ) -> None:
         self.name = name
@@ -94,6 +97,7 @@ class Event:
         self.can_refuse = can_refuse
         self.arguments = arguments
         self.always = always
+        self.answers = answers
         self.must_grant = must_grant
         self.registrations: list[Registration] = []
 
@@ -217,7 +221,7 @@ class Registry:
             "authorize", can_refuse=True, arguments=("channel",), must_grant=True
         )
         self.on_subscribe = Event("on_subscribe", can_refuse=True, arguments=("channel",))
-        self.on_message = Event("on_message", arguments=("message",))
+        self.on_message = Event("on_message", arguments=("message",), answers=True)
         self.on_unsubscribe = Event("on_unsubscribe", arguments=("channel",))
         self.on_error = Event("on_error", arguments=("exception",))
         self.on_disconnect = Event("on_disconnect", always=True)
@@ -247,7 +251,7 @@ class Registry:
                 f"The event {name!r} is reserved; on_connect, on_message, on_subscribe, "
                 "on_unsubscribe and on_disconnect are the decorators for such handlers"
             )
-        event = self.custom.setdefault(name, Event(name, arguments=None, always=True))
+        event = self.custom.setdefault(name, Event(name, arguments=None, always=True, answers=True))
         return event(channel=channel, namespace=namespace)
 
     @property

@@ -14,6 +14,7 @@ from typing import Any, is_typeddict
 import msgspec
 
 from socketio_server.exceptions import EventError
+from socketio_server.registry.guards import Guarded
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -47,7 +48,8 @@ def check(
 ) -> None:
     """Check that a handler can be called as its event calls it.
 
-    What is looked at is what is called: of a decorated function the decorator's own signature.
+    What is looked at is what is called: of a decorated function the decorator's own signature, but
+    for the decorators of this package, which pass on what they get.
 
     :param event: the event's name.
     :param arguments: the names of what it gets behind ``request``, ``socket`` and ``context``;
@@ -55,6 +57,8 @@ def check(
     :param groups: the names of what it gets by keyword: the named groups of its channel pattern.
     :raises EventError: if it takes fewer or more, or does not run when it is called.
     """
+    while isinstance(handler, Guarded):
+        handler = handler.handler
     kind = _find_deferred_kind(handler)
     if kind is not None:
         raise EventError(

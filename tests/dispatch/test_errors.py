@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import re
+from typing import Any
 
 import gevent
 import pytest
 
+from socketio_server.dispatch.middleware import EventCall
 from socketio_server.events import Reject
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import Boom, Context, Journal
@@ -158,18 +160,85 @@ class TestErrors:
     ) -> None:
         server.note("on_error")
 
-        @server.registry.on("buy")
-        def buy(*args: object) -> None:
+        @server.registry.on_unsubscribe
+        def leave(*args: object) -> None:
             raise Reject("sold out")
 
-        client.emit("buy")
+        client.emit("__unsubscribe__", "shop")
 
         (record,) = caplog.records
         assert record.exc_info is None
         assert re.fullmatch(
-            r"Handler of buy raised Reject\('sold out'\) for socket \S+, which refuses nothing "
-            rf"there: only on_connect and on_subscribe may raise Reject \({re.escape(__file__)}:"
-            r"\d+\); return a value to answer the client",
+            r"Handler of on_unsubscribe raised Reject\('sold out'\) for socket \S+, which refuses "
+            rf"nothing there: the event has happened already \({re.escape(__file__)}:\d+\)",
             record.getMessage(),
         )
         assert server.errors == [Reject]
+
+
+class TestRefusingAMessage:
+    """``Reject`` and ``PermissionDenied`` in handlers of ``on_message`` and ``on`` are answers."""
+
+    @pytest.fixture
+    def client(self, server: Journal) -> FakeClient:
+        return server.connect()
+
+    @pytest.mark.parametrize(
+        ("refusal", "answer"),
+        [
+            (Reject("sold out"), '{"error":"sold out"}'),
+            (Reject("sold out", {"left": 0}), '{"error":"sold out","data":{"left":0}}'),
+            (PermissionError("members only"), '{"error":"members only"}'),
+            (PermissionError(), '{"error":"Permission denied"}'),
+        ],
+    )
+    @pytest.mark.parametrize("event", ["message", "buy"])
+    def test_it_is_the_acknowledgement_and_no_error(
+        self,
+        server: Journal,
+        client: FakeClient,
+        refusal: Exception,
+        answer: str,
+        event: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        server.note("on_error")
+
+        def refuse(*args: object) -> None:
+            raise refusal
+
+        server.registry.on("buy")(refuse)
+        server.registry.on_message(refuse)
+        client.emit(event, 1, ack_id=1)
+        client.emit(event, 1)
+
+        assert client.received() == [f"31[{answer}]"]
+        assert server.entries == []
+        assert caplog.records == []
+
+    def test_the_handlers_that_follow_run_all_the_same(
+        self, server: Journal, client: FakeClient
+    ) -> None:
+        @server.registry.on("buy")
+        def refuse(*args: object) -> None:
+            raise Reject("sold out")
+
+        server.registry.on("buy")(lambda *args: server.entries.append("next"))
+        client.emit("buy", ack_id=1)
+
+        assert server.entries == ["next"]
+        assert client.received() == ['31[{"error":"sold out"}]']
+
+    def test_a_middleware_refuses_in_the_same_way(self, caplog: pytest.LogCaptureFixture) -> None:
+        def middleware(call: EventCall) -> Any:
+            if call.event == "buy":
+                raise Reject("closed")
+            return call.run()
+
+        server = Journal(middleware=middleware)
+        server.registry.on("buy")(lambda *args: None)
+        client = server.connect()
+        client.emit("buy", ack_id=1)
+
+        assert client.received() == ['31[{"error":"closed"}]']
+        assert caplog.records == []

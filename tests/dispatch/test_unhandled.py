@@ -226,6 +226,25 @@ class TestAHandlerThatRefuses:
         (record,) = caplog.records
         assert record.exc_info
 
+    def test_a_message_or_event_is_told(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def refuse(*args: object) -> None:
+            raise Reject("no")
+
+        def refuse_too(*args: object) -> None:
+            raise Reject("no")
+
+        server.registry.on_message(refuse)
+        server.registry.on("buy")(refuse_too)
+        client = server.connect()
+        client.emit("message", 1)
+        client.emit("buy")
+
+        message, event = told(caplog)
+        assert message.endswith(" refused the message: it raised Reject('no')")
+        assert event.endswith(" refused the event 'buy': it raised Reject('no')")
+
     def test_by_authorize_that_returns_nothing(
         self, server: FakeServer, caplog: pytest.LogCaptureFixture
     ) -> None:

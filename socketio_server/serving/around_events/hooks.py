@@ -63,8 +63,8 @@ class DjangoHooks:
         """Return the mistake if a handler returned an HTTP response, a coroutine or a generator."""
         if isinstance(result, HttpResponseBase):
             return (
-                f"an {type(result).__name__}, which is not sent: decorators for views, as "
-                "login_required, are not for handlers; raise PermissionDenied or events.Reject"
+                f"an {type(result).__name__}, which is not sent: decorators for views are not for "
+                "handlers, which import login_required from socketio_server.decorators"
             )
         if isinstance(result, _UNAWAITED):
             return f"a {type(result).__name__}, which does not run: call it with async_to_sync"

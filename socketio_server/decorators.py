@@ -1,0 +1,74 @@
+"""Decorators that let only some users run a handler, named as Django's decorators for views.
+
+    from socketio_server import events
+    from socketio_server.decorators import login_required
+
+    @events.on_connect
+    @login_required
+    def connect(request, socket, context): ...
+
+They are for handlers of ``on_connect``, ``authorize``, ``on_subscribe``, ``on_message`` and ``on``.
+A refused client gets ``connect_error``, or an acknowledgement with an ``error``.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast, overload
+
+from django.core.exceptions import PermissionDenied
+
+from socketio_server.exceptions import EventError
+from socketio_server.registry.events import REGISTRY
+from socketio_server.registry.guards import Guarded
+from socketio_server.registry.signatures import describe
+
+__all__ = ["login_required", "permission_required", "user_passes_test"]
+
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+@overload
+def login_required(handler: H) -> H: ...
+@overload
+def login_required(handler: None = None) -> Callable[[H], H]: ...
+def login_required(handler: H | None = None) -> H | Callable[[H], H]:
+    """Let only users run the handler that are logged in; used bare or called.
+
+    :raises EventError: if the handler is registered already: the decorator stands above the
+        event's, and would guard nothing.
+    """
+    decorate = user_passes_test(lambda user: user.is_authenticated, "Please log in.")
+    return decorate if handler is None else decorate(handler)
+
+
+def permission_required(perm: str | Iterable[str]) -> Callable[[H], H]:
+    """Return a decorator that lets only users run the handler that have a permission.
+
+    :param perm: the permission, ``"app.codename"``; or several, all of which are needed.
+    """
+    perms = (perm,) if isinstance(perm, str) else tuple(perm)
+    return user_passes_test(lambda user: user.has_perms(perms))
+
+
+def user_passes_test(
+    test_func: Callable[[Any], Any], message: str = "Permission denied"
+) -> Callable[[H], H]:
+    """Return a decorator that lets only users run the handler that pass a test.
+
+    :param test_func: called with ``request.user``; lets the user pass by something true.
+    :param message: what other clients are told.
+    """
+
+    def test(request: Any) -> None:
+        if not test_func(request.user):
+            raise PermissionDenied(message)
+
+    def decorate(handler: H) -> H:
+        for event in REGISTRY:
+            if any(registration.handler is handler for registration in event.registrations):
+                raise EventError(
+                    f"The {event.name} handler {describe(handler)} is registered without its "
+                    "decorator, which would guard nothing: the event's decorator goes above it"
+                )
+        return cast(H, Guarded(handler, test))
+
+    return decorate
