@@ -19,6 +19,7 @@ from typing import Any
 import gevent
 
 from socketio_server.dispatch.dispatcher import Dispatcher, EventHooks
+from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.middleware import CallNext
 from socketio_server.engine.origins import site_of
 from socketio_server.engine.session import Session, SessionHandler
@@ -668,6 +669,10 @@ class RecordingHooks:
         """Each message that is to be logged: request, kind, message."""
         self.captured: object = None
         self.restored: list[object] = []
+        self.told: list[tuple[Happening, dict[str, object]]] = []
+        """What happened to sockets."""
+        self.reported: list[tuple[str, BaseException]] = []
+        """Exceptions of handlers, each with its event."""
 
     def capture(self, request: object) -> object:
         return self.captured
@@ -680,6 +685,12 @@ class RecordingHooks:
 
     def after_event(self) -> None:
         pass
+
+    def tell(self, happening: Happening, socket: Socket, **details: object) -> None:
+        self.told.append((happening, details))
+
+    def report_exception(self, socket: Socket, event_name: str, error: BaseException) -> None:
+        self.reported.append((event_name, error))
 
     def find_mistake(self, result: object) -> str | None:
         return "a mistake" if result == "a mistake" else None

@@ -20,6 +20,7 @@ from greenlet import getcurrent
 from socketio_server.dispatch import validation
 from socketio_server.dispatch.client_account import InputTotal
 from socketio_server.dispatch.decoded import DecodedRoom
+from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.member import Item, Member
 from socketio_server.dispatch.middleware import NO_ANSWER, CallNext, EventCall
 from socketio_server.dispatch.router import NamespaceRouter
@@ -97,6 +98,12 @@ class EventHooks(Protocol):
     wrap_handler: Callable[[Callable[..., Any], bool], Callable[..., Any]] | None
     """Returns the wrapper to call instead of a handler, given whether that may refuse clients;
     ``None``: call the handler itself."""
+
+    def tell(self, happening: Happening, socket: Socket, **details: Any) -> None:
+        """Tell the project what happened to a socket; must not raise."""
+
+    def report_exception(self, socket: Socket, event_name: str, error: BaseException) -> None:
+        """Report a handler's exception, besides the log; must not raise."""
 
     def find_mistake(self, result: Any) -> str | None:
         """Describe the mistake in a handler's return value, if it can't be meant."""
@@ -304,6 +311,9 @@ class Dispatcher:
         else:
             member.router.answer(member)
             member.release_messages(accepted=True)
+            self.tell(member, Happening.CLIENT_CONNECTED)
+            for channel in delivery.channels:
+                member.subscribed(channel)
 
     def _event(self, member: Member, packet: Packet) -> None:
         """Run the handlers of a client's event, and acknowledge it with their answer."""
@@ -366,6 +376,7 @@ class Dispatcher:
         handlers = event.select_for(member.delivery.namespace, channel)
         if channel not in held and (handlers or self._middleware is not None):
             member.delivery.hold(channel, self.options.max_queued_bytes, self._clients.output)
+        is_open = member.delivery.awaits_decision(channel)
         changed = member.socket.subscribe(channel)
         if not handlers and self._unhandled is not None:
             self._unhandled.subscription(channel, packet.namespace)
@@ -377,6 +388,8 @@ class Dispatcher:
         else:
             member.release_messages(accepted=True)
             self._acknowledge(member, packet, changed)
+            if is_open and channel in member.delivery.channels:
+                member.subscribed(channel)
             self._hooks.log_message(member.socket.request, "subscribe", channel)
 
     def _authorize(self, member: Member, channel: str) -> tuple[str, Any] | None:
@@ -427,6 +440,16 @@ class Dispatcher:
         for channel in member.delivery.channels:
             self._fire_last(member, registry.on_unsubscribe, channel)
         self._fire_last(member, registry.on_finish)
+        self._tell_end(member)
+
+    def _tell_end(self, member: Member) -> None:
+        """Tell the project that a client has gone, and is to be found no more."""
+        delivery = member.delivery
+        channels, reason = delivery.channels, delivery.close_reason
+        self._clients.discard(delivery)
+        for channel in channels:
+            self.tell(member, Happening.CHANNEL_UNSUBSCRIBED, channel=channel, reason=reason)
+        self.tell(member, Happening.CLIENT_DISCONNECTED, reason=reason)
 
     def _fire_last(self, member: Member, event: Event, *channel: str) -> None:
         """Run the handlers of one of the last events; an error must not stop the other events."""
@@ -446,6 +469,10 @@ class Dispatcher:
         channel: str = packet.data[1]
         fits = 0 < len(channel) <= self.options.max_channel_length and channel.isprintable()
         return channel if fits else None
+
+    def tell(self, member: Member, happening: Happening, **details: Any) -> None:
+        """Tell the project what happened to a socket (``RouterKeeper``)."""
+        self._hooks.tell(happening, member.socket, **details)
 
     def _may_be_id(self, channel: str) -> bool:
         """Return whether a name could be a socket's id, whose messages are for that socket only."""
@@ -634,6 +661,8 @@ class Dispatcher:
             )
             if more is not None:
                 _log_raised(error, event_name, member.delivery.id, more)
+                self._hooks.report_exception(member.socket, event_name, error)
+            self.tell(member, Happening.HANDLER_FAILED, event=event_name, exception=error)
         if self._on_raised is not None:
             self._on_raised(error)
         on_error = self._registry.on_error

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from greenlet import greenlet
 
+from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.inbox import Account, Inbox, InboxKeeper
 from socketio_server.engine.session import Session
 from socketio_server.exceptions import DecodeError
@@ -55,6 +56,9 @@ class MemberRouter(Account, Protocol):
 
     def is_handled_by(self, caller: greenlet) -> bool:
         """Return whether a greenlet handles an event of the client, in any of its namespaces."""
+
+    def tell(self, member: "Member", happening: Happening, **details: Any) -> None:
+        """Tell the project what happened to a member's socket; never raises."""
 
     def member_finished(self, member: "Member") -> None:
         """A member's last handler has run, or no handler will."""
@@ -145,6 +149,14 @@ class Member(Inbox[Item]):
     def is_handled_by(self, caller: greenlet) -> bool:
         """Return whether a greenlet handles an event of the client (``SocketOwner``)."""
         return self.router.is_handled_by(caller)
+
+    def subscribed(self, channel: str) -> None:
+        """Tell the project of a channel that the socket is on now (``SocketOwner``)."""
+        self.router.tell(self, Happening.CHANNEL_SUBSCRIBED, channel=channel)
+
+    def unsubscribed(self, channel: str) -> None:
+        """Tell the project of a channel that the socket is on no more (``SocketOwner``)."""
+        self.router.tell(self, Happening.CHANNEL_UNSUBSCRIBED, channel=channel, reason=None)
 
     def disconnect(self, *, close: bool) -> None:
         """Take the client out of the namespace, or of all (``SocketOwner``)."""

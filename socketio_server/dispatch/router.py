@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from greenlet import greenlet
 
 from socketio_server.dispatch.client_account import ClientAccount, InputTotal
+from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.member import Member
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
@@ -71,6 +72,9 @@ class RouterKeeper(Protocol):
 
     def attachments_came(self, router: "NamespaceRouter") -> None:
         """A binary packet is complete."""
+
+    def tell(self, member: Member, happening: Happening, **details: Any) -> None:
+        """Tell the project what happened to a member's socket; must not raise."""
 
     @property
     def total(self) -> InputTotal:
@@ -273,6 +277,10 @@ class NamespaceRouter(ClientAccount):
     def is_handled_by(self, caller: greenlet) -> bool:
         """Return whether a greenlet handles an event of one of the members (``MemberRouter``)."""
         return any(member.delivery.handler is caller for member in self._all_members())
+
+    def tell(self, member: Member, happening: Happening, **details: Any) -> None:
+        """Tell the project what happened to a member's socket (``MemberRouter``)."""
+        self._keeper.tell(member, happening, **details)
 
     def member_finished(self, member: Member) -> None:
         """Let the client join the namespace again, if it asked to (``MemberRouter``)."""

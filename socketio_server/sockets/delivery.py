@@ -35,6 +35,12 @@ class SocketOwner(Protocol):
     def disconnect(self, *, close: bool) -> None:
         """Take the client out of the namespace; with ``close``, end its whole session."""
 
+    def subscribed(self, channel: str) -> None:
+        """The socket is on a channel now."""
+
+    def unsubscribed(self, channel: str) -> None:
+        """The socket is on a channel no more."""
+
 
 class Delivery:
     """Sends a client its messages, or holds them, or drops them (``Recipient``).
@@ -100,6 +106,10 @@ class Delivery:
     def is_joining(self) -> bool:
         """Whether the client does not know yet that it is connected."""
         return self._hold is not None and self._hold.channel is None
+
+    def awaits_decision(self, channel: str) -> bool:
+        """Return whether a handler may still keep the client off a channel."""
+        return self._hold is not None and self._hold.channel in (None, channel)
 
     # --- Messages -----------------------------------------------------------------------------
 

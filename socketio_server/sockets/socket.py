@@ -166,6 +166,8 @@ class Socket:
         delivery.channels += (channel,)
         self._clients.channels.add(delivery, channel)
         self._clients.broker.listen(delivery.namespace, channel)
+        if not delivery.awaits_decision(channel) and delivery.owner is not None:
+            delivery.owner.subscribed(channel)
         return True
 
     def unsubscribe(self, channel: str) -> bool:
@@ -181,6 +183,8 @@ class Socket:
             return False
         delivery.channels = tuple(held for held in delivery.channels if held != channel)
         self._clients.channels.discard(delivery, channel)
+        if not delivery.awaits_decision(channel) and delivery.owner is not None:
+            delivery.owner.unsubscribed(channel)
         return True
 
     def emit(

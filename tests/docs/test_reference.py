@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 import socketio_server
-from socketio_server import conf, events, exceptions
+from socketio_server import conf, events, exceptions, signals
 from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
@@ -120,6 +120,20 @@ class TestFunctions:
         client = connect(serve(self.PAGE))
         client.subscribe("room-1")
         assert client.call("who") == {"clients": 1, "names": [None], "room": [client.id]}
+
+
+class TestSignals:
+    PAGE = "docs/reference/signals.md"
+
+    def test_every_signal_is_there_and_no_other(self) -> None:
+        assert set(codes(self.PAGE)) == set(signals.__all__)
+
+    def test_its_receivers_tell_who_came_and_went(self, serve: Serve, connect: Connect) -> None:
+        server = serve(self.PAGE)
+        client = connect(server)
+        server.wait_for_output("127.0.0.1 came to /")
+        client.close()
+        server.wait_for_output("One went: transport close")
 
 
 class TestSocket:

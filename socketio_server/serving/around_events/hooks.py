@@ -8,11 +8,15 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from greenlet import getcurrent
 
+from socketio_server.dispatch.happenings import Happening
 from socketio_server.net.loop import Loop
+from socketio_server.serving.around_events import signals
 from socketio_server.serving.around_events.database import DatabaseConnections, atomic_requests
 from socketio_server.serving.around_events.locale import ActiveLocale
 from socketio_server.serving.around_events.message_log import MessageLog
+from socketio_server.sockets.socket import Socket
 
 _UNAWAITED = (CoroutineType, AsyncGeneratorType, GeneratorType)  # quicker told than their ABCs
 
@@ -58,6 +62,21 @@ class DjangoHooks:
     def after_event(self) -> None:
         """Release database connections."""
         self._database.after_event()
+
+    def tell(self, happening: Happening, socket: Socket, **details: Any) -> None:
+        """Send a signal, and treat database connections as around an event."""
+        if not signals.SIGNALS[happening].has_listeners(Socket):
+            return
+        worker = getcurrent()
+        if getattr(worker, "is_dirty", False):
+            self._database.before_event()
+        signals.send(happening, socket, details)
+        if getattr(worker, "is_dirty", False):
+            self._database.after_event()
+
+    def report_exception(self, socket: Socket, event_name: str, error: BaseException) -> None:
+        """Tell of a handler's exception where Django tells of a view's."""
+        signals.report_exception(socket, event_name, error)
 
     def find_mistake(self, result: Any) -> str | None:
         """Return the mistake if a handler returned an HTTP response, a coroutine or a generator."""
