@@ -74,7 +74,9 @@ def _problem_of(name: str) -> Problem | None:
     except msgspec.ValidationError:
         setting = _setting(name)
         expected = _TYPES[name].__metadata__[-1].description
-        return Problem(setting, f"must be {expected}, not {getattr(settings, setting)!r}.")
+        value = getattr(settings, setting)
+        kind = "the text " if isinstance(value, str) else ""
+        return Problem(setting, f"must be {expected}, not {kind}{value!r}.")
     return None
 
 

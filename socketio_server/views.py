@@ -43,6 +43,10 @@ UNSUPPORTED_VERSION = (
 )
 """Replaces the reference server's message, because it should tell a developer the remedy."""
 
+NO_TRANSPORT = (
+    "request without a transport: while DEBUG is on, pages that can't connect ask so for the reason"
+)
+
 _SWITCHING = Response(101, b"")
 
 NOT_RUNNING = (
@@ -189,7 +193,8 @@ def _refuse(handshake: EngineRequest, server: RunningServer) -> Response | None:
     if error is None:
         return None
     if error is not ErrorCode.UNSUPPORTED_PROTOCOL_VERSION:
-        return engine.refuse(error, address)
+        has_transport = "transport" in handshake.params
+        return engine.refuse(error, address, why=None if has_transport else NO_TRANSPORT)
     version = show(handshake.params.get("EIO", ""))
     engine.refuse(error, address, why=f"{UNSUPPORTED_VERSION} (EIO={version})")
     return error_response(error, UNSUPPORTED_VERSION)

@@ -202,6 +202,11 @@ class TestOptions:
             (problem,) = conf.problems()
             assert str(problem) == f"{setting(name)} must be {EXPECTED[name]}, not Ellipsis."
 
+    @override_settings(SOCKETIO_PORT="9000")
+    def test_the_message_about_a_number_in_quotes_says_that_it_is_text(self) -> None:
+        (problem,) = conf.problems()
+        assert problem.message.endswith(", not the text '9000'.")
+
     def test_settings_are_read_late(self) -> None:
         with override_settings(SOCKETIO_PORT=1234):
             assert conf.options().port == 1234

@@ -86,16 +86,26 @@ class TestWithoutAServer:
         assert response.status_code == 503
         assert b"runserver_socketio" in response.content
 
+    @pytest.mark.parametrize(
+        ("program", "remedy"),
+        [
+            (
+                "uwsgi/2.0",
+                "start the site with `python manage.py runserver_socketio`, or run that beside it",
+            ),
+            ("gunicorn/23.0.0", "start gunicorn with `-k socketio_server.gunicorn.Worker`"),
+        ],
+    )
     def test_the_log_names_the_program_that_serves_the_process_once(
-        self, client: Client, url: str, caplog: pytest.LogCaptureFixture
+        self, client: Client, url: str, caplog: pytest.LogCaptureFixture, program: str, remedy: str
     ) -> None:
         for _ in range(2):
-            client.get(url, HANDSHAKE, SERVER_SOFTWARE="gunicorn/23.0.0")
+            client.get(url, HANDSHAKE, SERVER_SOFTWARE=program)
 
         (record,) = (each for each in caplog.records if each.name == "socketio_server")
         assert record.getMessage() == (
-            "A Socket.IO client has come, and gunicorn/23.0.0 does not serve Socket.IO: start the "
-            "site with `python manage.py runserver_socketio`, or run that beside it (said once)"
+            f"A Socket.IO client has come, and {program} does not serve Socket.IO: {remedy} "
+            "(said once)"
         )
 
     def test_nothing_is_logged_of_a_request_that_is_no_client_s(

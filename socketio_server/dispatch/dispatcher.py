@@ -591,6 +591,8 @@ class Dispatcher:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # ends no more than the handler
+                if isinstance(error, TypeError) and event.arguments is None:
+                    _note_arguments(error, registration, event.name, args)
                 if event.can_refuse:
                     if self._unhandled is not None and isinstance(error, self._refusals):
                         self._unhandled.refusal(event, registration, error)
@@ -668,6 +670,18 @@ class Dispatcher:
         on_error = self._registry.on_error
         if event_name != on_error.name:
             self._run(member, on_error, member.select(on_error), (error,))
+
+
+def _note_arguments(
+    error: TypeError, registration: Registration, event_name: str, args: Sequence[Any]
+) -> None:
+    """Add to a custom event's error, if the call itself has failed, what the handler was given."""
+    traceback = error.__traceback__
+    if traceback is not None and traceback.tb_next is None:
+        error.add_note(
+            f"{describe(registration.handler)} got request, socket, context and, from the client, "
+            f"{len(args)} arguments of the event {show(event_name)}"
+        )
 
 
 def _log_raised(error: BaseException, event_name: str, socket_id: str, more: str) -> None:

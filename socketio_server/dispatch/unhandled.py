@@ -140,8 +140,8 @@ class Unhandled:
 def _other_namespace(registrations: Sequence[Registration], namespace: str) -> str:
     names = sorted({repr(each.namespace) for each in registrations})
     return (
-        f"its handlers are for the namespace {', '.join(names)}: "
-        f"namespace={show(namespace)} registers one here"
+        f"its handlers are for the namespace {', '.join(names)}: connect the page there, or "
+        f"register one here by namespace={show(namespace)}"
     )
 
 

@@ -228,7 +228,10 @@ class Dumper:
                 raise TypeError
             return self._default(value)
         except TypeError as exc:
-            raise TypeError(f"an object of type {type(value).__name__} can't be encoded") from exc
+            raise TypeError(
+                f"an object of type {type(value).__name__} can't be encoded: send its data as a "
+                "dict, a list, text, a number or bytes"
+            ) from exc
 
 
 def _is_native(values: Iterable[Any]) -> bool:

@@ -25,6 +25,16 @@ Channel = str | re.Pattern[str]
 Namespace = str | re.Pattern[str]
 H = TypeVar("H", bound=Handler)
 
+_OWN_EVENTS = {
+    "connect": "on_connect",
+    "disconnect": "on_disconnect",
+    "disconnecting": "on_disconnect",
+    MESSAGE: "on_message",
+    SUBSCRIBE: "on_subscribe",
+    UNSUBSCRIBE: "on_unsubscribe",
+}
+"""Reserved events of clients, and the decorators for their handlers."""
+
 MAX_CACHED_NAME = 256
 """Characters of a channel or namespace whose matches are cached."""
 
@@ -193,9 +203,10 @@ class Event:
                 raise TypeError("it must be a string")
             return re.compile(channel)
         except (re.error, TypeError) as error:
+            remedy = '; for all channels write ".*"' if channel == "*" else ""
             raise EventError(
                 f"The channel pattern {channel!r} of the {self.name} handler "
-                f"{signatures.describe(handler)} is not a regular expression: {error}"
+                f"{signatures.describe(handler)} is not a regular expression: {error}{remedy}"
             ) from None  # whose traceback, through the parser, is twice as long and says no more
 
     def _check_namespace(self, handler: Handler, namespace: Namespace) -> None:
@@ -247,10 +258,9 @@ class Registry:
             where = f" above the handler {signatures.describe(name)}" if callable(name) else ""
             raise EventError(f'events.on needs the name of an event: @events.on("news"){where}')
         if name in RESERVED_EVENTS or name in (MESSAGE, SUBSCRIBE, UNSUBSCRIBE):
-            raise EventError(
-                f"The event {name!r} is reserved; on_connect, on_message, on_subscribe, "
-                "on_unsubscribe and on_disconnect are the decorators for such handlers"
-            )
+            own = _OWN_EVENTS.get(name)
+            remedy = "choose another" if own is None else f"@events.{own} registers its handlers"
+            raise EventError(f"the event name {name!r} is reserved: {remedy}")
         event = self.custom.setdefault(name, Event(name, arguments=None, always=True, answers=True))
         return event(channel=channel, namespace=namespace)
 

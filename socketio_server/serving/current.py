@@ -52,9 +52,9 @@ def tell_missing(what: str, environ: Mapping[str, Any]) -> None:
 
 @cache
 def _tell_missing(what: str, program: str) -> None:
-    logger.warning(
-        "%s, and %s does not serve Socket.IO: start the site with `python manage.py "
-        "runserver_socketio`, or run that beside it (said once)",
-        what,
-        program,
+    remedy = (
+        "start gunicorn with `-k socketio_server.gunicorn.Worker`"
+        if program.startswith("gunicorn")
+        else "start the site with `python manage.py runserver_socketio`, or run that beside it"
     )
+    logger.warning("%s, and %s does not serve Socket.IO: %s (said once)", what, program, remedy)

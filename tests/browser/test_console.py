@@ -95,18 +95,31 @@ class TestAServerThatIsNotThere:
         advice(window)
 
 
-class TestAnotherProgram:
+class TestAWrongPath:
     @pytest.mark.parametrize("transports", ["['polling']", "['websocket']"])
-    def test_is_told_by_its_html(self, window: Window, pages: Server, transports: str) -> None:
-        window.run(f"io({{ path: '/pages/bare/', transports: {transports} }})")
+    @pytest.mark.parametrize("path", ["/pages/bare/", "/nowhere/"])
+    def test_is_named_with_the_right_one(
+        self, window: Window, pages: Server, path: str, transports: str
+    ) -> None:
+        window.run(f"io({{ path: {path!r}, transports: {transports} }})")
         said = advice(window)
-        url = f"{pages.url}pages/bare/"
+        assert said.startswith(f"There is no Socket.IO at {pages.url.rstrip('/')}{path}: ")
+        assert "its path is /socket.io/" in said
+
+
+class TestAnotherProgram:
+    def test_is_told_by_its_html(self, window: Window, pages: Server) -> None:
+        answer_with(window, content_type="text/html", body="<h1>Welcome</h1>")
+        window.run("io()")
+        said = advice(window)
+        url = f"{pages.url}socket.io/"
         assert said.startswith(f"What answers at {url} is no Socket.IO server: status 200, text/")
         assert 'include("socketio_server.urls")' in said
 
     def test_is_told_by_its_status(self, window: Window) -> None:
-        window.run("io({ path: '/nowhere' })")
-        assert "/nowhere/ is no Socket.IO server: status 404, text/html" in advice(window)
+        answer_with(window, status=404, content_type="text/html", body="<h1>Not found</h1>")
+        window.run("io()")
+        assert "is no Socket.IO server: status 404, text/html" in advice(window)
 
     def test_is_told_by_json_of_another_kind(self, window: Window) -> None:
         answer_with(window, json={"hello": "world"})
@@ -174,6 +187,54 @@ class TestARefusal:
             'the channel "closed-1" ("No entry"). A handler of authorize or on_subscribe did'
             in said
         )
+
+
+class TestASocketThatNobodyConnects:
+    @pytest.fixture
+    def window(self, open_window: OpenWindow, bare: str) -> Window:
+        """Give a window whose time the test lets pass."""
+        window = open_window()
+        window.page.clock.install()
+        window.page.goto(bare)
+        return window
+
+    def test_is_told_with_the_call_after_some_seconds(self, window: Window) -> None:
+        window.run("var socket = new io.Socket()")
+        window.page.clock.fast_forward(4000)
+        assert window.advice == []
+        window.page.clock.fast_forward(2000)
+        assert "call `socket.connect()` in the page" in advice(window)
+
+    def test_is_not_one_whose_connection_fails(self, window: Window) -> None:
+        window.run(f"new io.Socket(null, {{ port: {free_port()} }}).connect()")
+        assert advice(window).startswith("Nothing answers at ")
+        window.page.clock.fast_forward(6000)
+        advice(window)
+
+
+class TestAnEventThatNobodyHears:
+    def test_is_told_with_its_name_once(self, window: Window) -> None:
+        window.run("""
+            var socket = io();
+            socket.send("a");
+            socket.send("b");
+            socket.subscribe("room-1", () => got.push("later"));
+        """)
+        window.got(1)
+        assert advice(window) == (
+            'The server sent the event "message" in the namespace /, and nothing in this page '
+            'listens to it: write socket.on("message", …), or correct the name.'
+        )
+
+    @pytest.mark.parametrize("listen", ["on('message', ", "onAny("])
+    def test_is_none_that_the_page_listens_to(self, window: Window, listen: str) -> None:
+        window.run(f"""
+            var socket = io();
+            socket.{listen}() => got.push("heard"));
+            socket.send("a");
+        """)
+        window.got(1)
+        assert window.advice == []
 
 
 class TestAWebSocketThatFails:

@@ -223,6 +223,34 @@ class TestAcknowledgements:
 
 
 class TestCustomEvents:
+    @pytest.mark.parametrize("sent", [[], [1, 2]])
+    def test_of_one_with_other_arguments_the_log_says_how_many_came_and_where_the_handler_is(
+        self, server: Journal, sent: list[int], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def add(request: object, socket: object, context: object, number: int) -> None:
+            pass
+
+        line = add.__code__.co_firstlineno
+        server.registry.on("add")(add)
+        server.connect().emit("add", *sent)
+
+        assert (
+            f"add` ({__file__}:{line}) got request, socket, context and, from the client, "
+            f"{len(sent)} arguments of the event 'add'"
+        ) in caplog.text
+
+    def test_of_another_error_the_log_says_nothing_of_arguments(
+        self, server: Journal, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def add(request: object, socket: object, context: object, number: int) -> None:
+            raise TypeError("something else")
+
+        server.registry.on("add")(add)
+        server.connect().emit("add", 1)
+
+        assert "something else" in caplog.text
+        assert "from the client" not in caplog.text
+
     def test_handlers_get_all_arguments(self, server: Journal) -> None:
         got: list[object] = []
         server.registry.on("draw")(lambda request, socket, context, *args: got.append(args))

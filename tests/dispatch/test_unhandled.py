@@ -69,7 +69,7 @@ class TestEvents:
 
         assert told(caplog) == [
             "the event 'news' in namespace '/': its handlers are for the namespace '/admin', "
-            "re.compile('/room-'): namespace='/' registers one here"
+            "re.compile('/room-'): connect the page there, or register one here by namespace='/'"
         ]
 
     def test_that_ran_a_handler_are_not_told(

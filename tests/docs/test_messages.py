@@ -196,9 +196,10 @@ class TestALineOfTheLog:
             "Refused (namespace): namespace '/nope': no handler is registered for it "
             "(from 127.0.0.1)",
             "Refused (packet): malformed JSON (from 127.0.0.1)",
-            "Error: That port is already in use.",
+            "Error: That port is already in use: end the program that has it, or name another "
+            "port, `runserver_socketio 9001` say.",
             "?: (socketio_server.E001) SOCKETIO_PORT must be a port number from 0 to 65535, not "
-            "'9000'.",
+            "the text '9000'.",
             "Handlers in events: on_connect 1, on_subscribe 1, on_message 1",
             "TypeError: callback must be callable, not None",
         ],

@@ -85,7 +85,9 @@ class TestAddresses:
             port = other.getsockname()[1]
             finished = configure(arguments=[*reloader, f"127.0.0.1:{port}"]).run()
         assert finished.returncode == 1
-        assert finished.stderr == "Error: That port is already in use.\n"
+        (line,) = finished.stderr.splitlines()
+        assert line.startswith("Error: That port is already in use: ")
+        assert "`runserver_socketio 9001`" in line
         assert "Starting server" not in finished.stdout
 
     def test_an_address_of_another_machine_is_one_line_and_status_1(
@@ -131,7 +133,8 @@ class TestBanner:
         assert "Handlers in elsewhere: on_connect 1, on_message 2\n" in output
 
     def test_says_so_where_there_are_no_handlers(self, start_server: StartServer) -> None:
-        assert "No handlers" in start_server(events=[]).output
+        output = start_server(events=[]).output
+        assert "No handlers: found no events.py in any app of INSTALLED_APPS" in output
 
 
 SIGNAL_DURING = """\

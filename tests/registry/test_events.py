@@ -178,6 +178,7 @@ class TestWhatIsRefused:
         assert repr(pattern) in text
         assert name in text
         assert re.search(r"is not a regular expression: .+ at position \d", text)
+        assert text.endswith('; for all channels write ".*"') is (pattern == "*")
         assert not event(registry, name).registrations
 
     @pytest.mark.parametrize("pattern", [5, b"^room-", ["^a", "^b"], re.compile(b"^room-"), True])

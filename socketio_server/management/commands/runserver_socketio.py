@@ -54,7 +54,10 @@ STDERR = 2
 
 _ERRORS = {
     errno.EACCES: "You don't have permission to access that port.",
-    errno.EADDRINUSE: "That port is already in use.",
+    errno.EADDRINUSE: (
+        "That port is already in use: end the program that has it, or name another port, "
+        "`runserver_socketio 9001` say."
+    ),
     errno.EADDRNOTAVAIL: "That IP address can't be assigned to.",
 }
 
@@ -246,7 +249,10 @@ def _describe_handlers(verbosity: int) -> list[str]:
     lines = [
         f"Handlers in {where}: {', '.join(f'{name} {n}' for name, n in found.items()) or 'none'}"
         for where, found in counts.items()
-    ] or ["No handlers: found no events.py in any app, nor beside manage.py."]
+    ] or [
+        "No handlers: found no events.py in any app of INSTALLED_APPS, nor beside manage.py; "
+        "SOCKETIO_EVENTS may name modules."
+    ]
     if verbosity > 1:
         lines += [
             f"  {event.name}: {_describe(registration)}"

@@ -60,6 +60,7 @@
       socket.on("__disconnected__", (reason) => reasons.set(socket, reason));
       if (speaks) {
         socket.on("connect_error", (error) => explain(socket, error));
+        socket.onAny((name) => tellUnheard(socket, name));
       }
     }
 
@@ -324,7 +325,9 @@
   /** Fire `connecting` and `connect_failed`, each at most once per call of `connect()`. */
   function tellOfAttempts(socket) {
     let awaited = false;
+    let isUsed = false;
     socket.connect = () => {
+      isUsed = true;
       if (!socket.connected) {
         awaited = true;
         socket.fire("connecting", [socket.transport.type]);
@@ -340,6 +343,13 @@
         socket.fire("connect_failed");
       }
     });
+    if (speaks) {
+      setTimeout(() => {
+        if (!isUsed) {
+          say("unconnected");
+        }
+      }, CONNECTED_WITHIN);
+    }
   }
 
   /**
@@ -390,6 +400,8 @@
 
   const speaks = "debug" in settings;
 
+  const CONNECTED_WITHIN = 5000; // Milliseconds: later than that, `connect()` was forgotten.
+
   // All that is ever said: cause, and remedy.
   const CAUSES = {
     nothing: ({ server }) =>
@@ -398,7 +410,8 @@
     unreadable: ({ server, origin }) =>
       `The server at ${server} does not let this page read its answers. If it is ` +
       `runserver_socketio, it refuses pages of other origins: add "${origin}" to ` +
-      `SOCKETIO_ALLOWED_ORIGINS, or open the page at ${server}. If it is another program, ` +
+      `SOCKETIO_ALLOWED_ORIGINS, or open the page at ${server}; where its host is missing in ` +
+      "ALLOWED_HOSTS, its terminal says so. If it is another program, " +
       "set SOCKETIO_PUBLIC_URL, or SOCKETIO_PORT to the port of runserver_socketio.",
     origin: ({ server, origin }) =>
       `The server at ${server} refuses pages of ${origin}: add "${origin}" to ` +
@@ -415,6 +428,9 @@
       `${start ? `, "${start}"` : ""}. Put \`path("", include("socketio_server.urls"))\` before ` +
       "URL patterns that match everything, and start the site with " +
       "`python manage.py runserver_socketio`; SOCKETIO_PORT is its port.",
+    path: ({ url, path }) =>
+      `There is no Socket.IO at ${url}: on this page's server its path is ${path}. Leave out the ` +
+      "option `path`, or `resource`; {% socketio %} sets it.",
     policy: ({ server }) =>
       `This page's Content-Security-Policy forbids connections to ${server}: add ${server} and ` +
       `${server.replace(/^http/, "ws")} to its connect-src.`,
@@ -431,6 +447,11 @@
     subscription: ({ channel, reason }) =>
       `The server refused the subscription to the channel "${channel}" ("${reason}"). A handler of ` +
       "authorize or on_subscribe did, or the name is not allowed.",
+    unconnected: () =>
+      "A socket of `new io.Socket()` waits for its `connect()`: call `socket.connect()` in the page.",
+    unheard: ({ namespace, name }) =>
+      `The server sent the event "${name}" in the namespace ${namespace}, and nothing in this page ` +
+      `listens to it: write socket.on("${name}", …), or correct the name.`,
   };
 
   const said = new Set();
@@ -451,6 +472,14 @@
         forbidden.add(new URL(blockedURI, window.location).host);
       }
     });
+  }
+
+  /** Say that an event has come for which the page has no handler. */
+  function tellUnheard(socket, name) {
+    const isHeard = socket.hasListeners(name) || socket.listenersAny().length > 1;
+    if (!isHeard) {
+      say("unheard", { namespace: socket.nsp, name });
+    }
   }
 
   /** Say why a socket could not connect. */
@@ -516,11 +545,17 @@
     if (typeof code === "number" && typeof message === "string") {
       const cause = { 4: "origin", 5: "version" }[code] || "refusal";
       say(cause, Object.assign(details, { message }));
+    } else if (url.pathname !== defaults.path && url.origin === originOfServer()) {
+      say("path", Object.assign(details, { path: defaults.path }));
     } else if (text || (status !== 429 && status !== 503)) { // Those: our server, for the moment.
       const type = (contentType || "no content type").split(";")[0];
       const start = type === "text/plain" ? text.trim().slice(0, 100) : "";
       say("foreign", Object.assign(details, { type, start }));
     }
+  }
+
+  function originOfServer() {
+    return new URL(serverAddress()).origin;
   }
 
   function parsed(text) {
