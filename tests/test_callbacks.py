@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
@@ -947,7 +948,8 @@ def functions_of(node: ast.ClassDef | ast.Module) -> set[str]:
 def entry_of(record: logging.LogRecord) -> str:
     """Return the function that the guard called."""
     assert record.exc_info
-    trace = record.exc_info[2]
-    assert trace is not None
-    assert trace.tb_next is not None
-    return trace.tb_next.tb_frame.f_code.co_qualname
+    frames = [frame for frame, _ in walk_tb(record.exc_info[2])]
+    called = next(
+        frame for frame in frames if frame.f_globals["__name__"] != GuardedLoop.__module__
+    )
+    return called.f_code.co_qualname

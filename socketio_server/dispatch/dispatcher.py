@@ -511,17 +511,15 @@ class Dispatcher:
         """
         if not handlers and self._middleware is None:
             return None
-        worker = getcurrent()
+        worker = member.delivery.handler
         if getattr(worker, "is_dirty", False):
             self._hooks.before_event()
-        began = self.clock()
         try:
             if self._middleware is None:
                 return self._run(member, event, handlers, args)
             return self._run_middleware(self._middleware, member, event, handlers, args)
         finally:
             self.stats.events += 1
-            self.stats.handler_time += self.clock() - began
             if getattr(worker, "is_dirty", False):
                 self._hooks.after_event()
 

@@ -103,7 +103,8 @@ class Engine:
         self._clock = clock
         self._accept = accept
         self._sessions: dict[str, Session] = {}
-        self._draining = False
+        self.draining = False
+        """Whether the server is stopping, and accepts no new sessions."""
         self._told_of_tls = False  # logged that a proxy seems to end TLS
         self.stats = stats
         """The server's counters."""
@@ -157,11 +158,6 @@ class Engine:
     def is_full(self) -> bool:
         """Whether there are as many sessions as there may be."""
         return len(self._sessions) >= self._options.max_sessions
-
-    @property
-    def draining(self) -> bool:
-        """Whether the server is stopping, and accepts no new sessions."""
-        return self._draining
 
     @property
     def is_drained(self) -> bool:
@@ -370,7 +366,7 @@ class Engine:
         :param sleep: makes the caller's greenlet wait for some seconds.
         :param goodbye_time: seconds over which the goodbyes are spread.
         """
-        self._draining = True
+        self.draining = True
         sessions = list(self._sessions.values())
         for count, session in enumerate(sessions, start=1):
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
@@ -445,7 +441,7 @@ class Engine:
             else:
                 self._drop(session)
             raise
-        if self._draining:  # its handshake was under way when the goodbyes were sent
+        if self.draining:  # its handshake was under way when the goodbyes were sent
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
 
     def _find(self, sid: str) -> Session | Farewell | None:

@@ -9,7 +9,7 @@ Clients that keep no cookies can't be bound; the first request after the handsha
 """
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import Enum
 
 
@@ -17,6 +17,9 @@ class _State(Enum):
     UNDECIDED = "the handshake had no cookie: the next request decides"
     BOUND = "requests must carry the cookie"
     FREE = "the client keeps no cookies"
+
+
+UNDECIDED, BOUND, FREE = _State
 
 
 class Binding:
@@ -30,18 +33,17 @@ class Binding:
 
     def __init__(self, cookie: str, *, is_new: bool = False) -> None:
         self._cookie = cookie.encode()
-        self._state = _State.UNDECIDED if is_new else _State.BOUND
+        self._state = UNDECIDED if is_new else BOUND
 
-    def admits(self, cookies: Iterable[str]) -> bool:
+    def admits(self, cookies: Sequence[str]) -> bool:
         """Return whether a request with these cookies, or none, may act for the session."""
-        carried = list(cookies)
-        if self._state is _State.UNDECIDED and not carried:
-            self._state = _State.FREE
-        if self._state is _State.FREE:
+        if self._state is UNDECIDED and not cookies:
+            self._state = FREE
+        if self._state is FREE:
             return True
-        admitted = any(hmac.compare_digest(one.encode(), self._cookie) for one in carried)
+        admitted = any(hmac.compare_digest(one.encode(), self._cookie) for one in cookies)
         if admitted:
-            self._state = _State.BOUND
+            self._state = BOUND
         return admitted
 
 
@@ -51,4 +53,6 @@ def cookies_of(header: str, name: str) -> list[str]:
     :param name: the part of their names before the hyphen.
     """
     prefix = f"{name}-"
+    if prefix not in header:
+        return []  # nearly every client that is no browser
     return [part for part in map(str.strip, header.split(";")) if part.startswith(prefix)]

@@ -262,7 +262,7 @@ class HttpConnection:
             return
         if head is not None:
             self._scanned = 0
-            if not self._pass_on(head, data):
+            if not (self.server.has_siblings and self._pass_on(head, data)):
                 self._buffer = data[end:]
                 self._begin(head)
         elif self.peer_ended:
@@ -293,8 +293,6 @@ class HttpConnection:
         :param data: what was received, from the beginning of the request's head.
         :return: whether the request is no longer ours to answer now.
         """
-        if not self.server.has_siblings:
-            return False
         if "sid=" in head.target:
             _, _, query = head.target.partition("?")
             owner = self.server.engine.find_owner(parse_query(query))

@@ -112,13 +112,13 @@ class GuardedLoop:
         *args: Any,
     ) -> None:
         """Start a watcher (``Loop``)."""
-        watcher.start(self._guard, callback, owner, *args)
+        watcher.start(self._guard, _bind(callback, args) if args else callback, owner)
 
     def run_callback(
         self, callback: Callable[..., object], owner: CallbackOwner, *args: Any
     ) -> None:
         """Call back before the loop waits again (``Loop``)."""
-        self._loop.run_callback(self._guard, callback, owner, *args)
+        self._loop.run_callback(self._guard, _bind(callback, args) if args else callback, owner)
 
     def call(
         self, callback: Callable[[T], object], item: T, on_raised: Callable[[T], object]
@@ -148,11 +148,9 @@ class GuardedLoop:
         finally:
             poller.close()
 
-    def _call_guarded(
-        self, callback: Callable[..., object], owner: CallbackOwner, *args: Any
-    ) -> None:
+    def _call_guarded(self, callback: Callable[[Any], object], owner: CallbackOwner) -> None:
         try:
-            callback(owner, *args)
+            callback(owner)
         except BaseException as error:
             self._end(type(owner).callback_raised, owner, error)
             if not isinstance(error, Exception):  # the process is to end
@@ -174,3 +172,8 @@ class GuardedLoop:
                 more,
                 exc_info=error,
             )
+
+
+def _bind(callback: Callable[..., object], args: tuple[Any, ...]) -> Callable[[Any], object]:
+    """Return a callback that needs no other argument than its owner, as nearly all of them."""
+    return lambda owner: callback(owner, *args)

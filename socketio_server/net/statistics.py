@@ -46,7 +46,7 @@ class Stats:
         self.events = 0
         """Events that handlers were run for."""
         self.handler_time = 0.0
-        """Seconds that all their handlers took, waiting included."""
+        """Seconds that the handling of all packets took, waiting included."""
         self.refusals = Refusals(clock)
         """Refusals by kind."""
 

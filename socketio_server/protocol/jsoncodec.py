@@ -73,7 +73,7 @@ def parse(text: str) -> Any:
             raise DecodeError(f"JSON is nested deeper than {MAX_DEPTH} levels")
         if len(text) > _LONG and _LONG_EXPONENT.search(text):
             decode = _decode_slow_numbers
-    if "\\u" in text and ("\\ud" in text or "\\uD" in text):
+    if "\\" in text and ("\\ud" in text or "\\uD" in text):
         text = _replace_lone_surrogates(text)
     try:
         return decode(text)

@@ -12,6 +12,7 @@ from gevent.event import Event
 
 from socketio_server.dispatch.decoded import DecodedRoom
 from socketio_server.dispatch.inbox import TEXT_SIZE, Inbox
+from socketio_server.net.statistics import Stats
 from socketio_server.net.turns import LARGE
 from socketio_server.net.workers import Job, WorkerPool
 from socketio_server.options import Options
@@ -45,6 +46,7 @@ class Box:
             max_time_per_turn=self.seconds,
         )
         self.clock = monotonic
+        self.stats = Stats(monotonic)
         self.room = DecodedRoom(FakeLoop(), self.options, clock=monotonic)
         self.inbox: Inbox[str] = Inbox(self, self, Context())
 

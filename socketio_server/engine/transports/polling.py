@@ -406,7 +406,7 @@ class PollingTransport:
                 self._timer = self._loop.timer(wait)
                 self._loop.start(self._timer, PollingTransport._go_on, self)
                 return
-            if self._clock() > until:
+            if incoming and self._clock() > until:
                 self._go_on_soon()
                 return
         self._end_post(_OK)
@@ -445,7 +445,8 @@ class PollingTransport:
 
     def _end_post(self, response: Response) -> None:
         """Answer the POST, and drop its remaining packets."""
-        self._hold(0)
+        if self._held:
+            self._hold(0)
         self._incoming.clear()
         on_quiet, self._on_quiet = self._on_quiet, None
         if on_quiet is not None:
