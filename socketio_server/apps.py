@@ -42,6 +42,7 @@ class SocketIOConfig(AppConfig):
             checks.check_database_drivers,
             checks.check_debug,
             checks.check_broker,
+            checks.check_caches,
             checks.check_namespaces,
             checks.check_decorators,
             checks.check_authorize,

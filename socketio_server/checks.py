@@ -180,6 +180,45 @@ def _names_a_database(url: str) -> bool:
     return database.isdigit() and int(database) > 0
 
 
+def check_caches(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """W010: with a broker, sessions and caches are not in the memory of each process."""
+    try:
+        url = conf.option("broker_url")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    if url is None:
+        return
+    in_memory = [alias for alias, cache in settings.CACHES.items() if _is_in_memory(cache)]
+    holds_sessions = settings.SESSION_ENGINE in _CACHED_SESSIONS
+    if holds_sessions and settings.SESSION_CACHE_ALIAS in in_memory:
+        yield Warning(
+            f"Sessions are in the cache {settings.SESSION_CACHE_ALIAS!r}, which each process has "
+            "in its own memory: who logs in or out in one may not be so in the others.",
+            hint="Keep sessions in the database, or in a cache of all processes, Redis say.",
+            id="socketio_server.W010",
+        )
+        in_memory.remove(settings.SESSION_CACHE_ALIAS)
+    if not settings.is_overridden("CACHES"):  # type: ignore[misc]  # django-stubs' own lack
+        return  # Django's own, which many projects never use
+    for alias in in_memory:
+        yield Warning(
+            f"Each process has the cache {alias!r} in its own memory: what one of them sets or "
+            "deletes there, the others don't see.",
+            hint="Use a cache of all processes, Redis say; or silence this check.",
+            id="socketio_server.W010",
+        )
+
+
+_CACHED_SESSIONS = {
+    "django.contrib.sessions.backends.cache",
+    "django.contrib.sessions.backends.cached_db",
+}
+
+
+def _is_in_memory(cache: dict[str, Any]) -> bool:
+    return cache.get("BACKEND") == "django.core.cache.backends.locmem.LocMemCache"
+
+
 def check_debug(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     """W003: no error page shows the project's code to other machines."""
     try:

@@ -460,7 +460,61 @@ class TestBroker:
         assert message.id == "socketio_server.E006"
         assert message.msg.startswith("SOCKETIO_BROKER_URL can't be understood: ")
 
+    @pytest.mark.parametrize("url", ["redis://one,two/0", "rediss://one:6379,two:6379"])
+    def test_a_url_of_several_servers_is_an_error(self, url: str) -> None:
+        with override_settings(SOCKETIO_BROKER_URL=url):
+            (message,) = run()
+        assert message.id == "socketio_server.E006"
+        assert "Redis Cluster and shards are not supported" in message.msg
+
     @override_settings(SOCKETIO_BROKER_URL="localhost")
+    def test_what_is_no_url_is_left_to_the_settings_own_check(self) -> None:
+        assert ids() == ["socketio_server.E001"]
+
+
+IN_MEMORY = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+SHARED = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://"}
+
+
+class TestCaches:
+    """W010."""
+
+    @pytest.mark.parametrize("engine", ["cache", "cached_db"])
+    def test_sessions_in_the_memory_of_each_process_are_warned_of(self, engine: str) -> None:
+        with override_settings(
+            SOCKETIO_BROKER_URL="redis://localhost",
+            SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}",
+        ):
+            (message,) = run()
+        assert message.id == "socketio_server.W010"
+        assert message.msg.startswith("Sessions are in the cache 'default'")
+
+    @override_settings(
+        SOCKETIO_BROKER_URL="redis://localhost",
+        SESSION_ENGINE="django.contrib.sessions.backends.cache",
+        SESSION_CACHE_ALIAS="shared",
+        CACHES={"default": IN_MEMORY, "shared": SHARED},
+    )
+    def test_a_cache_in_the_memory_of_each_process_is_warned_of(self) -> None:
+        (message,) = run()
+        assert message.id == "socketio_server.W010"
+        assert message.msg.startswith("Each process has the cache 'default' in its own memory")
+
+    @override_settings(
+        SOCKETIO_BROKER_URL="redis://localhost",
+        SESSION_ENGINE="django.contrib.sessions.backends.cache",
+        CACHES={"default": SHARED},
+    )
+    def test_those_that_all_processes_share_are_none(self) -> None:
+        assert run() == []
+
+    @override_settings(
+        CACHES={"default": IN_MEMORY}, SESSION_ENGINE="django.contrib.sessions.backends.cache"
+    )
+    def test_one_process_may_have_them_in_its_memory(self) -> None:
+        assert run() == []
+
+    @override_settings(SOCKETIO_BROKER_URL="localhost", CACHES={"default": IN_MEMORY})
     def test_what_is_no_url_is_left_to_the_settings_own_check(self) -> None:
         assert ids() == ["socketio_server.E001"]
 

@@ -56,6 +56,8 @@ def connection_pool(url: str, timeout: float) -> ConnectionPool:
     """
     if url.startswith(f"{SENTINEL_SCHEME}:"):
         pool = _sentinel_pool(url, timeout)
+    elif "," in urlsplit(url).netloc:
+        raise ValueError("it names several servers, and Redis Cluster and shards are not supported")
     else:
         pool = ConnectionPool.from_url(url, protocol=PROTOCOL)
     options = pool.connection_kwargs
