@@ -321,7 +321,7 @@ class TestSignals:
         client = connect("polling", to=server)
         server.send_signal(signal.SIGHUP)
         client.wait_for_close()
-        assert worker_of(visitors.come()) not in old
+        visitors.come_to_another_than(*old)
         assert visitors.ask("GET", "/state/")[0] == 200
 
     def test_sigquit_ends_at_once(self, start_server: StartServer, connect: Connect) -> None:
