@@ -80,7 +80,7 @@ def socketio(request: HttpRequest, **captured: Any) -> HttpResponse:
         response = _respond(_SWITCHING)
     else:
         response = _open_polling(request, handshake, engine, server.options)
-    for name, value in engine.cors_headers(handshake):
+    for name, value in engine.origins.cors_headers(handshake):
         response[name] = value
     return response
 
@@ -186,9 +186,9 @@ def _refuse(handshake: EngineRequest, server: RunningServer) -> Response | None:
         )
         return Response(429, b"")
     if handshake.site is None:
-        return engine.refuse_host(handshake)
-    if not engine.is_allowed_origin(handshake):
-        return engine.refuse_origin(handshake)
+        return engine.origins.refuse_host(handshake)
+    if not engine.origins.allows(handshake):
+        return engine.origins.refuse(handshake)
     error = engine.verify_handshake(handshake)
     if error is None:
         return None

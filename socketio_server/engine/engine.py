@@ -9,11 +9,11 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from socketio_server.engine import origins
 from socketio_server.engine.admission import Admission
 from socketio_server.engine.farewells import Farewell, Farewells
 from socketio_server.engine.handshake import REVISION_3, encode_opening, verify_handshake
 from socketio_server.engine.heartbeat import Heartbeat
+from socketio_server.engine.origin_guard import OriginGuard
 from socketio_server.engine.origins import Site
 from socketio_server.engine.request import EngineRequest, Query
 from socketio_server.engine.session import Session, SessionHandler
@@ -29,7 +29,6 @@ from socketio_server.engine.transports.revision3 import PollingTransport3, WebSo
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
-from socketio_server.net.log import show
 from socketio_server.net.loop import Loop
 from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.net.refusals import RefusalKind
@@ -70,9 +69,6 @@ _REFUSALS = {
 """How each error is counted and logged."""
 
 
-logger = logging.getLogger("socketio_server")
-
-
 class Engine:
     """Keeps the sessions of one server.
 
@@ -105,9 +101,10 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         self.draining = False
         """Whether the server is stopping, and accepts no new sessions."""
-        self._told_of_tls = False  # logged that a proxy seems to end TLS
         self.stats = stats
         """The server's counters."""
+        self.origins = OriginGuard(options, self._site_of, self.refuse)
+        """Lets pages of the site's own and of allowed origins in."""
         self.output = QueuedOutput(loop, options, clock=clock)
         """The account of the messages that are queued for all clients."""
         self.admission = Admission(
@@ -190,28 +187,6 @@ class Engine:
         owner, dot, _ = params.get("sid", "").partition(WORKER_END)
         return owner if dot and owner != self._worker else None
 
-    def is_allowed_origin(self, request: EngineRequest) -> bool:
-        """Return whether the page that sends a request, if any, may talk to the server."""
-        origin = request.origin
-        if origin is None:
-            return not request.is_cross_site  # an image, say, in a page of another site
-        allowed = self._options.allowed_origins
-        if origin in allowed or origins.ANY in allowed:
-            return True
-        site = self._site_of(request)
-        if site is None or not site.is_own(origin):
-            return False
-        if site.own_behind_tls is not None and origin.startswith("https:"):
-            self._tell_of_tls(origin)
-        return True
-
-    def cors_headers(self, request: EngineRequest) -> tuple[tuple[str, str], ...]:
-        """Return the headers that let a page of another, allowed origin read the answer."""
-        origin = request.origin
-        if origin is None or not self.is_allowed_origin(request):
-            return ()
-        return origins.cors_headers(request.method, origin, self._options.allowed_origins)
-
     def verify_handshake(self, request: EngineRequest) -> ErrorCode | None:
         """Return the error in a request for a new session; ``None`` if it is valid."""
         return verify_handshake(request, self._options)
@@ -237,22 +212,6 @@ class Engine:
             kind or usual_kind, address, f"{why or usual_why} (from {address})", level
         )
         return error_response(code)
-
-    def refuse_origin(self, request: EngineRequest) -> Response:
-        """Count a request whose page's origin is not allowed, and return its answer."""
-        site = self._site_of(request)
-        own = show(request.host if site is None else site.own)
-        why = (
-            "a page of another site sends a request without an origin"
-            if request.origin is None
-            else f"origin {show(request.origin)} is neither {own} nor in SOCKETIO_ALLOWED_ORIGINS"
-        )
-        return self.refuse(ErrorCode.FORBIDDEN, request.address, why=why)
-
-    def refuse_host(self, request: EngineRequest) -> Response:
-        """Count a handshake for a host that is not the project's, and return its answer."""
-        why = f"host {show(request.host)} is not in ALLOWED_HOSTS"
-        return self.refuse(ErrorCode.FORBIDDEN, request.address, kind=RefusalKind.HOST, why=why)
 
     def open_polling(
         self, request: EngineRequest, context: Any, binding: Binding | None
@@ -294,7 +253,7 @@ class Engine:
         session = self._sessions.get(request.params["sid"])
         if session is None:
             return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
-        if (refused := self._refuse_elsewhere(request, session.site)) is not None:
+        if (refused := self.origins.refuse_elsewhere(request, session.site)) is not None:
             return refused
         if not self._is_from_its_browser(request, session.binding):
             return self._refuse_stolen_sid(address)
@@ -329,7 +288,7 @@ class Engine:
         known = self._find(request.params["sid"])
         if known is None:
             return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
-        if (refused := self._refuse_elsewhere(request, known.site)) is not None:
+        if (refused := self.origins.refuse_elsewhere(request, known.site)) is not None:
             return refused
         if request.method == "OPTIONS":
             return Response(204, b"")
@@ -448,35 +407,9 @@ class Engine:
         """Return a session, or its remains if it ended just now; ``None`` if there are none."""
         return self._sessions.get(sid) or self._farewells.find(sid)
 
-    def _site_of(self, request: EngineRequest) -> Site | None:
-        """Return the site of a handshake or of a request's session, if it is known."""
-        if request.site is not None:
-            return request.site
-        known = self._find(request.params.get("sid", ""))
+    def _site_of(self, sid: str) -> Site | None:
+        known = self._find(sid)
         return None if known is None else known.site
-
-    def _refuse_elsewhere(self, request: EngineRequest, site: Site) -> Response | None:
-        """Refuse a session's request of a foreign page, or for another host than its handshake's;
-        return ``None`` if it may be answered.
-        """
-        if request.origin is None and not request.is_cross_site and request.host == site.host:
-            return None  # nearly every poll
-        if not self.is_allowed_origin(request):
-            return self.refuse_origin(request)
-        if not site.is_at(request.host):
-            why = f"host {show(request.host)} is not that of the session's handshake"
-            return self.refuse(ErrorCode.FORBIDDEN, request.address, kind=RefusalKind.HOST, why=why)
-        return None
-
-    def _tell_of_tls(self, origin: str) -> None:
-        """Log once that a page was served over TLS, but its request seems not to be."""
-        if not self._told_of_tls:
-            self._told_of_tls = True
-            logger.warning(
-                "A page of %s is let in although its request seems to be plain HTTP: if a proxy "
-                "ends TLS, tell Django by SECURE_PROXY_SSL_HEADER (said once)",
-                show(origin),
-            )
 
     def _drop(self, session: Session) -> None:
         del self._sessions[session.sid]

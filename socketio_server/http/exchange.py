@@ -188,7 +188,7 @@ class SessionExchange(_Exchange):
     def __init__(self, carrier: Carrier, head: Head, request: EngineRequest) -> None:
         self._carrier = carrier
         self.head = head
-        cors = carrier.server.engine.cors_headers
+        cors = carrier.server.engine.origins.cors_headers
         self._cors = cors(request) if request.origin is not None else ()
         self._request: EngineRequest | None = request  # None after it has arrived completely
         # The transport that answers, or the answer, if it is known already; None before start.
@@ -334,7 +334,7 @@ class WsgiExchange(_Exchange):
         server, headers = carrier.server, head.headers.environ
         if is_websocket(headers) and not is_well_formed(head):
             request = engine_request(headers, head.method, {}, carrier.host, "")
-            self._cors = server.engine.cors_headers(request)
+            self._cors = server.engine.origins.cors_headers(request)
             response = refuse_malformed(server.engine, carrier.host)
             self.reply(response, (VERSION_HEADER,), level_of(response.status))
             return

@@ -27,7 +27,7 @@ def watch(application: Application, engine: Engine) -> Application:
         if getattr(response, "status_code", None) == 400:
             request = engine_request_of(environ)
             if "EIO" in request.params and not _is_allowed(environ):
-                engine.refuse_host(request)
+                engine.origins.refuse_host(request)
         return response
 
     return call
