@@ -48,7 +48,7 @@ class TestAcknowledgements:
     PAGE = "docs/how-to/acknowledgements.md"
 
     def test_its_page_shows_what_it_says(self, serve: Serve, run_script: RunScript) -> None:
-        run_script(serve(self.PAGE), script(self.PAGE)).wait_for(
+        run_script(serve(self.PAGE), script(self.PAGE)).wait_for_all(
             [
                 "Stored: true",
                 "The sum is 5.",
@@ -58,6 +58,8 @@ class TestAcknowledgements:
                 "Rename it to Ann?",
                 "renamed to Ann",
                 "You like blue.",
+                "Tea?",
+                "Yes: 1",
             ]
         )
 
@@ -153,6 +155,10 @@ class TestMiddleware:
         server = serve(self.PAGE)
         assert connect(server).call("report") == "done"
         server.wait_for_output(r"report took \d\.\d s")
+
+    def test_its_page_shows_what_it_says(self, serve: Serve, run_script: RunScript) -> None:
+        lines = ["Welcome.", "done", *["HELLO"] * 20, "Not so fast, please."]
+        run_script(serve(self.PAGE), script(self.PAGE)).wait_for(lines)
 
     def test_nobody_sends_more_than_twenty_messages_at_once(
         self, serve: Serve, connect: Connect
