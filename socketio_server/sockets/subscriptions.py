@@ -37,8 +37,6 @@ class Channels(Mapping[str, list[str]]):
         subscribers.pop(recipient, None)
         if not subscribers:
             channels.pop(channel, None)
-        if not channels:
-            self._subscribers.pop(recipient.namespace, None)
 
     def subscribers(self, namespace: str, channel: str) -> Collection[Recipient]:
         """Return the subscribers of a channel, in order of subscription.
