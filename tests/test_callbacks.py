@@ -676,6 +676,20 @@ class TestWorkers:
         assert faults.raised == 1
         wait_for(lambda: not pool.busy)
 
+    @covers("_TurnWaiter.begin")
+    def test_go_on_with_their_job_after_a_fault_in_their_turn(self, faults: Faults) -> None:
+        faults.add(workers._TurnWaiter, "begin")
+        done: list[str] = []
+        pool = make_pool()
+
+        def job() -> None:
+            pool.take_turn(is_large=True)
+            done.append("job")
+
+        in_loop(lambda: pool.run(Task(job)))
+        wait_for(lambda: done == ["job"])
+        assert faults.raised == 1
+
 
 class Waiting:
     """A connection that waits to move."""

@@ -21,6 +21,7 @@ from socketio_server.dispatch import validation
 from socketio_server.dispatch.client_account import InputTotal
 from socketio_server.dispatch.decoded import DecodedRoom
 from socketio_server.dispatch.happenings import Happening
+from socketio_server.dispatch.inbox import size_of
 from socketio_server.dispatch.member import Item, Member
 from socketio_server.dispatch.middleware import NO_ANSWER, CallNext, EventCall
 from socketio_server.dispatch.router import NamespaceRouter
@@ -33,6 +34,7 @@ from socketio_server.net.log import place_of, show
 from socketio_server.net.loop import Loop
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
+from socketio_server.net.turns import LARGE
 from socketio_server.net.workers import Pool
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
@@ -274,7 +276,10 @@ class Dispatcher:
             if delivery.owner is None:
                 return
             if type(item) is str:
-                self._event(member, decode(item))  # nearly always
+                packet = decode(item)  # nearly always
+                if len(item) > LARGE:  # to decode it took a turn
+                    self.pool.take_turn(is_large=True)
+                self._event(member, packet)
             elif isinstance(item, PacketType):
                 self._connect(member)
             elif isinstance(item, CloseReason):
@@ -282,7 +287,10 @@ class Dispatcher:
             elif isinstance(item, Acknowledged):
                 self._acknowledged(member, item)
             else:
-                self._event(member, decode_kept(item))
+                packet = decode_kept(item)
+                if size_of(item) > LARGE:
+                    self.pool.take_turn(is_large=True)
+                self._event(member, packet)
         except DecodeError as error:
             member.drop_events()
             member.router.weigh()
@@ -430,6 +438,8 @@ class Dispatcher:
     def _acknowledged(self, member: Member, item: Acknowledged) -> None:
         """Run the callback of a client's acknowledgement."""
         values = item.answer.values()
+        if size_of(item) > LARGE:
+            self.pool.take_turn(is_large=True)
         registration = Registration(item.run, None, member.delivery.namespace, ())
         self._fire(member, _ACKNOWLEDGEMENT, (registration,), values)
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from gevent.hub import Hub
+from gevent.hub import Hub, Waiter
 from greenlet import GreenletExit, greenlet
 
 from socketio_server.net.loop import Loop
@@ -42,6 +42,12 @@ class Pool(Protocol):
     def run_heavy(self, job: Job) -> None:
         """Run a job that will keep the loop for long, after the others; may be called from any
         greenlet.
+        """
+
+    def take_turn(self, *, is_large: bool) -> None:
+        """Wait in the calling greenlet until it may do the next part of its work.
+
+        :param is_large: whether that will keep the loop for long.
         """
 
 
@@ -80,6 +86,27 @@ def _work(job: Job) -> None:
         job.work()
     except Exception:
         logger.exception("Internal error in a job")
+
+
+class _TurnWaiter:
+    """A greenlet that waits for its turn (``CallbackOwner``)."""
+
+    __slots__ = ("_waiter",)
+
+    def __init__(self, hub: Hub) -> None:
+        self._waiter = Waiter(hub)
+
+    def wait(self) -> None:
+        """Wait in the calling greenlet."""
+        self._waiter.get()
+
+    def begin(self) -> None:
+        """Let the greenlet go on, unless it was killed in the meantime."""
+        self._waiter.switch(None)
+
+    def callback_raised(self) -> None:
+        """Let the greenlet go on (``CallbackOwner``)."""
+        self._waiter.switch(None)
 
 
 class WorkerPool:
@@ -139,6 +166,12 @@ class WorkerPool:
         """Run a job that will keep the loop for long, in a turn of its own."""
         self._heavy.append(job)
         self._turns.add(WorkerPool._serve_heavy, self, is_large=True)
+
+    def take_turn(self, *, is_large: bool) -> None:
+        """Wait in the calling greenlet for a turn of its own (``Pool``)."""
+        waiter = _TurnWaiter(self._hub)
+        self._turns.add(_TurnWaiter.begin, waiter, is_large=is_large)
+        waiter.wait()
 
     def run_in(self, worker: Worker, job: Job) -> None:
         """Run a job in a certain worker, if it is parked; only from the loop."""

@@ -286,7 +286,7 @@ def _placeholders(data: Any) -> Iterator[tuple[Any, Any, Any]]:
         for key, value in items:
             if type(value) is dict and value.get("_placeholder") is True:
                 yield container, key, value.get("num")
-            elif type(value) in (dict, list):
+            elif type(value) in (dict, list) and value:
                 pending.append(value)
 
 

@@ -120,6 +120,9 @@ class World:
         """Run a job as any other: nobody's turn is short here (``Pool``)."""
         self.run(job)
 
+    def take_turn(self, *, is_large: bool) -> None:
+        """Do nothing (``Pool``)."""
+
     def wait(self, event: Event, timeout: float | None) -> None:
         """Run the queue, then let the time pass (``Timekeeper``).
 

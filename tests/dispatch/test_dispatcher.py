@@ -8,9 +8,61 @@ import pytest
 from gevent.event import Event
 from greenlet import getcurrent, greenlet
 
+from socketio_server.dispatch import dispatcher
+from socketio_server.net.turns import LARGE
+from socketio_server.protocol import socketio
+from socketio_server.protocol.socketio import Kept, Packet, decode_kept
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import Boom, Context, Journal
-from tests.fakes import RecordingHooks, settle
+from tests.fakes import RecordingHooks, Task, receive, settle, wait_for
+
+
+class TestLargeMessages:
+    """Their decoding and their handlers take a turn each."""
+
+    @pytest.fixture
+    def entries(self, server: Journal, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """What happened; behind the decoding of a packet, another large job is there to be done."""
+        entries: list[str] = []
+
+        def decode(kept: Kept) -> Packet:
+            entries.append("decoded")
+            server.dispatcher.pool.run_heavy(Task(lambda: entries.append("another")))
+            return decode_kept(kept)
+
+        monkeypatch.setattr(dispatcher, "decode", decode)
+        monkeypatch.setattr(dispatcher, "decode_kept", decode)
+        monkeypatch.setattr(socketio, "decode_kept", decode)
+        return entries
+
+    @pytest.mark.parametrize(
+        "packets",
+        [
+            [f'2["message","{"x" * LARGE}"]'],
+            [f'2["message","{"é" * LARGE}"]'],
+            [f'51-["message",{{"_placeholder":true,"num":0}},"{"x" * LARGE}"]', b"x"],
+        ],
+        ids=["ASCII", "other text", "with an attachment"],
+    )
+    def test_let_others_be_served_before_their_handlers(
+        self, server: Journal, entries: list[str], packets: list[str | bytes]
+    ) -> None:
+        server.registry.on_message(lambda *args: entries.append("handled"))
+        receive(server.connect().session, *packets)
+        wait_for(lambda: len(entries) == 3)
+
+        assert entries == ["decoded", "another", "handled"]
+
+    def test_let_others_be_served_before_the_callbacks_of_acknowledgements(
+        self, server: Journal, entries: list[str]
+    ) -> None:
+        client = server.connect()
+        client.socket.emit("question", callback=lambda value: entries.append("handled"))
+        ack_id = client.received()[0].removeprefix("2").partition("[")[0]
+        receive(client.session, f'3{ack_id}["{"x" * LARGE}"]')
+        wait_for(lambda: len(entries) == 3)
+
+        assert entries == ["decoded", "another", "handled"]
 
 
 class TestMessages:

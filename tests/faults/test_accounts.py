@@ -18,7 +18,7 @@ from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.types import StartServer
-from tests.support.websocket import TEXT, WebSocket, frame
+from tests.support.websocket import BINARY, TEXT, WebSocket, frame
 from tests.support.wire import Refused, target
 
 pytestmark = pytest.mark.timeout(180)
@@ -210,6 +210,16 @@ class TestLargeMessages:
             clients = [join(server, headers=headers) for _ in range(60)]
             send_all(clients, event)
             send_all(clients, encode('421["echo",1]'))
+            for client in clients:
+                client.cut()
+
+    def test_with_an_attachment_do(self, server: Server, watch: Watch) -> None:
+        """All of their JSON is searched for the attachment's place."""
+        place = '{"_placeholder":true,"num":0}'
+        event = frame(TEXT, f'451-["unknown",{WORST["deep arrays"]},{place}]') + frame(BINARY, b"x")
+        with watch(server, "accounts", "large messages: binary", inputs=20, most=MOST, patience=90):
+            clients = crowd(server, 20)
+            send_all(clients, event)
             for client in clients:
                 client.cut()
 

@@ -303,6 +303,40 @@ class TestHeavyJobs:
         settle()
 
 
+class TestWorkInSeveralTurns:
+    """A greenlet that has done a large part of its work waits for its next turn."""
+
+    def test_lets_other_large_work_go_first(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+
+        def work() -> None:
+            done.append("one")
+            pool.take_turn(is_large=True)
+            done.append("two")
+
+        pool.run_heavy(Task(work))
+        pool.run_heavy(Task(lambda: done.append("other")))
+        wait_for(lambda: len(done) == 3)
+        assert done == ["one", "other", "two"]
+        wait_for(lambda: not pool.busy)
+
+    def test_may_be_done_outside_of_workers(self) -> None:
+        pool = make_pool()
+        taker = gevent.spawn(pool.take_turn, is_large=False)
+        wait_for(lambda: taker.ready())
+        assert taker.successful()
+
+    def test_ends_with_a_greenlet_that_is_killed_meanwhile(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+        killed = gevent.spawn(pool.take_turn, is_large=True)
+        settle()
+        gevent.kill(killed)
+        pool.run_heavy(Task(lambda: done.append("other")))
+        wait_for(lambda: done == ["other"])
+
+
 class TestJobsThatRaise:
     """A job must not raise; a fault of ours that does must cost no more than that job."""
 
