@@ -722,11 +722,12 @@ class FakeServer:
         self.hooks = hooks or RecordingHooks()
         self.loop = FakeLoop()
         self.stats = Stats(self.loop.clock)
+        self.pool = pool or make_pool(self.options.max_concurrent_handlers, options=self.options)
         self.dispatcher = Dispatcher(
             registry=self.registry,
             clients=self.clients,
             hooks=self.hooks,
-            pool=pool or make_pool(self.options.max_concurrent_handlers, options=self.options),
+            pool=self.pool,
             loop=GuardedLoop(self.loop, self.stats.refusals) if is_guarded else self.loop,
             options=self.options,
             stats=self.stats,

@@ -278,7 +278,7 @@ class Dispatcher:
             if type(item) is str:
                 packet = decode(item)  # nearly always
                 if len(item) > LARGE:  # to decode it took a turn
-                    self.pool.take_turn(is_large=True)
+                    self._take_turn()
                 self._event(member, packet)
             elif isinstance(item, PacketType):
                 self._connect(member)
@@ -287,9 +287,10 @@ class Dispatcher:
             elif isinstance(item, Acknowledged):
                 self._acknowledged(member, item)
             else:
-                packet = decode_kept(item)
-                if size_of(item) > LARGE:
-                    self.pool.take_turn(is_large=True)
+                pause = self._take_turn if size_of(item) > LARGE else None
+                packet = decode_kept(item, pause)
+                if pause is not None:
+                    pause()
                 self._event(member, packet)
         except DecodeError as error:
             member.drop_events()
@@ -301,6 +302,10 @@ class Dispatcher:
             if type(item) is CloseReason:  # unregister the member even after an exception
                 self.forget(member)
             delivery.handler = None
+
+    def _take_turn(self) -> None:
+        """Let others be served between two parts of the work on a large packet."""
+        self.pool.take_turn(is_large=True)
 
     # ------------------------------------------------------------------------------------------
 
@@ -439,7 +444,7 @@ class Dispatcher:
         """Run the callback of a client's acknowledgement."""
         values = item.answer.values()
         if size_of(item) > LARGE:
-            self.pool.take_turn(is_large=True)
+            self._take_turn()
         registration = Registration(item.run, None, member.delivery.namespace, ())
         self._fire(member, _ACKNOWLEDGEMENT, (registration,), values)
 

@@ -94,7 +94,7 @@ class _TurnWaiter:
     __slots__ = ("_waiter",)
 
     def __init__(self, hub: Hub) -> None:
-        self._waiter = Waiter(hub)
+        self._waiter: Waiter[None] = Waiter(hub)
 
     def wait(self) -> None:
         """Wait in the calling greenlet."""

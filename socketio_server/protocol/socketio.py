@@ -149,11 +149,15 @@ def read_head(text: str, max_attachments: int = 10) -> Head:
     )
 
 
-def decode(text: str, attachments: Sequence[bytes] = ()) -> Packet:
+def decode(
+    text: str, attachments: Sequence[bytes] = (), pause: Callable[[], None] | None = None
+) -> Packet:
     """Decode one packet (section Packet encoding).
 
     :param text: an Engine.IO text message.
     :param attachments: the binary messages that followed it.
+    :param pause: called before the placeholders of a binary packet are searched for, which takes as
+        long as the rest.
     :return: the packet, with data in the shape of its type; a binary packet as a plain ``EVENT`` or
         ``ACK`` with ``bytes`` in place of the placeholders.
     :raises DecodeError: if it is malformed, or does not have exactly one placeholder for each
@@ -169,6 +173,8 @@ def decode(text: str, attachments: Sequence[bytes] = ()) -> Packet:
     if plain_type is not None:
         if head.attachments != len(attachments):
             raise DecodeError(f"{len(attachments)} attachments for {head.attachments}")
+        if pause is not None:
+            pause()
         _fill_slots(data, attachments)
     if (plain_type or head.type) is _EVENT:
         _check_event(data)
@@ -228,9 +234,9 @@ class Assembly:
         """Estimate how many bytes the packet takes once it is decoded."""
         return jsoncodec.estimate_size(self._text) + self._size
 
-    def decode(self) -> Packet:
+    def decode(self, pause: Callable[[], None] | None = None) -> Packet:
         """Decode the packet once it is complete, as :func:`decode`."""
-        return decode(self._text, self._attachments)
+        return decode(self._text, self._attachments, pause)
 
 
 Kept = str | bytes | Assembly
@@ -254,14 +260,14 @@ def estimate_size(kept: Kept) -> int:
     return jsoncodec.estimate_size(kept)
 
 
-def decode_kept(kept: Kept) -> Packet:
+def decode_kept(kept: Kept, pause: Callable[[], None] | None = None) -> Packet:
     """Decode a packet that has waited, as :func:`decode`."""
     if type(kept) is str:
         return decode(kept)
     if type(kept) is bytes:
         return decode(kept.decode("utf-8", "surrogatepass"))
     assert type(kept) is Assembly
-    return kept.decode()
+    return kept.decode(pause)
 
 
 def _fill_slots(data: Any, attachments: Sequence[bytes]) -> None:

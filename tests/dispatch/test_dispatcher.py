@@ -25,7 +25,7 @@ class TestLargeMessages:
         """What happened; behind the decoding of a packet, another large job is there to be done."""
         entries: list[str] = []
 
-        def decode(kept: Kept) -> Packet:
+        def decode(kept: Kept, pause: object = None) -> Packet:
             entries.append("decoded")
             server.dispatcher.pool.run_heavy(Task(lambda: entries.append("another")))
             return decode_kept(kept)

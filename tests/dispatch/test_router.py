@@ -443,11 +443,10 @@ def message(size: int, namespace: str = "/") -> str:
 
 
 def settle_all(server: FakeServer) -> None:
-    """Let handlers run until nothing waits for them; large messages get a turn each."""
+    """Let handlers run until all have ended; large messages get turns of their own."""
     with gevent.Timeout(PATIENCE):
-        while server.dispatcher.total.bytes:
+        while server.dispatcher.total.bytes or server.pool.busy:
             settle()
-    settle()
 
 
 class TestWhatWaitsForTheHandlers:

@@ -253,6 +253,14 @@ class TestBinaryPackets:
         assert assembly.add(last)
         assert assembly.decode() == packet
 
+    def test_the_search_for_placeholders_may_wait(self) -> None:
+        pauses: list[str] = []
+        wire = '51-["a",{"_placeholder":true,"num":0}]'
+        packet = decode(wire, [b"x"], lambda: pauses.append("pause"))
+        assert (packet.data, pauses) == (["a", b"x"], ["pause"])
+        decode('2["a"]', (), lambda: pauses.append("pause"))
+        assert pauses == ["pause"]
+
     def test_placeholders_may_come_in_any_order(self) -> None:
         wire = '52-["a",{"_placeholder":true,"num":1},{"num":0,"_placeholder":true}]'
         packet = decode(wire, [b"zero", b"one"])
