@@ -1,6 +1,7 @@
 """A Socket.IO server inside a Django project.
 
-These functions send to clients from outside of handlers, for instance from views and signals.
+These functions send to clients from outside of handlers, for instance from views and signals, and
+look up and change sockets of all processes.
 ``send``, ``broadcast`` and ``broadcast_channel`` are django-socketio's. Register handlers with the
 decorators of ``socketio_server.events``.
 
@@ -12,13 +13,26 @@ they send at once, as with ``on_commit=False``.
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from socketio_server.exceptions import BrokerUnavailable, NoServer, NoSocket
 from socketio_server.net.statistics import Snapshot
 from socketio_server.protocol.names import MAIN_NAMESPACE, MESSAGE
 from socketio_server.serving import current, outside
+from socketio_server.serving.everywhere import (
+    OnError,
+    call_cluster,
+    channel_names,
+    check_on_error,
+    disconnect,
+    emit_cluster,
+    find_sockets,
+    reach_servers,
+    subscribe,
+    unsubscribe,
+)
 from socketio_server.sockets.acknowledgements import Answers
+from socketio_server.sockets.records import Replies, SocketRecord
 from socketio_server.sockets.socket import ask, publish
 from socketio_server.sockets.targets import (
     EVERYONE,
@@ -45,19 +59,26 @@ __all__ = [
     "BrokerUnavailable",
     "NoServer",
     "NoSocket",
+    "Replies",
+    "SocketRecord",
     "SocketSession",
     "__version__",
     "broadcast",
     "broadcast_channel",
     "call",
+    "call_cluster",
+    "channel_names",
+    "disconnect",
     "emit",
+    "emit_cluster",
+    "find_sockets",
     "send",
     "stats",
+    "subscribe",
+    "unsubscribe",
 ]
 
 __version__ = "0.1.0"
-
-OnError = Literal["raise", "log"]
 
 logger = logging.getLogger("socketio_server")
 
@@ -201,11 +222,13 @@ def call(
     namespace: str = MAIN_NAMESPACE,
     timeout: float | None = None,
 ) -> Answers:
-    """Send a custom event to clients of this process, and wait for all their acknowledgements.
+    """Send a custom event to clients of all processes, and wait for their acknowledgements.
 
     :param to: the recipients; ``to``, ``skip`` and ``skip_channels`` are as in ``emit``.
-    :param timeout: seconds to wait; ``None``: until all have answered or disconnected.
+    :param timeout: seconds to wait; ``None``: until all have answered or disconnected, but those of
+        other processes have a minute.
     :return: the answers by session id, and the ids of those that did not answer.
+    :raises BrokerUnavailable: if a process without a server can't reach the broker.
     :raises TypeError: if an argument is of a wrong type, or can't be encoded.
     :raises ValueError: if the event's name is reserved, a channel's name is empty, the namespace
         does not begin with a slash, or the timeout is negative.
@@ -213,7 +236,9 @@ def call(
     check_event_name(event)
     check_namespace(namespace)
     check_timeout(timeout)
-    return ask(CLIENTS, namespace, event, args, select(to, skip, skip_channels), timeout)
+    selection = select(to, skip, skip_channels)
+    reach_servers()
+    return ask(CLIENTS, namespace, event, args, selection, timeout)
 
 
 def stats() -> Snapshot:
@@ -242,8 +267,7 @@ def _send(
 
     :param missing: the error if nobody is there; ``None``: it is no error.
     """
-    if on_error not in ("raise", "log"):
-        raise ValueError(f'on_error must be "raise" or "log", not {on_error!r}')
+    check_on_error(on_error)
     check_namespace(namespace)
     send = partial(
         _send_now,
@@ -289,8 +313,7 @@ def _send_now(
 
     :raises NoSocket: if nobody is there, and that is an error.
     """
-    if current.server is None:
-        outside.connect()
+    reach_servers()
     if missing is not None and not (
         CLIENTS.broker.reaches_others or _is_anybody_there(namespace, selection)
     ):

@@ -10,7 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import module_has_submodule
 
 from socketio_server import checks, conf
-from socketio_server.serving import outside, reloader
+from socketio_server.serving import handshakes, outside, reloader
 from socketio_server.sockets.this_process import CLIENTS
 
 EVENTS_MODULE = "events"
@@ -52,6 +52,7 @@ class SocketIOConfig(AppConfig):
         django_checks.register(checks.check_unguarded_channels, "socketio_server", deploy=True)
         outside.read_option = conf.option
         CLIENTS.encode_with(DjangoJSONEncoder().default)
+        CLIENTS.handshake_describer = handshakes.describer
         reloader.put_off_errors(self._import_events)
 
     def _import_events(self) -> None:

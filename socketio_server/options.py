@@ -143,6 +143,10 @@ class Options:
     broker_max_queued_bytes: Number = 16_000_000
     """Bytes that may wait for Redis; beyond it, messages to other processes are dropped."""
 
+    share_query: Flag = False
+    """Whether other processes are told the query string with which a client has connected, which
+    may hold tokens."""
+
     # --- Limits: who may connect --------------------------------------------------------------
 
     allowed_origins: Origins = ()

@@ -10,6 +10,7 @@ from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from time import time
 from typing import Any
 
 from django.core.exceptions import DisallowedHost
@@ -36,6 +37,7 @@ from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
 from socketio_server.serving import current
 from socketio_server.serving.current import RunningServer
+from socketio_server.serving.handshakes import TIME_KEY
 
 UNSUPPORTED_VERSION = (
     "Unsupported protocol version: use socket.io-client 3 or 4, or set "
@@ -147,12 +149,14 @@ def _open_polling(
 
 
 def compact(request: HttpRequest) -> HttpRequest:
-    """Free memory that a handshake's request holds, because its sockets keep it for hours.
+    """Note the time of a handshake in its request, and free memory that this holds, because its
+    sockets keep it for hours.
 
     Its input stream would keep the HTTP handler and its buffers, tens of kB. Its ``resolver_match``
     is shared with other requests, unless the project's URL has arguments.
     """
     request.META["wsgi.input"] = _EMPTY
+    request.META[TIME_KEY] = time()
     request._stream = _EMPTY
     match = request.resolver_match
     if match is not None and not match.kwargs and not match.args:

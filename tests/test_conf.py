@@ -101,6 +101,7 @@ GOOD = [
     ("broker_url", "redis+sentinel://one:26379,two/main/0"),
     ("broker_prefix", "staging"),
     ("broker_shared_with_node", True),
+    ("share_query", True),
     *((name, value) for name in TIMES for value in (0.5, 60)),
     *((name, value) for name in NUMBERS for value in (1, 10_000_000)),
 ]
@@ -133,6 +134,7 @@ BAD: list[tuple[str, Any]] = [
     *(("broker_url", value) for value in ("unix://", "redis://a b", ["redis://localhost"])),
     *(("broker_prefix", value) for value in ("", None, 1)),
     *(("broker_shared_with_node", value) for value in (None, 1, "yes")),
+    *(("share_query", value) for value in (None, 1, "yes")),
     *(
         (name, value)
         for name in TIMES
@@ -163,6 +165,7 @@ EXPECTED = {
     ),
     "broker_prefix": "the beginning of names in Redis",
     "broker_shared_with_node": "True or False",
+    "share_query": "True or False",
     "trusted_proxies": "a list of addresses",
     "middleware": "a list of dotted paths",
     "transports": 'a list of "polling", "websocket" or both',

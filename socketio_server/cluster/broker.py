@@ -1,35 +1,55 @@
 """The interfaces between the sockets of a process and the broker that carries broadcasts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gevent.event import Event
 
 from socketio_server.net.statistics import Snapshot
+from socketio_server.protocol.redis_requests import Question, Request, Response, SocketFields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
-    """A broadcast event and its recipients; plain data, because it crosses to other processes.
+class Recipients:
+    """Clients of a namespace; plain data, because it crosses to other processes.
 
-    :param event_name: the Socket.IO event.
-    :param args: its arguments.
-    :param channels: the subscribers of any of these get it; ``None``: everyone in the namespace.
-    :param session_ids: these clients get it as well.
-    :param skip: ids of sockets that don't get it.
-    :param skip_channels: the subscribers of any of these don't get it either.
-    :param volatile: whether it is dropped for clients that can't take it at once.
+    :param channels: the subscribers of any of these; ``None``: everyone in the namespace.
+    :param session_ids: these clients as well.
+    :param skip: but not sockets of these ids.
+    :param skip_channels: and not the subscribers of any of these.
     """
 
     namespace: str
-    event_name: str
-    args: tuple[Any, ...]
     channels: tuple[str, ...] | None = None
     session_ids: tuple[str, ...] = ()
     skip: frozenset[str] = frozenset()
     skip_channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope(Recipients):
+    """A broadcast event and its recipients.
+
+    :param event_name: the Socket.IO event.
+    :param args: its arguments.
+    :param volatile: whether it is dropped for clients that can't take it at once.
+    """
+
+    event_name: str
+    args: tuple[Any, ...]
     volatile: bool = False
+
+
+class Responses(NamedTuple):
+    """The responses of other servers to a request.
+
+    :param received: in the order of their arrival.
+    :param missing: how many servers have not responded in time; 1 or more if nobody knows.
+    """
+
+    received: Sequence[Response]
+    missing: int
 
 
 class LocalNode(Protocol):
@@ -54,6 +74,51 @@ class LocalNode(Protocol):
         """Return whether a client of this process is on a channel; ``None``: in the namespace."""
 
 
+class LocalOperations(Protocol):
+    """What other servers may ask of this process and its sockets."""
+
+    def join(self, recipients: Recipients, channels: Sequence[str]) -> None:
+        """Put clients on channels; must not wait."""
+
+    def leave(self, recipients: Recipients, channels: Sequence[str]) -> None:
+        """Take clients off channels."""
+
+    def disconnect(self, recipients: Recipients, *, close: bool) -> None:
+        """Disconnect clients from their namespace, or with ``close`` end their sessions."""
+
+    def records(self, recipients: Recipients) -> list[SocketFields]:
+        """Return what other servers may know of clients."""
+
+    def rooms(self, namespace: str) -> list[str]:
+        """Return the channels and the sockets' ids of a namespace."""
+
+    def pass_on(
+        self,
+        envelope: Envelope,
+        timeout: float,
+        *,
+        asked: Callable[[Sequence[str]], None],
+        answered: Callable[[str, Sequence[Any] | None], None],
+    ) -> None:
+        """Send clients an event that they are to acknowledge; wait until they have.
+
+        :param timeout: seconds to wait.
+        :param asked: called at first with the ids of these clients.
+        :param answered: called for each that has acknowledged with the values, and for each that
+            has left with ``None``.
+        """
+
+    def run_event(
+        self, namespace: str, data: Sequence[Any], answer: Callable[[Any], None] | None
+    ) -> bool:
+        """Let handlers run soon for an event of another server; must not wait.
+
+        :param data: the event's name and arguments.
+        :param answer: called with the handlers' answer, if there is one.
+        :return: ``False`` if no server runs in this process.
+        """
+
+
 class Broker(Protocol):
     """Carries envelopes to every process of a cluster, this one included."""
 
@@ -66,12 +131,22 @@ class Broker(Protocol):
         :raises TypeError: if an argument can't be encoded; then it was sent to nobody.
         """
 
-    def listen(self, namespace: str, channel: str | None = None) -> None:
+    def tell(self, namespace: str, request: Request) -> None:
+        """Have the servers of all other processes act upon a request, soon."""
+
+    def ask(self, namespace: str, question: Question, timeout: float) -> Responses:
+        """Send a request to the servers of all other processes, and wait for their responses.
+
+        :param timeout: seconds to wait.
+        """
+
+    def listen(self, namespace: str, channel: str | None = None, *, wait: bool = True) -> None:
         """Return when what other processes publish on a channel arrives here as well.
 
         Waits for a moment if the channel is new to this process, and the caller may wait.
 
         :param channel: ``None``: for everyone in the namespace.
+        :param wait: whether to wait at all.
         """
 
     def start(self, namespaces: Iterable[str]) -> None:

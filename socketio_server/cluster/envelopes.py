@@ -1,7 +1,7 @@
-"""Envelopes as broadcasts of the wire, and back."""
+"""Envelopes and recipients as they stand on the wire, and back."""
 
-from socketio_server.cluster.broker import Envelope, LocalNode
-from socketio_server.protocol.redis_adapter import Broadcast
+from socketio_server.cluster.broker import Envelope, LocalNode, Recipients
+from socketio_server.protocol.redis_adapter import Broadcast, Opts, room_names
 
 
 def to_broadcast(envelope: Envelope, uid: str, node: LocalNode) -> Broadcast | None:
@@ -12,11 +12,12 @@ def to_broadcast(envelope: Envelope, uid: str, node: LocalNode) -> Broadcast | N
     :raises TypeError: if an argument can't be encoded.
     """
     data = node.plain((envelope.event_name, *envelope.args))
-    rooms = (*(envelope.channels or ()), *envelope.session_ids)
-    if not rooms and envelope.channels is not None:
-        return None  # without a room it would be for everyone
-    skip = (*envelope.skip, *envelope.skip_channels)
-    return Broadcast(uid, envelope.namespace, data, rooms, skip, envelope.volatile)
+    rooms = _rooms_of(envelope)
+    if rooms is None:
+        return None
+    return Broadcast(
+        uid, envelope.namespace, data, rooms, _skipped_rooms_of(envelope), envelope.volatile
+    )
 
 
 def to_envelope(broadcast: Broadcast, node: LocalNode) -> Envelope:
@@ -35,3 +36,34 @@ def to_envelope(broadcast: Broadcast, node: LocalNode) -> Envelope:
         skip_channels=broadcast.skip,
         volatile=broadcast.volatile,
     )
+
+
+def to_opts(recipients: Recipients) -> Opts | None:
+    """Return recipients as other servers read them; ``None`` if there is nobody."""
+    rooms = _rooms_of(recipients)
+    if rooms is None:
+        return None
+    return Opts(rooms=list(rooms), skip=list(_skipped_rooms_of(recipients)))
+
+
+def to_recipients(opts: Opts, namespace: str, node: LocalNode) -> Recipients:
+    """Return the recipients in a request, as ``to_envelope`` those of a broadcast."""
+    rooms, skip = room_names(opts.rooms), room_names(opts.skip)
+    return Recipients(
+        namespace=namespace,
+        channels=rooms or None,
+        session_ids=tuple(room for room in rooms if node.has_client(room, namespace)),
+        skip=frozenset(skip),
+        skip_channels=skip,
+    )
+
+
+def _rooms_of(recipients: Recipients) -> tuple[str, ...] | None:
+    rooms = (*(recipients.channels or ()), *recipients.session_ids)
+    if not rooms and recipients.channels is not None:
+        return None  # without a room it would be everyone
+    return rooms
+
+
+def _skipped_rooms_of(recipients: Recipients) -> tuple[str, ...]:
+    return (*recipients.skip, *recipients.skip_channels)

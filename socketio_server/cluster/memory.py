@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from socketio_server.cluster.broker import Envelope, LocalNode
+from socketio_server.cluster.broker import Envelope, LocalNode, Responses
 from socketio_server.net.statistics import Snapshot
+from socketio_server.protocol.redis_requests import Question, Request
 
 
 class MemoryBroker:
@@ -21,7 +22,14 @@ class MemoryBroker:
         """Deliver on the spot (``Broker``)."""
         self._node.deliver(envelope)
 
-    def listen(self, namespace: str, channel: str | None = None) -> None:
+    def tell(self, namespace: str, request: Request) -> None:
+        """Do nothing: there are no other processes (``Broker``)."""
+
+    def ask(self, namespace: str, question: Question, timeout: float) -> Responses:
+        """Return no response: nobody else is there (``Broker``)."""
+        return Responses((), 0)
+
+    def listen(self, namespace: str, channel: str | None = None, *, wait: bool = True) -> None:
         """Do nothing: there are no other processes (``Broker``)."""
 
     def start(self, namespaces: Iterable[str]) -> None:

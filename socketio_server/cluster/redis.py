@@ -1,4 +1,5 @@
-"""The broker of a cluster: broadcasts go through Redis, on the wire of Node's Redis adapter.
+"""The broker of a cluster: servers exchange broadcasts and requests through Redis, on the wire of
+Node's Redis adapter.
 
 A process hears only what is for somebody here: what is published for everyone in a namespace or for
 several channels, for one channel that a client here is on, and for one socket. Its own messages
@@ -13,12 +14,20 @@ from collections.abc import Callable, Iterable
 
 import gevent
 
-from socketio_server.cluster.broker import Envelope, LocalNode, Patience
+from socketio_server.cluster.answerer import Answerer
+from socketio_server.cluster.broker import (
+    Envelope,
+    LocalNode,
+    LocalOperations,
+    Patience,
+    Responses,
+)
 from socketio_server.cluster.envelopes import to_broadcast, to_envelope
-from socketio_server.cluster.redis_connections import connector
+from socketio_server.cluster.inquiries import Inquiry
+from socketio_server.cluster.redis_connections import connector, pack
 from socketio_server.cluster.redis_link import Link
-from socketio_server.cluster.redis_listener import Listener, Topic
-from socketio_server.cluster.redis_sender import PING_INTERVAL, Sender
+from socketio_server.cluster.redis_listener import Kind, Listener, Topic
+from socketio_server.cluster.redis_sender import PING_INTERVAL, Query, Sender
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.log import show
 from socketio_server.net.refusals import RefusalKind, Refusals
@@ -26,14 +35,19 @@ from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
 from socketio_server.protocol.names import SOCKET_ID_LENGTH
 from socketio_server.protocol.redis_adapter import (
+    UID_LENGTH,
     Broadcast,
     ChannelNames,
     decode_broadcast,
     encode_broadcast,
 )
-
-UID_LENGTH = 6
-"""Characters of a server's name in the cluster, as in Node."""
+from socketio_server.protocol.redis_requests import (
+    Question,
+    Request,
+    decode_request,
+    decode_response,
+    encode_request,
+)
 
 START_TIMEOUT = 1.0
 """Seconds that the start waits for Redis."""
@@ -50,9 +64,10 @@ long, because clients that come and go must not cost a subscription each."""
 
 
 class RedisBroker:
-    """Carries broadcasts to and from the other processes of a cluster (``Broker``).
+    """Carries broadcasts and requests to and from the other processes of a cluster (``Broker``).
 
     :param node: this process.
+    :param operations: what other servers may have it do.
     :param url: where Redis is.
     :param patience: lets callers wait.
     :param refusals: counts and logs messages that can't be read.
@@ -68,6 +83,7 @@ class RedisBroker:
         url: str,
         options: Options,
         *,
+        operations: LocalOperations,
         patience: Patience,
         refusals: Refusals,
         clock: Callable[[], float],
@@ -92,6 +108,8 @@ class RedisBroker:
             max_time=options.max_time_per_turn,
             heard=self._heard,
         )
+        self._answerer = Answerer(node, operations, self._channels, self._sender.publish)
+        self._inquiries: dict[str, tuple[str, Inquiry]] = {}  # by request id, behind a namespace
         self._pinged_at = self._swept_at = clock()
         self._unwanted: set[bytes] = set()  # topics that nobody wanted at the last sweep
         self._permanent: frozenset[str] = frozenset()  # namespaces that are always listened to
@@ -132,7 +150,43 @@ class RedisBroker:
             if self._sender.is_crowded and self._patience.may_wait():
                 self._patience.let_others_run()
 
-    def listen(self, namespace: str, channel: str | None = None) -> None:
+    def tell(self, namespace: str, request: Request) -> None:
+        """Publish a request (``Broker``)."""
+        request.uid = self._uid
+        self._sender.publish(self._channels.request(namespace), encode_request(request))
+
+    def ask(self, namespace: str, question: Question, timeout: float) -> Responses:
+        """Publish a request, and wait for the responses to it (``Broker``).
+
+        Other servers are counted by their subscriptions to the channel of requests, as in Node.
+        """
+        question.uid = self._uid
+        channel, request_id, inquiry = (
+            self._channels.request(namespace),
+            question.request_id,
+            Inquiry(),
+        )
+        assert isinstance(request_id, str)
+        self.listen(namespace)
+        if not self._link.is_up:
+            return inquiry.responses
+        message = encode_request(question)
+        own = int(self._listener.is_confirmed(channel))
+        self._inquiries[request_id] = namespace, inquiry
+        try:
+            self._sender.query(
+                Query(
+                    pack(b"PUBSUB", b"NUMSUB", channel),
+                    lambda reply: inquiry.count(None if reply is None else reply[1] - own),
+                )
+            )
+            self._sender.publish(channel, message)
+            self._patience.wait(inquiry.done, timeout)
+        finally:
+            del self._inquiries[request_id]
+        return inquiry.responses
+
+    def listen(self, namespace: str, channel: str | None = None, *, wait: bool = True) -> None:
         """Return when what other processes publish on a channel arrives here (``Broker``)."""
         if channel is None:
             name = self._channels.broadcast(namespace)
@@ -145,7 +199,7 @@ class RedisBroker:
             if name not in self._listener.topics:
                 self._listener.add(name, Topic(namespace, channel))
                 self._sender.wake()
-        if not self._listener.is_confirmed(name) and self._patience.may_wait():
+        if wait and not self._listener.is_confirmed(name) and self._patience.may_wait():
             self._wait(name, CONFIRMATION_TIMEOUT)
 
     def count(self, snapshot: Snapshot) -> None:
@@ -159,9 +213,15 @@ class RedisBroker:
         snapshot["broker_heard"] = self._heard_count
 
     def _add_namespace(self, namespace: str) -> None:
-        """Listen to what is for everyone in a namespace, and for single sockets of it."""
+        """Listen to what is for everyone in a namespace and for single sockets of it, and to what
+        other servers ask and answer.
+        """
         sockets = self._channels.to_sockets(namespace)
         self._listener.add(sockets, Topic(namespace, is_pattern=True))
+        for uid in (None, self._uid):
+            name = self._channels.response(namespace, uid)
+            self._listener.add(name, Topic(namespace, kind=Kind.RESPONSE))
+        self._listener.add(self._channels.request(namespace), Topic(namespace, kind=Kind.REQUEST))
         # The last one, because others wait for it.
         self._listener.add(self._channels.broadcast(namespace), Topic(namespace))
         self._sender.wake()
@@ -185,11 +245,12 @@ class RedisBroker:
 
     def _sweep(self) -> None:
         """Unsubscribe from what nobody here has wanted since the last sweep."""
+        needed = self._permanent.union(namespace for namespace, _ in self._inquiries.values())
         unwanted = {
             name
-            for name, (namespace, channel, _) in self._listener.topics.items()
+            for name, (namespace, channel, *_) in self._listener.topics.items()
             if not self._node.is_wanted(namespace, channel)
-            and not (channel is None and namespace in self._permanent)
+            and not (channel is None and namespace in needed)
         }
         for name in unwanted & self._unwanted:
             self._listener.remove(name)
@@ -201,19 +262,35 @@ class RedisBroker:
         """Deliver what another process has published."""
         if message.startswith(self._own_head):
             return
-        namespace = topic.namespace
+        namespace, kind = topic.namespace, topic.kind
         if topic.is_pattern and not self._is_wanted_room(namespace, channel):
             return
         self._heard_count += 1
         try:
             if len(message) > self._max_size:
                 raise DecodeError(f"message of {len(message)} bytes")
-            broadcast = decode_broadcast(message)
-            if broadcast.namespace == namespace:
-                self._node.deliver(to_envelope(broadcast, self._node))
-        except (DecodeError, TypeError) as error:
+            if kind is Kind.REQUEST:
+                self._take_request(namespace, message)
+            elif kind is Kind.RESPONSE:
+                self._take_response(message)
+            else:
+                broadcast = decode_broadcast(message)
+                if broadcast.namespace == namespace:
+                    self._node.deliver(to_envelope(broadcast, self._node))
+        except (DecodeError, TypeError, ValueError) as error:
             why = f"message on {show(channel.decode(errors='replace'))}: {error}"
             self._refusals.add(RefusalKind.CLUSTER, "Redis", why)
+
+    def _take_request(self, namespace: str, message: bytes) -> None:
+        request = decode_request(message)
+        if request.uid != self._uid:  # what it asked for itself was done here before
+            self._answerer.handle(namespace, request)
+
+    def _take_response(self, message: bytes) -> None:
+        """Pass a response on to who waits for it; on the common channel, others' come as well."""
+        response = decode_response(message)
+        if response.request_id in self._inquiries:
+            self._inquiries[response.request_id][1].take(response)
 
     def _is_wanted_room(self, namespace: str, channel: bytes) -> bool:
         """Return whether the room of a channel of Redis is a socket here, or has one."""

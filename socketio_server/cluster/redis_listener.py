@@ -1,6 +1,7 @@
 """Subscribes to Redis's channels, and hears what is published there, in one greenlet."""
 
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import NamedTuple
 
 from gevent.event import Event
@@ -15,6 +16,14 @@ MAX_NAMES = 1000
 _PING = pack(b"PING")
 
 
+class Kind(Enum):
+    """What servers exchange."""
+
+    BROADCAST = "broadcast"
+    REQUEST = "request"
+    RESPONSE = "response"
+
+
 class Topic(NamedTuple):
     """What is published on a channel of Redis.
 
@@ -26,6 +35,7 @@ class Topic(NamedTuple):
     namespace: str
     channel: str | None = None
     is_pattern: bool = False
+    kind: Kind = Kind.BROADCAST
 
 
 class Listener:

@@ -1,18 +1,31 @@
 """Publishes from processes without a server: Celery workers, commands, the shell, WSGI workers.
 
-Needs no event loop: each call waits until Redis has taken the message, or can't be reached.
+Needs no event loop: each call waits until Redis has taken the message, or can't be reached. It
+listens only while it waits for the responses to a request, and never to requests, because those who
+do are servers.
 """
 
-from collections.abc import Callable, Iterable
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from redis import Redis
+from redis.client import PubSub
 
-from socketio_server.cluster.broker import Envelope, LocalNode
+from socketio_server.cluster.broker import Envelope, LocalNode, Responses
 from socketio_server.cluster.envelopes import to_broadcast
+from socketio_server.cluster.inquiries import Inquiry
 from socketio_server.cluster.redis_connections import FAULTS, connection_pool, describe
-from socketio_server.exceptions import BrokerUnavailable
+from socketio_server.exceptions import BrokerUnavailable, DecodeError
 from socketio_server.net.statistics import Snapshot
-from socketio_server.protocol.redis_adapter import ChannelNames, encode_broadcast
+from socketio_server.protocol.redis_adapter import UID_LENGTH, ChannelNames, encode_broadcast
+from socketio_server.protocol.redis_requests import (
+    Question,
+    Request,
+    ServerEvent,
+    decode_response,
+    encode_request,
+)
 
 UID = "emitter"
 """The name of all that publish and don't listen, as in Node."""
@@ -22,6 +35,9 @@ TIMEOUT = 1.0
 
 PAUSE = 1.0
 """Seconds after a fault in which Redis is not asked again, because each caller would wait."""
+
+MAX_RESPONSE = 16_000_000
+"""Bytes of a response; longer ones are ignored."""
 
 
 class RedisPublisher:
@@ -55,19 +71,71 @@ class RedisPublisher:
         if broadcast is None:
             return
         channel = self._channels.broadcast(broadcast.namespace, broadcast.rooms)
-        message = encode_broadcast(broadcast)
+        with self._reachable():
+            self._redis.publish(channel, encode_broadcast(broadcast))
+
+    def tell(self, namespace: str, request: Request) -> None:
+        """Publish a request (``Broker``).
+
+        :raises BrokerUnavailable: if Redis can't be reached.
+        """
+        if isinstance(request, ServerEvent):
+            request.uid = UID
+        with self._reachable():
+            self._redis.publish(self._channels.request(namespace), encode_request(request))
+
+    def ask(self, namespace: str, question: Question, timeout: float) -> Responses:
+        """Publish a request, and wait for the responses to it (``Broker``).
+
+        :raises BrokerUnavailable: if Redis can't be reached.
+        """
+        question.uid = secrets.token_urlsafe(UID_LENGTH)[:UID_LENGTH]
+        channel = self._channels.request(namespace)
+        responses = [
+            self._channels.response(namespace),
+            self._channels.response(namespace, question.uid),
+        ]
+        inquiry = Inquiry()
+        until = self._clock() + timeout
+        with self._reachable(), self._redis.pubsub() as ears:  # type: ignore[no-untyped-call]
+            ears.subscribe(*responses)
+            for _ in responses:
+                ears.get_message(timeout=TIMEOUT)
+            ((_, servers),) = self._redis.pubsub_numsub(channel)
+            inquiry.count(servers)
+            self._redis.publish(channel, encode_request(question))
+            while not inquiry.done.is_set() and (left := until - self._clock()) > 0:
+                self._hear(ears, question, inquiry, left)
+        return inquiry.responses
+
+    def _hear(self, ears: PubSub, question: Question, inquiry: Inquiry, timeout: float) -> None:
+        """Wait for the next message; ignore responses to others, and what can't be read."""
+        message = ears.get_message(timeout=timeout)
+        is_response = message is not None and message["type"] == "message"
+        if is_response and len(message["data"]) <= MAX_RESPONSE:
+            with suppress(DecodeError):
+                response = decode_response(message["data"])
+                if response.request_id == question.request_id:
+                    inquiry.take(response)
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        """Note a fault of Redis, and keep away from it for a while.
+
+        :raises BrokerUnavailable: if it can't be reached.
+        """
         if self._failed is not None:
             when, error = self._failed
             if self._clock() - when < PAUSE:
                 raise self._unavailable(error)
         try:
-            self._redis.publish(channel, message)
+            yield
         except FAULTS as fault:
             self._failed = self._clock(), fault
             raise self._unavailable(fault) from fault
         self._failed = None
 
-    def listen(self, namespace: str, channel: str | None = None) -> None:
+    def listen(self, namespace: str, channel: str | None = None, *, wait: bool = True) -> None:
         """Do nothing: there are no clients here (``Broker``)."""
 
     def start(self, namespaces: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from gevent.event import Event
 from redis import ResponseError
@@ -16,6 +17,17 @@ PING_INTERVAL = 2.0
 """Seconds after which an idle connection is tried."""
 
 _PING = pack(b"PING")
+
+
+class Query(NamedTuple):
+    """A command whose reply somebody waits for.
+
+    :param command: packed.
+    :param replied: called with the reply, or with ``None`` if there is none; must not wait.
+    """
+
+    command: bytes
+    replied: Callable[[Any], None]
 
 
 class Sender:
@@ -39,7 +51,7 @@ class Sender:
         self._link = link
         self._limit = limit
         self._on_turn = on_turn
-        self._queue: deque[bytes] = deque()  # packed commands
+        self._queue: deque[bytes | Query] = deque()  # packed commands, and queries
         self._wake = Event()
         self._has_failed = False  # the last connection, and there is no other yet
         self._is_closing = False
@@ -58,6 +70,14 @@ class Sender:
         self._queue.append(command)
         self.queued_bytes += len(command)
         self._wake.set()
+
+    def query(self, query: Query) -> None:
+        """Queue a query before the next message."""
+        if self._has_failed:
+            query.replied(None)
+        else:
+            self._queue.append(query)
+            self._wake.set()
 
     def wake(self) -> None:
         """Let ``on_turn`` be called soon."""
@@ -87,8 +107,13 @@ class Sender:
     def connection_failed(self) -> None:
         """Drop all that waits (``Part``)."""
         self._has_failed = True
-        self.unsent += len(self._queue)
+        queue = list(self._queue)
         self._queue.clear()
+        for item in queue:
+            if isinstance(item, Query):
+                item.replied(None)
+            else:
+                self.unsent += 1
         self.queued_bytes = 0
         if self._is_closing:
             self._link.stopping.set()
@@ -96,15 +121,26 @@ class Sender:
     def _send_some(self, connection: RedisConnection) -> None:
         """Send messages, and read Redis's answers to them."""
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
-        commands = b"".join(batch)
-        self.queued_bytes -= len(commands)
-        self.unsent += len(batch)
-        connection.send_packed_command([commands], check_health=False)
-        for _ in batch:
-            try:
-                connection.read_response()
-            except ResponseError as error:
-                self._link.refused(error)
-            else:
-                self.unsent -= 1
-                self.sent += 1
+        queries = [item for item in batch if isinstance(item, Query)]
+        commands = b"".join(item.command if isinstance(item, Query) else item for item in batch)
+        self.queued_bytes -= len(commands) - sum(len(query.command) for query in queries)
+        self.unsent += len(batch) - len(queries)
+        try:
+            connection.send_packed_command([commands], check_health=False)
+            for item in batch:
+                self._read_reply(connection, item)
+        finally:
+            for query in queries:
+                query.replied(None)  # which changes nothing if it was replied to
+
+    def _read_reply(self, connection: RedisConnection, item: bytes | Query) -> None:
+        try:
+            reply = connection.read_response()
+        except ResponseError as error:
+            self._link.refused(error)
+            return
+        if isinstance(item, Query):
+            item.replied(reply)
+        else:
+            self.unsent -= 1
+            self.sent += 1

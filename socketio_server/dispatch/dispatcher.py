@@ -8,7 +8,6 @@ socket.
 
 import contextvars
 import logging
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,7 +21,7 @@ from socketio_server.dispatch.client_account import InputTotal
 from socketio_server.dispatch.decoded import DecodedRoom
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.inbox import size_of
-from socketio_server.dispatch.member import Item, Member
+from socketio_server.dispatch.member import Item, Member, Move
 from socketio_server.dispatch.middleware import NO_ANSWER, CallNext, EventCall
 from socketio_server.dispatch.router import NamespaceRouter
 from socketio_server.dispatch.unhandled import Unhandled
@@ -41,10 +40,11 @@ from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import (
     MESSAGE,
+    RESERVED_HEAD,
     SOCKET_ID_HEAD,
-    SOCKET_ID_LENGTH,
     SUBSCRIBE,
     UNSUBSCRIBE,
+    may_be_socket_id,
 )
 from socketio_server.protocol.socketio import (
     Packet,
@@ -66,8 +66,6 @@ django-socketio's users had room for."""
 
 DENIED = "Permission denied"
 """What a client is told that is refused without a message."""
-
-_ID = re.compile(f"[A-Za-z0-9_-]{{{SOCKET_ID_LENGTH}}}")
 
 _ACKNOWLEDGEMENT = Event("acknowledgement", arguments=None, always=True)
 """The event that middleware and the log see when a client's acknowledgement goes to a callback."""
@@ -259,7 +257,7 @@ class Dispatcher:
 
     def decoded_size(self, item: Item) -> int:
         """Estimate how many bytes an item takes once it is decoded (``InboxKeeper``)."""
-        if isinstance(item, (PacketType, CloseReason)):
+        if isinstance(item, (Move, PacketType, CloseReason)):
             return 0
         return estimate_size(item.answer.kept if isinstance(item, Acknowledged) else item)
 
@@ -286,6 +284,9 @@ class Dispatcher:
                 self._end(member)
             elif isinstance(item, Acknowledged):
                 self._acknowledged(member, item)
+            elif isinstance(item, Move):
+                tell = member.subscribed if item.is_on else member.unsubscribed
+                tell(item.channel)
             else:
                 pause = self._take_turn if size_of(item) > LARGE else None
                 packet = decode_kept(item, pause)
@@ -373,8 +374,8 @@ class Dispatcher:
         if channel is None:
             self._refuse_channel(member, packet, "invalid")
             return
-        if self._may_be_id(channel):
-            why = "it could be the id of a socket"
+        why = self._find_obstacle(channel)
+        if why is not None:
             self._refuse_channel(member, packet, why, f"Invalid channel: {why}")
             return
         held = member.delivery.channels
@@ -423,7 +424,7 @@ class Dispatcher:
 
     def _unsubscribe(self, member: Member, packet: Packet) -> None:
         channel = self._channel_of(packet)
-        if channel is None:
+        if channel is None or channel.startswith(RESERVED_HEAD):
             self._refuse_channel(member, packet, "invalid")
             return
         changed = member.socket.unsubscribe(channel)
@@ -489,10 +490,13 @@ class Dispatcher:
         """Tell the project what happened to a socket (``RouterKeeper``)."""
         self._hooks.tell(happening, member.socket, **details)
 
-    def _may_be_id(self, channel: str) -> bool:
-        """Return whether a name could be a socket's id, whose messages are for that socket only."""
-        head = "" if self.options.broker_shared_with_node else SOCKET_ID_HEAD
-        return channel.startswith(head) and _ID.fullmatch(channel) is not None
+    def _find_obstacle(self, channel: str) -> str | None:
+        """Return why no client may subscribe to a channel of this name."""
+        if channel.startswith(RESERVED_HEAD):
+            return f"it begins with {RESERVED_HEAD!r}, which is reserved"
+        if may_be_socket_id(channel, of_node=self.options.broker_shared_with_node):
+            return "it could be the id of a socket"  # what is sent to that is for the socket only
+        return None
 
     def _acknowledge(
         self,

@@ -1,7 +1,7 @@
 """A client in a namespace, as the dispatcher keeps it."""
 
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from greenlet import greenlet
 
@@ -16,12 +16,20 @@ from socketio_server.sockets.acknowledgements import Acknowledged
 from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 
-Item = str | bytes | Assembly | Acknowledged | PacketType | CloseReason
-"""The items of an inbox, in order: ``CONNECT``; events, not yet decoded (``socketio.Kept``), and
-acknowledgements; at the end the reason why the connection ended."""
+
+class Move(NamedTuple):
+    """The client was put on a channel, or taken off it, by code that handles none of its events."""
+
+    channel: str
+    is_on: bool
 
 
-_LIFE = (PacketType, CloseReason)
+Item = str | bytes | Assembly | Acknowledged | Move | PacketType | CloseReason
+"""The items of an inbox, in order: ``CONNECT``; events, not yet decoded (``socketio.Kept``),
+acknowledgements and moves; at the end the reason why the connection ended."""
+
+
+_LIFE = (Move, PacketType, CloseReason)
 """The items that are not the client's events."""
 
 
@@ -157,6 +165,10 @@ class Member(Inbox[Item]):
     def unsubscribed(self, channel: str) -> None:
         """Tell the project of a channel that the socket is on no more (``SocketOwner``)."""
         self.router.tell(self, Happening.CHANNEL_UNSUBSCRIBED, channel=channel, reason=None)
+
+    def moved(self, channel: str, *, is_on: bool) -> None:
+        """Tell the project later, as one of the client's events (``SocketOwner``)."""
+        self.put(Move(channel, is_on))
 
     def disconnect(self, *, close: bool) -> None:
         """Take the client out of the namespace, or of all (``SocketOwner``)."""

@@ -1,5 +1,7 @@
 """Names with a meaning in Socket.IO or django-socketio."""
 
+import re
+
 MAIN_NAMESPACE = "/"
 
 MESSAGE = "message"
@@ -16,6 +18,21 @@ SOCKET_ID_LENGTH = 20
 
 SOCKET_ID_HEAD = "-_"
 """The beginning of our sockets' ids, by which they are told from channels."""
+
+_SOCKET_ID = re.compile(f"[A-Za-z0-9_-]{{{SOCKET_ID_LENGTH}}}")
+
+
+def may_be_socket_id(name: str, *, of_node: bool) -> bool:
+    """Return whether a name could be the id of a socket.
+
+    :param of_node: whether it could be one of a server of Node's, too.
+    """
+    head = "" if of_node else SOCKET_ID_HEAD
+    return name.startswith(head) and _SOCKET_ID.fullmatch(name) is not None
+
+
+RESERVED_HEAD = "~"
+"""The beginning of rooms of our own, which are no channels: nobody may subscribe to one."""
 
 RESERVED_EVENTS = frozenset(
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]

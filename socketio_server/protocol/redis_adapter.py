@@ -21,6 +21,9 @@ from socketio_server.protocol.names import MAIN_NAMESPACE, RESERVED_EVENTS, SOCK
 _EVENTS = (2, 5)
 """EVENT, and BINARY_EVENT of older emitters; bytes stand in the data of both."""
 
+UID_LENGTH = 6
+"""Characters of a server's name in the cluster, as in Node."""
+
 Room = str | int | float
 """A room on the wire; in Node it may be a number."""
 

@@ -4,9 +4,6 @@ By them a server asks the others for their sockets, changes these, or lets code 
 JSON; those with a client's data are MessagePack, because it may be binary: what begins with a brace
 is JSON. The keys are written in the order in which Node writes them. ``protocol.redis_adapter`` has
 the broadcasts.
-
-This is the codec alone, for what is to ask and to answer other servers: nothing in this package
-does so yet.
 """
 
 from typing import Any
@@ -94,27 +91,54 @@ class Ask(_Request, tag=7):
     opts: Opts
 
 
+Question = ListSockets | ListRooms | FetchSockets | ServerEvent | Ask
+"""A request that asks for responses."""
+
 Request = ListSockets | ListRooms | Join | Leave | Disconnect | FetchSockets | ServerEvent | Ask
+
+
+class SocketFields(msgspec.Struct, kw_only=True):
+    """What a server tells of one of its sockets.
+
+    :param rooms: its own id among them.
+    :param data: the value that handlers have shared with the cluster.
+    """
+
+    id: str
+    handshake: dict[str, Any] = {}
+    rooms: list[Room] = []
+    data: Any = None
 
 
 class Response(msgspec.Struct, rename="camel", kw_only=True):
     """A server's response to a request; what it has depends on the request.
 
     :param type: 6 with ``data``, 8 with ``client_count``, 9 with ``packet``; otherwise unset.
-    :param sockets: ids, or records with ``id``, ``handshake``, ``rooms`` and ``data``.
+    :param sockets: ids or records.
     :param data: the answer to an event; unset if it has none.
     :param client_count: how many clients are asked to acknowledge.
     :param packet: the first value of a client's acknowledgement; unset if it has none.
+    :param socket_ids: who is asked to acknowledge, if the asking server wants to know
+        (``WANTS_IDS``); Node's servers don't tell.
+    :param socket_id: whose acknowledgement it is, likewise.
+    :param gone: whether the client has left instead, likewise.
     """
 
     type: int | UnsetType = UNSET
     request_id: str
-    sockets: list[Any] | UnsetType = UNSET
+    sockets: list[str | SocketFields] | UnsetType = UNSET
     rooms: list[Room] | UnsetType = UNSET
     data: Any = UNSET
     client_count: int | UnsetType = UNSET
     packet: Any = UNSET
+    socket_ids: list[str] | UnsetType = UNSET
+    socket_id: str | UnsetType = UNSET
+    gone: bool | UnsetType = UNSET
 
+
+WANTS_IDS = "ids"
+"""A flag of ``Ask``, besides Node's: responses are to have ``socket_ids``, ``socket_id`` and
+``gone``."""
 
 EVENT_ANSWER = 6
 CLIENT_COUNT = 8

@@ -82,8 +82,8 @@ class Event:
     :param name: the event's name, for instance ``on_message``.
     :param supports_channels: whether handlers may be registered for channels.
     :param can_refuse: whether handlers may raise ``Reject``.
-    :param arguments: the names of what handlers get behind ``request``, ``socket`` and ``context``;
-        ``None``: whatever the client sends.
+    :param first: the names of what handlers get first.
+    :param arguments: the names of what they get behind it; ``None``: whatever the client sends.
     :param always: whether handlers without a pattern run even if the socket holds channels.
     :param answers: whether what handlers return is the client's acknowledgement; then ``Reject``
         refuses no more than the message.
@@ -97,12 +97,14 @@ class Event:
         *,
         supports_channels: bool = True,
         can_refuse: bool = False,
+        first: Sequence[str] = signatures.FIRST,
         arguments: Sequence[str] | None = (),
         always: bool = False,
         answers: bool = False,
         must_grant: bool = False,
     ) -> None:
         self.name = name
+        self.first = first
         self.supports_channels = supports_channels
         self.can_refuse = can_refuse
         self.arguments = arguments
@@ -154,9 +156,9 @@ class Event:
             )
         pattern = self._compile(handler, channel)
         groups = pattern.groupindex if pattern is not None and self.must_grant else ()
-        signatures.check(handler, self.name, self.arguments, groups)
+        signatures.check(handler, self.name, self.arguments, groups, self.first)
         self._check_namespace(handler, namespace)
-        types = signatures.find_types(handler)
+        types = signatures.find_types(handler) if self.first else ()
         self.registrations.append(Registration(handler, pattern, namespace, types))
         return handler
 
@@ -239,6 +241,8 @@ class Registry:
         self.on_finish = Event("on_finish", always=True)
         self.custom: dict[str, Event] = {}
         """The custom Socket.IO events, by name."""
+        self.cluster: dict[str, Event] = {}
+        """The events that servers send each other, by name."""
 
     def on(
         self, name: str, channel: Channel | None = None, *, namespace: Namespace = MAIN_NAMESPACE
@@ -264,12 +268,32 @@ class Registry:
         event = self.custom.setdefault(name, Event(name, arguments=None, always=True, answers=True))
         return event(channel=channel, namespace=namespace)
 
+    def on_cluster(self, name: str, *, namespace: Namespace = MAIN_NAMESPACE) -> Callable[[H], H]:
+        """Return a decorator that registers a handler of an event that servers send each other.
+
+        The handler is called as ``handler(*args)``; of several handlers, the first that returns
+        something other than ``None`` answers.
+
+        :param name: the event's name.
+        :param namespace: the handler's namespace, or a compiled pattern of namespaces.
+        :raises EventError: if the name is none or reserved, or as for ``Event``.
+        """
+        if not isinstance(name, str):
+            where = f" above the handler {signatures.describe(name)}" if callable(name) else ""
+            raise EventError(
+                f'events.on_cluster needs the name of an event: @events.on_cluster("news"){where}'
+            )
+        if name in RESERVED_EVENTS:
+            raise EventError(f"the event name {name!r} is reserved: choose another")
+        event = self.cluster.setdefault(name, Event(name, first=(), arguments=None, always=True))
+        return event(namespace=namespace)
+
     @property
     def namespaces(self) -> frozenset[str]:
         """The main namespace, and those that handlers name; not those that a pattern matches."""
         named = (
             registration.namespace
-            for event in self
+            for event in (*self, *self.cluster.values())
             for registration in event.registrations
             if isinstance(registration.namespace, str)
         )
@@ -320,6 +344,8 @@ REGISTRY = Registry()
 """The registry that the decorators of this module fill, and whose handlers the server runs."""
 
 on = REGISTRY.on
+
+on_cluster = REGISTRY.on_cluster
 
 on_connect = REGISTRY.on_connect
 """``request, socket, context``: once, when a client connects; may raise ``Reject``."""

@@ -19,8 +19,8 @@ from socketio_server.registry.guards import Guarded
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
-FIRST_MESSAGE = 3
-"""Position of a handler's first message: behind ``request``, ``socket`` and ``context``."""
+FIRST = ("request", "socket", "context")
+"""The names of what handlers of clients' events get first."""
 
 
 def find_types(handler: Callable[..., Any]) -> tuple[type | None, ...]:
@@ -31,7 +31,7 @@ def find_types(handler: Callable[..., Any]) -> tuple[type | None, ...]:
         handler unchecked.
     """
     try:
-        parameters = list(inspect.signature(handler).parameters.values())[FIRST_MESSAGE:]
+        parameters = list(inspect.signature(handler).parameters.values())[len(FIRST) :]
     except (TypeError, ValueError):  # a callable without a signature
         return ()
     types = tuple(
@@ -45,6 +45,7 @@ def check(
     event: str,
     arguments: Sequence[str] | None,
     groups: Collection[str] = (),
+    first: Sequence[str] = FIRST,
 ) -> None:
     """Check that a handler can be called as its event calls it.
 
@@ -52,9 +53,10 @@ def check(
     for the decorators of this package, which pass on what they get.
 
     :param event: the event's name.
-    :param arguments: the names of what it gets behind ``request``, ``socket`` and ``context``;
-        ``None``: whatever the client sends.
+    :param arguments: the names of what it gets behind the first; ``None``: whatever the client
+        sends.
     :param groups: the names of what it gets by keyword: the named groups of its channel pattern.
+    :param first: the names of what it gets first.
     :raises EventError: if it takes fewer or more, or does not run when it is called.
     """
     while isinstance(handler, Guarded):
@@ -70,7 +72,7 @@ def check(
         signature = inspect.signature(handler, follow_wrapped=False)
     except (TypeError, ValueError):  # a callable without a signature
         return
-    given = ["request", "socket", "context", *(arguments or ())]
+    given = [*first, *(arguments or ())]
     parameters = list(signature.parameters.values())
     if groups:
         _check_groups(handler, event, parameters, given, groups)

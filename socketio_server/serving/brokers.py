@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.core.exceptions import ImproperlyConfigured
 
-from socketio_server.cluster.broker import Broker, LocalNode, Patience
+from socketio_server.cluster.broker import Broker, LocalNode, LocalOperations, Patience
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.net.refusals import Refusals
 from socketio_server.options import Options
@@ -17,6 +17,7 @@ def make_broker(
     node: LocalNode,
     options: Options,
     *,
+    operations: LocalOperations,
     patience: Patience,
     refusals: Refusals,
     clock: Callable[[], float],
@@ -31,7 +32,13 @@ def make_broker(
         from socketio_server.cluster.redis import RedisBroker
 
         return RedisBroker(
-            node, options.broker_url, options, patience=patience, refusals=refusals, clock=clock
+            node,
+            options.broker_url,
+            options,
+            operations=operations,
+            patience=patience,
+            refusals=refusals,
+            clock=clock,
         )
 
 

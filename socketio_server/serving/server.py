@@ -20,6 +20,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 
 from socketio_server.cluster.memory import MemoryBroker
+from socketio_server.dispatch.cluster_events import ClusterEvents
 from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.engine import GOODBYE_TIME, Engine
@@ -49,6 +50,7 @@ from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.serving.transactions import DjangoTransactions
 from socketio_server.sockets.acknowledgements import NoTimekeeper
 from socketio_server.sockets.clients import Clients
+from socketio_server.sockets.operations import Operations
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.this_process import CLIENTS
 
@@ -134,14 +136,14 @@ class Server:
         pool = WorkerPool(
             hub, loop, options, options.max_concurrent_handlers, clock=monotonic, turns=turns
         )
+        hooks = DjangoHooks(
+            options.message_log_format, loop=loop, sqlite_timeout=options.database_idle_timeout
+        )
+        self._cluster_events = ClusterEvents(registry, hooks, pool, self._stats, clock=monotonic)
         self._dispatcher = Dispatcher(
             registry=registry,
             clients=clients,
-            hooks=DjangoHooks(
-                options.message_log_format,
-                loop=loop,
-                sqlite_timeout=options.database_idle_timeout,
-            ),
+            hooks=hooks,
             pool=pool,
             loop=loop,
             options=options,
@@ -169,7 +171,12 @@ class Server:
         if options.on_commit:
             clients.transactions = DjangoTransactions(options.max_queued_bytes)
         self._broker = make_broker(
-            clients, options, patience=timekeeper, refusals=self._stats.refusals, clock=monotonic
+            clients,
+            options,
+            operations=Operations(clients),
+            patience=timekeeper,
+            refusals=self._stats.refusals,
+            clock=monotonic,
         )
         self.path = reverse("socketio")
         """The path of the handshake, in the language that is active at the start."""
@@ -204,6 +211,7 @@ class Server:
         """
         self._log.open()
         self._clients.broker = self._broker
+        self._clients.run_cluster_event = self._cluster_events.run
         # Before anything waits: without it, senders would connect as a process without a server.
         current.server = self
         self._broker.start(self._registry.namespaces)
@@ -294,6 +302,7 @@ class Server:
             self._siblings.stop()
         self._broker.stop(BROKER_STOP_TIMEOUT)
         self._clients.broker = MemoryBroker(self._clients)
+        self._clients.run_cluster_event = None
         current.server = None
         self._clients.output = None
         self._clients.timekeeper = NoTimekeeper()

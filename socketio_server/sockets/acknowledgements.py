@@ -104,15 +104,24 @@ class NoTimekeeper:
         raise RuntimeError("no server runs in this process")
 
 
-class Answers(NamedTuple):
+class _Answers(NamedTuple):
+    values: dict[str, Any]
+    missing: tuple[str, ...]
+
+
+class Answers(_Answers):
     """The answers of several clients.
 
-    :param values: their answers by session id; a tuple if a client sent several values.
+    :param values: their answers by session id; a tuple if a client sent several values, but only
+        the first of these from a client of another process.
     :param missing: the ids of clients that did not answer in time, or disconnected.
     """
 
-    values: dict[str, Any]
-    missing: tuple[str, ...]
+    unnamed: tuple[Any, ...] = ()
+    """The answers of clients of Node's servers, which don't tell whose they are."""
+
+    unknown: int = 0
+    """How many of their clients, and servers of any kind, did not answer."""
 
 
 class Ledger:

@@ -1,21 +1,16 @@
 """The registry of clients; it also sends events to several of them."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-from socketio_server.cluster.broker import Broker, Envelope
+from socketio_server.cluster.broker import Broker, Envelope, Recipients
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.protocol import engineio, socketio4
 from socketio_server.protocol.socketio import Encoder
-from socketio_server.sockets.acknowledgements import (
-    Answers,
-    NoTimekeeper,
-    Timekeeper,
-    Waiter,
-    ack_ids,
-)
+from socketio_server.sockets.acknowledgements import NoTimekeeper, Pending, Timekeeper, ack_ids
 from socketio_server.sockets.recipient import Recipient
 from socketio_server.sockets.subscriptions import Channels
 from socketio_server.sockets.transactions import Transactions
@@ -27,8 +22,22 @@ class ClientSocket(Protocol):
     request: Any
     context: dict[Any, Any]
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """What other processes may know."""
+
+
+RunClusterEvent = Callable[[str, str, Sequence[Any], Callable[[Any], None] | None], None]
+"""Lets handlers run soon: takes the namespace, the event's name, its arguments, and what to call
+with their answer."""
+
+
+def _nothing(request: Any) -> dict[str, Any]:
+    return {}
+
 
 S = TypeVar("S", bound=ClientSocket)
+P = TypeVar("P", bound=Pending)
 
 
 class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
@@ -52,6 +61,11 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         """Lets callers wait for clients; set by the server while it runs."""
         self.transactions: Transactions | None = None
         """Puts off what sockets send in a transaction; ``None``: they send at once."""
+        self.handshake_describer: Callable[[], Callable[[Any], dict[str, Any]]] = lambda: _nothing
+        """Returns a function from the request of a handshake to what other processes may know of
+        it; the Django app sets one."""
+        self.run_cluster_event: RunClusterEvent | None = None
+        """Lets handlers run for an event of another server; ``None`` while no server runs here."""
         self.output: QueuedOutput | None = None
         """Counts the bytes that wait for all clients; set by the server while it runs."""
         self.messages_out = 0
@@ -72,14 +86,55 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
 
     def discard(self, recipient: Recipient) -> None:
         """Unregister a client, here and on all its channels. Idempotent."""
-        for channel in recipient.channels:
-            self.channels.discard(recipient, channel)
-        recipient.channels = ()
+        for name in (*recipient.channels, *recipient.rooms):
+            self.channels.discard(recipient, name)
+        recipient.channels = recipient.rooms = ()
         self._recipients.pop(recipient.id, None)
         members = self._members.get(recipient.namespace, {})
         members.pop(recipient, None)
         if not members:
             self._members.pop(recipient.namespace, None)
+
+    def subscribe(self, recipient: Recipient, channel: str) -> bool:
+        """Put a client on a channel; the caller has the broker listen to it.
+
+        :return: ``False`` if it was on it already.
+        """
+        if channel in recipient.channels:
+            return False
+        recipient.channels += (channel,)
+        self.channels.add(recipient, channel)
+        return True
+
+    def unsubscribe(self, recipient: Recipient, channel: str) -> bool:
+        """Take a client off a channel.
+
+        :return: ``False`` if it was not on it.
+        """
+        if channel not in recipient.channels:
+            return False
+        recipient.channels = tuple(held for held in recipient.channels if held != channel)
+        self.channels.discard(recipient, channel)
+        return True
+
+    def enter(self, recipient: Recipient, room: str) -> None:
+        """Put a client in a room of our own, besides its channels, until it leaves or disconnects.
+
+        What is sent to the room by its name reaches the client, from all processes; nobody sees the
+        room, no pattern of handlers is matched with it, and it can't be subscribed to. Idempotent;
+        never waits.
+
+        :param room: begins with ``RESERVED_HEAD``.
+        """
+        if room not in recipient.rooms:
+            recipient.rooms += (room,)
+            self.channels.add(recipient, room)
+            self.broker.listen(recipient.namespace, room, wait=False)
+
+    def leave(self, recipient: Recipient, room: str) -> None:
+        """Take a client out of a room of our own. Idempotent."""
+        recipient.rooms = tuple(held for held in recipient.rooms if held != room)
+        self.channels.discard(recipient, room)
 
     def find(self, session_id: str, namespace: str) -> S | None:
         """Return the socket of that id, if it is connected to that namespace."""
@@ -154,21 +209,15 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
 
         :raises TypeError: if an argument can't be encoded.
         """
-        namespace, channels = envelope.namespace, envelope.channels
-        outgoing = self.encode(namespace, envelope.event_name, envelope.args)
+        channels, session_ids = envelope.channels, envelope.session_ids
+        outgoing = self.encode(envelope.namespace, envelope.event_name, envelope.args)
         frames = outgoing.frames
         output = self.output
         crossings = 0 if output is None else output.crossings
         volatile = envelope.volatile
-        recipients = self._find_recipients(namespace, channels)
-        session_ids = envelope.session_ids
-        if session_ids:
-            recipients = self._with_clients(recipients, envelope)
+        recipients, skipped = self._find(envelope)
         # With thousands of clients, none of their objects is in the CPU's cache. Therefore the loop
         # reads as few objects of each as it can; ``deliver`` reads more, and is for the rest.
-        skipped = {self._recipients.get(session_id) for session_id in envelope.skip}
-        if envelope.skip_channels:
-            skipped.update(self._find_recipients(namespace, envelope.skip_channels))
         count = len(recipients)
         for recipient in recipients:
             if recipient in skipped or (volatile and not recipient.writable):
@@ -182,43 +231,59 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         if output is not None and output.crossings != crossings and self.timekeeper.may_wait():
             self.timekeeper.let_others_run()
 
-    def call(
-        self,
-        namespace: str,
-        event_name: str,
-        args: Sequence[Any],
-        *,
-        channels: tuple[str, ...] | None,
-        skip: Collection[str] = (),
-        skip_channels: tuple[str, ...] = (),
-        timeout: float | None = None,
-    ) -> Answers:
-        """Send an event to clients of this process, and wait for all their acknowledgements.
+    @contextmanager
+    def asking(self, envelope: Envelope, make: Callable[[list[str]], P]) -> Iterator[P]:
+        """Send an event to its recipients in this process, who are to acknowledge it.
 
         A client that a handler may still refuse is not asked, because it might never get the event.
 
-        :param channels: as in ``Envelope``, like ``skip`` and ``skip_channels``.
-        :param timeout: seconds to wait.
+        :param make: returns who waits for the acknowledgements of the clients with these ids, until
+            the end of the ``with``.
         :raises TypeError: if an argument can't be encoded.
         """
         ack_id = next(ack_ids)
-        outgoing = self.encode(namespace, event_name, args, ack_id)
-        found = self._find_recipients(namespace, channels)
-        skipped = self._find_recipients(namespace, skip_channels)
-        asked = [
-            each
-            for each in found
-            if each.id not in skip and each not in skipped and not each.is_doubtful(channels)
-        ]
-        waiter = Waiter((recipient.id for recipient in asked), self.timekeeper)
+        outgoing = self.encode(envelope.namespace, envelope.event_name, envelope.args, ack_id)
+        asked = self.select(envelope, sure=True)
+        pending = make([recipient.id for recipient in asked])
         for recipient in asked:
-            recipient.expect(ack_id, waiter)
-            recipient.deliver(outgoing, channels)
+            recipient.expect(ack_id, pending)
+            recipient.deliver(outgoing, envelope.channels)
         try:
-            return waiter.wait(timeout)
+            yield pending
         finally:
             for recipient in asked:
                 recipient.forget_acknowledgement(ack_id)
+
+    def select(self, recipients: Recipients, *, sure: bool = False) -> list[Recipient]:
+        """Return recipients that are clients of this process.
+
+        :param sure: without those that a handler may still refuse.
+        """
+        found, skipped = self._find(recipients)
+        return [
+            each
+            for each in found
+            if each not in skipped and not (sure and self._is_doubtful(each, recipients))
+        ]
+
+    def _is_doubtful(self, recipient: Recipient, recipients: Recipients) -> bool:
+        is_named = recipient.id in recipients.session_ids
+        return recipient.is_doubtful(None if is_named else recipients.channels)
+
+    def _find(
+        self, wanted: Recipients
+    ) -> tuple[Collection[Recipient], Collection[Recipient | None]]:
+        """Return the clients that are wanted, and those that are skipped.
+
+        It may be a live view; don't hold on to it.
+        """
+        found = self._find_recipients(wanted.namespace, wanted.channels)
+        if wanted.session_ids:
+            found = self._with_clients(found, wanted)
+        skipped = {self._recipients.get(session_id) for session_id in wanted.skip}
+        if wanted.skip_channels:
+            skipped.update(self._find_recipients(wanted.namespace, wanted.skip_channels))
+        return found, skipped
 
     def _find_recipients(
         self, namespace: str, channels: tuple[str, ...] | None
@@ -238,15 +303,15 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         )
 
     def _with_clients(
-        self, recipients: Collection[Recipient], envelope: Envelope
+        self, found: Collection[Recipient], wanted: Recipients
     ) -> Collection[Recipient]:
-        """Return recipients and the clients that the envelope names, each once."""
+        """Return clients, and those that are wanted by their ids, each once."""
         named = (
             self._recipients[session_id]
-            for session_id in envelope.session_ids
-            if self.has_client(session_id, envelope.namespace)
+            for session_id in wanted.session_ids
+            if self.has_client(session_id, wanted.namespace)
         )
-        return dict.fromkeys((*recipients, *named))
+        return dict.fromkeys((*found, *named))
 
     def __getitem__(self, session_id: str) -> tuple[Any, S, dict[Any, Any]]:
         recipient = self._recipients[session_id]

@@ -41,6 +41,9 @@ class SocketOwner(Protocol):
     def unsubscribed(self, channel: str) -> None:
         """The socket is on a channel no more."""
 
+    def moved(self, channel: str, *, is_on: bool) -> None:
+        """The socket is on a channel, or no more; nobody is told before a later turn."""
+
 
 class Delivery:
     """Sends a client its messages, or holds them, or drops them (``Recipient``).
@@ -68,13 +71,16 @@ class Delivery:
         "id",
         "namespace",
         "owner",
+        "rooms",
     )
 
     def __init__(self, socket_id: str, namespace: str, session: Session) -> None:
         self.id = socket_id
         self.namespace = namespace
         self.channels: tuple[str, ...] = ()
-        """The socket's channels, in order of subscription; replaced as a whole by ``Socket``."""
+        """The socket's channels, in order of subscription; replaced as a whole by ``Clients``."""
+        self.rooms: tuple[str, ...] = ()
+        """The rooms of our own that the socket is in, likewise."""
         self.owner: SocketOwner | None = None
         """Handles the client's events; ``None`` again when the last handler has run."""
         self.close_reason: CloseReason | None = None
@@ -110,6 +116,16 @@ class Delivery:
     def awaits_decision(self, channel: str) -> bool:
         """Return whether a handler may still keep the client off a channel."""
         return self._hold is not None and self._hold.channel in (None, channel)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection lasts (``Recipient``)."""
+        return self.close_reason is None
+
+    def moved(self, channel: str, *, is_on: bool) -> None:
+        """Have the project told later that it was put on a channel or taken off (``Recipient``)."""
+        if self.owner is not None and not self.awaits_decision(channel):
+            self.owner.moved(channel, is_on=is_on)
 
     # --- Messages -----------------------------------------------------------------------------
 

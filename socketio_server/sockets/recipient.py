@@ -22,6 +22,9 @@ class Recipient(Protocol):
     channels: tuple[str, ...]
     """The channels held, in order of subscription."""
 
+    rooms: tuple[str, ...]
+    """The rooms of our own that it is in, besides its channels."""
+
     @property
     def fastlane(self) -> Connection | None:
         """The connection for writing ``Outgoing.frames`` directly, instead of ``deliver``."""
@@ -29,6 +32,10 @@ class Recipient(Protocol):
     @property
     def writable(self) -> bool:
         """Whether a message would be sent at once."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection lasts."""
 
     def deliver(self, outgoing: Outgoing, channels: Sequence[str] | None = None) -> None:
         """Send a message.
@@ -47,3 +54,11 @@ class Recipient(Protocol):
 
     def forget_acknowledgement(self, ack_id: int) -> None:
         """Ignore the acknowledgement of ``ack_id``, should it still arrive."""
+
+    def moved(self, channel: str, *, is_on: bool) -> None:
+        """Have the project told, in a later turn, that the client was put on a channel or taken
+        off it.
+        """
+
+    def disconnect(self, *, close: bool) -> None:
+        """Take the client out of the namespace; with ``close``, end its whole session."""

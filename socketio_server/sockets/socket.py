@@ -14,13 +14,13 @@ from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
 
-from socketio_server.cluster.broker import Envelope
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MESSAGE
 from socketio_server.sockets.acknowledgements import Answers, CallbackRunner, Waiter, ack_ids
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.delivery import Delivery
+from socketio_server.sockets.operations import Operations
 from socketio_server.sockets.targets import (
     OTHERS,
     Channels,
@@ -46,7 +46,7 @@ class Socket:
     :param auth: the value of the client's ``auth`` option.
     """
 
-    __slots__ = ("__weakref__", "_clients", "_delivery", "auth", "context", "request")
+    __slots__ = ("__weakref__", "_clients", "_data", "_delivery", "auth", "context", "request")
 
     recovered = False
     """Whether a lost connection was recovered; always ``False`` so far."""
@@ -59,6 +59,7 @@ class Socket:
         """The value of the client's ``auth`` option."""
         self.context: dict[Any, Any] = {}
         """The handlers' own data: one dict per connection, from connect to finish."""
+        self._data: dict[str, Any] | None = None  # until somebody looks
         self._delivery = delivery
         self._clients = clients
 
@@ -81,6 +82,15 @@ class Socket:
     def channels(self) -> list[str]:
         """The channels held, in order of subscription: a new list each time."""
         return list(self._delivery.channels)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What all processes may know of this socket (``find_sockets``): JSON's types; it begins
+        empty.
+        """
+        if self._data is None:
+            self._data = {}
+        return self._data
 
     @property
     def transport(self) -> str:
@@ -160,12 +170,10 @@ class Socket:
         :raises ValueError: if its name is empty.
         """
         check_channel(channel)
-        delivery = self._delivery
-        if channel in delivery.channels or delivery.owner is None:
+        clients, delivery = self._clients, self._delivery
+        if delivery.owner is None or not clients.subscribe(delivery, channel):
             return False
-        delivery.channels += (channel,)
-        self._clients.channels.add(delivery, channel)
-        self._clients.broker.listen(delivery.namespace, channel)
+        clients.broker.listen(delivery.namespace, channel)
         if not delivery.awaits_decision(channel) and delivery.owner is not None:
             delivery.owner.subscribed(channel)
         return True
@@ -179,10 +187,8 @@ class Socket:
         """
         check_channel(channel)
         delivery = self._delivery
-        if channel not in delivery.channels:
+        if not self._clients.unsubscribe(delivery, channel):
             return False
-        delivery.channels = tuple(held for held in delivery.channels if held != channel)
-        self._clients.channels.discard(delivery, channel)
         if not delivery.awaits_decision(channel) and delivery.owner is not None:
             delivery.owner.unsubscribed(channel)
         return True
@@ -352,33 +358,10 @@ def publish(
 
     :raises TypeError: if an argument can't be encoded.
     """
-    if selection.session_id is None:
-        clients.broker.publish(
-            Envelope(
-                namespace=namespace,
-                event_name=event,
-                args=args,
-                channels=selection.channels,
-                skip=selection.skip,
-                skip_channels=selection.skip_channels,
-                volatile=volatile,
-            )
-        )
-        return
-    socket = clients.find(selection.session_id, namespace)
-    if socket is None:  # a client of another process, or of none
-        clients.broker.publish(
-            Envelope(
-                namespace=namespace,
-                event_name=event,
-                args=args,
-                channels=(),
-                session_ids=(selection.session_id,),
-                skip=selection.skip,
-                skip_channels=selection.skip_channels,
-                volatile=volatile,
-            )
-        )
+    session_id = selection.session_id
+    socket = None if session_id is None else clients.find(session_id, namespace)
+    if socket is None:  # several clients, or one of another process, or of none
+        clients.broker.publish(selection.envelope(namespace, event, args, volatile=volatile))
     elif not selection.leaves_out(socket.id, socket.channels):
         socket._send(clients.encode(namespace, event, args), volatile)
 
@@ -396,20 +379,15 @@ def ask(
     :raises TypeError: if an argument can't be encoded.
     """
     session_id = selection.session_id
-    if session_id is None:
-        return clients.call(
-            namespace,
-            event,
-            args,
-            channels=selection.channels,
-            skip=selection.skip,
-            skip_channels=selection.skip_channels,
-            timeout=timeout,
-        )
-    socket = clients.find(session_id, namespace)
+    socket = None if session_id is None else clients.find(session_id, namespace)
     if socket is None:
-        return Answers({}, (session_id,))
-    if selection.leaves_out(session_id, socket.channels):
+        envelope = selection.envelope(namespace, event, args)
+        answers = Operations(clients).call(envelope, timeout)
+        if session_id is None:
+            return answers
+        found = (*answers.values.values(), *answers.unnamed)
+        return Answers({session_id: found[0]}, ()) if found else Answers({}, (session_id,))
+    if selection.leaves_out(socket.id, socket.channels):
         return Answers({}, ())
     return socket._ask(event, args, timeout)
 

@@ -1,49 +1,64 @@
 """The registry of subscriptions: the clients on each channel.
 
-Channels and sockets' ids are kept apart, because clients choose the names of channels.
+Channels and sockets' ids are kept apart, because clients choose the names of channels, and so are
+channels and rooms of our own (``RESERVED_HEAD``), because nobody is to see those.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
-from socketio_server.protocol.names import MAIN_NAMESPACE
+from socketio_server.protocol.names import MAIN_NAMESPACE, RESERVED_HEAD
 from socketio_server.sockets.recipient import Recipient
 
 D = TypeVar("D")
 
 
 class Channels(Mapping[str, list[str]]):
-    """The subscribers of each channel of each namespace.
+    """The subscribers of each channel of each namespace, and the clients in each room of our own.
 
     As a mapping it is django-socketio's ``CHANNELS``: from the main namespace's channels to lists
     of their subscribers' session ids, a new list each time. A channel without subscribers has an
     empty list, but is not in the mapping. Change subscriptions with ``socket.subscribe`` and
-    ``socket.unsubscribe``.
+    ``socket.unsubscribe``. The mapping has no rooms.
     """
 
     def __init__(self) -> None:
         # Namespace, then channel, then recipients in order of subscription, without values.
         self._subscribers: dict[str, dict[str, dict[Recipient, None]]] = {}
+        self._in_rooms: dict[str, dict[str, dict[Recipient, None]]] = {}  # likewise
 
     def add(self, recipient: Recipient, channel: str) -> None:
-        """Register a recipient as a subscriber of a channel of its namespace."""
-        channels = self._subscribers.setdefault(recipient.namespace, {})
+        """Register a recipient as a subscriber of a channel of its namespace, or in a room."""
+        channels = self._registry_of(channel).setdefault(recipient.namespace, {})
         channels.setdefault(channel, {})[recipient] = None
 
     def discard(self, recipient: Recipient, channel: str) -> None:
-        """Unregister a subscriber, and forget the channel when it was the last."""
-        channels = self._subscribers.get(recipient.namespace, {})
+        """Unregister a subscriber, and forget the channel or room when it was the last."""
+        registry = self._registry_of(channel)
+        channels = registry.get(recipient.namespace, {})
         subscribers = channels.get(channel, {})
         subscribers.pop(recipient, None)
         if not subscribers:
             channels.pop(channel, None)
+        if not channels:
+            registry.pop(recipient.namespace, None)
 
     def subscribers(self, namespace: str, channel: str) -> Collection[Recipient]:
-        """Return the subscribers of a channel, in order of subscription.
+        """Return the subscribers of a channel or room, in order of subscription.
 
         It is a live view; don't hold on to it.
         """
-        return self._subscribers.get(namespace, {}).get(channel, {}).keys()
+        return self._registry_of(channel).get(namespace, {}).get(channel, {}).keys()
+
+    def names(self, namespace: str) -> Collection[str]:
+        """Return the channels of a namespace that somebody is on.
+
+        It is a live view; don't hold on to it.
+        """
+        return self._subscribers.get(namespace, {}).keys()
+
+    def _registry_of(self, channel: str) -> dict[str, dict[str, dict[Recipient, None]]]:
+        return self._in_rooms if channel.startswith(RESERVED_HEAD) else self._subscribers
 
     @property
     def total(self) -> int:

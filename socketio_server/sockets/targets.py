@@ -11,7 +11,8 @@ from enum import Enum
 from math import isfinite
 from typing import Any, Final, Literal, NamedTuple
 
-from socketio_server.protocol.names import RESERVED_EVENTS
+from socketio_server.cluster.broker import Envelope, Recipients
+from socketio_server.protocol.names import RESERVED_EVENTS, RESERVED_HEAD
 
 
 class SocketSession(NamedTuple):
@@ -61,6 +62,31 @@ class Selection(NamedTuple):
     session_id: str | None
     skip: frozenset[str]
     skip_channels: tuple[str, ...]
+
+    def within(self, namespace: str) -> Recipients:
+        """Return the recipients of a namespace."""
+        return Recipients(
+            namespace=namespace,
+            channels=self.channels,
+            session_ids=() if self.session_id is None else (self.session_id,),
+            skip=self.skip,
+            skip_channels=self.skip_channels,
+        )
+
+    def envelope(
+        self, namespace: str, event_name: str, args: tuple[Any, ...], *, volatile: bool = False
+    ) -> Envelope:
+        """Return an event for the recipients of a namespace."""
+        return Envelope(
+            namespace=namespace,
+            event_name=event_name,
+            args=args,
+            channels=self.channels,
+            session_ids=() if self.session_id is None else (self.session_id,),
+            skip=self.skip,
+            skip_channels=self.skip_channels,
+            volatile=volatile,
+        )
 
     def leaves_out(self, session_id: str, channels: Sequence[str]) -> bool:
         """Return whether a client on these channels is skipped."""
@@ -154,6 +180,8 @@ def check_channel(channel: str, argument: str = "channel") -> None:
         raise TypeError(f"{argument} must be a string, not {_show(channel)}: {remedy}")
     if not channel:
         raise ValueError(f"{argument} must not be empty: pass the name of a channel")
+    if channel.startswith(RESERVED_HEAD):
+        raise ValueError(f"{argument} must not begin with {RESERVED_HEAD!r}, which is reserved")
 
 
 def check_namespace(namespace: str) -> None:

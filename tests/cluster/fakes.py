@@ -2,15 +2,16 @@
 
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gevent.event import Event
 from gevent.queue import Queue
 from redis import ConnectionError
 
-from socketio_server.cluster.broker import Envelope
+from socketio_server.cluster.broker import Envelope, Recipients
 from socketio_server.cluster.redis_connections import pack
+from socketio_server.protocol.redis_requests import SocketFields
 from tests.support.tools import PATIENCE
 
 
@@ -37,6 +38,58 @@ class FakeNode:
 
     def is_wanted(self, namespace: str, channel: str | None) -> bool:
         return (namespace, channel) in self.wanted
+
+
+class FakeOperations:
+    """What a process does for others (``LocalOperations``): notes it, and returns what a test has
+    prepared."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[Any, ...]] = []
+        """What was asked for, each as its name and arguments."""
+        self.found: list[SocketFields] = []
+        self.names: list[str] = []
+        self.answers: list[tuple[str, Sequence[Any] | None]] = []
+        """The acknowledgements of clients."""
+        self.answer: Any = None
+        """What handlers answer."""
+
+    def join(self, recipients: Recipients, channels: Sequence[str]) -> None:
+        self.done.append(("join", recipients, tuple(channels)))
+
+    def leave(self, recipients: Recipients, channels: Sequence[str]) -> None:
+        self.done.append(("leave", recipients, tuple(channels)))
+
+    def disconnect(self, recipients: Recipients, *, close: bool) -> None:
+        self.done.append(("disconnect", recipients, close))
+
+    def records(self, recipients: Recipients) -> list[SocketFields]:
+        self.done.append(("records", recipients))
+        return self.found
+
+    def rooms(self, namespace: str) -> list[str]:
+        return self.names
+
+    def pass_on(
+        self,
+        envelope: Envelope,
+        timeout: float,
+        *,
+        asked: Callable[[Sequence[str]], None],
+        answered: Callable[[str, Sequence[Any] | None], None],
+    ) -> None:
+        self.done.append(("pass on", envelope, timeout))
+        asked([socket_id for socket_id, _ in self.answers])
+        for socket_id, values in self.answers:
+            answered(socket_id, values)
+
+    def run_event(
+        self, namespace: str, data: Sequence[Any], answer: Callable[[Any], None] | None
+    ) -> bool:
+        self.done.append(("run", namespace, list(data)))
+        if answer is not None:
+            answer(self.answer)
+        return True
 
 
 class FakeConnection:
@@ -99,6 +152,8 @@ class FakeRedis:
         """Channels and messages."""
         self.subscriptions: set[bytes] = set()
         """Channels and patterns of all connections."""
+        self.servers = 1
+        """How many servers there are."""
         self.is_gone = False
         """Whether nobody can connect."""
         self._listeners: list[FakeRedisConnection] = []
@@ -125,6 +180,8 @@ class FakeRedis:
         if command == b"PUBLISH":
             self.published.append((names[0], names[1]))
             connection.answers.put(1)
+        elif command == b"PUBSUB":
+            connection.answers.put([names[1], self.servers])
         elif command == b"PING":
             connection.answers.put([b"pong", b""] if connection in self._listeners else b"PONG")
         else:

@@ -1,7 +1,9 @@
 """The broker of a cluster: what it publishes, what it hears, and what it listens to."""
 
 from collections.abc import Iterator
+from typing import Any
 
+import gevent
 import pytest
 
 from socketio_server.cluster import redis as redis_module
@@ -10,14 +12,29 @@ from socketio_server.cluster.redis import SWEEP_INTERVAL, RedisBroker
 from socketio_server.net.refusals import Refusals
 from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
-from socketio_server.protocol.redis_adapter import Broadcast, decode_broadcast, encode_broadcast
-from tests.cluster.fakes import FakeNode, FakePatience, FakeRedis
+from socketio_server.protocol.redis_adapter import (
+    Broadcast,
+    Opts,
+    decode_broadcast,
+    encode_broadcast,
+)
+from socketio_server.protocol.redis_requests import (
+    Disconnect,
+    FetchSockets,
+    Response,
+    decode_request,
+    encode_request,
+    encode_response,
+)
+from tests.cluster.fakes import FakeNode, FakeOperations, FakePatience, FakeRedis
 from tests.fakes import settle
 
 BASE = b"socket.io#/#"
 ROOM = b"socket.io#/#room#"
 SOCKETS = b"socket.io#/#" + b"?" * 20 + b"#"
 ID = "-_345678901234567890"
+REQUESTS = b"socket.io-request#/#"
+RESPONSES = b"socket.io-response#/#"
 
 
 class Cluster:
@@ -27,11 +44,13 @@ class Cluster:
         self.now = 100.0
         self.redis = FakeRedis()
         self.node = FakeNode()
+        self.operations = FakeOperations()
         self.refusals = Refusals(lambda: self.now)
         self.broker = RedisBroker(
             self.node,
             "redis://localhost",
             Options(max_queued_bytes=10_000),
+            operations=self.operations,
             patience=FakePatience(),
             refusals=self.refusals,
             clock=lambda: self.now,
@@ -40,6 +59,16 @@ class Cluster:
     def start(self) -> None:
         self.broker.start(["/"])
         settle()
+
+    @property
+    def own_responses(self) -> bytes:
+        """The channel of responses to this process alone."""
+        return RESPONSES + self.broker._uid.encode() + b"#"
+
+    @property
+    def permanent(self) -> set[bytes]:
+        """What it listens to always."""
+        return {BASE, SOCKETS, REQUESTS, RESPONSES, self.own_responses}
 
     def hear(self, *data: object, rooms: tuple[str, ...] = (), skip: tuple[str, ...] = ()) -> None:
         """Let another process publish an event."""
@@ -178,7 +207,7 @@ class TestHearing:
 class TestListening:
     def test_it_begins_with_the_namespaces_of_the_handlers(self, cluster: Cluster) -> None:
         cluster.start()
-        assert cluster.redis.subscriptions == {BASE, SOCKETS}
+        assert cluster.redis.subscriptions == cluster.permanent
 
     def test_a_new_channel_is_confirmed_when_it_returns(self, cluster: Cluster) -> None:
         cluster.start()
@@ -194,7 +223,7 @@ class TestListening:
     def test_a_channel_like_an_id_is_heard_by_the_pattern(self, cluster: Cluster) -> None:
         cluster.start()
         cluster.broker.listen("/", "x" * 20)
-        assert cluster.redis.subscriptions == {BASE, SOCKETS}
+        assert cluster.redis.subscriptions == cluster.permanent
 
     def test_a_channel_that_nobody_wants_is_left_after_a_while(self, cluster: Cluster) -> None:
         cluster.start()
@@ -205,7 +234,7 @@ class TestListening:
         assert ROOM in cluster.redis.subscriptions
 
         cluster.pass_time(SWEEP_INTERVAL + 1)
-        assert cluster.redis.subscriptions == {BASE, SOCKETS, b"socket.io#/#wanted#"}
+        assert cluster.redis.subscriptions == cluster.permanent | {b"socket.io#/#wanted#"}
 
     def test_a_channel_that_was_left_can_be_listened_to_again(self, cluster: Cluster) -> None:
         cluster.start()
@@ -223,3 +252,110 @@ class TestListening:
         cluster.broker.listen("/", "room")
         assert cluster.count("broker_connected") == 0
         assert cluster.count("broker_losses") == 1
+
+
+def fetch() -> FetchSockets:
+    return FetchSockets(request_id="r", opts=Opts(rooms=[]))
+
+
+class TestAsking:
+    def ask(self, cluster: Cluster, *, servers: int) -> "gevent.Greenlet[..., Any]":
+        """Ask, in a cluster of so many servers."""
+        cluster.redis.servers = servers
+        asking = gevent.spawn(cluster.broker.ask, "/", fetch(), 5.0)
+        settle()
+        return asking
+
+    def respond(self, cluster: Cluster, channel: bytes, **fields: Any) -> None:
+        response = encode_response(Response(**{"request_id": "r", **fields}))
+        cluster.redis.send(b"message", channel, response)
+        settle()
+
+    def test_it_publishes_a_request_and_waits_for_all_servers(self, cluster: Cluster) -> None:
+        cluster.start()
+        asking = self.ask(cluster, servers=3)
+        ((channel, message),) = cluster.redis.published
+        assert channel == REQUESTS
+        assert decode_request(message).uid == cluster.broker._uid
+
+        self.respond(cluster, RESPONSES, sockets=["a"])
+        self.respond(cluster, RESPONSES, request_id="another's", sockets=["x"])
+        assert not asking.ready()
+        self.respond(cluster, cluster.own_responses, sockets=["b"])
+        found = asking.get(block=False)
+        assert [response.sockets for response in found.received] == [["a"], ["b"]]
+        assert found.missing == 0
+
+    def test_alone_it_does_not_wait(self, cluster: Cluster) -> None:
+        cluster.start()
+        assert self.ask(cluster, servers=1).get(block=False) == ([], 0)
+
+    def test_what_has_come_is_returned_with_what_is_missing(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cluster.start()
+        monkeypatch.setattr(FakePatience, "wait", lambda *args: gevent.idle())
+        assert self.ask(cluster, servers=3).get() == ([], 2)
+
+    def test_while_redis_is_lost_it_does_not_wait(self, cluster: Cluster) -> None:
+        cluster.start()
+        cluster.redis.is_gone = True
+        cluster.redis.cut()
+        settle()
+        assert cluster.broker.ask("/", fetch(), 5.0) == ([], 1)
+
+    def test_in_another_namespace_it_listens_to_the_responses(self, cluster: Cluster) -> None:
+        cluster.start()
+        assert gevent.spawn(cluster.broker.ask, "/new", fetch(), 5.0).get() == ([], 0)
+        assert b"socket.io-response#/new#" in cluster.redis.subscriptions
+
+    def test_telling_does_not_wait(self, cluster: Cluster) -> None:
+        cluster.start()
+        cluster.broker.tell("/", Disconnect(opts=Opts(rooms=["a"])))
+        settle()
+        ((channel, message),) = cluster.redis.published
+        assert channel == REQUESTS
+        assert decode_request(message) == Disconnect(
+            uid=cluster.broker._uid, opts=Opts(rooms=["a"])
+        )
+
+
+class TestRequests:
+    def test_of_others_are_done(self, cluster: Cluster) -> None:
+        cluster.start()
+        request = encode_request(Disconnect(uid="others", opts=Opts(rooms=["a"])))
+        cluster.redis.send(b"message", REQUESTS, request)
+        settle()
+        ((done, recipients, close),) = cluster.operations.done
+        assert (done, recipients.channels, close) == ("disconnect", ("a",), False)
+
+    def test_of_its_own_are_ignored(self, cluster: Cluster) -> None:
+        cluster.start()
+        cluster.broker.tell("/", Disconnect(opts=Opts(rooms=["a"])))
+        settle()
+        ((channel, message),) = cluster.redis.published
+        cluster.redis.send(b"message", channel, message)
+        settle()
+        assert cluster.operations.done == []
+
+    @pytest.mark.parametrize("channel", [REQUESTS, RESPONSES])
+    @pytest.mark.parametrize(
+        "message",
+        [
+            b"",
+            b"garbage",
+            b"x" * 10_001,
+            b'{"type":4,"opts":"x"}',
+            b'{"type":4,"opts":{"rooms":[["a"]]}}',
+            b'{"type":2,"opts":{"rooms":[]},"rooms":"x"}',
+            b'{"type":6,"data":["a",' + b"[" * 200 + b"]" * 200 + b"]}",
+        ],
+    )
+    def test_that_can_not_be_read_do_nothing_and_are_counted(
+        self, cluster: Cluster, channel: bytes, message: bytes
+    ) -> None:
+        cluster.start()
+        cluster.redis.send(b"message", channel, message)
+        settle()
+        assert cluster.operations.done == []
+        assert cluster.refusals.counts == {"cluster": 1}

@@ -1,13 +1,23 @@
 """Publishing from processes that run no server."""
 
 from collections.abc import Iterator
+from threading import Thread
+from typing import Any
 
 import pytest
 
 from socketio_server.cluster.broker import Envelope
 from socketio_server.cluster.redis_publisher import PAUSE, RedisPublisher
 from socketio_server.exceptions import BrokerUnavailable
-from socketio_server.protocol.redis_adapter import Broadcast, decode_broadcast
+from socketio_server.protocol.redis_adapter import Broadcast, Opts, decode_broadcast
+from socketio_server.protocol.redis_requests import (
+    Disconnect,
+    FetchSockets,
+    Response,
+    ServerEvent,
+    decode_request,
+    encode_response,
+)
 from tests.cluster.fakes import FakeNode
 from tests.support.redis import RedisServer
 from tests.support.tools import PATIENCE
@@ -105,3 +115,67 @@ class TestWithoutRedis:
     ) -> None:
         with redis.stopped(), pytest.raises(BrokerUnavailable):
             publisher.publish(envelope())
+
+
+class TestOperations:
+    def fetch(self) -> FetchSockets:
+        return FetchSockets(request_id="r", opts=Opts(rooms=[]))
+
+    def test_nobody_is_asked_where_no_server_listens(self, publisher: RedisPublisher) -> None:
+        assert publisher.ask("/", self.fetch(), PATIENCE) == ([], 0)
+
+    def test_servers_are_asked_and_their_responses_collected(
+        self, redis: RedisServer, publisher: RedisPublisher
+    ) -> None:
+        def serve() -> None:
+            """Respond once, as a server that talks too much."""
+            request = ears.get_message(timeout=PATIENCE)
+            assert request is not None
+            question = decode_request(request["data"])
+            own = f"socket.io-response#/#{question.uid}#"
+            response = Response(request_id="r", sockets=["a"])
+            redis.client.publish("socket.io-response#/#", b"garbage")
+            redis.client.publish(own, encode_response(Response(request_id="another's")))
+            redis.client.publish(own, encode_response(response))
+
+        with redis.client.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
+            ears.subscribe("socket.io-request#/#")
+            ears.get_message(timeout=PATIENCE)
+            server = Thread(target=serve)
+            server.start()
+            found = publisher.ask("/", self.fetch(), PATIENCE)
+            server.join()
+        assert [response.sockets for response in found.received] == [["a"]]
+        assert found.missing == 0
+
+    def test_a_server_that_does_not_respond_is_missing(
+        self, redis: RedisServer, publisher: RedisPublisher, clock: Clock
+    ) -> None:
+        with redis.client.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
+            ears.subscribe("socket.io-request#/#")
+            ears.get_message(timeout=PATIENCE)
+            assert publisher.ask("/", self.fetch(), 0.0) == ([], 1)
+
+    def test_requests_are_published_as_the_emitter_does(
+        self, redis: RedisServer, publisher: RedisPublisher
+    ) -> None:
+        with redis.client.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
+            ears.subscribe("socket.io-request#/#")
+            ears.get_message(timeout=PATIENCE)
+            publisher.tell("/", Disconnect(opts=Opts(rooms=["a"])))
+            publisher.tell("/", ServerEvent(data=["news"]))
+            heard: Any = [ears.get_message(timeout=PATIENCE) for _ in range(2)]
+        assert [message["data"] for message in heard] == [
+            b'{"type":4,"opts":{"rooms":["a"],"except":[]},"close":false}',
+            b'{"uid":"emitter","type":6,"data":["news"]}',
+        ]
+
+    def test_without_redis_it_is_unavailable(
+        self, redis: RedisServer, publisher: RedisPublisher
+    ) -> None:
+        redis.shut_down()
+        with pytest.raises(BrokerUnavailable):
+            publisher.ask("/", self.fetch(), PATIENCE)
+        with pytest.raises(BrokerUnavailable):
+            publisher.tell("/", Disconnect(opts=Opts(rooms=["a"])))
+        redis.start()

@@ -268,3 +268,19 @@ class TestUnsubscribe:
         server.connect().emit("__unsubscribe__", "room")
 
         assert server.entries == [("on_unsubscribe", "room")]
+
+
+class TestReservedNames:
+    def test_are_refused_to_clients_with_the_reason(self, server: Journal) -> None:
+        server.note("on_subscribe")
+        server.note("on_unsubscribe")
+        client = server.connect()
+        client.emit("__subscribe__", "~user:auth.user:1", ack_id=1)
+        client.emit("__unsubscribe__", "~user:auth.user:1", ack_id=2)
+
+        assert client.received() == [
+            """31[{"error":"Invalid channel: it begins with '~', which is reserved"}]""",
+            '32[{"error":"Invalid channel"}]',
+        ]
+        assert server.entries == []
+        assert client.socket.channels == []

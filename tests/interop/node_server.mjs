@@ -18,7 +18,12 @@ const http = createServer();
 const io = new Server(http, { adapter: createAdapter(publisher, subscriber) });
 const emitter = new Emitter(publisher);
 
+const notes = []; // what servers have told
+io.on("note", (note) => notes.push(note));
+io.on("add", (a, b, answer) => answer(a + b));
+
 io.on("connection", (socket) => {
+  socket.data.on = "Node";
   socket.on("join", (room, answer) => {
     socket.join(room);
     answer("joined");
@@ -30,6 +35,12 @@ function revive(key, value) {
   if (value?.date) return new Date(value.date);
   if (value?.bytes) return Buffer.from(value.bytes);
   return value;
+}
+
+// Returns what operates on the sockets in some rooms, or on all.
+function target(by, rooms) {
+  const all = by === "emitter" ? emitter : io;
+  return rooms.length ? all.in(rooms) : all.except([]);
 }
 
 let client = null; // the official one
@@ -53,10 +64,59 @@ const commands = {
     client = connect(url, { forceNew: true });
     heard.length = 0;
     client.on("connect", () => reply(client.id));
+    client.on("question", (question, answer) => answer(`Node: ${question}`));
     client.onAny((...event) => {
       heard.push(event);
       waiting?.();
     });
+  },
+
+  // Lets sockets join rooms, or leave them, or disconnects them; by the server or the emitter.
+  join({ by, to, rooms }, reply) {
+    target(by, to).socketsJoin(rooms);
+    reply(null);
+  },
+  leave({ by, to, rooms }, reply) {
+    target(by, to).socketsLeave(rooms);
+    reply(null);
+  },
+  disconnect({ by, to, close }, reply) {
+    target(by, to).disconnectSockets(close);
+    reply(null);
+  },
+
+  // Replies with the sockets in some rooms, on all servers.
+  async fetch({ to = [] }, reply) {
+    const sockets = await target("server", to).fetchSockets();
+    reply(
+      sockets.map(({ id, handshake, rooms, data }) => ({ id, handshake, rooms: [...rooms], data })),
+    );
+  },
+
+  // Replies with the rooms of all servers.
+  async rooms(_, reply) {
+    reply([...(await io.of("/").adapter.allRooms())]);
+  },
+
+  // Emits an event to the other servers, whose answers are the reply if it is to be acknowledged.
+  tell({ by, event }, reply) {
+    (by === "emitter" ? emitter : io).serverSideEmit(...event);
+    reply(null);
+  },
+  askServers({ event }, reply) {
+    io.serverSideEmit(...event, (error, answers) => reply({ error: error?.message, answers }));
+  },
+
+  // Replies with what other servers have told.
+  notes(_, reply) {
+    reply(notes.splice(0));
+  },
+
+  // Emits an event that clients are to acknowledge; their answers are the reply.
+  ask({ to, event, timeout }, reply) {
+    target("server", to)
+      .timeout(timeout)
+      .emit(...event, (error, answers) => reply({ error: error?.message ?? null, answers }));
   },
 
   // Replies with the client's next event.

@@ -41,8 +41,16 @@ class NodeServer:
 
     def do(self, command: str, **options: Any) -> Any:
         """Have it obey a command; return the result."""
+        self.start(command, **options)
+        return self.result()
+
+    def start(self, command: str, **options: Any) -> None:
+        """Have it obey a command, and go on."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": command, **options}) + "\n")
+
+    def result(self) -> Any:
+        """Wait for the result of the command that was started."""
         return self._read()
 
     def stop(self) -> None:
@@ -196,3 +204,132 @@ class TestFromUs:
     def test_no_client_can_take_the_name_of_a_socket_of_node(self, clients: list[Client]) -> None:
         answer = clients[0].subscribe(clients[2].id)
         assert answer == {"error": "Invalid channel: it could be the id of a socket"}
+
+
+class TestOperationsFromNode:
+    def test_sockets_are_fetched_with_their_channels_and_data(
+        self, node: NodeServer, clients: list[Client]
+    ) -> None:
+        clients[0].subscribe("room")
+        clients[0].do("share", data={"name": "Zoë"})
+        found = {socket["id"]: socket for socket in node.do("fetch")}
+        assert found.keys() >= {client.id for client in clients}
+        ours = found[clients[0].id]
+        assert ours["rooms"] == [clients[0].id, "room"]
+        assert ours["data"] == {"name": "Zoë"}
+        assert ours["handshake"]["address"] == "127.0.0.1"
+        assert ours["handshake"]["query"] == {}
+        assert found[clients[1].id]["data"] == {}
+
+    def test_those_in_a_room_are_fetched(self, node: NodeServer, clients: list[Client]) -> None:
+        clients[0].subscribe("room")
+        clients[2].ask("join", "room")
+        found = {socket["id"] for socket in node.do("fetch", to=["room"])}
+        assert found == {clients[0].id, clients[2].id}
+        assert [socket["id"] for socket in node.do("fetch", to=[clients[1].id])] == [clients[1].id]
+
+    def test_rooms_are_listed(self, node: NodeServer, clients: list[Client]) -> None:
+        clients[0].subscribe("only here")
+        assert {"only here", clients[0].id, clients[2].id} <= set(node.do("rooms"))
+
+    def test_sockets_join_and_leave_rooms(
+        self, node: NodeServer, clients: list[Client], by: str
+    ) -> None:
+        node.do("join", by=by, to=[clients[0].id], rooms=["joined", "other"])
+        assert [socket["id"] for socket in node.do("fetch", to=["joined"])] == [clients[0].id]
+        assert clients[0].attribute("channels") == ["joined", "other"]
+        node.emit("news", 1, rooms=["joined"])
+        assert clients[0].next_event() == ["news", 1]
+        node.do("leave", by=by, to=[clients[0].id], rooms=["joined"])
+        assert node.do("fetch", to=["joined"]) == []
+        assert clients[0].attribute("channels") == ["other"]
+
+    @pytest.mark.parametrize("close", [False, True])
+    def test_sockets_are_disconnected(
+        self, node: NodeServer, clients: list[Client], by: str, close: bool
+    ) -> None:
+        node.do("disconnect", by=by, to=[clients[0].id], close=close)
+        clients[0].wait_until(lambda: clients[0].closed or clients[0].disconnected)
+        assert clients[1].do("nothing") == "nothing"
+
+    def test_clients_acknowledge(self, node: NodeServer, clients: list[Client]) -> None:
+        clients[0].subscribe("asked")
+        clients[0].answers["question"] = ["first", "second"]
+        node.start("ask", to=["asked"], event=["question", 1], timeout=5000)
+        assert clients[0].next_event() == ["question", 1]
+        assert node.result() == {"error": None, "answers": ["first"]}
+
+
+class TestOperationsFromUs:
+    def find(self, client: Client, **options: Any) -> dict[str, Any]:
+        """Return the records that our server finds, by their ids."""
+        return {
+            record["session_id"]: record for record in client.function("find_sockets", **options)
+        }
+
+    def test_sockets_are_found_with_their_channels_and_data(self, clients: list[Client]) -> None:
+        clients[2].ask("join", "room")
+        found = self.find(clients[0])
+        assert found.keys() >= {client.id for client in clients}
+        assert found[clients[2].id]["channels"] == ["room"]
+        assert found[clients[2].id]["data"] == {"on": "Node"}
+        assert found[clients[2].id]["handshake"]["address"]
+        assert found[clients[2].id]["handshake"]["time"]
+
+    def test_those_on_a_channel_are_found(self, clients: list[Client]) -> None:
+        clients[0].subscribe("room")
+        clients[2].ask("join", "room")
+        assert self.find(clients[1], to="room").keys() == {clients[0].id, clients[2].id}
+        found = self.find(clients[1], to="room", skip=clients[2].id)
+        assert found.keys() == {clients[0].id}
+
+    def test_channels_are_listed_without_ids(self, clients: list[Client]) -> None:
+        clients[0].subscribe("here")
+        clients[2].ask("join", "there")
+        names = set(clients[1].function("channel_names"))
+        assert {"here", "there"} <= names
+        assert not names & {client.id for client in clients}
+
+    def test_sockets_are_subscribed_and_unsubscribed(self, clients: list[Client]) -> None:
+        clients[2].ask("join", "some")
+        clients[0].function("subscribe", "vip", to="some")
+        assert self.find(clients[0], to="vip").keys() == {clients[2].id}
+        clients[0].function("emit", "news", 1, to="vip")
+        assert clients[2].next_event() == ["news", 1]
+        clients[0].function("unsubscribe", "vip", to="some")
+        assert self.find(clients[0], to="vip") == {}
+
+    def test_sockets_are_disconnected(self, clients: list[Client]) -> None:
+        clients[2].ask("join", "some")
+        clients[0].function("disconnect", to="some")
+        clients[2].wait_until(lambda: clients[2].disconnected)
+        left = [client.id for client in clients if client.id in self.find(clients[0])]
+        assert left == [clients[n].id for n in (0, 1, 3)]
+
+    def test_clients_acknowledge(self, clients: list[Client]) -> None:
+        clients[1].subscribe("asked")
+        clients[2].ask("join", "asked")
+        clients[1].answers["question"] = ["ours"]
+        clients[2].answers["question"] = ["Node's", "second"]
+        command = {"do": "ask all", "event": "question", "to": "asked", "timeout": PATIENCE}
+        asking = clients[0].ask_later("message", command)
+        for client in clients[1:3]:
+            assert client.next_event() == ["question"]
+        assert clients[0].answer_to(asking) == [
+            {"values": {clients[1].id: "ours"}, "missing": [], "unnamed": ["Node's"], "unknown": 0}
+        ]
+
+
+class TestEventsOfServers:
+    def test_reach_our_handlers(self, node: NodeServer, clients: list[Client], by: str) -> None:
+        node.do("tell", by=by, event=["remember", {"a": [1, by]}])
+        assert node.do("askServers", event=["recall"]) == {"answers": [[{"a": [1, by]}]]}
+
+    def test_are_answered_by_our_handlers(self, node: NodeServer, clients: list[Client]) -> None:
+        assert node.do("askServers", event=["add", 1, 2]) == {"answers": [3]}
+
+    def test_reach_nodes_handlers(self, node: NodeServer, clients: list[Client]) -> None:
+        clients[0].function("emit_cluster", "note", {"from": "us"}, 1)
+        # Node answers in order.
+        assert clients[0].function("call_cluster", "add", 1, 2) == [3, 3]
+        assert node.do("notes") == [{"from": "us"}]

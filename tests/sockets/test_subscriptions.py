@@ -4,6 +4,8 @@ import pytest
 
 from socketio_server.channels import CHANNELS
 from socketio_server.clients import CLIENTS
+from socketio_server.cluster.broker import Envelope, Recipients
+from socketio_server.sockets.operations import Operations
 from tests.fakes import FakeServer
 
 
@@ -92,3 +94,61 @@ class TestSubscribers:
 
         assert victim.messages() == ["secret"]
         assert spy.received() == []
+
+
+class TestRooms:
+    """What is kept beside the channels."""
+
+    ROOM = "~user:auth.user:1"
+
+    def test_get_what_is_sent_to_them(self) -> None:
+        server = FakeServer()
+        a, b = server.connect(channels=["room"]), server.connect()
+        server.clients.enter(a.socket._delivery, self.ROOM)
+        envelope = Envelope(
+            namespace="/", event_name="message", args=("hi",), channels=("room", self.ROOM)
+        )
+        server.clients.deliver(envelope)
+
+        assert a.messages() == ["hi"]
+        assert b.messages() == []
+        assert server.clients.is_wanted("/", self.ROOM)
+
+    def test_are_seen_by_nobody(self) -> None:
+        server = FakeServer()
+        client = server.connect(channels=["room"])
+        server.clients.enter(client.socket._delivery, self.ROOM)
+        operations = Operations(server.clients)
+        everybody = Recipients(namespace="/")
+
+        assert client.socket.channels == ["room"]
+        assert list(server.clients.channels) == ["room"]
+        assert self.ROOM not in server.clients.channels
+        assert server.clients.channels.total == len(server.clients.channels) == 1
+        assert operations.find(everybody, 1.0)[0].channels == ("room",)
+        assert operations.rooms("/") == [client.id, "room"]
+        assert operations.channel_names("/", 1.0, shared_with_node=False) == ("room",)
+
+    def test_select_no_handlers(self) -> None:
+        server = FakeServer()
+        ran: list[str] = []
+        server.registry.on_message(lambda *args: ran.append("none"))
+        server.registry.on_message(lambda *args: ran.append("any"), channel=".*")
+        client = server.connect()
+        server.clients.enter(client.socket._delivery, self.ROOM)
+        client.emit("message", 1)
+
+        assert ran == ["none"]
+
+    def test_end_when_the_client_leaves_them_or_disconnects(self) -> None:
+        server = FakeServer()
+        a, b = server.connect(), server.connect()
+        for client in (a, b):
+            for _ in range(2):
+                server.clients.enter(client.socket._delivery, self.ROOM)
+        server.clients.leave(a.socket._delivery, self.ROOM)
+        assert list(server.clients.channels.subscribers("/", self.ROOM)) == [b.socket._delivery]
+
+        b.leave()
+        assert not server.clients.is_wanted("/", self.ROOM)
+        assert server.clients.channels._in_rooms == {}

@@ -172,3 +172,10 @@ class TestTimeout:
     def test_it_is_neither_negative_nor_endless(self, timeout: float) -> None:
         with pytest.raises(ValueError, match=r"^timeout must be 0 or more seconds, not "):
             check_timeout(timeout)
+
+
+class TestReservedNames:
+    def test_are_no_channels(self) -> None:
+        for call in (check_channel, select, lambda name: select("a", (), name)):
+            with pytest.raises(ValueError, match="must not begin with '~', which is reserved"):
+                call("~user:auth.user:1")

@@ -48,6 +48,8 @@ class Client:
         """How many pings were answered."""
         self.upgrades = upgrades
         """Whether it goes over to WebSocket once it is connected."""
+        self.answers: dict[str, list[Any]] = {}
+        """By the names of events, the values with which it acknowledges them."""
         self._events: deque[list[Any]] = deque()
         self._acks: dict[int, list[Any]] = {}
         self._connect: dict[str, Any] | None = None  # what the server said of our CONNECT
@@ -221,6 +223,8 @@ class Client:
         value: Any = json.loads(data) if data else None
         if kind == EVENT:
             self._events.append(value)
+            if ack_id and value[0] in self.answers:
+                self.carrier.send(f"43{ack_id}{json.dumps(self.answers[value[0]])}")
         elif kind == ACK:
             self._acks[int(ack_id)] = value
         elif kind == CONNECT:

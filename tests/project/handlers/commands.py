@@ -51,6 +51,9 @@ def obey(request: HttpRequest, socket: Socket, context: Context, message: Any) -
             return [getattr(socket, name)(*args, **message.get("options", {}))]
         case {"do": "function", "name": str(name), "args": list(args)}:
             return [getattr(socketio_server, name)(*args, **message.get("options", {}))]
+        case {"do": "ask all", "event": str(event), "to": to}:
+            answers = socketio_server.call(event, to=to, timeout=message.get("timeout"))
+            return {**answers._asdict(), "unnamed": answers.unnamed, "unknown": answers.unknown}
         case {"do": "attribute", "name": str(name)}:
             return [getattr(socket, name)]
         case {"do": "answer", "values": list(values)}:
@@ -64,6 +67,9 @@ def obey(request: HttpRequest, socket: Socket, context: Context, message: Any) -
         case {"do": "remember", "key": str(key), "value": value}:
             context[key] = value
             return "remembered"
+        case {"do": "share", "data": dict(data)}:
+            socket.data.update(data)
+            return "shared"
         case {"do": "describe request"}:
             return describe(request)
         case {"do": "wait", "gate": str(gate)}:
@@ -109,6 +115,29 @@ def obey(request: HttpRequest, socket: Socket, context: Context, message: Any) -
                 raise RuntimeError("counted")
             return users
     return None
+
+
+told: list[Any] = []
+"""What servers have told this one."""
+
+
+@events.on_cluster("remember")
+def remember(what: Any) -> None:
+    """Keep what another server tells."""
+    told.append(what)
+
+
+@events.on_cluster("recall")
+def recall() -> list[Any]:
+    """Answer with what servers have told, and forget it."""
+    found, told[:] = told[:], []
+    return found
+
+
+@events.on_cluster("add")
+def add(a: int, b: int) -> int:
+    """Answer with a sum."""
+    return a + b
 
 
 def count(socket: Socket, end: int) -> None:

@@ -1,0 +1,168 @@
+"""Answers the requests of other servers, which list, change and ask the sockets of this process."""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import gevent
+from msgspec import UNSET, UnsetType
+
+from socketio_server.cluster.broker import Envelope, LocalNode, LocalOperations
+from socketio_server.cluster.envelopes import to_recipients
+from socketio_server.exceptions import DecodeError
+from socketio_server.protocol.redis_adapter import ChannelNames, Opts, room_names
+from socketio_server.protocol.redis_requests import (
+    ACKNOWLEDGEMENT,
+    CLIENT_COUNT,
+    EVENT_ANSWER,
+    WANTS_IDS,
+    Ask,
+    Disconnect,
+    Join,
+    Leave,
+    ListRooms,
+    ListSockets,
+    Request,
+    Response,
+    ServerEvent,
+    encode_response,
+)
+
+MAX_UNDERWAY = 1000
+"""Requests that are answered side by side; more are dropped."""
+
+ASK_TIMEOUT = 5.0
+"""Seconds that clients have for their acknowledgements if the asking server does not tell."""
+
+MAX_ASK_TIMEOUT = 3600.0
+"""Seconds that they have at most."""
+
+logger = logging.getLogger("socketio_server")
+
+
+class Answerer:
+    """Does what requests ask for. It is called by the listener, and never waits.
+
+    :param publish: publishes a message on a channel of Redis soon.
+    """
+
+    def __init__(
+        self,
+        node: LocalNode,
+        operations: LocalOperations,
+        channels: ChannelNames,
+        publish: Callable[[bytes, bytes], None],
+    ) -> None:
+        self._node = node
+        self._operations = operations
+        self._channels = channels
+        self._publish = publish
+        self._underway = 0
+
+    def handle(self, namespace: str, request: Request) -> None:
+        """Change sockets at once, or answer soon.
+
+        :raises DecodeError: if too much is asked.
+        """
+        operations = self._operations
+        if isinstance(request, Join | Leave | Disconnect):
+            recipients = to_recipients(request.opts, namespace, self._node)
+            if isinstance(request, Join):
+                operations.join(recipients, room_names(request.rooms))
+            elif isinstance(request, Leave):
+                operations.leave(recipients, room_names(request.rooms))
+            else:
+                operations.disconnect(recipients, close=request.close)
+        elif isinstance(request, ServerEvent):
+            self._run_event(namespace, request)
+        else:
+            if self._underway >= MAX_UNDERWAY:
+                raise DecodeError("more requests at once than are answered")
+            self._underway += 1
+            gevent.spawn(self._answer, namespace, request)
+
+    def _answer(self, namespace: str, request: Any) -> None:
+        """Answer a request, in a greenlet of its own."""
+        try:
+            if isinstance(request, Ask):
+                self._ask(namespace, request)
+            else:
+                self._respond(namespace, self._look_up(namespace, request), request.uid)
+        except Exception:
+            logger.exception("Internal error while answering another server")
+        finally:
+            self._underway -= 1
+
+    def _look_up(self, namespace: str, request: Any) -> Response:
+        request_id, operations = request.request_id, self._operations
+        if isinstance(request, ListRooms):
+            return Response(request_id=request_id, rooms=[*operations.rooms(namespace)])
+        is_old = isinstance(request, ListSockets)
+        opts = Opts(rooms=request.rooms) if is_old else request.opts
+        records = operations.records(to_recipients(opts, namespace, self._node))
+        sockets = [record.id for record in records] if is_old else records
+        return Response(request_id=request_id, sockets=[*sockets])
+
+    def _ask(self, namespace: str, request: Ask) -> None:
+        """Pass an event on to clients, and their acknowledgements to the asking server."""
+        recipients = to_recipients(request.opts, namespace, self._node)
+        flags = request.opts.flags or {}
+        wants_ids = flags.get(WANTS_IDS) is True
+        name, *args = request.packet.data
+
+        def asked(socket_ids: Sequence[str]) -> None:
+            response = Response(
+                type=CLIENT_COUNT,
+                request_id=request.request_id,
+                client_count=len(socket_ids),
+                socket_ids=list(socket_ids) if wants_ids else UNSET,
+            )
+            self._respond(namespace, response, request.uid)
+
+        def answered(socket_id: str, values: Sequence[Any] | None) -> None:
+            if values is None and not wants_ids:
+                return  # Node's servers don't tell that a client has left
+            response = Response(
+                type=ACKNOWLEDGEMENT,
+                request_id=request.request_id,
+                packet=values[0] if values else UNSET,
+                socket_id=socket_id if wants_ids else UNSET,
+                gone=True if values is None else UNSET,
+            )
+            self._respond(namespace, response, request.uid)
+
+        envelope = Envelope(
+            namespace=namespace,
+            event_name=name,
+            args=tuple(args),
+            channels=recipients.channels,
+            session_ids=recipients.session_ids,
+            skip=recipients.skip,
+            skip_channels=recipients.skip_channels,
+        )
+        timeout = _timeout_of(flags.get("timeout"))
+        self._operations.pass_on(envelope, timeout, asked=asked, answered=answered)
+
+    def _run_event(self, namespace: str, request: ServerEvent) -> None:
+        answer = None
+        if request.request_id is not UNSET:
+            answer = partial(self._answer_event, namespace, request.request_id)
+        self._operations.run_event(namespace, request.data, answer)
+
+    def _answer_event(self, namespace: str, request_id: str, value: Any) -> None:
+        data = UNSET if value is None else value
+        response = Response(type=EVENT_ANSWER, request_id=request_id, data=data)
+        self._respond(namespace, response, UNSET)  # for all, as in Node
+
+    def _respond(self, namespace: str, response: Response, uid: str | UnsetType) -> None:
+        """Publish a response, for the server that asked if it said who it is."""
+        channel = self._channels.response(namespace, None if uid is UNSET else uid)
+        self._publish(channel, encode_response(response))
+
+
+def _timeout_of(milliseconds: Any) -> float:
+    """Return the seconds that clients have, from what a request says."""
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
+        return ASK_TIMEOUT
+    return min(max(milliseconds / 1000, 0.0), MAX_ASK_TIMEOUT)

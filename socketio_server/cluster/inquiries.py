@@ -1,0 +1,56 @@
+"""Requests to other servers that wait for their responses."""
+
+from gevent.event import Event
+from msgspec import UNSET
+
+from socketio_server.cluster.broker import Responses
+from socketio_server.protocol.redis_requests import ACKNOWLEDGEMENT, Response
+
+
+class Inquiry:
+    """The responses to one request, and how many are still to come.
+
+    Each server responds once; to a broadcast that is to be acknowledged with the number of its
+    clients, whose acknowledgements come after it.
+    """
+
+    def __init__(self) -> None:
+        self.done = Event()
+        """Set when no response is missing, or nobody knows how many are to come."""
+        self._responses: list[Response] = []
+        self._servers: int | None = None  # those that are to respond; None until they are counted
+        self._responded = 0
+        self._acknowledgements = 0  # those that are still to come
+
+    def count(self, servers: int | None) -> None:
+        """Note how many servers are to respond; ``None``: nobody can tell, if nobody has yet."""
+        if servers is not None:
+            self._servers = servers
+        elif self._servers is None:
+            self.done.set()
+        self._look_if_done()
+
+    def take(self, response: Response) -> None:
+        """Take the response of a server, or of one of its clients."""
+        self._responses.append(response)
+        if response.type == ACKNOWLEDGEMENT:
+            self._acknowledgements -= 1
+        else:
+            self._responded += 1
+            if response.client_count is not UNSET:
+                self._acknowledgements += response.client_count
+        self._look_if_done()
+
+    @property
+    def responses(self) -> Responses:
+        """Return what has come."""
+        missing = 1 if self._servers is None else max(self._servers - self._responded, 0)
+        return Responses(self._responses, missing)
+
+    def _look_if_done(self) -> None:
+        if (
+            self._servers is not None
+            and self._responded >= self._servers
+            and self._acknowledgements <= 0
+        ):
+            self.done.set()

@@ -1,0 +1,323 @@
+"""What is done with sockets and servers of all processes: here at once, elsewhere by the broker."""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from secrets import token_urlsafe
+from typing import Any
+
+import msgspec
+from gevent.event import Event
+from gevent.queue import Empty, Queue
+from msgspec import UNSET
+
+from socketio_server.cluster.broker import Envelope, Recipients
+from socketio_server.cluster.envelopes import to_opts
+from socketio_server.exceptions import DecodeError
+from socketio_server.protocol.names import RESERVED_HEAD, may_be_socket_id
+from socketio_server.protocol.redis_adapter import Packet, room_names
+from socketio_server.protocol.redis_requests import (
+    ACKNOWLEDGEMENT,
+    WANTS_IDS,
+    Ask,
+    Disconnect,
+    FetchSockets,
+    Join,
+    Leave,
+    ListRooms,
+    Response,
+    ServerEvent,
+    SocketFields,
+)
+from socketio_server.sockets.acknowledgements import Answer, Answers, Waiter
+from socketio_server.sockets.clients import Clients, ClientSocket
+from socketio_server.sockets.recipient import Recipient
+from socketio_server.sockets.records import Replies, SocketRecord, read_record
+
+TIMEOUT = 5.0
+"""Seconds that other servers have to reply, as in Node."""
+
+CALL_TIMEOUT = 60.0
+"""Seconds that a call without a timeout waits for clients of other processes, of which nobody
+hears that they have left if their process has ended."""
+
+logger = logging.getLogger("socketio_server")
+
+
+class Operations:
+    """Operations on all processes, and their part in this process (``LocalOperations``).
+
+    :param clients: the clients of this process.
+    """
+
+    def __init__(self, clients: Clients[Any]) -> None:
+        self._clients = clients
+
+    # --- On all processes ---------------------------------------------------------------------
+
+    def find(self, recipients: Recipients, timeout: float) -> Replies[SocketRecord]:
+        """Return records of sockets."""
+        opts = to_opts(recipients)
+        if opts is None:
+            return Replies()
+        found = [read_record(fields) for fields in self.records(recipients)]
+        question = FetchSockets(request_id=_new_id(), opts=opts)
+        responses = self._clients.broker.ask(recipients.namespace, question, timeout)
+        for response in responses.received:
+            for fields in response.sockets or ():
+                if isinstance(fields, SocketFields):
+                    found.append(read_record(fields))
+        return Replies(found, responses.missing)
+
+    def subscribe(self, recipients: Recipients, channel: str) -> None:
+        """Put sockets on a channel."""
+        opts, clients, namespace = to_opts(recipients), self._clients, recipients.namespace
+        if opts is None:
+            return
+        self.join(recipients, (channel,))
+        clients.broker.tell(namespace, Join(opts=opts, rooms=[channel]))
+        if clients.is_wanted(namespace, channel):
+            clients.broker.listen(namespace, channel)
+
+    def unsubscribe(self, recipients: Recipients, channel: str) -> None:
+        """Take sockets off a channel."""
+        opts = to_opts(recipients)
+        if opts is not None:
+            self.leave(recipients, (channel,))
+            self._clients.broker.tell(recipients.namespace, Leave(opts=opts, rooms=[channel]))
+
+    def disconnect_all(self, recipients: Recipients, *, close: bool) -> None:
+        """Disconnect sockets."""
+        opts = to_opts(recipients)
+        if opts is not None:
+            self.disconnect(recipients, close=close)
+            self._clients.broker.tell(recipients.namespace, Disconnect(opts=opts, close=close))
+
+    def call(self, envelope: Envelope, timeout: float | None) -> Answers:
+        """Send an event to clients, and wait for all their acknowledgements.
+
+        :raises TypeError: if an argument can't be encoded.
+        """
+        clients = self._clients
+        broker, timekeeper = clients.broker, clients.timekeeper
+        opts = to_opts(envelope)
+        if opts is None:
+            return Answers({}, ())
+        with clients.asking(envelope, lambda ids: Waiter(ids, timekeeper)) as waiter:
+            if not broker.reaches_others:
+                return waiter.wait(timeout)
+            began = timekeeper.now
+            limit = CALL_TIMEOUT if timeout is None else timeout
+            opts.flags = {"timeout": int(limit * 1000), WANTS_IDS: True}
+            data = clients.plain((envelope.event_name, *envelope.args))
+            packet = Packet(2, data, envelope.namespace)
+            question = Ask(request_id=_new_id(), packet=packet, opts=opts)
+            responses = broker.ask(envelope.namespace, question, limit)
+            left = None if timeout is None else max(timeout - (timekeeper.now - began), 0.0)
+            return _add(waiter.wait(left), responses.received, responses.missing)
+
+    def channel_names(
+        self, namespace: str, timeout: float, *, shared_with_node: bool
+    ) -> Replies[str]:
+        """Return the channels of a namespace, without sockets' ids and rooms of our own.
+
+        :param shared_with_node: whether there may be sockets of Node's servers.
+        """
+        names = dict.fromkeys(self._clients.channels.names(namespace))
+        question = ListRooms(request_id=_new_id())
+        responses = self._clients.broker.ask(namespace, question, timeout)
+        for response in responses.received:
+            for name in room_names(response.rooms or ()):
+                is_id = may_be_socket_id(name, of_node=shared_with_node)
+                if name and not is_id and not name.startswith(RESERVED_HEAD):
+                    names[name] = None
+        return Replies(names, responses.missing)
+
+    def emit_event(self, namespace: str, name: str, args: Sequence[Any]) -> None:
+        """Let the handlers of all servers run for an event.
+
+        :raises TypeError: if an argument can't be encoded.
+        """
+        data = self._as_json((name, *args))
+        self.run_event(namespace, data, None)
+        self._clients.broker.tell(namespace, ServerEvent(data=data))
+
+    def call_event(
+        self, namespace: str, name: str, args: Sequence[Any], timeout: float
+    ) -> Replies[Any]:
+        """Let the handlers of all servers run for an event, and wait for their answers.
+
+        :raises TypeError: if an argument can't be encoded.
+        """
+        clients = self._clients
+        data = self._as_json((name, *args))
+        answers: list[Any] = []
+        done = Event()
+
+        def answered(value: Any) -> None:
+            answers.append(value)
+            done.set()
+
+        runs_here = self.run_event(namespace, data, answered)
+        began = clients.timekeeper.now
+        question = ServerEvent(data=data, request_id=_new_id())
+        responses = clients.broker.ask(namespace, question, timeout)
+        if runs_here:
+            left = max(timeout - (clients.timekeeper.now - began), 0.0)
+            clients.timekeeper.wait(done, left)
+        missing = responses.missing + int(runs_here and not answers)
+        others = (None if each.data is UNSET else each.data for each in responses.received)
+        return Replies((*answers, *others), missing)
+
+    # --- In this process ----------------------------------------------------------------------
+
+    def join(self, recipients: Recipients, channels: Sequence[str]) -> None:
+        """Put clients on channels, without waiting until they hear other processes."""
+        clients = self._clients
+        for channel in channels:
+            if not channel or channel.startswith(RESERVED_HEAD):
+                continue
+            joined = [each for each in self._select(recipients) if clients.subscribe(each, channel)]
+            for recipient in joined:
+                recipient.moved(channel, is_on=True)
+            if joined:
+                clients.broker.listen(recipients.namespace, channel, wait=False)
+
+    def leave(self, recipients: Recipients, channels: Sequence[str]) -> None:
+        """Take clients off channels."""
+        for recipient in self._select(recipients):
+            for channel in channels:
+                if self._clients.unsubscribe(recipient, channel):
+                    recipient.moved(channel, is_on=False)
+
+    def disconnect(self, recipients: Recipients, *, close: bool) -> None:
+        """Disconnect clients from their namespace, or with ``close`` end their sessions."""
+        for recipient in self._clients.select(recipients):
+            recipient.disconnect(close=close)
+
+    def records(self, recipients: Recipients) -> list[SocketFields]:
+        """Return what other processes may know of clients."""
+        clients = self._clients
+        describe = clients.handshake_describer()
+        members = clients.members(recipients.namespace)
+        return [
+            SocketFields(
+                id=recipient.id,
+                handshake=describe(members[recipient].request),
+                rooms=[recipient.id, *recipient.channels],
+                data=self._data_of(recipient.id, members[recipient]),
+            )
+            for recipient in self._select(recipients, sure=True)
+        ]
+
+    def rooms(self, namespace: str) -> list[str]:
+        """Return the channels and the sockets' ids of a namespace."""
+        clients = self._clients
+        ids = (recipient.id for recipient in clients.members(namespace))
+        return [*ids, *clients.channels.names(namespace)]
+
+    def pass_on(
+        self,
+        envelope: Envelope,
+        timeout: float,
+        *,
+        asked: Callable[[Sequence[str]], None],
+        answered: Callable[[str, Sequence[Any] | None], None],
+    ) -> None:
+        """Send clients an event that they are to acknowledge; wait until they have."""
+        timekeeper = self._clients.timekeeper
+        until = timekeeper.now + timeout
+        with self._clients.asking(envelope, _Acknowledged) as pending:
+            asked(pending.ids)
+            for _ in pending.ids:
+                try:
+                    socket_id, answer = pending.queue.get(timeout=max(until - timekeeper.now, 0.0))
+                except Empty:
+                    return
+                try:
+                    answered(socket_id, None if answer is None else answer.values())
+                except DecodeError:  # the client's session ends
+                    answered(socket_id, None)
+
+    def run_event(
+        self, namespace: str, data: Sequence[Any], answer: Callable[[Any], None] | None
+    ) -> bool:
+        """Let the handlers of this process run soon for an event of a server.
+
+        :return: ``False`` if no server runs here.
+        """
+        run = self._clients.run_cluster_event
+        if run is None:
+            return False
+        run(namespace, data[0], data[1:], None if answer is None else partial(self._answer, answer))
+        return True
+
+    def _select(self, recipients: Recipients, *, sure: bool = False) -> list[Recipient]:
+        """Return recipients that are connected to this process; ``sure`` as in ``Clients``."""
+        return [each for each in self._clients.select(recipients, sure=sure) if each.is_open]
+
+    def _answer(self, answer: Callable[[Any], None], value: Any) -> None:
+        """Answer an event with a handler's value.
+
+        :raises TypeError: if it can't be encoded.
+        """
+        answer(self._as_json((value,))[0])
+
+    def _as_json(self, values: Sequence[Any]) -> list[Any]:
+        """Return values as other servers get them: JSON's types, and text for binary data."""
+        plain: list[Any] = msgspec.to_builtins(self._clients.plain(values))
+        return plain
+
+    def _data_of(self, socket_id: str, socket: ClientSocket) -> Any:
+        """Return a socket's data; nothing, and a line in the log, if it can't be encoded."""
+        try:
+            return self._as_json((socket.data,))[0]
+        except TypeError as error:
+            logger.error("The data of socket %s can't be shared: %s", socket_id, error)
+            return {}
+
+
+class _Acknowledged:
+    """Takes the acknowledgements of clients in the order of their arrival (``Pending``)."""
+
+    def __init__(self, ids: list[str]) -> None:
+        self.ids = ids
+        self.queue: Queue[tuple[str, Answer | None]] = Queue()
+
+    def answered(self, socket_id: str, answer: Answer) -> None:
+        """Note an answer."""
+        self.queue.put((socket_id, answer))
+
+    def gone(self, socket_id: str) -> None:
+        """Note that a client has left."""
+        self.queue.put((socket_id, None))
+
+
+def _add(answers: Answers, responses: Sequence[Response], missing: int) -> Answers:
+    """Add the acknowledgements of other processes' clients to those of ours.
+
+    :param missing: servers that have not responded.
+    """
+    values, unnamed = dict(answers.values), []
+    asked: dict[str, None] = {}
+    unknown = missing  # clients and servers whose names nobody knows
+    for response in responses:
+        if response.type == ACKNOWLEDGEMENT:
+            value = None if response.packet is UNSET else response.packet
+            if response.socket_id is UNSET:
+                unnamed.append(value)
+            elif response.gone is not True:
+                values[response.socket_id] = value
+        elif response.socket_ids is not UNSET:
+            asked.update(dict.fromkeys(response.socket_ids))
+        elif response.client_count is not UNSET:
+            unknown += response.client_count
+    left = (socket_id for socket_id in asked if socket_id not in values)
+    total = Answers(values, (*answers.missing, *left))
+    total.unnamed, total.unknown = tuple(unnamed), max(unknown - len(unnamed), missing)
+    return total
+
+
+def _new_id() -> str:
+    """Return the id of a request."""
+    return token_urlsafe(9)

@@ -1,0 +1,228 @@
+"""What a process does for other servers, and what it answers."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from socketio_server.cluster import answerer as answerer_module
+from socketio_server.cluster.answerer import MAX_ASK_TIMEOUT, Answerer
+from socketio_server.cluster.broker import Envelope, Recipients
+from socketio_server.exceptions import DecodeError
+from socketio_server.protocol.redis_adapter import ChannelNames, Opts, Packet
+from socketio_server.protocol.redis_requests import (
+    Ask,
+    Disconnect,
+    FetchSockets,
+    Join,
+    Leave,
+    ListRooms,
+    ListSockets,
+    Response,
+    ServerEvent,
+    SocketFields,
+    decode_request,
+    decode_response,
+)
+from tests.cluster.fakes import FakeNode, FakeOperations
+from tests.fakes import settle
+
+ID = "-_345678901234567890"
+COMMON = b"socket.io-response#/#"
+OWN = b"socket.io-response#/#asker1#"
+
+
+class Process:
+    """A process that answers."""
+
+    def __init__(self) -> None:
+        self.node = FakeNode()
+        self.operations = FakeOperations()
+        self.published: list[tuple[bytes, bytes]] = []
+        self.answerer = Answerer(
+            self.node,
+            self.operations,
+            ChannelNames("socket.io"),
+            lambda channel, message: self.published.append((channel, message)),
+        )
+
+    def handle(self, request: Any) -> None:
+        self.answerer.handle("/", request)
+        settle()
+
+    @property
+    def responses(self) -> list[tuple[bytes, Response]]:
+        return [(channel, decode_response(message)) for channel, message in self.published]
+
+
+@pytest.fixture
+def process() -> Process:
+    return Process()
+
+
+def recipients(*channels: str, **others: Any) -> Recipients:
+    return Recipients(namespace="/", channels=channels or None, **others)
+
+
+class TestChanges:
+    def test_sockets_join_channels_at_once(self, process: Process) -> None:
+        request = Join(uid="asker1", opts=Opts(rooms=["a"], skip=["b"]), rooms=["c", 4])
+        process.answerer.handle("/", request)
+        expected = recipients("a", skip=frozenset(["b"]), skip_channels=("b",))
+        assert process.operations.done == [("join", expected, ("c", "4"))]
+
+    def test_sockets_leave_channels_at_once(self, process: Process) -> None:
+        process.answerer.handle("/", Leave(opts=Opts(rooms=[]), rooms=["c"]))
+        assert process.operations.done == [("leave", recipients(), ("c",))]
+
+    def test_sockets_are_disconnected_at_once(self, process: Process) -> None:
+        process.answerer.handle("/", Disconnect(opts=Opts(rooms=["a"]), close=True))
+        assert process.operations.done == [("disconnect", recipients("a"), True)]
+
+    def test_a_room_may_be_a_client_of_this_process(self, process: Process) -> None:
+        process.node.clients.add((ID, "/"))
+        process.answerer.handle("/", Disconnect(opts=Opts(rooms=[ID])))
+        ((_, found, _),) = process.operations.done
+        assert found.session_ids == (ID,)
+
+    def test_nothing_is_answered(self, process: Process) -> None:
+        process.handle(Disconnect(uid="asker1", opts=Opts(rooms=["a"])))
+        assert process.published == []
+
+
+class TestQuestions:
+    def test_who_is_there_is_answered_to_who_asked(self, process: Process) -> None:
+        process.operations.found = [SocketFields(id="one", rooms=["one", "a"], data={"b": 1})]
+        process.handle(FetchSockets(uid="asker1", request_id="r", opts=Opts(rooms=["a"])))
+        assert process.operations.done == [("records", recipients("a"))]
+        assert process.responses == [
+            (OWN, Response(request_id="r", sockets=[*process.operations.found]))
+        ]
+
+    def test_who_does_not_say_who_it_is_is_answered_on_the_common_channel(
+        self, process: Process
+    ) -> None:
+        process.operations.found = [SocketFields(id="one")]
+        process.handle(ListSockets(request_id="r", rooms=["a"]))
+        assert process.operations.done == [("records", recipients("a"))]
+        assert process.responses == [(COMMON, Response(request_id="r", sockets=["one"]))]
+
+    def test_the_rooms_are_told(self, process: Process) -> None:
+        process.operations.names = ["a", "one"]
+        process.handle(ListRooms(uid="asker1", request_id="r"))
+        assert process.responses == [(OWN, Response(request_id="r", rooms=["a", "one"]))]
+
+    def test_too_many_at_once_are_refused(
+        self, process: Process, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(answerer_module, "MAX_UNDERWAY", 1)
+        process.answerer.handle("/", ListRooms(request_id="r"))
+        with pytest.raises(DecodeError):
+            process.answerer.handle("/", ListRooms(request_id="r"))
+        settle()
+        process.handle(ListRooms(request_id="again"))
+        assert len(process.published) == 2
+
+    def test_an_internal_error_is_logged(
+        self, process: Process, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(process.operations, "rooms", None)
+        process.handle(ListRooms(request_id="r"))
+        assert "Internal error while answering another server" in caplog.text
+
+
+class TestAcknowledgements:
+    def ask(self, process: Process, flags: dict[str, Any] | None) -> None:
+        opts = Opts(rooms=["a"], skip=["b"], flags=flags)
+        process.operations.answers = [("one", ["first", "second"]), ("two", []), ("three", None)]
+        packet = Packet(2, ["question", 1], "/")
+        process.handle(Ask(uid="asker1", request_id="r", packet=packet, opts=opts))
+
+    def test_are_counted_and_passed_on_without_names_for_node(self, process: Process) -> None:
+        self.ask(process, {"timeout": 250})
+        ((_, envelope, timeout),) = process.operations.done
+        assert timeout == 0.25
+        assert envelope == Envelope(
+            namespace="/",
+            event_name="question",
+            args=(1,),
+            channels=("a",),
+            skip=frozenset(["b"]),
+            skip_channels=("b",),
+        )
+        assert process.responses == [
+            (OWN, Response(type=8, request_id="r", client_count=3)),
+            (OWN, Response(type=9, request_id="r", packet="first")),
+            (OWN, Response(type=9, request_id="r")),
+        ]
+
+    def test_have_names_for_servers_that_want_them(self, process: Process) -> None:
+        self.ask(process, {"ids": True})
+        ids = ["one", "two", "three"]
+        assert [response for _, response in process.responses] == [
+            Response(type=8, request_id="r", client_count=3, socket_ids=ids),
+            Response(type=9, request_id="r", packet="first", socket_id="one"),
+            Response(type=9, request_id="r", socket_id="two"),
+            Response(type=9, request_id="r", socket_id="three", gone=True),
+        ]
+
+    @pytest.mark.parametrize(
+        ("said", "seconds"),
+        [(None, 5.0), ("1", 5.0), (True, 5.0), (-1, 0.0), (1e300, MAX_ASK_TIMEOUT)],
+    )
+    def test_are_waited_for_as_long_as_the_asking_server_says(
+        self, process: Process, said: Any, seconds: float
+    ) -> None:
+        self.ask(process, None if said is None else {"timeout": said})
+        assert process.operations.done[0][2] == seconds
+
+
+class TestEvents:
+    def test_let_handlers_run(self, process: Process) -> None:
+        process.handle(ServerEvent(uid="asker1", data=["news", 1]))
+        assert process.operations.done == [("run", "/", ["news", 1])]
+        assert process.published == []
+
+    @pytest.mark.parametrize(("value", "data"), [({"a": 1}, {"a": 1}), (None, UNSET)])
+    def test_are_answered_on_the_common_channel(
+        self, process: Process, value: Any, data: Any
+    ) -> None:
+        process.operations.answer = value
+        process.handle(ServerEvent(uid="asker1", request_id="r", data=["news"]))
+        assert process.responses == [(COMMON, Response(type=6, request_id="r", data=data))]
+
+
+ROOMS: st.SearchStrategy[Any] = st.lists(st.text(max_size=3) | st.integers() | st.floats())
+ANYTHING: st.SearchStrategy[Any] = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=3)
+    | ROOMS
+    | st.dictionaries(
+        st.sampled_from(["rooms", "except", "flags", "nsp", "data", "type"]),
+        ROOMS | st.text(max_size=3) | st.none() | st.dictionaries(st.text(max_size=3), ROOMS),
+    )
+)
+
+
+class TestGarbage:
+    @given(
+        st.dictionaries(
+            st.sampled_from(
+                ["uid", "requestId", "type", "opts", "rooms", "close", "data", "packet"]
+            ),
+            ANYTHING,
+        ),
+        st.integers(-1, 10),
+    )
+    def test_is_refused_or_done_and_nothing_else(self, request: dict[str, Any], kind: int) -> None:
+        import msgspec
+
+        process = Process()
+        for codec in (msgspec.json, msgspec.msgpack):
+            with suppress(OverflowError, DecodeError):
+                process.handle(decode_request(codec.encode({**request, "type": kind})))
