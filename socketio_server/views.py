@@ -22,7 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from msgspec.structs import replace
 
-from socketio_server import assets
+from socketio_server import assets, health
 from socketio_server.engine.engine import SID_BYTES, Engine
 from socketio_server.engine.origins import site_of
 from socketio_server.engine.request import EngineRequest
@@ -57,7 +57,7 @@ NOT_RUNNING = (
 
 
 @csrf_exempt  # the origin is checked instead, on every request
-def socketio(request: HttpRequest, **captured: Any) -> HttpResponse:
+def socketio(request: HttpRequest, **captured: Any) -> HttpResponseBase:
     """Open an Engine.IO session, or refuse with the protocol's own error.
 
     For a WebSocket, leave the request in the environ, where the server's WSGI handler finds it, and
@@ -73,6 +73,10 @@ def socketio(request: HttpRequest, **captured: Any) -> HttpResponse:
         return HttpResponse(NOT_RUNNING, status=503, content_type="text/plain")
     engine = server.engine
     handshake = _read(request)
+    if health.QUESTION in handshake.params:
+        told = health.answer(handshake.params[health.QUESTION], request, server)
+        if told is not None:
+            return told
     if request.method == "OPTIONS":
         response = _respond(Response(204, b""))
     elif (refused := _refuse(handshake, server)) is not None:

@@ -75,6 +75,10 @@ class Siblings:
         """Take no more connections. Idempotent."""
         self._handover.stop()
 
+    def count(self) -> int:
+        """Return how many workers there are, this one included."""
+        return self._handover.count()
+
     def give(
         self,
         listener: int,

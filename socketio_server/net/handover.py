@@ -134,6 +134,16 @@ class Handover:
         for way in list(self._ways.values()):
             way.close()
 
+    def count(self) -> int:
+        """Return how many workers there are, this one included; one that was killed is none, though
+        it leaves its socket behind.
+        """
+        try:
+            names = set(filter(_NAME.fullmatch, os.listdir(self._folder)))
+        except OSError:  # somebody has removed it
+            names = set()
+        return sum(map(_is_alive, names | {os.path.basename(self._path)}))
+
     def give(self, owner: str | None, fd: int, data: bytes, waiter: Waiter) -> Outcome:
         """Hand a connection over; if it moved, the caller closes its own descriptor.
 
@@ -185,6 +195,15 @@ class Handover:
         way = _Way(path, self._loop, lambda: self._ways.pop(owner, None))
         self._ways[owner] = way
         return way
+
+
+def _is_alive(name: str) -> bool:
+    """Return whether the process of a worker's name, which ends with its number, still runs."""
+    try:
+        os.kill(int(name.rpartition("-")[2]), 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class _Way:

@@ -24,6 +24,10 @@ class RunningServer(Protocol):
     def others_accept(self) -> bool:
         """Whether other workers of this machine take new clients."""
 
+    @property
+    def workers(self) -> int:
+        """How many processes of this machine share connections, this one included."""
+
     def snapshot(self) -> Snapshot:
         """Return the numbers of the server's objects, and its counters."""
 

@@ -204,6 +204,11 @@ class Server:
         assert port is not None  # a TCP socket has one
         return port
 
+    @property
+    def workers(self) -> int:
+        """How many processes of this machine share connections, this one included."""
+        return 1 if self._siblings is None else self._siblings.count()
+
     def start(self) -> None:
         """Listen, and begin to serve.
 

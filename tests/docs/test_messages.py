@@ -37,6 +37,14 @@ NEVER_SAID = {
     # What the admin and `--help` show.
     "Socket.IO server",
     "Starts a web server with Socket.IO for the whole project.",
+    "Examines a running site as browsers come to it, and tells what is wrong, with the lines of "
+    "nginx's configuration to change. Exits with status 1 if anything is.",
+    "the site, as https://www.example.com",
+    "how long to keep silent; by default 5 s longer than the ping interval",
+    "the origin of its pages, if they are elsewhere",
+    "print all findings as JSON",
+    # States of findings.
+    "not examined",
     # Lists of their own have these.
     *RefusalKind,
     *CloseReason,

@@ -1,0 +1,244 @@
+"""The examination of sites behind a real nginx: one that is right, and each with one mistake."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from django.test import override_settings
+
+from socketio_server import health
+from socketio_server.doctor.examination import Examination, Finding
+from socketio_server.doctor.site import Site
+from tests.support.http import Http
+from tests.support.nginx import nginx
+from tests.support.redis import RedisServer
+from tests.support.server import Address, Server, under_gunicorn
+from tests.support.tools import free_port, wait_until
+from tests.support.types import StartServer
+from tests.support.wire import target
+
+BRIEF = 0.2
+"""Seconds of silence where nothing is to come of it."""
+
+SITE = """
+map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
+upstream site {{ {servers} }}
+server {{
+    listen 127.0.0.1:{port};
+    client_max_body_size 1m;
+    location / {{
+        proxy_pass http://site;
+        proxy_http_version 1.1;
+        proxy_set_header Host $http_host;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $connection_upgrade;
+        proxy_read_timeout 60s;
+        proxy_buffering off;
+    }}
+}}
+"""
+
+Behind = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def same_secret() -> Iterator[None]:
+    """Give this process the server's ``SECRET_KEY``."""
+    with override_settings(SECRET_KEY="for tests"):
+        yield
+
+
+@pytest.fixture
+def behind(tmp_path: Path) -> Iterator[Behind]:
+    """Run nginx before servers, its configuration changed; return the site's URL."""
+    with ExitStack() as stack:
+
+        def behind(*servers: Server, mistakes: dict[str, str] | None = None) -> str:
+            port = free_port()
+            addresses = " ".join(f"server 127.0.0.1:{one.address[1]};" for one in servers)
+            site = SITE.format(port=port, servers=addresses)
+            for right, wrong in (mistakes or {}).items():
+                assert site.count(right) == 1, right
+                site = site.replace(right, wrong)
+            address: Address = ("127.0.0.1", port)
+            stack.enter_context(nginx(tmp_path, site, lambda: _answers(address)))
+            return f"http://127.0.0.1:{port}"
+
+        yield behind
+
+
+def _answers(address: Address) -> bool:
+    with Http(address) as http:
+        return http.get(target("polling")).status > 0
+
+
+def examine(url: str, *, idle: float = BRIEF, origin: str | None = None) -> dict[str, Finding]:
+    """Examine a site; return the findings by their steps."""
+    examination = Examination(
+        Site(url, "/socket.io/"), origin=origin, idle=idle, token=health.make_token()
+    )
+    return {finding.step: finding for finding in examination.run()}
+
+
+def wrong(findings: dict[str, Finding]) -> dict[str, tuple[str, ...]]:
+    """Return the lines to change, by the steps that found something wrong."""
+    return {step: one.nginx for step, one in findings.items() if one.state == "wrong"}
+
+
+class TestASiteThatIsRight:
+    def test_passes_every_step_behind_nginx(self, server: Server, behind: Behind) -> None:
+        findings = examine(behind(server))
+        assert {one.state for one in findings.values()} == {"right"}, findings
+
+    def test_passes_every_step_without_a_proxy(self, server: Server) -> None:
+        findings = examine(server.url)
+        assert {one.state for one in findings.values()} == {"right"}, findings
+
+    def test_runs_no_handler(self, server: Server) -> None:
+        examine(server.url)
+        assert server.journal.entries() == []
+
+    def test_compresses_websockets_if_the_settings_say_so(self, share_server: StartServer) -> None:
+        server = share_server(settings={"SOCKETIO_PER_MESSAGE_DEFLATE": True})
+        assert wrong(examine(server.url)) == {}
+
+
+class TestAMistake:
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "proxy_set_header Upgrade $http_upgrade;",
+            "proxy_set_header Connection $connection_upgrade;",
+            "proxy_http_version 1.1;",
+        ],
+    )
+    def test_of_no_upgrade_is_found(self, server: Server, behind: Behind, line: str) -> None:
+        (found,) = wrong(examine(behind(server, mistakes={line: ""}))).items()
+        step, lines = found
+        assert step == "upgrade"
+        assert line in lines
+
+    def test_of_a_short_read_timeout_is_found(self, server: Server, behind: Behind) -> None:
+        url = behind(server, mistakes={"proxy_read_timeout 60s;": "proxy_read_timeout 3s;"})
+        assert wrong(examine(url, idle=20)) == {"silence": ("proxy_read_timeout 60s;",)}
+
+    def test_of_a_short_read_timeout_is_found_by_polling_alone(
+        self, share_server: StartServer, behind: Behind
+    ) -> None:
+        server = share_server(settings={"SOCKETIO_TRANSPORTS": ["polling"]})
+        url = behind(server, mistakes={"proxy_read_timeout 60s;": "proxy_read_timeout 3s;"})
+        findings = examine(url, idle=20)
+        assert wrong(findings) == {"silence": ("proxy_read_timeout 60s;",)}
+        assert findings["upgrade"].state == "not examined"
+
+    def test_of_a_small_body_is_found(self, server: Server, behind: Behind) -> None:
+        url = behind(server, mistakes={"client_max_body_size 1m;": "client_max_body_size 64k;"})
+        assert wrong(examine(url)) == {"size": ("client_max_body_size 1m;",)}
+
+    def test_of_buffered_answers_is_found(self, server: Server, behind: Behind) -> None:
+        url = behind(server, mistakes={"proxy_buffering off;": ""})
+        assert wrong(examine(url)) == {"buffering": ("proxy_buffering off;",)}
+
+    def test_of_another_host_is_found(self, server: Server, behind: Behind) -> None:
+        url = behind(server, mistakes={"$http_host": "localhost"})
+        assert wrong(examine(url)) == {"handshake": ("proxy_set_header Host $http_host;",)}
+
+    def test_of_a_host_that_is_not_allowed_is_found(self, server: Server, behind: Behind) -> None:
+        url = behind(server, mistakes={"proxy_set_header Host $http_host;": ""})
+        assert wrong(examine(url)) == {"handshake": ("proxy_set_header Host $http_host;",)}
+
+    @pytest.mark.parametrize(
+        ("header", "step"),
+        [
+            ("Cookie", "cookies"),
+            ("Origin", "origin"),
+            ("Accept-Encoding", "compression"),
+        ],
+    )
+    def test_of_a_header_that_is_lost_is_found(
+        self, server: Server, behind: Behind, header: str, step: str
+    ) -> None:
+        kept = "proxy_read_timeout 60s;"
+        lost = f'{kept} proxy_set_header {header} "";'
+        found = wrong(examine(behind(server, mistakes={kept: lost})))
+        assert list(found) == [step]
+        assert found[step][0].startswith(f"proxy_set_header {header} $http_")
+
+    @pytest.mark.parametrize("lost", ["proxy_hide_header Set-Cookie;", "proxy_cookie_path / /a/;"])
+    def test_of_the_sessions_cookie_is_found(
+        self, server: Server, behind: Behind, lost: str
+    ) -> None:
+        kept = "proxy_read_timeout 60s;"
+        found = examine(behind(server, mistakes={kept: f"{kept} {lost}"}))
+        assert list(wrong(found)) == ["cookies"]
+        assert lost.split()[0] in found["cookies"].text
+
+    def test_of_no_server_is_found_and_nothing_else_examined(
+        self, server: Server, behind: Behind
+    ) -> None:
+        there = f"127.0.0.1:{server.address[1]}"
+        findings = examine(behind(server, mistakes={there: f"127.0.0.1:{free_port()}"}))
+        assert list(findings) == ["handshake"]
+        assert "No server answers behind the proxy (status 502)" in findings["handshake"].text
+
+    def test_of_nothing_at_all_is_found(self) -> None:
+        (finding,) = examine(f"http://127.0.0.1:{free_port()}").values()
+        assert finding.text.startswith("The connection fails: ")
+
+
+class TestPagesOfAnotherOrigin:
+    def test_are_told_to_be_allowed(self, server: Server) -> None:
+        findings = examine(server.url, origin="https://www.example.com")
+        assert wrong(findings) == {"handshake": ()}
+        assert "SOCKETIO_ALLOWED_ORIGINS" in findings["handshake"].text
+
+    def test_pass_if_they_are(self, share_server: StartServer) -> None:
+        origin = "https://www.example.com"
+        server = share_server(settings={"SOCKETIO_ALLOWED_ORIGINS": [origin]})
+        assert wrong(examine(server.url, origin=origin)) == {}
+
+
+class TestSeveralProcesses:
+    def test_without_a_broker_are_found_behind_a_proxy_that_chooses(
+        self, server: Server, start_server: StartServer, behind: Behind
+    ) -> None:
+        findings = examine(behind(server, start_server()))
+        assert findings["workers"].state == "wrong"
+        assert findings["workers"].text.startswith("2 processes")
+        assert wrong(findings)["polling"] == ("ip_hash;  # in upstream {}",)
+
+    def test_without_a_broker_are_found_if_they_hand_connections_over(
+        self, start_server: StartServer
+    ) -> None:
+        site = start_server(gunicorn=under_gunicorn("--workers", "2"))
+        wait_for_workers(site, 2)
+        findings = examine(site.url)
+        assert list(wrong(findings)) == ["workers"]
+        assert findings["workers"].text.startswith("2 processes")
+
+    def test_with_a_broker_are_right_until_it_is_lost(self, start_server: StartServer) -> None:
+        redis = RedisServer()
+        try:
+            site = start_server(
+                gunicorn=under_gunicorn("--workers", "2"),
+                settings={"SOCKETIO_BROKER_URL": redis.url},
+            )
+            wait_for_workers(site, 2)
+            wait_until(lambda: wrong(examine(site.url)) == {}, "the broker")
+            redis.shut_down()
+            wait_until(lambda: list(wrong(examine(site.url))) == ["workers"], "its loss")
+        finally:
+            redis.stop()
+
+
+def wait_for_workers(site: Server, count: int) -> None:
+    """Wait until gunicorn's workers have all started."""
+
+    def all_are_there() -> bool:
+        with Http(site.address) as http:
+            headers = {health.TOKEN_HEADER: health.make_token()}
+            told = http.get("/socket.io/?doctor=health", headers).json
+            return bool(told["workers"] == count)
+
+    wait_until(all_are_there, f"{count} workers")
