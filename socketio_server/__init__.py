@@ -318,6 +318,8 @@ def _send_now(
         CLIENTS.broker.reaches_others or _is_anybody_there(namespace, selection)
     ):
         raise _no_socket(missing)
+    if outside.is_alone():
+        outside.tell_unsent(event)
     try:
         publish(CLIENTS, namespace, event, args, selection, volatile=volatile)
     except BrokerUnavailable as error:
@@ -346,10 +348,5 @@ def _is_anybody_there(namespace: str, selection: Selection) -> bool:
 def _no_socket(why: str) -> NoSocket:
     """Return the error of a message without a recipient."""
     if current.server is None and not CLIENTS:
-        return NoServer(
-            f"{why.removesuffix('.')}. No Socket.IO server runs in this process, so no client can "
-            "be reached from it: call this in the process of `python manage.py "
-            "runserver_socketio`, in a view or a handler for instance, or set "
-            "SOCKETIO_BROKER_URL."
-        )
+        return NoServer(f"{why.removesuffix('.')}. {outside.NO_SERVER}")
     return NoSocket(why)

@@ -2,6 +2,7 @@
 server.
 """
 
+import logging
 import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -14,6 +15,14 @@ from socketio_server.options import Options
 from socketio_server.serving import current
 from socketio_server.serving.brokers import make_publisher
 from socketio_server.sockets.this_process import CLIENTS
+
+logger = logging.getLogger("socketio_server")
+
+NO_SERVER = (
+    "No Socket.IO server runs in this process, so no client can be reached from it: call this in "
+    "the process of `python manage.py runserver_socketio`, in a view or a handler for instance, "
+    "or set SOCKETIO_BROKER_URL."
+)
 
 read_option: Callable[[str], Any] = partial(getattr, Options())
 """Returns an option by its name; set by the Django app, which knows the project's settings."""
@@ -41,6 +50,24 @@ def connect() -> None:
             CLIENTS.broker = MemoryBroker(CLIENTS)
         return
     CLIENTS.broker = _publisher(url, read_option("broker_prefix"))
+
+
+def is_alone() -> bool:
+    """Return whether this process runs no server, and has no client and no broker either."""
+    return current.server is None and not CLIENTS and not CLIENTS.broker.reaches_others
+
+
+def tell_unsent(event: str) -> None:
+    """Log that an event reaches nobody from this process, once, while ``DEBUG`` is on."""
+    from django.conf import settings  # late, because programs import the package before it
+
+    if settings.configured and settings.DEBUG:
+        _tell_unsent(event)
+
+
+@lru_cache(maxsize=100)
+def _tell_unsent(event: str) -> None:
+    logger.warning("The event %r reaches nobody. %s (said once)", event, NO_SERVER)
 
 
 @lru_cache(maxsize=1)

@@ -1,9 +1,12 @@
 """The broker of a process without a server: made when something is sent, from the settings."""
 
 import pytest
+from django.test import override_settings
 
+import socketio_server
 from socketio_server.serving import outside
 from socketio_server.sockets.this_process import CLIENTS
+from socketio_server.testing import SocketIOClient
 
 
 @pytest.fixture
@@ -38,3 +41,31 @@ class TestThePublisher:
         settings_of_broker["broker_url"] = None
         outside.connect()
         assert not CLIENTS.broker.reaches_others
+
+
+class TestAnEventThatReachesNobody:
+    @pytest.fixture(autouse=True)
+    def anew(self) -> None:
+        outside._tell_unsent.cache_clear()
+
+    @override_settings(DEBUG=True)
+    def test_is_told_once_with_the_reason(self, caplog: pytest.LogCaptureFixture) -> None:
+        socketio_server.emit("news", 1)
+        socketio_server.emit("news", 2)
+
+        (record,) = caplog.records
+        text = record.getMessage()
+        assert text.startswith("The event 'news' reaches nobody. No Socket.IO server runs in this ")
+
+    def test_is_not_told_without_debug(self, caplog: pytest.LogCaptureFixture) -> None:
+        socketio_server.emit("news", 1)
+
+        assert not caplog.records
+
+    @override_settings(DEBUG=True)
+    def test_is_none_while_a_client_is_there(self, caplog: pytest.LogCaptureFixture) -> None:
+        with SocketIOClient() as client:
+            socketio_server.emit("news", 1)
+            assert client.received
+
+        assert not [each for each in caplog.records if "reaches nobody" in each.getMessage()]
