@@ -18,7 +18,7 @@ from typing import Any
 
 import gevent
 
-from socketio_server.dispatch.dispatcher import Dispatcher, EventHooks
+from socketio_server.dispatch.dispatcher import Dispatcher, EventHooks, WrapHandler
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.middleware import CallNext
 from socketio_server.engine.origins import site_of
@@ -661,7 +661,7 @@ class RecordingHooks:
     """Records what happens around handlers (``EventHooks``)."""
 
     refusals: tuple[type[Exception], ...] = (PermissionError,)
-    wrap_handler: Callable[[Callable[..., Any], bool], Callable[..., Any]] | None = None
+    wrap_handler: WrapHandler | None = None
     logs_messages = True
 
     def __init__(self) -> None:

@@ -73,6 +73,10 @@ _ACKNOWLEDGEMENT = Event("acknowledgement", arguments=None, always=True)
 logger = logging.getLogger("socketio_server")
 
 
+WrapHandler = Callable[[Callable[..., Any], Callable[[Any], bool]], Callable[..., Any]]
+"""The type of ``EventHooks.wrap_handler``."""
+
+
 class EventHooks(Protocol):
     """The work of the layer above around handlers; it knows Django, the dispatcher does not."""
 
@@ -95,9 +99,9 @@ class EventHooks(Protocol):
     def after_event(self) -> None:
         """Clean up after an event's handlers, even if they raised, in a worker that is dirty."""
 
-    wrap_handler: Callable[[Callable[..., Any], bool], Callable[..., Any]] | None
-    """Returns the wrapper to call instead of a handler, given whether that may refuse clients;
-    ``None``: call the handler itself."""
+    wrap_handler: WrapHandler | None
+    """Returns the wrapper to call instead of a handler, given what tells whether the value that it
+    returns refuses the client; ``None``: call the handler itself."""
 
     def tell(self, happening: Happening, socket: Socket, **details: Any) -> None:
         """Tell the project what happened to a socket; must not raise."""
@@ -602,7 +606,7 @@ class Dispatcher:
             try:
                 handler = registration.handler
                 if wrap is not None:
-                    handler = wrap(handler, event.can_refuse)
+                    handler = wrap(handler, event.is_refusal)
                 own = validation.convert(registration.types, args) if registration.types else args
                 result = handler(socket.request, socket, socket.context, *own)
             except KeyboardInterrupt:
@@ -648,7 +652,7 @@ class Dispatcher:
             self._handler_raised(member, event.name, TypeError(why))
             if event.can_refuse:
                 raise Reject
-        elif event.can_refuse and (not result if event.must_grant else result is False):
+        elif event.is_refusal(result):
             self._refuse(event, registration, result)
         return mistake is None
 

@@ -162,6 +162,10 @@ class Event:
         self.registrations.append(Registration(handler, pattern, namespace, types))
         return handler
 
+    def is_refusal(self, result: Any) -> bool:
+        """Return whether a handler that returned this refuses the client."""
+        return self.can_refuse and (not result if self.must_grant else result is False)
+
     def select(self, namespace: str, channels: Sequence[str]) -> tuple[Registration, ...]:
         """Return the handlers that run for a socket.
 

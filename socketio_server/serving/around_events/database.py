@@ -9,17 +9,16 @@ from django.db import close_old_connections, connections, reset_queries, transac
 from django.db.backends.signals import connection_created
 from greenlet import getcurrent
 
+from socketio_server.dispatch.dispatcher import WrapHandler
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.loop import Loop
 from socketio_server.net.workers import Worker
+from socketio_server.registry.guards import layers_of
 
 EXPIRY_INTERVAL = 1.0
 """Seconds between two looks at the connections of an idle worker."""
 
 Handler = Callable[..., Any]
-
-WrapHandler = Callable[[Handler, bool], Handler]
-"""Returns the wrapper to call instead of a handler, which may refuse clients or not."""
 
 
 class DatabaseConnections:
@@ -116,8 +115,12 @@ def atomic_requests(find_mistake: Callable[[Any], object]) -> WrapHandler | None
         alias for alias, settings in connections.settings.items() if settings["ATOMIC_REQUESTS"]
     ]
 
-    def make_atomic(handler: Handler, can_refuse: bool) -> Handler:
-        exempt = getattr(handler, "_non_atomic_requests", ())
+    def make_atomic(handler: Handler, is_refusal: Callable[[Any], bool]) -> Handler:
+        exempt = {
+            alias
+            for layer in layers_of(handler)
+            for alias in getattr(layer, "_non_atomic_requests", ())
+        }
         own = [alias for alias in aliases if alias not in exempt]
 
         def run(*args: Any) -> Any:
@@ -125,7 +128,7 @@ def atomic_requests(find_mistake: Callable[[Any], object]) -> WrapHandler | None
                 for alias in own:
                     transactions.enter_context(transaction.atomic(using=alias))
                 result = handler(*args)
-                if (can_refuse and result is False) or find_mistake(result):
+                if is_refusal(result) or find_mistake(result):
                     for alias in own:
                         transaction.set_rollback(True, using=alias)
                 return result

@@ -435,6 +435,31 @@ class TestAtomicRequests:
 
         assert notes(database) == []
 
+    def test_an_authorize_that_grants_nothing_rolls_back(
+        self, server: FakeServer, database: Any
+    ) -> None:
+        @server.registry.authorize(channel=r"room-(?P<pk>\d)")
+        def may(request: object, socket: Any, context: object, channel: str, pk: str) -> bool:
+            write(database, pk)
+            return pk == "1"
+
+        client = server.connect()
+        client.emit("__subscribe__", "room-1")
+        client.emit("__subscribe__", "room-2")
+
+        assert notes(database) == ["1"]
+
+    def test_an_authorize_may_opt_out(self, server: FakeServer, database: Any) -> None:
+        @server.registry.authorize(channel=r"room-(?P<pk>\d)")
+        @transaction.non_atomic_requests(using=ALIAS)
+        def may(request: object, socket: Any, context: object, channel: str, pk: str) -> bool:
+            write(database, pk)
+            return False
+
+        server.connect().emit("__subscribe__", "room-1")
+
+        assert notes(database) == ["1"]
+
     def test_false_where_nothing_can_be_refused_is_an_answer(
         self, server: FakeServer, database: Any
     ) -> None:
