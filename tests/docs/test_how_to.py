@@ -4,10 +4,16 @@ A guide's Python makes a project, which is served; its JavaScript runs in Node.j
 one of the project's pages, with what the script logs compared to what the guide says.
 """
 
+import gzip
+import json
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any, Self
 
 import pytest
 from playwright.sync_api import expect
@@ -17,8 +23,10 @@ from socketio_server.net.statistics import Snapshot
 from tests.docs.browser import chromium, open_context
 from tests.docs.conftest import Connect, RunScript, Serve
 from tests.docs.pages import code, page
+from tests.docs.project import Project
 from tests.support.client import ConnectError
 from tests.support.server import Server
+from tests.support.tools import wait_until
 
 
 def script(name: str) -> str:
@@ -42,6 +50,43 @@ def get(server: Server, path: str) -> str:
     """Fetch a page."""
     with urllib.request.urlopen(server.url + path, timeout=20) as response:
         return str(response.read().decode())
+
+
+class ReportServer(ThreadingHTTPServer):
+    """Takes what Sentry's package reports, and keeps the events."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), ReportHandler)
+        self.events: list[dict[str, Any]] = []
+        self._thread = Thread(target=self.serve_forever)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+
+class ReportHandler(BaseHTTPRequestHandler):
+    """Takes an envelope: lines of JSON, the head of each item before the item."""
+
+    server: ReportServer
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers["Content-Encoding"] == "gzip":
+            body = gzip.decompress(body)
+        items = [json.loads(line) for line in body.splitlines() if line.startswith(b"{")]
+        self.server.events.extend(item for item in items if "exception" in item)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 class TestAcknowledgements:
@@ -281,6 +326,144 @@ print(session.session_key, user.pk)
         client = connect(serve(self.PAGE), join=False)
         client.carrier.send(f'40/devices,{{"token":"{token}"}}')
         client.wait_until(lambda: any("Hello, lamp." in packet for packet in client.packets))
+
+
+class TestMovingFromChannels:
+    PAGE = "docs/how-to/moving-from-channels.md"
+
+    def test_its_page_hears_itself(self, serve: Serve, run_script: RunScript) -> None:
+        run_script(serve(self.PAGE), script(self.PAGE)).wait_for(["Hello."])
+
+    def test_a_room_hears_its_own(self, serve: Serve, connect: Connect) -> None:
+        server = serve(self.PAGE)
+        ann, bob, eve = (connect(server) for _ in range(3))
+        assert ann.subscribe("chat-a") is True
+        assert bob.subscribe("chat-a") is True
+        assert eve.subscribe("chat-b") is True
+        assert eve.subscribe("chat-" + "x" * 21) == {"error": "Permission denied"}
+        eve.emit("chat_message", "a", "from outside")
+        eve.emit("chat_message", "b", "alone")
+        assert eve.next_event() == ["chat_message", "alone"]
+        ann.emit("chat_message", "a", "Hi.")
+        assert bob.next_event() == ["chat_message", "Hi."]
+        assert get(server, "close/b/") == "Sent."
+        assert eve.next_event() == ["chat_message", "We are closing."]
+
+
+class TestTokens:
+    PAGE = "docs/how-to/tokens.md"
+
+    @pytest.fixture
+    def project(self, serve: Serve) -> Project:
+        """The page's project, with a user and the page's database."""
+        project = serve.project(self.PAGE)
+        project.manage("migrate", "--verbosity=0")
+        return project
+
+    def run(self, project: Project, *lines: str) -> str:
+        """Run code in the project, which knows ``ann``; return what it prints."""
+        user = "ann = User.objects.get_or_create(username='ann')[0]"
+        code = "; ".join(("from django.contrib.auth.models import User", user, *lines))
+        return project.manage("shell", "-c", code).split()[-1]
+
+    def test_its_page_says_what_is_wrong(
+        self, project: Project, serve: Serve, run_script: RunScript
+    ) -> None:
+        run_script(serve(self.PAGE), script(self.PAGE)).wait_for_all(
+            ["The token is not valid.", "JWT: The token is not valid."]
+        )
+
+    def test_a_token_of_the_framework_tells_who_it_is(
+        self, project: Project, serve: Serve, connect: Connect
+    ) -> None:
+        token = self.run(
+            project,
+            "from rest_framework.authtoken.models import Token",
+            "print(Token.objects.get_or_create(user=ann)[0].key)",
+        )
+        client = connect(serve(self.PAGE), auth={"token": token})
+        assert client.call("who am i") == "ann"
+
+    @pytest.mark.parametrize("auth", [None, {}, {"token": "none"}, {"token": [1]}, {"token": None}])
+    def test_anything_else_is_refused(
+        self, project: Project, serve: Serve, connect: Connect, auth: object
+    ) -> None:
+        with pytest.raises(ConnectError):
+            connect(serve(self.PAGE), auth=auth)
+
+    def test_a_jwt_tells_who_it_is(self, project: Project, serve: Serve, connect: Connect) -> None:
+        self.run(project, "ann.set_password('a')", "ann.save()", "print()", "print('set')")
+        server = serve(self.PAGE)
+        answer = json.loads(post(server, "api/token/", username="ann", password="a"))
+        client = connect(server, join=False)
+        client.carrier.send(f'40/jwt,{{"token":"{answer["access"]}"}}')
+        client.wait_until(lambda: any(p.startswith("0/jwt") for p in client.packets))
+        client.carrier.send('42/jwt,7["who am i"]')
+        client.wait_until(lambda: '3/jwt,7["ann"]' in client.packets)
+
+    def test_a_jwt_that_expires_ends_its_connection(
+        self, serve_anew: Serve, connect: Connect
+    ) -> None:
+        """With a leeway, an expired one is valid, and its connection ends at once."""
+        project = serve_anew.project(self.PAGE)
+        project.manage("migrate", "--verbosity=0")
+        with (project.folder / "mysite" / "settings.py").open("a") as settings:
+            settings.write('SIMPLE_JWT = {"LEEWAY": 3600}\n')
+        token = self.run(
+            project,
+            "from datetime import timedelta",
+            "from rest_framework_simplejwt.tokens import AccessToken",
+            "token = AccessToken.for_user(ann)",
+            "token.set_exp(lifetime=timedelta(seconds=-9))",
+            "print(token)",
+        )
+        client = connect(serve_anew(self.PAGE), join=False)
+        client.carrier.send(f'40/jwt,{{"token":"{token}"}}')
+        client.wait_until(lambda: any(p.startswith("1/jwt") for p in client.packets))
+        assert any(p.startswith('0/jwt,{"sid"') for p in client.packets)
+
+
+class TestSentry:
+    PAGE = "docs/how-to/sentry.md"
+
+    def test_an_exception_of_a_handler_is_reported_once_with_the_request(
+        self, tutorial: Project, tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with ReportServer() as reports:
+            monkeypatch.setenv("SENTRY_DSN", f"http://key@127.0.0.1:{reports.server_port}/1")
+            project = tutorial.copy(tmp_path / "project")
+            project.follow(page(self.PAGE))
+            server = project.serve()
+            try:
+                connect(server).emit("divide", 1, 0)
+                wait_until(lambda: bool(reports.events), "a report")
+            finally:
+                server.stop()
+        (event,) = reports.events
+        assert event["exception"]["values"][-1]["type"] == "ZeroDivisionError"
+        assert event["transaction"] == "divide"
+        assert event["request"]["url"].startswith(f"{server.url}socket.io/?")
+        assert event["user"] == {"id": None}
+
+
+class TestStaticFiles:
+    PAGE = "docs/how-to/static-files.md"
+
+    def test_pages_get_their_scripts(self, serve: Serve) -> None:
+        serve.project(self.PAGE).manage("collectstatic", "--noinput")
+        server = serve(self.PAGE)
+        found = re.findall(r'src="/([^"]+)"', get(server, ""))
+        assert len(found) == 2
+        for path in found:
+            assert re.search(r"\.[0-9a-f]{12}\.js$", path)
+            with urllib.request.urlopen(server.url + path, timeout=20) as response:
+                assert "immutable" in response.headers["Cache-Control"]
+                assert response.read()
+
+    def test_a_client_connects(self, serve: Serve, run_script: RunScript) -> None:
+        serve.project(self.PAGE).manage("collectstatic", "--noinput")
+        text = 'io().on("connect", () => console.log("connected"));'
+        run_script(serve(self.PAGE), text).wait_for(["connected"])
 
 
 class TestCommits:

@@ -23,7 +23,7 @@ from tests.docs.pages import EXAMPLES, Block, Page, blocks, page, pages
 from tests.docs.scripts import parse, scripts_in
 from tests.support.server import ROOT
 
-LANGUAGES = {"python", "diff", "html", "js", "sh", "text", "nginx", "ini", "mermaid"}
+LANGUAGES = {"python", "diff", "html", "js", "sh", "text", "nginx", "ini", "mermaid", "dockerfile"}
 OUTPUT = {"banner", "page", "log", "client", "wire"}
 """What blocks of output show; the tests of their pages compare them."""
 
@@ -44,7 +44,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
 VARIABLES = set(re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE))
 
-UNCHECKED = {"cd", "curl", "git", "grep", "mkdir", "npm", "pre-commit", "systemctl"}
+UNCHECKED = {"cd", "curl", "docker", "git", "grep", "mkdir", "npm", "pre-commit", "systemctl"}
 """Other people's programs, which do not depend on anything here."""
 
 OTHER_APPS = {"createsuperuser"}
