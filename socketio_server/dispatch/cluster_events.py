@@ -98,7 +98,7 @@ class ClusterEvents:
         """Return a handler's answer; ``NO_ANSWER`` if it raised."""
         handler, wrap = registration.handler, self._hooks.wrap_handler
         try:
-            answer = (handler if wrap is None else wrap(handler, False))(*args)
+            answer = (handler if wrap is None else wrap(handler, _is_refusal))(*args)
         except BaseException as error:  # ends no more than the handler
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -120,6 +120,11 @@ class _Event:
     def work(self) -> None:
         """Handle it, without the context variables of what the worker did before."""
         Context().run(self._handle)
+
+
+def _is_refusal(answer: Any) -> bool:
+    """Return ``False``: no handler refuses a server's event, whatever it returns."""
+    return False
 
 
 def _log_raised(name: str, error: BaseException) -> None:
