@@ -29,6 +29,7 @@ class ClusterEvents:
     """The events of other servers, and of this one.
 
     :param clock: a monotonic clock, in seconds.
+    :param on_raised: called with each exception of a handler, besides the log.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class ClusterEvents:
         stats: Stats,
         *,
         clock: Callable[[], float],
+        on_raised: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._registry = registry
         self._hooks = hooks
         self._pool = pool
         self._stats = stats
         self._clock = clock
+        self._on_raised = on_raised
         self._waiting = 0
 
     def run(self, namespace: str, name: str, args: Sequence[Any], answer: AnswerTo | None) -> None:
@@ -92,7 +95,7 @@ class ClusterEvents:
             answer(values[0] if values else None)
         except TypeError as error:  # it can't be encoded
             names = " or ".join(describe(registration.handler) for registration in handlers)
-            _log_raised(name, TypeError(f"{names} returned a value that can't be sent: {error}"))
+            self._raised(name, TypeError(f"{names} returned a value that can't be sent: {error}"))
 
     def _call(self, registration: Registration, name: str, args: Sequence[Any]) -> Any:
         """Return a handler's answer; ``NO_ANSWER`` if it raised."""
@@ -102,13 +105,18 @@ class ClusterEvents:
         except BaseException as error:  # ends no more than the handler
             if isinstance(error, KeyboardInterrupt):
                 raise
-            _log_raised(name, error)
+            self._raised(name, error)
             return NO_ANSWER
         mistake = self._hooks.find_mistake(answer)
         if mistake is None:
             return answer
-        _log_raised(name, TypeError(f"{describe(handler)} returned {mistake}"))
+        self._raised(name, TypeError(f"{describe(handler)} returned {mistake}"))
         return NO_ANSWER
+
+    def _raised(self, name: str, error: BaseException) -> None:
+        logger.error("Handler of the cluster event %s raised", show(name), exc_info=error)
+        if self._on_raised is not None:
+            self._on_raised(error)
 
 
 class _Event:
@@ -125,7 +133,3 @@ class _Event:
 def _is_refusal(answer: Any) -> bool:
     """Return ``False``: no handler refuses a server's event, whatever it returns."""
     return False
-
-
-def _log_raised(name: str, error: BaseException) -> None:
-    logger.error("Handler of the cluster event %s raised", show(name), exc_info=error)

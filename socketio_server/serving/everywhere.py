@@ -20,7 +20,7 @@ from socketio_server.sockets.targets import (
     check_channel,
     check_event_name,
     check_namespace,
-    check_timeout,
+    check_seconds,
     select,
 )
 from socketio_server.sockets.this_process import CLIENTS
@@ -51,7 +51,7 @@ def find_sockets(
         a slash, or the timeout is negative.
     """
     check_namespace(namespace)
-    check_timeout(timeout)
+    check_seconds(timeout)
     selection = select(to, skip, skip_channels)
     reach_servers()
     return _operations.find(selection.within(namespace), timeout)
@@ -66,7 +66,7 @@ def channel_names(*, namespace: str = MAIN_NAMESPACE, timeout: float = TIMEOUT) 
     :raises ValueError: if the namespace does not begin with a slash, or the timeout is negative.
     """
     check_namespace(namespace)
-    check_timeout(timeout)
+    check_seconds(timeout)
     reach_servers()
     shared = bool(outside.option("broker_shared_with_node"))
     return _operations.channel_names(namespace, timeout, shared_with_node=shared)
@@ -167,7 +167,7 @@ def call_cluster(
     """
     check_event_name(event)
     check_namespace(namespace)
-    check_timeout(timeout)
+    check_seconds(timeout)
     reach_servers()
     return _operations.call_event(namespace, event, args, timeout)
 

@@ -210,6 +210,13 @@ def check_timeout(timeout: float | None) -> None:
         raise ValueError(f"timeout must be 0 or more seconds, not {timeout!r}; None waits for ever")
 
 
+def check_seconds(timeout: float) -> None:
+    """Check the timeout of servers' replies, as ``check_timeout``, but it can't be ``None``."""
+    if timeout is None:
+        raise TypeError("timeout must be a number of seconds: servers can end without a reply")
+    check_timeout(timeout)
+
+
 def _several(values: Any, argument: str, wanted: str) -> tuple[Any, ...]:
     iterator = None
     if not isinstance(values, bytes | bytearray | memoryview):

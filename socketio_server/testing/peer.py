@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 from socketio_server import conf
+from socketio_server.dispatch.cluster_events import ClusterEvents
 from socketio_server.net.statistics import Stats
 from socketio_server.protocol import socketio
 from socketio_server.protocol.close_reasons import CloseReason
@@ -69,17 +70,22 @@ class Peer:
         self._left = False
         self._owed.clear()
         options = conf.options()
+        hooks, stats = DjangoHooks(options.message_log_format), Stats(lambda: world.now)
+        on_raised = world.errors.append if self._raise_handler_errors else None
+        CLIENTS.run_cluster_event = ClusterEvents(
+            self._registry, hooks, world, stats, clock=lambda: world.now, on_raised=on_raised
+        ).run
         dispatcher = LinkDispatcher(
             registry=self._registry,
             clients=CLIENTS,
-            hooks=DjangoHooks(options.message_log_format),
+            hooks=hooks,
             pool=world,
             loop=world,
             options=options,
-            stats=Stats(lambda: world.now),
+            stats=stats,
             clock=lambda: world.now,
             middleware=world.middleware(options.middleware),
-            on_raised=world.errors.append if self._raise_handler_errors else None,
+            on_raised=on_raised,
         )
         link = Link(
             self._handshake.make(options, dispatcher),

@@ -231,7 +231,7 @@ class World:
             return
         if self._usual_timekeeper is not None:
             CLIENTS.timekeeper, self._usual_timekeeper = self._usual_timekeeper, None
-        CLIENTS.transactions = None
+        CLIENTS.run_cluster_event = CLIENTS.transactions = None
         self.now = 0.0
         self.timers.clear()
         self._queue.clear()

@@ -178,6 +178,68 @@ class TestSubscriptions:
         assert stats(servers[1])["broker_heard"] == before + 1
 
 
+class TestOperations:
+    def find(self, client: Client, **options: Any) -> dict[str, Any]:
+        """Return the records that a server finds, by their ids."""
+        return {
+            record["session_id"]: record for record in client.function("find_sockets", **options)
+        }
+
+    def test_sockets_of_all_processes_are_found(self, near: Client, far: Client) -> None:
+        far.subscribe("find me")
+        far.do("share", data={"name": "Zoë"})
+        record = self.find(near, to="find me")[far.id]
+        assert record["channels"] == ["find me"]
+        assert record["data"] == {"name": "Zoë"}
+        assert record["handshake"]["address"] == "127.0.0.1"
+        assert near.id in self.find(far)
+
+    def test_channels_of_all_processes_are_listed(self, near: Client, far: Client) -> None:
+        near.subscribe("near")
+        far.subscribe("far")
+        assert {"near", "far"} <= set(near.function("channel_names"))
+
+    def test_sockets_of_all_processes_are_subscribed_and_disconnected(
+        self, near: Client, far: Client
+    ) -> None:
+        far.subscribe("some")
+        near.function("subscribe", "vip", to="some")
+        assert self.find(near, to="vip").keys() == {far.id}
+        near.function("broadcast_channel", "welcome", "vip")
+        assert far.next_message() == "welcome"
+        near.function("unsubscribe", "vip", to="some")
+        assert self.find(near, to="vip") == {}
+        near.function("disconnect", to="some")
+        far.wait_until(lambda: far.disconnected)
+
+    def test_clients_of_all_processes_are_asked(
+        self, near: Client, far: Client, servers: tuple[Server, Server], connect: Connect
+    ) -> None:
+        silent = connect(to=servers[1])
+        for client in (near, far, silent):
+            client.subscribe("asked")
+        near.answers["question"], far.answers["question"] = ["near"], ["far", "away"]
+        command = {"do": "ask all", "event": "question", "to": "asked", "timeout": PATIENCE}
+        asking = near.ask_later("message", command)
+        for client in (near, far, silent):
+            assert client.next_event() == ["question"]
+        silent.close()
+        (answers,) = near.answer_to(asking)
+        assert answers["values"] == {near.id: "near", far.id: "far"}
+        assert answers["missing"] == [silent.id]
+        assert answers["unknown"] == 0
+
+    def test_servers_talk_to_each_other(self, near: Client, far: Client) -> None:
+        assert near.function("call_cluster", "add", 1, 2) == [3, 3]
+        near.function("emit_cluster", "remember", "this")
+        assert near.function("call_cluster", "recall") == [["this"], ["this"]]
+
+    def test_reserved_names_are_refused(self, near: Client) -> None:
+        assert near.subscribe("~user:auth.user:1") == {
+            "error": "Invalid channel: it begins with '~', which is reserved"
+        }
+
+
 class TestGarbage:
     def test_is_counted_and_does_no_harm(
         self, servers: tuple[Server, Server], redis: RedisServer, near: Client, far: Client
@@ -230,6 +292,21 @@ class TestProcessesWithoutAServer:
         assert far.next_messages(3) == ["all", "room", "one"]
         assert far.next_event() == ["news", 1]
         assert near.messages() == []
+
+    def test_look_up_change_and_ask_sockets_and_servers(
+        self, run: Callable[..., str], near: Client, far: Client
+    ) -> None:
+        printed = run(
+            f"s.subscribe('vip', to=s.SocketSession('{far.id}')); "
+            "found = s.find_sockets(to='vip'); "
+            "print([record.session_id for record in found], found.missing); "
+            "print('vip' in s.channel_names(), s.call_cluster('add', 1, 2)); "
+            "s.emit('news', 1, to='vip')"
+        )
+        assert printed.splitlines()[-2:] == [f"['{far.id}'] 0", "True Replies((3, 3), missing=0)"]
+        assert far.next_event() == ["news", 1]
+        # It was no server, and nobody waits for it.
+        assert near.function("call_cluster", "add", 1, 2) == [3, 3]
 
     def test_do_not_know_who_is_there(self, run: Callable[..., str]) -> None:
         run("s.send('nobody', 1); s.broadcast_channel(1, 'nobody'); s.emit('news', to='nobody')")
@@ -292,6 +369,10 @@ class TestALostRedis:
         near.method("broadcast", "while it is lost")
         assert beside.next_message() == "while it is lost"
         assert far.subscribe("room") is True
+        assert [record["session_id"] for record in near.function("find_sockets")] == [
+            near.id,
+            beside.id,
+        ]
         counted = stats(pair[0])
         assert counted["broker_connected"] == 0
         assert counted["broker_unsent"] == 1
