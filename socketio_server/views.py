@@ -33,9 +33,9 @@ from socketio_server.http.wsgi import UPGRADE_KEY, Upgrade
 from socketio_server.net.log import show
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import ErrorCode
+from socketio_server.protocol.engineio import ErrorCode, encode_error
 from socketio_server.protocol.http1.responses import Response
-from socketio_server.serving import current
+from socketio_server.serving import current, login_required
 from socketio_server.serving.current import RunningServer
 from socketio_server.serving.handshakes import TIME_KEY
 
@@ -50,6 +50,15 @@ NO_TRANSPORT = (
 )
 
 _SWITCHING = Response(101, b"")
+
+_LOGIN_REQUIRED = Response(
+    401,
+    encode_error(
+        ErrorCode.BAD_REQUEST,
+        "Log in first: LoginRequiredMiddleware lets no one else connect",
+    ),
+    "application/json",
+)
 
 NOT_RUNNING = (
     "This process does not serve Socket.IO: start it with `python manage.py runserver_socketio`.\n"
@@ -79,7 +88,7 @@ def socketio(request: HttpRequest, **captured: Any) -> HttpResponseBase:
             return told
     if request.method == "OPTIONS":
         response = _respond(Response(204, b""))
-    elif (refused := _refuse(handshake, server)) is not None:
+    elif (refused := _refuse(request, handshake, server)) is not None:
         response = _respond(refused)
     elif handshake.is_websocket:
         request.META[UPGRADE_KEY] = Upgrade(handshake, compact(request))
@@ -89,6 +98,10 @@ def socketio(request: HttpRequest, **captured: Any) -> HttpResponseBase:
     for name, value in engine.origins.cors_headers(handshake):
         response[name] = value
     return response
+
+
+# The view asks for itself: what LoginRequiredMiddleware answers, a client can't follow.
+socketio.login_required = False  # type: ignore[attr-defined]
 
 
 def _read(request: HttpRequest) -> EngineRequest:
@@ -119,6 +132,9 @@ def client_file(request: HttpRequest, name: str, **captured: Any) -> HttpRespons
     headers = {"Content-Type": kind, "Cache-Control": "public, max-age=0", "ETag": etag}
     response = HttpResponse(body, headers=headers)
     return get_conditional_response(request, etag=etag, response=response) or response
+
+
+client_file.login_required = False  # type: ignore[attr-defined]  # pages that log in have it, too
 
 
 @cache
@@ -172,7 +188,9 @@ _EMPTY = BytesIO()
 _MATCHES: dict[tuple[str, str], ResolverMatch] = {}
 
 
-def _refuse(handshake: EngineRequest, server: RunningServer) -> Response | None:
+def _refuse(
+    request: HttpRequest, handshake: EngineRequest, server: RunningServer
+) -> Response | None:
     """Verify a handshake; count a refusal and return its answer, ``None`` if it is accepted."""
     engine = server.engine
     address = handshake.address
@@ -199,7 +217,11 @@ def _refuse(handshake: EngineRequest, server: RunningServer) -> Response | None:
         return engine.origins.refuse(handshake)
     error = engine.verify_handshake(handshake)
     if error is None:
-        return None
+        if not login_required.refuses(request):
+            return None
+        why = f"client is not logged in, and LoginRequiredMiddleware is in use (from {address})"
+        engine.stats.refusals.add(RefusalKind.LOGIN, address, why, logging.INFO)
+        return _LOGIN_REQUIRED
     if error is not ErrorCode.UNSUPPORTED_PROTOCOL_VERSION:
         has_transport = "transport" in handshake.params
         return engine.refuse(error, address, why=None if has_transport else NO_TRANSPORT)

@@ -2,9 +2,11 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import django
 import gevent
 import pytest
 from django.conf import settings
@@ -21,6 +23,7 @@ from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.serving import current
 from tests.fakes import FakeLoop, RecordingSessionHandler
+from tests.testing.users import WITH_USERS, create_users_table
 
 HANDSHAKE = {"EIO": "4", "transport": "polling"}
 WEBSOCKET = {"EIO": "4", "transport": "websocket"}
@@ -72,6 +75,53 @@ def assert_refused(response: Any, code: ErrorCode) -> None:
     assert response.status_code == (403 if code is ErrorCode.FORBIDDEN else 400)
     assert response["Content-Type"] == "application/json"
     assert json.loads(response.content)["code"] == code
+
+
+@pytest.mark.skipif(django.VERSION < (5, 1), reason="Django has the middleware since 5.1")
+class TestLoginRequiredMiddleware:
+    """It redirects to a page, which no client of Socket.IO follows."""
+
+    @pytest.fixture(autouse=True)
+    def _middleware(self) -> Iterator[None]:
+        name = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+        with override_settings(**{**WITH_USERS, "MIDDLEWARE": [*WITH_USERS["MIDDLEWARE"], name]}):
+            yield
+
+    @pytest.mark.parametrize(
+        ("query", "headers"), [(HANDSHAKE, {}), (WEBSOCKET, WEBSOCKET_HEADERS)]
+    )
+    def test_an_anonymous_client_gets_401_with_the_reason(
+        self, client: Client, url: str, service: Service, query: Any, headers: Any
+    ) -> None:
+        response = client.get(url, query, HTTP_ORIGIN="https://listed.test", **headers)
+
+        assert response.status_code == 401
+        assert "LoginRequiredMiddleware" in json.loads(response.content)["message"]
+        assert response["Access-Control-Allow-Origin"] == "https://listed.test"
+        assert service.engine.stats.refusals.counts == {"login": 1}
+        assert len(service.engine) == 0
+
+    def test_a_client_that_would_be_refused_anyway_hears_why(
+        self, client: Client, url: str, service: Service
+    ) -> None:
+        assert_refused(client.get(url, {**HANDSHAKE, "transport": "pigeon"}), ErrorCode(0))
+
+    @pytest.mark.django_db
+    def test_a_user_is_let_in(self, client: Client, url: str, service: Service) -> None:
+        from django.contrib.auth.models import User
+
+        create_users_table()
+        client.force_login(User.objects.create(username="ann"))
+
+        assert client.get(url, HANDSHAKE).status_code == 200
+
+    def test_the_client_s_files_are_for_everybody(self, client: Client) -> None:
+        assert client.get("/socket.io/socket.io.js").status_code == 200
+
+    def test_a_preflight_is_answered(self, client: Client, url: str, service: Service) -> None:
+        response = client.options(url, HTTP_ORIGIN="https://listed.test")
+
+        assert response.status_code == 204
 
 
 class TestUrl:

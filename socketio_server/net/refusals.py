@@ -27,6 +27,7 @@ class RefusalKind(StrEnum):
     CONNECTION = "connection"
     HANDSHAKE = "handshake"
     STOPPING = "stopping"
+    LOGIN = "login"
     HOST = "host"
     ORIGIN = "origin"
     STOLEN_SID = "stolen sid"

@@ -350,6 +350,20 @@ class TestMovingFromChannels:
         assert eve.next_event() == ["chat_message", "We are closing."]
 
 
+class TestLoginRequired:
+    PAGE = "docs/how-to/login-required.md"
+
+    def test_its_page_asks_for_a_login(self, serve: Serve, run_script: RunScript) -> None:
+        run_script(serve(self.PAGE), script(self.PAGE)).wait_for(["Please log in."])
+
+    def test_a_user_connects(self, serve: Serve, connect: Connect) -> None:
+        project = serve.project(self.PAGE)
+        project.manage("migrate", "--verbosity=0")
+        key = project.manage("shell", "-c", TestAuthentication.LOG_IN).split()[-2]
+        client = connect(serve(self.PAGE), headers={"Cookie": f"sessionid={key}"})
+        assert client.subscribe("room-1") is True
+
+
 class TestTokens:
     PAGE = "docs/how-to/tokens.md"
 
