@@ -82,7 +82,7 @@ def socketio(request: HttpRequest, **captured: Any) -> HttpResponseBase:
         return HttpResponse(NOT_RUNNING, status=503, content_type="text/plain")
     engine = server.engine
     handshake = _read(request)
-    if health.QUESTION in handshake.params:
+    if health.QUESTION in handshake.params and handshake.site is not None:
         told = health.answer(handshake.params[health.QUESTION], request, server)
         if told is not None:
             return told

@@ -1,8 +1,10 @@
 """The examination of sites behind a real nginx: one that is right, and each with one mistake."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from django.test import override_settings
@@ -14,7 +16,7 @@ from tests.support.http import Http
 from tests.support.nginx import nginx
 from tests.support.redis import RedisServer
 from tests.support.server import Address, Server, under_gunicorn
-from tests.support.tools import free_port, wait_until
+from tests.support.tools import free_port, require, wait_until
 from tests.support.types import StartServer
 from tests.support.wire import target
 
@@ -22,12 +24,12 @@ BRIEF = 0.2
 """Seconds of silence where nothing is to come of it."""
 
 SITE = """
-map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
-upstream site {{ {servers} }}
-server {{
-    listen 127.0.0.1:{port};
+map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+upstream site { SERVERS }
+server {
+    listen 127.0.0.1:PORT;
     client_max_body_size 1m;
-    location / {{
+    location / {
         proxy_pass http://site;
         proxy_http_version 1.1;
         proxy_set_header Host $http_host;
@@ -35,8 +37,8 @@ server {{
         proxy_set_header Connection $connection_upgrade;
         proxy_read_timeout 60s;
         proxy_buffering off;
-    }}
-}}
+    }
+}
 """
 
 Behind = Callable[..., str]
@@ -57,10 +59,11 @@ def behind(tmp_path: Path) -> Iterator[Behind]:
         def behind(*servers: Server, mistakes: dict[str, str] | None = None) -> str:
             port = free_port()
             addresses = " ".join(f"server 127.0.0.1:{one.address[1]};" for one in servers)
-            site = SITE.format(port=port, servers=addresses)
+            site = SITE
             for right, wrong in (mistakes or {}).items():
                 assert site.count(right) == 1, right
                 site = site.replace(right, wrong)
+            site = site.replace("PORT", str(port)).replace("SERVERS", addresses)
             address: Address = ("127.0.0.1", port)
             stack.enter_context(nginx(tmp_path, site, lambda: _answers(address)))
             return f"http://127.0.0.1:{port}"
@@ -177,14 +180,78 @@ class TestAMistake:
     def test_of_no_server_is_found_and_nothing_else_examined(
         self, server: Server, behind: Behind
     ) -> None:
-        there = f"127.0.0.1:{server.address[1]}"
-        findings = examine(behind(server, mistakes={there: f"127.0.0.1:{free_port()}"}))
+        nobody = f"server 127.0.0.1:{free_port()};"
+        findings = examine(behind(server, mistakes={"SERVERS": nobody}))
         assert list(findings) == ["handshake"]
         assert "No server answers behind the proxy (status 502)" in findings["handshake"].text
 
     def test_of_nothing_at_all_is_found(self) -> None:
         (finding,) = examine(f"http://127.0.0.1:{free_port()}").values()
         assert finding.text.startswith("The connection fails: ")
+
+
+class TestASiteOverTls:
+    @pytest.fixture
+    def behind_tls(self, behind: Behind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Behind:
+        """Run nginx with a certificate that this process trusts."""
+        require("openssl")
+        certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+        make_certificate(certificate, key)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        tls = f"ssl; ssl_certificate {certificate}; ssl_certificate_key {key};"
+
+        def behind_tls(server: Server, lines: str) -> str:
+            timeout = "proxy_read_timeout 60s;"
+            mistakes = {"PORT;": f"PORT {tls}", timeout: f"{timeout} {lines}"}
+            return behind(server, mistakes=mistakes).replace("http:", "https:")
+
+        return behind_tls
+
+    SETTINGS: ClassVar = {"SECURE_PROXY_SSL_HEADER": ["HTTP_X_FORWARDED_PROTO", "https"]}
+
+    def test_passes_every_step_if_it_is_right(
+        self, share_server: StartServer, behind_tls: Behind
+    ) -> None:
+        server = share_server(settings=self.SETTINGS)
+        url = behind_tls(server, "proxy_set_header X-Forwarded-Proto $scheme;")
+        findings = examine(url)
+        assert {one.state for one in findings.values()} == {"right"}, findings
+
+    def test_is_told_of_a_proxy_that_says_nothing_of_tls(
+        self, share_server: StartServer, behind_tls: Behind
+    ) -> None:
+        findings = examine(behind_tls(share_server(settings=self.SETTINGS), ""))
+        line = ("proxy_set_header X-Forwarded-Proto $scheme;",)
+        assert wrong(findings) == {"health": line, "cookies": line}
+
+    def test_is_told_of_a_certificate_that_browsers_do_not_trust(
+        self, server: Server, behind_tls: Behind, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        url = behind_tls(server, "")
+        monkeypatch.delenv("SSL_CERT_FILE")
+        (finding,) = examine(url).values()
+        assert "CERTIFICATE_VERIFY_FAILED" in finding.text
+
+
+def make_certificate(certificate: Path, key: Path) -> None:
+    """Make a certificate for this machine that it has signed itself."""
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *(
+                "-nodes",
+                "-days",
+                "1",
+                "-subj",
+                "/CN=test",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+            ),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
 
 
 class TestPagesOfAnotherOrigin:
