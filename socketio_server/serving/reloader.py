@@ -16,12 +16,15 @@ from typing import Any
 
 from django.utils import autoreload
 
-from socketio_server.serving.restart import patched_command
+from socketio_server.serving import restart
 
 COMMAND = "runserver_socketio"
 
 RELOAD_EXIT_CODE = 3
 """Exit status of Django's autoreloader after a change of the code."""
+
+_FOLLOWERS = {"debugpy", "pydevd"}
+"""Debuggers that follow a process into its children."""
 
 FAILURE = 1
 """Exit status of a child whose code does not start."""
@@ -64,7 +67,12 @@ def supervise() -> int:
 
     :return: the last child's exit status.
     """
-    arguments, environ = patched_command()
+    if blind := ", ".join(sorted(restart.find_observers() - _FOLLOWERS)):
+        sys.stderr.write(
+            f"WARNING: {blind} sees nothing of the server, which the reloader runs in another "
+            "process: give runserver_socketio the option --noreload.\n"
+        )
+    arguments, environ = restart.patched_command()
     environ[autoreload.DJANGO_AUTORELOAD_ENV] = "true"
     child: subprocess.Popen[bytes] | None = None
     signalled = False

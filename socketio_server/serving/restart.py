@@ -35,7 +35,7 @@ def restart_unless_patched() -> None:
     if is_patched():
         return
     arguments, environ = patched_command()
-    if lost := ", ".join(sorted(_observers())):
+    if lost := ", ".join(sorted(find_observers())):
         sys.stderr.write(
             f"WARNING: {lost} ends now, because a process that gevent has patched replaces this "
             "one. To keep this process, put `from gevent import monkey; monkey.patch_all()` at the "
@@ -89,7 +89,7 @@ def _environ_with(folder: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": folder if not known else folder + os.pathsep + known}
 
 
-def _observers() -> set[str]:
+def find_observers() -> set[str]:
     """Return the names of the debuggers, tracers and profilers of this process."""
     functions = [function for function in (sys.gettrace(), sys.getprofile()) if function]
     names = {getattr(f, "__module__", None) or type(f).__module__ for f in functions}

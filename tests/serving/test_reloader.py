@@ -10,7 +10,7 @@ import pytest
 from django.utils import autoreload
 
 import __main__
-from socketio_server.serving import reloader
+from socketio_server.serving import reloader, restart
 
 STATUS_OF_SIGNAL = 40
 """What the children of these tests add to a signal's number, and exit with."""
@@ -37,6 +37,26 @@ class TestSupervise:
         script.write_text(f"raise SystemExit({status})")
 
         assert reloader.supervise() == status
+
+    @pytest.mark.parametrize(
+        ("observers", "named"), [(["pdb", "debugpy"], "pdb"), (["debugpy", "pydevd"], ""), ([], "")]
+    )
+    def test_what_sees_nothing_of_the_child_is_named_with_the_remedy(
+        self,
+        script: Path,
+        observers: list[str],
+        named: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Debuggers that follow a process into its children are not."""
+        script.write_text("")
+        monkeypatch.setattr(restart, "find_observers", lambda: set(observers))
+        reloader.supervise()
+
+        said = capsys.readouterr().err
+        assert said.startswith(f"WARNING: {named} sees nothing of the server") is bool(named)
+        assert ("the option --noreload" in said) is bool(named)
 
     def test_a_child_that_exits_for_a_reload_is_started_again(self, script: Path) -> None:
         script.write_text(
