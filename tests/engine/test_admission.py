@@ -141,6 +141,13 @@ class TestHandshakesOfOneAddress:
     def test_are_limited_for_a_text_that_is_no_address(self, door: Door, text: str) -> None:
         assert door.handshakes(text, 4) == [True, True, True, False]
 
+    def test_are_counted_one_by_one_for_addresses_up_to_64_characters(self, door: Door) -> None:
+        """An address of IPv6 may have the name of an interface."""
+        first, second = (f"fe80::{number}%".ljust(64, "x") for number in (1, 2))
+        assert door.handshakes(first, 4) == [True, True, True, False]
+        assert door.handshakes(f"{second}x") == [True]
+        assert door.handshakes("nonsense", 3) == [True, True, False]
+
     def test_are_counted_together_for_all_texts_that_are_no_address(self, door: Door) -> None:
         allowed = [each for text in NO_ADDRESSES for each in door.handshakes(text)]
         assert allowed == [True, True, True, False]

@@ -142,6 +142,25 @@ class TestTheEndOfASession:
 
         assert site.get(sid) == ["1"]
 
+    def test_one_that_read_an_answer_slowly_and_asks_for_no_more_is_forgotten(
+        self, site: Site
+    ) -> None:
+        sid = site.open_polling()
+        site.sessions[0].send(outgoing("last words"))
+        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+        exchange = FakeExchange()
+        exchange.is_slow = True
+        found = site.engine.find_polled(request(transport="polling", sid=sid))
+        assert isinstance(found, PollingTransport)
+        found.answer_get(exchange)
+        site.loop.advance(2 * site.options.close_timeout)
+        exchange.is_slow = False
+        site.loop.advance(2 * site.options.close_timeout)
+
+        assert site.respond(request(transport="polling", sid=sid)) == error_response(
+            ErrorCode.UNKNOWN_SESSION
+        )
+
     def test_a_polling_client_may_fetch_what_was_sent_only_for_a_while(self) -> None:
         site = Site(close_timeout=MOMENT)
         sid = site.open_polling()

@@ -32,6 +32,11 @@ class TestAHandshakeThatGetsACookie:
         assert not binding.admits([FOREIGN])
         assert not binding.admits([])
 
+    def test_binds_the_session_by_its_first_request(self) -> None:
+        binding = Binding(OWN, is_new=True)
+        assert binding.admits([OWN])
+        assert not binding.admits([])
+
     def test_binds_it_to_no_other(self) -> None:
         binding = Binding(OWN, is_new=True)
         assert not binding.admits([FOREIGN])

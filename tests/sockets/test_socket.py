@@ -629,6 +629,14 @@ class TestCall:
 
         assert type(call.get(timeout=PATIENCE)[1]) is TimeoutError
 
+    @pytest.mark.parametrize(("timeout", "error"), [("5", TypeError), (-1, ValueError)])
+    def test_it_refuses_a_wrong_timeout_before_it_asks(
+        self, client: FakeClient, timeout: Any, error: type[Exception]
+    ) -> None:
+        with pytest.raises(error, match="timeout"):
+            client.socket.call("question", timeout=timeout)
+        assert client.received() == []
+
     @pytest.mark.parametrize("timeout", [60.0, None])
     def test_it_raises_where_the_client_goes(
         self, client: FakeClient, timeout: float | None
