@@ -269,21 +269,15 @@ def _send(
     """
     check_on_error(on_error)
     check_namespace(namespace)
-    send = partial(
-        _send_now,
-        namespace,
-        event,
-        selection=selection,
-        on_error=on_error,
-        volatile=volatile,
-        missing=missing,
-    )
     transactions = _transactions(on_commit)
     if transactions is None or not transactions.is_open(using):
-        send(args)
-    else:
-        args, size = CLIENTS.freeze(namespace, event, args)
-        transactions.defer(partial(_send_late, event, partial(send, args)), size, using)
+        _send_now(namespace, event, args, selection, on_error, volatile=volatile, missing=missing)
+        return
+    args, size = CLIENTS.freeze(namespace, event, args)
+    send = partial(
+        _send_now, namespace, event, args, selection, on_error, volatile=volatile, missing=missing
+    )
+    transactions.defer(partial(_send_late, event, send), size, using)
 
 
 def _transactions(on_commit: bool | None) -> Transactions | None:
@@ -303,9 +297,9 @@ def _send_now(
     namespace: str,
     event: str,
     args: tuple[Any, ...],
-    *,
     selection: Selection,
     on_error: OnError,
+    *,
     volatile: bool,
     missing: str | None,
 ) -> None:
