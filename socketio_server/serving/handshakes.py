@@ -1,10 +1,11 @@
 """What other processes may know of a client's handshake, in the words of Node's servers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpRequest
+from django.http.request import HttpHeaders
 
 from socketio_server.serving import outside
 from socketio_server.sockets.records import PRIVATE_HEADERS
@@ -25,17 +26,21 @@ def describe(request: HttpRequest, *, shares_query: bool) -> dict[str, Any]:
     time = datetime.fromtimestamp(seconds, UTC)
     query = request.GET.dict() if shares_query else {}
     return {
-        "headers": {
-            name.lower(): value
-            for name, value in request.headers.items()
-            if name.lower() not in PRIVATE_HEADERS
-        },
+        "headers": dict(_headers_of(request)),
         "time": f"{time:%a %b %d %Y %H:%M:%S GMT%z}",
         "address": request.META.get("REMOTE_ADDR", ""),
-        "xdomain": "Origin" in request.headers,
+        "xdomain": "HTTP_ORIGIN" in request.META,
         "secure": request.is_secure(),
         "issued": int(seconds * 1000),
         "url": request.get_full_path() if shares_query else request.path,
         "query": query,
         "auth": {},
     }
+
+
+def _headers_of(request: HttpRequest) -> Iterator[tuple[str, str]]:
+    """Yield the headers; ``request.headers`` would keep a copy of them as long as the socket."""
+    for key, value in request.META.items():
+        name = HttpHeaders.parse_header_name(key)
+        if name is not None and name.lower() not in PRIVATE_HEADERS:
+            yield name.lower(), value

@@ -215,7 +215,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         output = self.output
         crossings = 0 if output is None else output.crossings
         volatile = envelope.volatile
-        recipients, skipped = self._find(envelope)
+        recipients, skipped = self._find(envelope), self._find_skipped(envelope)
         # With thousands of clients, none of their objects is in the CPU's cache. Therefore the loop
         # reads as few objects of each as it can; ``deliver`` reads more, and is for the rest.
         count = len(recipients)
@@ -259,10 +259,10 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
 
         :param sure: without those that a handler may still refuse.
         """
-        found, skipped = self._find(recipients)
+        skipped = self._find_skipped(recipients)
         return [
             each
-            for each in found
+            for each in self._find(recipients)
             if each not in skipped and not (sure and self._is_doubtful(each, recipients))
         ]
 
@@ -270,20 +270,20 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         is_named = recipient.id in recipients.session_ids
         return recipient.is_doubtful(None if is_named else recipients.channels)
 
-    def _find(
-        self, wanted: Recipients
-    ) -> tuple[Collection[Recipient], Collection[Recipient | None]]:
-        """Return the clients that are wanted, and those that are skipped.
+    def _find(self, wanted: Recipients) -> Collection[Recipient]:
+        """Return the clients that are wanted, each once, those that are skipped among them.
 
         It may be a live view; don't hold on to it.
         """
         found = self._find_recipients(wanted.namespace, wanted.channels)
-        if wanted.session_ids:
-            found = self._with_clients(found, wanted)
-        skipped = {self._recipients.get(session_id) for session_id in wanted.skip}
-        if wanted.skip_channels:
-            skipped.update(self._find_recipients(wanted.namespace, wanted.skip_channels))
-        return found, skipped
+        return self._with_clients(found, wanted) if wanted.session_ids else found
+
+    def _find_skipped(self, wanted: Recipients) -> Collection[Recipient | None]:
+        """Return the clients that are skipped."""
+        if not wanted.skip and not wanted.skip_channels:
+            return ()  # nearly always
+        named = map(self._recipients.get, wanted.skip)
+        return {*named, *self._find_recipients(wanted.namespace, wanted.skip_channels)}
 
     def _find_recipients(
         self, namespace: str, channels: tuple[str, ...] | None

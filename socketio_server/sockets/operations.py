@@ -1,7 +1,7 @@
 """What is done with sockets and servers of all processes: here at once, elsewhere by the broker."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from secrets import token_urlsafe
 from typing import Any
@@ -40,6 +40,9 @@ TIMEOUT = 5.0
 CALL_TIMEOUT = 60.0
 """Seconds that a call without a timeout waits for clients of other processes, of which nobody
 hears that they have left if their process has ended."""
+
+BATCH = 100
+"""Sockets that are looked at or changed before others get a turn."""
 
 logger = logging.getLogger("socketio_server")
 
@@ -177,7 +180,7 @@ class Operations:
         for channel in channels:
             if not channel or channel.startswith(RESERVED_HEAD):
                 continue
-            joined = [each for each in self._select(recipients) if clients.subscribe(each, channel)]
+            joined = [each for each in self._each(recipients) if clients.subscribe(each, channel)]
             for recipient in joined:
                 recipient.moved(channel, is_on=True)
             if joined:
@@ -185,14 +188,14 @@ class Operations:
 
     def leave(self, recipients: Recipients, channels: Sequence[str]) -> None:
         """Take clients off channels."""
-        for recipient in self._select(recipients):
+        for recipient in self._each(recipients):
             for channel in channels:
                 if self._clients.unsubscribe(recipient, channel):
                     recipient.moved(channel, is_on=False)
 
     def disconnect(self, recipients: Recipients, *, close: bool) -> None:
         """Disconnect clients from their namespace, or with ``close`` end their sessions."""
-        for recipient in self._clients.select(recipients):
+        for recipient in self._each(recipients):
             recipient.disconnect(close=close)
 
     def records(self, recipients: Recipients) -> list[SocketFields]:
@@ -207,7 +210,7 @@ class Operations:
                 rooms=[recipient.id, *recipient.channels],
                 data=self._data_of(recipient.id, members[recipient]),
             )
-            for recipient in self._select(recipients, sure=True)
+            for recipient in self._each(recipients, sure=True)
         ]
 
     def rooms(self, namespace: str) -> list[str]:
@@ -252,9 +255,18 @@ class Operations:
         run(namespace, data[0], data[1:], None if answer is None else partial(self._answer, answer))
         return True
 
-    def _select(self, recipients: Recipients, *, sure: bool = False) -> list[Recipient]:
-        """Return recipients that are connected to this process; ``sure`` as in ``Clients``."""
-        return [each for each in self._clients.select(recipients, sure=sure) if each.is_open]
+    def _each(self, recipients: Recipients, *, sure: bool = False) -> Iterator[Recipient]:
+        """Yield recipients that are connected to this process; let the loop take a turn now and
+        then.
+
+        :param sure: as in ``Clients.select``.
+        """
+        timekeeper = self._clients.timekeeper
+        for number, recipient in enumerate(self._clients.select(recipients, sure=sure), 1):
+            if number % BATCH == 0 and timekeeper.may_wait():
+                timekeeper.let_others_run()
+            if recipient.is_open:
+                yield recipient
 
     def _answer(self, answer: Callable[[Any], None], value: Any) -> None:
         """Answer an event with a handler's value.

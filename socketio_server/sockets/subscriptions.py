@@ -48,7 +48,8 @@ class Channels(Mapping[str, list[str]]):
 
         It is a live view; don't hold on to it.
         """
-        return self._registry_of(channel).get(namespace, {}).get(channel, {}).keys()
+        registry = self._in_rooms if channel.startswith(RESERVED_HEAD) else self._subscribers
+        return registry.get(namespace, {}).get(channel, {}).keys()
 
     def names(self, namespace: str) -> Collection[str]:
         """Return the channels of a namespace that somebody is on.

@@ -16,11 +16,12 @@ class Cluster:
 
     def __init__(self) -> None:
         self.server = FakeServer()
+        self.hooks = RecordingHooks()
         self.on = self.server.registry.on_cluster
         self.answers: list[Any] = []
         self.events = ClusterEvents(
             self.server.registry,
-            RecordingHooks(),
+            self.hooks,
             make_pool(10),
             self.server.stats,
             clock=self.server.loop.clock,
@@ -94,6 +95,16 @@ class TestHandlers:
         cluster.events.run("/", "news", (), refuse)
         settle()
         assert "returned a value that can't be sent: no JSON" in caplog.text
+
+    def test_are_wrapped_as_those_of_clients_events_but_refuse_nobody(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def wrap(handler: Any, is_refusal: Any) -> Any:
+            return lambda *args: ["wrapped", handler(*args), is_refusal(False)]
+
+        monkeypatch.setattr(cluster.hooks, "wrap_handler", wrap)
+        cluster.on("news")(lambda: False)
+        assert cluster.run("news") == [["wrapped", False, False]]
 
     def test_are_run_for_a_bounded_number_of_events_at_once(
         self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch

@@ -27,6 +27,10 @@ def talk(request, socket, context, message):
 @events.on_message
 def listen(request, socket, context, message):
     return "from the project"
+
+@events.on_cluster("theme changed")
+def forget(name):
+    pass
 """
 
 
@@ -106,7 +110,7 @@ class TestBanner:
         output = start_server(manage=Path("manage.py"), cwd=tmp_path).output
         assert "using settings 'site_settings'" in output
         assert f"socketio_server {socketio_server.__version__} at /socket.io/" in output
-        assert "Handlers in events: on_connect 1, on_message 2\n" in output
+        assert "Handlers in events: on_connect 1, on_message 2, theme changed 1\n" in output
         assert "^room-" not in output
 
     def test_at_verbosity_2_tells_each_handler_with_its_pattern(
@@ -129,8 +133,8 @@ class TestBanner:
             settings='ROOT_URLCONF = "site_urls"\n',
         )
         output = start_server(manage=manage, cwd=tmp_path).output
-        assert "Handlers in events: on_connect 1, on_message 2\n" in output
-        assert "Handlers in elsewhere: on_connect 1, on_message 2\n" in output
+        assert "Handlers in events: on_connect 1, on_message 2, theme changed 1\n" in output
+        assert "Handlers in elsewhere: on_connect 1, on_message 2, theme changed 1\n" in output
 
     def test_says_so_where_there_are_no_handlers(self, start_server: StartServer) -> None:
         output = start_server(events=[]).output
@@ -210,7 +214,8 @@ class TestWhereHandlersAreFound:
             settings="INSTALLED_APPS += ['chat', 'quiet']\nSOCKETIO_EVENTS = ['more']\n",
         )
         output = start_server(manage=manage).output
-        assert "Handlers in chat.events, more: on_connect 2, on_message 4\n" in output
+        counts = "on_connect 2, on_message 4, theme changed 2"
+        assert f"Handlers in chat.events, more: {counts}\n" in output
 
     @pytest.mark.parametrize(
         ("place", "text", "error"),

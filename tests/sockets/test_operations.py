@@ -24,6 +24,7 @@ from socketio_server.protocol.redis_requests import (
     ServerEvent,
     SocketFields,
 )
+from socketio_server.sockets import operations as operations_module
 from socketio_server.sockets.acknowledgements import Answers
 from socketio_server.sockets.operations import Operations
 from socketio_server.sockets.records import Replies, read_record
@@ -131,6 +132,18 @@ class TestFind:
         server.connect().socket.data.update(when=datetime(2014, 2, 3, tzinfo=UTC), raw=b"\1")
         (record,) = operations.find(EVERYBODY, 1.0)
         assert record.data == {"when": "2014-02-03T00:00:00Z", "raw": "AQ=="}
+
+
+class TestManySockets:
+    def test_let_others_have_a_turn_and_may_leave_meanwhile(
+        self, server: FakeServer, operations: Operations, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(operations_module, "BATCH", 2)
+        clients = [server.connect() for _ in range(4)]
+        a, b, _, d = (client.id for client in clients)
+        timekeeper = server.clients.timekeeper
+        monkeypatch.setattr(timekeeper, "let_others_run", clients[2].leave)
+        assert [record.session_id for record in operations.find(EVERYBODY, 1.0)] == [a, b, d]
 
 
 class TestRecords:

@@ -241,7 +241,8 @@ def _describe_handlers(verbosity: int) -> list[str]:
     """Return lines about the imported modules and their handlers."""
     modules = _app_config().events_modules
     counts: dict[str, Counter[str]] = {", ".join(modules): Counter()} if modules else {}
-    for event in REGISTRY:
+    events = (*REGISTRY, *REGISTRY.cluster.values())
+    for event in events:
         for registration in event.registrations:
             module = module_of(registration.handler)
             where = ", ".join(modules) if module in modules else module
@@ -256,7 +257,7 @@ def _describe_handlers(verbosity: int) -> list[str]:
     if verbosity > 1:
         lines += [
             f"  {event.name}: {_describe(registration)}"
-            for event in REGISTRY
+            for event in events
             for registration in event.registrations
         ]
     return lines
