@@ -10,7 +10,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import module_has_submodule
 
 from socketio_server import checks, conf
-from socketio_server.serving import handshakes, outside, reloader
+from socketio_server.serving import handshakes, outside, reloader, users
+from socketio_server.sockets import targets
 from socketio_server.sockets.this_process import CLIENTS
 
 EVENTS_MODULE = "events"
@@ -41,6 +42,7 @@ class SocketIOConfig(AppConfig):
             checks.check_public_url,
             checks.check_database_drivers,
             checks.check_debug,
+            checks.check_sessions,
             checks.check_broker,
             checks.check_caches,
             checks.check_namespaces,
@@ -51,6 +53,7 @@ class SocketIOConfig(AppConfig):
         django_checks.register(checks.check_broker_prefix, "socketio_server", deploy=True)
         django_checks.register(checks.check_unguarded_channels, "socketio_server", deploy=True)
         outside.read_option = conf.option
+        targets.room_of = users.room_of
         CLIENTS.encode_with(DjangoJSONEncoder().default)
         CLIENTS.handshake_describer = handshakes.describer
         reloader.put_off_errors(self._import_events)

@@ -219,6 +219,17 @@ def _is_in_memory(cache: dict[str, Any]) -> bool:
     return cache.get("BACKEND") == "django.core.cache.backends.locmem.LocMemCache"
 
 
+def check_sessions(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """W011: handlers can change sessions, and see that one has ended."""
+    if settings.SESSION_ENGINE == "django.contrib.sessions.backends.signed_cookies":
+        yield Warning(
+            "SESSION_ENGINE keeps sessions in cookies, which handlers can't set: their changes are "
+            "lost, and who has logged out stays logged in on connections that are open.",
+            hint="Keep sessions in the database or in a cache.",
+            id="socketio_server.W011",
+        )
+
+
 def check_debug(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     """W003: no error page shows the project's code to other machines."""
     try:

@@ -26,6 +26,10 @@ SecondsOrZero = Annotated[float, Meta(ge=0, le=_FINITE, description="a number of
 BytesOrNone = Annotated[
     Annotated[int, Meta(ge=0)] | None, Meta(description="a number of bytes, or None")
 ]
+SecondsOrZeroOrNone = Annotated[
+    Annotated[float, Meta(ge=0, le=_FINITE)] | None,
+    Meta(description="a number of seconds, 0 or None"),
+]
 Host = Annotated[_Text, Meta(description="the name or address of a host")]
 Port = Annotated[int, Meta(ge=0, le=65_535, description="a port number from 0 to 65535")]
 PublicUrl = Annotated[
@@ -116,6 +120,11 @@ class Options:
     on_commit: Flag = False
     """Whether what is sent inside of a database transaction waits for its commit, and is dropped by
     a rollback; django-socketio sent at once."""
+
+    refresh_interval: SecondsOrZeroOrNone = 10.0
+    """How old ``request.user`` and ``request.session`` may be at the begin of an event whose
+    handlers use them, because each reading takes two queries; ``None``: as old as the connection.
+    """
 
     max_concurrent_handlers: Number = 1000
     """Handlers that may run side by side; each may hold a greenlet and a database connection

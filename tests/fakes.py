@@ -20,6 +20,7 @@ import gevent
 
 from socketio_server.dispatch.dispatcher import Dispatcher, EventHooks, WrapHandler
 from socketio_server.dispatch.happenings import Happening
+from socketio_server.dispatch.member import MemberRouter
 from socketio_server.dispatch.middleware import CallNext
 from socketio_server.engine.origins import site_of
 from socketio_server.engine.session import Session, SessionHandler
@@ -683,7 +684,16 @@ class RecordingHooks:
     def before_event(self) -> None:
         pass
 
-    def after_event(self) -> None:
+    def after_event(self, request: object) -> None:
+        pass
+
+    def watch(self, request: object, router: MemberRouter) -> None:
+        pass
+
+    def find_user(self, request: object) -> None:
+        pass
+
+    def forget_changes(self, request: object) -> None:
         pass
 
     def tell(self, happening: Happening, socket: Socket, **details: object) -> None:
@@ -773,8 +783,8 @@ class FakeClient:
         self.keeper = RecordingKeeper()
         self.session = Session(f"secret {next(_numbers)}", self.keeper, HERE, revision)
         self.transport = RecordingTransport(self.session, name)
-        handler = server.dispatcher.accept(self.session, request)
-        self.session.start(self.transport, handler, b"0{}")
+        self.router = server.dispatcher.accept(self.session, request)
+        self.session.start(self.transport, self.router, b"0{}")
         self._read = 1  # packets that were looked at; the first opens the session
 
     @property

@@ -361,6 +361,20 @@ class TestDebug:
             assert run() == []
 
 
+class TestSessions:
+    """W011."""
+
+    def test_in_cookies_are_a_warning(self) -> None:
+        with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"):
+            (message,) = run()
+        assert message.id == "socketio_server.W011"
+        assert not message.is_serious(django_checks.ERROR)
+
+    def test_elsewhere_are_none(self) -> None:
+        with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.cached_db"):
+            assert run() == []
+
+
 POSTGRESQL = {"ENGINE": "django.db.backends.postgresql"}
 
 

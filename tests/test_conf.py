@@ -91,6 +91,8 @@ GOOD = [
     ("compression_threshold", 0),
     ("database_idle_timeout", 0),
     ("database_idle_timeout", 0.5),
+    ("refresh_interval", 0),
+    ("refresh_interval", None),
     ("on_commit", True),
     ("per_message_deflate", True),
     ("allow_eio3", True),
@@ -108,6 +110,7 @@ GOOD = [
 
 BAD: list[tuple[str, Any]] = [
     *(("database_idle_timeout", value) for value in (-1, None, "1", True)),
+    *(("refresh_interval", value) for value in (-1, "1", True)),
     *(("host", value) for value in ("", None, 127, b"localhost")),
     *(("port", value) for value in (-1, 65_536, "9000", 9000.0, None, True)),
     *(("node", value) for value in (None, 1, "a-b", "a.b", "ä", "a" * 33, "a\n")),
@@ -154,6 +157,7 @@ EXPECTED = {
     "events": "a list of modules' dotted names or None",
     "compression_threshold": "a number of bytes, or None",
     "database_idle_timeout": "a number of seconds, or 0",
+    "refresh_interval": "a number of seconds, 0 or None",
     "cookie": "a cookie's name, or None",
     "subscribe_default": '"allow" or "deny"',
     "on_commit": "True or False",

@@ -87,7 +87,7 @@ class ClusterEvents:
             self._stats.events += 1
             self._stats.handler_time += self._clock() - began
             if getattr(worker, "is_dirty", False):
-                self._hooks.after_event()
+                self._hooks.after_event(None)
         values = [value for value in answers if value is not None and value is not NO_ANSWER]
         if answer is None or (NO_ANSWER in answers and not values):
             return

@@ -21,7 +21,7 @@ from socketio_server.dispatch.client_account import InputTotal
 from socketio_server.dispatch.decoded import DecodedRoom
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.inbox import size_of
-from socketio_server.dispatch.member import Item, Member, Move
+from socketio_server.dispatch.member import Item, Member, MemberRouter, Move
 from socketio_server.dispatch.middleware import NO_ANSWER, CallNext, EventCall
 from socketio_server.dispatch.router import NamespaceRouter
 from socketio_server.dispatch.unhandled import Unhandled
@@ -44,6 +44,7 @@ from socketio_server.protocol.names import (
     SOCKET_ID_HEAD,
     SUBSCRIBE,
     UNSUBSCRIBE,
+    USER_ROOM_HEAD,
     may_be_socket_id,
 )
 from socketio_server.protocol.socketio import (
@@ -93,11 +94,28 @@ class EventHooks(Protocol):
     def restore(self, captured: Any) -> None:
         """Activate the captured state again, in the worker's greenlet."""
 
+    def watch(self, request: Any, router: MemberRouter) -> None:
+        """Prepare the request of a client that joins a namespace for handlers. Idempotent."""
+
+    def find_user(self, request: Any) -> None:
+        """Tell the router which user the client is (``MemberRouter.user_is``), unless it was
+        told already.
+        """
+
     def before_event(self) -> None:
         """Prepare for an event's handlers, in a worker that is dirty (see ``Worker``)."""
 
-    def after_event(self) -> None:
-        """Clean up after an event's handlers, even if they raised, in a worker that is dirty."""
+    def after_event(self, request: Any) -> None:
+        """Clean up after an event's handlers, even if they raised, in a worker that is dirty.
+
+        :param request: the client's; ``None``: the event is another server's.
+        :raises Exception: if what the handlers left to be saved can't be saved.
+        """
+
+    def forget_changes(self, request: Any) -> None:
+        """Save nothing of what handlers of the current event have changed so far: one raised, or
+        refused.
+        """
 
     wrap_handler: WrapHandler | None
     """Returns the wrapper to call instead of a handler, given what tells whether the value that it
@@ -189,8 +207,8 @@ class Dispatcher:
         that the project's middleware activated, because the request's language must be active in
         them too.
         """
-        scope = contextvars.copy_context()
-        router = NamespaceRouter(session, request, scope, self._hooks.capture(request), self)
+        captured = self._hooks.capture(request)
+        router = NamespaceRouter(session, request, contextvars.copy_context(), captured, self)
         self._unjoined.add(router)
         return router
 
@@ -217,6 +235,16 @@ class Dispatcher:
         self._live += 1
         self._idle.clear()
         return member
+
+    def user_is(self, member: Member, room: str | None) -> None:
+        """Put a member into the room of its user (``RouterKeeper``)."""
+        delivery = member.delivery
+        if self._clients.has_client(delivery.id, delivery.namespace):
+            for held in delivery.rooms:
+                if held != room and held.startswith(USER_ROOM_HEAD):
+                    self._clients.leave(delivery, held)
+            if room is not None:
+                self._clients.enter(delivery, room)
 
     def router_closed(self, router: NamespaceRouter) -> None:
         """The router's session is over (``RouterKeeper``)."""
@@ -320,6 +348,8 @@ class Dispatcher:
         delivery.hold(None, self.options.max_queued_bytes, self._clients.output)
         self._clients.add(delivery, member.socket)
         self._clients.broker.listen(delivery.namespace)
+        self.user_is(member, member.router.user_room)
+        self._hooks.watch(member.socket.request, member.router)
         refusal = self._fire_refusable(member, event, event.select(delivery.namespace, ()), ())
         if refusal is not None:
             self.forget(member)
@@ -327,11 +357,25 @@ class Dispatcher:
             member.router.refuse(member, *refusal)
             member.release_messages(accepted=False)
         else:
+            self._find_user(member)
             member.router.answer(member)
             member.release_messages(accepted=True)
             self.tell(member, Happening.CLIENT_CONNECTED)
             for channel in delivery.channels:
                 member.subscribed(channel)
+
+    def _find_user(self, member: Member) -> None:
+        """Find out which user a client is, so that messages to the user reach it."""
+        try:
+            self._hooks.find_user(member.socket.request)
+        except Exception as error:
+            key = ("user", type(error), place_of(error))
+            more = self.stats.refusals.throttle(key, member.router.session.key)
+            if more is not None:
+                text = "Messages to a user do not reach socket %s: its user can't be read%s"
+                logger.error(text, member.delivery.id, more, exc_info=error)
+            self._hooks.forget_changes(member.socket.request)
+        self._clean_up(member, "on_connect")
 
     def _event(self, member: Member, packet: Packet) -> None:
         """Run the handlers of a client's event, and acknowledge it with their answer."""
@@ -519,6 +563,7 @@ class Dispatcher:
             names = " or ".join(describe(registration.handler) for registration in handlers)
             why = f"{names or 'middleware'} returned a value that can't be sent: {error}"
             self._handler_raised(member, packet.data[0], TypeError(why))
+            self._clean_up(member, packet.data[0])
         else:
             outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
             member.delivery.send(outgoing, self._clients.timekeeper)
@@ -541,10 +586,27 @@ class Dispatcher:
             if self._middleware is None:
                 return self._run(member, event, handlers, args)
             return self._run_middleware(self._middleware, member, event, handlers, args)
+        except BaseException:
+            self._hooks.forget_changes(member.socket.request)
+            raise
         finally:
             self.stats.events += 1
             if getattr(worker, "is_dirty", False):
-                self._hooks.after_event()
+                self._clean_up(member, event.name)
+
+    def _clean_up(self, member: Member, event_name: str) -> None:
+        """Clean up after an event; what can't be saved is an error of its handlers."""
+        if not getattr(getcurrent(), "is_dirty", False):
+            return
+        request = member.socket.request
+        try:
+            self._hooks.after_event(request)
+        except BaseException as error:  # ends no more than the event
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            self._handler_raised(member, event_name, error)
+            self._hooks.forget_changes(request)  # of on_error, which could not be saved either
+            self._hooks.after_event(request)
 
     def _fire_refusable(
         self, member: Member, event: Event, handlers: Sequence[Registration], args: Sequence[Any]
@@ -563,6 +625,7 @@ class Dispatcher:
             if isinstance(error, KeyboardInterrupt):
                 raise
             self._handler_raised(member, event.name, error)
+            self._clean_up(member, event.name)
             return "Internal error", None
         if event.must_grant:
             return None if answer else (DENIED, None)
@@ -587,6 +650,7 @@ class Dispatcher:
             if event.can_refuse:
                 raise
             if event.answers and isinstance(error, self._refusals):
+                self._hooks.forget_changes(member.socket.request)
                 return _error_of(*_refusal(error))
             self._handler_raised(member, event.name, error)
             return NO_ANSWER
@@ -619,6 +683,7 @@ class Dispatcher:
                         self._unhandled.refusal(event, registration, error)
                     raise
                 if event.answers and isinstance(error, self._refusals):
+                    self._hooks.forget_changes(member.socket.request)
                     if self._unhandled is not None:
                         self._unhandled.refusal(event, registration, error)
                     if answer is None:
@@ -686,6 +751,7 @@ class Dispatcher:
                 _log_raised(error, event_name, member.delivery.id, more)
                 self._hooks.report_exception(member.socket, event_name, error)
             self.tell(member, Happening.HANDLER_FAILED, event=event_name, exception=error)
+        self._hooks.forget_changes(member.socket.request)
         if self._on_raised is not None:
             self._on_raised(error)
         on_error = self._registry.on_error

@@ -44,6 +44,10 @@ class MemberRouter(Account, Protocol):
     def captured(self) -> Any:
         """The captured state that the dispatcher's hooks restore for the handlers."""
 
+    @property
+    def user_room(self) -> str | None:
+        """The room of the client's user, if it is known to have one."""
+
     def answer(self, member: "Member") -> None:
         """Tell the client that it joined the namespace, and under which id."""
 
@@ -67,6 +71,9 @@ class MemberRouter(Account, Protocol):
 
     def tell(self, member: "Member", happening: Happening, **details: Any) -> None:
         """Tell the project what happened to a member's socket; never raises."""
+
+    def user_is(self, room: str | None) -> None:
+        """Note the client's user, by its room, and put the members into the room."""
 
     def member_finished(self, member: "Member") -> None:
         """A member's last handler has run, or no handler will."""

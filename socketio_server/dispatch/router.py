@@ -76,6 +76,9 @@ class RouterKeeper(Protocol):
     def tell(self, member: Member, happening: Happening, **details: Any) -> None:
         """Tell the project what happened to a member's socket; must not raise."""
 
+    def user_is(self, member: Member, room: str | None) -> None:
+        """Put a member into the room of its user; ``None``: it is anonymous."""
+
     @property
     def total(self) -> InputTotal:
         """Counts what all clients make the server hold."""
@@ -90,6 +93,7 @@ class NamespaceRouter(ClientAccount):
     """
 
     __slots__ = (
+        "__weakref__",
         "_assembly",
         "_closing",
         "_ending",
@@ -102,6 +106,7 @@ class NamespaceRouter(ClientAccount):
         "request",
         "scope",
         "session",
+        "user_room",
     )
 
     def __init__(
@@ -117,6 +122,8 @@ class NamespaceRouter(ClientAccount):
         self.request = request
         self.scope = scope
         self.captured = captured
+        self.user_room: str | None = None
+        """The room of the client's user; ``None`` if it is anonymous, or not known yet."""
         self._keeper = keeper
         self._members: dict[str, Member] = {}  # by namespace
         # By namespace, the members that left and whose last handlers have yet to run; None until
@@ -281,6 +288,16 @@ class NamespaceRouter(ClientAccount):
     def tell(self, member: Member, happening: Happening, **details: Any) -> None:
         """Tell the project what happened to a member's socket (``MemberRouter``)."""
         self._keeper.tell(member, happening, **details)
+
+    def user_is(self, room: str | None) -> None:
+        """Note the user, and put the client's members into the user's room.
+
+        :param room: ``None``: the client is anonymous.
+        """
+        if room != self.user_room:
+            self.user_room = room
+            for member in self._all_members():
+                self._keeper.user_is(member, room)
 
     def member_finished(self, member: Member) -> None:
         """Let the client join the namespace again, if it asked to (``MemberRouter``)."""

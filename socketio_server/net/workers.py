@@ -58,6 +58,9 @@ class Worker(greenlet):
     """Whether a handler left state behind, an open database connection for instance; set and reset
     by the hooks."""
 
+    has_connections = False
+    """Whether it has open database connections; set and reset by the hooks."""
+
     def __init__(self, pool: "WorkerPool", hub: Hub) -> None:
         super().__init__(parent=hub)
         self.pool = pool

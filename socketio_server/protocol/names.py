@@ -34,6 +34,9 @@ def may_be_socket_id(name: str, *, of_node: bool) -> bool:
 RESERVED_HEAD = "~"
 """The beginning of rooms of our own, which are no channels: nobody may subscribe to one."""
 
+USER_ROOM_HEAD = f"{RESERVED_HEAD}user:"
+"""The beginning of users' rooms."""
+
 RESERVED_EVENTS = frozenset(
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]
 )

@@ -137,7 +137,10 @@ class Server:
             hub, loop, options, options.max_concurrent_handlers, clock=monotonic, turns=turns
         )
         hooks = DjangoHooks(
-            options.message_log_format, loop=loop, sqlite_timeout=options.database_idle_timeout
+            options.message_log_format,
+            loop=loop,
+            sqlite_timeout=options.database_idle_timeout,
+            refresh_interval=options.refresh_interval,
         )
         self._cluster_events = ClusterEvents(registry, hooks, pool, self._stats, clock=monotonic)
         self._dispatcher = Dispatcher(

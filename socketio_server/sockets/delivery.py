@@ -104,6 +104,11 @@ class Delivery:
         return self.close_reason is None and self._hold is None and self._session.transport.writable
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """The channels held, and the rooms of our own."""
+        return self.channels + self.rooms
+
+    @property
     def is_held(self) -> bool:
         """Whether messages are held until a handler has decided."""
         return self._hold is not None
@@ -208,11 +213,10 @@ class Delivery:
 
     def is_doubtful(self, channels: Sequence[str] | None) -> bool:
         """Return whether a handler may still refuse the client a message on these channels."""
-        hold, held = self._hold, self.channels
-        return hold is not None and (
-            hold.channel is None
-            or (channels is not None and not any(c in held for c in channels if c != hold.channel))
-        )
+        hold = self._hold
+        if hold is None or hold.channel is None or channels is None:
+            return hold is not None and hold.channel is None
+        return not any(c in self.places for c in channels if c != hold.channel)
 
     def hold(self, channel: str | None, limit: int, output: QueuedOutput | None) -> None:
         """Hold messages until ``release``.

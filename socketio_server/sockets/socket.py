@@ -64,6 +64,11 @@ class Socket:
         self._clients = clients
 
     @property
+    def user(self) -> Any:
+        """The client's user as of now: ``request.user``."""
+        return self.request.user
+
+    @property
     def id(self) -> str:
         """The connection's public id, the client's ``socket.id``."""
         return self._delivery.id
@@ -207,10 +212,10 @@ class Socket:
         """Send a custom event to this client, or to the recipients in ``to``.
 
         :param args: as in ``send``.
-        :param to: a channel, several (each client gets it once), ``EVERYONE`` in the namespace,
-            ``OTHERS``, or one client by its ``socket.session``.
-        :param skip: session ids, or ``socket.session``, of clients that don't get it: one or
-            several.
+        :param to: a channel, a user, several (each client gets it once), ``EVERYONE`` in the
+            namespace, ``OTHERS``, or one client by its ``socket.session``.
+        :param skip: session ids, or ``socket.session``, of clients that don't get it, or users: one
+            or several.
         :param skip_channels: one channel or several, whose subscribers don't get it.
         :param volatile: whether it is dropped for clients that can't take it at once.
         :param callback: called with the values of this client's acknowledgement, as one of its
@@ -290,7 +295,7 @@ class Socket:
         if skip == () == skip_channels:
             return False  # nearly always
         selection = select(self.session, skip, skip_channels)
-        return selection.leaves_out(self.id, self._delivery.channels)
+        return selection.leaves_out(self.id, self._delivery.places)
 
     def _publish(
         self, event: str, args: tuple[Any, ...], selection: Selection, *, volatile: bool = False
@@ -362,7 +367,7 @@ def publish(
     socket = None if session_id is None else clients.find(session_id, namespace)
     if socket is None:  # several clients, or one of another process, or of none
         clients.broker.publish(selection.envelope(namespace, event, args, volatile=volatile))
-    elif not selection.leaves_out(socket.id, socket.channels):
+    elif not selection.leaves_out(socket.id, socket._delivery.places):
         socket._send(clients.encode(namespace, event, args), volatile)
 
 
@@ -387,7 +392,7 @@ def ask(
             return answers
         found = (*answers.values.values(), *answers.unnamed)
         return Answers({session_id: found[0]}, ()) if found else Answers({}, (session_id,))
-    if selection.leaves_out(socket.id, socket.channels):
+    if selection.leaves_out(socket.id, socket._delivery.places):
         return Answers({}, ())
     return socket._ask(event, args, timeout)
 

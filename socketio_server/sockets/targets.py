@@ -5,11 +5,11 @@ argument, its value and the remedy.
 """
 
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from enum import Enum
 from math import isfinite
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from socketio_server.cluster.broker import Envelope, Recipients
 from socketio_server.protocol.names import RESERVED_EVENTS, RESERVED_HEAD
@@ -37,25 +37,45 @@ EVERYONE: Final = Audience.EVERYONE
 OTHERS: Final = Audience.OTHERS
 """Instead of channels: all clients of the namespace but the socket that sends."""
 
-Channels = str | Iterable[str]
-"""A channel, or several."""
+
+class User(Protocol):
+    """A Django user, who may have several clients."""
+
+    @property
+    def is_authenticated(self) -> Any:
+        """Whether it is somebody's account."""
+
+
+Channels = str | User | Iterable[str | User]
+"""A channel, a user, or several."""
 
 Target = Channels | SocketSession | Literal[Audience.EVERYONE, Audience.OTHERS]
 """The recipients of an event."""
 
-Skip = str | SocketSession | Iterable[str | SocketSession]
-"""Clients that don't get an event: one session id, or several."""
+Skip = str | SocketSession | User | Iterable[str | SocketSession | User]
+"""Clients that don't get an event: one session id, a user, or several."""
 
 _NOBODY: frozenset[str] = frozenset()
+
+
+def _no_user(value: Any) -> None:
+    return None
+
+
+room_of: Callable[[Any], str | None] = _no_user
+"""Returns the room of a user, and ``None`` for what is no user; raises ``ValueError`` if the user
+is anonymous. Set by the Django app, which knows users.
+"""
 
 
 class Selection(NamedTuple):
     """The recipients of an event, as the caller named them.
 
-    :param channels: the subscribers of any of these; ``None``: everyone in the namespace.
+    :param channels: the subscribers of any of these, or users by their rooms; ``None``: everyone in
+        the namespace.
     :param session_id: this client only.
     :param skip: ids of clients that don't get it.
-    :param skip_channels: channels whose subscribers don't get it.
+    :param skip_channels: channels, and users' rooms, whose clients don't get it.
     """
 
     channels: tuple[str, ...] | None
@@ -100,9 +120,11 @@ def select(
 
     :param sender: the id of the sending socket; ``None``: there is none.
     :raises TypeError: if an argument is of a wrong type.
-    :raises ValueError: if a channel's name is empty, or ``to`` is ``OTHERS`` without a sender.
+    :raises ValueError: if a channel's name is empty, a user is anonymous, or ``to`` is ``OTHERS``
+        without a sender.
     """
-    skipped, skipped_channels = ids_of(skip), channels_of(skip_channels, "skip_channels")
+    skipped, skipped_users = _skipped(skip)
+    skipped_channels = channels_of(skip_channels, "skip_channels") + skipped_users
     if isinstance(to, SocketSession):
         return Selection((), id_of(to, "to"), skipped, skipped_channels)
     if to is OTHERS:
@@ -114,34 +136,53 @@ def select(
 
 
 def channels_of(channels: Channels, argument: str) -> tuple[str, ...]:
-    """Return the channels of an argument that is one channel or several.
+    """Return the channels of an argument that is one channel or several, and the rooms of users.
 
     :param argument: the name of the argument, for the error.
     :raises TypeError: if it is neither.
-    :raises ValueError: if a name is empty.
+    :raises ValueError: if a name is empty, or a user is anonymous.
     """
     if channels == ():
         return ()  # nearly always
     if isinstance(channels, str):
         check_channel(channels, argument)
         return (channels,)
-    found = _several(channels, argument, "a channel, or several in a list")
-    for channel in found:
-        check_channel(channel, f"a channel in {argument}")
-    return found
+    room = room_of(channels)
+    if room is not None:
+        return (room,)
+    found = _several(channels, argument, "a channel, a user, or several in a list")
+    return tuple(_channel_or_room(each, f"a channel in {argument}") for each in found)
 
 
-def ids_of(skip: Skip) -> frozenset[str]:
-    """Return the session ids of skipped clients.
+def _channel_or_room(value: Any, argument: str) -> str:
+    room = None if isinstance(value, str) else room_of(value)
+    if room is not None:
+        return room
+    check_channel(value, argument)
+    channel: str = value
+    return channel
 
-    :raises TypeError: if ``skip`` is neither an id, nor a ``SocketSession``, nor several of them.
+
+def _skipped(skip: Skip) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the session ids of skipped clients, and the rooms of skipped users.
+
+    :raises TypeError: if ``skip`` is neither an id, nor a ``SocketSession``, nor a user, nor
+        several of them.
+    :raises ValueError: if a user is anonymous.
     """
     if skip == ():
-        return _NOBODY  # nearly always
-    if isinstance(skip, str | SocketSession):
-        skip = (skip,)
-    several = _several(skip, "skip", "a session id, or several in a list")
-    return frozenset(id_of(client, "skip") for client in several)
+        return _NOBODY, ()  # nearly always
+    several: Iterable[Any] = (skip,)
+    if not isinstance(skip, str | SocketSession) and room_of(skip) is None:
+        several = _several(skip, "skip", "a session id, a user, or several in a list")
+    ids, rooms = [], []
+    for client in several:
+        room = None if isinstance(client, str | SocketSession) else room_of(client)
+        if room is None:
+            ids.append(id_of(client, "skip"))
+        else:
+            rooms.append(room)
+    return frozenset(ids), tuple(rooms)
 
 
 def id_of(client: str | SocketSession, argument: str) -> str:

@@ -70,7 +70,12 @@ class Peer:
         self._left = False
         self._owed.clear()
         options = conf.options()
-        hooks, stats = DjangoHooks(options.message_log_format), Stats(lambda: world.now)
+        hooks = DjangoHooks(
+            options.message_log_format,
+            refresh_interval=options.refresh_interval,
+            clock=lambda: world.now,
+        )
+        stats = Stats(lambda: world.now)
         on_raised = world.errors.append if self._raise_handler_errors else None
         CLIENTS.run_cluster_event = ClusterEvents(
             self._registry, hooks, world, stats, clock=lambda: world.now, on_raised=on_raised

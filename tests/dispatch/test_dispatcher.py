@@ -374,7 +374,7 @@ class TestDirtyWorkers:
         hooks = RecordingHooks()
         server = Journal(hooks=hooks)
         monkeypatch.setattr(hooks, "before_event", lambda: server.entries.append("before"))
-        monkeypatch.setattr(hooks, "after_event", lambda: server.entries.append("after"))
+        monkeypatch.setattr(hooks, "after_event", lambda request: server.entries.append("after"))
 
         @server.registry.on_message
         def message(*args: object) -> None:

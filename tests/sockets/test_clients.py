@@ -14,6 +14,7 @@ from socketio_server.clients import CLIENTS
 from socketio_server.cluster.broker import Envelope
 from socketio_server.options import Options
 from socketio_server.serving import current
+from socketio_server.sockets.socket import Socket
 from tests.fakes import FakeClient, FakeServer, queued_output
 
 
@@ -56,6 +57,69 @@ class TestFind:
         assert server.clients.find(client.id, "/") is client.socket
         assert server.clients.find(client.id, "/admin") is None
         assert server.clients.find("nobody", "/") is None
+
+
+class TestUsers:
+    """The rooms of users, which are no channels."""
+
+    def test_who_is_in_one_gets_messages_to_the_user(self) -> None:
+        server = FakeServer()
+        clients = [server.connect() for _ in range(3)]
+        for client in clients[:2]:
+            move(server, client, "~user:auth.user:1")
+        server.clients.deliver(to_rooms("~user:auth.user:1"))
+        assert [len(client.received()) for client in clients] == [1, 1, 0]
+
+    def test_who_is_moved_to_another_gets_those_no_more(self) -> None:
+        server = FakeServer()
+        client, other = server.connect(), server.connect()
+        for room in ("~user:auth.user:1", "~user:auth.user:2", None):
+            move(server, client, room)
+        move(server, other, "~user:auth.user:2")
+        server.clients.deliver(to_rooms("~user:auth.user:1", "~user:auth.user:2"))
+        assert client.received() == []
+        assert len(other.received()) == 1
+
+    def test_one_is_left_with_the_connection(self) -> None:
+        server = FakeServer()
+        client = server.connect()
+        move(server, client, "~user:auth.user:1")
+        client.leave()
+        assert not server.clients.is_wanted("/", "~user:auth.user:1")
+
+    def test_a_room_is_no_channel(self) -> None:
+        server = FakeServer()
+        client, thief = server.connect(), server.connect()
+        move(server, client, "~user:auth.user:1")
+        thief.emit("__subscribe__", "~user:auth.user:1")
+        thief.received()
+        assert client.socket.channels == []
+        server.clients.deliver(to_rooms("~user:auth.user:1"))
+        assert thief.received() == []
+
+    def test_a_message_to_the_user_arrives_though_a_subscription_is_refused_meanwhile(
+        self,
+    ) -> None:
+        server = FakeServer()
+
+        @server.registry.on_subscribe
+        def refuse(request: object, socket: Socket, context: object, channel: str) -> bool:
+            server.clients.deliver(to_rooms("~user:auth.user:1"))
+            return False
+
+        client = server.connect()
+        move(server, client, "~user:auth.user:1")
+        client.emit("__subscribe__", "room")
+        assert any("to the user" in packet for packet in client.received())
+
+
+def move(server: FakeServer, client: FakeClient, room: str | None) -> None:
+    """Tell the server which user a client is."""
+    client.router.user_is(room)
+
+
+def to_rooms(*rooms: str) -> Envelope:
+    return Envelope(namespace="/", event_name="message", args=("to the user",), channels=rooms)
 
 
 class TestMembers:

@@ -67,7 +67,7 @@ class TestTarget:
 
     @pytest.mark.parametrize("to", [5, b"room", bytearray(b"room"), None, True, LAZY, object()])
     def test_nothing_else_is_one(self, to: Any) -> None:
-        with pytest.raises(TypeError, match=r"^to must be a channel, or several in a list, not "):
+        with pytest.raises(TypeError, match=r"^to must be a channel, a user, or several in a list"):
             select(to)
 
     @pytest.mark.parametrize("channel", NO_STRINGS)

@@ -77,10 +77,10 @@ class DatabaseConnections:
     def _look_again(self) -> None:
         """Check the current worker's open connections again, when they may have expired."""
         worker = getcurrent()
-        if not isinstance(worker, Worker) or not worker.is_dirty:
+        if not isinstance(worker, Worker) or not worker.has_connections:
             return
         left = [c for c in connections.all(initialized_only=True) if c.connection is not None]
-        worker.is_dirty = bool(left)
+        worker.is_dirty = worker.has_connections = bool(left)
         if self._idle is not None and any(c.close_at is not None for c in left):
             self._idle.add(worker)
 
@@ -90,7 +90,7 @@ class DatabaseConnections:
     def _mark_dirty(self, **kwargs: Any) -> None:
         worker = getcurrent()
         if isinstance(worker, Worker):
-            worker.is_dirty = True
+            worker.is_dirty = worker.has_connections = True
 
 
 class _CloseExpired:

@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from time import monotonic
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import Any
+from typing import Any, cast
 
+from django.core.cache import caches
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from greenlet import getcurrent
 
 from socketio_server.dispatch.happenings import Happening
+from socketio_server.dispatch.member import MemberRouter
 from socketio_server.net.loop import Loop
 from socketio_server.serving.around_events import signals
 from socketio_server.serving.around_events.database import DatabaseConnections, atomic_requests
+from socketio_server.serving.around_events.identity import Looks
 from socketio_server.serving.around_events.locale import ActiveLocale
 from socketio_server.serving.around_events.message_log import MessageLog
 from socketio_server.sockets.socket import Socket
@@ -27,6 +30,7 @@ class DjangoHooks:
     :param message_log_format: ``SOCKETIO_MESSAGE_LOG_FORMAT``.
     :param loop: the gevent loop of a server; ``None``: there are no workers.
     :param sqlite_timeout: seconds for which connections to SQLite are kept after an event.
+    :param refresh_interval: ``SOCKETIO_REFRESH_INTERVAL``.
     :param clock: a monotonic clock, in seconds; Django's clock for connections.
     """
 
@@ -38,16 +42,24 @@ class DjangoHooks:
         *,
         loop: Loop | None = None,
         sqlite_timeout: float = 0.0,
+        refresh_interval: float | None = 0.0,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._database = DatabaseConnections(loop, sqlite_timeout, clock=clock)
+        self._looks = Looks(refresh_interval, clock)
         self.wrap_handler = atomic_requests(self.find_mistake)
         self._message_log = MessageLog(message_log_format)
         self._settings_locale = ActiveLocale.of_settings()
         self.logs_messages = message_log_format is not None
 
     def capture(self, request: HttpRequest) -> ActiveLocale | None:
-        """Return the language and time zone that are active, if they are not the settings' own."""
+        """Return the language and time zone that are active, if they are not the settings' own.
+
+        Also open the caches, of which each socket would have its own otherwise, with its own
+        connections: Django keeps them in context variables.
+        """
+        for alias in caches:
+            caches[alias]
         active = ActiveLocale.capture()
         return None if active == self._settings_locale else active
 
@@ -55,13 +67,46 @@ class DjangoHooks:
         """Activate a captured language and time zone for the handlers of an event."""
         captured.activate()
 
+    def watch(self, request: Any, router: MemberRouter) -> None:
+        """Let a request's ``user`` and ``session`` be those of now."""
+        self._looks.watch(request, router)
+
+    def find_user(self, request: Any) -> None:
+        """Read the client's user, unless a handler has, or it can only be anonymous."""
+        self._looks.find_user(request)
+
     def before_event(self) -> None:
         """Replace broken and outdated database connections."""
-        self._database.before_event()
+        if getattr(getcurrent(), "has_connections", False):
+            self._database.before_event()
 
-    def after_event(self) -> None:
-        """Release database connections."""
-        self._database.after_event()
+    def after_event(self, request: Any) -> None:
+        """Save the session if handlers have changed it, and release database connections.
+
+        Where the test client runs events, in the test's own greenlet, the connections stay.
+
+        :raises Exception: whatever the store of sessions raises.
+        """
+        try:
+            identity = self._looks.find_identity(request)
+            if identity is not None:
+                identity.finish()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        """Release database connections that the worker has opened."""
+        caller = cast(Any, getcurrent())
+        if getattr(caller, "has_connections", False):
+            self._database.after_event()
+        else:
+            caller.is_dirty = False
+
+    def forget_changes(self, request: Any) -> None:
+        """Don't save what handlers have changed in the session."""
+        identity = self._looks.find_identity(request)
+        if identity is not None:
+            identity.forget()
 
     def tell(self, happening: Happening, socket: Socket, **details: Any) -> None:
         """Send a signal, and treat database connections as around an event."""
@@ -69,10 +114,11 @@ class DjangoHooks:
             return
         worker = getcurrent()
         if getattr(worker, "is_dirty", False):
-            self._database.before_event()
-        signals.send(happening, socket, details)
+            self.before_event()
+        with self._looks.aside(socket.request):
+            signals.send(happening, socket, details)
         if getattr(worker, "is_dirty", False):
-            self._database.after_event()
+            self._release()
 
     def report_exception(self, socket: Socket, event_name: str, error: BaseException) -> None:
         """Tell of a handler's exception where Django tells of a view's."""

@@ -33,9 +33,9 @@ class CountingHooks(DjangoHooks):
         self.before += 1
         super().before_event()
 
-    def after_event(self) -> None:
+    def after_event(self, request: Any) -> None:
         self.after += 1
-        super().after_event()
+        super().after_event(request)
 
 
 @pytest.fixture

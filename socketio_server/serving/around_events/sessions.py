@@ -1,0 +1,137 @@
+"""Django sessions that handlers change: saved key by key, because views change them meanwhile.
+
+A view writes back the whole session as it was at the view's start. A handler can't do the same: its
+connection lasts for hours.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.sessions.backends import signed_cookies
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.db import connections, router, transaction
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    _Base = SessionBase
+else:
+    _Base = object
+
+Data = dict[str, Any]
+
+
+class MergingStore(_Base):
+    """Mixin for a project's session store: ``save`` changes those keys only that were changed here.
+
+    A key that was changed both here and by a view keeps the view's value. Values are compared as
+    they are stored, because a store gives back a list for a tuple.
+    """
+
+    loads: Callable[..., SessionBase]
+    """The project's store itself."""
+
+    _loaded: Mapping[str, Any] | None = None  # by key, the value as it was stored
+
+    def load(self) -> Data:
+        """Return the stored data, and note it."""
+        data: Data = super().load()
+        self.note(data)
+        return data
+
+    def note(self, data: Data) -> None:
+        """Note what is stored: later changes are compared with it."""
+        self._loaded = {key: self._form(value) for key, value in data.items()}
+
+    def save(self, must_create: bool = False) -> None:
+        """Merge the changes into what is stored by now.
+
+        :raises UpdateError: if the session is stored no more.
+        """
+        key = self.session_key
+        if must_create or key is None or self._loaded is None or is_read_only(self):
+            super().save(must_create)
+            if must_create:
+                self.note(self._data())
+            return
+        changed = self._changes(self._loaded)
+        if changed:
+            with self._locked(key) as stored:
+                data = self._merge(changed, self._loaded, stored)
+                self._session_cache = data
+                super().save()
+            self.note(data)
+        self.modified = False
+
+    def _data(self) -> Data:
+        return dict(self.items())
+
+    def _form(self, value: Any) -> Any:
+        """Return a value as the serializer of sessions writes it."""
+        return self.serializer().dumps({"": value})
+
+    def _changes(self, loaded: Mapping[str, Any]) -> Data:
+        """Return what was changed here, by key; ``_GONE`` where a key was deleted."""
+        data = self._data()
+        changed = {k: v for k, v in data.items() if k not in loaded or self._form(v) != loaded[k]}
+        return {**changed, **dict.fromkeys(loaded.keys() - data.keys(), _GONE)}
+
+    def _merge(self, changed: Data, loaded: Mapping[str, Any], stored: Data) -> Data:
+        """Return stored data with those changes to which no view's stands in the way."""
+        merged = dict(stored)
+        for key, value in changed.items():
+            now = self._form(stored[key]) if key in stored else None
+            if now != loaded.get(key):
+                continue
+            if value is _GONE:
+                merged.pop(key, None)
+            else:
+                merged[key] = value
+        return merged
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[Data]:
+        """Return what is stored, which nobody else changes inside the ``with``, with a database.
+
+        :raises UpdateError: if nothing is stored.
+        """
+        if not isinstance(self, DatabaseStore):
+            store = self.loads(key)
+            data: Data = store.load()
+            if store.session_key is None:
+                raise UpdateError
+            yield data
+            return
+        using = router.db_for_write(self.model)
+        rows = self.model.objects.using(using)
+        rows = rows.filter(session_key=key, expire_date__gt=timezone.now())
+        with transaction.atomic(using=using):
+            if connections[using].features.has_select_for_update:
+                rows = rows.select_for_update()
+            else:  # SQLite locks for the first write: a change between reading and writing is lost
+                rows.update(session_key=key)
+            row = rows.first()
+            if row is None:
+                raise UpdateError
+            yield self.decode(row.session_data)
+
+
+_GONE = object()
+"""Instead of a key's value: it was deleted."""
+
+
+def is_read_only(session: SessionBase) -> bool:
+    """Return whether a session is stored in the client's cookie, which an event can't set."""
+    return isinstance(session, signed_cookies.SessionStore)
+
+
+def merging(store: type[SessionBase]) -> type[MergingStore]:
+    """Return a project's class of sessions, with saving that merges."""
+    if store not in _MERGING:
+        members = {"__module__": store.__module__, "__doc__": store.__doc__, "loads": store}
+        _MERGING[store] = type(store.__name__, (MergingStore, store), members)
+    return _MERGING[store]
+
+
+_MERGING: dict[type[SessionBase], type[MergingStore]] = {}
