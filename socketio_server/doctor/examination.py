@@ -7,7 +7,7 @@ they arrived.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from select import select
@@ -70,8 +70,8 @@ class Polling:
         opening: dict[str, Any] = json.loads(self.answer.text.partition(_SEPARATOR)[0][1:])
         self.opening = opening
         """What the server said of the session."""
-        cookies = "; ".join(cookie.partition(";")[0] for cookie in self.answer.cookies)
-        self._headers = {**headers, **({"Cookie": cookies} if cookies else {})}
+        got = (cookie.partition(";")[0] for cookie in self.answer.cookies)
+        self._headers = {**headers, **_cookies(headers.get("Cookie"), *got)}
 
     @property
     def target(self) -> str:
@@ -117,18 +117,28 @@ class Examination:
     :param origin: the origin of its pages; ``None``: its own.
     :param idle: seconds of silence; ``None``: the time between two heartbeats, and some more.
     :param token: the proof that the examiner may ask for the server's health.
+    :param cookie: of a user who is logged in, for sites where nobody else may connect.
     """
 
-    def __init__(self, site: Site, *, origin: str | None, idle: float | None, token: str) -> None:
+    def __init__(
+        self,
+        site: Site,
+        *,
+        origin: str | None,
+        idle: float | None,
+        token: str,
+        cookie: str | None = None,
+    ) -> None:
         self._site = site
-        self._headers = {"Origin": origin or site.origin}
+        self._headers = {"Origin": origin or site.origin, **_cookies(cookie)}
         self._health_headers = {
             **self._headers,
             health.TOKEN_HEADER: token,
-            "Cookie": f"{_COOKIE}=1",
+            **_cookies(cookie, f"{_COOKIE}=1"),
         }
         self._idle = idle
         self._opening: dict[str, Any] = {}  # of the first session
+        self._polls = True  # False if the server speaks WebSocket only
         self._health: dict[str, Any] | None = None  # None unless the server tells
         self._steps: dict[str, Callable[[], None]] = {
             "handshake": self._examine_handshake,
@@ -161,7 +171,11 @@ class Examination:
                 raise Wrong(
                     f"The server refuses pages of {origin}: add it to SOCKETIO_ALLOWED_ORIGINS."
                 ) from wrong
-            raise
+            if wrong.code != ErrorCode.UNKNOWN_TRANSPORT:
+                raise
+            self._polls = False
+            with self._use_websocket(self._site.target(transport="websocket")) as websocket:
+                self._opening = json.loads(websocket.receive()[1:])
 
     def _examine_health(self) -> None:
         """Ask what only the server knows, and compare the host and the scheme that it sees."""
@@ -197,11 +211,11 @@ class Examination:
             raise Wrong(
                 "Cookies don't arrive at the server: nobody is logged in there.", remedies.COOKIE
             )
-        if told["cookie"] is None:
+        if told["cookie"] is None or not self._polls:
             return
         set_now = [
             cookie
-            for cookie in Polling(self._site, self._headers).answer.cookies
+            for cookie in self._open_polling().answer.cookies
             if cookie.startswith(f"{told['cookie']}-")
         ]
         if not set_now:
@@ -225,11 +239,11 @@ class Examination:
 
     def _examine_polling(self) -> None:
         """A packet goes there, and another comes back."""
-        session = Polling(self._site, self._headers)
+        session = self._open_polling()
         self._exchange(session, "socketio_doctor")
 
     def _examine_size(self) -> None:
-        session = Polling(self._site, self._headers)
+        session = self._open_polling()
         self._exchange(session, "socketio_doctor", _large(self._opening))
 
     def _examine_compression(self) -> None:
@@ -238,7 +252,7 @@ class Examination:
         threshold = told["compression_threshold"]
         if threshold is None:
             raise NotExamined("SOCKETIO_COMPRESSION_THRESHOLD is None.")
-        session = Polling(self._site, self._headers)
+        session = self._open_polling()
         answer = self._exchange(session, "compressed" * (threshold // 10 + 100))
         if answer.encoding != "gzip":
             raise Wrong(
@@ -259,21 +273,41 @@ class Examination:
                     )
 
     def _examine_upgrade(self) -> None:
-        """A session goes over to a WebSocket, and sends a large message there."""
-        session = Polling(self._site, self._headers)
+        """A session goes over to a WebSocket, or begins there, and sends a large message."""
+        if not self._polls:
+            with self._use_websocket(self._site.target(transport="websocket")) as websocket:
+                self._ask_large(websocket)
+            return
+        session = self._open_polling()
         if "websocket" not in session.opening["upgrades"]:
             raise NotExamined("SOCKETIO_TRANSPORTS leaves WebSockets out.")
+        with self._use_websocket(session.websocket_target, session.headers) as websocket:
+            websocket.send(engineio.PROBE_PING)
+            if websocket.receive() != engineio.PROBE_PONG.decode():
+                raise Wrong("The WebSocket's probe is not answered.")
+            websocket.send(engineio.UPGRADE.decode())
+            self._ask_large(websocket)
+
+    def _ask_large(self, websocket: WebSocket) -> None:
+        """Send a large message, and wait for its answer."""
+        websocket.send(_question("socketio_doctor", _large(self._opening)))
+        while not _is_reply(websocket.receive(), "socketio_doctor"):
+            pass
+
+    @contextmanager
+    def _use_websocket(
+        self, target: str, headers: Mapping[str, str] | None = None
+    ) -> Iterator[WebSocket]:
+        """Open a WebSocket for what the ``with`` block does with it.
+
+        :raises Wrong: if it can't be opened, or ends.
+        """
         try:
-            with WebSocket(self._site, session.websocket_target, session.headers) as websocket:
-                websocket.send(engineio.PROBE_PING)
-                if websocket.receive() != engineio.PROBE_PONG.decode():
-                    raise Wrong("The WebSocket's probe is not answered.")
-                websocket.send(engineio.UPGRADE.decode())
-                websocket.send(_question("socketio_doctor", _large(self._opening)))
-                _wait_for(websocket, "socketio_doctor")
+            with WebSocket(self._site, target, headers or self._headers) as websocket:
+                yield websocket
         except Refused as error:
-            if remedies.error_code(error.answer) == ErrorCode.UNKNOWN_SESSION:
-                raise explain(error.answer, session.opening) from error
+            if not remedies.may_lack_upgrade(error.answer):
+                raise explain(error.answer, self._opening) from error
             raise Wrong(
                 f"No WebSocket can be opened (status {error.answer.status}): the proxy leaves out "
                 "the Upgrade header. Clients stay with polling.",
@@ -289,10 +323,11 @@ class Examination:
         """A WebSocket and a poll wait side by side, and nothing happens to either."""
         interval = self._opening["pingInterval"] / 1000
         idle = interval + LAST_BREATH if self._idle is None else self._idle
-        session = Polling(self._site, self._headers)
         with ExitStack() as stack:
-            poll = session.start_poll()
-            stack.callback(poll.close)
+            poll = None
+            if self._polls:
+                poll = self._open_polling().start_poll()
+                stack.callback(poll.close)
             try:
                 websocket = stack.enter_context(self._open_websocket(self._headers))
             except (Refused, Closed):
@@ -311,14 +346,13 @@ class Examination:
                     raise Wrong(
                         f"A silent WebSocket is cut after {seconds:.0f} s; the server's heartbeat "
                         f"comes every {interval:g} s.",
-                        remedies.read_timeout(session.opening),
+                        remedies.read_timeout(self._opening),
                     ) from error
             left = max(0.0, since + idle - monotonic())
-            if not select([poll.sock], [], [], left)[0]:
-                return
-            answer = read(poll)
-            if answer.status != HTTPStatus.OK:
-                raise explain(answer, session.opening)
+            if poll is not None and select([poll.sock], [], [], left)[0]:
+                answer = read(poll)
+                if answer.status != HTTPStatus.OK:
+                    raise explain(answer, self._opening)
 
     def _examine_buffering(self) -> None:
         """The first part of an answer comes before the last is sent."""
@@ -378,6 +412,16 @@ class Examination:
             raise NotExamined(_UNTOLD)
         return self._health
 
+    def _open_polling(self) -> Polling:
+        """Open a session over polling.
+
+        :raises Wrong: if the server refuses.
+        :raises NotExamined: if it speaks WebSocket only.
+        """
+        if not self._polls:
+            raise NotExamined("SOCKETIO_TRANSPORTS leaves polling out.")
+        return Polling(self._site, self._headers)
+
     def _open_websocket(self, headers: Mapping[str, str]) -> WebSocket:
         """Open a session over a WebSocket alone."""
         return WebSocket(self._site, self._site.target(transport="websocket"), headers)
@@ -418,6 +462,12 @@ def _find(step: str, examine: Callable[[], None]) -> Finding:
     return Finding(step, "right")
 
 
+def _cookies(*cookies: str | None) -> dict[str, str]:
+    """Return the header with some cookies; none if there are none."""
+    known = "; ".join(filter(None, cookies))
+    return {"Cookie": known} if known else {}
+
+
 def _large(opening: Mapping[str, Any]) -> int:
     """Return the size of the large message, for a server's limit."""
     max_payload: int = opening["maxPayload"]
@@ -434,12 +484,6 @@ def _question(name: str, size: int) -> str:
 
 def _is_reply(packets: str, name: str) -> bool:
     return any(packet.startswith(f"44/{name}{_NAMELESS},") for packet in packets.split(_SEPARATOR))
-
-
-def _wait_for(websocket: WebSocket, name: str) -> None:
-    """Wait for the refusal of a question."""
-    while not _is_reply(websocket.receive(), name):
-        pass
 
 
 def _keep_silent(websocket: WebSocket, until: float) -> None:

@@ -87,8 +87,20 @@ def explain(answer: Answer, opening: Mapping[str, Any]) -> Wrong:
             HOST,
             code=code,
         )
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        return Wrong(
+            "The site wants a login (status 401): pass the cookie of a user who is logged in, "
+            "--cookie sessionid=…"
+        )
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Wrong(
+            "The server takes no more handshakes from this address (status 429): behind a proxy on "
+            "another machine it takes SOCKETIO_TRUSTED_PROXIES."
+        )
     if code is not None:
-        return Wrong(f"The server refuses the request: {answer.start} (status {answer.status}).")
+        return Wrong(
+            f"The server refuses the request: {answer.start} (status {answer.status}).", code=code
+        )
     if answer.status in GATEWAYS:
         return Wrong(
             f"No server answers behind the proxy (status {answer.status}). Is `python manage.py "
@@ -109,6 +121,18 @@ def explain(answer: Answer, opening: Mapping[str, Any]) -> Wrong:
         f"What answers is no Socket.IO server: status {answer.status}, {answer.start!r}. Let its "
         "path lead to `python manage.py runserver_socketio`."
     )
+
+
+def may_lack_upgrade(answer: Answer) -> bool:
+    """Return whether a WebSocket may have been refused because the Upgrade header was lost."""
+    has_other_cause = answer.status in (
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.GATEWAY_TIMEOUT,
+        *GATEWAYS,
+    )
+    known = ErrorCode.UNKNOWN_SESSION, ErrorCode.FORBIDDEN
+    return not has_other_cause and error_code(answer) not in known
 
 
 def error_code(answer: Answer) -> int | None:

@@ -42,6 +42,7 @@ NEVER_SAID = {
     "the site, as https://www.example.com",
     "how long to keep silent; by default 5 s longer than the ping interval",
     "the origin of its pages, if they are elsewhere",
+    "the cookie of a user, as sessionid=…, if the site wants a login",
     "print all findings as JSON",
     # States of findings.
     "not examined",

@@ -18,6 +18,7 @@ from tests.support.redis import RedisServer
 from tests.support.server import Address, Server, under_gunicorn
 from tests.support.tools import free_port, require, wait_until
 from tests.support.types import StartServer
+from tests.support.views import log_in
 from tests.support.wire import target
 
 BRIEF = 0.2
@@ -40,6 +41,12 @@ server {
     }
 }
 """
+
+LOGIN_REQUIRED = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+]
 
 Behind = Callable[..., str]
 
@@ -76,10 +83,21 @@ def _answers(address: Address) -> bool:
         return http.get(target("polling")).status > 0
 
 
-def examine(url: str, *, idle: float = BRIEF, origin: str | None = None) -> dict[str, Finding]:
+@pytest.fixture
+def only_polling(share_server: StartServer) -> Server:
+    return share_server(settings={"SOCKETIO_TRANSPORTS": ["polling"]})
+
+
+def examine(
+    url: str, *, idle: float = BRIEF, origin: str | None = None, cookie: str | None = None
+) -> dict[str, Finding]:
     """Examine a site; return the findings by their steps."""
     examination = Examination(
-        Site(url, "/socket.io/"), origin=origin, idle=idle, token=health.make_token()
+        Site(url, "/socket.io/"),
+        origin=origin,
+        idle=idle,
+        token=health.make_token(),
+        cookie=cookie,
     )
     return {finding.step: finding for finding in examination.run()}
 
@@ -107,6 +125,42 @@ class TestASiteThatIsRight:
         assert wrong(examine(server.url)) == {}
 
 
+class TestASiteWithOneTransport:
+    @pytest.fixture
+    def only_websocket(self, share_server: StartServer) -> Server:
+        return share_server(settings={"SOCKETIO_TRANSPORTS": ["websocket"]})
+
+    def test_is_right_with_websocket_only(self, only_websocket: Server, behind: Behind) -> None:
+        findings = examine(behind(only_websocket))
+        assert wrong(findings) == {}
+        assert findings["polling"].state == "not examined"
+        assert findings["upgrade"].state == "right"
+
+    def test_has_the_upgrade_lines_at_the_handshake_with_websocket_only(
+        self, only_websocket: Server, behind: Behind
+    ) -> None:
+        line = "proxy_set_header Upgrade $http_upgrade;"
+        found = wrong(examine(behind(only_websocket, mistakes={line: ""})))
+        assert list(found) == ["handshake"]
+        assert line in found["handshake"]
+
+    def test_has_no_upgrade_with_polling_only(self, only_polling: Server) -> None:
+        findings = examine(only_polling.url)
+        assert wrong(findings) == {}
+        assert findings["upgrade"].state == "not examined"
+
+
+class TestASiteThatWantsALogin:
+    def test_asks_for_a_cookie_and_takes_it(
+        self, share_server: StartServer, start_server: StartServer, database: dict[str, str]
+    ) -> None:
+        cookie = log_in(share_server(environment=database), "doctor", colour="red")["Cookie"]
+        server = start_server(environment=database, settings={"MIDDLEWARE": LOGIN_REQUIRED})
+        (finding,) = examine(server.url).values()
+        assert "--cookie sessionid=" in finding.text
+        assert wrong(examine(server.url, cookie=cookie)) == {}
+
+
 class TestAMistake:
     @pytest.mark.parametrize(
         "line",
@@ -127,10 +181,9 @@ class TestAMistake:
         assert wrong(examine(url, idle=20)) == {"silence": ("proxy_read_timeout 60s;",)}
 
     def test_of_a_short_read_timeout_is_found_by_polling_alone(
-        self, share_server: StartServer, behind: Behind
+        self, only_polling: Server, behind: Behind
     ) -> None:
-        server = share_server(settings={"SOCKETIO_TRANSPORTS": ["polling"]})
-        url = behind(server, mistakes={"proxy_read_timeout 60s;": "proxy_read_timeout 3s;"})
+        url = behind(only_polling, mistakes={"proxy_read_timeout 60s;": "proxy_read_timeout 3s;"})
         findings = examine(url, idle=20)
         assert wrong(findings) == {"silence": ("proxy_read_timeout 60s;",)}
         assert findings["upgrade"].state == "not examined"

@@ -25,6 +25,8 @@ class TestAnAnswer:
             (answer(403, '{"code":4,"message":""}'), "ALLOWED_HOSTS", HOST),
             (answer(400, '{"code":0,"message":"Transport unknown"}'), "Transport unknown", ()),
             (answer(400, "<h1>Bad Request (400)</h1>"), "ALLOWED_HOSTS lacks", HOST),
+            (answer(401, '{"code":3,"message":""}'), "--cookie sessionid=", ()),
+            (answer(429), "SOCKETIO_TRUSTED_PROXIES", ()),
             (answer(302, location="/login/"), "redirects to /login/", ()),
             (answer(200, "<html>"), "status 200, '<html>'", ()),
             (answer(404, "[]"), "status 404, '[]'", ()),

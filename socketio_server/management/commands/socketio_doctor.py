@@ -32,6 +32,9 @@ class Command(BaseCommand):
             help="how long to keep silent; by default 5 s longer than the ping interval",
         )
         parser.add_argument("--origin", help="the origin of its pages, if they are elsewhere")
+        parser.add_argument(
+            "--cookie", help="the cookie of a user, as sessionid=…, if the site wants a login"
+        )
         parser.add_argument("--json", action="store_true", help="print all findings as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -41,7 +44,11 @@ class Command(BaseCommand):
         except ValueError:
             raise CommandError("The URL must be as https://www.example.com.") from None
         examination = Examination(
-            site, origin=options["origin"], idle=options["idle"], token=health.make_token()
+            site,
+            origin=options["origin"],
+            idle=options["idle"],
+            token=health.make_token(),
+            cookie=options["cookie"],
         )
         findings = []
         for finding in examination.run():
