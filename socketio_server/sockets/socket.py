@@ -121,6 +121,8 @@ class Socket:
 
         :param message: NaN and infinities in it arrive as ``null``, lone surrogates as U+FFFD.
         :raises TypeError: if it can't be encoded.
+        :raises RuntimeError: if too much would wait for the commit, as from all methods that may
+            wait for it.
         """
         clients, delivery = self._clients, self._delivery
         if clients.transactions is not None and clients.transactions.is_open():

@@ -13,7 +13,9 @@ from django.test import override_settings
 from django.utils.connection import ConnectionDoesNotExist
 
 import socketio_server
-from socketio_server import EVERYONE, OTHERS, NoSocket
+from socketio_server import EVERYONE, OTHERS, BrokerUnavailable, NoSocket
+from socketio_server.cluster.broker import Envelope
+from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.options import Options
 from socketio_server.serving import current
 from socketio_server.serving.transactions import DjangoTransactions
@@ -255,6 +257,46 @@ class TestWhereNobodyIsThere:
             socket.send("hi")
             client.leave()
         assert client.received() == []
+
+
+class TestAProcessWithoutAServer:
+    """What it sends goes to the broker, which may be lost at the commit."""
+
+    @pytest.fixture(autouse=True)
+    def broker(self, monkeypatch: pytest.MonkeyPatch) -> "LostBroker":
+        broker = LostBroker(CLIENTS)
+        monkeypatch.setattr(CLIENTS, "broker", broker)
+        monkeypatch.setattr("socketio_server.serving.outside.connect", lambda: None)
+        return broker
+
+    def test_hears_of_it_at_the_end_of_the_transaction(self) -> None:
+        block = transaction.atomic()
+        block.__enter__()
+        socketio_server.broadcast("hi", on_commit=True)
+        with pytest.raises(BrokerUnavailable):
+            block.__exit__(None, None, None)
+
+    def test_may_have_it_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        with transaction.atomic():
+            socketio_server.broadcast("hi", on_commit=True, on_error="log")
+            assert caplog.messages == []
+        assert caplog.messages == ["The event 'message' was not sent: Redis is lost"]
+
+    def test_asks_nothing_of_it_after_a_rollback(self, broker: "LostBroker") -> None:
+        with rolled_back():
+            socketio_server.broadcast("hi", on_commit=True)
+        assert broker.asked == 0
+
+
+class LostBroker(MemoryBroker):
+    """A broker that can't be reached (``Broker``)."""
+
+    reaches_others = True
+    asked = 0
+
+    def publish(self, envelope: Envelope) -> None:
+        self.asked += 1
+        raise BrokerUnavailable("Redis is lost")
 
 
 class TestTheLimit:
