@@ -3,6 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -220,8 +221,6 @@ class TestGarbage:
         st.integers(-1, 10),
     )
     def test_is_refused_or_done_and_nothing_else(self, request: dict[str, Any], kind: int) -> None:
-        import msgspec
-
         process = Process()
         for codec in (msgspec.json, msgspec.msgpack):
             with suppress(OverflowError, DecodeError):

@@ -249,10 +249,12 @@ class TestGarbage:
         for garbage in (b"", b"\xc1", b"{}", b"\x93" * 10_000, b"x" * 1000):
             redis.client.publish("socket.io#/#room#", garbage)
             redis.client.publish("socket.io#/#", garbage)
+        for garbage in (b"", b'{"type":4,"opts":"x"}', b'{"type":4}', b'{"type":4,"opts":{}}'):
+            redis.client.publish("socket.io-request#/#", garbage)
         near.method("broadcast_channel", "end", "room")
         assert far.next_message() == "end"
         wait_until(
-            lambda: stats(servers[1])["refusals"].get("cluster", 0) == count + 10, "all to count"
+            lambda: stats(servers[1])["refusals"].get("cluster", 0) == count + 14, "all to count"
         )
         servers[1].wait_for_output(r"Refused \(cluster\): message on 'socket.io#/#room#'")
 

@@ -1,16 +1,21 @@
 """What is done with sockets and servers of all processes."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from gevent import spawn
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import UNSET
 
 from socketio_server.cluster.broker import Recipients, Responses
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.dispatch.happenings import Happening
+from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.redis_adapter import Opts, Packet
 from socketio_server.protocol.redis_requests import (
@@ -23,6 +28,7 @@ from socketio_server.protocol.redis_requests import (
     Response,
     ServerEvent,
     SocketFields,
+    decode_response,
 )
 from socketio_server.sockets import operations as operations_module
 from socketio_server.sockets.acknowledgements import Answers
@@ -173,6 +179,34 @@ class TestRecords:
         assert record.channels == ("1",)
         assert record.handshake.time is None
         assert record.handshake.headers == record.handshake.query == {}
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=3), values),
+    max_leaves=5,
+)
+HANDSHAKES = st.dictionaries(
+    st.sampled_from(["address", "headers", "issued", "query", "time"]), JSON, max_size=3
+)
+
+
+class TestNoise:
+    @given(
+        st.fixed_dictionaries(
+            {"id": st.text(max_size=3) | JSON},
+            optional={"handshake": HANDSHAKES | JSON, "rooms": JSON, "data": JSON},
+        )
+    )
+    def test_in_a_response_is_a_record_or_refused(self, record: dict[str, Any]) -> None:
+        for codec in (msgspec.json, msgspec.msgpack):
+            with suppress(DecodeError, OverflowError):
+                data = codec.encode({"requestId": "r", "sockets": [record]})
+                sockets = decode_response(data).sockets
+                assert sockets is not UNSET
+                for fields in sockets:
+                    assert isinstance(fields, SocketFields)
+                    read_record(fields)
 
 
 class TestReplies:
