@@ -27,7 +27,7 @@ from socketio_server.engine.engine import GOODBYE_TIME, Engine
 from socketio_server.http.listener import HttpListener
 from socketio_server.http.siblings import Siblings
 from socketio_server.net.log_queue import LogQueue
-from socketio_server.net.loop import GuardedLoop
+from socketio_server.net.loop import GuardedLoop, SharingLoop
 from socketio_server.net.statistics import Snapshot, Stats
 from socketio_server.net.turns import Turns
 from socketio_server.net.workers import WorkerPool
@@ -114,50 +114,21 @@ class Server:
         clients: Clients[Socket] = CLIENTS,
         folder: str | None = None,
     ) -> None:
-        if not restart.is_patched():
-            raise ImproperlyConfigured(
-                "gevent has not patched the standard library: start the server with "
-                "`python manage.py runserver_socketio`, or put `from gevent import monkey; "
-                "monkey.patch_all()` before every other import of the program."
-            )
+        _require_patches()
         asyncio_loops.install()
-        hub = gevent.get_hub()
         self._clients = clients
         self._registry = registry
         self._log = LogQueue(LOGGERS)
         self._stats = Stats(monotonic)
-        loop = GuardedLoop(hub.loop, self._stats.refusals)
+        loop = GuardedLoop(gevent.get_hub().loop, self._stats.refusals)
         self._freed_memory = FreedMemory()
         self._block_watch = BlockWatch(loop, sys.stderr.write) if settings.DEBUG else None
         most = limit_connections(options.max_connections)
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
         turns = Turns(loop, options, clock=monotonic)
-        pool = WorkerPool(
-            hub, loop, options, options.max_concurrent_handlers, clock=monotonic, turns=turns
-        )
-        hooks = DjangoHooks(
-            options.message_log_format,
-            loop=loop,
-            sqlite_timeout=options.database_idle_timeout,
-            refresh_interval=options.refresh_interval,
-        )
-        self._cluster_events = ClusterEvents(registry, hooks, pool, self._stats, clock=monotonic)
-        self._dispatcher = Dispatcher(
-            registry=registry,
-            clients=clients,
-            hooks=hooks,
-            pool=pool,
-            loop=loop,
-            options=options,
-            stats=self._stats,
-            clock=monotonic,
-            unhandled=Unhandled(registry) if settings.DEBUG else None,
-            middleware=load_middleware(options.middleware),
-        )
-        worker = ""  # of this process only: nobody else gets requests of its sessions
-        if folder is not None or options.node:
-            worker = "-".join(filter(None, (options.node, str(os.getpid()))))
+        self._dispatcher, self._cluster_events = self._make_dispatcher(loop, turns)
+        worker = _name_worker(options.node, is_alone=folder is None)
         self._siblings = None if folder is None else Siblings(folder, worker, loop)
         self.engine = Engine(
             loop,
@@ -168,8 +139,8 @@ class Server:
             worker=worker,
             turns=turns,
         )
-        clients.output = self.engine.output
         timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
+        clients.output = self.engine.output
         clients.timekeeper = timekeeper
         if options.on_commit:
             clients.transactions = DjangoTransactions(options.max_queued_bytes)
@@ -183,13 +154,11 @@ class Server:
         )
         self.path = reverse("socketio")
         """The path of the handshake, in the language that is active at the start."""
-        watched = refused_hosts.watch(application, self.engine)
-        if settings.DEBUG:
-            watched = wrong_paths.watch(watched, self.path)
+        served = self._watch(application)
         self._listeners = [
             HttpListener(
                 listener,
-                watched,
+                served,
                 engine=self.engine,
                 options=options,
                 loop=loop,
@@ -321,3 +290,62 @@ class Server:
     def _answers_requests(self) -> bool:
         """Return whether the application answers a request just now."""
         return any(listener.request_workers.busy for listener in self._listeners)
+
+    def _make_dispatcher(self, loop: SharingLoop, turns: Turns) -> tuple[Dispatcher, ClusterEvents]:
+        """Return what runs the handlers: of clients' events, and of the cluster's."""
+        options = self.options
+        pool = WorkerPool(
+            gevent.get_hub(),
+            loop,
+            options,
+            options.max_concurrent_handlers,
+            clock=monotonic,
+            turns=turns,
+        )
+        hooks = DjangoHooks(
+            options.message_log_format,
+            loop=loop,
+            sqlite_timeout=options.database_idle_timeout,
+            refresh_interval=options.refresh_interval,
+        )
+        cluster_events = ClusterEvents(self._registry, hooks, pool, self._stats, clock=monotonic)
+        dispatcher = Dispatcher(
+            registry=self._registry,
+            clients=self._clients,
+            hooks=hooks,
+            pool=pool,
+            loop=loop,
+            options=options,
+            stats=self._stats,
+            clock=monotonic,
+            unhandled=Unhandled(self._registry) if settings.DEBUG else None,
+            middleware=load_middleware(options.middleware),
+        )
+        return dispatcher, cluster_events
+
+    def _watch(self, application: Any) -> Any:
+        """Return the application, watched for requests that never reach the handshake's view."""
+        watched = refused_hosts.watch(application, self.engine)
+        return wrong_paths.watch(watched, self.path) if settings.DEBUG else watched
+
+
+def _require_patches() -> None:
+    """Raise ``ImproperlyConfigured`` unless gevent has patched the standard library."""
+    if not restart.is_patched():
+        raise ImproperlyConfigured(
+            "gevent has not patched the standard library: start the server with "
+            "`python manage.py runserver_socketio`, or put `from gevent import monkey; "
+            "monkey.patch_all()` before every other import of the program."
+        )
+
+
+def _name_worker(node: str, *, is_alone: bool) -> str:
+    """Return the name of this process in its sessions' ids.
+
+    :param node: the machine's name; empty if it has none.
+    :param is_alone: whether no other process of the machine gets requests of its sessions.
+    :return: empty if nobody else gets them.
+    """
+    if is_alone and not node:
+        return ""
+    return "-".join(filter(None, (node, str(os.getpid()))))
