@@ -35,7 +35,7 @@ class Mails(AdminEmailHandler):
         super().__init__()
         self.sent: list[tuple[str, str]] = []
 
-    def send_mail(self, subject: str, message: str, *args: Any, **kwargs: Any) -> None:
+    def send_mail(self, subject: Any, message: Any, *args: Any, **kwargs: Any) -> None:
         self.sent.append((subject, message))
 
 
