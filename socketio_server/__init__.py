@@ -30,6 +30,7 @@ from socketio_server.serving.everywhere import (
     reach_servers,
     subscribe,
     unsubscribe,
+    users_on,
 )
 from socketio_server.sockets.acknowledgements import Answers
 from socketio_server.sockets.records import Replies, SocketRecord
@@ -76,6 +77,7 @@ __all__ = [
     "stats",
     "subscribe",
     "unsubscribe",
+    "users_on",
 ]
 
 __version__ = "0.1.0"

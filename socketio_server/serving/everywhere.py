@@ -57,6 +57,29 @@ def find_sockets(
     return _operations.find(selection.within(namespace), timeout)
 
 
+def users_on(
+    channel: str, *, namespace: str = MAIN_NAMESPACE, timeout: float = TIMEOUT
+) -> Replies[Any]:
+    """Return the users on a channel, in any process: each once, without anonymous ones.
+
+    :param timeout: seconds that other servers have to reply.
+    :return: the users as they are in the database now, and in ``missing`` how many servers did not
+        reply.
+    :raises BrokerUnavailable: if a process without a server can't reach the broker.
+    :raises TypeError: if the channel is no string.
+    :raises ValueError: if its name is empty or reserved, the namespace does not begin with a slash,
+        or the timeout is negative.
+    """
+    from socketio_server.serving.users import users_of  # needs Django's settings, we don't
+
+    check_channel(channel)
+    check_namespace(namespace)
+    check_seconds(timeout)
+    reach_servers()
+    found = _operations.find_users(select(channel).within(namespace), timeout)
+    return Replies(users_of(found), found.missing)
+
+
 def channel_names(*, namespace: str = MAIN_NAMESPACE, timeout: float = TIMEOUT) -> Replies[str]:
     """Return the channels that somebody is on, in any process.
 

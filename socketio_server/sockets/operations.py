@@ -14,7 +14,7 @@ from msgspec import UNSET
 from socketio_server.cluster.broker import Envelope, Recipients
 from socketio_server.cluster.envelopes import to_opts
 from socketio_server.exceptions import DecodeError
-from socketio_server.protocol.names import RESERVED_HEAD, may_be_socket_id
+from socketio_server.protocol.names import RESERVED_HEAD, USER_ROOM_HEAD, may_be_socket_id
 from socketio_server.protocol.redis_adapter import Packet, room_names
 from socketio_server.protocol.redis_requests import (
     ACKNOWLEDGEMENT,
@@ -60,17 +60,15 @@ class Operations:
 
     def find(self, recipients: Recipients, timeout: float) -> Replies[SocketRecord]:
         """Return records of sockets."""
-        opts = to_opts(recipients)
-        if opts is None:
-            return Replies()
-        found = [read_record(fields) for fields in self.records(recipients)]
-        question = FetchSockets(request_id=_new_id(), opts=opts)
-        responses = self._clients.broker.ask(recipients.namespace, question, timeout)
-        for response in responses.received:
-            for fields in response.sockets or ():
-                if isinstance(fields, SocketFields):
-                    found.append(read_record(fields))
-        return Replies(found, responses.missing)
+        found = self._fetch(recipients, timeout)
+        return Replies(map(read_record, found), found.missing)
+
+    def find_users(self, recipients: Recipients, timeout: float) -> Replies[str]:
+        """Return the users of sockets, by their rooms, each once."""
+        found = self._fetch(recipients, timeout)
+        names = (name for fields in found for name in room_names(fields.rooms))
+        users = dict.fromkeys(name for name in names if name.startswith(USER_ROOM_HEAD))
+        return Replies(users, found.missing)
 
     def subscribe(self, recipients: Recipients, channel: str) -> None:
         """Put sockets on a channel."""
@@ -172,6 +170,18 @@ class Operations:
         others = (None if each.data is UNSET else each.data for each in responses.received)
         return Replies((*answers, *others), missing)
 
+    def _fetch(self, recipients: Recipients, timeout: float) -> Replies[SocketFields]:
+        """Return what all servers tell of sockets."""
+        opts = to_opts(recipients)
+        if opts is None:
+            return Replies()
+        found = self.records(recipients)
+        question = FetchSockets(request_id=_new_id(), opts=opts)
+        responses = self._clients.broker.ask(recipients.namespace, question, timeout)
+        for response in responses.received:
+            found += [each for each in response.sockets or () if isinstance(each, SocketFields)]
+        return Replies(found, responses.missing)
+
     # --- In this process ----------------------------------------------------------------------
 
     def join(self, recipients: Recipients, channels: Sequence[str]) -> None:
@@ -207,7 +217,7 @@ class Operations:
             SocketFields(
                 id=recipient.id,
                 handshake=describe(members[recipient].request),
-                rooms=[recipient.id, *recipient.channels],
+                rooms=[recipient.id, *recipient.channels, *recipient.rooms],
                 data=self._data_of(recipient.id, members[recipient]),
             )
             for recipient in self._each(recipients, sure=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from socketio_server.protocol.names import RESERVED_HEAD
 from socketio_server.protocol.redis_adapter import room_names
 from socketio_server.protocol.redis_requests import SocketFields
 
@@ -72,7 +73,11 @@ def read_record(fields: SocketFields) -> SocketRecord:
     query = handshake.get("query")
     return SocketRecord(
         fields.id,
-        tuple(room for room in room_names(fields.rooms) if room != fields.id),
+        tuple(
+            room
+            for room in room_names(fields.rooms)
+            if room != fields.id and not room.startswith(RESERVED_HEAD)
+        ),
         {} if fields.data is None else fields.data,
         Handshake(
             str(handshake.get("address", "")),

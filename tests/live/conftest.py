@@ -1,13 +1,17 @@
 """Clients for the live tests, over every transport."""
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from tests.support.client import Client
-from tests.support.server import Server
+from tests.support.postgresql import PostgreSQL, find_programs
+from tests.support.server import Configuration, Server
+from tests.support.tools import require
 from tests.support.types import Connect, StartServer
 from tests.support.wire import TRANSPORTS, Polling, TransportName, Upgrading, open_carrier
 
@@ -109,3 +113,29 @@ def upgrading(upgrading_client: Client) -> Upgrading:
     """Its session."""
     assert isinstance(upgrading_client.carrier, Upgrading)
     return upgrading_client.carrier
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A server with nothing in it."""
+    programs = find_programs()
+    require("PostgreSQL", found=programs is not None)
+    assert programs is not None
+    server = PostgreSQL(programs)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated(postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a migrated database, which others are made like."""
+    name = postgresql.create()
+    folder = tmp_path_factory.mktemp("migrate")
+    migrate = Configuration(folder, settings=postgresql.settings(name))
+    subprocess.run(
+        [sys.executable, str(migrate.manage), "migrate", "--verbosity=0"],
+        env=migrate.variables,
+        cwd=migrate.started_in,
+        check=True,
+    )
+    return name

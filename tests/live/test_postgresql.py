@@ -1,17 +1,15 @@
 """A database with a server: what Django does around requests, around events (section 17)."""
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import django
 import pytest
 
 from tests.support.client import Client
-from tests.support.postgresql import PostgreSQL, find_programs
-from tests.support.server import Configuration, Server
-from tests.support.tools import require, wait_until
+from tests.support.postgresql import PostgreSQL
+from tests.support.server import Server
+from tests.support.tools import wait_until
 from tests.support.types import Connect, StartServer
 
 StartWithDatabase = Callable[..., Server]
@@ -29,32 +27,6 @@ WAYS_TO_CONNECT = [
         marks=pytest.mark.skipif(not HAS_POOLS, reason="Django has pools since 5.1"),
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    """A server with nothing in it."""
-    programs = find_programs()
-    require("PostgreSQL", found=programs is not None)
-    assert programs is not None
-    server = PostgreSQL(programs)
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def migrated(postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a migrated database, which others are made like."""
-    name = postgresql.create()
-    folder = tmp_path_factory.mktemp("migrate")
-    migrate = Configuration(folder, settings=postgresql.settings(name))
-    subprocess.run(
-        [sys.executable, str(migrate.manage), "migrate", "--verbosity=0"],
-        env=migrate.variables,
-        cwd=migrate.started_in,
-        check=True,
-    )
-    return name
 
 
 @pytest.fixture

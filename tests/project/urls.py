@@ -6,6 +6,7 @@ from tests.project import views
 
 urlpatterns = [
     path("login/", views.log_in),
+    path("logout/", views.log_out),
     path("scheme/", views.scheme),
     path("state/", views.state),
     path("stats/", views.stats),

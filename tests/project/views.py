@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 
-from django.contrib.auth import login
+from django.contrib.auth import login, logout
 from django.contrib.auth.models import User
 from django.http import (
     HttpRequest,
@@ -93,6 +93,12 @@ def log_in(request: HttpRequest) -> HttpResponse:
     login(request, user)
     request.session["colour"] = request.GET["colour"]
     return HttpResponse("welcome")
+
+
+def log_out(request: HttpRequest) -> HttpResponse:
+    """Log the visitor out."""
+    logout(request)
+    return HttpResponse("goodbye")
 
 
 def scheme(request: HttpRequest) -> HttpResponse:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.messages import add_message, get_messages
+from django.core.cache import caches
 from django.db import DatabaseError
 from django.test import Client, override_settings
 from pytest_django import DjangoAssertNumQueries
@@ -534,3 +535,50 @@ class TestMessagesToAUser:
             socketio_server.emit("news", to=user)
         with pytest.raises(ValueError, match=r"can't be told from others"):
             socketio_server.emit("news", skip=user)
+
+
+class TestUsersOnAChannel:
+    def test_are_those_there_each_once_without_the_anonymous(self, connect: Connect) -> None:
+        ann, ben, cem = make_user(), make_user("ben"), make_user("cem")
+        for user in (ben, ann, ben):
+            connect(client=logged_in(user)).subscribe("room")
+        connect().subscribe("room")
+        connect(client=logged_in(cem)).subscribe("elsewhere")
+        found = socketio_server.users_on("room")
+        assert list(found) == [ben, ann]
+        assert found.missing == 0
+
+    def test_without_those_that_are_deleted(self, connect: Connect) -> None:
+        ann = make_user()
+        connect(client=logged_in(ann)).subscribe("room")
+        delete(ann)
+        assert list(socketio_server.users_on("room")) == []
+
+    def test_are_not_shown_as_channels(self, connect: Connect) -> None:
+        connect(client=logged_in(make_user())).subscribe("room")
+        (record,) = socketio_server.find_sockets()
+        assert record.channels == ("room",)
+        assert list(socketio_server.channel_names()) == ["room"]
+
+    def test_cost_one_query_however_many_clients_there_are(
+        self, connect: Connect, django_assert_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        for name in "abc":
+            connect(client=logged_in(make_user(name))).subscribe("room")
+        with django_assert_num_queries(1):
+            assert len(socketio_server.users_on("room")) == 3
+
+
+class TestCaches:
+    def test_are_shared_by_the_sockets_of_a_worker(
+        self, connect: Connect, registry: Registry
+    ) -> None:
+        found = []
+
+        @registry.on("cache")
+        def cache(request: Any, socket: Any, context: Any) -> None:
+            found.append(caches["default"])
+
+        for client in (connect(), connect()):
+            client.call("cache")
+        assert found[0] is found[1]
