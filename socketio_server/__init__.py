@@ -73,6 +73,7 @@ __all__ = [
     "emit",
     "emit_cluster",
     "find_sockets",
+    "recheck",
     "send",
     "stats",
     "subscribe",
@@ -241,6 +242,27 @@ def call(
     selection = select(to, skip, skip_channels)
     reach_servers()
     return ask(CLIENTS, namespace, event, args, selection, timeout)
+
+
+def recheck(to: Any, *, namespace: str = MAIN_NAMESPACE, using: str | None = None) -> None:
+    """Judge clients again, because the application knows that their rights may have changed.
+
+    Each keeps what the decorators of ``on_connect`` and ``authorize`` let it, and loses the rest.
+    Inside of a database transaction it happens after the commit. A process without a server reaches
+    those of others through the broker, if there is one.
+
+    :param to: a user, whose clients are judged in all namespaces; a channel, for which the clients
+        are judged that asked for it; or ``EVERYONE``.
+    :param namespace: the channel's.
+    :param using: the database of the transaction.
+    :raises TypeError: if it is none of these.
+    :raises ValueError: if the user is anonymous, the channel's name is empty, or the namespace does
+        not begin with a slash.
+    """
+    from socketio_server.serving import rechecks  # needs Django's settings, which this may not
+
+    check_namespace(namespace)
+    rechecks.announce(rechecks.target_of(to, namespace), using)
 
 
 def stats() -> Snapshot:

@@ -10,7 +10,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import module_has_submodule
 
 from socketio_server import checks, conf
-from socketio_server.serving import handshakes, outside, reloader, users
+from socketio_server.serving import handshakes, outside, reloader, revocations, users
 from socketio_server.sockets import targets
 from socketio_server.sockets.this_process import CLIENTS
 
@@ -53,6 +53,7 @@ class SocketIOConfig(AppConfig):
         django_checks.register(checks.check_broker_prefix, "socketio_server", deploy=True)
         django_checks.register(checks.check_unguarded_channels, "socketio_server", deploy=True)
         outside.read_option = conf.option
+        revocations.connect()
         targets.room_of = users.room_of
         CLIENTS.encode_with(DjangoJSONEncoder().default)
         CLIENTS.handshake_describer = handshakes.describer

@@ -166,6 +166,10 @@ class Options:
     """Whether clients may subscribe to a channel that no ``authorize`` handler is for;
     django-socketio let them."""
 
+    recheck_interval: SecondsOrZero = 60.0
+    """Time between two looks whether the rights of connected users have changed, where no signal of
+    Django's has told; 0: never."""
+
     cookie: CookieName = "socketio"
     """Beginning of the name of the cookie that binds a polling session to its browser; ``None``
     sets no cookie."""

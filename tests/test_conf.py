@@ -90,6 +90,8 @@ GOOD = [
     ("compression_threshold", None),
     ("compression_threshold", 0),
     ("database_idle_timeout", 0),
+    ("recheck_interval", 0),
+    ("recheck_interval", 300),
     ("database_idle_timeout", 0.5),
     ("refresh_interval", 0),
     ("refresh_interval", None),
@@ -110,6 +112,7 @@ GOOD = [
 
 BAD: list[tuple[str, Any]] = [
     *(("database_idle_timeout", value) for value in (-1, None, "1", True)),
+    *(("recheck_interval", value) for value in (-1, None, "1", True)),
     *(("refresh_interval", value) for value in (-1, "1", True)),
     *(("host", value) for value in ("", None, 127, b"localhost")),
     *(("port", value) for value in (-1, 65_536, "9000", 9000.0, None, True)),
@@ -157,6 +160,7 @@ EXPECTED = {
     "events": "a list of modules' dotted names or None",
     "compression_threshold": "a number of bytes, or None",
     "database_idle_timeout": "a number of seconds, or 0",
+    "recheck_interval": "a number of seconds, or 0",
     "refresh_interval": "a number of seconds, 0 or None",
     "cookie": "a cookie's name, or None",
     "subscribe_default": '"allow" or "deny"',

@@ -21,8 +21,9 @@ from socketio_server.dispatch.client_account import InputTotal
 from socketio_server.dispatch.decoded import DecodedRoom
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.inbox import size_of
-from socketio_server.dispatch.member import Item, Member, MemberRouter, Move
+from socketio_server.dispatch.member import Item, Left, Member, MemberRouter, Move
 from socketio_server.dispatch.middleware import NO_ANSWER, CallNext, EventCall
+from socketio_server.dispatch.rights import DENIED, Grant, Rights, bind, refusal_of
 from socketio_server.dispatch.router import NamespaceRouter
 from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.session import Session
@@ -65,8 +66,6 @@ SOCKET_ID_BYTES = 13
 """Random bytes of a public id. With its head it has 20 characters, as Node's, and the most that
 django-socketio's users had room for."""
 
-DENIED = "Permission denied"
-"""What a client is told that is refused without a message."""
 
 _ACKNOWLEDGEMENT = Event("acknowledgement", arguments=None, always=True)
 """The event that middleware and the log see when a client's acknowledgement goes to a callback."""
@@ -147,6 +146,7 @@ class Dispatcher:
     :param unhandled: told of events for which no handler ran, and of handlers that refuse clients;
         ``None``: nobody is told.
     :param middleware: wraps every event, if there is any.
+    :param grants: what all clients of the process were let do, if it has several dispatchers.
     :param on_raised: called with each exception of a handler, besides the log and ``on_error``.
     """
 
@@ -163,6 +163,7 @@ class Dispatcher:
         clock: Callable[[], float],
         unhandled: Unhandled | None = None,
         middleware: CallNext | None = None,
+        grants: dict[Member, Grant] | None = None,
         on_raised: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.options = options
@@ -174,7 +175,10 @@ class Dispatcher:
         self._registry = registry
         self._clients = clients
         self._hooks = hooks
-        self._refusals: tuple[type[Exception], ...] = (Reject, *hooks.refusals)
+        self.refusals: tuple[type[Exception], ...] = (Reject, *hooks.refusals)
+        """Exceptions that refuse a client (``Court``)."""
+        self.rights = Rights(registry, clients, self, stats, {} if grants is None else grants)
+        """What the clients were let do."""
         self._unhandled = unhandled
         self._middleware = middleware
         self._on_raised = on_raised
@@ -281,6 +285,7 @@ class Dispatcher:
         delivery = member.delivery
         if delivery.owner is not None:
             delivery.owner = None
+            self.rights.forget(member)
             self._clients.discard(delivery)
             member.router.member_finished(member)
             self._live -= 1
@@ -289,7 +294,7 @@ class Dispatcher:
 
     def decoded_size(self, item: Item) -> int:
         """Estimate how many bytes an item takes once it is decoded (``InboxKeeper``)."""
-        if isinstance(item, (Move, PacketType, CloseReason)):
+        if isinstance(item, (Move, Left, PacketType, CloseReason)):
             return 0
         return estimate_size(item.answer.kept if isinstance(item, Acknowledged) else item)
 
@@ -319,6 +324,8 @@ class Dispatcher:
             elif isinstance(item, Move):
                 tell = member.subscribed if item.is_on else member.unsubscribed
                 tell(item.channel)
+            elif isinstance(item, Left):
+                self._left(member, item.channel)
             else:
                 pause = self._take_turn if size_of(item) > LARGE else None
                 packet = decode_kept(item, pause)
@@ -350,6 +357,7 @@ class Dispatcher:
         self._clients.broker.listen(delivery.namespace)
         self.user_is(member, member.router.user_room)
         self._hooks.watch(member.socket.request, member.router)
+        self.rights.connecting(member)
         refusal = self._fire_refusable(member, event, event.select(delivery.namespace, ()), ())
         if refusal is not None:
             self.forget(member)
@@ -365,8 +373,11 @@ class Dispatcher:
                 member.subscribed(channel)
 
     def _find_user(self, member: Member) -> None:
-        """Find out which user a client is, so that messages to the user reach it."""
+        """Find out which user a client is, so that messages to the user reach it, and with which
+        rights it was let in.
+        """
         try:
+            self.rights.connected(member)
             self._hooks.find_user(member.socket.request)
         except Exception as error:
             key = ("user", type(error), place_of(error))
@@ -431,7 +442,9 @@ class Dispatcher:
             self._refuse_channel(member, packet, "more than SOCKETIO_MAX_CHANNELS")
             return
         refusal = self._authorize(member, channel)
+        is_guarded = refusal is None and self.rights.is_pending(member, channel)
         if refusal is not None:
+            self.rights.refused(member, channel, refusal[0])
             self._acknowledge(member, packet, _error_of(*refusal))
             return
         event = self._registry.on_subscribe
@@ -440,11 +453,15 @@ class Dispatcher:
             member.delivery.hold(channel, self.options.max_queued_bytes, self._clients.output)
         is_open = member.delivery.awaits_decision(channel)
         changed = member.socket.subscribe(channel)
+        self.rights.subscribed(member, channel)
         if not handlers and self._unhandled is not None:
             self._unhandled.subscription(channel, packet.namespace)
         refusal = self._fire_refusable(member, event, handlers, (channel,))
+        if refusal is None and is_guarded and self.rights.has_lost(member, channel):
+            refusal = DENIED, None
         if refusal is not None:
             member.socket.unsubscribe(channel)
+            self.rights.unsubscribed(member, channel)
             member.release_messages(accepted=False)
             self._acknowledge(member, packet, _error_of(*refusal))
         else:
@@ -462,8 +479,12 @@ class Dispatcher:
         event, namespace = self._registry.authorize, member.delivery.namespace
         handlers = event.select_for(namespace, channel)
         if handlers:
-            bound = tuple(registration.bind(channel) for registration in handlers)
-            return self._fire_refusable(member, event, bound, (channel,))
+            self.rights.asked(member, channel)
+            was_pending = self.rights.is_pending(member, channel)
+            refusal = self._fire_refusable(member, event, bind(handlers, channel), (channel,))
+            if refusal is None and was_pending and self.rights.has_lost(member, channel):
+                return DENIED, None
+            return refusal
         if self.options.subscribe_default == "allow":
             return None
         if self._unhandled is not None:
@@ -476,10 +497,19 @@ class Dispatcher:
             self._refuse_channel(member, packet, "invalid")
             return
         changed = member.socket.unsubscribe(channel)
-        event = self._registry.on_unsubscribe
-        self._fire(member, event, event.select_for(member.delivery.namespace, channel), (channel,))
+        self.rights.unsubscribed(member, channel)
+        self._run_unsubscribe(member, channel)
         self._acknowledge(member, packet, changed)
         self._hooks.log_message(member.socket.request, "unsubscribe", channel)
+
+    def _left(self, member: Member, channel: str) -> None:
+        """Run ``on_unsubscribe`` for a channel that the client was taken off."""
+        self._run_unsubscribe(member, channel)
+        self._hooks.log_message(member.socket.request, "unsubscribe", channel)
+
+    def _run_unsubscribe(self, member: Member, channel: str) -> None:
+        event = self._registry.on_unsubscribe
+        self._fire(member, event, event.select_for(member.delivery.namespace, channel), (channel,))
 
     def _refuse_channel(
         self, member: Member, packet: Packet, why: str, answer: str = "Invalid channel"
@@ -568,6 +598,19 @@ class Dispatcher:
             outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
             member.delivery.send(outgoing, self._clients.timekeeper)
 
+    def ask(self, member: Member, event: Event, handlers: Sequence[Registration], arg: str) -> Any:
+        """Return the answer of handlers that may refuse (``Court``)."""
+        return self._fire(member, event, handlers, (arg,))
+
+    def restore(self, captured: Any) -> None:
+        """Activate the captured state of a client's handshake (``Court``)."""
+        self._hooks.restore(captured)
+
+    def raised(self, error: BaseException) -> None:
+        """Pass on what a handler has raised, besides the log (``Court``)."""
+        if self._on_raised is not None:
+            self._on_raised(error)
+
     def _fire(
         self, member: Member, event: Event, handlers: Sequence[Registration], args: Sequence[Any]
     ) -> Any:
@@ -619,8 +662,8 @@ class Dispatcher:
         """
         try:
             answer = self._fire(member, event, handlers, args)
-        except self._refusals as error:
-            return _refusal(error)
+        except self.refusals as error:
+            return refusal_of(error)
         except BaseException as error:  # ends no more than the connection
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -629,7 +672,7 @@ class Dispatcher:
             return "Internal error", None
         if event.must_grant:
             return None if answer else (DENIED, None)
-        return _refusal(Reject()) if answer is False else None
+        return refusal_of(Reject()) if answer is False else None
 
     def _run_middleware(
         self,
@@ -649,9 +692,9 @@ class Dispatcher:
         except BaseException as error:  # ends no more than the handler
             if event.can_refuse:
                 raise
-            if event.answers and isinstance(error, self._refusals):
+            if event.answers and isinstance(error, self.refusals):
                 self._hooks.forget_changes(member.socket.request)
-                return _error_of(*_refusal(error))
+                return _error_of(*refusal_of(error))
             self._handler_raised(member, event.name, error)
             return NO_ANSWER
         return NO_ANSWER if call.raised and answer is None else answer
@@ -679,15 +722,15 @@ class Dispatcher:
                 if isinstance(error, TypeError) and event.arguments is None:
                     _note_arguments(error, registration, event.name, args)
                 if event.can_refuse:
-                    if self._unhandled is not None and isinstance(error, self._refusals):
+                    if self._unhandled is not None and isinstance(error, self.refusals):
                         self._unhandled.refusal(event, registration, error)
                     raise
-                if event.answers and isinstance(error, self._refusals):
+                if event.answers and isinstance(error, self.refusals):
                     self._hooks.forget_changes(member.socket.request)
                     if self._unhandled is not None:
                         self._unhandled.refusal(event, registration, error)
                     if answer is None:
-                        answer = _error_of(*_refusal(error))
+                        answer = _error_of(*refusal_of(error))
                     continue
                 raised = True
                 self._handler_raised(member, event.name, error)
@@ -782,13 +825,6 @@ def _log_raised(error: BaseException, event_name: str, socket_id: str, more: str
     else:
         text = "Handler of %s raised for socket %s%s"
         logger.error(text, event_name, socket_id, more, exc_info=error)
-
-
-def _refusal(error: Exception) -> tuple[str, Any]:
-    """Return the message and data for a refused client."""
-    if isinstance(error, Reject):
-        return error.message, error.data
-    return str(error) or DENIED, None
 
 
 def _error_of(message: str, data: Any) -> dict[str, Any]:

@@ -24,12 +24,20 @@ class Move(NamedTuple):
     is_on: bool
 
 
-Item = str | bytes | Assembly | Acknowledged | Move | PacketType | CloseReason
+class Left(NamedTuple):
+    """The client was taken off a channel that it may no longer be on: ``on_unsubscribe`` is to
+    run.
+    """
+
+    channel: str
+
+
+Item = str | bytes | Assembly | Acknowledged | Move | Left | PacketType | CloseReason
 """The items of an inbox, in order: ``CONNECT``; events, not yet decoded (``socketio.Kept``),
-acknowledgements and moves; at the end the reason why the connection ended."""
+acknowledgements, moves and losses; at the end the reason why the connection ended."""
 
 
-_LIFE = (Move, PacketType, CloseReason)
+_LIFE = (Move, Left, PacketType, CloseReason)
 """The items that are not the client's events."""
 
 
@@ -60,7 +68,9 @@ class MemberRouter(Account, Protocol):
     def messages_released(self, member: "Member") -> None:
         """The messages that were held for a member are sent."""
 
-    def disconnect(self, member: "Member") -> None:
+    def disconnect(
+        self, member: "Member", reason: CloseReason = CloseReason.SERVER_NAMESPACE_DISCONNECT
+    ) -> None:
         """Take a member out of its namespace."""
 
     def disconnect_all(self) -> None:
@@ -155,6 +165,10 @@ class Member(Inbox[Item]):
             selection = event.select(self.delivery.namespace, channels)
             self._selections[event] = selection
         return selection
+
+    def copy_scope(self) -> Context:
+        """Return a copy of the context variables of the client's handlers."""
+        return self._scope.copy()
 
     def release_messages(self, *, accepted: bool) -> None:
         """Send the held messages, without the doubtful ones unless ``accepted``."""

@@ -205,7 +205,9 @@ class NamespaceRouter(ClientAccount):
                 self.bytes_held(-self._unfinished_bytes)
             self._closing = self._assembly = None
 
-    def disconnect(self, member: Member) -> None:
+    def disconnect(
+        self, member: Member, reason: CloseReason = CloseReason.SERVER_NAMESPACE_DISCONNECT
+    ) -> None:
         """Take a member out of its namespace (``MemberRouter``)."""
         namespace = member.delivery.namespace
         if self._members.get(namespace) is member:
@@ -213,7 +215,7 @@ class NamespaceRouter(ClientAccount):
             self._left = (*self._left, namespace)[-self._keeper.options.max_namespaces :]
             packet = socketio.encode_disconnect(namespace=namespace)
             goodbye = Outgoing(engineio.MESSAGE + packet)
-            self._end(member, CloseReason.SERVER_NAMESPACE_DISCONNECT, goodbye)
+            self._end(member, reason, goodbye)
 
     def disconnect_all(self) -> None:
         """Take the client out of all namespaces, and end its session (``MemberRouter``)."""

@@ -19,6 +19,7 @@ _IN_GOOD_ORDER = frozenset(
         CloseReason.FORCED_CLOSE,
         CloseReason.FORCED_SERVER_CLOSE,
         CloseReason.SERVER_SHUTTING_DOWN,
+        CloseReason.SESSION_REPLACED,
     ]
 )
 """The server's own reasons: a polling client may still fetch its last packets."""

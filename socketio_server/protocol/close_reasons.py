@@ -16,5 +16,7 @@ class CloseReason(StrEnum):
     PARSE_ERROR = "parse error"
     SERVER_SHUTTING_DOWN = "server shutting down"
     FORCED_SERVER_CLOSE = "forced server close"
+    AUTHORIZATION_REVOKED = "authorization revoked"
+    SESSION_REPLACED = "session replaced"
     CLIENT_NAMESPACE_DISCONNECT = "client namespace disconnect"
     SERVER_NAMESPACE_DISCONNECT = "server namespace disconnect"

@@ -13,6 +13,12 @@ UNSUBSCRIBE = "__unsubscribe__"
 """The Socket.IO events by which clients join and leave channels (django-socketio's control
 words)."""
 
+UNSUBSCRIBED = "__unsubscribed__"
+"""Tells a client that the server took it off a channel: the channel, and the reason."""
+
+DISCONNECTED = "__disconnected__"
+"""Tells a client why the server is about to disconnect it."""
+
 SOCKET_ID_LENGTH = 20
 """Characters of a socket's public id, in Node and here."""
 

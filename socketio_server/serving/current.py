@@ -38,11 +38,28 @@ class RunningServer(Protocol):
         """
 
 
+class RecheckTaker(Protocol):
+    """Judges the clients of this process again (``serving.rechecks``)."""
+
+    at_once: bool
+    """Whether nobody waits for commits: in tests there are none."""
+
+    def ask(self, target: Any) -> None:
+        """Judge clients again, soon.
+
+        :param target: a ``rechecks.Target``, whose module imports this one.
+        """
+
+
 logger = logging.getLogger("socketio_server")
 
 server: RunningServer | None = None
 """``None`` while no server runs. A server sets it when it starts, and resets it after it has
 stopped."""
+
+
+rechecks: RecheckTaker | None = None
+"""``None`` while no server runs, and no test client is connected."""
 
 
 def tell_missing(what: str, environ: Mapping[str, Any]) -> None:

@@ -22,6 +22,8 @@ from django.urls import reverse
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.dispatch.cluster_events import ClusterEvents
 from socketio_server.dispatch.dispatcher import Dispatcher
+from socketio_server.dispatch.member import Member
+from socketio_server.dispatch.rights import Grant
 from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.engine import GOODBYE_TIME, Engine
 from socketio_server.http.listener import HttpListener
@@ -46,6 +48,7 @@ from socketio_server.serving.block_watch import BlockWatch
 from socketio_server.serving.brokers import make_broker
 from socketio_server.serving.freed_memory import FreedMemory
 from socketio_server.serving.middleware import load_middleware
+from socketio_server.serving.rechecks import Rechecks
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.serving.transactions import DjangoTransactions
 from socketio_server.sockets.acknowledgements import NoTimekeeper
@@ -127,7 +130,7 @@ class Server:
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
         turns = Turns(loop, options, clock=monotonic)
-        self._dispatcher, self._cluster_events = self._make_dispatcher(loop, turns)
+        self._dispatcher, self._cluster_events, self._rechecks = self._make_dispatcher(loop, turns)
         worker = _name_worker(options.node, is_alone=folder is None)
         self._siblings = None if folder is None else Siblings(folder, worker, loop)
         self.engine = Engine(
@@ -188,9 +191,11 @@ class Server:
         """
         self._log.open()
         self._clients.broker = self._broker
-        self._clients.run_cluster_event = self._cluster_events.run
+        self._clients.run_cluster_event = self._rechecks.hear(self._cluster_events.run)
         # Before anything waits: without it, senders would connect as a process without a server.
         current.server = self
+        current.rechecks = self._rechecks
+        self._rechecks.start()
         self._broker.start(self._registry.namespaces)
         if self._siblings is not None:
             self._siblings.start()
@@ -280,7 +285,8 @@ class Server:
         self._broker.stop(BROKER_STOP_TIMEOUT)
         self._clients.broker = MemoryBroker(self._clients)
         self._clients.run_cluster_event = None
-        current.server = None
+        current.server = current.rechecks = None
+        self._rechecks.stop()
         self._clients.output = None
         self._clients.timekeeper = NoTimekeeper()
         self._clients.transactions = None
@@ -291,8 +297,10 @@ class Server:
         """Return whether the application answers a request just now."""
         return any(listener.request_workers.busy for listener in self._listeners)
 
-    def _make_dispatcher(self, loop: SharingLoop, turns: Turns) -> tuple[Dispatcher, ClusterEvents]:
-        """Return what runs the handlers: of clients' events, and of the cluster's."""
+    def _make_dispatcher(
+        self, loop: SharingLoop, turns: Turns
+    ) -> tuple[Dispatcher, ClusterEvents, Rechecks]:
+        """Return what runs the handlers: of clients' events, of the cluster's, and of rechecks."""
         options = self.options
         pool = WorkerPool(
             gevent.get_hub(),
@@ -309,10 +317,15 @@ class Server:
             refresh_interval=options.refresh_interval,
         )
         cluster_events = ClusterEvents(self._registry, hooks, pool, self._stats, clock=monotonic)
+        grants: dict[Member, Grant] = {}
+        rechecks = Rechecks(
+            grants, self._clients, pool, hooks=hooks, interval=options.recheck_interval
+        )
         dispatcher = Dispatcher(
             registry=self._registry,
             clients=self._clients,
             hooks=hooks,
+            grants=grants,
             pool=pool,
             loop=loop,
             options=options,
@@ -321,7 +334,8 @@ class Server:
             unhandled=Unhandled(self._registry) if settings.DEBUG else None,
             middleware=load_middleware(options.middleware),
         )
-        return dispatcher, cluster_events
+        dispatcher.rights.on_granted = rechecks.granted
+        return dispatcher, cluster_events, rechecks
 
     def _watch(self, application: Any) -> Any:
         """Return the application, watched for requests that never reach the handshake's view."""

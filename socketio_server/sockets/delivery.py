@@ -315,6 +315,10 @@ class Delivery:
         elif close:  # the client left this namespace, and may be in others
             self._session.close(CloseReason.FORCED_SERVER_CLOSE)
 
+    def close_transport(self, reason: CloseReason) -> None:
+        """End the session without a word to the client, which comes back by itself."""
+        self._session.close(reason)
+
     def _deliver_held(self, hold: Hold, outgoing: Outgoing, channels: Sequence[str] | None) -> None:
         if not hold.keep(outgoing, doubtful=self.is_doubtful(channels)):
             self._session.send(outgoing)

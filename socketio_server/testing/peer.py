@@ -90,8 +90,10 @@ class Peer:
             stats=stats,
             clock=lambda: world.now,
             middleware=world.middleware(options.middleware),
+            grants=world.grants,
             on_raised=on_raised,
         )
+        dispatcher.rights.on_granted = world.granted
         link = Link(
             self._handshake.make(options, dispatcher),
             options,

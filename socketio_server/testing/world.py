@@ -14,11 +14,15 @@ from typing import Any, Protocol
 from gevent.event import Event
 
 from socketio_server import conf
+from socketio_server.dispatch.member import Member
 from socketio_server.dispatch.middleware import CallNext
+from socketio_server.dispatch.rights import Grant
 from socketio_server.exceptions import ValidationError
 from socketio_server.net.loop import Watcher
 from socketio_server.net.workers import Job
+from socketio_server.serving import current
 from socketio_server.serving.middleware import load_middleware
+from socketio_server.serving.rechecks import Rechecks
 from socketio_server.serving.transactions import DjangoTransactions
 from socketio_server.sockets.acknowledgements import Timekeeper
 from socketio_server.sockets.this_process import CLIENTS
@@ -78,6 +82,9 @@ class World:
         self._links: dict[Droppable, str | None] = {}
         self._middleware: dict[tuple[str, ...], CallNext | None] = {}
         self._usual_timekeeper: Timekeeper | None = None  # replaced while any client is connected
+        self.grants: dict[Member, Grant] = {}
+        """What the clients were let do."""
+        self._rechecks: Rechecks | None = None  # while any client is connected
 
     # --- For the server's code: Loop, Pool, Timekeeper ----------------------------------------
 
@@ -143,6 +150,17 @@ class World:
         timer.start(func)
         return timer.close
 
+    def before_event(self) -> None:
+        """Do nothing: the test's connections stay as they are (``WorkHooks``)."""
+
+    def release(self) -> None:
+        """Do nothing (``WorkHooks``)."""
+
+    def granted(self, grant: Grant) -> None:
+        """A guarded client has connected."""
+        if self._rechecks is not None:
+            self._rechecks.granted(grant)
+
     # --- For the clients ----------------------------------------------------------------------
 
     @contextmanager
@@ -198,6 +216,15 @@ class World:
         if self._usual_timekeeper is None:
             self._usual_timekeeper, CLIENTS.timekeeper = CLIENTS.timekeeper, self
             self.errors.clear()
+            current.rechecks = self._rechecks = Rechecks(
+                self.grants,
+                CLIENTS,
+                self,
+                hooks=self,
+                interval=conf.option("recheck_interval"),
+                at_once=True,
+            )
+            self._rechecks.start()
         CLIENTS.transactions = None
         if conf.option("on_commit"):
             CLIENTS.transactions = DjangoTransactions(conf.option("max_queued_bytes"))
@@ -231,6 +258,8 @@ class World:
             return
         if self._usual_timekeeper is not None:
             CLIENTS.timekeeper, self._usual_timekeeper = self._usual_timekeeper, None
+            current.rechecks = self._rechecks = None
+            self.grants.clear()
         CLIENTS.run_cluster_event = CLIENTS.transactions = None
         self.now = 0.0
         self.timers.clear()

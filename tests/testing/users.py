@@ -49,7 +49,26 @@ def create_tables() -> None:
     _create_table(Session)
 
 
+def create_permissions() -> None:
+    """Create the tables of groups and permissions, too."""
+    from django.contrib.auth.models import Group, Permission, User
+    from django.contrib.contenttypes.models import ContentType
+
+    create_tables()
+    for model in (
+        ContentType,
+        Permission,
+        Group,
+        Group.permissions.through,
+        User.groups.through,
+        User.user_permissions.through,
+    ):
+        _create_table(model)
+
+
 def _create_table(model: type[Model]) -> None:
-    sql, params = connection.schema_editor().table_sql(model)
+    editor = connection.schema_editor()
+    editor.deferred_sql = []  # for indexes, which nobody misses
+    sql, params = editor.table_sql(model)
     with connection.cursor() as cursor:
         cursor.execute(sql, params)

@@ -92,9 +92,9 @@ class DjangoHooks:
             if identity is not None:
                 identity.finish()
         finally:
-            self._release()
+            self.release()
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Release database connections that the worker has opened."""
         caller = cast(Any, getcurrent())
         if getattr(caller, "has_connections", False):
@@ -118,7 +118,7 @@ class DjangoHooks:
         with self._looks.aside(socket.request):
             signals.send(happening, socket, details)
         if getattr(worker, "is_dirty", False):
-            self._release()
+            self.release()
 
     def report_exception(self, socket: Socket, event_name: str, error: BaseException) -> None:
         """Tell of a handler's exception where Django tells of a view's."""

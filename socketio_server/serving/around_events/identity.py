@@ -30,6 +30,9 @@ KEY = "_socketio_client"
 """The attribute of a request that holds its router, weakly, and after the first look its
 ``Identity``."""
 
+_LOOKS = "_socketio_looks"
+"""The attribute of a watched request's class that holds its ``Looks``."""
+
 _PERMISSION_CACHES = ("_perm_cache", "_user_perm_cache", "_group_perm_cache")
 """What Django's backend keeps on a user."""
 
@@ -143,6 +146,7 @@ class Looks:
             return await sync_to_async(get_user)(request)
 
         members = {
+            _LOOKS: self,
             "__module__": original.__module__,
             "__doc__": original.__doc__,
             "user": property(get_user, set_user),
@@ -268,6 +272,54 @@ class Identity:
         if self._looks.interval is not None:
             self._last = None  # frees its memory: no handler has looked, and perhaps none will
 
+    # --- For those who judge the client again -------------------------------------------------
+
+    @property
+    def key(self) -> str | None:
+        """The key of the session, which may be gone; ``None`` if the client has none."""
+        return self._key
+
+    @property
+    def store(self) -> type[SessionBase] | None:
+        """The class of the session; ``None`` if the project has none."""
+        return self._store
+
+    @property
+    def kept(self) -> Any:
+        """The user, if it is not the session's; ``None``: it is."""
+        return self._kept
+
+    @property
+    def has_user(self) -> bool:
+        """Whether the request has a user, anonymous or not."""
+        return self._has_user
+
+    def look_again(self) -> None:
+        """Let the next one that looks read the session and user anew."""
+        self._last = None
+
+    def log_out(self) -> None:
+        """See the session as ended, before it is: it will be in a moment."""
+        if self._kept is None:
+            snapshot = self._last = self._read()
+            if snapshot.session is not None:
+                snapshot.session._session_cache = {}
+                snapshot.session.note({})
+            if self._has_user:
+                snapshot.user = _anonymous()
+                self._announce(snapshot.user)
+
+    def see_as(self, other: "Identity") -> None:
+        """See the session and user that another client of the same session sees."""
+        if self._kept is None and other._last is not None:
+            seen = other._last
+            self._last = self._read() if seen.session is None else self._adopt(seen.session)
+            self._last.user = seen.user
+            if seen.user is not _UNREAD:
+                self._announce(seen.user)
+
+    # ------------------------------------------------------------------------------------------
+
     def finish(self) -> None:
         """End the event of the current greenlet: save the session if it was changed.
 
@@ -363,6 +415,22 @@ class Identity:
         router = self._router()
         if router is not None:
             router.user_is(find_room(user))
+
+
+def session_key_of(request: Any) -> str | None:
+    """Return the key of a request's session, without looking at the session."""
+    mine = getattr(request, "__dict__", _NOTHING)
+    found = mine.get(KEY)
+    if type(found) is Identity:
+        return found.key
+    key: str | None = getattr(mine.get("session"), "session_key", None)
+    return key
+
+
+def identity_of(request: Any) -> Identity | None:
+    """Return the identity of a request; ``None`` if it is not watched."""
+    looks: Looks | None = getattr(type(request), _LOOKS, None)
+    return None if looks is None else looks.identity_of(request)
 
 
 def _is_djangos(user: Any) -> bool:

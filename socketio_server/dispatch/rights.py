@@ -1,0 +1,250 @@
+"""What clients were let do: kept, because it is judged again when the rights of a user change.
+
+Only sockets are kept that something guards: a decorator of ``on_connect``, or ``authorize``. Who is
+judged, and when, is decided above (``serving.rechecks``); here it is what they lose.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from socketio_server.dispatch.member import Left, Member
+from socketio_server.exceptions import Reject
+from socketio_server.net.log import place_of
+from socketio_server.net.statistics import Stats
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.names import DISCONNECTED, UNSUBSCRIBED
+from socketio_server.registry.events import Event, Registration, Registry
+from socketio_server.registry.guards import tests_of
+from socketio_server.sockets.clients import Clients
+from socketio_server.sockets.socket import Socket
+
+DENIED = "Permission denied"
+"""What a client is told that is refused without a message."""
+
+Verdicts = dict[tuple[str, str], str | None]
+"""By namespace and channel, why the clients of one session may not be on it; ``None``: they may."""
+
+logger = logging.getLogger("socketio_server")
+
+
+class Court(Protocol):
+    """Runs handlers: the dispatcher."""
+
+    refusals: tuple[type[Exception], ...]
+    """Exceptions that refuse a client."""
+
+    def ask(self, member: Member, event: Event, handlers: Sequence[Registration], arg: str) -> Any:
+        """Return the answer of handlers that may refuse.
+
+        :raises Exception: whatever they raise.
+        """
+
+    def restore(self, captured: Any) -> None:
+        """Activate the captured state of a client's handshake."""
+
+    def raised(self, error: BaseException) -> None:
+        """Pass on what a handler has raised, besides the log."""
+
+
+class Grant:
+    """What one client was let do.
+
+    :param rights: judges it.
+    """
+
+    __slots__ = ("channels", "member", "rights")
+
+    def __init__(self, member: Member, rights: "Rights") -> None:
+        self.member = member
+        self.rights = rights
+        self.channels: dict[str, bool] = {}
+        """The channels that the client asked for and ``authorize`` let it on; ``False`` until the
+        client is on it."""
+
+    def judge(self, channels: Iterable[str] | None, verdicts: Verdicts) -> bool:
+        """Judge the client again, and take from it what it may no longer.
+
+        Runs in a worker, beside the client's events.
+
+        :param channels: the channels to judge; ``None``: all.
+        :param verdicts: the verdicts on other clients of the session; new ones are added.
+        :return: ``False`` if a test failed, so that nothing could be judged.
+        """
+        return self.member.copy_scope().run(self.rights.judge, self, channels, verdicts)
+
+
+class Rights:
+    """The grants of one dispatcher's clients, among those of the process.
+
+    :param grants: all grants of the process, by member.
+    :param court: runs ``authorize`` handlers.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        clients: Clients[Socket],
+        court: Court,
+        stats: Stats,
+        grants: "dict[Member, Grant]",
+    ) -> None:
+        self._registry = registry
+        self._clients = clients
+        self._court = court
+        self._stats = stats
+        self._grants = grants
+        self.on_granted: Callable[[Grant], None] | None = None
+        """Called when a guarded client has connected."""
+
+    def connecting(self, member: Member) -> None:
+        """A client connects: keep it if something guards it."""
+        namespace = member.delivery.namespace
+        if any(each.is_for(namespace) for each in self._registry.authorize.registrations) or any(
+            tests_of(each.handler) for each in self._registry.on_connect.select(namespace, ())
+        ):
+            self._grants[member] = Grant(member, self)
+
+    def connected(self, member: Member) -> None:
+        """A client was let in; called while it still has an event, which may read its user."""
+        grant = self._grants.get(member)
+        if grant is not None and self.on_granted is not None:
+            self.on_granted(grant)
+
+    def forget(self, member: Member) -> None:
+        """Forget a client that has ended."""
+        self._grants.pop(member, None)
+
+    # --- Subscriptions of clients -------------------------------------------------------------
+
+    def asked(self, member: Member, channel: str) -> None:
+        """A client asks for a guarded channel, and ``authorize`` is going to run.
+
+        It is noted before, because the right may be lost while the handler runs. A channel that the
+        client holds without having asked for it is the server's own gift.
+        """
+        grant = self._grants.get(member)
+        if grant is not None and channel not in member.delivery.channels:
+            grant.channels[channel] = False
+
+    def is_pending(self, member: Member, channel: str) -> bool:
+        """Return whether a client has asked for a guarded channel that it is not on yet."""
+        grant = self._grants.get(member)
+        return grant is not None and grant.channels.get(channel) is False
+
+    def has_lost(self, member: Member, channel: str) -> bool:
+        """Return whether a client may no longer be on a guarded channel that it asked for."""
+        grant = self._grants.get(member)
+        return grant is not None and channel not in grant.channels
+
+    def subscribed(self, member: Member, channel: str) -> None:
+        """A client is on a channel that it asked for."""
+        grant = self._grants.get(member)
+        if grant is not None and channel in grant.channels:
+            grant.channels[channel] = True
+
+    def refused(self, member: Member, channel: str, why: str) -> None:
+        """A client was refused a channel; if it was on it at its own wish, it is no longer."""
+        grant = self._grants.get(member)
+        if grant is not None and grant.channels.get(channel):
+            self._end_subscription(grant, channel, why)
+        else:
+            self.unsubscribed(member, channel)
+
+    def unsubscribed(self, member: Member, channel: str) -> None:
+        """A client is no longer on a channel."""
+        grant = self._grants.get(member)
+        if grant is not None:
+            grant.channels.pop(channel, None)
+
+    # --- Judging ------------------------------------------------------------------------------
+
+    def judge(self, grant: Grant, channels: Iterable[str] | None, verdicts: Verdicts) -> bool:
+        """Judge one client (``Grant.judge``), in a copy of its context."""
+        member = grant.member
+        if member.delivery.close_reason is not None:
+            return True  # it has ended meanwhile
+        try:
+            if member.router.captured is not None:
+                self._court.restore(member.router.captured)
+            why = self._judge_connection(member)
+            if why is not None:
+                self.end_connection(member, why)
+                return True
+            for channel in list(grant.channels) if channels is None else channels:
+                if grant.channels.get(channel) and channel not in member.delivery.channels:
+                    del grant.channels[channel]  # the server has taken the client off it
+                if channel in grant.channels:
+                    why = self._judge_channel(member, channel, verdicts)
+                    if why is not None:
+                        self._end_subscription(grant, channel, why)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the client keeps what it has until it can be judged
+            key = ("recheck", type(error), place_of(error))
+            more = self._stats.refusals.throttle(key, member.router.session.key)
+            if more is not None:
+                logger.error(
+                    "The rights of socket %s can't be judged again, so it keeps them%s",
+                    member.delivery.id,
+                    more,
+                    exc_info=error,
+                )
+            self._court.raised(error)
+            return False
+        return True
+
+    def end_connection(self, member: Member, why: str) -> None:
+        """Disconnect a client that may no longer be connected; its waiting events are dropped."""
+        member.drop_events()
+        member.router.weigh()
+        self._tell(member, DISCONNECTED, why)
+        member.router.disconnect(member, CloseReason.AUTHORIZATION_REVOKED)
+
+    def _end_subscription(self, grant: Grant, channel: str, why: str) -> None:
+        member = grant.member
+        grant.channels.pop(channel, None)
+        if member.socket.unsubscribe(channel):
+            self._tell(member, UNSUBSCRIBED, channel, why)
+            member.put(Left(channel))
+
+    def _judge_connection(self, member: Member) -> str | None:
+        """Return why a client may no longer be connected; ``None`` if it may."""
+        try:
+            for registration in self._registry.on_connect.select(member.delivery.namespace, ()):
+                for test in tests_of(registration.handler):
+                    test(member.socket.request)
+        except self._court.refusals as error:
+            return refusal_of(error)[0]
+        return None
+
+    def _judge_channel(self, member: Member, channel: str, verdicts: Verdicts) -> str | None:
+        """Return why a client may no longer be on a channel; ``None`` if it may."""
+        namespace = member.delivery.namespace
+        if (namespace, channel) not in verdicts:
+            event = self._registry.authorize
+            handlers = bind(event.select_for(namespace, channel), channel)
+            why = None
+            try:
+                if handlers and not self._court.ask(member, event, handlers, channel):
+                    why = DENIED
+            except self._court.refusals as error:
+                why = refusal_of(error)[0]
+            verdicts[namespace, channel] = why
+        return verdicts[namespace, channel]
+
+    def _tell(self, member: Member, event_name: str, *args: str) -> None:
+        outgoing = self._clients.encode(member.delivery.namespace, event_name, args)
+        member.delivery.deliver(outgoing)
+
+
+def bind(handlers: Iterable[Registration], channel: str) -> tuple[Registration, ...]:
+    """Return ``authorize`` handlers with the named groups of their patterns."""
+    return tuple(registration.bind(channel) for registration in handlers)
+
+
+def refusal_of(error: Exception) -> tuple[str, Any]:
+    """Return the message and data for a refused client."""
+    if isinstance(error, Reject):
+        return error.message, error.data
+    return str(error) or DENIED, None

@@ -1,0 +1,120 @@
+"""What tells that the rights of users have changed, read for many sessions with few queries.
+
+A fingerprint holds what Django itself decides by: whether the session is there and whose it is, the
+user's password (by ``get_session_auth_hash``), ``is_active`` and the like, and permissions.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from django.contrib import auth
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.utils import timezone
+
+from socketio_server.serving.around_events.identity import Identity
+
+FLAGS = ("is_active", "is_staff", "is_superuser")
+"""The attributes of a user that decide what it may."""
+
+
+class Fingerprint(NamedTuple):
+    """What decides what a client may."""
+
+    user: Hashable
+    """Who it is, with its password and flags; ``None``: anonymous."""
+    permissions: frozenset[Hashable] | None
+    """Its permissions and groups; ``None``: they were not read."""
+
+    def differs(self, later: "Fingerprint") -> bool:
+        """Return whether a right may have changed since."""
+        read = self.permissions is not None and later.permissions is not None
+        return self.user != later.user or (read and self.permissions != later.permissions)
+
+
+def take(user: Any) -> Fingerprint:
+    """Return the fingerprint of a user that was read already, without its permissions."""
+    return Fingerprint(_describe(user), None)
+
+
+def read(identities: Sequence[Identity]) -> list[Fingerprint]:
+    """Read the fingerprints of clients anew: each session and each user once."""
+    model = auth.get_user_model()
+    sessions = _read_sessions(identities)
+    keys = [_key_of_user(identity, sessions, model) for identity in identities]
+    users = {
+        user.pk: user
+        for user in model._base_manager.filter(pk__in={key for key in keys if key is not None})
+    }
+    permissions = _read_permissions(users, model)
+    return [
+        Fingerprint(_describe(users.get(key)), permissions.get(key, frozenset())) for key in keys
+    ]
+
+
+def _describe(user: Any) -> Hashable:
+    if user is None or not getattr(user, "is_authenticated", False):
+        return None
+    if not getattr(user, "is_active", True):
+        return None
+    password = user.get_session_auth_hash() if hasattr(user, "get_session_auth_hash") else None
+    return user.pk, password, *(getattr(user, flag, None) for flag in FLAGS)
+
+
+def _key_of_user(
+    identity: Identity, sessions: Mapping[str, Mapping[str, Any]], model: Any
+) -> Hashable:
+    """Return the primary key of a client's user."""
+    if identity.kept is not None:
+        return identity.kept.pk if isinstance(identity.kept, model) else None
+    text = sessions.get(identity.key or "", {}).get(auth.SESSION_KEY)
+    try:
+        key: Hashable = None if text is None else model._meta.pk.to_python(text)
+    except ValidationError:
+        return None
+    return key
+
+
+def _read_sessions(identities: Iterable[Identity]) -> dict[str, Mapping[str, Any]]:
+    """Return the data of the clients' sessions, by key, those that are gone left out."""
+    stores = {each.key: each.store for each in identities if each.key and each.store is not None}
+    found: dict[str, Mapping[str, Any]] = {}
+    for store in set(stores.values()):
+        keys = [key for key, its_store in stores.items() if its_store is store]
+        if hasattr(store, "get_model_class"):
+            rows = store.get_model_class()._base_manager.filter(
+                session_key__in=keys, expire_date__gt=timezone.now()
+            )
+            found.update((row.session_key, store().decode(row.session_data)) for row in rows)
+        else:
+            found.update((key, store(key).load()) for key in keys)
+    return found
+
+
+def _read_permissions(users: Iterable[Any], model: Any) -> dict[Any, frozenset[Hashable]]:
+    """Return the permissions and groups of users, by primary key."""
+    found: dict[Any, set[Hashable]] = {key: set() for key in users}
+    try:
+        own, groups = (model._meta.get_field(name) for name in ("user_permissions", "groups"))
+    except FieldDoesNotExist:
+        return {}
+    for key, permission in _pairs(own, found):
+        found[key].add(permission)
+    members = list(_pairs(groups, found))
+    inherited: dict[Any, set[Hashable]] = {}
+    held = groups.related_model._meta.get_field("permissions")
+    for group, permission in _pairs(held, {group for _, group in members}):
+        inherited.setdefault(group, set()).add(permission)
+    for key, group in members:
+        found[key].add(("group", group))
+        found[key] |= inherited.get(group, set())
+    return {key: frozenset(held) for key, held in found.items()}
+
+
+def _pairs(field: Any, keys: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
+    """Return the keys of both sides of a many-to-many field, for these keys of its own side."""
+    if not keys:
+        return ()
+    own, other = field.m2m_column_name(), field.m2m_reverse_name()
+    rows = field.remote_field.through._base_manager.filter(**{f"{own}__in": list(keys)})
+    pairs: Iterable[tuple[Any, Any]] = rows.values_list(own, other)
+    return pairs

@@ -1,0 +1,364 @@
+"""Rechecks: who is judged again when rights have changed, when, and how many at a time.
+
+``announce`` is called wherever that is noticed; the server of each process, or the test client, has
+``Rechecks``. What a client loses is decided in ``dispatch.rights``.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from hashlib import sha256
+from typing import Any, Literal, Protocol
+
+import msgspec
+from django.db import transaction
+
+from socketio_server.dispatch.member import Member
+from socketio_server.dispatch.rights import Grant, Verdicts
+from socketio_server.net.workers import Job
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.names import MAIN_NAMESPACE
+from socketio_server.serving import current, everywhere, fingerprints, users
+from socketio_server.serving.around_events.identity import Identity, identity_of, session_key_of
+from socketio_server.serving.fingerprints import Fingerprint
+from socketio_server.sockets import targets
+from socketio_server.sockets.acknowledgements import Timekeeper
+from socketio_server.sockets.clients import Clients
+from socketio_server.sockets.socket import Socket
+
+BATCH = 500
+"""Sessions that are read with one query."""
+
+LANES = 4
+"""Workers that may recheck at a time: the others are for the clients' events."""
+
+CLUSTER_EVENT = "~recheck"
+"""The event by which servers tell each other whom to judge again."""
+
+Kind = Literal["everyone", "user", "channel", "session", "logout", "replaced"]
+
+logger = logging.getLogger("socketio_server")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom to judge again.
+
+    :param kind: ``session``: its data may have changed, or it is gone; ``logout``: it is about to
+        end; ``replaced``: its key was replaced, which is no loss of rights.
+    :param value: the user's room, the channel, or the digest of the session's key.
+    :param namespace: the channel's.
+    :param is_forced: whether all are judged, or only those whose fingerprint has changed.
+    """
+
+    kind: Kind
+    value: str = ""
+    namespace: str = MAIN_NAMESPACE
+    is_forced: bool = True
+
+
+def target_of(value: Any, namespace: str) -> Target:
+    """Return the target that a caller names.
+
+    :raises TypeError: if it is no user and no channel, nor everyone.
+    :raises ValueError: if the user is anonymous, or the channel's name is empty.
+    """
+    if value is targets.EVERYONE:
+        return Target("everyone")
+    room = users.room_of(value)
+    if room is not None:
+        return Target("user", room)
+    targets.check_channel(value)
+    return Target("channel", value, namespace)
+
+
+def digest_of(session_key: str | None) -> str:
+    """Return what tells a session to other processes: its key would let anybody be its user."""
+    return sha256((session_key or "").encode()).hexdigest()
+
+
+def announce(target: Target, using: str | None = None) -> None:
+    """Let clients of all processes be judged again, when the current transaction is committed.
+
+    :param using: the database of the transaction.
+    """
+    here = current.rechecks
+    if here is not None and here.at_once:
+        here.ask(target)
+    else:
+        transaction.on_commit(partial(_send, target), using=using, robust=True)
+
+
+def _send(target: Target) -> None:
+    """Tell the servers of all processes, this one's included."""
+    wire = (target.kind, target.value, target.namespace, target.is_forced)
+    everywhere.emit_cluster(CLUSTER_EVENT, *wire, on_error="log")
+
+
+RunEvent = Callable[[str, str, Sequence[Any], Any], None]
+
+_FIELDS = tuple(each.name for each in fields(Target))
+
+
+class Pool(Protocol):
+    """Runs jobs in workers."""
+
+    def run(self, job: Job) -> None:
+        """Run a job soon."""
+
+
+class WorkHooks(Protocol):
+    """What Django does around an event, for work that is none."""
+
+    def before_event(self) -> None:
+        """Replace broken and outdated database connections."""
+
+    def release(self) -> None:
+        """Release database connections that the worker has opened."""
+
+
+@dataclass
+class _Case:
+    """The clients of one session, or one client without."""
+
+    key: Hashable
+    identity: Identity | None
+    """The one that looks for all of them; ``None``: their request is not Django's."""
+    may_change: bool
+    """Whether the database says who they are."""
+    grants: list[Grant] = field(default_factory=list)
+
+
+class Rechecks:
+    """Judges the clients of one process again (``current.RecheckTaker``).
+
+    :param grants: what the clients were let do.
+    :param pool: runs the workers in which they are judged.
+    :param hooks: called in a worker around each piece of work.
+    :param interval: ``SOCKETIO_RECHECK_INTERVAL``.
+    :param at_once: whether nobody waits for commits: in tests there are none.
+    """
+
+    def __init__(
+        self,
+        grants: Mapping[Member, Grant],
+        clients: Clients[Socket],
+        pool: Pool,
+        *,
+        hooks: WorkHooks,
+        interval: float,
+        at_once: bool = False,
+    ) -> None:
+        self.at_once = at_once
+        self._grants = grants
+        self._clients = clients
+        self._pool = pool
+        self._hooks = hooks
+        self._interval = interval
+        self._work: deque[Callable[[], None]] = deque()
+        self._lanes = 0
+        self._fingerprints: dict[Hashable, Fingerprint] = {}
+        # The cases of this round that are still to be looked at, one batch each time.
+        self._round: deque[Sequence[_Case]] = deque()
+        self._cancel: Callable[[], None] | None = None  # while the next look is due
+
+    def ask(self, target: Target) -> None:
+        """Judge clients again, soon."""
+        self._add(partial(self._take, target))
+
+    def hear(self, run: RunEvent) -> RunEvent:
+        """Return a function that takes the events of other servers that are for this object, and
+        passes on the rest.
+        """
+
+        def hear(namespace: str, name: str, args: Sequence[Any], answer: Any) -> None:
+            if name != CLUSTER_EVENT:
+                run(namespace, name, args, answer)
+                return
+            try:
+                self.ask(msgspec.convert(dict(zip(_FIELDS, args, strict=True)), Target))
+            except ValueError:  # of a server of another version
+                logger.warning("Another server wants to recheck what this one does not know")
+
+        return hear
+
+    def _take(self, target: Target) -> None:
+        if target.kind == "replaced":
+            self._let_reconnect(target.value)
+            return
+        cases = _sort(self._find(target))
+        if target.is_forced or not self._interval:
+            channels = (target.value,) if target.kind == "channel" else None
+            is_over = target.kind == "logout"
+            for case in cases:
+                self._add(partial(self._judge, case, channels, is_over=is_over))
+        else:
+            for batch in _batches(cases):
+                self._add(partial(self._compare, batch, is_told=True))
+
+    # --- The recheck after each interval ------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to look after each interval for what nobody tells of."""
+        if self._interval:
+            self._wait(self._interval)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._cancel is not None:
+            self._cancel()
+            self._cancel = None
+
+    def granted(self, grant: Grant) -> None:
+        """A guarded client has connected: note by what its rights were decided."""
+        if not self._interval:
+            return
+        (case,) = _sort([grant])
+        if case.may_change and case.identity is not None and case.key not in self._fingerprints:
+            self._fingerprints[case.key] = fingerprints.take(_user_of(case.identity))
+
+    def _wait(self, seconds: float) -> None:
+        self._cancel = self._clients.timekeeper.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """Look at the next batch; all batches of a round are spread over the interval."""
+        if not self._round:
+            cases = [case for case in _sort(self._grants.values()) if case.may_change]
+            known = {case.key for case in cases}
+            self._fingerprints = {
+                key: each for key, each in self._fingerprints.items() if key in known
+            }
+            self._round.extend(_batches(cases))
+        batches = len(self._round)
+        if self._round:
+            self._add(partial(self._compare, self._round.popleft()))
+        self._wait(self._interval / max(batches, 1))
+
+    def _compare(self, batch: Sequence[_Case], *, is_told: bool = False) -> None:
+        """Judge those of a batch whose fingerprint has changed.
+
+        :param is_told: whether a signal has told that it may have: what was not read before may
+            have changed, too.
+        """
+        cases = [case for case in batch if case.identity is not None]
+        found = fingerprints.read([case.identity for case in cases if case.identity is not None])
+        for case, fingerprint in zip(cases, found, strict=True):
+            before = self._fingerprints.get(case.key)
+            self._fingerprints[case.key] = fingerprint
+            is_new = before is None or (is_told and before.permissions is None)
+            if is_new or (before is not None and before.differs(fingerprint)):
+                self._add(partial(self._judge, case, None))
+
+    # ------------------------------------------------------------------------------------------
+
+    def _find(self, target: Target) -> list[Grant]:
+        """Return the grants that a target names."""
+        grants = list(self._grants.values())
+        if target.kind == "user":
+            return [each for each in grants if each.member.router.user_room == target.value]
+        if target.kind == "channel":
+            return [
+                each
+                for each in grants
+                if each.member.delivery.namespace == target.namespace
+                and target.value in each.channels
+            ]
+        if target.kind == "everyone":
+            return grants
+        return [each for each in grants if _has_session(each.member.socket, target.value)]
+
+    def _judge(
+        self, case: _Case, channels: tuple[str, ...] | None, *, is_over: bool = False
+    ) -> None:
+        """Judge the clients of one session."""
+        first = case.identity
+        if first is not None:
+            if is_over:
+                first.log_out()
+            else:
+                first.look_again()
+                _user_of(first)  # is read once for all of them
+        verdicts: Verdicts = {}
+        for grant in case.grants:
+            identity = identity_of(grant.member.socket.request)
+            if identity is not None and identity is not first and first is not None:
+                identity.see_as(first)
+            if not grant.judge(channels, verdicts):
+                self._fingerprints.pop(case.key, None)  # the next look judges it again
+
+    def _let_reconnect(self, digest: str) -> None:
+        """Close the transports of a session whose key was replaced: the pages come back with their
+        new cookies.
+        """
+        for _, socket, _ in list(self._clients.values()):
+            if _has_session(socket, digest):
+                socket._delivery.close_transport(CloseReason.SESSION_REPLACED)
+
+    def _add(self, work: Callable[[], None]) -> None:
+        self._work.append(work)
+        if self._lanes < LANES:
+            self._lanes += 1
+            self._pool.run(_Lane(self._drain))
+
+    def _drain(self) -> None:
+        """Do the waiting work, in a worker."""
+        timekeeper: Timekeeper = self._clients.timekeeper
+        try:
+            while self._work:
+                work = self._work.popleft()
+                try:
+                    self._hooks.before_event()
+                    work()
+                except Exception:
+                    logger.exception("Rights can't be judged again, so clients keep them")
+                finally:
+                    self._hooks.release()
+                if timekeeper.may_wait():
+                    timekeeper.let_others_run()
+        finally:
+            self._lanes -= 1
+
+
+class _Lane:
+    """Does waiting work in a worker (``Job``)."""
+
+    def __init__(self, drain: Callable[[], None]) -> None:
+        self._drain = drain
+
+    def work(self) -> None:
+        """Do it."""
+        self._drain()
+
+
+def _sort(grants: Iterable[Grant]) -> list[_Case]:
+    """Return grants by session."""
+    cases: dict[Hashable, _Case] = {}
+    for grant in grants:
+        identity = identity_of(grant.member.socket.request)
+        key: Hashable = id(grant.member)
+        may_change = False
+        if identity is not None and identity.has_user:
+            if identity.kept is None and identity.key:
+                key, may_change = identity.key, True
+            elif identity.kept is not None:
+                may_change = grant.member.router.user_room is not None
+        if key not in cases:
+            cases[key] = _Case(key, identity, may_change)
+        cases[key].grants.append(grant)
+    return list(cases.values())
+
+
+def _batches(cases: Sequence[_Case]) -> list[Sequence[_Case]]:
+    return [cases[start : start + BATCH] for start in range(0, len(cases), BATCH)]
+
+
+def _has_session(socket: Socket, digest: str) -> bool:
+    key = session_key_of(socket.request)
+    return bool(key) and digest_of(key) == digest
+
+
+def _user_of(identity: Identity) -> Any:
+    """Read a client's user; ``None`` if the project has none."""
+    return identity.user if identity.has_user else None

@@ -1,0 +1,165 @@
+"""Django's signals that say that rights have changed: the clients concerned are judged again.
+
+What a request changes is announced when the request is done: only then is a session flushed after
+``user_logged_out``, or its key replaced after a change of password.
+"""
+
+import threading
+from functools import partial
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.core.exceptions import FieldDoesNotExist
+from django.core.signals import request_finished, request_started
+from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.utils.module_loading import import_string
+
+from socketio_server.serving.rechecks import Target, announce, digest_of
+from socketio_server.serving.users import find_room
+
+_IRRELEVANT = frozenset(["last_login"])
+"""The fields of a user that no right depends on, which are saved alone."""
+
+_CHANGED = ("post_add", "post_remove", "post_clear")
+
+_ANY_CHANGED = Target("everyone", is_forced=False)
+
+
+class _Request(threading.local):
+    """The request that the current thread answers."""
+
+    targets: list[Target] | None = None
+    """Whom to judge again when it is done; ``None``: there is no request."""
+
+    has_new_session = False
+    """Whether a session was made by what came last: then the next one that goes was replaced."""
+
+
+_request = _Request()
+
+
+def connect() -> None:
+    """Listen to Django's signals, if the project has users."""
+    if not apps.is_installed("django.contrib.auth"):
+        return
+    request_started.connect(_begin)
+    request_finished.connect(_finish)
+    user_logged_out.connect(_logged_out)
+    user_logged_in.connect(_logged_in)
+    model = get_user_model()
+    post_save.connect(_user_saved, sender=model)
+    post_delete.connect(_user_deleted, sender=model)
+    for name in ("groups", "user_permissions"):
+        _listen_to_members(model, name, _user_permissions_changed)
+    from django.contrib.auth.models import Group, Permission
+
+    _listen_to_members(Group, "permissions", _group_changed)
+    for each in (Group, Permission):
+        post_delete.connect(_group_changed, sender=each)
+
+
+def _listen_to_members(model: Any, name: str, receiver: Any) -> None:
+    try:
+        through = model._meta.get_field(name).remote_field.through
+    except FieldDoesNotExist:
+        return  # the project's own model of users has none
+    m2m_changed.connect(receiver, sender=through)
+
+
+def _tell(target: Target, using: str | None = None) -> None:
+    """Announce a target, at the end of the request if there is one."""
+    if _request.targets is None:
+        announce(target, using)
+    else:
+        _request.targets.append(target)
+
+
+def _begin(**kwargs: Any) -> None:
+    _finish()
+    _request.targets = []
+    _listen_to_sessions()
+
+
+def _finish(**kwargs: Any) -> None:
+    targets, _request.targets = _request.targets, None
+    _request.has_new_session = False
+    for target in sorted(dict.fromkeys(targets or ()), key=lambda each: each.kind != "replaced"):
+        announce(target)
+
+
+def _listen_to_sessions() -> None:
+    """Listen to sessions that end, if they are in the database.
+
+    Only in processes that answer requests: to delete thousands of sessions, as ``clearsessions``
+    does, takes much longer and all of the memory while somebody listens.
+    """
+    if not apps.is_installed("django.contrib.sessions"):
+        return
+    store = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
+    if hasattr(store, "get_model_class"):
+        model = store.get_model_class()
+        post_save.connect(_session_saved, sender=model)
+        post_delete.connect(_session_deleted, sender=model)
+
+
+def _session_saved(created: bool, **kwargs: Any) -> None:
+    _request.has_new_session = created
+
+
+def _session_deleted(instance: Any, using: str, **kwargs: Any) -> None:
+    """A session is gone: replaced, if another was made just before (``cycle_key``)."""
+    kind = partial(Target, "replaced" if _request.has_new_session else "session")
+    _request.has_new_session = False
+    _tell(kind(digest_of(instance.session_key)), using)
+
+
+def _logged_out(request: Any, **kwargs: Any) -> None:
+    key = getattr(getattr(request, "session", None), "session_key", None)
+    if key:
+        _tell(Target("logout", digest_of(key)))
+
+
+def _logged_in(request: Any, **kwargs: Any) -> None:
+    """Somebody has logged in, under a new key if there was a session before."""
+    old = getattr(request, "COOKIES", {}).get(settings.SESSION_COOKIE_NAME)
+    if old and _request.targets is not None and old != request.session.session_key:
+        _tell(Target("replaced", digest_of(old)))
+
+
+def _user_saved(
+    instance: Any, created: bool, using: str, update_fields: Any, **kwargs: Any
+) -> None:
+    if not created and not (update_fields and _IRRELEVANT.issuperset(update_fields)):
+        _tell_user(instance, using)
+
+
+def _user_deleted(instance: Any, using: str, **kwargs: Any) -> None:
+    _tell_user(instance, using)
+
+
+def _user_permissions_changed(
+    instance: Any, action: str, reverse: bool, pk_set: Any, using: str, model: Any, **kwargs: Any
+) -> None:
+    if action not in _CHANGED:
+        return
+    if not reverse:
+        _tell_user(instance, using)
+    elif pk_set is None:  # group.user_set.clear(): nobody says who they were
+        _tell(_ANY_CHANGED, using)
+    else:
+        for key in pk_set:
+            _tell_user(model(pk=key), using)
+
+
+def _group_changed(using: str, action: str = "post_clear", **kwargs: Any) -> None:
+    if action in _CHANGED:
+        _tell(_ANY_CHANGED, using)
+
+
+def _tell_user(user: Any, using: str) -> None:
+    room = find_room(user)
+    if room is not None:
+        _tell(Target("user", room), using)

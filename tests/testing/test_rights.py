@@ -1,0 +1,517 @@
+"""Revoked means revoked (django.md, section 1), as the test client shows it: at once."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth import SESSION_KEY, update_session_auth_hash
+from django.http import HttpRequest
+from django.test import Client, override_settings
+
+import socketio_server
+from socketio_server import EVERYONE
+from socketio_server.decorators import login_required, permission_required, user_passes_test
+from socketio_server.events import Registry, Reject
+from socketio_server.testing import ConnectionRefused, SocketIOClient
+from tests.testing.users import WITH_SESSIONS, create_permissions
+
+pytestmark = pytest.mark.django_db
+
+REVOKED = "authorization revoked"
+
+
+@pytest.fixture(autouse=True)
+def _tables() -> Iterator[None]:
+    with override_settings(**WITH_SESSIONS):
+        create_permissions()
+        yield
+
+
+class Room:
+    """Who may be in the rooms, and how often that was asked."""
+
+    def __init__(self) -> None:
+        self.members = {"ann", "bob", ""}
+        self.asked = 0
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+@pytest.fixture
+def log() -> list[str]:
+    """What the handlers saw."""
+    return []
+
+
+@pytest.fixture
+def registry(room: Room, log: list[str]) -> Registry:
+    """Handlers of a site whose members are in rooms."""
+    registry = Registry()
+
+    @registry.on_connect
+    @login_required
+    def connect(request: Any, socket: Any, context: Any) -> None: ...
+
+    @registry.authorize(channel=r"^room-(?P<pk>\d+)$")
+    def may(request: Any, socket: Any, context: Any, channel: str, pk: str) -> bool:
+        room.asked += 1
+        return request.user.get_username() in room.members
+
+    @registry.on_unsubscribe
+    def leave(request: Any, socket: Any, context: Any, channel: str) -> None:
+        log.append(f"left {channel}")
+
+    @registry.on_disconnect
+    def gone(request: Any, socket: Any, context: Any) -> None:
+        log.append(f"gone: {socket.close_reason}")
+
+    return registry
+
+
+def make_user(name: str = "ann") -> Any:
+    from django.contrib.auth.models import User
+
+    user = User(username=name)
+    user.set_password("secret")
+    user.save()
+    return user
+
+
+def browser_of(user: Any) -> Client:
+    """A browser in which a user is logged in."""
+    browser = Client()
+    browser.force_login(user)
+    return browser
+
+
+Connect = Callable[..., SocketIOClient]
+
+
+@pytest.fixture
+def connect(registry: Registry) -> Iterator[Connect]:
+    """Connect a client with the handlers, and let it subscribe to a room."""
+    clients = []
+
+    def connect(user: Any, *, browser: Client | None = None, **more: Any) -> SocketIOClient:
+        client = SocketIOClient(client=browser or browser_of(user), registry=registry, **more)
+        client.connect()
+        client.subscribe("room-1")
+        clients.append(client)
+        return client
+
+    yield connect
+    for client in clients:
+        client.disconnect()
+
+
+def request_of(browser: Client) -> HttpRequest:
+    """A request of a browser, as a view gets it."""
+    request = HttpRequest()
+    request.session = browser.session
+    request.COOKIES = {name: morsel.value for name, morsel in browser.cookies.items()}
+    return request
+
+
+class TestLoggingOut:
+    def test_ends_the_connections_of_the_session_and_no_other(
+        self, connect: Connect, log: list[str]
+    ) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        here, there = connect(ann, browser=browser), connect(ann)
+        browser.logout()
+
+        assert here.close_reason == REVOKED
+        assert here.received == [("__disconnected__", "Please log in.")]
+        assert log == ["gone: authorization revoked", "left room-1"]
+        assert there.connected
+        with pytest.raises(ConnectionRefused, match=r"Please log in\."):
+            here.connect()
+
+    def test_ends_those_of_a_session_that_is_deleted(self, connect: Connect) -> None:
+        from django.contrib.sessions.models import Session
+
+        client = connect(make_user())
+        Session.objects.all().delete()
+
+        assert client.close_reason == REVOKED
+
+    def test_ends_those_of_a_session_that_is_flushed(self, connect: Connect) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        client = connect(ann, browser=browser)
+        browser.session.flush()
+
+        assert client.close_reason == REVOKED
+
+    def test_in_a_handler_ends_its_own_connection_behind_it(
+        self, registry: Registry, connect: Connect
+    ) -> None:
+        from django.contrib.auth import logout
+
+        @registry.on("log out")
+        def log_out(request: Any, socket: Any, context: Any) -> str:
+            logout(request)
+            return "Goodbye."
+
+        client = connect(make_user())
+        assert client.call("log out") == "Goodbye."
+        assert client.close_reason == REVOKED
+
+
+class TestASessionWhoseKeyIsReplaced:
+    def test_lets_the_page_come_back_with_its_new_cookies(self, connect: Connect) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        client = connect(ann, browser=browser)
+        browser.session.cycle_key()
+
+        assert client.close_reason == "session replaced"
+        assert client.received == []
+
+    def test_by_a_new_password_ends_the_connections_of_other_sessions(
+        self, connect: Connect
+    ) -> None:
+        from django.core.signals import request_finished, request_started
+
+        ann = make_user()
+        browser = browser_of(ann)
+        here, there = connect(ann, browser=browser), connect(ann)
+        request_started.send(None)
+        try:
+            ann.set_password("another")
+            ann.save()
+            request = request_of(browser)
+            request.user = ann
+            update_session_auth_hash(request, ann)
+            assert here.connected
+        finally:
+            request_finished.send(None)
+
+        assert here.close_reason == "session replaced"
+        assert there.close_reason == REVOKED
+
+
+class TestAUserWho:
+    def test_is_made_inactive_is_disconnected(self, connect: Connect) -> None:
+        ann, bob = make_user(), make_user("bob")
+        client, other = connect(ann), connect(bob)
+        ann.is_active = False
+        ann.save()
+
+        assert client.close_reason == REVOKED
+        assert other.connected
+
+    def test_is_deleted_is_disconnected(self, connect: Connect) -> None:
+        ann = make_user()
+        client = connect(ann)
+        ann.delete()
+
+        assert client.close_reason == REVOKED
+
+    def test_has_a_new_password_is_disconnected(self, connect: Connect) -> None:
+        ann = make_user()
+        client = connect(ann)
+        ann.set_password("another")
+        ann.save()
+
+        assert client.close_reason == REVOKED
+
+    def test_has_logged_in_elsewhere_is_not_judged(self, connect: Connect, room: Room) -> None:
+        ann = make_user()
+        connect(ann)
+        browser_of(ann)
+
+        assert room.asked == 1
+
+    def test_is_saved_without_a_change_keeps_everything(self, connect: Connect) -> None:
+        ann = make_user()
+        client = connect(ann)
+        ann.first_name = "Ann"
+        ann.save()
+
+        assert client.connected
+        assert client.received == []
+
+
+class TestPermissions:
+    @pytest.fixture
+    def registry(self) -> Registry:
+        registry = Registry()
+
+        @registry.on_connect
+        @permission_required("auth.add_user")
+        def connect(request: Any, socket: Any, context: Any) -> None: ...
+
+        return registry
+
+    @pytest.fixture
+    def permission(self) -> Any:
+        from django.contrib.auth.models import Permission
+        from django.contrib.contenttypes.models import ContentType
+
+        kind = ContentType.objects.create(app_label="auth", model="user")
+        return Permission.objects.create(codename="add_user", content_type=kind)
+
+    def test_of_a_user_that_are_taken_away_end_the_connection(
+        self, connect: Connect, permission: Any
+    ) -> None:
+        ann = make_user()
+        ann.user_permissions.add(permission)
+        client = connect(ann)
+        ann.user_permissions.clear()
+
+        assert client.close_reason == REVOKED
+
+    @pytest.mark.parametrize("change", ["leave", "clear", "permissions", "delete"])
+    def test_of_a_group_do_so_too(self, connect: Connect, permission: Any, change: str) -> None:
+        from django.contrib.auth.models import Group
+
+        group = Group.objects.create(name="staff")
+        group.permissions.add(permission)
+        ann = make_user()
+        ann.groups.add(group)
+        members: Any = group.user_set  # type: ignore[attr-defined]
+        client = connect(ann)
+        if change == "leave":
+            members.remove(ann)
+        elif change == "clear":
+            members.clear()
+        elif change == "permissions":
+            group.permissions.clear()
+        else:
+            group.delete()
+
+        assert client.close_reason == REVOKED
+
+
+class TestRecheck:
+    def test_takes_a_user_off_a_channel_that_it_may_no_longer_be_on(
+        self, connect: Connect, room: Room, log: list[str]
+    ) -> None:
+        ann, bob = make_user(), make_user("bob")
+        client, other = connect(ann), connect(bob)
+        room.members -= {"ann"}
+        socketio_server.recheck(ann)
+
+        assert client.received == [("__unsubscribed__", "room-1", "Permission denied")]
+        assert client.connected
+        assert log == ["left room-1"]
+        assert other.received == []
+
+    def test_asks_once_for_all_clients_of_a_session(self, connect: Connect, room: Room) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        clients = [connect(ann, browser=browser) for _ in range(3)]
+        room.asked = 0
+        room.members.clear()
+        socketio_server.recheck(ann)
+
+        assert room.asked == 1
+        assert all(client.received for client in clients)
+
+    def test_of_a_channel_judges_all_who_are_on_it(self, connect: Connect, room: Room) -> None:
+        clients = [connect(make_user()), connect(make_user("bob"))]
+        clients[0].subscribe("room-2")
+        room.members.clear()
+        socketio_server.recheck("room-1")
+
+        for client in clients:
+            assert client.received == [("__unsubscribed__", "room-1", "Permission denied")]
+
+    def test_of_everyone_judges_all(self, connect: Connect, room: Room) -> None:
+        clients = [connect(make_user()), connect(make_user("bob"))]
+        room.members.clear()
+        socketio_server.recheck(EVERYONE)
+
+        assert all(client.received for client in clients)
+
+    def test_of_clients_that_nothing_guards_does_nothing(self) -> None:
+        with SocketIOClient(registry=Registry()) as client:
+            socketio_server.recheck(EVERYONE)
+            assert client.connected
+
+    def test_leaves_what_the_server_gave(
+        self, connect: Connect, registry: Registry, room: Room
+    ) -> None:
+        @registry.on("give")
+        def give(request: Any, socket: Any, context: Any) -> None:
+            socket.subscribe("room-9")
+
+        ann = make_user()
+        client = connect(ann)
+        client.emit("give")
+        room.members.clear()
+        socketio_server.recheck(ann)
+
+        (event,) = client.received
+        assert event[1] == "room-1"
+
+    @pytest.mark.parametrize("to", [1, None, ["room-1"], b"room"])
+    def test_of_anything_else_is_a_type_error(self, to: Any) -> None:
+        with pytest.raises(TypeError):
+            socketio_server.recheck(to)
+
+    def test_of_nobody_is_a_value_error(self) -> None:
+        from django.contrib.auth.models import AnonymousUser
+
+        with pytest.raises(ValueError, match="told from others"):
+            socketio_server.recheck(AnonymousUser())
+        with pytest.raises(ValueError, match="empty"):
+            socketio_server.recheck("")
+
+    def test_raises_in_the_test_what_a_handler_raises_and_leaves_the_client(
+        self, connect: Connect, registry: Registry
+    ) -> None:
+        ann = make_user()
+        client = connect(ann)
+
+        @registry.authorize
+        def fail(*args: Any) -> bool:
+            raise LookupError("no such table")
+
+        socketio_server.recheck(ann)
+        with pytest.raises(LookupError):
+            client.send("hi")
+        assert client.received == []
+
+
+class TestTheIntervalsRecheck:
+    def update(self, user: Any, **values: Any) -> None:
+        """Change a user in a way of which no signal tells."""
+        type(user).objects.filter(pk=user.pk).update(**values)
+
+    def test_finds_what_no_signal_tells_of(self, connect: Connect) -> None:
+        ann = make_user()
+        client = connect(ann)
+        self.update(ann, is_active=False)
+        client.clock.advance(59)
+        assert client.connected
+        client.clock.advance(1)
+
+        assert client.close_reason == REVOKED
+
+    def test_finds_a_session_that_has_run_out(self, connect: Connect) -> None:
+        from django.contrib.sessions.models import Session
+
+        client = connect(make_user())
+        Session.objects.update(expire_date="2000-01-01 00:00:00+00:00")
+        client.clock.advance(60)
+
+        assert client.close_reason == REVOKED
+
+    def test_asks_nobody_whose_rights_have_not_changed(self, connect: Connect, room: Room) -> None:
+        ann = make_user()
+        client = connect(ann)
+        room.members.clear()
+        client.clock.advance(600)
+
+        assert room.asked == 1
+        assert client.received == []
+
+    def test_asks_once_for_each_session_and_channel_where_they_have(
+        self, connect: Connect, room: Room
+    ) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        clients = [connect(ann, browser=browser) for _ in range(3)]
+        room.asked = 0
+        self.update(ann, is_staff=True)
+        clients[0].clock.advance(180)
+
+        assert room.asked == 1
+        assert all(client.connected for client in clients)
+
+    def test_reads_each_session_and_user_once(
+        self, connect: Connect, django_assert_num_queries: Any
+    ) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        clients = [connect(ann, browser=browser), connect(ann, browser=browser), connect(ann)]
+        with django_assert_num_queries(4):  # sessions, users, their permissions and groups
+            clients[0].clock.advance(60)
+
+    @override_settings(SOCKETIO_RECHECK_INTERVAL=0)
+    def test_does_not_take_place_with_0(self, connect: Connect) -> None:
+        ann = make_user()
+        client = connect(ann)
+        self.update(ann, is_active=False)
+        client.clock.advance(600)
+
+        assert client.connected
+
+    def test_leaves_a_client_that_can_not_be_judged_until_it_can(
+        self, connect: Connect, registry: Registry, room: Room, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ann = make_user()
+        client = connect(ann, raise_handler_errors=False)
+        fail = [True]
+
+        @registry.authorize
+        def away(request: Any, socket: Any, context: Any, channel: str) -> bool:
+            if fail:
+                raise LookupError("no database")
+            raise Reject("banned")
+
+        self.update(ann, is_staff=True)
+        client.clock.advance(60)
+        assert client.received == []
+        assert "can't be judged again, so it keeps them" in caplog.text
+
+        fail.clear()
+        client.clock.advance(60)
+        assert client.received == [("__unsubscribed__", "room-1", "banned")]
+
+
+class TestAUserOfATokens:
+    """One that a handler has set: it is read by its primary key."""
+
+    def test_is_judged_too(self, registry: Registry) -> None:
+        ann = make_user()
+        registry.on_connect.registrations.clear()
+
+        @registry.on_connect
+        def connect(request: Any, socket: Any, context: Any) -> None:
+            request.user = ann
+
+        with SocketIOClient(registry=registry) as client:
+            assert client.subscribe("room-1")
+            type(ann).objects.filter(pk=ann.pk).update(is_active=False, username="x")
+            client.clock.advance(60)
+            socketio_server.recheck("room-1")
+
+            assert client.connected
+
+
+class TestAnonymousClients:
+    def test_are_judged_upon_recheck(self, registry: Registry, room: Room) -> None:
+        registry.on_connect.registrations.clear()
+        with SocketIOClient(registry=registry) as client:
+            client.subscribe("room-1")
+            room.members.clear()
+            client.clock.advance(60)
+            assert client.received == []
+
+            socketio_server.recheck(EVERYONE)
+            assert client.received == [("__unsubscribed__", "room-1", "Permission denied")]
+
+
+def test_a_test_that_only_the_decorator_knows_is_made_upon_recheck(registry: Registry) -> None:
+    paid = ["ann"]
+
+    @registry.on_connect
+    @user_passes_test(lambda user: user.username in paid, "Not paid.")
+    def connect(request: Any, socket: Any, context: Any) -> None: ...
+
+    ann = make_user()
+    with SocketIOClient(user=ann, registry=registry) as client:
+        assert client._socket is not None
+        assert SESSION_KEY in client._socket.request.session
+        paid.clear()
+        socketio_server.recheck(ann)
+
+        assert client.close_reason == REVOKED
+        assert client.received == [("__disconnected__", "Not paid.")]
