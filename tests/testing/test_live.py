@@ -10,10 +10,14 @@ from django.core.exceptions import ImproperlyConfigured
 from socketio_server.testing import SocketIOLiveServerTestCase
 from tests.support.project import make_project
 from tests.support.server import Configuration
-from tests.support.tools import PATIENCE
+
+pytestmark = pytest.mark.timeout(150)  # each test runs tests, which start servers
+
+LONG = 120.0
+"""Seconds that a project's tests may take; on an idle machine they take three."""
 
 SETTINGS = """
-DATABASES["default"]["TEST"] = {"NAME": FOLDER / "test.sqlite3"}
+DATABASES["default"]["TEST"] = {"NAME": FOLDER / "test.sqlite3", "MIGRATE": False}
 SOCKETIO_EVENTS = ["site_events"]
 ROOT_URLCONF = "site_urls"
 """
@@ -131,7 +135,7 @@ def run(folder: Path, *arguments: str, settings: str = SETTINGS) -> tuple[int, s
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=LONG,
     )
     return done.returncode, done.stdout
 
