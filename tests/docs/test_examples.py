@@ -95,6 +95,64 @@ class TestNotifications:
             connect(server)
 
 
+class TestRooms:
+    MAKE = """
+from django.contrib.auth.models import User as U
+from rooms.models import Room
+ann = U.objects.create_superuser("ann", password="a")
+bob = U.objects.create_user("bob", password="b", is_staff=True)
+Room.objects.create(name="tea").members.add(ann, bob)
+Room.objects.create(name="attic").members.add(ann)
+"""
+
+    @pytest.fixture
+    def server(self, example: Example) -> Iterator[Server]:
+        """Serve two rooms, with an administrator and a member of one."""
+        project = example("rooms")
+        project.manage("migrate", "--run-syncdb", "--verbosity=0")
+        project.manage("shell", "-c", self.MAKE)
+        server = project.serve()
+        yield server
+        server.kill()
+
+    def enter(self, browser: Browser, server: Server, name: str) -> Page:
+        """Log in, and open the page."""
+        window = open_context(browser).new_page()
+        window.goto(server.url)
+        window.fill("#id_username", name)
+        window.fill("#id_password", name[0])
+        window.press("#id_password", "Enter")
+        expect(window.locator("#room-tea output")).to_contain_text(name)
+        return window
+
+    def test_members_see_each_other_and_one_that_is_thrown_out_is_out_at_once(
+        self, browser: Browser, server: Server
+    ) -> None:
+        ann, bob = self.enter(browser, server, "ann"), self.enter(browser, server, "bob")
+        expect(ann.locator("#room-tea output")).to_have_text("ann, bob")
+        expect(bob.locator("#room-attic output")).to_have_text("Permission denied")
+
+        bob.fill("#room-tea input", "Hello")
+        bob.press("#room-tea input", "Enter")
+        expect(ann.locator("#room-tea li")).to_have_text("bob: Hello")
+
+        admin = ann.context.new_page()
+        admin.goto(f"{server.url}admin/rooms/room/")
+        admin.click("text=tea")
+        admin.select_option("#id_members", label="ann")
+        admin.click("[name=_save]")
+        expect(bob.locator("#room-tea output")).to_have_text("Permission denied")
+        expect(ann.locator("#room-tea output")).to_have_text("ann")
+
+    def test_who_logs_out_is_gone(self, browser: Browser, server: Server) -> None:
+        ann, bob = self.enter(browser, server, "ann"), self.enter(browser, server, "bob")
+        admin = ann.context.new_page()
+        admin.goto(f"{server.url}admin/")
+        admin.click("#logout-form button")
+        expect(ann.locator("h1")).to_have_text("Gone: Please log in.")
+        expect(bob.locator("#room-tea output")).to_have_text("bob")
+
+
 class TestDashboard:
     def test_its_pages_show_how_many_there_are(self, browser: Browser, example: Example) -> None:
         server = example("dashboard").serve()
