@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any, Literal, Protocol
 
 import msgspec
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
 from socketio_server.dispatch.member import Member
@@ -27,6 +28,7 @@ from socketio_server.sockets import targets
 from socketio_server.sockets.acknowledgements import Timekeeper
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.socket import Socket
+from socketio_server.sockets.this_process import CLIENTS
 
 BATCH = 500
 """Sessions that are read with one query."""
@@ -87,8 +89,17 @@ def announce(target: Target, using: str | None = None) -> None:
     here = current.rechecks
     if here is not None and here.at_once:
         here.ask(target)
-    else:
+    elif here is not None or _reaches_others():
         transaction.on_commit(partial(_send, target), using=using, robust=True)
+
+
+def _reaches_others() -> bool:
+    """Return whether a broker leads from this process, which runs no server, to others."""
+    try:
+        everywhere.reach_servers()
+    except ImproperlyConfigured:
+        return False  # the check says so
+    return CLIENTS.broker.reaches_others
 
 
 def _send(target: Target) -> None:

@@ -5,7 +5,7 @@ What a request changes is announced when the request is done: only then is a ses
 """
 
 import threading
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from django.apps import apps
@@ -80,7 +80,8 @@ def _tell(target: Target, using: str | None = None) -> None:
 def _begin(**kwargs: Any) -> None:
     _finish()
     _request.targets = []
-    _listen_to_sessions()
+    if apps.is_installed("django.contrib.sessions"):
+        _listen_to_sessions(settings.SESSION_ENGINE)
 
 
 def _finish(**kwargs: Any) -> None:
@@ -90,15 +91,14 @@ def _finish(**kwargs: Any) -> None:
         announce(target)
 
 
-def _listen_to_sessions() -> None:
+@cache
+def _listen_to_sessions(engine: str) -> None:
     """Listen to sessions that end, if they are in the database.
 
     Only in processes that answer requests: to delete thousands of sessions, as ``clearsessions``
     does, takes much longer and all of the memory while somebody listens.
     """
-    if not apps.is_installed("django.contrib.sessions"):
-        return
-    store = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
+    store = import_string(f"{engine}.SessionStore")
     if hasattr(store, "get_model_class"):
         model = store.get_model_class()
         post_save.connect(_session_saved, sender=model)

@@ -1,0 +1,194 @@
+"""Rechecks: who is judged again, when, and how many at a time; what is taken is in
+``tests/dispatch/test_rights.py``, and what the signals tell in ``tests/testing/test_rights.py``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import TestCase, override_settings
+
+import socketio_server
+from socketio_server.net.workers import Job
+from socketio_server.serving import rechecks
+from socketio_server.serving.rechecks import CLUSTER_EVENT, LANES, Rechecks, Target, digest_of
+from tests.fakes import FakeClient, FakeServer
+
+
+class Hooks:
+    """Counts what is done around the work."""
+
+    def __init__(self) -> None:
+        self.entered = self.left = 0
+
+    def before_event(self) -> None:
+        self.entered += 1
+
+    def release(self) -> None:
+        self.left += 1
+
+
+class Site:
+    """A server whose clients are guarded, with rechecks whose workers the test runs."""
+
+    def __init__(self) -> None:
+        self.server = FakeServer()
+        grants = self.server.dispatcher.rights._grants
+        self.members = {"room-1", "room-2"}
+        self.jobs: list[Job] = []
+        self.hooks = Hooks()
+        self.rechecks = Rechecks(grants, self.server.clients, self, hooks=self.hooks, interval=0)
+        self.server.registry.authorize(lambda r, s, c, channel: channel in self.members)
+
+    def run(self, job: Job) -> None:
+        """Let a worker wait for the test (``Pool``)."""
+        self.jobs.append(job)
+
+    def work(self) -> None:
+        """Let the workers do their work."""
+        jobs, self.jobs = self.jobs, []
+        for job in jobs:
+            job.work()
+
+    def connect(self) -> FakeClient:
+        return self.server.connect(channels=["room-1", "room-2"])
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def channels(*clients: FakeClient) -> list[list[str]]:
+    return [client.socket.channels for client in clients]
+
+
+class TestWhoIsJudged:
+    def test_is_everyone(self, site: Site) -> None:
+        clients = [site.connect(), site.connect()]
+        site.members.clear()
+        site.rechecks.ask(Target("everyone"))
+        site.work()
+
+        assert channels(*clients) == [[], []]
+
+    def test_is_everyone_on_a_channel_for_that_channel(self, site: Site) -> None:
+        client = site.connect()
+        site.members.clear()
+        site.rechecks.ask(Target("channel", "room-1"))
+        site.work()
+
+        assert channels(client) == [["room-2"]]
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            Target("channel", "room-1", "/chat"),
+            Target("channel", "room-3"),
+            Target("user", "~user:auth.user:1"),
+            Target("session", digest_of("a key")),
+            Target("replaced", digest_of("a key")),
+        ],
+    )
+    def test_is_nobody_else(self, site: Site, target: Target) -> None:
+        client = site.connect()
+        site.members.clear()
+        site.rechecks.ask(target)
+        site.work()
+
+        assert channels(client) == [["room-1", "room-2"]]
+
+    def test_is_nobody_who_has_left_meanwhile(self, site: Site) -> None:
+        client = site.connect()
+        site.members.clear()
+        site.rechecks.ask(Target("everyone"))
+        client.send("1")
+        site.work()
+
+        assert client.received() == []
+
+
+class TestWorkers:
+    def test_are_no_more_than_four_at_a_time(self, site: Site) -> None:
+        for _ in range(10):
+            site.rechecks.ask(Target("everyone"))
+
+        assert len(site.jobs) == LANES
+        site.work()
+        assert site.hooks.entered == site.hooks.left == 10
+
+    def test_go_on_with_the_next_after_an_error(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(site.rechecks, "_take", lambda target: 1 / 0)
+        site.rechecks.ask(Target("everyone"))
+        site.rechecks.ask(Target("everyone"))
+        site.work()
+
+        assert site.hooks.left == 2
+        assert caplog.text.count("Rights can't be judged again, so clients keep them") == 2
+
+    def test_come_again_for_later_work(self, site: Site) -> None:
+        site.rechecks.ask(Target("everyone"))
+        site.work()
+        site.rechecks.ask(Target("everyone"))
+
+        assert len(site.jobs) == 1
+
+
+class TestOtherServers:
+    @pytest.fixture
+    def passed(self) -> list[Any]:
+        return []
+
+    @pytest.fixture
+    def hear(self, site: Site, passed: list[Any]) -> Callable[..., None]:
+        return site.rechecks.hear(lambda *event: passed.append(event))
+
+    def test_are_heard(self, site: Site, hear: Callable[..., None], passed: list[Any]) -> None:
+        client = site.connect()
+        site.members.clear()
+        hear("/", CLUSTER_EVENT, ["channel", "room-1", "/", True], None)
+        site.work()
+
+        assert channels(client) == [["room-2"]]
+        assert passed == []
+
+    def test_have_events_of_their_own(
+        self, site: Site, hear: Callable[..., None], passed: list[Any]
+    ) -> None:
+        hear("/", "news", [1], None)
+
+        assert passed == [("/", "news", [1], None)]
+        assert site.jobs == []
+
+    @pytest.mark.parametrize("args", [[], ["everyone"], ["nobody", "", "/", True], [1, 2, 3, 4]])
+    def test_may_say_what_is_not_understood(
+        self,
+        site: Site,
+        hear: Callable[..., None],
+        args: list[Any],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        hear("/", CLUSTER_EVENT, args, None)
+
+        assert site.jobs == []
+        assert "Another server wants to recheck what this one does not know" in caplog.text
+
+
+class TestAProcessWithoutServerAndBroker:
+    def test_has_nothing_to_do(self) -> None:
+        with TestCase.captureOnCommitCallbacks() as callbacks:
+            socketio_server.recheck("room-1")
+
+        assert callbacks == []
+
+    @override_settings(SOCKETIO_BROKER_URL="nonsense")
+    def test_leaves_wrong_settings_to_the_checks(self) -> None:
+        rechecks.announce(Target("everyone"))
+
+
+class TestASessionsKey:
+    def test_is_not_told_to_other_processes(self) -> None:
+        assert "secret" not in digest_of("secret")
+        assert digest_of("secret") != digest_of(None)
