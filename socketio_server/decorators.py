@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast, overload
 
 from django.core.exceptions import PermissionDenied
 
+from socketio_server.dispatch.rights import DENIED
 from socketio_server.exceptions import EventError
 from socketio_server.registry.events import REGISTRY
 from socketio_server.registry.guards import Guarded
@@ -36,7 +37,7 @@ def login_required(handler: H | None = None) -> H | Callable[[H], H]:
     :raises EventError: if the handler is registered already: the decorator stands above the
         event's, and would guard nothing.
     """
-    decorate = user_passes_test(lambda user: user.is_authenticated, "Please log in.")
+    decorate = _guard(lambda user: user.is_authenticated, "Please log in.")
     return decorate if handler is None else decorate(handler)
 
 
@@ -46,18 +47,21 @@ def permission_required(perm: str | Iterable[str]) -> Callable[[H], H]:
     :param perm: the permission, ``"app.codename"``; or several, all of which are needed.
     """
     perms = (perm,) if isinstance(perm, str) else tuple(perm)
-    return user_passes_test(lambda user: user.has_perms(perms))
+    return _guard(lambda user: user.has_perms(perms), DENIED)
 
 
-def user_passes_test(
-    test_func: Callable[[Any], Any], message: str = "Permission denied"
-) -> Callable[[H], H]:
+def user_passes_test(test_func: Callable[[Any], Any], message: str = DENIED) -> Callable[[H], H]:
     """Return a decorator that lets only users run the handler that pass a test.
 
     :param test_func: called with ``request.user``; lets the user pass by something true.
     :param message: what other clients are told.
     """
+    return _guard(test_func, message, is_own=True)
 
+
+def _guard(
+    test_func: Callable[[Any], Any], message: str, *, is_own: bool = False
+) -> Callable[[H], H]:
     def test(request: Any) -> None:
         if not test_func(request.user):
             raise PermissionDenied(message)
@@ -69,6 +73,6 @@ def user_passes_test(
                     f"The {event.name} handler {describe(handler)} is registered without its "
                     "decorator, which would guard nothing: the event's decorator goes above it"
                 )
-        return cast(H, Guarded(handler, test))
+        return cast(H, Guarded(handler, test, is_own=is_own))
 
     return decorate

@@ -15,7 +15,7 @@ from socketio_server.net.statistics import Stats
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import DISCONNECTED, UNSUBSCRIBED
 from socketio_server.registry.events import Event, Registration, Registry
-from socketio_server.registry.guards import tests_of
+from socketio_server.registry.guards import has_own_test, tests_of
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.socket import Socket
 
@@ -61,6 +61,11 @@ class Grant:
         self.channels: dict[str, bool] = {}
         """The channels that the client asked for and ``authorize`` let it on; ``False`` until the
         client is on it."""
+
+    @property
+    def has_own_tests(self) -> bool:
+        """Whether a test of the connection may decide by more than Django knows of a user."""
+        return self.rights.has_own_tests(self.member)
 
     def judge(self, channels: Iterable[str] | None, verdicts: Verdicts) -> bool:
         """Judge the client again, and take from it what it may no longer.
@@ -110,6 +115,11 @@ class Rights:
         grant = self._grants.get(member)
         if grant is not None and self.on_granted is not None:
             self.on_granted(grant)
+
+    def has_own_tests(self, member: Member) -> bool:
+        """Return whether a test of a connection may decide by more than Django knows of a user."""
+        handlers = self._registry.on_connect.select(member.delivery.namespace, ())
+        return any(has_own_test(each.handler) for each in handlers)
 
     def forget(self, member: Member) -> None:
         """Forget a client that has ended."""

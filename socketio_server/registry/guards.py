@@ -15,12 +15,16 @@ class Guarded:
 
     :param handler: the handler.
     :param test: called with the request; raises one of the exceptions that refuse a client.
+    :param is_own: whether the test may decide by more than Django knows of a user.
     """
 
-    def __init__(self, handler: Callable[..., Any], test: Callable[[Any], None]) -> None:
+    def __init__(
+        self, handler: Callable[..., Any], test: Callable[[Any], None], *, is_own: bool = False
+    ) -> None:
         update_wrapper(self, handler)
         self.handler = handler
         self.test = test
+        self.is_own = is_own
 
     def __call__(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Test the request, and run the handler."""
@@ -38,6 +42,11 @@ def layers_of(handler: Any) -> Iterator[Any]:
             handler = handler.func
         else:
             handler = getattr(handler, "__wrapped__", None)
+
+
+def has_own_test(handler: Any) -> bool:
+    """Return whether a test before a handler may decide by more than Django knows of a user."""
+    return any(isinstance(layer, Guarded) and layer.is_own for layer in layers_of(handler))
 
 
 def tests_of(handler: Any) -> list[Callable[[Any], None]]:

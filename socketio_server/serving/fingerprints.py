@@ -36,8 +36,8 @@ def take(user: Any) -> Fingerprint:
     return Fingerprint(_describe(user), None)
 
 
-def read(identities: Sequence[Identity]) -> list[Fingerprint]:
-    """Read the fingerprints of clients anew: each session and each user once."""
+def read(identities: Sequence[Identity]) -> list[tuple[Fingerprint, Any]]:
+    """Read the fingerprints and users of clients anew: each session and each user once."""
     model = auth.get_user_model()
     sessions = _read_sessions(identities)
     keys = [_key_of_user(identity, sessions, model) for identity in identities]
@@ -47,7 +47,8 @@ def read(identities: Sequence[Identity]) -> list[Fingerprint]:
     }
     permissions = _read_permissions(users, model)
     return [
-        Fingerprint(_describe(users.get(key)), permissions.get(key, frozenset())) for key in keys
+        (Fingerprint(_describe(users.get(key)), permissions.get(key, frozenset())), users.get(key))
+        for key in keys
     ]
 
 

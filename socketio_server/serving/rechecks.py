@@ -255,12 +255,23 @@ class Rechecks:
         """
         cases = [case for case in batch if case.identity is not None]
         found = fingerprints.read([case.identity for case in cases if case.identity is not None])
-        for case, fingerprint in zip(cases, found, strict=True):
+        for case, (fingerprint, user) in zip(cases, found, strict=True):
             before = self._fingerprints.get(case.key)
             self._fingerprints[case.key] = fingerprint
             is_new = before is None or (is_told and before.permissions is None)
             if is_new or (before is not None and before.differs(fingerprint)):
                 self._add(partial(self._judge, case, None))
+            elif fingerprint.user is not None:
+                self._ask_own_tests(case, user)
+
+    def _ask_own_tests(self, case: _Case, user: Any) -> None:
+        """Make the project's own tests of connections, whose user has not changed."""
+        for grant in case.grants:
+            identity = identity_of(grant.member.socket.request)
+            if identity is not None and identity.kept is None and grant.has_own_tests:
+                identity.see_user(user)
+                grant.judge((), {})
+                identity.look_again()  # frees the memory
 
     # ------------------------------------------------------------------------------------------
 

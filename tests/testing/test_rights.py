@@ -434,6 +434,21 @@ class TestTheIntervalsRecheck:
         with django_assert_num_queries(4):  # sessions, users, their permissions and groups
             clients[0].clock.advance(60)
 
+    def test_makes_the_tests_that_know_more_than_django(self, registry: Registry) -> None:
+        paid = ["ann"]
+
+        @registry.on_connect
+        @user_passes_test(lambda user: user.username in paid, "Not paid.")
+        def connect(request: Any, socket: Any, context: Any) -> None: ...
+
+        with SocketIOClient(user=make_user(), registry=registry) as client:
+            client.clock.advance(60)
+            assert client.connected
+
+            paid.clear()
+            client.clock.advance(60)
+            assert client.close_reason == REVOKED
+
     @override_settings(SOCKETIO_RECHECK_INTERVAL=0)
     def test_does_not_take_place_with_0(self, connect: Connect) -> None:
         ann = make_user()

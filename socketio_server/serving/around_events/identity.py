@@ -309,6 +309,11 @@ class Identity:
                 snapshot.user = _anonymous()
                 self._announce(snapshot.user)
 
+    def see_user(self, user: Any) -> None:
+        """See a user that was read for all clients of the session, until ``look_again``."""
+        snapshot = self._last = self._read()
+        snapshot.user = user
+
     def see_as(self, other: "Identity") -> None:
         """See the session and user that another client of the same session sees."""
         if self._kept is None and other._last is not None:
