@@ -48,6 +48,7 @@ class SocketIOConfig(AppConfig):
             checks.check_namespaces,
             checks.check_decorators,
             checks.check_authorize,
+            checks.check_event_names,
         ):
             django_checks.register(check, "socketio_server")
         django_checks.register(checks.check_broker_prefix, "socketio_server", deploy=True)

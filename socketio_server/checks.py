@@ -441,6 +441,29 @@ def _is_for_views(layer: Any) -> bool:
     return bool(names.get("__name__") == "django.contrib.auth.decorators")
 
 
+def check_event_names(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """W012: no handler of ``events.on`` waits for an event that no client sends."""
+    custom = REGISTRY.custom
+    own = {each.name: each.name for each in REGISTRY if each is not custom.get(each.name)}
+    meant = {**own, **_MEANT_EVENTS}
+    for name in sorted(custom.keys() & meant.keys()):
+        for registration in custom[name].registrations:
+            yield Warning(
+                f"The handler {describe(registration.handler)} waits for an event {name!r}, which "
+                "no client sends by itself.",
+                hint=f"Write @events.{meant[name]}; silence this check if your clients send it.",
+                id="socketio_server.W012",
+            )
+
+
+_MEANT_EVENTS = {
+    "connection": "on_connect",
+    "subscribe": "on_subscribe",
+    "unsubscribe": "on_unsubscribe",
+}
+"""What handlers may be called after servers of Node or the page's methods, and the decorators."""
+
+
 def check_authorize(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     """W008: the pattern of each ``authorize`` handler may match a channel that is in use."""
     if any(each.pattern is None for each in REGISTRY.on_subscribe.registrations):

@@ -666,6 +666,26 @@ class TestHandlers:
 
         assert ids() == []
 
+    @pytest.mark.parametrize(
+        ("name", "decorator"),
+        [
+            ("connection", "on_connect"),
+            ("subscribe", "on_subscribe"),
+            ("unsubscribe", "on_unsubscribe"),
+            ("on_message", "on_message"),
+        ],
+    )
+    def test_one_for_an_event_that_no_client_sends_by_itself_is_warned_of(
+        self, registry: Registry, name: str, decorator: str
+    ) -> None:
+        registry.on(name)(handler)
+        registry.on("news")(handler)
+
+        (message,) = run()
+        assert message.id == "socketio_server.W012"
+        assert f"waits for an event {name!r}, which no client sends by itself." in message.msg
+        assert (message.hint or "").startswith(f"Write @events.{decorator}; ")
+
     def deploy(self) -> list[str]:
         """Return what is said of the channels with ``--deploy``."""
         found = checks.check_unguarded_channels(None)
