@@ -204,7 +204,7 @@ class Rechecks:
             channels = (target.value,) if target.kind == "channel" else None
             is_over = target.kind == "logout"
             for case in cases:
-                self._add(partial(self._judge, case, channels, is_over=is_over))
+                self._add(partial(self._judge, case, channels, is_over=is_over, is_told=True))
         else:
             for batch in _batches(cases):
                 self._add(partial(self._compare, batch, is_told=True))
@@ -292,9 +292,18 @@ class Rechecks:
         return [each for each in grants if _has_session(each.member.socket, target.value)]
 
     def _judge(
-        self, case: _Case, channels: tuple[str, ...] | None, *, is_over: bool = False
+        self,
+        case: _Case,
+        channels: tuple[str, ...] | None,
+        *,
+        is_over: bool = False,
+        is_told: bool = False,
     ) -> None:
-        """Judge the clients of one session."""
+        """Judge the clients of one session.
+
+        :param is_over: whether the session is about to end.
+        :param is_told: whether somebody has asked for it, and no fingerprint has.
+        """
         first = case.identity
         if first is not None:
             if is_over:
@@ -309,6 +318,9 @@ class Rechecks:
                 identity.see_as(first)
             if not grant.judge(channels, verdicts):
                 self._fingerprints.pop(case.key, None)  # the next look judges it again
+                is_told = False
+        if is_told and channels is None and case.may_change and first is not None:
+            self._fingerprints[case.key] = fingerprints.take(_user_of(first))
 
     def _let_reconnect(self, digest: str) -> None:
         """Close the transports of a session whose key was replaced: the pages come back with their

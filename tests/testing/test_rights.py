@@ -425,6 +425,18 @@ class TestTheIntervalsRecheck:
         assert room.asked == 1
         assert all(client.connected for client in clients)
 
+    def test_asks_nobody_again_who_was_judged_upon_a_signal(
+        self, connect: Connect, room: Room
+    ) -> None:
+        ann = make_user()
+        client = connect(ann)
+        ann.is_staff = True
+        ann.save()
+        assert room.asked == 2
+        client.clock.advance(180)
+
+        assert room.asked == 2
+
     def test_reads_each_session_and_user_once(
         self, connect: Connect, django_assert_num_queries: Any
     ) -> None:
