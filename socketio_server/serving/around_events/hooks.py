@@ -23,6 +23,13 @@ from socketio_server.sockets.socket import Socket
 
 _UNAWAITED = (CoroutineType, AsyncGeneratorType, GeneratorType)  # quicker told than their ABCs
 
+_POOLED_CACHES = (
+    "django.core.cache.backends.memcached.PyMemcacheCache",
+    "django.core.cache.backends.redis.RedisCache",
+    "django_redis.cache.RedisCache",
+)
+"""Caches that may be used by several greenlets at once, each with a connection of a pool."""
+
 
 class DjangoHooks:
     """Treats each event as Django treats a request (``EventHooks``).
@@ -47,6 +54,11 @@ class DjangoHooks:
     ) -> None:
         self._database = DatabaseConnections(loop, sqlite_timeout, clock=clock)
         self._looks = Looks(refresh_interval, clock)
+        self._caches = {
+            alias: caches.create_connection(alias)
+            for alias, cache in caches.settings.items()
+            if cache["BACKEND"] in _POOLED_CACHES
+        }
         self.wrap_handler = atomic_requests(self.find_mistake)
         self._message_log = MessageLog(message_log_format)
         self._settings_locale = ActiveLocale.of_settings()
@@ -55,11 +67,11 @@ class DjangoHooks:
     def capture(self, request: HttpRequest) -> ActiveLocale | None:
         """Return the language and time zone that are active, if they are not the settings' own.
 
-        Also open the caches, of which each socket would have its own otherwise, with its own
-        connections: Django keeps them in context variables.
+        Also let the handlers use the caches of all sockets: Django keeps caches in context
+        variables, and each socket would have connections of its own otherwise.
         """
-        for alias in caches:
-            caches[alias]
+        for alias, cache in self._caches.items():
+            caches[alias] = cache
         active = ActiveLocale.capture()
         return None if active == self._settings_locale else active
 

@@ -37,6 +37,10 @@ _PERMISSION_CACHES = ("_perm_cache", "_user_perm_cache", "_group_perm_cache")
 """What Django's backend keeps on a user."""
 
 _UNREAD: Any = object()
+
+_OF_SESSION = object()
+"""Instead of the user: it is the session's, by Django's middleware."""
+
 _NOTHING: dict[str, Any] = {}
 
 
@@ -73,7 +77,12 @@ class Looks:
     def watch(self, request: Any, router: MemberRouter) -> None:
         """Let the handshake's request look from now on. Idempotent."""
         if isinstance(request, HttpRequest) and KEY not in request.__dict__:
-            request.__dict__[KEY] = weakref.ref(router)
+            mine = request.__dict__
+            mine[KEY] = weakref.ref(router)
+            if "user" in mine and _is_djangos(mine["user"]):  # frees what refers to the request
+                mine["user"] = _OF_SESSION
+                for name in ("auser", "_cached_user", "_acached_user"):
+                    mine.pop(name, None)
             original = type(request)
             if original not in self._watched:
                 self._watched[original] = self._make_watched(original)
@@ -189,8 +198,7 @@ class Identity:
         mine = request.__dict__
         session, user = mine.pop("session", None), mine.pop("user", None)
         self._handshake_messages = mine.pop("_messages", None)
-        for name in ("auser", "_cached_user", "_acached_user"):
-            mine.pop(name, None)
+        mine.pop("auser", None)
         self._key: str | None = None
         self._store: type[MergingStore] | None = None  # None: the project has no sessions
         self._last: Snapshot | None = None  # None: the next one that looks reads anew
@@ -441,7 +449,7 @@ def identity_of(request: Any) -> Identity | None:
 def _is_djangos(user: Any) -> bool:
     """Return whether a user is what Django's middleware finds in the session, read or not."""
     if type(user) is not SimpleLazyObject:
-        return user is None
+        return user is None or user is _OF_SESSION
     find = user.__dict__.get("_setupfunc")
     return getattr(find, "__module__", None) == auth.__name__ + ".middleware"
 

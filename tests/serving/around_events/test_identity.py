@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from django.contrib.messages import add_message, get_messages
-from django.core.cache import caches
 from django.db import DatabaseError
 from django.test import Client, override_settings
 from pytest_django import DjangoAssertNumQueries
@@ -567,18 +566,3 @@ class TestUsersOnAChannel:
             connect(client=logged_in(make_user(name))).subscribe("room")
         with django_assert_num_queries(1):
             assert len(socketio_server.users_on("room")) == 3
-
-
-class TestCaches:
-    def test_are_shared_by_the_sockets_of_a_worker(
-        self, connect: Connect, registry: Registry
-    ) -> None:
-        found = []
-
-        @registry.on("cache")
-        def cache(request: Any, socket: Any, context: Any) -> None:
-            found.append(caches["default"])
-
-        for client in (connect(), connect()):
-            client.call("cache")
-        assert found[0] is found[1]
