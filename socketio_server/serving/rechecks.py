@@ -173,6 +173,7 @@ class Rechecks:
         self._fingerprints: dict[Hashable, Fingerprint] = {}
         # The cases of this round that are still to be looked at, one batch each time.
         self._round: deque[Sequence[_Case]] = deque()
+        self._pause = interval  # between two batches of this round
         self._cancel: Callable[[], None] | None = None  # while the next look is due
 
     def ask(self, target: Target) -> None:
@@ -242,10 +243,10 @@ class Rechecks:
                 key: each for key, each in self._fingerprints.items() if key in known
             }
             self._round.extend(_batches(cases))
-        batches = len(self._round)
+            self._pause = self._interval / max(len(self._round), 1)
         if self._round:
             self._add(partial(self._compare, self._round.popleft()))
-        self._wait(self._interval / max(batches, 1))
+        self._wait(self._pause)
 
     def _compare(self, batch: Sequence[_Case], *, is_told: bool = False) -> None:
         """Judge those of a batch whose fingerprint has changed.

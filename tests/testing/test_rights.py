@@ -12,6 +12,7 @@ import socketio_server
 from socketio_server import EVERYONE
 from socketio_server.decorators import login_required, permission_required, user_passes_test
 from socketio_server.events import Registry, Reject
+from socketio_server.serving import rechecks
 from socketio_server.testing import ConnectionRefused, SocketIOClient
 from tests.testing.users import WITH_SESSIONS, create_permissions
 
@@ -424,6 +425,21 @@ class TestTheIntervalsRecheck:
 
         assert room.asked == 1
         assert all(client.connected for client in clients)
+
+    def test_is_spread_over_the_interval_in_batches(
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rechecks, "BATCH", 1)
+        users = [make_user(name) for name in ("ann", "bob", "cy")]
+        clients = [connect(user) for user in users]
+        for user in users:
+            self.update(user, is_active=False)
+        connected = []
+        for seconds in (59, 1, 19, 1, 19, 1):
+            clients[0].clock.advance(seconds)
+            connected.append(sum(client.connected for client in clients))
+
+        assert connected == [3, 2, 2, 1, 1, 0]
 
     def test_asks_nobody_again_who_was_judged_upon_a_signal(
         self, connect: Connect, room: Room
