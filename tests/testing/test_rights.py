@@ -32,7 +32,7 @@ class Room:
     """Who may be in the rooms, and how often that was asked."""
 
     def __init__(self) -> None:
-        self.members = {"ann", "bob", ""}
+        self.members = {"ann", "bob", "cy", ""}
         self.asked = 0
 
 
