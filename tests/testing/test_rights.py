@@ -23,7 +23,8 @@ REVOKED = "authorization revoked"
 
 @pytest.fixture(autouse=True)
 def _tables() -> Iterator[None]:
-    with override_settings(**WITH_SESSIONS):
+    quick = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with override_settings(**WITH_SESSIONS, PASSWORD_HASHERS=quick):
         create_permissions()
         yield
 
