@@ -209,6 +209,30 @@ class Rechecks:
         else:
             for batch in _batches(cases):
                 self._add(partial(self._compare, batch, is_told=True))
+        if target.kind in ("user", "session", "logout"):
+            if target.kind == "user":
+                sockets = self._clients.in_room(target.value)
+            else:
+                sockets = [socket for _, socket, _ in self._clients.values()]
+            judged = {grant.member.socket for case in cases for grant in case.grants}
+            sockets = [socket for socket in sockets if socket not in judged]
+            for start in range(0, len(sockets), BATCH):
+                self._add(partial(self._tell_who, sockets[start : start + BATCH], target))
+
+    def _tell_who(self, sockets: Sequence[Socket], target: Target) -> None:
+        """Let clients that are not judged leave the room of a user who they are no more."""
+        for socket in sockets:
+            is_anonymous = not socket._delivery.rooms
+            if is_anonymous or (target.kind != "user" and not _has_session(socket, target.value)):
+                continue
+            identity = identity_of(socket.request)
+            if identity is None:
+                continue
+            if target.kind == "logout":
+                identity.log_out()
+            else:
+                identity.look_again()
+                _user_of(identity)
 
     # --- The recheck after each interval ------------------------------------------------------
 

@@ -136,6 +136,14 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         recipient.rooms = tuple(held for held in recipient.rooms if held != room)
         self.channels.discard(recipient, room)
 
+    def in_room(self, room: str) -> list[S]:
+        """Return the sockets in a room of our own, in all namespaces."""
+        return [
+            members[recipient]
+            for namespace, members in self._members.items()
+            for recipient in self.channels.subscribers(namespace, room)
+        ]
+
     def find(self, session_id: str, namespace: str) -> S | None:
         """Return the socket of that id, if it is connected to that namespace."""
         recipient = self._recipients.get(session_id)

@@ -559,3 +559,46 @@ def test_a_test_that_only_the_decorator_knows_is_made_upon_recheck(registry: Reg
 
         assert client.close_reason == REVOKED
         assert client.received == [("__disconnected__", "Not paid.")]
+
+
+class TestMessagesToAUser:
+    """They go to who is the user now, also where no handler has asked since."""
+
+    @pytest.fixture
+    def registry(self) -> Registry:
+        """No handlers, hence nothing to judge by."""
+        return Registry()
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            pytest.param(lambda user, browser: browser.logout(), id="logs out"),
+            pytest.param(lambda user, browser: browser.session.flush(), id="loses the session"),
+            pytest.param(
+                lambda user, browser: type(user)(pk=user.pk, is_active=False).save(),
+                id="is blocked",
+            ),
+        ],
+    )
+    def test_do_not_reach_a_client_whose_user(
+        self, registry: Registry, end: Callable[[Any, Client], object]
+    ) -> None:
+        ann, browser = make_user(), Client()
+        browser.force_login(ann)
+        with SocketIOClient(client=browser, registry=registry) as client:
+            socketio_server.emit("news", 1, to=ann)
+            end(ann, browser)
+            socketio_server.emit("news", 2, to=ann)
+            assert client.received == [("news", 1)]
+
+    def test_reach_the_user_s_other_devices_still(self, registry: Registry) -> None:
+        ann, browser, other = make_user(), Client(), Client()
+        browser.force_login(ann)
+        other.force_login(ann)
+        with (
+            SocketIOClient(client=browser, registry=registry),
+            SocketIOClient(client=other, registry=registry) as client,
+        ):
+            browser.logout()
+            socketio_server.emit("news", to=ann)
+            assert client.received == [("news",)]
