@@ -25,16 +25,6 @@ class FakeConnection:
         self.written.append(frames)
 
 
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
-def client(server: FakeServer) -> FakeClient:
-    return server.connect()
-
-
 def offer_fastlane(client: FakeClient) -> FakeConnection:
     """Let a client's transport have a connection that takes frames."""
     client.transport.direct = FakeConnection()

@@ -66,11 +66,6 @@ class OthersBroker(MemoryBroker):
 
 
 @pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
 def operations(server: FakeServer) -> Operations:
     return Operations(server.clients)
 

@@ -20,11 +20,6 @@ def server() -> FakeServer:
     return FakeServer(Options(stall_timeout=1000.0))
 
 
-@pytest.fixture
-def client(server: FakeServer) -> FakeClient:
-    return server.connect()
-
-
 def fill(client: FakeClient) -> Socket:
     """Let there be no room for what is sent to a client; return its socket."""
     client.transport.is_full = True

@@ -1,0 +1,227 @@
+"""Packets that wait for their handlers: how many bytes of one client, and of all."""
+
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from socketio_server.protocol.close_reasons import CloseReason
+from tests.dispatch.router.steps import gate, got, make_server, message, settle_all
+from tests.fakes import PATIENCE, FakeServer, settle
+
+
+class TestWhatWaitsForTheHandlers:
+    """It is packet text, decoded when its turn has come (security, 10a)."""
+
+    def test_is_bounded_by_bytes_from_which_on_the_client_is_not_read_from(self) -> None:
+        server = make_server(max_pending_bytes=100_000)
+        gates = gate(server, "/")
+        client = server.connect()
+        client.send(message(100))
+        client.send(message(99_900))
+        assert not client.transport.paused
+
+        client.send(message(100))
+        assert client.transport.paused
+        assert server.dispatcher.total.bytes == 100_000
+
+        gates["/"].set()
+        settle_all(server)
+        assert not client.transport.paused
+        assert len(got(client)) == 3
+
+    def test_keeps_the_client_from_being_read_until_half_of_it_is_handled(self) -> None:
+        server = make_server(max_pending_bytes=100_000)
+        handled = []
+        gates = [Event() for _ in range(5)]
+
+        @server.registry.on_message
+        def handle(request: object, socket: object, context: object, message: str) -> None:
+            handled.append(message)
+            gates[len(handled) - 1].wait()
+
+        client = server.connect()
+        client.send(message(100))
+        client.send(*[message(30_000)] * 4)
+        for done, paused in enumerate([True, True, True, False]):
+            assert client.transport.paused is paused
+            gates[done].set()
+            settle()
+        gates[4].set()
+
+    def test_keeps_the_client_from_being_read_as_often_as_it_is_too_much(self) -> None:
+        server = make_server(max_pending_bytes=10_000)
+        gates = [Event() for _ in range(6)]
+        waiting = iter(gates)
+        server.registry.on_message(lambda *args: next(waiting).wait() and None)
+        client = server.connect()
+        for first, second, third in (gates[:3], gates[3:]):
+            client.send(*[message(5000)] * 2)
+            assert not client.transport.paused
+
+            client.send(message(5000))
+            assert client.transport.paused
+
+            first.set()
+            settle()
+            assert not client.transport.paused
+            second.set()
+            third.set()
+            settle()
+
+    def test_is_kept_of_no_client_that_has_little_of_it(self) -> None:
+        server = make_server()
+        gates = gate(server, "/")
+        client = server.connect()
+        client.send(message(100), message(50_000))
+        assert server.dispatcher.total.bytes > 0
+
+        gates["/"].set()
+        settle_all(server)
+        assert server.dispatcher.total.bytes == 0
+
+    def test_is_that_of_all_its_namespaces_together(self) -> None:
+        server = make_server(max_pending_bytes=100_000)
+        gates = gate(server, "/", "/admin")
+        client = server.connect()
+        client.send("0/admin,")
+        for namespace in gates:
+            client.send(message(100, namespace), message(50_000, namespace))
+        assert client.transport.paused
+
+        gates["/admin"].set()
+        with gevent.Timeout(PATIENCE):
+            while client.transport.paused:
+                settle()
+        gates["/"].set()
+
+    def test_is_no_question_of_its_number(self, server: FakeServer) -> None:
+        gates = gate(server, "/")
+        client = server.connect()
+        client.send(*['2["message","x"]'] * 5000)
+        assert not client.transport.paused
+
+        gates["/"].set()
+        with gevent.Timeout(PATIENCE):
+            while len(got(client)) < 5000:
+                settle()
+
+    def test_does_not_keep_acknowledgements_from_coming(self, server: FakeServer) -> None:
+        answers = []
+
+        @server.registry.on("ask")
+        def ask(request: object, socket: Any, context: object) -> None:
+            answers.append(socket.call("question", timeout=PATIENCE))
+
+        client = server.connect()
+        client.emit("ask")
+        (question,) = client.received()
+        ack_id = question[1 : question.index("[")]
+        client.send(*['2["message","x"]'] * 100, f'3{ack_id}["answer"]')
+        assert answers == ["answer"]
+        assert len(got(client)) == 100
+
+    def test_does_not_keep_the_client_from_leaving(self, server: FakeServer) -> None:
+        gates = gate(server, "/")
+        client = server.connect()
+        socket = client.socket
+        client.send('2["message","in work"]', '2["message","waits"]', "1")
+        assert not socket.connected()
+        assert len(server.clients) == 1
+
+        gates["/"].set()
+        settle()
+        assert socket.context["got"] == ["in work", "waits"]
+        assert len(server.clients) == 0
+
+
+class TestWhatWaitsForTheHandlersOfAllClients:
+    """It is bounded as well; then the client goes that holds most."""
+
+    def test_the_client_that_holds_most_is_closed_and_what_it_sent_dropped(self) -> None:
+        server = make_server(max_pending_total=200_000)
+        gates = gate(server, "/")
+        clients = [server.connect() for _ in range(3)]
+        for client in clients:
+            client.send(message(100))
+        for client, size in zip(clients, (50_000, 90_000, 50_000), strict=True):
+            client.send(message(size))
+        assert [client.closed for client in clients] == [[], [], []]
+
+        clients[0].send(message(20_000))
+        assert [client.closed for client in clients] == [[], [CloseReason.TRANSPORT_ERROR], []]
+        assert clients[1].refusals == [
+            "pending: too many bytes wait for handlers, or for their rest"
+        ]
+        assert server.dispatcher.total.bytes < 125_000
+
+        gates["/"].set()
+        settle_all(server)
+        assert [len(got(client)) for client in clients[::2]] == [3, 2]
+        assert len(server.clients) == 2
+
+    def test_what_is_yet_to_be_complete_counts_as_well(self) -> None:
+        server = make_server(max_pending_total=200_000)
+        clients = [server.connect() for _ in range(3)]
+        clients[0].session.bytes_held(90_000)  # of a message, as its transport says
+        clients[1].send("51-" + message(60_000)[1:])
+        assert server.dispatcher.total.bytes > 150_000
+        assert [client.closed for client in clients] == [[], [], []]
+
+        clients[2].send('52-["message",{"_placeholder":true,"num":0}]', b"x" * 60_000)
+        assert clients[0].closed == [CloseReason.TRANSPORT_ERROR]
+        for client in clients:
+            client.leave()
+        settle()
+        assert server.dispatcher.total.bytes == 0
+
+    def test_so_does_auth_as_what_it_takes_once_it_is_decoded(self) -> None:
+        server = make_server()
+        client = server.connect(auth={"list": [[]] * 1000})
+        assert server.dispatcher.total.bytes > 80_000
+
+        client.leave()
+        settle()
+        assert server.dispatcher.total.bytes == 0
+
+    def test_one_that_is_gone_already_may_lose_what_waits_too(self) -> None:
+        server = make_server(max_pending_total=100_000)
+        gates = gate(server, "/")
+        gone, other = server.connect(), server.connect()
+        context = gone.socket.context
+        for client, size in ((gone, 80_000), (other, 10_000)):
+            client.send(message(100), message(size))
+        gone.leave()
+        other.send(message(10_000))
+        assert other.closed == []
+
+        gates["/"].set()
+        settle()
+        assert len(context["got"]) == 1
+        assert len(got(other)) == 3
+        assert len(server.clients) == 1
+
+
+class TestHandlersOfOneClient:
+    def test_run_side_by_side_for_a_few_namespaces(self) -> None:
+        server = make_server(max_handlers_per_client=2)
+        server.registry.on_connect(lambda *args: None, namespace="/third")
+        gates = gate(server, "/", "/admin", "/third")
+        client = server.connect()
+        client.send("0/admin,", "0/third,")
+        sockets = {socket.namespace: socket for _, socket, _ in server.clients.values()}
+
+        @server.registry.on_message(namespace="/third")
+        def third(request: object, socket: object, context: dict[str, Any], m: object) -> None:
+            context["third"] = m
+
+        client.send(*[message(100, namespace) for namespace in gates])
+        gates["/third"].set()
+        settle()
+        assert "third" not in sockets["/third"].context
+
+        gates["/"].set()
+        settle()
+        assert "third" in sockets["/third"].context
+        gates["/admin"].set()
+        settle()

@@ -1,0 +1,117 @@
+"""Joining a namespace whose last socket has not ended yet."""
+
+import pytest
+from gevent.event import Event
+
+from socketio_server.exceptions import Reject
+from tests.dispatch.router.steps import gate, got, make_server, message
+from tests.fakes import FakeServer, settle
+
+
+class TestJoiningAgain:
+    """It waits for the last handlers of the socket that left (H1)."""
+
+    @pytest.fixture
+    def gates(self, server: FakeServer) -> dict[str, Event]:
+        return gate(server, "/", "/admin")
+
+    def test_waits_for_the_old_one_s_end(self, server: FakeServer, gates: dict[str, Event]) -> None:
+        client = server.connect()
+        old = client.id
+        client.send('2["message","in work"]', "1", "0")
+        assert client.received() == []
+        assert list(server.clients) == [old]
+
+        gates["/"].set()
+        settle()
+        assert client.id != old
+        assert list(server.clients) == [client.id]
+
+    def test_events_that_come_meanwhile_are_the_new_one_s(
+        self, server: FakeServer, gates: dict[str, Event]
+    ) -> None:
+        client = server.connect()
+        client.send('2["message","in work"]', "1", "0", '2["message","new"]')
+        gates["/"].set()
+        settle()
+        assert got(client) == ["new"]
+
+    def test_one_that_left_before_it_was_let_in_is_not_answered(self, server: FakeServer) -> None:
+        go_on = Event()
+        server.registry.on_connect(lambda *args: go_on.wait(), namespace="/slow")
+        client = server.connect()
+        client.send("0/slow,", "1/slow,", "0/slow,")
+        go_on.set()
+        settle()
+        (answer,) = client.received()
+        assert answer.startswith("0/slow,")
+        assert len(server.clients) == 2
+
+    def test_one_that_left_before_it_was_refused_is_not_told(self, server: FakeServer) -> None:
+        go_on = Event()
+
+        def refuse(*args: object) -> None:
+            go_on.wait()
+            raise Reject("no")
+
+        server.registry.on_connect(refuse, namespace="/slow")
+        client = server.connect()
+        client.send("0/slow,", "1/slow,", "0/slow,")
+        go_on.set()
+        settle()
+        assert client.received() == ['4/slow,{"message":"no"}']
+
+    def test_one_that_left_before_the_old_one_s_end_leaves_nothing_that_waits(
+        self, server: FakeServer, gates: dict[str, Event]
+    ) -> None:
+        client = server.connect()
+        client.send('2["message","in work"]', "1", "0", message(50_000))
+        assert server.dispatcher.total.bytes > 50_000
+
+        client.send("1")
+        assert server.dispatcher.total.bytes == 0
+        gates["/"].set()
+        settle()
+
+    def test_again_and_again_makes_one_socket(
+        self, server: FakeServer, gates: dict[str, Event]
+    ) -> None:
+        client = server.connect()
+        client.send('2["message","in work"]', *["1", "0"] * 100)
+        gates["/"].set()
+        settle()
+        assert [p[:7] for p in client.received()] == ['0{"sid"']
+        assert len(server.clients) == 1
+        assert server.dispatcher.total.bytes == 0
+
+    def test_again_and_again_and_leaving_at_last_makes_none(
+        self, server: FakeServer, gates: dict[str, Event]
+    ) -> None:
+        client = server.connect()
+        client.send('2["message","in work"]', *["1", "0"] * 100, "1")
+        gates["/"].set()
+        settle()
+        assert client.received() == []
+        assert len(server.clients) == 0
+        assert server.dispatcher.wait_until_idle(0)
+
+    def test_is_no_other_namespace_for_the_limit(self) -> None:
+        server = make_server(max_namespaces=1)
+        gates = gate(server, "/")
+        client = server.connect()
+        client.send('2["message","in work"]', "1", "0")
+        gates["/"].set()
+        settle()
+        assert client.socket.connected()
+
+    def test_sockets_that_end_count_as_namespaces(self) -> None:
+        server = make_server(max_namespaces=1)
+        gates = gate(server, "/")
+        client = server.connect()
+        client.send('2["message","in work"]', "1", "0/admin,")
+        assert client.received() == ['4/admin,{"message":"Invalid namespace"}']
+
+        gates["/"].set()
+        settle()
+        client.send("0/admin,")
+        assert len(server.clients) == 1

@@ -1,0 +1,107 @@
+"""Leaving a namespace, and the end of a session that leaves all.
+
+Socket.IO protocol v5, "Disconnection from a namespace".
+"""
+
+import re
+from typing import Any
+
+import pytest
+
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.sockets.delivery import Delivery
+from tests.dispatch.router.steps import got, make_server, namespaces
+from tests.fakes import FakeClient, FakeServer, settle
+
+
+class TestLeaving:
+    def test_a_client_leaves_a_namespace_and_keeps_the_others(self, server: FakeServer) -> None:
+        client = server.connect()
+        client.send("0/admin,", "1/admin,")
+
+        assert namespaces(server) == ["/"]
+        assert client.closed == []
+        client.emit("message", "still here")
+        assert got(client) == ["still here"]
+
+    def test_its_reason_is_told(self, client: FakeClient) -> None:
+        socket = client.socket
+        client.send("1")
+
+        assert socket.close_reason == "client namespace disconnect"
+        assert not socket.connected()
+
+    def test_after_that_its_packets_close_the_session(self, client: FakeClient) -> None:
+        client.send("1", '2["message","hi"]')
+
+        assert client.closed == [CloseReason.PARSE_ERROR]
+
+    def test_packets_that_were_on_their_way_when_the_server_said_goodbye_are_dropped(
+        self, client: FakeClient
+    ) -> None:
+        context = client.socket.context
+        client.socket.disconnect()
+        client.send('2["message","too late"]', "30[]", "1")
+
+        assert context.get("got", []) == []
+        assert client.closed == []
+
+    def test_once_it_has_joined_again_they_are_not(self, client: FakeClient) -> None:
+        client.socket.disconnect()
+        client.send("0", "1")
+        assert client.closed == []
+
+        client.send('2["message","after its own leaving"]')
+        assert client.closed == [CloseReason.PARSE_ERROR]
+
+    def test_the_namespaces_that_the_server_took_it_out_of_are_kept_up_to_the_limit(self) -> None:
+        server = make_server(max_namespaces=2)
+        server.registry.on_message(namespace=re.compile("^/n.*"))(print)
+        client = server.connect()
+        for number in range(3):
+            client.send(f"0/n{number},")
+            next(
+                socket
+                for _, socket, _ in server.clients.values()
+                if socket.namespace == f"/n{number}"
+            ).disconnect()
+            settle()
+        client.send("1/n1,", "1/n2,")
+        assert client.closed == []
+
+        client.send("1/n0,")
+        assert client.closed == [CloseReason.PARSE_ERROR]
+
+    def test_the_session_s_end_ends_all(self, server: FakeServer) -> None:
+        client = server.connect()
+        client.send("0/admin,")
+        sockets = [socket for _, socket, _ in server.clients.values()]
+        client.leave(CloseReason.PING_TIMEOUT)
+
+        assert [socket.close_reason for socket in sockets] == ["ping timeout"] * 2
+        assert len(server.clients) == 0
+
+
+class TestTheEndOfASession:
+    def test_a_member_whose_end_raises_keeps_no_other_from_ending(
+        self, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ended: list[str] = []
+        for namespace in ("/", "/admin"):
+            server.registry.on_disconnect(namespace=namespace)(
+                lambda request, socket, context: ended.append(socket.namespace)
+            )
+        client = server.connect()
+        client.send("0/admin,")
+        close = Delivery.close
+
+        def close_or_raise(delivery: Delivery, *args: Any) -> None:
+            if delivery.namespace == "/":
+                raise RuntimeError("on purpose")
+            close(delivery, *args)
+
+        monkeypatch.setattr(Delivery, "close", close_or_raise)
+        with pytest.raises(RuntimeError, match="on purpose"):
+            client.leave()
+        settle()
+        assert ended == ["/admin"]

@@ -1,0 +1,15 @@
+"""A server whose clients are looked at, and one of its clients."""
+
+import pytest
+
+from tests.fakes import FakeClient, FakeServer
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture
+def client(server: FakeServer) -> FakeClient:
+    return server.connect()
