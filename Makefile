@@ -14,7 +14,7 @@ RECIPE := setup.cfg pyproject.toml build_backend/backend.py package.json package
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test versions lint format messages benchmark clean
+.PHONY: help setup demo test workers versions lint format messages benchmark clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: setup node_modules lint  ## Lint, and run all tests with coverage (PYTEST_
 	$(BIN)/coverage run -m pytest --numprocesses=auto --dist=loadfile $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report $(if $(PYTEST_ARGS),--fail-under=0)
+
+workers: setup  ## Try the server as three workers of gunicorn with Redis: what of the live tests fits that
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --workers=3 $(PYTEST_ARGS) tests/live
 
 # pyenv hides all versions but the chosen one, unless told otherwise.
 versions: setup  ## Run the quick tests for each Python that there is (TOX_ARGS= for each Django, too)

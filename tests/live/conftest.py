@@ -9,11 +9,27 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client
+from tests.support.fence import Fence
 from tests.support.postgresql import PostgreSQL, find_programs
 from tests.support.server import Configuration, Server
 from tests.support.tools import require
 from tests.support.types import Connect, StartServer
 from tests.support.wire import TRANSPORTS, Polling, TransportName, Upgrading, open_carrier
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers, leave out what asks for the state of one, or has its own servers."""
+    if config.getoption("--workers") == 1:
+        return
+    here = [item for item in items if "tests/live/" in item.path.as_posix()]
+    left_out = [
+        item
+        for item in here
+        if item.get_closest_marker("one_process")
+        or not {"server", "connect"} & set(getattr(item, "fixturenames", ()))
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(params=TRANSPORTS)
@@ -83,7 +99,12 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
             headers=headers,
             receive_buffer=receive_buffer,
         )
-        client = Client(carrier, upgrades=transport == "upgraded")
+        workers: int = request.config.getoption("--workers")
+        client = Client(
+            carrier,
+            upgrades=transport == "upgraded",
+            send_fence=Fence(server, workers).send_to if to is None and workers > 1 else None,
+        )
         clients.append(client)
         return client.connect(auth) if join else client
 

@@ -46,6 +46,7 @@ def check_messages(client: Client, count: int, size: int) -> None:
         assert len(message) == len(f"{number} ") + size
 
 
+@pytest.mark.one_process("asks one worker for its counters")
 class TestAHandlerThatSendsMuch:
     def test_holds_no_more_than_the_mark_however_slow_its_client(
         self, server: Server, connect: Connect, transport: TransportName
@@ -117,6 +118,7 @@ class TestAHandlerThatSendsMuch:
         assert client.answer_to(done) == ["poured"]
 
 
+@pytest.mark.one_process("asks one worker for its counters")
 class TestABurstOfBroadcasts:
     def test_reaches_all_members(self, server: Server, connect: Connect) -> None:
         transports: list[TransportName] = ["websocket", "polling"] * 5
@@ -247,6 +249,7 @@ class TestAFastWriter:
             if entry.event == "on_message"
         ] == list(range(1000))
 
+    @pytest.mark.one_process("lets one process stand still")
     def test_gets_all_answers_however_much_they_are_together(
         self, frugal: Server, connect: Connect, transport: TransportName
     ) -> None:

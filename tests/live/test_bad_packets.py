@@ -123,6 +123,7 @@ class TestMalformedPackets:
         assert [e.details["args"] for e in happened if e.event == "on_message"] == [["before"]]
         assert happened[-1].details["close_reason"] == "parse error"
 
+    @pytest.mark.one_process("lets one process stand still")
     def test_what_came_before_them_is_answered(
         self, server: Server, connect: Connect, transport: TransportName
     ) -> None:

@@ -120,6 +120,7 @@ class TestHowAConnectionEnds:
         expected = "polling" if transport == "polling" else "websocket"
         assert last.details["transport"] == expected
 
+    @pytest.mark.one_process("asks one worker who is there")
     def test_nothing_reaches_the_client_any_more(self, server: Server, connect: Connect) -> None:
         client, other = connect(), connect()
         client.subscribe("room-1")

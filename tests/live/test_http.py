@@ -38,6 +38,7 @@ def send_what_is_taken(http: Http, data: bytes) -> int:
 
 
 class TestALargeUpload:
+    @pytest.mark.one_process("measures the memory of one process")
     def test_waits_for_who_reads_it_and_arrives_whole(self, server: Server, gate: str) -> None:
         data = bytes(range(256)) * (SIZE // 256)
         with Http(server.address) as http:

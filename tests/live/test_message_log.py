@@ -9,6 +9,7 @@ from tests.support.types import Connect, StartServer
 from tests.support.wire import TransportName
 
 
+@pytest.mark.one_process("the command prints the message log; under gunicorn that is LOGGING's")
 class TestDefaultFormat:
     def test_tells_who_did_what_and_when(
         self, server: Server, connect: Connect, transport: TransportName

@@ -49,6 +49,7 @@ class TestFunctions:
         assert [client.messages() for client in clients] == [["hello"], ["hello"], []]
 
 
+@pytest.mark.one_process("with a broker, nobody knows whether there is such a client")
 class TestNoSocket:
     @pytest.mark.parametrize("session_id", ["nobody", "", "é"])
     def test_when_there_is_no_such_client(self, server: Server, session_id: str) -> None:
@@ -61,6 +62,7 @@ class TestNoSocket:
         assert outside(server, "send", client.carrier.handshake["sid"], "hello").status == 404
 
 
+@pytest.mark.one_process("asks one worker who is there")
 class TestRegistries:
     def test_clients_maps_session_ids_to_request_socket_and_context(
         self, server: Server, connect: Connect, transport: TransportName

@@ -191,6 +191,7 @@ class TestGet:
         assert client.next_messages(20) == list(range(20))
         assert "on_finish" not in server.journal.events(client.id)
 
+    @pytest.mark.one_process("lets one process stand still")
     @pytest.mark.parametrize("connections", ["new", "open"])
     def test_after_several_that_went_away_gets_all_though_the_server_sees_them_together(
         self, server: Server, client: Client, polling: Polling, connections: str
@@ -208,6 +209,7 @@ class TestGet:
         assert client.next_messages(20) == list(range(20))
         assert "on_finish" not in server.journal.events(client.id)
 
+    @pytest.mark.one_process("lets one process stand still")
     def test_that_goes_away_takes_nothing_with_it_that_is_sent_at_that_moment(
         self, server: Server, client: Client, polling: Polling
     ) -> None:

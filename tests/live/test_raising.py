@@ -95,6 +95,7 @@ class TestAnErrorHandlerThatRaises:
 
 
 class TestRaisingAtTheEnd:
+    @pytest.mark.one_process("asks one worker who is there")
     @pytest.mark.parametrize("event", LAST)
     def test_keeps_neither_the_others_nor_the_clean_up_from_running(
         self, server: Server, connect: Connect, transport: TransportName, event: str

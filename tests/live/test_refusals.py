@@ -47,6 +47,7 @@ class TestARefusedClient:
             connect(transport, query={"refuse": way})
         assert raised.value.error == error
 
+    @pytest.mark.one_process("a gate that another process opens, opens later")
     def test_has_no_further_events(
         self, server: Server, connect: Connect, transport: TransportName, gate: str
     ) -> None:

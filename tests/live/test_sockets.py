@@ -90,6 +90,7 @@ class TestBroadcastChannel:
 
 
 class TestIdentity:
+    @pytest.mark.one_process("asks one worker who is there")
     def test_the_session_id_is_what_the_client_knows_itself_by(
         self, server: Server, connect: Connect, transport: TransportName
     ) -> None:

@@ -47,6 +47,7 @@ def site(start_server: StartServer, tmp_path: Path) -> Server:
     return start_server(manage=make_project(tmp_path, SITE))
 
 
+@pytest.mark.one_process("asks one worker for its counters")
 class TestStats:
     def test_begin_with_nothing_but_the_connection_that_asks(self, site: Server) -> None:
         assert stats(site) == {**dict.fromkeys(NUMBERS, 0), "connections": 1, "refusals": {}}

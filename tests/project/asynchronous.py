@@ -9,7 +9,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
-from tests.project.gates import GATES, wait_at
+from tests.project.gates import is_open, wait_at
 from tests.project.journal import record
 
 
@@ -18,7 +18,7 @@ async def count_users(gate: str | None) -> int:
     before = await User.objects.acount()
     if gate is not None:
         record("waiting", gate)
-        while not GATES[gate].is_set():
+        while not is_open(gate):
             await asyncio.sleep(0.01)
     assert await User.objects.acount() == before
     return before

@@ -32,9 +32,19 @@ class ConnectError(Exception):
 
 
 class Client:
-    """A client in the main namespace."""
+    """A client in the main namespace.
 
-    def __init__(self, carrier: Carrier, *, upgrades: bool = False) -> None:
+    :param send_fence: has each of several workers send to the client of an id; returns what.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        *,
+        upgrades: bool = False,
+        send_fence: Callable[[str], list[str]] | None = None,
+    ) -> None:
+        self._send_fence = send_fence
         self.carrier = carrier
         self.id = ""
         """The public id, once connected."""
@@ -159,9 +169,15 @@ class Client:
     def messages(self) -> list[Any]:
         """Return the messages that the server had sent before now, and that were not asked for yet.
 
-        Its answer to a message tells that nothing that it sent before is still on its way.
+        Its answer to a message tells that nothing that it sent before is still on its way. What
+        other workers have sent comes before their fence.
         """
         assert self.call("message", NOTHING) == "nothing"
+        if self._send_fence is not None:
+            fence = [["message", text] for text in self._send_fence(self.id)]
+            self.wait_until(lambda: all(event in self._events for event in fence))
+            for event in fence:
+                self._events.remove(event)
         messages = [event[1] for event in self._events]
         self._events.clear()
         return messages
