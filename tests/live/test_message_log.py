@@ -23,33 +23,10 @@ class TestDefaultFormat:
         for end in ("subscribe: room-1", "message: hello", "unsubscribe: room-1"):
             server.wait_for_output(f'{start}{end}"$', before)
 
-    @pytest.mark.parametrize(
-        ("text", "logged"),
-        [
-            ("two\nlines", r"two\nlines"),
-            ("carriage\rreturn", r"carriage\rreturn"),
-            ("\x1b[31mred", r"\x1b[31mred"),
-            ("nothing\0", r"nothing\x00"),
-            ("line\u2028separator", r"line\u2028separator"),
-            ("right\u202eto left", r"right\u202eto left"),
-            ("é € 😀", "é € 😀"),
-            ("100% of %(TYPE)s", "100% of %(TYPE)s"),
-        ],
-    )
-    def test_control_characters_are_escaped(
-        self, server: Server, connect: Connect, text: str, logged: str
-    ) -> None:
+    def test_control_characters_are_escaped(self, server: Server, connect: Connect) -> None:
         before = len(server.output)
-        connect().send(text)
-        server.wait_for_output(re.escape(f'"Socket.IO message: {logged}"'), before)
-
-    def test_no_more_than_200_characters_of_a_message_are_logged(
-        self, server: Server, connect: Connect
-    ) -> None:
-        before = len(server.output)
-        connect().send("x" * 1000)
-        line = server.wait_for_output('"Socket.IO message: (x+)…?"', before)
-        assert len(line[1]) == 200
+        connect().send("two\n\x1b[31mlines")
+        server.wait_for_output(re.escape(r'"Socket.IO message: two\n\x1b[31mlines"'), before)
 
     def test_a_refused_subscription_is_not_logged_as_one(
         self, server: Server, connect: Connect
@@ -71,13 +48,6 @@ class TestOtherFormats:
     def test_have_the_keys_of_the_requests_meta(self, own_format: Server, connect: Connect) -> None:
         connect(to=own_format, headers={"X-Name": "Ann"}).send("hello")
         own_format.wait_for_output(r"(?m)^message\|hello\|Ann\|GET\|\d{2}$")
-
-    def test_may_have_keys_that_a_request_lacks(self, own_format: Server, connect: Connect) -> None:
-        client = connect(to=own_format)
-        client.send("nameless")
-        own_format.wait_for_output(r"(?m)^message\|nameless\|.*\|GET\|\d{2}$")
-        assert client.messages() == []
-        assert "on_error" not in own_format.journal.events(client.id)
 
     def test_none_turns_the_log_off(self, frugal: Server, connect: Connect) -> None:
         client = connect(to=frugal)

@@ -32,23 +32,6 @@ class TestEventsOfOneSocket:
         events = [entry.event for entry in happened if entry.handler in ("bare", gate)]
         assert events == ["on_connect", "waiting", "passed", "on_message"]
 
-    def test_the_end_comes_after_what_the_client_had_sent_before(
-        self, server: Server, connect: Connect, transport: TransportName, gate: str
-    ) -> None:
-        client, other = connect(transport), connect()
-        client.ask_later("message", {"do": "wait", "gate": gate})
-        server.journal.wait_for("waiting", client.id)
-        client.send("last words")
-        client.close()
-        other.open(gate)
-        server.journal.wait_for("on_finish", client.id)
-        assert server.journal.events(client.id, "bare") == [
-            "on_connect",
-            "on_message",
-            "on_disconnect",
-            "on_finish",
-        ]
-
 
 class TestEventsOfDifferentSockets:
     def test_a_handler_that_waits_delays_nobody_else(
@@ -103,38 +86,3 @@ class TestAllHandlers:
         for number in (1, 2):
             outside(server, "open_gate", f"gate-{number}")
         server.journal.wait_for("passed", third.id)
-
-
-class TestContext:
-    def test_is_one_dict_from_connect_to_finish(
-        self, server: Server, connect: Connect, transport: TransportName
-    ) -> None:
-        client = connect(transport)
-        client.subscribe("room-1")
-        client.do("remember", key="name", value="Ann")
-        client.unsubscribe("room-1")
-        client.send("hello")
-        client.disconnect()
-        happened = server.journal.wait_for("on_finish", client.id, "bare")
-        assert [entry.event for entry in happened] == [
-            "on_connect",
-            "on_subscribe",
-            "on_unsubscribe",
-            "on_message",
-            "on_disconnect",
-            "on_finish",
-        ]
-        assert len({entry.details["context_identity"] for entry in happened}) == 1
-        assert happened[0].details["context"] == {}
-        assert happened[-1].details["context"] == {"name": "Ann"}
-
-    def test_is_another_one_for_each_connection(self, server: Server, connect: Connect) -> None:
-        one, other = connect(), connect()
-        one.do("remember", key="name", value="Ann")
-        other.ask("message", "hello")
-        (seen,) = [
-            entry.details["context"]
-            for entry in server.journal.entries(other.id, "bare")
-            if entry.event == "on_message"
-        ]
-        assert seen == {}

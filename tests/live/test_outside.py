@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Client
 from tests.support.server import Server
 from tests.support.types import Connect
 from tests.support.views import outside, state, wait_until_gone
@@ -99,26 +98,8 @@ class TestWhatAMessageMayHold:
         ],
     )
     def test_what_djangos_json_encoder_takes(
-        self, connect: Connect, transport: TransportName, thing: str, arrives: Any
+        self, connect: Connect, thing: str, arrives: Any
     ) -> None:
-        client = connect(transport)
+        client = connect()
         client.do_without_answer("send thing", thing=thing, method="send")
         assert client.messages() == [{thing: arrives}]
-
-    @pytest.mark.parametrize("method", ["send", "broadcast", "send_and_broadcast"])
-    def test_what_cannot_be_encoded_raises_before_anything_is_sent_to_anyone(
-        self, server: Server, connect: Connect, method: str
-    ) -> None:
-        client, other = connect(), connect("polling")
-        client.do_without_answer("send thing", thing="object", method=method)
-        assert [client.messages(), other.messages()] == [[], []]
-        self.check_type_error(server, client)
-
-    def check_type_error(self, server: Server, client: Client) -> None:
-        """Check that the handler's call raised a ``TypeError``."""
-        (error,) = [
-            entry.details["args"][0]
-            for entry in server.journal.entries(client.id)
-            if entry.event == "on_error" and entry.handler in ("bare", "room")
-        ]
-        assert error.startswith("TypeError(")

@@ -18,16 +18,7 @@ class TestAProbeThatFails:
     @pytest.mark.parametrize(
         "first",
         [
-            pytest.param(["5"], id="ends at once"),
-            pytest.param(["2"], id="a ping without probe"),
-            pytest.param(["3probe"], id="a pong"),
-            pytest.param(["2Probe"], id="misspelt"),
-            pytest.param(['42["message","too soon"]'], id="a message"),
-            pytest.param(["40"], id="a connect"),
             pytest.param(["garbage"], id="garbage"),
-            pytest.param([""], id="empty"),
-            pytest.param(["2probe", "2probe"], id="twice"),
-            pytest.param(["2probe", '42["message","too soon"]'], id="a message after the probe"),
             pytest.param(["2probe", "1"], id="a close after the probe"),
         ],
     )

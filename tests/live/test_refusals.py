@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Client, ConnectError
+from tests.support.client import ConnectError
 from tests.support.server import Server
 from tests.support.types import Connect
 from tests.support.views import outside
@@ -47,41 +47,6 @@ class TestARefusedClient:
             connect(transport, query={"refuse": way})
         assert raised.value.error == error
 
-    @pytest.mark.one_process("a gate that another process opens, opens later")
-    def test_has_no_further_events(
-        self, server: Server, connect: Connect, transport: TransportName, gate: str
-    ) -> None:
-        client = connect(transport, query={"refuse": "plain", "gate": gate}, join=False)
-        client.ask_to_connect()
-        (waiting,) = server.journal.wait_for("waiting", handler=gate)
-        outside(server, "open_gate", gate)
-        with pytest.raises(ConnectError):
-            client.connect()
-        client.close()
-        other = connect()
-        other.disconnect()
-        server.journal.wait_for("on_finish", other.id)
-        assert server.journal.events(waiting.socket) == ["waiting"]
-
-    def test_gets_nothing_but_the_refusal(
-        self, server: Server, connect: Connect, transport: TransportName, gate: str
-    ) -> None:
-        client = connect(transport, query={"refuse": "plain", "gate": gate}, join=False)
-        client.ask_to_connect()
-        server.journal.wait_for("waiting", handler=gate)
-        connect().method("broadcast", "hello")
-        outside(server, "open_gate", gate)
-        client.wait_until(lambda: bool(client.packets))
-        with pytest.raises(ConnectError):
-            client.connect()
-        assert client.packets == ['4{"message":"not you"}'] * 2
-
-    def test_is_not_what_an_error_handler_hears_of(self, server: Server, connect: Connect) -> None:
-        before = len(server.journal.entries())
-        with pytest.raises(ConnectError):
-            connect(query={"refuse": "plain"})
-        assert "on_error" not in [entry.event for entry in server.journal.entries()[before:]]
-
 
 class TestAnAcceptedClient:
     def test_gets_the_answer_before_all_that_was_sent_to_it_meanwhile(
@@ -111,30 +76,12 @@ class TestARefusedSubscription:
         assert answer == {key: value for key, value in error.items() if key == "data"}
         assert client.attribute("channels") == ["lobby"]
 
-    def test_delivers_nothing_from_that_channel_in_between(
-        self, server: Server, connect: Connect, transport: TransportName, gate: str
-    ) -> None:
-        channel = f"refused-plain-at-{gate}"
-        client = connect(transport)
-        self.subscribe_and_wait(server, client, channel)
-        other = connect()
-        other.method("broadcast_channel", "a secret", channel)
-        other.method("broadcast", "for all")
-        other.method("broadcast_channel", "another secret", channel)
-        outside(server, "open_gate", gate)
-        assert client.messages() == ["from on_subscribe", "for all"]
-
     def test_has_no_on_unsubscribe_at_the_end(self, server: Server, connect: Connect) -> None:
         client = connect()
         client.subscribe("refused-plain")
         client.disconnect()
         server.journal.wait_for("on_finish", client.id)
         assert "on_unsubscribe" not in server.journal.events(client.id)
-
-    def subscribe_and_wait(self, server: Server, client: Client, channel: str) -> None:
-        """Ask for a channel, and wait until its handler waits at its gate."""
-        client.ask_later("__subscribe__", channel)
-        server.journal.wait_for("waiting", client.id)
 
 
 class TestAnAcceptedSubscription:
