@@ -229,7 +229,7 @@ def check_remains(server: Server, before: Mapping[str, int]) -> None:
         return {kind: n for kind, n in alive.items() if n > before.get(kind, 0)}
 
     with suppress(AssertionError):  # told better below
-        wait_until(lambda: not remains(), "all to be gone", 5.0)
+        wait_until(lambda: not remains(), "all to be gone")
     assert remains() == {}, f"of {dict(before)} before"
     census = look(server, "census")
     assert census["faults"] == []
