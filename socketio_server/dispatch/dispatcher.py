@@ -442,7 +442,7 @@ class Dispatcher:
             self._refuse_channel(member, packet, "more than SOCKETIO_MAX_CHANNELS")
             return
         refusal = self._authorize(member, channel)
-        is_guarded = refusal is None and self.rights.is_pending(member, channel)
+        is_guarded = refusal is None and self.rights.has_asked(member, channel)
         if refusal is not None:
             self.rights.refused(member, channel, refusal[0])
             self._acknowledge(member, packet, _error_of(*refusal))
@@ -480,9 +480,9 @@ class Dispatcher:
         handlers = event.select_for(namespace, channel)
         if handlers:
             self.rights.asked(member, channel)
-            was_pending = self.rights.is_pending(member, channel)
+            is_guarded = self.rights.has_asked(member, channel)
             refusal = self._fire_refusable(member, event, bind(handlers, channel), (channel,))
-            if refusal is None and was_pending and self.rights.has_lost(member, channel):
+            if refusal is None and is_guarded and self.rights.has_lost(member, channel):
                 return DENIED, None
             return refusal
         if self.options.subscribe_default == "allow":

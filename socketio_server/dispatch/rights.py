@@ -137,10 +137,10 @@ class Rights:
         if grant is not None and channel not in member.delivery.channels:
             grant.channels[channel] = False
 
-    def is_pending(self, member: Member, channel: str) -> bool:
-        """Return whether a client has asked for a guarded channel that it is not on yet."""
+    def has_asked(self, member: Member, channel: str) -> bool:
+        """Return whether a client has asked for a guarded channel, which it may be on already."""
         grant = self._grants.get(member)
-        return grant is not None and grant.channels.get(channel) is False
+        return grant is not None and channel in grant.channels
 
     def has_lost(self, member: Member, channel: str) -> bool:
         """Return whether a client may no longer be on a guarded channel that it asked for."""

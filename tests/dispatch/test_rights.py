@@ -173,8 +173,10 @@ class TestASubscriptionThatIsUnderWay:
     """The right is lost after ``authorize`` has begun."""
 
     @pytest.mark.parametrize("event", ["authorize", "on_subscribe"])
-    def test_is_refused(self, server: Journal, rights: Rights, event: str) -> None:
+    @pytest.mark.parametrize("held", [[], ["room-1"]], ids=["new", "again"])
+    def test_is_refused(self, server: Journal, rights: Rights, held: list[str], event: str) -> None:
         rights.channels = {"room-1"}
+        client = server.connect(channels=held)
         go_on = Event()
 
         def wait(*args: object) -> bool:
@@ -182,7 +184,6 @@ class TestASubscriptionThatIsUnderWay:
             return True
 
         getattr(server.registry, event)(wait)
-        client = server.connect()
         client.emit("__subscribe__", "room-1", ack_id=1)
         rights.channels = set()
         server.registry.authorize.registrations[1:] = []
