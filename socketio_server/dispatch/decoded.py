@@ -45,7 +45,7 @@ class Tenant(Protocol):
         """
 
 
-class Applicant(NamedTuple):
+class _Applicant(NamedTuple):
     """A packet that waits for room."""
 
     tenant: Tenant
@@ -70,18 +70,14 @@ class DecodedRoom:
         """Bytes that are taken."""
         return self._modest.taken + self._large.taken
 
-    def take(self, tenant: Tenant, size: int, run: Callable[[], None]) -> Applicant | None:
+    def take(self, tenant: Tenant, size: int, run: Callable[[], None]) -> bool:
         """Take room for a packet. After this, or after the call of ``run``, ``leave`` it.
 
         :param size: how many bytes it takes once it is decoded.
         :param run: called as soon as there is room, if there is none now.
-        :return: the packet's place among those that wait; ``None`` if there is room.
+        :return: whether there is.
         """
-        return None if size <= SMALL_DECODED else self._part_for(size).take(tenant, size, run)
-
-    def withdraw(self, applicant: Applicant) -> None:
-        """Wait no more. Do nothing if there was room for the packet in the meantime."""
-        self._part_for(applicant.size).withdraw(applicant)
+        return size <= SMALL_DECODED or self._part_for(size).take(tenant, size, run)
 
     def leave(self, tenant: Tenant, size: int) -> None:
         """Give back room, and let those in that wait for it."""
@@ -104,49 +100,33 @@ class _Part:
         """Bytes that are taken."""
         self._most = most
         self._shares: dict[Tenant, int] = {}  # of the taken bytes
-        self._waiting: deque[Applicant] = deque()
+        self._waiting: deque[_Applicant] = deque()
         # The first of those that wait; one at a time, because it holds up the others.
-        self._deadline: Deadlines[Applicant] = Deadlines(
+        self._deadline: Deadlines[_Applicant] = Deadlines(
             loop, patience, self._waited_too_long, clock=clock
         )
 
-    def take(self, tenant: Tenant, size: int, run: Callable[[], None]) -> Applicant | None:
+    def take(self, tenant: Tenant, size: int, run: Callable[[], None]) -> bool:
         """Take room, or wait for it."""
         if not self._waiting and self._fits(size):
             self._add(tenant, size)
-            return None
-        applicant = Applicant(tenant, size, run)
+            return True
+        applicant = _Applicant(tenant, size, run)
         self._waiting.append(applicant)
         if len(self._waiting) == 1:
             self._deadline.add(applicant)
-        return applicant
-
-    def withdraw(self, applicant: Applicant) -> None:
-        """Wait no more."""
-        if applicant in self._waiting:
-            is_first = applicant is self._waiting[0]
-            self._waiting.remove(applicant)
-            if is_first:
-                self._first_left(applicant)
-                self._let_in()
+        return False
 
     def leave(self, tenant: Tenant, size: int) -> None:
         """Give back room, and let those in that wait for it."""
         self._add(tenant, -size)
-        self._let_in()
-
-    def _let_in(self) -> None:
         while self._waiting and self._fits(self._waiting[0].size):
             applicant = self._waiting.popleft()
-            self._first_left(applicant)
+            self._deadline.discard(applicant)
+            if self._waiting:
+                self._deadline.add(self._waiting[0])
             self._add(applicant.tenant, applicant.size)
             applicant.run()
-
-    def _first_left(self, applicant: Applicant) -> None:
-        """Limit the time that the next one waits."""
-        self._deadline.discard(applicant)
-        if self._waiting:
-            self._deadline.add(self._waiting[0])
 
     def _fits(self, size: int) -> bool:
         """Return whether there is room; a packet that is alone always has it."""
@@ -158,7 +138,7 @@ class _Part:
         if share:
             self._shares[tenant] = share
 
-    def _waited_too_long(self, applicant: Applicant) -> None:
+    def _waited_too_long(self, applicant: _Applicant) -> None:
         """Give up the clients that take most, until the packet will fit, and wait again."""
         self._deadline.add(applicant)
         missing = self.taken + applicant.size - self._most

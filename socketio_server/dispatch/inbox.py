@@ -153,7 +153,7 @@ class Inbox(Generic[T]):
             if size > SMALL and not room:
                 room = keeper.decoded_size(item)
                 turn = _Turn(self, keeper.pool, room, is_large=size > LARGE)
-                if keeper.room.take(account, room, turn.begin) is not None:
+                if not keeper.room.take(account, room, turn.begin):
                     return
                 if size > LARGE:
                     turn.begin()

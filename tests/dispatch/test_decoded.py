@@ -4,7 +4,6 @@ from socketio_server.dispatch.decoded import (
     MODEST_DECODED,
     MODEST_SHARE,
     SMALL_DECODED,
-    Applicant,
     DecodedRoom,
 )
 from socketio_server.options import Options
@@ -39,13 +38,9 @@ class House:
         self.room = DecodedRoom(self.loop, OPTIONS, clock=self.loop.clock)
         self.tenants = [Tenant() for _ in range(4)]
         self.ran: list[int] = []
-        self.waiting: list[Applicant] = []
 
     def take(self, tenant: int, size: int) -> bool:
-        applicant = self.room.take(self.tenants[tenant], size, lambda: self.ran.append(size))
-        if applicant is not None:
-            self.waiting.append(applicant)
-        return applicant is None
+        return self.room.take(self.tenants[tenant], size, lambda: self.ran.append(size))
 
     def leave(self, tenant: int, size: int) -> None:
         self.room.leave(self.tenants[tenant], size)
@@ -107,16 +102,6 @@ class TestRoom:
         assert house.room.taken <= OPTIONS.max_decoded_total // MODEST_SHARE
         assert house.take(1, LARGE)
 
-    def test_is_not_kept_for_a_packet_that_waits_no_more(self) -> None:
-        house = House()
-        house.take(0, 5 * LARGE)
-        house.take(1, 6 * LARGE)
-        house.take(2, 3 * LARGE)
-        house.room.withdraw(house.waiting[0])
-        assert house.ran == [3 * LARGE]
-        house.room.withdraw(house.waiting[1])  # it has room by now
-        assert house.room.taken == MOST
-
 
 class TestPatience:
     def test_the_client_that_takes_most_is_given_up(self) -> None:
@@ -164,8 +149,6 @@ class TestPatience:
         house.take(0, MOST)
         house.take(1, MOST)
         house.leave(0, MOST)
-        house.take(2, MOST)
-        house.room.withdraw(house.waiting[1])
         house.loop.advance(20.0)
         assert house.given_up == []
         assert house.loop.timers == 0

@@ -11,11 +11,11 @@ from django.dispatch import Signal
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.sockets.socket import Socket
 
-client_connected = Signal()
-client_disconnected = Signal()
-channel_subscribed = Signal()
-channel_unsubscribed = Signal()
-handler_failed = Signal()
+client_connected = Signal(use_caching=True)
+client_disconnected = Signal(use_caching=True)
+channel_subscribed = Signal(use_caching=True)
+channel_unsubscribed = Signal(use_caching=True)
+handler_failed = Signal(use_caching=True)
 
 SIGNALS = {
     Happening.CLIENT_CONNECTED: client_connected,
