@@ -7,9 +7,11 @@ user's password (by ``get_session_auth_hash``), ``is_active`` and the like, and 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.contrib import auth
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 
 from socketio_server.serving.around_events.identity import Identity
 
@@ -46,10 +48,29 @@ def read(identities: Sequence[Identity]) -> list[tuple[Fingerprint, Any]]:
         for user in model._base_manager.filter(pk__in={key for key in keys if key is not None})
     }
     permissions = _read_permissions(users, model)
-    return [
-        (Fingerprint(_describe(users.get(key)), permissions.get(key, frozenset())), users.get(key))
-        for key in keys
-    ]
+    found: list[tuple[Fingerprint, Any]] = []
+    for identity, key in zip(identities, keys, strict=True):
+        user = users.get(key)
+        if identity.kept is None and not _fits(user, sessions.get(identity.key or "", {})):
+            user = None
+        held = frozenset[Hashable]() if user is None else permissions.get(key, frozenset())
+        found.append((Fingerprint(_describe(user), held), user))
+    return found
+
+
+def _fits(user: Any, session: Mapping[str, Any]) -> bool:
+    """Return whether a session is its user's still, as ``django.contrib.auth.get_user`` decides:
+    it ends with the user's password, and with the backend that let the user in.
+    """
+    if session.get(auth.BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
+        return False
+    if not hasattr(user, "get_session_auth_hash"):
+        return True
+    hashes = [user.get_session_auth_hash()]
+    if hasattr(user, "get_session_auth_fallback_hash"):
+        hashes += user.get_session_auth_fallback_hash()
+    stored = session.get(auth.HASH_SESSION_KEY) or ""
+    return any(constant_time_compare(stored, each) for each in hashes)
 
 
 def _describe(user: Any) -> Hashable:

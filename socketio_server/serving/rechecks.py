@@ -294,9 +294,8 @@ class Rechecks:
         for grant in case.grants:
             identity = identity_of(grant.member.socket.request)
             if identity is not None and identity.kept is None and grant.has_own_tests:
-                identity.see_user(user)
-                grant.judge((), {})
-                identity.look_again()  # frees the memory
+                with identity.seeing(user):
+                    grant.judge((), {})
 
     # ------------------------------------------------------------------------------------------
 

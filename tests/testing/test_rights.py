@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth import SESSION_KEY, update_session_auth_hash
 from django.http import HttpRequest
 from django.test import Client, override_settings
+from greenlet import greenlet
 
 import socketio_server
 from socketio_server import EVERYONE
@@ -508,6 +509,69 @@ class TestTheIntervalsRecheck:
         fail.clear()
         client.clock.advance(60)
         assert client.received == [("__unsubscribed__", "room-1", "banned")]
+
+    def test_shows_a_user_to_nobody_whose_session_has_ended_with_the_password(self) -> None:
+        registry = Registry()
+        seen: list[Any] = []
+        others: list[Any] = []
+
+        def anybody(user: Any) -> bool:  # asks something, while which the client's events run
+            seen.append(user.username)
+            for socket in others:
+                event = greenlet(lambda socket=socket: seen.append(socket.request.user.username))
+                event.switch()
+            return True
+
+        @registry.on_connect
+        @user_passes_test(anybody)
+        def connect(request: Any, socket: Any, context: Any) -> None: ...
+
+        @registry.on("remember")
+        def remember(request: Any, socket: Any, context: Any) -> None:
+            others.append(socket)
+
+        ann = make_user()
+        with SocketIOClient(client=browser_of(ann), registry=registry) as client:
+            client.call("remember")
+            ann.set_password("another")
+            ann.save()
+            seen.clear()
+            for _ in range(5):
+                client.clock.advance(60)
+            assert client.connected
+
+        assert set(seen) <= {""}
+
+    def test_shows_the_user_it_has_read_to_no_event_beside_it(self) -> None:
+        registry = Registry()
+        seen: list[Any] = []
+        others: list[Any] = []
+
+        def anybody(user: Any) -> bool:
+            for socket in others:
+                event = greenlet(lambda socket=socket: seen.append(socket.request.user))
+                event.switch()
+                seen.append(user)
+            return True
+
+        @registry.on_connect
+        @user_passes_test(anybody)
+        def connect(request: Any, socket: Any, context: Any) -> None: ...
+
+        @registry.on("remember")
+        def remember(request: Any, socket: Any, context: Any) -> None:
+            others.append(socket)
+
+        ann = make_user()
+        with SocketIOClient(client=browser_of(ann), registry=registry) as client:
+            client.call("remember")
+            client.clock.advance(60)  # the first recheck reads the permissions
+            seen.clear()
+            client.clock.advance(60)
+
+        beside, judged = seen
+        assert beside == judged == ann
+        assert beside is not judged
 
 
 class TestAUserOfATokens:

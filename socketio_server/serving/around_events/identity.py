@@ -317,10 +317,15 @@ class Identity:
                 snapshot.user = _anonymous()
                 self._announce(snapshot.user)
 
-    def see_user(self, user: Any) -> None:
-        """See a user that was read for all clients of the session, until ``look_again``."""
-        snapshot = self._last = self._read()
+    @contextmanager
+    def seeing(self, user: Any) -> Iterator[None]:
+        """Let the current greenlet, and no event of the client, see a user that was read."""
+        snapshot = self._events[getcurrent()] = self._read()
         snapshot.user = user
+        try:
+            yield
+        finally:
+            self.leave()
 
     def see_as(self, other: "Identity") -> None:
         """See the session and user that another client of the same session sees."""
