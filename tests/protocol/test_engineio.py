@@ -232,8 +232,10 @@ class TestErrors:
     def test_the_message_may_be_another(self) -> None:
         assert encode_error(ErrorCode.FORBIDDEN, "Not you") == b'{"code":4,"message":"Not you"}'
 
-    def test_close_reasons_are_the_reference_servers_strings(self) -> None:
+    def test_close_reasons_are_the_reference_servers_strings_and_two_of_ours(self) -> None:
         assert set(CloseReason) == {
+            "authorization revoked",
+            "session replaced",
             "transport error",
             "transport close",
             "forced close",
