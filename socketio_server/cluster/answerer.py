@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import gevent
@@ -165,4 +166,8 @@ def _timeout_of(milliseconds: Any) -> float:
     """Return the seconds that clients have, from what a request says."""
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
         return ASK_TIMEOUT
-    return min(max(milliseconds / 1000, 0.0), MAX_ASK_TIMEOUT)
+    try:
+        seconds = milliseconds / 1000
+    except OverflowError:
+        return ASK_TIMEOUT
+    return min(max(seconds, 0.0), MAX_ASK_TIMEOUT) if isfinite(seconds) else ASK_TIMEOUT

@@ -172,7 +172,17 @@ class TestAcknowledgements:
 
     @pytest.mark.parametrize(
         ("said", "seconds"),
-        [(None, 5.0), ("1", 5.0), (True, 5.0), (-1, 0.0), (1e300, MAX_ASK_TIMEOUT)],
+        [
+            (None, 5.0),
+            ("1", 5.0),
+            (True, 5.0),
+            (-1, 0.0),
+            (1e300, MAX_ASK_TIMEOUT),
+            (float("nan"), 5.0),
+            (float("inf"), 5.0),
+            (10**400, 5.0),
+        ],
+        ids=lambda value: repr(value)[:9],
     )
     def test_are_waited_for_as_long_as_the_asking_server_says(
         self, process: Process, said: Any, seconds: float
