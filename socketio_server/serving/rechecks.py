@@ -191,7 +191,7 @@ class Rechecks:
                 return
             try:
                 self.ask(msgspec.convert(dict(zip(_FIELDS, args, strict=True)), Target))
-            except ValueError:  # of a server of another version
+            except (ValueError, msgspec.ValidationError):  # of a server of another version
                 logger.warning("Another server wants to recheck what this one does not know")
 
         return hear
