@@ -53,7 +53,8 @@ class Census:
 
     def __init__(self) -> None:
         self.notes: weakref.WeakSet[Note] = weakref.WeakSet()
-        self._before = self._count()
+        # Kept alive, so that what other tests have left is not freed in between.
+        self._before = self._find()
 
     def take_notes(self, registry: Registry) -> None:
         """Keep an object in the context of each client, also of those that are refused."""
@@ -75,11 +76,13 @@ class Census:
     @property
     def alive(self) -> dict[str, int]:
         """The objects of clients, by type, that were not there before."""
-        return dict(self._count() - self._before)
+        return dict(self._names(self._find()) - self._names(self._before))
 
-    def _count(self) -> Counter[str]:
-        found = (type(thing) for thing in gc.get_objects())
-        return Counter(kind.__name__ for kind in found if kind in PER_CLIENT)
+    def _find(self) -> list[object]:
+        return [thing for thing in gc.get_objects() if type(thing) in PER_CLIENT]
+
+    def _names(self, objects: list[object]) -> Counter[str]:
+        return Counter(type(thing).__name__ for thing in objects)
 
 
 @pytest.fixture
