@@ -25,6 +25,7 @@ PROJECT = {
     "SOCKETIO_CLOSE_TIMEOUT": 1.0,  # many tests wait for it
     "SOCKETIO_EVENTS": ["tests.faults.project.handlers"],
     "SOCKETIO_MESSAGE_LOG_FORMAT": None,
+    "SOCKETIO_RECHECK_INTERVAL": 0,  # its timer is no greenlet that a client has left
 }
 """What all servers here have in common."""
 
