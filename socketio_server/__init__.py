@@ -262,7 +262,7 @@ def recheck(to: Any, *, namespace: str = MAIN_NAMESPACE, using: str | None = Non
     from socketio_server.serving import rechecks  # needs Django's settings, which this may not
 
     check_namespace(namespace)
-    rechecks.announce(rechecks.target_of(to, namespace), using)
+    rechecks.request_recheck(rechecks.target_of(to, namespace), using)
 
 
 def stats() -> Snapshot:

@@ -690,7 +690,7 @@ class RecordingHooks:
     def watch(self, request: object, router: MemberRouter) -> None:
         pass
 
-    def find_user(self, request: object) -> None:
+    def join_user_room(self, request: object) -> None:
         pass
 
     def forget_changes(self, request: object) -> None:

@@ -96,7 +96,7 @@ class EventHooks(Protocol):
     def watch(self, request: Any, router: MemberRouter) -> None:
         """Prepare the request of a client that joins a namespace for handlers. Idempotent."""
 
-    def find_user(self, request: Any) -> None:
+    def join_user_room(self, request: Any) -> None:
         """Tell the router which user the client is (``MemberRouter.user_is``), unless it was
         told already.
         """
@@ -365,20 +365,20 @@ class Dispatcher:
             member.router.refuse(member, *refusal)
             member.release_messages(accepted=False)
         else:
-            self._find_user(member)
+            self._join_user_room(member)
             member.router.answer(member)
             member.release_messages(accepted=True)
             self.tell(member, Happening.CLIENT_CONNECTED)
             for channel in delivery.channels:
                 member.subscribed(channel)
 
-    def _find_user(self, member: Member) -> None:
+    def _join_user_room(self, member: Member) -> None:
         """Find out which user a client is, so that messages to the user reach it, and with which
         rights it was let in.
         """
         try:
             self.rights.connected(member)
-            self._hooks.find_user(member.socket.request)
+            self._hooks.join_user_room(member.socket.request)
         except Exception as error:
             key = ("user", type(error), place_of(error))
             more = self.stats.refusals.throttle(key, member.router.session.key)

@@ -1,4 +1,6 @@
-"""What tells that the rights of users have changed, read for many sessions with few queries.
+"""What tells that the rights of users have changed, read for many sessions at once.
+
+Sessions in the database take few queries; other stores are asked once for each session.
 
 A fingerprint holds what Django itself decides by: whether the session is there and whose it is, the
 user's password (by ``get_session_auth_hash``), ``is_active`` and the like, and permissions.
@@ -15,8 +17,8 @@ from django.utils.crypto import constant_time_compare
 
 from socketio_server.serving.around_events.identity import Identity
 
-FLAGS = ("is_active", "is_staff", "is_superuser")
-"""The attributes of a user that decide what it may."""
+FLAGS = ("is_staff", "is_superuser")
+"""The attributes of an active user that decide what it may."""
 
 
 class Fingerprint(NamedTuple):
@@ -123,13 +125,13 @@ def _read_permissions(users: Iterable[Any], model: Any) -> dict[Any, frozenset[H
         found[key].add(permission)
     members = list(_pairs(groups, found))
     inherited: dict[Any, set[Hashable]] = {}
-    held = groups.related_model._meta.get_field("permissions")
-    for group, permission in _pairs(held, {group for _, group in members}):
+    group_permissions = groups.related_model._meta.get_field("permissions")
+    for group, permission in _pairs(group_permissions, {group for _, group in members}):
         inherited.setdefault(group, set()).add(permission)
     for key, group in members:
         found[key].add(("group", group))
         found[key] |= inherited.get(group, set())
-    return {key: frozenset(held) for key, held in found.items()}
+    return {key: frozenset(permissions) for key, permissions in found.items()}
 
 
 def _pairs(field: Any, keys: Iterable[Any]) -> Iterable[tuple[Any, Any]]:

@@ -1,7 +1,7 @@
 """Rechecks: who is judged again when rights have changed, when, and how many at a time.
 
-``announce`` is called wherever that is noticed; the server of each process, or the test client, has
-``Rechecks``. What a client loses is decided in ``dispatch.rights``.
+``request_recheck`` is called wherever that is noticed; the server of each process, or the test
+client, has ``Rechecks``. What a client loses is decided in ``dispatch.rights``.
 """
 
 import logging
@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from hashlib import sha256
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
@@ -31,7 +31,7 @@ from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.this_process import CLIENTS
 
 BATCH = 500
-"""Sessions that are read with one query."""
+"""Sessions that are read together."""
 
 LANES = 4
 """Workers that may recheck at a time: the others are for the clients' events."""
@@ -40,6 +40,8 @@ CLUSTER_EVENT = "~recheck"
 """The event by which servers tell each other whom to judge again."""
 
 Kind = Literal["everyone", "user", "channel", "session", "logout", "replaced"]
+
+T = TypeVar("T")
 
 logger = logging.getLogger("socketio_server")
 
@@ -81,7 +83,7 @@ def digest_of(session_key: str | None) -> str:
     return sha256((session_key or "").encode()).hexdigest()
 
 
-def announce(target: Target, using: str | None = None) -> None:
+def request_recheck(target: Target, using: str | None = None) -> None:
     """Let clients of all processes be judged again, when the current transaction is committed.
 
     :param using: the database of the transaction.
@@ -205,10 +207,10 @@ class Rechecks:
             channels = (target.value,) if target.kind == "channel" else None
             is_over = target.kind == "logout"
             for case in cases:
-                self._add(partial(self._judge, case, channels, is_over=is_over, is_told=True))
+                self._add(partial(self._judge, case, channels, is_over=is_over, is_asked=True))
         else:
-            for batch in _batches(cases):
-                self._add(partial(self._compare, batch, is_told=True))
+            for some in _batches(cases):
+                self._add(partial(self._compare, some, by_signal=True))
         if target.kind in ("user", "session", "logout"):
             if target.kind == "user":
                 sockets = self._clients.in_room(target.value)
@@ -216,8 +218,8 @@ class Rechecks:
                 sockets = [socket for _, socket, _ in self._clients.values()]
             judged = {grant.member.socket for case in cases for grant in case.grants}
             sockets = [socket for socket in sockets if socket not in judged]
-            for start in range(0, len(sockets), BATCH):
-                self._add(partial(self._tell_who, sockets[start : start + BATCH], target))
+            for batch in _batches(sockets):
+                self._add(partial(self._tell_who, batch, target))
 
     def _tell_who(self, sockets: Sequence[Socket], target: Target) -> None:
         """Let clients that are not judged leave the room of a user who they are no more."""
@@ -232,7 +234,7 @@ class Rechecks:
                 identity.log_out()
             else:
                 identity.look_again()
-                _user_of(identity)
+                _read_user(identity)
 
     # --- The recheck after each interval ------------------------------------------------------
 
@@ -253,7 +255,7 @@ class Rechecks:
             return
         (case,) = _sort([grant])
         if case.may_change and case.identity is not None and case.key not in self._fingerprints:
-            self._fingerprints[case.key] = fingerprints.take(_user_of(case.identity))
+            self._fingerprints[case.key] = fingerprints.take(_read_user(case.identity))
 
     def _wait(self, seconds: float) -> None:
         self._cancel = self._clients.timekeeper.call_later(seconds, self._look)
@@ -272,10 +274,10 @@ class Rechecks:
             self._add(partial(self._compare, self._round.popleft()))
         self._wait(self._pause)
 
-    def _compare(self, batch: Sequence[_Case], *, is_told: bool = False) -> None:
+    def _compare(self, batch: Sequence[_Case], *, by_signal: bool = False) -> None:
         """Judge those of a batch whose fingerprint has changed.
 
-        :param is_told: whether a signal has told that it may have: what was not read before may
+        :param by_signal: whether a signal has told that it may have: what was not read before may
             have changed, too.
         """
         cases = [case for case in batch if case.identity is not None]
@@ -283,7 +285,7 @@ class Rechecks:
         for case, (fingerprint, user) in zip(cases, found, strict=True):
             before = self._fingerprints.get(case.key)
             self._fingerprints[case.key] = fingerprint
-            is_new = before is None or (is_told and before.permissions is None)
+            is_new = before is None or (by_signal and before.permissions is None)
             if is_new or (before is not None and before.differs(fingerprint)):
                 self._add(partial(self._judge, case, None))
             elif fingerprint.user is not None:
@@ -321,12 +323,12 @@ class Rechecks:
         channels: tuple[str, ...] | None,
         *,
         is_over: bool = False,
-        is_told: bool = False,
+        is_asked: bool = False,
     ) -> None:
         """Judge the clients of one session.
 
         :param is_over: whether the session is about to end.
-        :param is_told: whether somebody has asked for it, and no fingerprint has.
+        :param is_asked: whether somebody has asked for it: no fingerprint was taken then.
         """
         first = case.identity
         if first is not None:
@@ -334,17 +336,18 @@ class Rechecks:
                 first.log_out()
             else:
                 first.look_again()
-                _user_of(first)  # is read once for all of them
+                _read_user(first)  # is read once for all of them
         verdicts: Verdicts = {}
+        all_judged = True
         for grant in case.grants:
             identity = identity_of(grant.member.socket.request)
             if identity is not None and identity is not first and first is not None:
                 identity.see_as(first)
             if not grant.judge(channels, verdicts):
                 self._fingerprints.pop(case.key, None)  # the next look judges it again
-                is_told = False
-        if is_told and channels is None and case.may_change and first is not None:
-            self._fingerprints[case.key] = fingerprints.take(_user_of(first))
+                all_judged = False
+        if is_asked and all_judged and channels is None and case.may_change and first is not None:
+            self._fingerprints[case.key] = fingerprints.take(_read_user(first))
 
     def _let_reconnect(self, digest: str) -> None:
         """Close the transports of a session whose key was replaced: the pages come back with their
@@ -408,8 +411,8 @@ def _sort(grants: Iterable[Grant]) -> list[_Case]:
     return list(cases.values())
 
 
-def _batches(cases: Sequence[_Case]) -> list[Sequence[_Case]]:
-    return [cases[start : start + BATCH] for start in range(0, len(cases), BATCH)]
+def _batches(items: Sequence[T]) -> list[Sequence[T]]:
+    return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
 
 
 def _has_session(socket: Socket, digest: str) -> bool:
@@ -417,6 +420,6 @@ def _has_session(socket: Socket, digest: str) -> bool:
     return bool(key) and digest_of(key) == digest
 
 
-def _user_of(identity: Identity) -> Any:
+def _read_user(identity: Identity) -> Any:
     """Read a client's user; ``None`` if the project has none."""
     return identity.user if identity.has_user else None

@@ -17,7 +17,7 @@ from django.core.signals import request_finished, request_started
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils.module_loading import import_string
 
-from socketio_server.serving.rechecks import Target, announce, digest_of
+from socketio_server.serving.rechecks import Target, digest_of, request_recheck
 from socketio_server.serving.users import find_room
 
 _IRRELEVANT = frozenset(["last_login"])
@@ -72,7 +72,7 @@ def _listen_to_members(model: Any, name: str, receiver: Any) -> None:
 def _tell(target: Target, using: str | None = None) -> None:
     """Announce a target, at the end of the request if there is one."""
     if _request.targets is None:
-        announce(target, using)
+        request_recheck(target, using)
     else:
         _request.targets.append(target)
 
@@ -88,7 +88,7 @@ def _finish(**kwargs: Any) -> None:
     targets, _request.targets = _request.targets, None
     _request.has_new_session = False
     for target in sorted(dict.fromkeys(targets or ()), key=lambda each: each.kind != "replaced"):
-        announce(target)
+        request_recheck(target)
 
 
 @cache

@@ -129,32 +129,14 @@ class TestTheEndOfASession:
             assert site.get(sid) == [packet]
 
     def test_the_time_for_the_next_get_begins_when_an_answer_was_read(self, site: Site) -> None:
-        sid = site.open_polling()
-        site.sessions[0].send(outgoing("last words"))
-        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
-        exchange = FakeExchange()
-        exchange.is_slow = True
-        found = site.engine.find_polled(request(transport="polling", sid=sid))
-        assert isinstance(found, PollingTransport)
-        found.answer_get(exchange)
-        site.loop.advance(2 * site.options.close_timeout)
-        exchange.is_slow = False
+        sid = read_last_words_slowly(site)
 
         assert site.get(sid) == ["1"]
 
     def test_one_that_read_an_answer_slowly_and_asks_for_no_more_is_forgotten(
         self, site: Site
     ) -> None:
-        sid = site.open_polling()
-        site.sessions[0].send(outgoing("last words"))
-        site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
-        exchange = FakeExchange()
-        exchange.is_slow = True
-        found = site.engine.find_polled(request(transport="polling", sid=sid))
-        assert isinstance(found, PollingTransport)
-        found.answer_get(exchange)
-        site.loop.advance(2 * site.options.close_timeout)
-        exchange.is_slow = False
+        sid = read_last_words_slowly(site)
         site.loop.advance(2 * site.options.close_timeout)
 
         assert site.respond(request(transport="polling", sid=sid)) == error_response(
@@ -321,3 +303,20 @@ class TestShutdown:
         site.loop.advance(site.options.close_timeout)
 
         assert site.engine.is_drained
+
+
+def read_last_words_slowly(site: Site) -> str:
+    """Let a polling client take longer than it has for a GET to read the last messages of its
+    session; return its ``sid``.
+    """
+    sid = site.open_polling()
+    site.sessions[0].send(outgoing("last words"))
+    site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+    exchange = FakeExchange()
+    exchange.is_slow = True
+    found = site.engine.find_polled(request(transport="polling", sid=sid))
+    assert isinstance(found, PollingTransport)
+    found.answer_get(exchange)
+    site.loop.advance(2 * site.options.close_timeout)
+    exchange.is_slow = False
+    return sid

@@ -185,7 +185,7 @@ class TestAProcessWithoutServerAndBroker:
 
     @override_settings(SOCKETIO_BROKER_URL="nonsense")
     def test_leaves_wrong_settings_to_the_checks(self) -> None:
-        rechecks.announce(Target("everyone"))
+        rechecks.request_recheck(Target("everyone"))
 
 
 class TestASessionsKey:

@@ -83,9 +83,9 @@ class DjangoHooks:
         """Let a request's ``user`` and ``session`` be those of now."""
         self._looks.watch(request, router)
 
-    def find_user(self, request: Any) -> None:
+    def join_user_room(self, request: Any) -> None:
         """Read the client's user, unless a handler has, or it can only be anonymous."""
-        self._looks.find_user(request)
+        self._looks.join_user_room(request)
 
     def before_event(self) -> None:
         """Replace broken and outdated database connections."""

@@ -93,7 +93,7 @@ class Looks:
         found = getattr(request, "__dict__", _NOTHING).get(KEY)
         return found if type(found) is Identity else None
 
-    def find_user(self, request: Any) -> None:
+    def join_user_room(self, request: Any) -> None:
         """Read the client's user, unless that was done already, or it can be only the anonymous
         one.
         """
@@ -107,7 +107,7 @@ class Looks:
             has_key = session is not None and session.session_key is not None
             if user is None or (_is_djangos(user) and not has_key):
                 return
-        self.identity_of(request).find_user()
+        self.identity_of(request).join_user_room()
 
     @contextmanager
     def aside(self, request: Any) -> Iterator[None]:
@@ -227,14 +227,14 @@ class Identity:
         snapshot = self._look()
         if snapshot.user is _UNREAD:
             snapshot.user = self._read_user(snapshot)
-            self._announce(snapshot.user)
+            self._join_room_of(snapshot.user)
         return snapshot.user
 
     @user.setter
     def user(self, user: Any) -> None:
         self._look().user = self._kept = user
         self._has_user, self._logged_in = True, None
-        self._announce(user)
+        self._join_room_of(user)
 
     @property
     def session(self) -> Any:
@@ -271,12 +271,12 @@ class Identity:
             snapshot.messages = default_storage(request)
         return snapshot.messages
 
-    def find_user(self) -> None:
+    def join_user_room(self) -> None:
         """Read the user for those who send messages to it, unless a handler has read it."""
         last = self._last
         if not self._has_user or (last is not None and last.user is not _UNREAD):
             return
-        assert self.user is not None  # reading it announces it
+        _ = self.user  # who reads it joins its room
         if self._looks.interval is not None:
             self._last = None  # frees its memory: no handler has looked, and perhaps none will
 
@@ -315,7 +315,7 @@ class Identity:
                 snapshot.session.note({})
             if self._has_user:
                 snapshot.user = _anonymous()
-                self._announce(snapshot.user)
+                self._join_room_of(snapshot.user)
 
     @contextmanager
     def seeing(self, user: Any) -> Iterator[None]:
@@ -334,7 +334,7 @@ class Identity:
             self._last = self._read() if seen.session is None else self._adopt(seen.session)
             self._last.user = seen.user
             if seen.user is not _UNREAD:
-                self._announce(seen.user)
+                self._join_room_of(seen.user)
 
     # ------------------------------------------------------------------------------------------
 
@@ -428,7 +428,7 @@ class Identity:
         self._kept = _refreshed(kept, session if goes_with else None)
         return self._kept
 
-    def _announce(self, user: Any) -> None:
+    def _join_room_of(self, user: Any) -> None:
         """Put the client's sockets into the user's room."""
         router = self._router()
         if router is not None:
