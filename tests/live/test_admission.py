@@ -249,7 +249,7 @@ class TestSessions:
             assert http.get(target("polling")).status == 503
             with pytest.raises(Refused):
                 WebSocket(server.address, target("websocket"))
-            assert "too many sessions" in server.output
+            server.wait_for_output("too many sessions")
 
             http.request("POST", target("polling", sid=sids[0]), "1")
             assert http.get(target("polling")).status == 200

@@ -399,6 +399,6 @@ class TestTheFolderOfTheWorkers:
         server = start_server(gunicorn=under_gunicorn(), environment={"TMPDIR": str(tmp_path)})
         (folder,) = wait_until(lambda: list(tmp_path.glob("socketio-*")), "the workers' folder")
         assert folder.stat().st_mode & 0o777 == 0o700
-        wait_until(lambda: list(folder.iterdir()), "the worker's socket")
+        wait_until(lambda: list(folder.glob("*.accepting")), "the worker to accept clients")
         assert server.stop() == 0
         assert not folder.exists()
