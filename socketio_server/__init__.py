@@ -259,7 +259,7 @@ def recheck(to: Any, *, namespace: str = MAIN_NAMESPACE, using: str | None = Non
     :raises ValueError: if the user is anonymous, the channel's name is empty, or the namespace does
         not begin with a slash.
     """
-    from socketio_server.serving import rechecks  # needs Django's settings, which this may not
+    from socketio_server.serving.rights import rechecks  # needs settings, which this may not
 
     check_namespace(namespace)
     rechecks.request_recheck(rechecks.target_of(to, namespace), using)

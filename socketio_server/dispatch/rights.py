@@ -1,7 +1,7 @@
 """What clients were let do: kept, because it is judged again when the rights of a user change.
 
 Only sockets are kept that something guards: a decorator of ``on_connect``, or ``authorize``. Who is
-judged, and when, is decided above (``serving.rechecks``); here it is what they lose.
+judged, and when, is decided above (``serving.rights.rechecks``); here it is what they lose.
 """
 
 import logging

@@ -39,7 +39,7 @@ class RunningServer(Protocol):
 
 
 class RecheckTaker(Protocol):
-    """Judges the clients of this process again (``serving.rechecks``)."""
+    """Judges the clients of this process again (``serving.rights.rechecks``)."""
 
     at_once: bool
     """Whether nobody waits for commits: in tests there are none."""

@@ -48,7 +48,7 @@ from socketio_server.serving.block_watch import BlockWatch
 from socketio_server.serving.brokers import make_broker
 from socketio_server.serving.freed_memory import FreedMemory
 from socketio_server.serving.middleware import load_middleware
-from socketio_server.serving.rechecks import Rechecks
+from socketio_server.serving.rights.rechecks import Rechecks
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.serving.transactions import DjangoTransactions
 from socketio_server.sockets.acknowledgements import NoTimekeeper

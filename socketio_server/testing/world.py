@@ -22,7 +22,7 @@ from socketio_server.net.loop import Watcher
 from socketio_server.net.workers import Job
 from socketio_server.serving import current
 from socketio_server.serving.middleware import load_middleware
-from socketio_server.serving.rechecks import Rechecks
+from socketio_server.serving.rights.rechecks import Rechecks
 from socketio_server.serving.transactions import DjangoTransactions
 from socketio_server.sockets.acknowledgements import Timekeeper
 from socketio_server.sockets.this_process import CLIENTS

@@ -13,7 +13,7 @@ import socketio_server
 from socketio_server import EVERYONE
 from socketio_server.decorators import login_required, permission_required, user_passes_test
 from socketio_server.events import Registry, Reject
-from socketio_server.serving import rechecks
+from socketio_server.serving.rights import rechecks
 from socketio_server.testing import ConnectionRefused, SocketIOClient
 from tests.testing.users import WITH_SESSIONS, create_permissions
 

@@ -24,7 +24,7 @@ from greenlet import getcurrent, greenlet
 
 from socketio_server.dispatch.member import MemberRouter
 from socketio_server.serving.around_events.sessions import MergingStore, is_read_only, merging
-from socketio_server.serving.users import find_room
+from socketio_server.serving.rights.users import find_room
 
 KEY = "_socketio_client"
 """The attribute of a request that holds its router, weakly, and after the first look its

@@ -10,8 +10,14 @@ from django.test import TestCase, override_settings
 
 import socketio_server
 from socketio_server.net.workers import Job
-from socketio_server.serving import rechecks
-from socketio_server.serving.rechecks import CLUSTER_EVENT, LANES, Rechecks, Target, digest_of
+from socketio_server.serving.rights import rechecks
+from socketio_server.serving.rights.rechecks import (
+    CLUSTER_EVENT,
+    LANES,
+    Rechecks,
+    Target,
+    digest_of,
+)
 from tests.fakes import FakeClient, FakeServer
 
 

@@ -17,8 +17,8 @@ from django.core.signals import request_finished, request_started
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils.module_loading import import_string
 
-from socketio_server.serving.rechecks import Target, digest_of, request_recheck
-from socketio_server.serving.users import find_room
+from socketio_server.serving.rights.rechecks import Target, digest_of, request_recheck
+from socketio_server.serving.rights.users import find_room
 
 _IRRELEVANT = frozenset(["last_login"])
 """The fields of a user that no right depends on, which are saved alone."""

@@ -1,0 +1,1 @@
+"""Rights: who has lost some, and users as recipients."""
