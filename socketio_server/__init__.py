@@ -24,6 +24,8 @@ from socketio_server.serving.everywhere import (
     call_cluster,
     channel_names,
     check_on_error,
+    cluster_stats,
+    count_sockets,
     disconnect,
     emit_cluster,
     find_sockets,
@@ -33,7 +35,7 @@ from socketio_server.serving.everywhere import (
     users_on,
 )
 from socketio_server.sockets.acknowledgements import Answers
-from socketio_server.sockets.records import Replies, SocketRecord
+from socketio_server.sockets.records import Count, Replies, ServerStats, SocketRecord
 from socketio_server.sockets.socket import ask, publish
 from socketio_server.sockets.targets import (
     EVERYONE,
@@ -58,9 +60,11 @@ __all__ = [
     "OTHERS",
     "Answers",
     "BrokerUnavailable",
+    "Count",
     "NoServer",
     "NoSocket",
     "Replies",
+    "ServerStats",
     "SocketRecord",
     "SocketSession",
     "__version__",
@@ -69,6 +73,8 @@ __all__ = [
     "call",
     "call_cluster",
     "channel_names",
+    "cluster_stats",
+    "count_sockets",
     "disconnect",
     "emit",
     "emit_cluster",

@@ -6,8 +6,6 @@ URL is what it always is. ``?doctor=stream`` is answered in two parts, which tel
 holds answers back.
 """
 
-import os
-import socket
 from collections.abc import Iterator
 from time import sleep
 from typing import Any
@@ -17,7 +15,7 @@ from django.core.signing import BadSignature, TimestampSigner
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 
 import socketio_server
-from socketio_server.serving.current import RunningServer
+from socketio_server.serving.current import RunningServer, name_of_process
 
 QUESTION = "doctor"
 """The parameter of the URL that asks."""
@@ -71,7 +69,7 @@ def _health(request: HttpRequest, server: RunningServer) -> dict[str, Any]:
     options = server.options
     return {
         "version": socketio_server.__version__,
-        "worker": f"{socket.gethostname()}-{os.getpid()}",
+        "worker": name_of_process(),
         "workers": server.workers,
         "has_broker": options.broker_url is not None,
         "is_broker_lost": server.snapshot().get("broker_connected") == 0,

@@ -16,14 +16,18 @@ from socketio_server.protocol.redis_adapter import ChannelNames, Opts, room_name
 from socketio_server.protocol.redis_requests import (
     ACKNOWLEDGEMENT,
     CLIENT_COUNT,
+    COUNT,
     EVENT_ANSWER,
+    LIMIT,
+    SERVER,
+    USERS,
     WANTS_IDS,
     Ask,
     Disconnect,
+    FetchSockets,
     Join,
     Leave,
     ListRooms,
-    ListSockets,
     Request,
     Response,
     ServerEvent,
@@ -99,11 +103,28 @@ class Answerer:
         request_id, operations = request.request_id, self._operations
         if isinstance(request, ListRooms):
             return Response(request_id=request_id, rooms=[*operations.rooms(namespace)])
-        is_old = isinstance(request, ListSockets)
-        opts = Opts(rooms=request.rooms) if is_old else request.opts
-        records = operations.records(to_recipients(opts, namespace, self._node))
-        sockets = [record.id for record in records] if is_old else records
-        return Response(request_id=request_id, sockets=[*sockets])
+        if isinstance(request, FetchSockets):
+            return self._fetch(namespace, request)
+        recipients = to_recipients(Opts(rooms=request.rooms), namespace, self._node)
+        ids = [record.id for record in operations.records(recipients)]
+        return Response(request_id=request_id, sockets=[*ids])
+
+    def _fetch(self, namespace: str, request: FetchSockets) -> Response:
+        """Return records of sockets, or what else the flags of one of our servers ask for."""
+        response, operations = Response(request_id=request.request_id), self._operations
+        recipients = to_recipients(request.opts, namespace, self._node)
+        flags = request.opts.flags or {}
+        if SERVER in flags:
+            response.server = operations.server() or UNSET
+        elif COUNT in flags:
+            response.count = operations.count(recipients)
+        elif USERS in flags:
+            response.users = [*operations.users(recipients)]
+        else:
+            limit = flags.get(LIMIT)
+            is_limited = type(limit) is int and limit >= 0
+            response.sockets = [*operations.records(recipients, limit if is_limited else None)]
+        return response
 
     def _ask(self, namespace: str, request: Ask) -> None:
         """Pass an event on to clients, and their acknowledgements to the asking server."""

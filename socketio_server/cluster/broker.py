@@ -7,7 +7,13 @@ from typing import Any, NamedTuple, Protocol
 from gevent.event import Event
 
 from socketio_server.net.statistics import Snapshot
-from socketio_server.protocol.redis_requests import Question, Request, Response, SocketFields
+from socketio_server.protocol.redis_requests import (
+    Question,
+    Request,
+    Response,
+    ServerFields,
+    SocketFields,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +92,20 @@ class LocalOperations(Protocol):
     def disconnect(self, recipients: Recipients, *, close: bool) -> None:
         """Disconnect clients from their namespace, or with ``close`` end their sessions."""
 
-    def records(self, recipients: Recipients) -> list[SocketFields]:
-        """Return what other servers may know of clients."""
+    def records(self, recipients: Recipients, limit: int | None = None) -> list[SocketFields]:
+        """Return what other servers may know of clients.
+
+        :param limit: of how many at most; ``None``: of all.
+        """
+
+    def count(self, recipients: Recipients) -> int:
+        """Return how many of the recipients are clients of this process."""
+
+    def users(self, recipients: Recipients) -> list[str]:
+        """Return the rooms of these clients' users, each once."""
+
+    def server(self) -> ServerFields | None:
+        """Return what other servers may know of this one; ``None`` if none runs here."""
 
     def rooms(self, namespace: str) -> list[str]:
         """Return the channels and the sockets' ids of a namespace."""

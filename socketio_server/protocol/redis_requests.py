@@ -6,10 +6,10 @@ is JSON. The keys are written in the order in which Node writes them. ``protocol
 the broadcasts.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.jsoncodec import MAX_DEPTH
@@ -110,6 +110,17 @@ class SocketFields(msgspec.Struct, kw_only=True):
     data: Any = None
 
 
+class ServerFields(msgspec.Struct, kw_only=True):
+    """What a server tells of itself.
+
+    :param name: the machine's and the process's.
+    :param counters: its numbers, and dicts of numbers.
+    """
+
+    name: str
+    counters: dict[str, int | float | dict[str, int]]
+
+
 class Response(msgspec.Struct, rename="camel", kw_only=True):
     """A server's response to a request; what it has depends on the request.
 
@@ -122,6 +133,9 @@ class Response(msgspec.Struct, rename="camel", kw_only=True):
         (``WANTS_IDS``); Node's servers don't tell.
     :param socket_id: whose acknowledgement it is, likewise.
     :param gone: whether the client has left instead, likewise.
+    :param count: how many sockets there are, if the asking server wants no more (``COUNT``).
+    :param users: the rooms of the users who have them, likewise (``USERS``).
+    :param server: the server itself, likewise (``SERVER``).
     """
 
     type: int | UnsetType = UNSET
@@ -134,11 +148,30 @@ class Response(msgspec.Struct, rename="camel", kw_only=True):
     socket_ids: list[str] | UnsetType = UNSET
     socket_id: str | UnsetType = UNSET
     gone: bool | UnsetType = UNSET
+    count: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+    users: list[Room] | UnsetType = UNSET
+    server: ServerFields | UnsetType = UNSET
 
 
 WANTS_IDS = "ids"
 """A flag of ``Ask``, besides Node's: responses are to have ``socket_ids``, ``socket_id`` and
 ``gone``."""
+
+LIMIT = "limit"
+"""A flag of ``FetchSockets``, which Node's servers ignore: how many records a response may have."""
+
+COUNT = "count"
+"""Another one: the response has the number of sockets, instead of their records."""
+
+USERS = "users"
+"""Another one: it has the rooms of users, instead."""
+
+SERVER = "server"
+"""Another one: it tells of the server, instead."""
+
+NO_SOCKETS = "~"
+"""A room that no socket is in, for questions that are not about sockets: Node's servers answer them
+at once."""
 
 EVENT_ANSWER = 6
 CLIENT_COUNT = 8

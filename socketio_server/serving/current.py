@@ -5,6 +5,8 @@ and imports most of the package, while this module is imported everywhere.
 """
 
 import logging
+import os
+import socket
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol
@@ -12,6 +14,7 @@ from typing import Any, Protocol
 from socketio_server.engine.engine import Engine
 from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
+from socketio_server.protocol.redis_requests import ServerFields
 
 
 class RunningServer(Protocol):
@@ -60,6 +63,18 @@ stopped."""
 
 rechecks: RecheckTaker | None = None
 """``None`` while no server runs, and no test client is connected."""
+
+
+def name_of_process() -> str:
+    """Return a name of this process that no other of the cluster has."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def describe_server() -> ServerFields | None:
+    """Return the name and the counters of the server; ``None`` while none runs."""
+    if server is None:
+        return None
+    return ServerFields(name=name_of_process(), counters={**server.snapshot()})  # type: ignore[dict-item]
 
 
 def tell_missing(what: str, environ: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from socketio_server.exceptions import BrokerUnavailable
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.serving import current, outside
 from socketio_server.sockets.operations import TIMEOUT, Operations
-from socketio_server.sockets.records import Replies, SocketRecord
+from socketio_server.sockets.records import Count, Replies, ServerStats, SocketRecord
 from socketio_server.sockets.targets import (
     EVERYONE,
     Channels,
@@ -29,7 +29,7 @@ OnError = Literal["raise", "log"]
 
 logger = logging.getLogger("socketio_server")
 
-_operations = Operations(CLIENTS)
+_operations = Operations(CLIENTS, current.describe_server)
 
 
 def find_sockets(
@@ -38,23 +38,46 @@ def find_sockets(
     skip: Skip = (),
     skip_channels: Channels = (),
     namespace: str = MAIN_NAMESPACE,
+    limit: int | None = None,
     timeout: float = TIMEOUT,
 ) -> Replies[SocketRecord]:
     """Return records of sockets of all processes.
 
     :param to: whose; ``to``, ``skip`` and ``skip_channels`` are as in ``emit``.
+    :param limit: how many records at most, whichever; ``None``: all.
     :param timeout: seconds that other servers have to reply.
     :return: the records, and in ``missing`` how many servers did not reply.
     :raises BrokerUnavailable: if a process without a server can't reach the broker.
     :raises TypeError: if an argument is of a wrong type.
     :raises ValueError: if a channel's name is empty or reserved, the namespace does not begin with
-        a slash, or the timeout is negative.
+        a slash, or the limit or the timeout is negative.
+    """
+    check_namespace(namespace)
+    check_limit(limit)
+    check_seconds(timeout)
+    selection = select(to, skip, skip_channels)
+    reach_servers()
+    return _operations.find(selection.within(namespace), timeout, limit)
+
+
+def count_sockets(
+    *,
+    to: Target = EVERYONE,
+    skip: Skip = (),
+    skip_channels: Channels = (),
+    namespace: str = MAIN_NAMESPACE,
+    timeout: float = TIMEOUT,
+) -> Count:
+    """Return how many sockets there are in all processes.
+
+    :param to: whose; all arguments are as in ``find_sockets``, and so is what it raises.
+    :return: an integer, and in ``missing`` how many servers did not reply.
     """
     check_namespace(namespace)
     check_seconds(timeout)
     selection = select(to, skip, skip_channels)
     reach_servers()
-    return _operations.find(selection.within(namespace), timeout)
+    return _operations.count_all(selection.within(namespace), timeout)
 
 
 def users_on(
@@ -193,6 +216,29 @@ def call_cluster(
     check_seconds(timeout)
     reach_servers()
     return _operations.call_event(namespace, event, args, timeout)
+
+
+def cluster_stats(*, timeout: float = TIMEOUT) -> Replies[ServerStats]:
+    """Return the numbers of ``stats()`` of all servers.
+
+    :param timeout: seconds that other servers have to reply.
+    :return: those of each server with its name, and in ``missing`` how many servers did not reply;
+        Node's servers have none.
+    :raises BrokerUnavailable: if a process without a server can't reach the broker.
+    :raises TypeError: if the timeout is no number.
+    :raises ValueError: if it is negative.
+    """
+    check_seconds(timeout)
+    reach_servers()
+    return _operations.describe_servers(timeout)
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise ``TypeError`` or ``ValueError`` unless a limit is ``None``, or 0 or more."""
+    if limit is not None and type(limit) is not int:
+        raise TypeError(f"limit must be an integer or None, not {limit!r}")
+    if limit is not None and limit < 0:
+        raise ValueError(f"limit must not be negative: {limit}")
 
 
 def check_on_error(on_error: OnError) -> None:

@@ -150,7 +150,7 @@ class Server:
         self._broker = make_broker(
             clients,
             options,
-            operations=Operations(clients),
+            operations=Operations(clients, current.describe_server),
             patience=timekeeper,
             refusals=self._stats.refusals,
             clock=monotonic,

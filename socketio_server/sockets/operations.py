@@ -1,8 +1,9 @@
 """What is done with sockets and servers of all processes: here at once, elsewhere by the broker."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from secrets import token_urlsafe
 from typing import Any
 
@@ -11,13 +12,23 @@ from gevent.event import Event
 from gevent.queue import Empty, Queue
 from msgspec import UNSET
 
-from socketio_server.cluster.broker import Envelope, Recipients
+from socketio_server.cluster.broker import Envelope, Recipients, Responses
 from socketio_server.cluster.envelopes import to_opts
 from socketio_server.exceptions import DecodeError
-from socketio_server.protocol.names import RESERVED_HEAD, USER_ROOM_HEAD, may_be_socket_id
-from socketio_server.protocol.redis_adapter import Packet, room_names
+from socketio_server.protocol.names import (
+    MAIN_NAMESPACE,
+    RESERVED_HEAD,
+    USER_ROOM_HEAD,
+    may_be_socket_id,
+)
+from socketio_server.protocol.redis_adapter import Opts, Packet, room_names
 from socketio_server.protocol.redis_requests import (
     ACKNOWLEDGEMENT,
+    COUNT,
+    LIMIT,
+    NO_SOCKETS,
+    SERVER,
+    USERS,
     WANTS_IDS,
     Ask,
     Disconnect,
@@ -27,12 +38,19 @@ from socketio_server.protocol.redis_requests import (
     ListRooms,
     Response,
     ServerEvent,
+    ServerFields,
     SocketFields,
 )
 from socketio_server.sockets.acknowledgements import Answer, Answers, Waiter
 from socketio_server.sockets.clients import Clients, ClientSocket
 from socketio_server.sockets.recipient import Recipient
-from socketio_server.sockets.records import Replies, SocketRecord, read_record
+from socketio_server.sockets.records import (
+    Count,
+    Replies,
+    ServerStats,
+    SocketRecord,
+    read_record,
+)
 
 TIMEOUT = 5.0
 """Seconds that other servers have to reply, as in Node."""
@@ -51,24 +69,68 @@ class Operations:
     """Operations on all processes, and their part in this process (``LocalOperations``).
 
     :param clients: the clients of this process.
+    :param describe_server: returns what other processes may know of the server of this one;
+        ``None`` if none runs here.
     """
 
-    def __init__(self, clients: Clients[Any]) -> None:
+    def __init__(
+        self,
+        clients: Clients[Any],
+        describe_server: Callable[[], ServerFields | None] = lambda: None,
+    ) -> None:
         self._clients = clients
+        self.server = describe_server
 
     # --- On all processes ---------------------------------------------------------------------
 
-    def find(self, recipients: Recipients, timeout: float) -> Replies[SocketRecord]:
-        """Return records of sockets."""
-        found = self._fetch(recipients, timeout)
-        return Replies(map(read_record, found), found.missing)
+    def find(
+        self, recipients: Recipients, timeout: float, limit: int | None = None
+    ) -> Replies[SocketRecord]:
+        """Return records of sockets.
+
+        :param limit: of how many at most; ``None``: of all.
+        """
+        found = self.records(recipients, limit)
+        if limit is not None and len(found) == limit:
+            return Replies(map(read_record, found))
+        flags = None if limit is None else {LIMIT: limit}
+        responses = self._fetch(recipients, timeout, flags)
+        for response in responses.received:
+            found += _records_in(response)
+        return Replies(map(read_record, islice(found, limit)), responses.missing)
+
+    def count_all(self, recipients: Recipients, timeout: float) -> Count:
+        """Return how many sockets there are."""
+        responses = self._fetch(recipients, timeout, {COUNT: True})
+        counts = (
+            len(_records_in(response)) if response.count is UNSET else response.count
+            for response in responses.received
+        )
+        return Count(self.count(recipients) + sum(counts), responses.missing)
 
     def find_users(self, recipients: Recipients, timeout: float) -> Replies[str]:
         """Return the users of sockets, by their rooms, each once."""
-        found = self._fetch(recipients, timeout)
-        names = (name for fields in found for name in room_names(fields.rooms))
-        users = dict.fromkeys(name for name in names if name.startswith(USER_ROOM_HEAD))
-        return Replies(users, found.missing)
+        users = dict.fromkeys(self.users(recipients))
+        responses = self._fetch(recipients, timeout, {USERS: True})
+        for response in responses.received:
+            rooms = [] if response.users is UNSET else response.users
+            for fields in _records_in(response):
+                rooms = [*rooms, *fields.rooms]
+            users |= dict.fromkeys(_user_rooms(room_names(rooms)))
+        return Replies(users, responses.missing)
+
+    def describe_servers(self, timeout: float) -> Replies[ServerStats]:
+        """Return the numbers of all servers; Node's tell none."""
+        opts = Opts(rooms=[NO_SOCKETS], flags={SERVER: True})
+        question = FetchSockets(request_id=_new_id(), opts=opts)
+        responses = self._clients.broker.ask(MAIN_NAMESPACE, question, timeout)
+        servers = (self.server(), *(response.server for response in responses.received))
+        told = (
+            ServerStats(each.name, each.counters)
+            for each in servers
+            if isinstance(each, ServerFields)
+        )
+        return Replies(told, responses.missing)
 
     def subscribe(self, recipients: Recipients, channel: str) -> None:
         """Put sockets on a channel."""
@@ -170,17 +232,19 @@ class Operations:
         others = (None if each.data is UNSET else each.data for each in responses.received)
         return Replies((*answers, *others), missing)
 
-    def _fetch(self, recipients: Recipients, timeout: float) -> Replies[SocketFields]:
-        """Return what all servers tell of sockets."""
+    def _fetch(
+        self, recipients: Recipients, timeout: float, flags: dict[str, Any] | None
+    ) -> Responses:
+        """Return what other servers tell of sockets.
+
+        :param flags: what of them, if that is less than their records; Node's servers ignore it.
+        """
         opts = to_opts(recipients)
         if opts is None:
-            return Replies()
-        found = self.records(recipients)
+            return Responses((), 0)
+        opts.flags = flags
         question = FetchSockets(request_id=_new_id(), opts=opts)
-        responses = self._clients.broker.ask(recipients.namespace, question, timeout)
-        for response in responses.received:
-            found += [each for each in response.sockets or () if isinstance(each, SocketFields)]
-        return Replies(found, responses.missing)
+        return self._clients.broker.ask(recipients.namespace, question, timeout)
 
     # --- In this process ----------------------------------------------------------------------
 
@@ -208,8 +272,11 @@ class Operations:
         for recipient in self._each(recipients):
             recipient.disconnect(close=close)
 
-    def records(self, recipients: Recipients) -> list[SocketFields]:
-        """Return what other processes may know of clients."""
+    def records(self, recipients: Recipients, limit: int | None = None) -> list[SocketFields]:
+        """Return what other processes may know of clients.
+
+        :param limit: of how many at most; ``None``: of all.
+        """
         clients = self._clients
         describe = clients.handshake_describer()
         members = clients.members(recipients.namespace)
@@ -220,8 +287,17 @@ class Operations:
                 rooms=[recipient.id, *recipient.channels, *recipient.rooms],
                 data=self._data_of(recipient.id, members[recipient]),
             )
-            for recipient in self._each(recipients, sure=True)
+            for recipient in islice(self._each(recipients, sure=True), limit)
         ]
+
+    def count(self, recipients: Recipients) -> int:
+        """Return how many of the recipients are clients of this process."""
+        return sum(1 for _ in self._each(recipients, sure=True))
+
+    def users(self, recipients: Recipients) -> list[str]:
+        """Return the rooms of these clients' users, each once."""
+        rooms = (room for each in self._each(recipients, sure=True) for room in each.rooms)
+        return list(dict.fromkeys(_user_rooms(rooms)))
 
     def rooms(self, namespace: str) -> list[str]:
         """Return the channels and the sockets' ids of a namespace."""
@@ -313,6 +389,16 @@ class _Acknowledged:
     def gone(self, socket_id: str) -> None:
         """Note that a client has left."""
         self.queue.put((socket_id, None))
+
+
+def _records_in(response: Response) -> list[SocketFields]:
+    """Return the records in a response."""
+    return [each for each in response.sockets or () if isinstance(each, SocketFields)]
+
+
+def _user_rooms(rooms: Iterable[str]) -> Iterator[str]:
+    """Yield those rooms that are users'."""
+    return (room for room in rooms if room.startswith(USER_ROOM_HEAD))
 
 
 def _add(answers: Answers, responses: Sequence[Response], missing: int) -> Answers:

@@ -17,6 +17,21 @@ PRIVATE_HEADERS = frozenset(["authorization", "cookie", "proxy-authorization"])
 LATEST = datetime.max.replace(tzinfo=UTC).timestamp() * 1000
 
 
+class Count(int):
+    """A number of sockets, and how many servers have not told theirs.
+
+    :param missing: as in ``Replies``.
+    """
+
+    missing: int
+
+    def __new__(cls, count: int = 0, missing: int = 0) -> "Count":
+        """Make it."""
+        made = super().__new__(cls, count)
+        made.missing = missing
+        return made
+
+
 class Replies(tuple[T_co, ...]):
     """What the servers of a cluster have replied, and how many have not.
 
@@ -64,6 +79,18 @@ class SocketRecord:
     channels: tuple[str, ...]
     data: Any
     handshake: Handshake
+
+
+@dataclass(frozen=True)
+class ServerStats:
+    """A server of any process, in numbers.
+
+    :param server: its name: the machine's and the process's id.
+    :param counters: what ``stats()`` returns there.
+    """
+
+    server: str
+    counters: Mapping[str, Any]
 
 
 def read_record(fields: SocketFields) -> SocketRecord:

@@ -11,7 +11,7 @@ from redis import ConnectionError
 
 from socketio_server.cluster.broker import Envelope, Recipients
 from socketio_server.cluster.redis_connections import pack
-from socketio_server.protocol.redis_requests import SocketFields
+from socketio_server.protocol.redis_requests import ServerFields, SocketFields
 from tests.support.tools import PATIENCE
 
 
@@ -48,6 +48,8 @@ class FakeOperations:
         self.done: list[tuple[Any, ...]] = []
         """What was asked for, each as its name and arguments."""
         self.found: list[SocketFields] = []
+        self.runs: ServerFields | None = None
+        """The server of the process."""
         self.names: list[str] = []
         self.answers: list[tuple[str, Sequence[Any] | None]] = []
         """The acknowledgements of clients."""
@@ -63,9 +65,20 @@ class FakeOperations:
     def disconnect(self, recipients: Recipients, *, close: bool) -> None:
         self.done.append(("disconnect", recipients, close))
 
-    def records(self, recipients: Recipients) -> list[SocketFields]:
+    def records(self, recipients: Recipients, limit: int | None = None) -> list[SocketFields]:
         self.done.append(("records", recipients))
-        return self.found
+        return self.found[:limit]
+
+    def count(self, recipients: Recipients) -> int:
+        self.done.append(("count", recipients))
+        return len(self.found)
+
+    def users(self, recipients: Recipients) -> list[str]:
+        self.done.append(("users", recipients))
+        return self.names
+
+    def server(self) -> ServerFields | None:
+        return self.runs
 
     def rooms(self, namespace: str) -> list[str]:
         return self.names

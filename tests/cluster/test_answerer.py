@@ -24,6 +24,7 @@ from socketio_server.protocol.redis_requests import (
     ListSockets,
     Response,
     ServerEvent,
+    ServerFields,
     SocketFields,
     decode_request,
     decode_response,
@@ -102,6 +103,44 @@ class TestQuestions:
         assert process.responses == [
             (OWN, Response(request_id="r", sockets=[*process.operations.found]))
         ]
+
+    @pytest.mark.parametrize(("limit", "count"), [(1, 1), (0, 0), (-1, 2), (True, 2), ("1", 2)])
+    def test_no_more_records_are_told_than_are_wanted(
+        self, process: Process, limit: Any, count: int
+    ) -> None:
+        process.operations.found = [SocketFields(id="one"), SocketFields(id="two")]
+        opts = Opts(rooms=[], flags={"limit": limit})
+        process.handle(FetchSockets(uid="asker1", request_id="r", opts=opts))
+        expected = Response(request_id="r", sockets=[*process.operations.found[:count]])
+        assert process.responses == [(OWN, expected)]
+
+    def test_how_many_are_there_is_told_without_their_records(self, process: Process) -> None:
+        process.operations.found = [SocketFields(id="one")]
+        opts = Opts(rooms=["a"], flags={"count": True})
+        process.handle(FetchSockets(uid="asker1", request_id="r", opts=opts))
+        assert process.operations.done == [("count", recipients("a"))]
+        assert process.responses == [(OWN, Response(request_id="r", count=1))]
+
+    def test_their_users_are_told_without_their_records(self, process: Process) -> None:
+        process.operations.names = ["~user:auth.user:1"]
+        opts = Opts(rooms=["a"], flags={"users": True})
+        process.handle(FetchSockets(uid="asker1", request_id="r", opts=opts))
+        assert process.operations.done == [("users", recipients("a"))]
+        expected = Response(request_id="r", users=["~user:auth.user:1"])
+        assert process.responses == [(OWN, expected)]
+
+    @pytest.mark.parametrize(
+        "runs", [ServerFields(name="a-1", counters={"events": 3, "refusals": {"rate": 1}}), None]
+    )
+    def test_the_server_tells_of_itself_if_one_runs(
+        self, process: Process, runs: ServerFields | None
+    ) -> None:
+        process.operations.runs = runs
+        opts = Opts(rooms=["~"], flags={"server": True})
+        process.handle(FetchSockets(uid="asker1", request_id="r", opts=opts))
+        assert process.operations.done == []
+        expected = Response(request_id="r", server=UNSET if runs is None else runs)
+        assert process.responses == [(OWN, expected)]
 
     def test_who_does_not_say_who_it_is_is_answered_on_the_common_channel(
         self, process: Process

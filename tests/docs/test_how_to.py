@@ -590,11 +590,16 @@ class TestMonitoring:
         server = serve(self.PAGE)
         client = connect(server)
         client.subscribe("")
-        lines = self.metrics(server).splitlines()
+        first, *lines = self.metrics(server).splitlines()
+        assert first == "socketio_servers_missing 0"
+        labels = re.fullmatch(r'socketio_connections\{(server="[\w.-]+")\} \d+', lines[0])
+        assert labels is not None
+        (label,) = labels.groups()
         names = Snapshot.__required_keys__ - {"refusals"}  # without a broker
-        assert {line.split()[0] for line in lines[:-1]} == {f"socketio_{name}" for name in names}
-        assert "socketio_sockets 1" in lines
-        assert lines[-1] == 'socketio_refusals{kind="channel"} 1'
+        found = {line.partition(" ")[0] for line in lines[:-1]}
+        assert found == {f"socketio_{name}{{{label}}}" for name in names}
+        assert f"socketio_sockets{{{label}}} 1" in lines
+        assert lines[-1] == f'socketio_refusals{{{label},kind="channel"}} 1'
 
     def test_nobody_else_does(self, serve: Serve) -> None:
         with pytest.raises(urllib.error.HTTPError) as caught:

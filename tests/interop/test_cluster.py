@@ -283,6 +283,19 @@ class TestOperationsFromUs:
         found = self.find(clients[1], to="room", skip=clients[2].id)
         assert found.keys() == {clients[0].id}
 
+    def test_they_are_counted(self, clients: list[Client]) -> None:
+        clients[0].subscribe("room")
+        clients[2].ask("join", "room")
+        clients[3].ask("join", "room")
+        assert clients[1].function("count_sockets", to="room") == 3
+        assert len(self.find(clients[1], to="room", limit=2)) == 2
+
+    def test_servers_of_node_tell_no_numbers_and_keep_nobody_waiting(
+        self, clients: list[Client]
+    ) -> None:
+        (told,) = clients[0].function("cluster_stats", timeout=PATIENCE)
+        assert told["counters"]["sockets"] >= 2
+
     def test_channels_are_listed_without_ids(self, clients: list[Client]) -> None:
         clients[0].subscribe("here")
         clients[2].ask("join", "there")

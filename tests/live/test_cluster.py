@@ -177,6 +177,13 @@ class TestSubscriptions:
         assert far.next_message() == "end"
         assert stats(servers[1])["broker_heard"] == before + 1
 
+    def test_are_the_only_ones_that_redis_passes_messages_of_a_channel_to(
+        self, redis: RedisServer, servers: tuple[Server, Server], near: Client
+    ) -> None:
+        near.subscribe("of one process")
+        assert redis.client.publish("socket.io#/#of one process#", b"") == 1
+        assert redis.client.publish("socket.io#/#of nobody#", b"") == 0
+
 
 class TestOperations:
     def find(self, client: Client, **options: Any) -> dict[str, Any]:
@@ -193,6 +200,21 @@ class TestOperations:
         assert record["data"] == {"name": "Zoë"}
         assert record["handshake"]["address"] == "127.0.0.1"
         assert near.id in self.find(far)
+
+    def test_sockets_of_all_processes_are_counted(self, near: Client, far: Client) -> None:
+        for client in (near, far):
+            client.subscribe("count us")
+        assert near.function("count_sockets", to="count us") == 2
+        assert near.function("count_sockets", to="count us", skip=far.id) == 1
+        assert len(self.find(near, to="count us", limit=1)) == 1
+
+    def test_counters_of_all_processes_are_told(
+        self, servers: tuple[Server, Server], near: Client, far: Client
+    ) -> None:
+        here, there = near.function("cluster_stats")
+        assert here["server"] != there["server"]
+        assert here["counters"].keys() == there["counters"].keys() == stats(servers[0]).keys()
+        assert far.function("cluster_stats")[0]["server"] == there["server"]
 
     def test_channels_of_all_processes_are_listed(self, near: Client, far: Client) -> None:
         near.subscribe("near")
@@ -303,9 +325,14 @@ class TestProcessesWithoutAServer:
             "found = s.find_sockets(to='vip'); "
             "print([record.session_id for record in found], found.missing); "
             "print('vip' in s.channel_names(), s.call_cluster('add', 1, 2)); "
+            "print(s.count_sockets(to='vip'), len(s.cluster_stats())); "
             "s.emit('news', 1, to='vip')"
         )
-        assert printed.splitlines()[-2:] == [f"['{far.id}'] 0", "True Replies((3, 3), missing=0)"]
+        assert printed.splitlines()[-3:] == [
+            f"['{far.id}'] 0",
+            "True Replies((3, 3), missing=0)",
+            "1 2",
+        ]
         assert far.next_event() == ["news", 1]
         # It was no server, and nobody waits for it.
         assert near.function("call_cluster", "add", 1, 2) == [3, 3]

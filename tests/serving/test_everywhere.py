@@ -18,6 +18,7 @@ CHANGES: list[Callable[..., None]] = [
 EVENTS: list[Callable[..., None]] = [
     lambda **options: socketio_server.emit_cluster("news", **options)
 ]
+NUMBERS: list[Callable[..., Any]] = [socketio_server.count_sockets, socketio_server.cluster_stats]
 LISTS: list[Callable[..., Any]] = [
     socketio_server.find_sockets,
     socketio_server.channel_names,
@@ -36,12 +37,16 @@ class TestWithoutClients:
         assert found == ()
         assert found.missing == 0
 
+    def test_nobody_is_counted_and_no_server_has_numbers(self) -> None:
+        assert socketio_server.count_sockets() == 0
+        assert socketio_server.cluster_stats() == ()
+
     def test_nobody_answers(self) -> None:
         assert socketio_server.call("question") == ({}, ())
 
 
 class TestArguments:
-    @pytest.mark.parametrize("function", [*CHANGES, *EVENTS, *LISTS])
+    @pytest.mark.parametrize("function", [*CHANGES, *EVENTS, *LISTS, NUMBERS[0]])
     def test_a_namespace_begins_with_a_slash(self, function: Callable[..., Any]) -> None:
         with pytest.raises(ValueError, match="namespace must begin with a slash"):
             function(namespace="room")
@@ -51,7 +56,7 @@ class TestArguments:
         with pytest.raises(ValueError, match="on_error must be"):
             change(on_error="ignore")
 
-    @pytest.mark.parametrize("function", [*CHANGES, socketio_server.find_sockets])
+    @pytest.mark.parametrize("function", [*CHANGES, LISTS[0], NUMBERS[0]])
     def test_targets_are_checked(self, function: Callable[..., Any]) -> None:
         with pytest.raises(ValueError, match="to=OTHERS is for"):
             function(to=OTHERS)
@@ -60,7 +65,12 @@ class TestArguments:
         with pytest.raises(ValueError, match="is reserved"):
             function(to="~user:auth.user:1")
 
-    @pytest.mark.parametrize("look_up", LISTS)
+    @pytest.mark.parametrize("limit", [-1, "1", 1.5, True])
+    def test_a_limit_is_a_number_of_sockets(self, limit: Any) -> None:
+        with pytest.raises((TypeError, ValueError), match="limit must"):
+            socketio_server.find_sockets(limit=limit)
+
+    @pytest.mark.parametrize("look_up", [*LISTS, *NUMBERS])
     @pytest.mark.parametrize("timeout", [None, "1", -1])
     def test_a_timeout_is_a_number_of_seconds(
         self, look_up: Callable[..., Any], timeout: Any
@@ -94,7 +104,7 @@ class TestALostBroker:
 
         monkeypatch.setattr(everywhere, "_operations", Lost())
 
-    @pytest.mark.parametrize("function", [*CHANGES, *EVENTS, *LISTS])
+    @pytest.mark.parametrize("function", [*CHANGES, *EVENTS, *LISTS, *NUMBERS])
     def test_is_an_error(self, function: Callable[..., Any]) -> None:
         with pytest.raises(BrokerUnavailable):
             function()

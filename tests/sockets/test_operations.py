@@ -27,13 +27,14 @@ from socketio_server.protocol.redis_requests import (
     ListRooms,
     Response,
     ServerEvent,
+    ServerFields,
     SocketFields,
     decode_response,
 )
 from socketio_server.sockets import operations as operations_module
 from socketio_server.sockets.acknowledgements import Answers
 from socketio_server.sockets.operations import Operations
-from socketio_server.sockets.records import Replies, read_record
+from socketio_server.sockets.records import Count, Replies, ServerStats, read_record
 from socketio_server.sockets.targets import EVERYONE, SocketSession, select
 from tests.fakes import FakeClient, FakeServer, RecordingHooks, settle
 
@@ -133,6 +134,113 @@ class TestFind:
         server.connect().socket.data.update(when=datetime(2014, 2, 3, tzinfo=UTC), raw=b"\1")
         (record,) = operations.find(EVERYBODY, 1.0)
         assert record.data == {"when": "2014-02-03T00:00:00Z", "raw": "AQ=="}
+
+
+class TestALimit:
+    def test_is_reached_here_and_nobody_else_is_asked(
+        self, server: FakeServer, operations: Operations, others: OthersBroker
+    ) -> None:
+        a, b, _ = (server.connect() for _ in range(3))
+        assert [each.session_id for each in operations.find(EVERYBODY, 1.0, 2)] == [a.id, b.id]
+        assert operations.find(EVERYBODY, 1.0, 0) == ()
+        assert others.asked == []
+
+    def test_is_told_to_others_who_may_not_know_it(
+        self, server: FakeServer, operations: Operations, others: OthersBroker
+    ) -> None:
+        here = server.connect()
+        others.responses = [
+            Response(request_id="r", sockets=[SocketFields(id="x"), SocketFields(id="y")])
+        ]
+        others.missing = 1
+        found = operations.find(EVERYBODY, 1.0, 2)
+        assert [each.session_id for each in found] == [here.id, "x"]
+        assert found.missing == 1
+        assert others.asked[0].opts == Opts(rooms=[], flags={"limit": 2})
+
+
+class TestCount:
+    def test_is_of_all_processes_whether_they_tell_a_number_or_records(
+        self, server: FakeServer, operations: Operations, others: OthersBroker
+    ) -> None:
+        server.connect(channels=["a"])
+        server.connect()
+        others.responses = [
+            Response(request_id="r", count=10),
+            Response(request_id="r", sockets=[SocketFields(id="x"), "y"]),
+            Response(request_id="r"),
+        ]
+        others.missing = 2
+        counted = operations.count_all(on("a"), 1.0)
+        assert counted == 12
+        assert counted.missing == 2
+        assert f"{counted!s} of them" == "12 of them"
+        assert others.asked[0].opts == Opts(rooms=["a"], flags={"count": True})
+
+    def test_of_nobody_is_nothing(
+        self, server: FakeServer, operations: Operations, others: OthersBroker
+    ) -> None:
+        server.connect()
+        assert operations.count_all(on(), 1.0) == Count()
+        assert others.asked == []
+
+    @pytest.mark.parametrize("count", [-1, 1.5, "1", None])
+    def test_that_is_none_is_malformed(self, count: Any) -> None:
+        with pytest.raises(DecodeError):
+            decode_response(msgspec.json.encode({"requestId": "r", "count": count}))
+
+
+class TestUsers:
+    def test_are_those_of_all_processes_each_once(
+        self, server: FakeServer, operations: Operations, others: OthersBroker
+    ) -> None:
+        for user in ("1", "2", "1"):
+            client = server.connect(channels=["a"])
+            server.clients.enter(client.socket._delivery, f"~user:auth.user:{user}")
+        server.connect(channels=["a"])
+        others.responses = [
+            Response(request_id="r", users=["~user:auth.user:2", "~user:auth.user:3", "a", 4]),
+            Response(
+                request_id="r",
+                sockets=[SocketFields(id="x", rooms=["x", "a", "~user:auth.user:5"])],
+            ),
+        ]
+        others.missing = 1
+        found = operations.find_users(on("a"), 1.0)
+        assert found == tuple(f"~user:auth.user:{pk}" for pk in (1, 2, 3, 5))
+        assert found.missing == 1
+        assert others.asked[0].opts == Opts(rooms=["a"], flags={"users": True})
+
+
+class TestServers:
+    HERE = ServerFields(name="a-1", counters={"events": 3})
+    THERE = ServerFields(name="b-2", counters={"events": 4, "refusals": {"rate": 1}})
+
+    def test_tell_their_numbers(self, server: FakeServer, others: OthersBroker) -> None:
+        others.responses = [
+            Response(request_id="r", server=self.THERE),
+            Response(request_id="r", sockets=[]),  # of Node's server
+        ]
+        others.missing = 1
+        told = Operations(server.clients, lambda: self.HERE).describe_servers(1.0)
+        assert list(told) == [
+            ServerStats("a-1", {"events": 3}),
+            ServerStats("b-2", {"events": 4, "refusals": {"rate": 1}}),
+        ]
+        assert told.missing == 1
+        assert others.asked[0].opts == Opts(rooms=["~"], flags={"server": True})
+
+    def test_of_other_processes_are_told_of_where_none_runs(
+        self, operations: Operations, others: OthersBroker
+    ) -> None:
+        others.responses = [Response(request_id="r", server=self.THERE)]
+        assert [each.server for each in operations.describe_servers(1.0)] == ["b-2"]
+
+    @pytest.mark.parametrize("counters", [{"events": "many"}, {"refusals": {"rate": {}}}, [1]])
+    def test_that_tell_no_numbers_are_malformed(self, counters: Any) -> None:
+        fields = {"requestId": "r", "server": {"name": "a-1", "counters": counters}}
+        with pytest.raises(DecodeError):
+            decode_response(msgspec.json.encode(fields))
 
 
 class TestManySockets:
