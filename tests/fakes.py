@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any
 
 import gevent
+from django.http import HttpRequest
 
 from socketio_server.dispatch.dispatcher import Dispatcher, EventHooks, WrapHandler
 from socketio_server.dispatch.happenings import Happening
@@ -669,6 +670,7 @@ class RecordingHooks:
         self.log: list[tuple[object, str, object]] = []
         """Each message that is to be logged: request, kind, message."""
         self.captured: object = None
+        self.size_of_requests = 0
         self.restored: list[object] = []
         self.told: list[tuple[Happening, dict[str, object]]] = []
         """What happened to sockets."""
@@ -677,6 +679,9 @@ class RecordingHooks:
 
     def capture(self, request: object) -> object:
         return self.captured
+
+    def request_size(self, request: object) -> int:
+        return self.size_of_requests
 
     def restore(self, captured: object) -> None:
         self.restored.append(captured)
@@ -753,7 +758,7 @@ class FakeServer:
         revision: int = engineio.PROTOCOL_VERSION,
     ) -> "FakeClient":
         """Open a session that has asked for no namespace."""
-        return FakeClient(self, request, name, revision)
+        return FakeClient(self, request or HttpRequest(), name, revision)
 
     def connect(
         self,

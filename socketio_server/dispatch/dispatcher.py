@@ -90,6 +90,9 @@ class EventHooks(Protocol):
         Runs in the greenlet of the handshake.
         """
 
+    def request_size(self, request: Any) -> int:
+        """Estimate how many bytes of a handshake's request are kept as long as its session."""
+
     def restore(self, captured: Any) -> None:
         """Activate the captured state again, in the worker's greenlet."""
 
@@ -215,6 +218,10 @@ class Dispatcher:
         router = NamespaceRouter(session, request, contextvars.copy_context(), captured, self)
         self._unjoined.add(router)
         return router
+
+    def request_size(self, request: Any) -> int:
+        """Estimate how many bytes a handshake's request takes (``RouterKeeper``)."""
+        return self._hooks.request_size(request)
 
     def has_namespace(self, namespace: str) -> bool:
         """Return whether clients may join a namespace (``RouterKeeper``)."""

@@ -31,6 +31,9 @@ from socketio_server.sockets.acknowledgements import Answer
 
 _EVENTS = (PacketType.EVENT, PacketType.BINARY_EVENT)
 
+USUAL_REQUEST = 4096
+"""Bytes that a handshake may take without being charged to its client."""
+
 logger = logging.getLogger("socketio_server")
 
 
@@ -52,6 +55,9 @@ class RouterKeeper(Protocol):
     @property
     def old_encoder(self) -> Encoder:
         """Encodes refusals for clients of Socket.IO 4."""
+
+    def request_size(self, request: Any) -> int:
+        """Estimate how many bytes a handshake's request takes."""
 
     def has_namespace(self, namespace: str) -> bool:
         """Return whether clients may join a namespace."""
@@ -132,7 +138,8 @@ class NamespaceRouter(ClientAccount):
         self._assembly: socketio.Assembly | None = None  # while attachments are due
         # The last max_namespaces namespaces that the server took the client out of, oldest first.
         self._left: tuple[str, ...] = ()
-        self._unfinished_bytes = 0  # of messages that are not complete, in the transports
+        # Of messages that are not complete, in the transports, and of a large handshake.
+        self._unfinished_bytes = 0
         self._protocol = socketio4 if self._is_old else socketio
         # Once the session is to end: the members whose goodbye is still held.
         self._closing: list[Member] | None = None
@@ -148,8 +155,13 @@ class NamespaceRouter(ClientAccount):
         return self.session.revision == engineio3.PROTOCOL_VERSION
 
     def session_started(self) -> None:
-        """Take a client of Socket.IO 4 into the main namespace, for which it does not ask."""
-        if self._is_old:
+        """Charge the client for a large handshake, and take one of Socket.IO 4 into the main
+        namespace, for which it does not ask (``SessionHandler``).
+        """
+        size = self._keeper.request_size(self.request)
+        if size > USUAL_REQUEST and self.session.is_open:
+            self.bytes_held(size)
+        if self._is_old and self.session.is_open:
             self._connect("0", socketio4.read_head("0"))
 
     def text_received(self, data: str) -> None:

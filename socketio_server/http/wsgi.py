@@ -27,6 +27,12 @@ from socketio_server.protocol.http1.responses import encode_head, http_date
 UPGRADE_KEY = "socketio_server.upgrade"
 """The key of the environ under which the handshake view accepts a WebSocket."""
 
+USUAL_SIZE = 2048
+"""Bytes of a request's target and headers up to which the environ does not tell how many it has."""
+
+SIZE_KEY = "socketio_server.request_size"
+"""The key of the environ with the bytes of a request's target and headers, if they are many."""
+
 
 class Upgrade(NamedTuple):
     """An accepted handshake over WebSocket.
@@ -151,6 +157,9 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
         environ["PATH_INFO"] = environ[PATH_KEY] = decode_path(path)
         environ["QUERY_STRING"] = query
         environ["SERVER_PROTOCOL"] = head.version
+        size = len(head.target) + head.headers.size
+        if size > USUAL_SIZE:
+            environ[SIZE_KEY] = size
         if isinstance(host, tuple):
             environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = host[0], str(host[1])
         environ["wsgi.input"] = self.rfile

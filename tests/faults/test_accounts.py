@@ -12,14 +12,14 @@ from time import monotonic
 
 import pytest
 
-from tests.faults.crowd import ask, close_code, crowd, join, join_over_polling
+from tests.faults.crowd import ask, close_all, close_code, connect, crowd, join, join_over_polling
 from tests.faults.watch import MAX_ANSWER, MIB, Watch, limited_space, look
 from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.types import StartServer
-from tests.support.websocket import BINARY, TEXT, WebSocket, frame
-from tests.support.wire import Refused, target
+from tests.support.websocket import BINARY, TEXT, WebSocket, frame, handshake_headers
+from tests.support.wire import Refused, TransportName, target
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -103,6 +103,28 @@ class TestLargeHeaders:
                 name = names[number % len(names)]
                 with Http(server.address) as http:
                     http.get(target("pigeon"), {name: value} if name else {value: "x"})
+
+    @pytest.mark.parametrize("transport", ["polling", "websocket"])
+    @pytest.mark.parametrize("name", ["User-Agent", "Cookie"])
+    def test_of_handshakes_are_bounded_for_the_whole_process(
+        self, share_attacked: StartServer, watch: Watch, transport: TransportName, name: str
+    ) -> None:
+        """A session keeps its handshake's request; cookies take much more once they are parsed."""
+        server = share_attacked(
+            settings={"SOCKETIO_MAX_PENDING_TOTAL": 5_000_000, "SOCKETIO_CONNECT_TIMEOUT": 2.0}
+        )
+        value = "".join(f"a{number}=b;" for number in range(7000))[:60_000]
+        what = f"sessions with large headers: {name}, {transport}"
+        with watch(server, "accounts", what, inputs=200, most=MOST):
+            for _ in range(200):
+                connection = connect(server)
+                headers = handshake_headers() if transport == "websocket" else {}
+                connection.send_request("GET", target(transport), headers={**headers, name: value})
+                with suppress(ConnectionError):  # it was refused
+                    connection.read_response()
+                assert waiting(server) <= 5_000_000
+            assert look(server, "stats")["refusals"]["pending"] > 0
+            close_all()
 
 
 class TestEventsThatWait:

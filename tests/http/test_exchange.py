@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from socketio_server.http.engine_requests import PATH_KEY, engine_request_of
+from socketio_server.http.wsgi import SIZE_KEY
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.fakes import outgoing, socket_pair
@@ -233,6 +234,23 @@ class TestRequestsOfTheApplication:
 
         assert bodies == [b"POST /a one", b"ok", b"POST /c three"]
         assert site.handlers[0].messages == ["two"]
+
+    def test_tell_their_size_if_it_is_large(self, site: Site, peer: Peer) -> None:
+        told = []
+
+        def note(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            told.append(environ.get(SIZE_KEY, 0))
+            return greet(environ, start)
+
+        site.application = note
+        lines = f"X-Large: {'x' * 60_000}", f"Cookie: {'x' * 1000}"
+        peer.send(
+            head("GET", "/", lines[1]), head("GET", "/" + "x" * 8000), head("GET", "/", *lines)
+        )
+        usual, of_target, of_headers = told
+        assert usual == 0
+        assert 8000 < of_target < 8100
+        assert 61_000 < of_headers < 61_100
 
     def test_a_head_request_gets_the_headers_alone(self, peer: Peer) -> None:
         peer.send(request("HEAD", "/a"))

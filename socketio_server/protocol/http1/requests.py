@@ -54,12 +54,15 @@ class Headers:
     """A request's headers, well-formed and clear about the body's length and the host.
 
     :param fields: names in lower case and values, in order of arrival.
+    :param size: bytes of their lines.
     :raises BadHead: if the body's length or the host is in doubt.
     """
 
-    __slots__ = ("closes", "content_length", "environ", "has_body", "is_chunked")
+    __slots__ = ("closes", "content_length", "environ", "has_body", "is_chunked", "size")
 
-    def __init__(self, fields: Iterable[tuple[str, str]], *, is_http_11: bool) -> None:
+    def __init__(
+        self, fields: Iterable[tuple[str, str]], *, is_http_11: bool, size: int = 0
+    ) -> None:
         self.environ: dict[str, str] = {}
         """The headers as WSGI names them (PEP 3333). Values of one name are joined by commas;
         names with an underscore are left out, because WSGI would confuse them with others."""
@@ -74,6 +77,8 @@ class Headers:
             else:
                 shared = len(value) <= _SHARED_SIZE and key not in _UNIQUE
                 environ[key] = _share(value) if shared else value
+        self.size = size
+        """Bytes of their lines."""
         length = _check(environ, is_http_11=is_http_11)
         self.content_length = length
         """Bytes of the body; 0 if there is none, or if it is chunked."""
@@ -173,7 +178,7 @@ def parse_headers(block: bytes, is_http_11: bool = True) -> Headers:
     if len(found) > MAX_HEADERS:
         raise BadHead("request head is too large", status=431)
     fields = ((name.lower(), value.strip(" \t")) for name, value in found)
-    return Headers(fields, is_http_11=is_http_11)
+    return Headers(fields, is_http_11=is_http_11, size=len(block))
 
 
 _parse_headers_once = lru_cache(maxsize=256)(parse_headers)

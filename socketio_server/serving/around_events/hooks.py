@@ -13,6 +13,7 @@ from greenlet import getcurrent
 
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.member import MemberRouter
+from socketio_server.http.wsgi import SIZE_KEY
 from socketio_server.net.loop import Loop
 from socketio_server.serving.around_events import signals
 from socketio_server.serving.around_events.database import DatabaseConnections, atomic_requests
@@ -29,6 +30,9 @@ _POOLED_CACHES = (
     "django_redis.cache.RedisCache",
 )
 """Caches that may be used by several greenlets at once, each with a connection of a pool."""
+
+PART_SIZE = 150
+"""Bytes that a cookie or parameter takes once it is parsed."""
 
 
 class DjangoHooks:
@@ -74,6 +78,16 @@ class DjangoHooks:
             caches[alias] = cache
         active = ActiveLocale.capture()
         return None if active == self._settings_locale else active
+
+    def request_size(self, request: HttpRequest) -> int:
+        """Estimate how many bytes of a handshake's request are kept with its sockets.
+
+        Cookies and parameters may be kept once more, each by itself.
+        """
+        get = request.META.get
+        parts = get("HTTP_COOKIE", "").count(";") + get("QUERY_STRING", "").count("&")
+        size: int = get(SIZE_KEY, 0) + PART_SIZE * parts
+        return size
 
     def restore(self, captured: ActiveLocale) -> None:
         """Activate a captured language and time zone for the handlers of an event."""

@@ -3,11 +3,13 @@
 from typing import Any
 
 import gevent
+import pytest
 from gevent.event import Event
 
+from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.dispatch.router.steps import gate, got, make_server, message, settle_all
-from tests.fakes import PATIENCE, FakeServer, settle
+from tests.fakes import PATIENCE, FakeServer, RecordingHooks, settle
 
 
 class TestWhatWaitsForTheHandlers:
@@ -133,6 +135,35 @@ class TestWhatWaitsForTheHandlers:
         settle()
         assert socket.context["got"] == ["in work", "waits"]
         assert len(server.clients) == 0
+
+
+class TestALargeHandshake:
+    """Its request is kept with the sockets."""
+
+    def test_is_charged_to_its_client_until_the_session_ends(self) -> None:
+        hooks = RecordingHooks()
+        server = FakeServer(hooks=hooks)
+        hooks.size_of_requests = 60_000
+        client = server.open()
+        assert server.dispatcher.total.bytes == 60_000
+        client.leave()
+        assert server.dispatcher.total.bytes == 0
+
+    def test_of_usual_size_is_not(self) -> None:
+        hooks = RecordingHooks()
+        server = FakeServer(hooks=hooks)
+        hooks.size_of_requests = 4000
+        assert server.connect().session.is_open
+        assert server.dispatcher.total.bytes == 0
+
+    @pytest.mark.parametrize("revision", [3, 4])
+    def test_that_is_too_large_ends_the_session_at_once(self, revision: int) -> None:
+        hooks = RecordingHooks()
+        server = FakeServer(Options(max_pending_total=50_000), hooks=hooks)
+        hooks.size_of_requests = 60_000
+        client = server.open(revision=revision)
+        assert client.closed == [CloseReason.TRANSPORT_ERROR]
+        assert server.dispatcher.total.bytes == 0
 
 
 class TestWhatWaitsForTheHandlersOfAllClients:

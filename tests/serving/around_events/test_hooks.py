@@ -7,7 +7,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.test import override_settings
 
-from socketio_server.serving.around_events.hooks import DjangoHooks
+from socketio_server.http.wsgi import SIZE_KEY
+from socketio_server.serving.around_events.hooks import PART_SIZE, DjangoHooks
 from tests.fakes import FakeServer
 
 
@@ -57,3 +58,17 @@ class TestCaches:
         for _ in range(2):
             contextvars.Context().run(shake_hands)
         assert found[0] is found[1]
+
+
+class TestTheSizeOfARequest:
+    """It is what the client is charged for, for as long as its sockets keep the request."""
+
+    def test_is_that_of_its_head(self) -> None:
+        request = HttpRequest()
+        request.META = {SIZE_KEY: 60_000}
+        assert DjangoHooks(None).request_size(request) == 60_000
+
+    def test_counts_cookies_and_parameters_as_what_they_take_once_they_are_parsed(self) -> None:
+        request = HttpRequest()
+        request.META = {"HTTP_COOKIE": "a=1;b=2;c=3;d=4", "QUERY_STRING": "EIO=4&transport=polling"}
+        assert DjangoHooks(None).request_size(request) > 3 * PART_SIZE

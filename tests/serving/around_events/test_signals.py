@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.signals import got_request_exception
 from django.dispatch import Signal
+from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 from django.utils.log import AdminEmailHandler
 
@@ -77,7 +78,7 @@ class TestReceivers:
     def test_get_the_socket_its_namespace_and_request(
         self, server: FakeServer, receiver: Receiver, details: dict[str, object]
     ) -> None:
-        request = object()
+        request = HttpRequest()
         client = server.connect(request=request, channels=["room"])
         socket = client.socket
         client.leave()
@@ -121,7 +122,7 @@ class TestDjangosOwnSignal:
         yield from listen(got_request_exception)
 
     def test_gets_the_request_once_in_a_while(self, server: FakeServer, receiver: Receiver) -> None:
-        request = object()
+        request = HttpRequest()
         client = server.connect(request=request)
         client.emit("message", "raise")
         client.emit("message", "raise")
@@ -152,7 +153,7 @@ class TestTheLoggerOfRequests:
     def test_gets_the_exception_with_the_request(
         self, server: FakeServer, caplog: pytest.LogCaptureFixture
     ) -> None:
-        request = object()
+        request = HttpRequest()
         server.connect(request=request).emit("message", "raise")
         (record,) = (each for each in caplog.records if each.name == "django.request")
         text = "Internal Server Error: Socket.IO event on_message in namespace /"
