@@ -17,9 +17,9 @@ from socketio_server.http.wsgi import SIZE_KEY
 from socketio_server.net.loop import Loop
 from socketio_server.serving.around_events import signals
 from socketio_server.serving.around_events.database import DatabaseConnections, atomic_requests
-from socketio_server.serving.around_events.identity import Looks
 from socketio_server.serving.around_events.locale import ActiveLocale
 from socketio_server.serving.around_events.message_log import MessageLog
+from socketio_server.serving.around_events.watched_requests import Looks
 from socketio_server.sockets.socket import Socket
 
 _UNAWAITED = (CoroutineType, AsyncGeneratorType, GeneratorType)  # quicker told than their ABCs

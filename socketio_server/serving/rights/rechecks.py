@@ -22,7 +22,8 @@ from socketio_server.net.workers import Job
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.serving import current, everywhere
-from socketio_server.serving.around_events.identity import Identity, identity_of, session_key_of
+from socketio_server.serving.around_events.identity import Identity
+from socketio_server.serving.around_events.watched_requests import identity_of, session_key_of
 from socketio_server.serving.rights import fingerprints, users
 from socketio_server.serving.rights.fingerprints import Fingerprint
 from socketio_server.sockets import targets
