@@ -46,8 +46,6 @@ class State(IntEnum):  # hashed faster than an Enum
     """Answers a request while its body arrives."""
     ANSWERING = auto()
     """Answers a request that has arrived completely."""
-    FLUSHING = auto()
-    """Writes a session's answer, as fast as the peer reads it."""
     LINGERING = auto()
     """The last answer is written; further bytes of the peer are dropped until it closes."""
     CLOSING = auto()
@@ -56,7 +54,7 @@ class State(IntEnum):  # hashed faster than an Enum
     """The connection was lost, or became a WebSocket."""
 
 
-IDLE, HEAD, HELD, MOVING, BODY, STREAMING, ANSWERING, FLUSHING, LINGERING, CLOSING, GONE = State
+IDLE, HEAD, HELD, MOVING, BODY, STREAMING, ANSWERING, LINGERING, CLOSING, GONE = State
 
 _BEGINNINGS = {BODY, STREAMING, ANSWERING}  # of an exchange
 _ENDS = {LINGERING, CLOSING, GONE}
@@ -68,16 +66,14 @@ MOVES: Mapping[State, frozenset[State]] = {
     MOVING: frozenset(_BEGINNINGS | _ENDS),
     BODY: frozenset({ANSWERING} | _ENDS),
     STREAMING: frozenset({ANSWERING} | _ENDS),
-    ANSWERING: frozenset({IDLE, FLUSHING} | _ENDS),
-    FLUSHING: frozenset({IDLE} | _ENDS),
+    ANSWERING: frozenset({IDLE} | _ENDS),
     LINGERING: frozenset({GONE}),
     CLOSING: frozenset({GONE}),
     GONE: frozenset(),
 }
 """The states that may follow each state."""
 
-_WHOLE = frozenset({ANSWERING, FLUSHING})  # the request has arrived completely
-_HAS_SOMETHING_TO_SEND = frozenset({HELD, MOVING, STREAMING, ANSWERING, FLUSHING, CLOSING})
+_HAS_SOMETHING_TO_SEND = frozenset({HELD, MOVING, STREAMING, ANSWERING, CLOSING})
 
 
 class HttpServer(ExchangeServer, Protocol):
@@ -136,7 +132,7 @@ class HttpConnection:
         """Whether the peer has half-closed the connection: it sends no more, but may read."""
         self.exchange: SessionExchange | WsgiExchange | None = None
         """The current exchange; ``None`` between two, and while an answer is flushed."""
-        self._outbox: memoryview | None = None  # the rest of an answer, while FLUSHING
+        self._outbox: memoryview | None = None  # the rest of a session's answer
         self._closes = False  # whether the connection ends with that answer
 
     def start(self, data: bytes | None = None) -> None:
@@ -175,7 +171,7 @@ class HttpConnection:
             self._read_head(self._buffer + data if self._buffer else data)
         elif self.exchange is not None and (state is BODY or state is STREAMING):
             self._read_body(self.exchange, data)
-        elif state is ANSWERING or state is FLUSHING:
+        elif state is ANSWERING:
             self._keep(data)
 
     def drained(self) -> None:
@@ -351,20 +347,18 @@ class HttpConnection:
         self._read_body(exchange, data)
         if self._state is BODY and not data and head.expects_continue:
             self.tcp.write(CONTINUE)
-        if self.peer_ended and not self.is_whole and self.exchange is exchange:
+        if self.peer_ended and self.exchange is exchange:
             exchange.peer_ended()
 
     def _read_body(self, exchange: SessionExchange | WsgiExchange, data: bytes) -> None:
         """Give bytes to an exchange, up to the end of its body."""
         behind = exchange.receive(data)
-        if self.exchange is not exchange:
-            return  # it was refused
         if behind is not None:
             self._move_to(ANSWERING)
             if behind:
                 self._keep(behind)
             exchange.complete()
-        elif self._state in (IDLE, HEAD):
+        elif self._state in (IDLE, HEAD):  # it was not refused
             self._move_to(BODY if exchange.awaits_body else STREAMING)
 
     def _exchange_for(self, head: Head) -> SessionExchange | WsgiExchange:
@@ -382,7 +376,7 @@ class HttpConnection:
     @property
     def is_whole(self) -> bool:
         """Whether the request has arrived completely (``Carrier``)."""
-        return self._state in _WHOLE
+        return self._state is ANSWERING
 
     @property
     def is_last(self) -> bool:
@@ -403,7 +397,7 @@ class HttpConnection:
 
     def answer(self, data: bytes, *, closes: bool) -> None:
         """Write the answer, and end the exchange (``Carrier``)."""
-        if len(data) > self.server.write_size and self._state is ANSWERING:
+        if self._state is ANSWERING:
             self.exchange = None
             self._closes = closes
             self._flush(data)
@@ -414,7 +408,7 @@ class HttpConnection:
     def end_exchange(self, *, closes: bool) -> None:
         """Wait for the next request, or end the connection (``Carrier``)."""
         self.exchange = None
-        if closes or self._state not in _WHOLE or (self.peer_ended and not self._buffer):
+        if closes or not self.is_whole or (self.peer_ended and not self._buffer):
             self._end()
             return
         self._move_to(IDLE)
@@ -436,8 +430,6 @@ class HttpConnection:
         rest = self._outbox = self.write_some(data)
         if rest is None:
             self.end_exchange(closes=self._closes)
-        elif self._state is not FLUSHING:
-            self._move_to(FLUSHING)
 
     def _keep(self, data: bytes) -> None:
         """Keep bytes of the next request until this one is answered."""

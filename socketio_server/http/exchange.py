@@ -319,7 +319,7 @@ class WsgiExchange(_Exchange):
         self.address = carrier.address
         """The peer's address, as ``accept`` returned it."""
         self._body: StreamedBody | None = None  # None if the request has none
-        self._drained: Event | None = None  # while a greenlet waits for the peer to read more
+        self._drained: Event | None = None  # a greenlet waits for it, if the peer reads slowly
         self.unsent = 0
         """Bytes that the last call of ``sendall`` could not send, if it raised an error."""
 
@@ -386,7 +386,6 @@ class WsgiExchange(_Exchange):
             if carrier.tcp.tell_when_drained():
                 self._drained = Event()
                 self._drained.wait()
-                self._drained = None
         if self.is_gone:
             self.unsent = len(rest or b"") + carrier.tcp.queued
             raise BrokenPipeError(errno.EPIPE, "the client has disconnected, or reads nothing more")

@@ -1,14 +1,17 @@
 """Clients that end their half of a connection, or all of it."""
 
 import socket as socket_module
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
+from gevent.event import Event
 
 from socketio_server.http.connection import HttpConnection
 from socketio_server.net.connection import Connection
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.fakes import outgoing, socket_pair
-from tests.http.site import Peer, Site, request
+from tests.http.site import Peer, Site, greet, request
 
 
 class TestClientsThatGoAway:
@@ -106,6 +109,19 @@ class TestClientsThatGoAway:
         assert site.handlers[0].messages == ["hello"]
         assert site.handlers[0].closed == []
 
+    def test_a_post_that_waits_counts_even_if_its_connection_is_lost(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        site.sessions[0].pause_reading()
+        peer.send(request("POST", target, b"4hello"))
+        peer.connection.abort()
+        site.run()
+        site.sessions[0].resume_reading()
+        site.run()
+
+        assert site.handlers[0].messages == ["hello"]
+        assert site.handlers[0].closed == []
+
     @pytest.mark.parametrize("start", [b"", b"G", b"GET / HTTP/1.1\r\n"])
     def test_where_no_request_is_complete_it_is_over_at_once(
         self, peer: Peer, start: bytes
@@ -142,6 +158,24 @@ class TestClientsThatGoAway:
     def test_a_get_that_would_have_to_wait_is_not_answered(self, peer: Peer, target: str) -> None:
         peer.sock.sendall(request("POST", target, b"3") + request("GET", target))
         peer.end()
+
+        assert peer.statuses() == [200]
+        assert peer.is_cut
+
+    def test_a_get_that_would_have_to_wait_behind_an_application_is_not_answered_either(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        go_on = Event()
+
+        def wait(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            go_on.wait()
+            return greet(environ, start)
+
+        site.application = wait
+        peer.send(request("GET", "/slow") + request("GET", target))
+        peer.end()
+        go_on.set()
+        site.run()
 
         assert peer.statuses() == [200]
         assert peer.is_cut

@@ -110,6 +110,23 @@ class TestTheLastAnswer:
         assert peer.answer().body == b"4" + text.encode()
         assert peer.is_cut
 
+    def test_is_there_for_a_client_whose_late_body_comes_after_all(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.send(head("POST", target, "Content-Length: 6"))
+        site.loop.advance(site.options.body_timeout)
+        peer.send(b"4hello")
+
+        assert peer.answer().status == 408
+
+    def test_ends_the_connection_at_once_if_the_client_has_sent_nothing_else(
+        self, site: Site, peer: Peer
+    ) -> None:
+        peer.send(head("GET", "/a", "Connection: close"))
+
+        assert peer.answer().status == 200
+        assert site.has_no_deadlines()
+
     def test_ends_the_connection_once_the_client_closes(
         self, site: Site, peer: Peer, target: str
     ) -> None:
@@ -132,6 +149,31 @@ class TestTheLastAnswer:
         assert site.has_no_deadlines()
 
 
+class TestRequestsThatFollowWithoutWaiting:
+    def test_wait_in_the_kernel_if_they_are_many(self, site: Site, peer: Peer, target: str) -> None:
+        peer.send(request("GET", target))
+        rest = send_what_is_taken(peer, request("POST", target, b"4" + b"x" * 900) * 500)
+        assert rest
+
+        site.sessions[0].send(outgoing("at last"))
+        site.run()
+        assert send_what_is_taken(peer, rest) == b""
+        assert len(site.handlers[0].messages) == 500
+
+    def test_are_answered_as_well_if_they_come_while_an_answer_is_on_its_way(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.connection._sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_SNDBUF, 4096)
+        text = "x" * 200_000
+        peer.send(request("GET", target))
+        site.sessions[0].send(outgoing(text))
+        site.run()
+        peer.send(request("POST", target, b"4hello"))
+        assert site.handlers[0].messages == []
+
+        assert [answer.body for answer in peer.answers()] == [b"4" + text.encode(), b"ok"]
+
+
 class TestStates:
     def test_know_where_a_connection_may_go_from_each(self) -> None:
         assert set(MOVES) == set(State)
@@ -141,8 +183,8 @@ class TestStates:
         assert State.GONE in MOVES[state]
 
     def test_are_left_for_no_other_than_the_table_names(self, peer: Peer) -> None:
-        with pytest.raises(AssertionError, match="HEAD to FLUSHING"):
-            peer.http._move_to(State.FLUSHING)
+        with pytest.raises(AssertionError, match="HEAD to IDLE"):
+            peer.http._move_to(State.IDLE)
 
 
 class TestDeadlines:
@@ -172,6 +214,18 @@ class TestDeadlines:
 
         assert peer.connection.closed
         assert site.stats.refusals.counts == {}
+
+    def test_between_two_there_is_as_much_however_those_before_them_came(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        """The loop may tell of bytes before it calls back for those that came with the others."""
+        post = request("POST", target, b"3")
+        peer.http.data_received(post * 2)
+        peer.http.data_received(post)
+        assert peer.statuses() == [200] * 3
+
+        site.loop.advance(site.options.keep_alive_timeout)
+        assert peer.connection.closed
 
     def test_the_head_of_a_second_request_has_as_much_as_the_first(
         self, site: Site, peer: Peer

@@ -1,6 +1,7 @@
 """Requests and their answers: those of sessions and those of an application."""
 
 import json
+import logging
 import socket as socket_module
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -167,6 +168,16 @@ class TestRequestsOfASession:
         assert peer.is_cut
         assert site.engine.is_drained
 
+    def test_while_the_server_stops_those_that_fetch_nothing_end_the_connection(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        site.engine.drain(gevent.sleep)
+        peer.send(request("OPTIONS", target))
+
+        answer = peer.answer()
+        assert (answer.status, answer.headers["connection"]) == (204, "close")
+        assert peer.is_cut
+
     @pytest.mark.parametrize(
         ("lines", "version", "closes"),
         [
@@ -179,9 +190,19 @@ class TestRequestsOfASession:
         self, peer: Peer, target: str, lines: list[str], version: str, closes: bool
     ) -> None:
         peer.send(request("POST", target, b"3", *lines, version=version))
+        answer = peer.read()
 
-        assert (peer.answer().headers.get("connection") == "close") is closes
+        assert (b"\r\nConnection: close\r\n" in answer) is closes
+        assert not (closes and b"keep-alive" in answer)
         assert peer.is_cut is closes
+
+    @pytest.mark.parametrize("options", [Options(allowed_origins=("https://good.test",))])
+    def test_a_page_of_an_allowed_origin_may_read_the_answer(self, peer: Peer, target: str) -> None:
+        peer.send(request("POST", target, b"3", "Origin: https://good.test"))
+        assert peer.answer().headers["access-control-allow-origin"] == "https://good.test"
+
+        peer.send(request("POST", target, b"3"))  # not a page's
+        assert "access-control-allow-origin" not in peer.answer().headers
 
     def test_a_page_of_another_origin_is_refused(self, peer: Peer, target: str) -> None:
         peer.send(head("GET", target, "Origin: http://evil.test"))
@@ -474,7 +495,7 @@ class TestDownloads:
         assert closed == ["closed"]
 
     def test_who_sends_to_a_client_that_has_gone_learns_of_it_at_once(
-        self, site: Site, peer: Peer
+        self, site: Site, peer: Peer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Else an endless answer would keep everybody from their turn for ever."""
         sent: list[int] = []
@@ -492,6 +513,7 @@ class TestDownloads:
 
         assert sent == [0, 1, 2]
         assert peer.connection.closed
+        assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
     @pytest.mark.parametrize("count", [1, 2])
     def test_one_is_finished_to_who_sends_no_more(self, site: Site, peer: Peer, count: int) -> None:

@@ -110,6 +110,16 @@ class TestBodiesOfASession:
         assert len(peer.answers()) == 2
         assert site.handlers[0].messages == ["good"]
 
+    def test_one_that_is_malformed_and_breaks_off_is_refused_once(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        data = request("GET", "/a") + head("POST", target, CHUNKED) + b"nonsense\r\n"
+        peer.sock.sendall(data)
+        peer.end()
+
+        assert peer.statuses() == [200, 400]
+        assert site.stats.refusals.counts == {"body": 1}
+
     def test_one_that_is_too_large_ends_no_session_that_it_is_not_for(
         self, site: Site, peer: Peer, target: str
     ) -> None:
@@ -135,6 +145,13 @@ class TestBodiesOfASession:
     @pytest.mark.parametrize("line", [EXPECT, "Expect: 100-Continue"])
     def test_one_that_does_not_wait_is_not_told(self, peer: Peer, target: str, line: str) -> None:
         peer.send(request("POST", target, b"4hello", line))
+        assert peer.answer().body == b"ok"
+
+    def test_one_that_sends_it_already_is_not_told(self, peer: Peer, target: str) -> None:
+        peer.send(head("POST", target, "Content-Length: 6", EXPECT) + b"4hel")
+        assert peer.read() == b""
+
+        peer.send(b"lo")
         assert peer.answer().body == b"ok"
 
     def test_one_whose_body_is_too_large_is_not_told_to_send_it(
@@ -225,6 +242,16 @@ class TestUploads:
 
         assert peer.answer().body == b"GET /a "
 
+    def test_one_that_an_application_without_an_answer_leaves_ends_the_connection(
+        self, site: Site, peer: Peer
+    ) -> None:
+        """Such an application is faulty; its client's bytes must not be taken for a request."""
+        site.application = lambda environ, start: []
+        peer.send(head("POST", "/a", "Content-Length: 100"), request("GET", "/smuggled"))
+
+        assert peer.answers() == []
+        assert peer.is_cut
+
     def test_one_that_breaks_off_is_an_error_to_who_reads_it(self, site: Site, peer: Peer) -> None:
         errors = self.collect_errors(site)
         peer.send(request("POST", "/a", b"the body")[:-1])
@@ -266,13 +293,19 @@ class TestUploads:
     def test_one_in_chunks_is_refused_because_django_would_not_see_it(
         self, site: Site, peer: Peer, caplog: pytest.LogCaptureFixture, lines: list[str]
     ) -> None:
-        pieces = self.collect(site)
+        asked: list[str] = []
+
+        def ask(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            asked.append(environ["PATH_INFO"])
+            return ignore(environ, start)
+
+        site.application = ask
         peer.send(head("POST", "/a", *lines) + in_chunks(b"hello") + request("GET", "/smuggled"))
 
         answer = peer.answer()
         assert (answer.status, answer.headers["connection"]) == (411, "close")
         assert b"Content-Length" in answer.body
-        assert pieces == []
+        assert asked == []
         assert site.stats.refusals.counts == {"body": 1}
         assert "chunked request body" in caplog.text
 

@@ -14,7 +14,7 @@ import pytest
 
 from socketio_server.net import handover
 from socketio_server.options import Options
-from tests.fakes import FakeIO, socket_pair, without_descriptors
+from tests.fakes import FakeIO, outgoing, socket_pair, without_descriptors
 from tests.http.site import Peer, Site, request
 
 BIG = 60_000
@@ -78,15 +78,29 @@ def stack(workers: Workers) -> Iterator[ExitStack]:
         workers.run()  # which ends the connections, too
 
 
-def big(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
-    """An application with a large answer."""
-    start("200 OK", [("Content-Length", str(40 * BIG))])
-    return [b"x" * 40 * BIG]
+def leave_unread(workers: Workers, peer: Peer, behind: bytes = b"") -> None:
+    """Have the first worker answer a client that does not read the answer yet.
+
+    :param behind: what the client sends without waiting.
+    """
+    peer.connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    peer.send(request("GET", workers.first.open_session()) + behind)
+    workers.first.sessions[-1].send(outgoing("x" * BIG))
+    workers.run()
+    assert peer.connection.queued > 0
 
 
 def answer(body: bytes, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
     start("200 OK", [("Content-Length", str(len(body)))])
     return [body]
+
+
+def note(
+    asked: list[str], name: str, environ: dict[str, Any], start: Callable[..., Any]
+) -> list[bytes]:
+    """An application that notes who was asked."""
+    asked.append(name)
+    return answer(b"", environ, start)
 
 
 def watched(site: Site) -> list[FakeIO]:
@@ -131,22 +145,6 @@ class TestAConnection:
         assert peer.answer().body == b"ok"
         assert workers.other.handlers[0].messages == ["x" * BIG]
 
-    def test_moves_behind_the_answers_that_its_client_has_yet_to_read(
-        self, workers: Workers, peer: Peer
-    ) -> None:
-        workers.first.application = big
-        target = workers.other.open_session()
-        peer.send(request("GET", "/big") + request("POST", target, b"4hello"))
-        workers.run()
-        assert workers.other.handlers[0].messages == []
-
-        data = b""
-        while piece := peer.read():
-            data += piece
-            workers.run()
-        assert data.endswith(b"ok")
-        assert workers.other.handlers[0].messages == ["hello"]
-
     def test_keeps_the_address_of_its_client(self, workers: Workers, peer: Peer) -> None:
         workers.other.application = lambda environ, start: (
             start("200 OK", []),
@@ -180,19 +178,38 @@ class TestAConnection:
             late.send(request("POST", target, b"4hello"))
             assert late.answer().status == 200  # the application's
 
-    def test_has_no_deadline_while_its_client_reads_the_answers_before(
+
+class TestAConnectionWhoseClientHasAnswersToRead:
+    @pytest.fixture
+    def peer(self, workers: Workers, peer: Peer) -> Peer:
+        """A client with a request for the second worker behind one that the first answers."""
+        target = workers.other.open_session()
+        leave_unread(workers, peer, request("POST", target, b"4hello"))
+        return peer
+
+    def test_moves_behind_them(self, workers: Workers, peer: Peer) -> None:
+        assert workers.other.handlers[0].messages == []
+
+        assert peer.answer().body == b"4" + b"x" * BIG
+        workers.run()
+        assert peer.answer().body == b"ok"
+        assert workers.other.handlers[0].messages == ["hello"]
+
+    def test_has_no_deadline_until_then(self, workers: Workers, peer: Peer) -> None:
+        workers.first.loop.advance(workers.first.options.keep_alive_timeout)
+
+        assert peer.statuses() == [200]
+        workers.run()
+        assert peer.statuses() == [200]
+
+    def test_takes_what_its_client_sends_meanwhile_along(
         self, workers: Workers, peer: Peer
     ) -> None:
-        workers.first.application = big
-        target = workers.other.open_session()
-        peer.send(request("GET", "/big") + request("POST", target, b"4hello"))
+        peer.send(request("GET", "/page"))
+
+        assert peer.statuses() == [200]
         workers.run()
-        workers.first.loop.advance(STALL / 2)
-        data = b""
-        while piece := peer.read():
-            data += piece
-            workers.run()
-        assert data.endswith(b"ok")
+        assert peer.statuses() == [200, 200]
 
 
 class TestAConnectionForABusyWorker:
@@ -203,6 +220,16 @@ class TestAConnectionForABusyWorker:
             workers.run()
         assert [peer.statuses() for peer in peers] == [[200]] * 10
 
+    def test_takes_what_its_client_sends_meanwhile_along(
+        self, workers: Workers, stack: ExitStack
+    ) -> None:
+        peers = workers.fill(stack)
+        for peer in peers:
+            peer.sock.sendall(request("GET", "/page"))
+        for _ in range(10):
+            workers.run()
+        assert [peer.statuses() for peer in peers] == [[200, 200]] * 10
+
     def test_is_refused_if_the_worker_stands_still(
         self, workers: Workers, stack: ExitStack
     ) -> None:
@@ -210,6 +237,8 @@ class TestAConnectionForABusyWorker:
         workers.first.loop.advance(STALL + 1)
         refused = [peer for peer in peers if peer.statuses() == [503]]
         assert 0 < len(refused) < 10
+        for peer in refused:
+            peer.send(b"what is sent before the refusal is read")
         for _ in range(10):
             workers.run()
         assert [peer.statuses() for peer in peers if peer not in refused] == [[200]] * (
@@ -230,6 +259,9 @@ class TestAConnectionForABusyWorker:
         workers.run()
         answered = [peer for peer in peers if peer.statuses() == [200]]  # by the application
         assert answered
+        for peer in answered:
+            peer.send(request("GET", "/page"))
+            assert peer.answer().body == b"GET /page "
 
     def test_may_end_while_it_waits(self, workers: Workers, stack: ExitStack) -> None:
         peers = workers.fill(stack)
@@ -239,6 +271,40 @@ class TestAConnectionForABusyWorker:
             workers.run()
         assert len(watched(workers.first)) == 2  # its door, and the way to the other
         assert all(handler.messages for handler in workers.other.handlers[:2])
+
+
+class TestAConnectionThatIsToMoveAway:
+    """Because its worker is about to stop."""
+
+    def test_is_not_read_here_any_more(self, workers: Workers, peer: Peer) -> None:
+        """Even if the loop is yet to call back for what came behind the last request."""
+        asked: list[str] = []
+        for site, name in (workers.first, "first"), (workers.other, "other"):
+            site.application = partial(note, asked, name)
+        own = request("POST", workers.first.open_session(), b"3")
+        peer.http.data_received(own + request("GET", "/page"))
+        peer.http.move_away()
+        workers.run()
+
+        assert peer.statuses() == [200, 200]
+        assert asked == ["other"]
+
+    def test_stays_while_a_request_is_answered(self, workers: Workers, peer: Peer) -> None:
+        peer.send(request("GET", workers.first.open_session()))
+        peer.http.move_away()
+        workers.first.sessions[0].send(outgoing("hello"))
+        workers.run()
+
+        assert peer.answer().body == b"4hello"
+        assert not peer.connection.closed
+
+    def test_stays_while_its_client_has_an_answer_to_read(
+        self, workers: Workers, peer: Peer
+    ) -> None:
+        leave_unread(workers, peer)
+        peer.http.move_away()
+
+        assert peer.answer().body == b"4" + b"x" * BIG
 
 
 class TestAWorkerThatStops:
@@ -266,6 +332,14 @@ class TestAWorkerThatStops:
         peer.sock.sendall(request("GET", "/page"))
         stopping.run()
         assert peer.answer().body == b"other"
+
+    def test_lets_others_have_them_for_as_long_as_any(self, stopping: Workers, peer: Peer) -> None:
+        peer.http.move_away()
+        stopping.run()
+        stopping.other.loop.advance(stopping.other.options.keep_alive_timeout)
+
+        assert peer.is_cut
+        assert stopping.other.stats.refusals.counts == {}
 
     def test_lets_others_have_the_part_of_a_head_that_came(
         self, stopping: Workers, peer: Peer

@@ -104,6 +104,7 @@ class TestWebSockets:
         websocket.send("5", "4hello")
         site.run()
         assert site.handlers[0].messages == ["hello"]
+        assert site.stats.refusals.counts == {}
         websocket.close()
         site.run()
 
@@ -198,11 +199,18 @@ class TestWebSockets:
         assert asked == []
         assert peer.is_cut
 
-    def test_that_are_refused_are_told_so(self, site: Site, peer: Peer, upgrade: bytes) -> None:
-        peer.send(upgrade.replace(b"13", b"12"))
+    @pytest.mark.parametrize(
+        ("old", "new", "status"),
+        [(b"13", b"12", 400), (b"\r\n\r\n", b"\r\nOrigin: http://evil.test\r\n\r\n", 403)],
+        ids=["malformed", "origin"],
+    )
+    def test_that_are_refused_are_told_so(
+        self, site: Site, peer: Peer, upgrade: bytes, old: bytes, new: bytes, status: int
+    ) -> None:
+        peer.send(upgrade.replace(old, new))
         answer = peer.answer()
 
-        assert answer.status == 400
+        assert answer.status == status
         assert answer.headers["sec-websocket-version"] == "13"
         assert peer.is_cut
         assert site.sessions[0].can_upgrade
