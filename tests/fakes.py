@@ -19,10 +19,12 @@ from typing import Any
 import gevent
 from django.http import HttpRequest
 
-from socketio_server.dispatch.dispatcher import Dispatcher, EventHooks, WrapHandler
+from socketio_server.dispatch.dispatcher import Dispatcher
+from socketio_server.dispatch.event_hooks import EventHooks, WrapHandler
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.member import MemberRouter
 from socketio_server.dispatch.middleware import CallNext
+from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.origins import site_of
 from socketio_server.engine.session import Session, SessionHandler
 from socketio_server.engine.transports.base import Outgoing, Transport, TransportHandler
@@ -729,9 +731,12 @@ class FakeServer:
         clients: Clients[Socket] | None = None,
         pool: WorkerPool | None = None,
         is_guarded: bool = False,
+        explains: bool = False,
     ) -> None:
         self.options = options or Options()
         self.registry = Registry()
+        self.raised: list[BaseException] = []
+        """What handlers have raised."""
         self.clients: Clients[Socket] = Clients(Channels()) if clients is None else clients
         self.clients.timekeeper = GeventTimekeeper(self.options.stall_timeout, bool)
         self.hooks = hooks or RecordingHooks()
@@ -747,7 +752,9 @@ class FakeServer:
             options=self.options,
             stats=self.stats,
             clock=self.loop.clock,
+            unhandled=Unhandled(self.registry) if explains else None,
             middleware=middleware,
+            on_raised=self.raised.append,
         )
 
     def open(

@@ -8,7 +8,7 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from socketio_server.dispatch.dispatcher import EventHooks
+from socketio_server.dispatch.event_hooks import EventHooks
 from socketio_server.dispatch.middleware import NO_ANSWER
 from socketio_server.net.log import show
 from socketio_server.net.refusals import RefusalKind

@@ -89,12 +89,10 @@ class TestErrors:
     def test_each_is_reported_to_the_server_s_owner(
         self, server: Journal, client: FakeClient
     ) -> None:
-        raised: list[BaseException] = []
-        server.dispatcher._on_raised = raised.append
         client.emit("message", "hi")
         client.emit("message", "again")
 
-        assert [type(error) for error in raised] == [Boom, Boom]
+        assert [type(error) for error in server.raised] == [Boom, Boom]
 
     def test_another_one_is_logged_as_well(
         self, server: Journal, client: FakeClient, caplog: pytest.LogCaptureFixture

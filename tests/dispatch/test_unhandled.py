@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from socketio_server.dispatch.unhandled import MAX_CAUSES, Unhandled
+from socketio_server.dispatch.unhandled import MAX_CAUSES
 from socketio_server.events import Reject
 from socketio_server.options import Options
 from tests.fakes import FakeClient, FakeServer
@@ -14,9 +14,7 @@ NO_CHANNEL = 'the client is on no channel (`socket.subscribe("room-…")` in the
 
 @pytest.fixture
 def server() -> FakeServer:
-    server = FakeServer()
-    server.dispatcher._unhandled = Unhandled(server.registry)
-    return server
+    return FakeServer(explains=True)
 
 
 def handler(*args: object) -> None:
@@ -254,8 +252,7 @@ class TestAHandlerThatRefuses:
         assert told(caplog)[0].endswith(") refused the subscription: it returned None")
 
     def test_by_the_default(self, caplog: pytest.LogCaptureFixture) -> None:
-        server = FakeServer(Options(subscribe_default="deny"))
-        server.dispatcher._unhandled = Unhandled(server.registry)
+        server = FakeServer(Options(subscribe_default="deny"), explains=True)
         server.connect(channels=["room"])
         server.connect(channels=["room"])
 

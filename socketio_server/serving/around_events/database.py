@@ -9,7 +9,7 @@ from django.db import close_old_connections, connections, reset_queries, transac
 from django.db.backends.signals import connection_created
 from greenlet import getcurrent
 
-from socketio_server.dispatch.dispatcher import WrapHandler
+from socketio_server.dispatch.event_hooks import WrapHandler
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.loop import Loop
 from socketio_server.net.workers import Worker
