@@ -61,6 +61,13 @@ class Project:
             encoding="utf-8",
         )
 
+    def replace(self, path: str, old: str, new: str) -> None:
+        """Replace what depends on the machine in a file."""
+        file = self.folder / path
+        text = file.read_text(encoding="utf-8")
+        assert text.count(old) == 1, (path, old)
+        file.write_text(text.replace(old, new), encoding="utf-8")
+
     def django_admin(self, *arguments: str) -> str:
         """Run ``django-admin``; return its output."""
         return self.python("-m", "django", *arguments)

@@ -1,6 +1,7 @@
 // A Socket.IO server of Node's in a cluster, for the tests: the official server with the official
 // adapter, the official emitter, and an official client. One JSON object per line in (a command), one
-// per line out (its result). The argument is Redis's URL.
+// per line out (its result). The arguments are Redis's URL, and the adapter's
+// options.
 
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
@@ -10,12 +11,13 @@ import { createClient } from "redis";
 import { Server } from "socket.io";
 import { io as connect } from "socket.io-client";
 
-const publisher = createClient({ url: process.argv[2] });
+const [url, options] = [process.argv[2], JSON.parse(process.argv[3])];
+const publisher = createClient({ url });
 const subscriber = publisher.duplicate();
 await Promise.all([publisher.connect(), subscriber.connect()]);
 
 const http = createServer();
-const io = new Server(http, { adapter: createAdapter(publisher, subscriber) });
+const io = new Server(http, { adapter: createAdapter(publisher, subscriber, options) });
 const emitter = new Emitter(publisher);
 
 const notes = []; // what servers have told

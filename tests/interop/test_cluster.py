@@ -20,14 +20,17 @@ PACKAGES = ["socket.io", "@socket.io/redis-adapter", "@socket.io/redis-emitter",
 
 
 class NodeServer:
-    """A server of Node's."""
+    """A server of Node's.
 
-    def __init__(self, redis: RedisServer) -> None:
+    :param options: the adapter's.
+    """
+
+    def __init__(self, redis: RedisServer, **options: Any) -> None:
         require("node")
         for package in PACKAGES:
             require(f"{package} (npm ci)", found=(ROOT / "node_modules" / package).exists())
         self._process = subprocess.Popen(
-            ["node", str(SCRIPT), redis.url],
+            ["node", str(SCRIPT), redis.url, json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -346,3 +349,55 @@ class TestEventsOfServers:
         # Node answers in order.
         assert clients[0].function("call_cluster", "add", 1, 2) == [3, 3]
         assert node.do("notes") == [{"from": "us"}]
+
+
+class TestAServerOfNodeWhoseAnswersGoToWhoAsks:
+    """Its adapter has the option ``publishOnSpecificResponseChannel``."""
+
+    @pytest.fixture
+    def redis(self) -> Iterator[RedisServer]:
+        """A Redis of its own."""
+        server = RedisServer()
+        yield server
+        server.stop()
+
+    @pytest.fixture
+    def ours(self, redis: RedisServer, start_server: StartServer) -> Server:
+        """Our server at this Redis."""
+        settings = {"SOCKETIO_BROKER_URL": redis.url, "SOCKETIO_BROKER_SHARED_WITH_NODE": True}
+        return start_server(settings=settings, events=EVENTS)
+
+    @pytest.fixture
+    def node(self, redis: RedisServer) -> Iterator[NodeServer]:
+        """Node's server with that option."""
+        server = NodeServer(redis, publishOnSpecificResponseChannel=True)
+        yield server
+        server.stop()
+
+    def test_finds_our_sockets_and_rooms(self, node: NodeServer, clients: list[Client]) -> None:
+        clients[0].subscribe("ours")
+        assert [socket["id"] for socket in node.do("fetch", to=["ours"])] == [clients[0].id]
+        assert "ours" in node.do("rooms")
+
+    def test_asks_our_clients_and_servers(self, node: NodeServer, clients: list[Client]) -> None:
+        clients[0].subscribe("asked")
+        clients[0].answers["question"] = ["first"]
+        node.start("ask", to=["asked"], event=["question", 1], timeout=5000)
+        assert clients[0].next_event() == ["question", 1]
+        assert node.result() == {"error": None, "answers": ["first"]}
+        assert node.do("askServers", event=["add", 1, 2]) == {"answers": [3]}
+
+    def test_answers_what_we_ask(self, clients: list[Client]) -> None:
+        near, _, far, _ = clients
+        far.ask("join", "theirs")
+        far.answers["question"] = ["Node's"]
+        found = near.function("find_sockets", to="theirs", timeout=PATIENCE)
+        assert [record["session_id"] for record in found] == [far.id]
+        assert near.function("count_sockets", to="theirs", timeout=PATIENCE) == 1
+        assert "theirs" in near.function("channel_names", timeout=PATIENCE)
+        assert near.function("call_cluster", "add", 1, 2) == [3, 3]
+        command = {"do": "ask all", "event": "question", "to": "theirs", "timeout": PATIENCE}
+        asking = near.ask_later("message", command)
+        assert far.next_event() == ["question"]
+        (answers,) = near.answer_to(asking)
+        assert (answers["unnamed"], answers["unknown"]) == (["Node's"], 0)
