@@ -320,11 +320,8 @@ class Dispatcher:
                 member.subscribed(channel)
 
     def _join_user_room(self, member: Member) -> None:
-        """Find out which user a client is, so that messages to the user reach it, and with which
-        rights it was let in.
-        """
+        """Find out which user a client is, so that messages to the user reach it."""
         try:
-            self.rights.connected(member)
             self._hooks.join_user_room(member.socket.request)
         except Exception as error:
             key = ("user", type(error), place_of(error))

@@ -5,7 +5,7 @@ judged, and when, is decided above (``serving.rights.rechecks``); here it is wha
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from socketio_server.dispatch.member import Left, Member
@@ -53,7 +53,7 @@ class Grant:
     :param rights: judges it.
     """
 
-    __slots__ = ("channels", "member", "rights")
+    __slots__ = ("channels", "judged_by", "member", "rights")
 
     def __init__(self, member: Member, rights: "Rights") -> None:
         self.member = member
@@ -61,6 +61,9 @@ class Grant:
         self.channels: dict[str, bool] = {}
         """The channels that the client asked for and ``authorize`` let it on; ``False`` until the
         client is on it."""
+        self.judged_by: object = None
+        """What tells the rights of its user as it was judged last (``serving``); ``None``: they
+        were not read."""
 
     @property
     def has_own_tests(self) -> bool:
@@ -99,8 +102,6 @@ class Rights:
         self._court = court
         self._stats = stats
         self._grants = grants
-        self.on_granted: Callable[[Grant], None] | None = None
-        """Called when a guarded client has connected."""
 
     def connecting(self, member: Member) -> None:
         """A client connects: keep it if something guards it."""
@@ -109,12 +110,6 @@ class Rights:
             tests_of(each.handler) for each in self._registry.on_connect.select(namespace, ())
         ):
             self._grants[member] = Grant(member, self)
-
-    def connected(self, member: Member) -> None:
-        """A client was let in; called while it still has an event, which may read its user."""
-        grant = self._grants.get(member)
-        if grant is not None and self.on_granted is not None:
-            self.on_granted(grant)
 
     def has_own_tests(self, member: Member) -> bool:
         """Return whether a test of a connection may decide by more than Django knows of a user."""

@@ -334,7 +334,6 @@ class Server:
             unhandled=Unhandled(self._registry) if settings.DEBUG else None,
             middleware=load_middleware(options.middleware),
         )
-        dispatcher.rights.on_granted = rechecks.granted
         return dispatcher, cluster_events, rechecks
 
     def _watch(self, application: Any) -> Any:

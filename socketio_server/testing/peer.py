@@ -93,7 +93,6 @@ class Peer:
             grants=world.grants,
             on_raised=on_raised,
         )
-        dispatcher.rights.on_granted = world.granted
         link = Link(
             self._handshake.make(options, dispatcher),
             options,

@@ -84,7 +84,6 @@ class World:
         self._usual_timekeeper: Timekeeper | None = None  # replaced while any client is connected
         self.grants: dict[Member, Grant] = {}
         """What the clients were let do."""
-        self._rechecks: Rechecks | None = None  # while any client is connected
 
     # --- For the server's code: Loop, Pool, Timekeeper ----------------------------------------
 
@@ -156,11 +155,6 @@ class World:
     def release(self) -> None:
         """Do nothing (``WorkHooks``)."""
 
-    def granted(self, grant: Grant) -> None:
-        """A guarded client has connected."""
-        if self._rechecks is not None:
-            self._rechecks.granted(grant)
-
     # --- For the clients ----------------------------------------------------------------------
 
     @contextmanager
@@ -216,7 +210,7 @@ class World:
         if self._usual_timekeeper is None:
             self._usual_timekeeper, CLIENTS.timekeeper = CLIENTS.timekeeper, self
             self.errors.clear()
-            current.rechecks = self._rechecks = Rechecks(
+            current.rechecks = rechecks = Rechecks(
                 self.grants,
                 CLIENTS,
                 self,
@@ -224,7 +218,7 @@ class World:
                 interval=conf.option("recheck_interval"),
                 at_once=True,
             )
-            self._rechecks.start()
+            rechecks.start()
         CLIENTS.transactions = None
         if conf.option("on_commit"):
             CLIENTS.transactions = DjangoTransactions(conf.option("max_queued_bytes"))
@@ -258,7 +252,7 @@ class World:
             return
         if self._usual_timekeeper is not None:
             CLIENTS.timekeeper, self._usual_timekeeper = self._usual_timekeeper, None
-            current.rechecks = self._rechecks = None
+            current.rechecks = None
             self.grants.clear()
         CLIENTS.run_cluster_event = CLIENTS.transactions = None
         self.now = 0.0

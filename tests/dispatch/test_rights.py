@@ -1,7 +1,6 @@
 """What clients lose that may no longer do what they were let do."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from gevent.event import Event
@@ -271,14 +270,3 @@ class TestWhoIsKept:
 
         client.send("0/chat,")
         assert len(server.dispatcher.rights._grants) == 1
-
-    def test_are_told_of_when_they_have_connected(self, server: Journal, rights: Rights) -> None:
-        granted: list[Any] = []
-        server.dispatcher.rights.on_granted = granted.append
-        rights.may_connect = PermissionError()
-        server.connect()
-        assert granted == []
-
-        rights.may_connect = None
-        client = server.connect()
-        assert granted == [grant_of(server, client)]

@@ -240,24 +240,41 @@ class TestAUserWho:
         assert client.received == []
 
 
+def guarded_by_permission(namespace: str = "/") -> Registry:
+    """Handlers of a site that is for those who may add users."""
+    registry = Registry()
+
+    @registry.on_connect(namespace=namespace)
+    @permission_required("auth.add_user")
+    def connect(request: Any, socket: Any, context: Any) -> None: ...
+
+    return registry
+
+
+def make_permission(name: str = "add_user") -> Any:
+    from django.contrib.auth.models import Permission
+    from django.contrib.contenttypes.models import ContentType
+
+    kind, _ = ContentType.objects.get_or_create(app_label="auth", model="user")
+    return Permission.objects.create(codename=name, content_type=kind)
+
+
+def held_permissions() -> Any:
+    """The permissions that users have, in a table of whose changes no signal tells."""
+    from django.contrib.auth.models import User
+
+    through: Any = User.user_permissions.through
+    return through.objects
+
+
 class TestPermissions:
     @pytest.fixture
     def registry(self) -> Registry:
-        registry = Registry()
-
-        @registry.on_connect
-        @permission_required("auth.add_user")
-        def connect(request: Any, socket: Any, context: Any) -> None: ...
-
-        return registry
+        return guarded_by_permission()
 
     @pytest.fixture
     def permission(self) -> Any:
-        from django.contrib.auth.models import Permission
-        from django.contrib.contenttypes.models import ContentType
-
-        kind = ContentType.objects.create(app_label="auth", model="user")
-        return Permission.objects.create(codename="add_user", content_type=kind)
+        return make_permission()
 
     def test_of_a_user_that_are_taken_away_end_the_connection(
         self, connect: Connect, permission: Any
@@ -289,6 +306,42 @@ class TestPermissions:
             group.delete()
 
         assert client.close_reason == REVOKED
+
+
+class TestProxyModels:
+    """Each sends the signals under its own name."""
+
+    @pytest.fixture(autouse=True)
+    def _people(self) -> Iterator[None]:
+        apps = [*WITH_SESSIONS["INSTALLED_APPS"], "tests.testing.people"]
+        with override_settings(INSTALLED_APPS=apps):
+            yield
+
+    @pytest.mark.parametrize("change", ["block", "delete"])
+    def test_of_users_tell_of_them(self, connect: Connect, change: str) -> None:
+        from tests.testing.people.models import Customer
+
+        client = connect(make_user())
+        customer = Customer.objects.get()
+        if change == "delete":
+            customer.delete()
+        else:
+            customer.is_active = False
+            customer.save()
+
+        assert client.close_reason == REVOKED
+
+    def test_of_groups_do_so_too(self) -> None:
+        from tests.testing.people.models import Team
+
+        team = Team.objects.create(name="staff")
+        team.permissions.add(make_permission())
+        ann = make_user()
+        ann.groups.add(team)
+        with SocketIOClient(user=ann, registry=guarded_by_permission()) as client:
+            team.delete()
+
+            assert client.close_reason == REVOKED
 
 
 class TestRecheck:
@@ -406,14 +459,64 @@ class TestTheIntervalsRecheck:
 
         assert client.close_reason == REVOKED
 
-    def test_asks_nobody_whose_rights_have_not_changed(self, connect: Connect, room: Room) -> None:
+    def test_finds_a_permission_that_was_lost_before_the_first_of_it(self) -> None:
+        ann = make_user()
+        ann.user_permissions.add(make_permission())
+        with SocketIOClient(user=ann, registry=guarded_by_permission()) as client:
+            held_permissions().all().delete()
+            client.clock.advance(60)
+
+            assert client.close_reason == REVOKED
+
+    def test_asks_nobody_twice_whose_rights_have_not_changed(
+        self, connect: Connect, room: Room
+    ) -> None:
         ann = make_user()
         client = connect(ann)
+        client.clock.advance(60)
+        assert room.asked == 2
+
         room.members.clear()
         client.clock.advance(600)
-
-        assert room.asked == 1
+        assert room.asked == 2
         assert client.received == []
+
+    def test_finds_what_a_later_tab_of_the_session_has_lost(self) -> None:
+        ann, permission = make_user(), make_permission()
+        browser, registry = browser_of(ann), guarded_by_permission("/staff")
+        registry.authorize(lambda request, socket, context, channel: True)
+        with SocketIOClient(client=browser, registry=registry) as client:
+            client.clock.advance(60)  # without the permission
+            held_permissions().create(user=ann, permission=permission)
+            with SocketIOClient(client=browser, registry=registry, namespace="/staff") as tab:
+                held_permissions().all().delete()
+                client.clock.advance(60)  # without it again
+
+                assert tab.close_reason == REVOKED
+            assert client.connected
+
+    def test_finds_what_a_tab_has_lost_that_came_while_a_batch_waited(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rechecks, "BATCH", 1)
+        registry, permission = guarded_by_permission(), make_permission()
+        ann, bob = make_user(), make_user("bob")
+        for user in (ann, bob):
+            user.user_permissions.add(permission)
+        browser = browser_of(bob)
+        with (
+            SocketIOClient(user=ann, registry=registry) as other,
+            SocketIOClient(client=browser, registry=registry) as client,
+        ):
+            client.clock.advance(60)  # ann is looked at, and bob waits
+            with SocketIOClient(client=browser, registry=registry) as tab:
+                held_permissions().all().delete()
+                client.clock.advance(30)
+                assert client.close_reason == REVOKED
+
+                client.clock.advance(60)
+                assert tab.close_reason == REVOKED
+            assert other.close_reason == REVOKED
 
     def test_asks_once_for_each_session_and_channel_where_they_have(
         self, connect: Connect, room: Room
@@ -421,6 +524,7 @@ class TestTheIntervalsRecheck:
         ann = make_user()
         browser = browser_of(ann)
         clients = [connect(ann, browser=browser) for _ in range(3)]
+        clients[0].clock.advance(60)
         room.asked = 0
         self.update(ann, is_staff=True)
         clients[0].clock.advance(180)
@@ -443,17 +547,30 @@ class TestTheIntervalsRecheck:
 
         assert connected == [3, 2, 2, 1, 1, 0]
 
-    def test_asks_nobody_again_who_was_judged_upon_a_signal(
+    def test_asks_once_more_who_was_judged_upon_a_signal(
         self, connect: Connect, room: Room
     ) -> None:
         ann = make_user()
         client = connect(ann)
+        client.clock.advance(60)
+        room.asked = 0
         ann.is_staff = True
         ann.save()
-        assert room.asked == 2
+        assert room.asked == 1
         client.clock.advance(180)
 
         assert room.asked == 2
+
+    def test_finds_what_was_given_with_a_signal_and_lost_without_one(self) -> None:
+        ann, permission = make_user(), make_permission()
+        ann.user_permissions.add(permission)
+        with SocketIOClient(user=ann, registry=guarded_by_permission()) as client:
+            client.clock.advance(60)
+            ann.user_permissions.add(make_permission("change_user"))
+            held_permissions().filter(permission=permission).delete()
+            client.clock.advance(60)
+
+            assert client.close_reason == REVOKED
 
     def test_reads_each_session_and_user_once(
         self, connect: Connect, django_assert_num_queries: Any
@@ -461,6 +578,7 @@ class TestTheIntervalsRecheck:
         ann = make_user()
         browser = browser_of(ann)
         clients = [connect(ann, browser=browser), connect(ann, browser=browser), connect(ann)]
+        clients[0].clock.advance(60)
         with django_assert_num_queries(4):  # sessions, users, their permissions and groups
             clients[0].clock.advance(60)
 
@@ -501,7 +619,6 @@ class TestTheIntervalsRecheck:
                 raise LookupError("no database")
             raise Reject("banned")
 
-        self.update(ann, is_staff=True)
         client.clock.advance(60)
         assert client.received == []
         assert "can't be judged again, so it keeps them" in caplog.text
@@ -565,7 +682,7 @@ class TestTheIntervalsRecheck:
         ann = make_user()
         with SocketIOClient(client=browser_of(ann), registry=registry) as client:
             client.call("remember")
-            client.clock.advance(60)  # the first recheck reads the permissions
+            client.clock.advance(60)  # the first recheck asks everybody
             seen.clear()
             client.clock.advance(60)
 

@@ -44,6 +44,7 @@ class Identity:
         "_freshness",
         "_handshake_messages",
         "_has_user",
+        "_joined_at",
         "_kept",
         "_key",
         "_last",
@@ -73,6 +74,7 @@ class Identity:
         # The key of the user whom the session named at first: if the kept user is the same, it goes
         # with the session.
         self._logged_in: Any = UNREAD
+        self._joined_at: float | None = None  # when its sockets were put into the user's room
         # By greenlet, what the events that are under way see.
         self._events: dict[greenlet, Snapshot] = {}
         if session is not None and "_session_cache" in session.__dict__:
@@ -134,13 +136,13 @@ class Identity:
         return snapshot.messages
 
     def join_user_room(self) -> None:
-        """Read the user for those who send messages to it, unless a handler has read it."""
-        last = self._last
-        if not self._has_user or (last is not None and last.user is not UNREAD):
-            return
-        _ = self.user  # who reads it joins its room
-        if self._freshness.interval is not None:
-            self._last = None  # frees its memory: no handler has looked, and perhaps none will
+        """Read the user for those who send messages to it, unless it was read lately: a client may
+        connect to many namespaces.
+        """
+        if self._has_user and self._freshness.is_over(self._joined_at):
+            _ = self.user  # who reads it joins its room
+            if self._freshness.interval is not None:
+                self._last = None  # frees its memory: no handler has looked, and perhaps none will
 
     # --- For those who judge the client again -------------------------------------------------
 
@@ -166,7 +168,7 @@ class Identity:
 
     def look_again(self) -> None:
         """Let the next one that looks read the session and user anew."""
-        self._last = None
+        self._last = self._joined_at = None
 
     def log_out(self) -> None:
         """See the session as ended, before it is: it will be in a moment."""
@@ -268,7 +270,8 @@ class Identity:
     def _adopt(self, session: SessionBase) -> Snapshot:
         """Return the session of the handshake as it was loaded then."""
         snapshot = self._read()
-        snapshot.fill(copy.deepcopy(dict(session.items())))
+        data = copy.deepcopy(dict(session.items()))
+        snapshot.fill(data, getattr(session, "loaded_at", None))
         return snapshot
 
     def _read_user(self, snapshot: Snapshot) -> Any:
@@ -289,6 +292,7 @@ class Identity:
 
     def _join_room_of(self, user: Any) -> None:
         """Put the client's sockets into the user's room."""
+        self._joined_at = self._freshness.clock()
         router = self._router()
         if router is not None:
             router.user_is(find_room(user))

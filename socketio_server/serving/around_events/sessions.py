@@ -4,6 +4,7 @@ A view writes back the whole session as it was at the view's start. A handler ca
 connection lasts for hours.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,46 @@ else:
 
 Data = dict[str, Any]
 
+KEPT_KEYS = 1000
+"""Sessions of which it is known when events have saved them last."""
+
+logger = logging.getLogger("socketio_server")
+
+
+class Saves:
+    """Which sessions the events of this process have saved, in which order.
+
+    Each client keeps what it has loaded for a while: with this it learns that another client of the
+    same session has saved since.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        """How often sessions were saved."""
+        self._by_key: dict[str, int] = {}  # the count after the last save
+        self._forgotten = 0  # the same of all keys that were forgotten
+
+    def add(self, key: str, loaded_at: int) -> int:
+        """Note that a session was saved.
+
+        :param loaded_at: the count when it was loaded.
+        :return: the count up to which what the caller has is that of now.
+        """
+        is_current = not self.has(key, loaded_at)
+        self.count += 1
+        if len(self._by_key) >= KEPT_KEYS and key not in self._by_key:
+            self._by_key.clear()
+            self._forgotten = self.count - 1
+        self._by_key[key] = self.count
+        return self.count if is_current else loaded_at
+
+    def has(self, key: str, since: int) -> bool:
+        """Return whether a session was, or may have been, saved after a count."""
+        return self._by_key.get(key, self._forgotten) > since
+
+
+_saves = Saves()
+
 
 class MergingStore(_Base):
     """Mixin for a project's session store: ``save`` changes those keys only that were changed here.
@@ -34,14 +75,28 @@ class MergingStore(_Base):
 
     _loaded: Mapping[str, Any] | None = None  # by key, the value as it was stored
 
+    loaded_at = 0
+    """When it was loaded, by the count of saves."""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether another client of the same session has saved it since it was loaded."""
+        key = self.session_key
+        return self._loaded is not None and key is not None and _saves.has(key, self.loaded_at)
+
     def load(self) -> Data:
         """Return the stored data, and note it."""
+        loaded_at = _saves.count
         data: Data = super().load()
-        self.note(data)
+        self.note(data, loaded_at)
         return data
 
-    def note(self, data: Data) -> None:
-        """Note what is stored: later changes are compared with it."""
+    def note(self, data: Data, loaded_at: int | None = None) -> None:
+        """Note what is stored: later changes are compared with it.
+
+        :param loaded_at: by the count of saves; ``None``: now.
+        """
+        self.loaded_at = _saves.count if loaded_at is None else loaded_at
         self._loaded = {key: self._form(value) for key, value in data.items()}
 
     def save(self, must_create: bool = False) -> None:
@@ -58,10 +113,11 @@ class MergingStore(_Base):
         changed = self._changes(self._loaded)
         if changed:
             with self._locked(key) as stored:
+                loaded_at = _saves.count
                 data = self._merge(changed, self._loaded, stored)
                 self._session_cache = data
                 super().save()
-            self.note(data)
+            self.note(data, _saves.add(key, loaded_at))
         self.modified = False
 
     def _data(self) -> Data:
@@ -83,6 +139,8 @@ class MergingStore(_Base):
         for key, value in changed.items():
             now = self._form(stored[key]) if key in stored else None
             if now != loaded.get(key):
+                if now != (None if value is _GONE else self._form(value)):
+                    logger.warning(_LOST, key)
                 continue
             if value is _GONE:
                 merged.pop(key, None)
@@ -116,6 +174,11 @@ class MergingStore(_Base):
                 raise UpdateError
             yield self.decode(row.session_data)
 
+
+_LOST = (
+    "A handler's change of %r in a session is lost: a view, or another client of the session, has "
+    "changed it since the handler's session was read"
+)
 
 _GONE = object()
 """Instead of a key's value: it was deleted."""

@@ -23,10 +23,13 @@ class Snapshot:
         self.messages: Any = None
         """The messages of this event, where the project stores them in sessions."""
 
-    def fill(self, data: dict[str, Any]) -> None:
-        """Take this for what is stored of the session, and don't read it."""
+    def fill(self, data: dict[str, Any], loaded_at: int | None = None) -> None:
+        """Take this for what is stored of the session, and don't read it.
+
+        :param loaded_at: when it was loaded, by the count of saves; ``None``: now.
+        """
         self.session._session_cache = data
-        self.session.note(data)
+        self.session.note(data, loaded_at)
 
 
 class Freshness:
@@ -43,5 +46,18 @@ class Freshness:
         self.clock = clock
 
     def is_stale(self, snapshot: Snapshot) -> bool:
-        """Return whether a snapshot is too old for another event."""
-        return self.interval is not None and self.clock() - snapshot.read_at >= self.interval
+        """Return whether a snapshot is too old for another event, or another client has saved its
+        session since.
+        """
+        if self.is_over(snapshot.read_at):
+            return True
+        return self.interval is not None and getattr(snapshot.session, "is_outdated", False)
+
+    def is_over(self, read_at: float | None) -> bool:
+        """Return whether the interval has passed since something was read.
+
+        :param read_at: by the clock; ``None``: it was not read.
+        """
+        if read_at is None or self.interval is None:
+            return read_at is None
+        return self.clock() - read_at >= self.interval

@@ -26,18 +26,8 @@ class Fingerprint(NamedTuple):
 
     user: Hashable
     """Who it is, with its password and flags; ``None``: anonymous."""
-    permissions: frozenset[Hashable] | None
-    """Its permissions and groups; ``None``: they were not read."""
-
-    def differs(self, later: "Fingerprint") -> bool:
-        """Return whether a right may have changed since."""
-        read = self.permissions is not None and later.permissions is not None
-        return self.user != later.user or (read and self.permissions != later.permissions)
-
-
-def take(user: Any) -> Fingerprint:
-    """Return the fingerprint of a user that was read already, without its permissions."""
-    return Fingerprint(_describe(user), None)
+    permissions: frozenset[Hashable]
+    """Its permissions and groups."""
 
 
 def read(identities: Sequence[Identity]) -> list[tuple[Fingerprint, Any]]:

@@ -25,7 +25,6 @@ from socketio_server.serving import current, everywhere
 from socketio_server.serving.around_events.identity import Identity
 from socketio_server.serving.around_events.watched_requests import identity_of, session_key_of
 from socketio_server.serving.rights import fingerprints, users
-from socketio_server.serving.rights.fingerprints import Fingerprint
 from socketio_server.sockets import targets
 from socketio_server.sockets.acknowledgements import Timekeeper
 from socketio_server.sockets.clients import Clients
@@ -174,7 +173,6 @@ class Rechecks:
         self._interval = interval
         self._work: deque[Callable[[], None]] = deque()
         self._lanes = 0
-        self._fingerprints: dict[Hashable, Fingerprint] = {}
         # The cases of this round that are still to be looked at, one batch each time.
         self._round: deque[Sequence[_Case]] = deque()
         self._pause = interval  # between two batches of this round
@@ -205,6 +203,8 @@ class Rechecks:
             self._let_reconnect(target.value)
             return
         cases = _sort(self._find(target))
+        for identity in _identities(cases):
+            identity.look_again()  # who connects or subscribes before it is judged
         if target.is_forced or not self._interval:
             channels = (target.value,) if target.kind == "channel" else None
             is_over = target.kind == "logout"
@@ -212,7 +212,7 @@ class Rechecks:
                 self._add(partial(self._judge, case, channels, is_over=is_over, is_asked=True))
         else:
             for some in _batches(cases):
-                self._add(partial(self._compare, some, by_signal=True))
+                self._add(partial(self._compare, some))
         if target.kind in ("user", "session", "logout"):
             if target.kind == "user":
                 sockets = self._clients.in_room(target.value)
@@ -251,14 +251,6 @@ class Rechecks:
             self._cancel()
             self._cancel = None
 
-    def granted(self, grant: Grant) -> None:
-        """A guarded client has connected: note by what its rights were decided."""
-        if not self._interval:
-            return
-        (case,) = _sort([grant])
-        if case.may_change and case.identity is not None and case.key not in self._fingerprints:
-            self._fingerprints[case.key] = fingerprints.take(_read_user(case.identity))
-
     def _wait(self, seconds: float) -> None:
         self._cancel = self._clients.timekeeper.call_later(seconds, self._look)
 
@@ -266,36 +258,31 @@ class Rechecks:
         """Look at the next batch; all batches of a round are spread over the interval."""
         if not self._round:
             cases = [case for case in _sort(self._grants.values()) if case.may_change]
-            known = {case.key for case in cases}
-            self._fingerprints = {
-                key: each for key, each in self._fingerprints.items() if key in known
-            }
             self._round.extend(_batches(cases))
             self._pause = self._interval / max(len(self._round), 1)
         if self._round:
             self._add(partial(self._compare, self._round.popleft()))
         self._wait(self._pause)
 
-    def _compare(self, batch: Sequence[_Case], *, by_signal: bool = False) -> None:
-        """Judge those of a batch whose fingerprint has changed.
-
-        :param by_signal: whether a signal has told that it may have: what was not read before may
-            have changed, too.
+    def _compare(self, batch: Sequence[_Case]) -> None:
+        """Judge those of a batch whose fingerprint has changed, and those who have none yet: a
+        right may have been lost since they were let in.
         """
         cases = [case for case in batch if case.identity is not None]
         found = fingerprints.read([case.identity for case in cases if case.identity is not None])
         for case, (fingerprint, user) in zip(cases, found, strict=True):
-            before = self._fingerprints.get(case.key)
-            self._fingerprints[case.key] = fingerprint
-            is_new = before is None or (by_signal and before.permissions is None)
-            if is_new or (before is not None and before.differs(fingerprint)):
-                self._add(partial(self._judge, case, None))
-            elif fingerprint.user is not None:
-                self._ask_own_tests(case, user)
+            same = [grant for grant in case.grants if grant.judged_by == fingerprint]
+            others = [grant for grant in case.grants if grant.judged_by != fingerprint]
+            for grant in others:
+                grant.judged_by = fingerprint
+            for each in _sort(others):
+                self._add(partial(self._judge, each, None))
+            if fingerprint.user is not None:
+                self._ask_own_tests(same, user)
 
-    def _ask_own_tests(self, case: _Case, user: Any) -> None:
+    def _ask_own_tests(self, grants: Iterable[Grant], user: Any) -> None:
         """Make the project's own tests of connections, whose user has not changed."""
-        for grant in case.grants:
+        for grant in grants:
             identity = identity_of(grant.member.socket.request)
             if identity is not None and identity.kept is None and grant.has_own_tests:
                 with identity.seeing(user):
@@ -330,7 +317,7 @@ class Rechecks:
         """Judge the clients of one session.
 
         :param is_over: whether the session is about to end.
-        :param is_asked: whether somebody has asked for it: no fingerprint was taken then.
+        :param is_asked: whether somebody has asked for it: no fingerprint was read then.
         """
         first = case.identity
         if first is not None:
@@ -340,16 +327,12 @@ class Rechecks:
                 first.look_again()
                 _read_user(first)  # is read once for all of them
         verdicts: Verdicts = {}
-        all_judged = True
         for grant in case.grants:
             identity = identity_of(grant.member.socket.request)
             if identity is not None and identity is not first and first is not None:
                 identity.see_as(first)
-            if not grant.judge(channels, verdicts):
-                self._fingerprints.pop(case.key, None)  # the next look judges it again
-                all_judged = False
-        if is_asked and all_judged and channels is None and case.may_change and first is not None:
-            self._fingerprints[case.key] = fingerprints.take(_read_user(first))
+            if not grant.judge(channels, verdicts) or (is_asked and channels is None):
+                grant.judged_by = None  # the next look judges it again
 
     def _let_reconnect(self, digest: str) -> None:
         """Close the transports of a session whose key was replaced: the pages come back with their
@@ -411,6 +394,12 @@ def _sort(grants: Iterable[Grant]) -> list[_Case]:
             cases[key] = _Case(key, identity, may_change)
         cases[key].grants.append(grant)
     return list(cases.values())
+
+
+def _identities(cases: Iterable[_Case]) -> Iterable[Identity]:
+    """Return those of all clients."""
+    found = (identity_of(grant.member.socket.request) for case in cases for grant in case.grants)
+    return (identity for identity in found if identity is not None)
 
 
 def _batches(items: Sequence[T]) -> list[Sequence[T]]:

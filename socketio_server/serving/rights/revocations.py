@@ -5,6 +5,7 @@ What a request changes is announced when the request is done: only then is a ses
 """
 
 import threading
+from collections.abc import Iterable
 from functools import cache, partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import FieldDoesNotExist
 from django.core.signals import request_finished, request_started
+from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils.module_loading import import_string
 
@@ -50,15 +52,21 @@ def connect() -> None:
     user_logged_out.connect(_logged_out)
     user_logged_in.connect(_logged_in)
     model = get_user_model()
-    post_save.connect(_user_saved, sender=model)
-    post_delete.connect(_user_deleted, sender=model)
+    for each in _with_heirs(model):
+        post_save.connect(_user_saved, sender=each)
+        post_delete.connect(_user_deleted, sender=each)
     for name in ("groups", "user_permissions"):
         _listen_to_members(model, name, _user_permissions_changed)
     from django.contrib.auth.models import Group, Permission
 
     _listen_to_members(Group, "permissions", _group_changed)
-    for each in (Group, Permission):
+    for each in (*_with_heirs(Group), *_with_heirs(Permission)):
         post_delete.connect(_group_changed, sender=each)
+
+
+def _with_heirs(model: type[Model]) -> Iterable[type[Model]]:
+    """Return a model and those that inherit from it, proxies say: each sends its own signals."""
+    return [each for each in apps.get_models() if issubclass(each, model)]
 
 
 def _listen_to_members(model: Any, name: str, receiver: Any) -> None:

@@ -11,7 +11,10 @@ from pytest_django import DjangoAssertNumQueries
 
 import socketio_server
 from socketio_server.channels import CHANNELS
+from socketio_server.clients import CLIENTS
 from socketio_server.events import Registry, Reject
+from socketio_server.protocol.socketio import Encoded
+from socketio_server.serving.around_events.sessions import KEPT_KEYS, Saves
 from socketio_server.signals import client_connected
 from socketio_server.testing import SocketIOClient
 from tests.testing.users import WITH_SESSIONS, create_tables
@@ -199,6 +202,11 @@ class TestTheUser:
         with django_assert_num_queries(0):
             client.call("who")
             client.call("nothing")
+        client.clock.advance(10)
+        with django_assert_num_queries(0):
+            client.call("nothing")
+        with django_assert_num_queries(2):
+            client.call("who")
 
     def test_costs_two_queries_at_the_connection_for_messages_to_it(
         self, connect: Connect, django_assert_num_queries: DjangoAssertNumQueries
@@ -206,6 +214,40 @@ class TestTheUser:
         browser = logged_in(make_user())
         with django_assert_num_queries(2):
             connect(client=browser)
+
+    def test_is_read_once_for_a_client_that_joins_many_namespaces(
+        self,
+        connect: Connect,
+        registry: Registry,
+        django_assert_num_queries: DjangoAssertNumQueries,
+    ) -> None:
+        registry.on("news", namespace="/one")(print)
+        registry.on("news", namespace="/two")(print)
+        ann = make_user()
+        client = connect(client=logged_in(ann))
+        with django_assert_num_queries(0):
+            client._transmit(Encoded(b"0/one,"))
+            client._transmit(Encoded(b"0/two,"))
+        client.clock.advance(10)
+        with django_assert_num_queries(2):
+            client._transmit(Encoded(b"1/two,"))
+            client._transmit(Encoded(b"0/two,"))
+
+        rooms = [socket._delivery.rooms for _, socket, _ in CLIENTS.values()]
+        assert len(rooms) == 3
+        assert all(len(each) == 1 for each in rooms)
+
+    def test_is_read_again_at_the_next_namespace_once_a_signal_has_told_of_it(
+        self, connect: Connect, registry: Registry
+    ) -> None:
+        registry.on("news", namespace="/one")(print)
+        ann = make_user()
+        client = connect(client=logged_in(ann))
+        ann.is_active = False
+        ann.save()
+        client._transmit(Encoded(b"0/one,"))
+
+        assert [list(socket._delivery.rooms) for _, socket, _ in CLIENTS.values()] == [[], []]
 
     def test_costs_nothing_without_a_session(
         self, connect: Connect, django_assert_num_queries: DjangoAssertNumQueries
@@ -323,13 +365,46 @@ class TestTheSession:
             browser.session.items()
         )
 
-    def test_keeps_the_views_value_of_a_key_that_both_changed(self, connect: Connect) -> None:
+    def test_keeps_the_views_value_of_a_key_that_both_changed(
+        self, connect: Connect, caplog: pytest.LogCaptureFixture
+    ) -> None:
         browser = logged_in(make_user())
         client = connect(client=browser)
         client.call("get", "colour")
         change(browser, colour="the view's")
         client.call("set", "colour", "the handler's")
         assert browser.session["colour"] == "the view's"
+        assert "A handler's change of 'colour' in a session is lost" in caplog.text
+
+    def test_of_which_a_view_has_stored_the_same_has_lost_nothing(
+        self, connect: Connect, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        browser = logged_in(make_user())
+        client = connect(client=browser)
+        client.call("get", "colour")
+        change(browser, colour="red")
+        client.call("set", "colour", "red")
+        assert caplog.text == ""
+
+    def test_of_two_clients_is_changed_by_both_in_turn(self, connect: Connect) -> None:
+        browser = logged_in(make_user())
+        clients = [connect(client=browser), connect(client=browser)]
+        for client in clients:
+            client.call("get", "colour")
+        for client, colour in zip(clients * 2, "abcd", strict=True):
+            client.call("set", "colour", colour)
+            assert browser.session["colour"] == colour
+        assert clients[0].call("get", "colour") == "d"
+
+    def test_of_one_client_is_not_read_again_after_its_own_change(
+        self, connect: Connect, django_assert_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        client = connect(client=logged_in(make_user()))
+        client.call("who")
+        client.call("set", "colour", "red")
+        with django_assert_num_queries(0):
+            assert client.call("get", "colour") == "red"
+            assert client.call("who") == "ann"
 
     def test_is_not_saved_where_a_handler_raised(self, connect: Connect) -> None:
         browser = logged_in(make_user())
@@ -437,6 +512,35 @@ class TestTheSession:
             client.call("set", "colour", "red")
             client.clock.advance(10)
             assert client.call("get", "colour") is None
+
+
+class TestSaves:
+    def test_outdate_what_was_loaded_before(self) -> None:
+        saves = Saves()
+        assert not saves.has("key", saves.count)
+
+        before = saves.count
+        now = saves.add("key", before)
+        assert saves.has("key", before)
+        assert not saves.has("key", now)
+        assert not saves.has("another key", before)
+
+    def test_leave_a_client_outdated_that_saved_while_another_did(self) -> None:
+        saves = Saves()
+        before = saves.count
+        saves.add("key", before)
+
+        assert saves.add("key", before) == before
+
+    def test_of_too_many_sessions_outdate_all(self) -> None:
+        saves = Saves()
+        before = saves.count
+        for number in range(KEPT_KEYS + 1):
+            saves.add(str(number), saves.count)
+
+        assert saves.has("another key", before)
+        assert not saves.has("another key", saves.count)
+        assert not saves.has(str(KEPT_KEYS), saves.count)
 
 
 class TestAReceiverOfASignal:

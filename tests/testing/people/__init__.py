@@ -1,0 +1,1 @@
+"""An app with models that inherit from Django's users, groups and permissions."""
