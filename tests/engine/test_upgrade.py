@@ -14,7 +14,7 @@ from tests.fakes import MOMENT, outgoing
 
 
 class TestUpgrade:
-    """The engine's part in it; the states are in ``tests/test_session.py``."""
+    """The engine's part in it; the states are in ``tests/engine/test_session_upgrade.py``."""
 
     def find(self, site: Site, **query: str) -> Session | Response:
         return site.find_upgradable(upgrade(**query))

@@ -1,0 +1,296 @@
+"""The POSTs of a polling client: packets that are handed up, rates and pauses."""
+
+import pytest
+
+from socketio_server.engine.transports.base import PING
+from socketio_server.engine.transports.polling import AT_ONCE, FEW
+from socketio_server.exceptions import DecodeError
+from socketio_server.options import Options
+from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.engineio import Packet, PacketType
+from socketio_server.protocol.http1.responses import Response
+from tests.engine.transports.polling.client import BAD_REQUEST, Client
+from tests.fakes import FakeExchange, outgoing
+
+
+class TestPost:
+    def test_its_packets_are_handed_up_in_order(self, client: Client) -> None:
+        post = client.post(b"4one\x1e3\x1ebAQI=\x1e4two")
+
+        assert post.response == Response(200, b"ok", "text/html")
+        assert client.session.packets == [
+            Packet(PacketType.MESSAGE, "one"),
+            Packet(PacketType.PONG),
+            Packet(PacketType.MESSAGE, b"\x01\x02"),
+            Packet(PacketType.MESSAGE, "two"),
+        ]
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            pytest.param(b"", id="empty"),
+            pytest.param(b"hello", id="no packet"),
+            pytest.param(b"4fine\x1e9", id="one bad packet"),
+            pytest.param(b"4\xff", id="no UTF-8"),
+            pytest.param(b"b!", id="no base64"),
+            pytest.param(b"3\x1e" * 5, id="too many packets"),
+        ],
+    )
+    def test_a_malformed_payload_ends_the_session(self, body: bytes) -> None:
+        client = Client(Options(max_packets_per_payload=5))
+        post = client.post(body)
+
+        assert post.response == BAD_REQUEST
+        assert client.session.closed == [CloseReason.PARSE_ERROR]
+        assert client.session.packets == []
+
+    def test_a_packet_that_the_session_refuses_ends_it(self, client: Client) -> None:
+        def refuse(packet: Packet) -> None:
+            raise DecodeError("no such thing")
+
+        client.session.on_packet = refuse
+        post = client.post(b"4bad\x1e4behind it")
+
+        assert post.response == BAD_REQUEST
+        assert client.session.messages == ["bad"]
+        assert client.session.closed == [CloseReason.PARSE_ERROR]
+        assert client.session.refusals == ["packet: no such thing"]
+
+    def test_the_client_learns_of_its_error_through_the_get_as_well(self, client: Client) -> None:
+        poll = client.get()
+        client.post(b"nonsense")
+
+        assert poll.packets == ["1"]
+
+    def test_one_while_another_is_under_way_ends_the_session(self, client: Client) -> None:
+        client.transport.pause_reading()
+        first = client.post(b"4one")
+        second = client.post(b"4two")
+
+        assert second.response == BAD_REQUEST
+        assert client.session.closed == [CloseReason.PARSE_ERROR]
+        assert client.session.refusals == ["packet: second POST while one is pending"]
+        assert client.session.messages == []
+        assert first.status == 200
+
+    def test_one_behind_another_is_fine(self, client: Client) -> None:
+        for i in range(3):
+            assert client.post(b"4%d" % i).status == 200
+
+        assert client.session.messages == ["0", "1", "2"]
+
+    def test_one_after_the_end_is_refused(self, client: Client) -> None:
+        client.transport.close(CloseReason.FORCED_CLOSE)
+
+        assert client.post(b"4too late").response == BAD_REQUEST
+        assert client.session.packets == []
+
+    def test_one_that_ends_the_session_is_answered_and_the_rest_of_it_dropped(
+        self, client: Client
+    ) -> None:
+        client.session.on_packet = lambda packet: client.transport.close(CloseReason.FORCED_CLOSE)
+        post = client.post_messages(3)
+
+        assert post.status == 200
+        assert client.session.messages == ["0"]
+        assert client.session.closed == [CloseReason.FORCED_CLOSE]
+
+    def test_a_long_payload_leaves_turns_to_the_others(self) -> None:
+        client = Client(seconds_per_look=1.0)
+        others: list[int] = []
+
+        def note(packet: Packet) -> None:
+            handled = len(client.session.packets)
+            client.loop.run_callback(others.append, handled)
+
+        client.session.on_packet = note
+        post = client.post_messages(5)
+
+        assert len(client.session.packets) == 5
+        assert others == [1, 2, 3, 4, 5]
+        assert post.status == 200
+
+    def test_a_large_one_is_taken_apart_in_a_turn_of_its_own(self, client: Client) -> None:
+        post = FakeExchange()
+        client.transport.answer_post(b"4" + b"x" * AT_ONCE, "text/plain", post)
+        assert client.session.messages == []
+        assert not client.transport.is_reading  # its pong may be in there
+
+        client.loop.run()
+        assert client.session.messages == ["x" * AT_ONCE]
+        assert post.status == 200
+        assert client.transport.is_reading
+
+    @pytest.mark.parametrize("count", [FEW + 1, AT_ONCE])
+    def test_its_packets_are_charged_as_objects_until_they_are_handed_up(
+        self, client: Client, count: int
+    ) -> None:
+        held: list[int] = []
+        client.session.on_packet = lambda packet: held.append(client.session.held)
+        client.transport.pause_reading()
+        client.post_messages(count)
+        waiting = client.session.held
+        client.transport.resume_reading()
+        client.loop.run()
+
+        assert waiting > count * 80
+        assert held == sorted(held, reverse=True)
+        assert held[-1] == client.session.held == 0
+
+    def test_a_few_packets_are_not_charged(self, client: Client) -> None:
+        client.transport.pause_reading()
+        client.post_messages(FEW)
+
+        assert client.session.held == 0
+
+    def test_a_pause_before_that_turn_loses_nothing(self, client: Client) -> None:
+        post = FakeExchange()
+        client.transport.answer_post(b"4" + b"x" * AT_ONCE, "text/plain", post)
+        client.transport.pause_reading()
+        client.transport.resume_reading()
+        client.loop.run()
+
+        assert client.session.messages == ["x" * AT_ONCE]
+        assert post.status == 200
+
+    def test_one_whose_session_ends_before_its_turn_is_answered(self, client: Client) -> None:
+        post = FakeExchange()
+        client.transport.answer_post(b"4" + b"x" * AT_ONCE, "text/plain", post)
+        client.transport.close(CloseReason.FORCED_CLOSE)
+        client.loop.run()
+
+        assert client.session.messages == []
+        assert post.status == 200
+
+    def test_a_large_one_that_is_malformed_ends_the_session(self, client: Client) -> None:
+        assert client.post(b"?" * (AT_ONCE + 1)).response == BAD_REQUEST
+        assert client.session.closed == [CloseReason.PARSE_ERROR]
+
+    def test_nothing_of_it_stays_behind_in_the_loop(self) -> None:
+        client = Client(seconds_per_look=1.0)
+        client.post_messages(5)
+
+        assert not client.loop.watchers
+
+
+class TestRates:
+    def test_a_post_of_a_client_that_sends_too_fast_is_slowed_down(self) -> None:
+        """A client may send so much at once, and so much a second after that (security, 12)."""
+        client = Client(Options(max_packet_burst=5, max_packet_rate=1))
+        post = client.post_messages(10)
+        assert client.session.messages == list("012345")
+        assert post.response is None
+        assert not client.transport.is_reading  # its pong may be among those that wait
+
+        client.loop.advance(1.0)
+        assert client.session.messages == list("0123456")
+        client.loop.advance(1000.0)
+        assert client.session.messages == list("0123456789")
+        assert post.status == 200
+        assert set(client.session.refusals) == {
+            "rate: packets come too fast, the client is throttled"
+        }
+
+    def test_a_client_that_keeps_to_the_rate_is_never_slowed_down(self) -> None:
+        client = Client(Options(max_packet_burst=5, max_packet_rate=1))
+        for _ in range(50):
+            client.loop.advance(1.0)
+            assert client.post_messages(1).status == 200
+
+        assert client.session.refusals == []
+
+
+class TestPauses:
+    def test_a_post_waits_for_its_answer_while_the_session_is_paused(self, client: Client) -> None:
+        client.session.on_packet = lambda packet: client.transport.pause_reading()
+        post = client.post(b"4one\x1e4two\x1e4three")
+        assert client.session.messages == ["one"]
+        assert not client.transport.is_reading
+
+        client.transport.resume_reading()
+        client.loop.run()
+        assert client.session.messages == ["one", "two"]
+        assert post.response is None
+
+        client.session.on_packet = None
+        client.transport.resume_reading()
+        client.loop.run()
+        assert client.session.messages == ["one", "two", "three"]
+        assert client.transport.is_reading
+        assert post.status == 200
+
+    def test_a_ping_that_no_get_fetches_tells_that_the_client_is_gone(self, client: Client) -> None:
+        client.transport.pause_reading()
+        client.transport.send_first(PING)
+        assert client.transport.is_reading  # so that its pong counts as missing
+
+        assert client.get().packets == ["2"]
+        assert not client.transport.is_reading
+
+    def test_one_whose_last_packet_pauses_it_waits_as_well(self, client: Client) -> None:
+        client.session.on_packet = lambda packet: client.transport.pause_reading()
+        post = client.post(b"4one")
+        assert post.response is None
+
+        client.transport.resume_reading()
+        client.loop.run()
+        assert post.status == 200
+
+    def test_one_that_comes_while_it_is_paused_is_not_looked_at(self, client: Client) -> None:
+        client.transport.pause_reading()
+        post = client.post(b"4one")
+        assert client.session.messages == []
+
+        client.transport.resume_reading()
+        assert client.session.messages == []  # who resumes is not called upon
+        client.loop.run()
+        assert client.session.messages == ["one"]
+        assert post.status == 200
+
+    def test_a_pause_outlasts_the_turns_of_a_post(self) -> None:
+        client = Client(seconds_per_look=1.0)
+        post = FakeExchange()
+        client.transport.answer_post(b"4one\x1e4two", "text/plain", post)
+        client.transport.pause_reading()
+        client.loop.run()
+        assert client.session.messages == ["one"]
+
+        client.transport.resume_reading()
+        client.loop.run()
+        assert client.session.messages == ["one", "two"]
+        assert post.status == 200
+
+    def test_a_pause_that_is_over_at_once_changes_nothing(self, client: Client) -> None:
+        def hesitate(packet: Packet) -> None:
+            client.transport.pause_reading()
+            client.transport.resume_reading()
+
+        client.session.on_packet = hesitate
+        post = client.post_messages(3)
+
+        assert client.session.messages == ["0", "1", "2"]
+        assert post.status == 200
+
+    def test_pausing_twice_and_resuming_twice_is_harmless(self, client: Client) -> None:
+        client.transport.pause_reading()
+        client.transport.pause_reading()
+        client.transport.resume_reading()
+        client.transport.resume_reading()
+
+        assert client.post(b"4hello").status == 200
+
+    def test_a_get_does_not_wait_for_it(self, client: Client) -> None:
+        client.transport.pause_reading()
+        client.transport.send(outgoing("hello"))
+
+        assert client.fetch() == ["4hello"]
+
+    def test_a_paused_post_ends_with_the_session(self, client: Client) -> None:
+        client.transport.pause_reading()
+        post = client.post(b"4one\x1e4two")
+        client.transport.close(CloseReason.PING_TIMEOUT)
+        client.loop.run()
+
+        assert post.status == 200
+        assert client.session.messages == []
+        assert not client.loop.watchers
