@@ -56,7 +56,7 @@ messages: setup  ## Collect and compile the demo's translations (needs gettext)
 	$(BIN)/python manage.py makemessages --all --no-wrap --ignore='.*' --ignore=node_modules --ignore=socketio_server --ignore=tests
 	$(BIN)/python manage.py compilemessages --ignore='.*' --ignore=node_modules
 
-benchmark: $(VENV)/package  ## Measure the server beside others, for ten minutes (BENCHMARK_ARGS=--help)
+benchmark: setup  ## Measure the server beside others, for ten minutes (BENCHMARK_ARGS=--help)
 	$(BIN)/python benchmarks/run.py $(BENCHMARK_ARGS)
 
 clean:  ## Remove all that was built or installed here

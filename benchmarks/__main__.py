@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import docs, tools
+from benchmarks.cluster import LABELS
 from benchmarks.measuring import STARTED, Bench
 from benchmarks.places import IMAGES, ROOT, Workshop, say
 from benchmarks.report import TITLES, report
 from benchmarks.results import Results, append, read
-from benchmarks.scenarios import ALIASES, COMPARED, LOADS, NAMES, READERS
+from benchmarks.scenarios import ALIASES, CLUSTER, COMPARED, LOADS, NAMES, READERS
 from benchmarks.servers import QUICK, SERVERS, Failure, Process, Server
 
 SMOKE = ("ours", "limit")
@@ -44,8 +45,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--scenarios",
         type=_scenarios,
-        help=f"of {', '.join(NAMES)}, connect; by default all, for other servers than "
-        f"{', '.join(QUICK)} {', '.join(COMPARED)}",
+        help=f"of {', '.join(NAMES)}, connect; by default all these, for other servers than "
+        f"{', '.join(QUICK)} {', '.join(COMPARED)}; several processes: cluster, which is "
+        f"{', '.join(CLUSTER)}",
     )
     parser.add_argument("--repeats", type=int, help="how often, interleaved (3)")
     parser.add_argument("--smoke", action="store_true", help="only find out whether all works")
@@ -63,8 +65,8 @@ def _servers(text: str) -> list[str]:
 
 
 def _scenarios(text: str) -> list[str]:
-    names = _names(text, (*NAMES, *ALIASES))
-    return list(dict.fromkeys(ALIASES.get(name, name) for name in names))
+    names = _names(text, (*NAMES, *CLUSTER, *ALIASES))
+    return list(dict.fromkeys(each for name in names for each in ALIASES.get(name, (name,))))
 
 
 def _names(text: str, known: Any) -> list[str]:
@@ -150,6 +152,9 @@ class _Run:
         """Yield what is measured of a server: itself, and what it is compared with alone."""
         if scenario == "start":
             yield from STARTED if server == "ours" else ()
+        elif scenario in CLUSTER:
+            yield from LABELS.get(scenario, ("ours",)) if server == "ours" else ()
+            yield from ("node",) if server == "node" and scenario not in LABELS else ()
         elif scenario == "big" or scenario in READERS:
             yield from ("ours",) if server == "ours" else ()
         elif LOADS[scenario].only not in (None, server):
@@ -183,6 +188,8 @@ class _Run:
             return self.bench.time_start(label)
         if scenario == "big" or label == "view":
             return self.bench.inprocess("view" if label == "view" else scenario)
+        if scenario in CLUSTER:
+            return self.bench.cluster(label, scenario)
         needed = 0 if scenario in READERS else LOADS[scenario].descriptors
         if not self.smoke and needed > self.descriptors:
             raise Failure(f"needs {needed:,} descriptors, and may have {self.descriptors:,}")
@@ -211,6 +218,10 @@ def _outcome(measured: dict[str, Any]) -> str:
         "worst_gap_ms": "gap {:.0f} ms",
         "blocked_ms": "{:.2f} ms",
         "start_ms": "{:.0f} ms",
+        "times": "{:.2f} times a request on a connection that stays",
+        "sender_us": "sender {:.1f} µs",
+        "receiver_us": "receiver {:.2f} µs",
+        "redis_us": "Redis {:.1f} µs a message",
         "growth_bytes": "memory +{:,.0f} B",
         "server_cpu_pct": "server at {:.0f}%",
         "client_cpu_pct": "load at {:.0f}%",

@@ -5,11 +5,12 @@ import subprocess
 from pathlib import Path
 
 from benchmarks.places import IMAGES, PERFORMANCE, ROOT, Workshop
-from benchmarks.report import report
+from benchmarks.report import report_cluster, report_single
 from benchmarks.results import Results
+from benchmarks.scenarios import CLUSTER, NAMES
 from benchmarks.servers import Failure, environment
 
-BEGIN, END = "<!-- benchmark table: begin -->", "<!-- benchmark table: end -->"
+BEGIN, END = "<!-- {} table: begin -->", "<!-- {} table: end -->"
 PICTURES = {
     "benchmark-cpu": "CPU time of the server per delivery, by number of subscribers",
     "benchmark-latency": "Latency of a fan-out, by number of subscribers",
@@ -33,15 +34,29 @@ def draw(workshop: Workshop, results: Path, folder: Path) -> None:
 
 
 def write(results: Results) -> None:
-    """Replace the block of the page by the tables, with those pictures that there are."""
+    """Replace the blocks of the page by the tables, with those pictures that there are.
+
+    A block stays as it is where none of its scenarios were measured.
+    """
+    single, cluster = report_single(results.of(NAMES)), report_cluster(results.of(CLUSTER))
     pictures = [
         f"![{title}](images/{name}.png)"
         for name, title in PICTURES.items()
         if (IMAGES / f"{name}.png").exists()
     ]
-    block = "\n\n".join([BEGIN, report(results), *pictures, END])
     page = PERFORMANCE.read_text(encoding="utf-8")
-    marked = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    if single:
+        page = _replace(page, "benchmark", [single, *pictures])
+    if cluster:
+        page = _replace(page, "cluster", [cluster])
+    PERFORMANCE.write_text(page, encoding="utf-8")
+
+
+def _replace(page: str, name: str, parts: list[str]) -> str:
+    """Return the page with other content between the marks of that name."""
+    begin, end = BEGIN.format(name), END.format(name)
+    marked = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
     if not marked.search(page):
-        raise Failure(f"{PERFORMANCE} has lost the marks {BEGIN} and {END}")
-    PERFORMANCE.write_text(marked.sub(lambda _: block, page), encoding="utf-8")
+        raise Failure(f"{PERFORMANCE} has lost the marks {begin} and {end}")
+    block = "\n\n".join([begin, *parts, end])
+    return marked.sub(lambda _: block, page)

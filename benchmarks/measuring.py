@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
+from benchmarks.cluster import REDIS, add_costs, servers_of
 from benchmarks.places import PROJECT, Workshop
-from benchmarks.scenarios import LOADS, Load
+from benchmarks.scenarios import CLUSTER_LOADS, LOADS, Load
 from benchmarks.servers import (
     HOST,
     SERVERS,
@@ -68,7 +70,63 @@ class Bench:
         if not self.smoke:
             time.sleep(SETTLING)
         load = LOADS[scenario]
-        command = [str(self.workshop.programs / "loadgen"), *self._arguments(process, server, load)]
+        found = self._generate(load, self._arguments(process, server, load))
+        process.check()
+        if load.mode == "stalled" and server is SERVERS["ours"]:
+            refusals = re.search(r"refusals (\{.*\})", process.statistics())
+            found["refusals"] = ast.literal_eval(refusals[1]) if refusals else {}
+        return found
+
+    def cluster(self, label: str, scenario: str) -> dict[str, Any]:
+        """Load several processes of a server, with a Redis between them.
+
+        :raises Failure: if it can't.
+        """
+        with ExitStack() as stack:
+
+            def start(server: Server, number: int, cpu: int | None, broker: str = "") -> Process:
+                log = self.workshop.logs / f"{label}.{scenario}.{number}.log"
+                variables = {"BENCHMARK_BROKER": broker}
+                return stack.enter_context(Process(server, self.workshop, cpu, log, variables))
+
+            redis = start(REDIS, 0, self.cpus.load)
+            redis.wait_until_it_listens()
+            broker = f"redis://{HOST}:{redis.port}/0"
+            processes = [
+                start(server, number, self.cpus.server, broker)
+                for number, server in enumerate(servers_of(scenario, label), 1)
+            ]
+            for process in processes:
+                process.wait_until_it_listens()
+            time.sleep(SETTLING)
+            if scenario == "moved":
+                command = [sys.executable, "-m", "benchmarks.moves", "--port"]
+                command += [str(processes[0].port), *(["--smoke"] if self.smoke else [])]
+                return _last_json(self._run(command, self.cpus.load))
+            found = self._load_all(CLUSTER_LOADS[scenario], scenario, processes, redis)
+            for process in processes:
+                process.check()
+        return found
+
+    def _load_all(
+        self, load: Load, scenario: str, processes: Sequence[Process], redis: Process
+    ) -> dict[str, Any]:
+        """Load processes; ``absent``: only the first one."""
+        server = SERVERS["ours"]  # for its protocol
+        arguments = self._arguments(processes[0], server, load, ack_id="1")
+        if scenario == "workers":
+            return self._generate(load, arguments)
+        arguments += ["--ready-match", "431[true]"]
+        for process in processes[1:]:
+            arguments += ["--server-pid", str(process.pid)]
+            arguments += [] if scenario == "absent" else ["--port", str(process.port)]
+        found = self._generate(load, [*arguments, "--server-pid", str(redis.pid)])
+        add_costs(found)
+        return found
+
+    def _generate(self, load: Load, arguments: Sequence[str]) -> dict[str, Any]:
+        """Run the load generator, and return what it says."""
+        command = [str(self.workshop.programs / "loadgen"), *arguments]
         try:
             done = subprocess.run(
                 pinned(self.cpus.load, command),
@@ -80,16 +138,12 @@ class Bench:
         except subprocess.TimeoutExpired:
             raise Failure(f"took more than {LOAD_TIMEOUT:g} s") from None
         found = _last_json(done)
-        process.check()
         for key in [key for key in found if key.startswith("lat_us") and found[key] < 0]:
             del found[key]  # no message was sent and delivered within the measured time
         if found["failed"] or found["connect_timeouts"]:
             raise Failure(f"only {found['ready']} of {found['conns']} clients were connected")
         if load.action and not found["deliveries"]:
             raise Failure("nothing was delivered in the measured time")
-        if load.mode == "stalled" and server is SERVERS["ours"]:
-            refusals = re.search(r"refusals (\{.*\})", process.statistics())
-            found["refusals"] = ast.literal_eval(refusals[1]) if refusals else {}
         return found
 
     def readers(self, process: Process, name: str) -> dict[str, Any]:
@@ -129,8 +183,13 @@ class Bench:
             wall, cpu = time.monotonic() - began, process.cpu_seconds()
         return {"start_ms": wall * 1e3, "start_cpu_ms": cpu * 1e3}
 
-    def _arguments(self, process: Process, server: Server, load: Load) -> list[str]:
-        """Return the load generator's arguments."""
+    def _arguments(
+        self, process: Process, server: Server, load: Load, *, ack_id: str = ""
+    ) -> list[str]:
+        """Return the load generator's arguments.
+
+        :param ack_id: asks for an answer to a subscription.
+        """
         arguments = [load.mode, "--port", str(process.port), "--server-pid", str(process.pid)]
         arguments += load.arguments(smoke=self.smoke)
         if not server.is_socketio:
@@ -141,7 +200,7 @@ class Bench:
             size = load.size + len(frame) - len(message)
             arguments += ["--message", frame, "--payload", str(size), "--match", MATCH]
         if load.action == "message":
-            subscribe = '42["__subscribe__","room-1"]'
+            subscribe = f'42{ack_id}["__subscribe__","room-1"]'
             raw_subscribe = '{"action":"subscribe","room":"room-1"}'
             arguments += ["--after-connect", subscribe if server.is_socketio else raw_subscribe]
         return arguments

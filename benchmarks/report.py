@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.measuring import DJANGO
 from benchmarks.results import Results
-from benchmarks.scenarios import IDLES, LOADS
+from benchmarks.scenarios import CLUSTER, IDLES, LOADS, NAMES
 from benchmarks.servers import SERVERS
 
 NOTHING = "–"
@@ -14,6 +14,7 @@ TITLES = {
     **{name: server.title for name, server in SERVERS.items()},
     "django": DJANGO.title,
     "view": "plain Django view",
+    "alone": "one worker",
 }
 
 
@@ -59,12 +60,54 @@ GOALS = [
     Goal("900 kB up: loop blocked", "ms", "big", "blocked_ms", decimals=2, most=5),
     Goal("start to first answer", "ms", "start", "start_ms", decimals=0, ratios={"django": 1.2}),
 ]
+NODE = {"node": 1.0}
+CLUSTER_GOALS = [
+    Goal("fan-out to 1,000 at two processes, CPU per delivery", "µs", "pair1000", CPU, ratios=NODE),
+    Goal(
+        "fan-out to 1,000 at two processes: the last one has it",
+        *("ms", "pair1000", "lat_us_p50", 1e-3),
+        ratios=NODE,
+    ),
+    Goal("to a client of the other: its process's CPU", "µs", "pair", "receiver_us", ratios=NODE),
+    Goal("to a client of the other: the sender's CPU", "µs", "pair", "sender_us", ratios=NODE),
+    Goal("to a client of the other: Redis's CPU", "µs", "pair", "redis_us", ratios={}),
+    Goal("200 a second to the other: p50", "ms", "pair200", "lat_us_p50", 1e-3, 2, NODE),
+    Goal("200 a second to the other: p99", "ms", "pair200", "lat_us_p99", 1e-3, 2, NODE),
+    Goal(
+        "a room that nobody is in here: CPU per message",
+        "µs",
+        "absent",
+        "receiver_us",
+        1,
+        2,
+        {},
+        0.1,
+    ),
+    Goal(
+        "a room that nobody is in there: the sender's CPU", "µs", "absent", "sender_us", ratios=NODE
+    ),
+    Goal("two workers, echo: CPU per message", "µs", "workers", CPU, ratios={"alone": 1.1}),
+    Goal(
+        "poll on a connection that moves: CPU", "× one that stays", "moved", "times", 1, 2, {}, 1.5
+    ),
+]
 GROWTH = 1.10
 """By how much more than the limit's our cost per delivery may grow from 100 to 15,000."""
 
 
 def report(results: Results) -> str:
     """Return all tables."""
+    single, cluster = report_single(results.of(NAMES)), report_cluster(results.of(CLUSTER))
+    return "\n\n".join(part for part in (single, cluster) if part)
+
+
+def report_cluster(results: Results) -> str:
+    """Return the tables of scenarios with several processes."""
+    return _join([_machines(results), _table(_cluster_rows(results), "what", "unit")], results)
+
+
+def report_single(results: Results) -> str:
+    """Return the tables of scenarios with one process."""
     parts = [
         _machines(results),
         _table(_goal_rows(results), "what", "unit", "ours (min–max)", "Node.js", "limit")
@@ -78,6 +121,13 @@ def report(results: Results) -> str:
         "Latency in ms and rate; of a fan-out: until the last one has the message, and deliveries:",
         _latencies(results),
     ]
+    return _join(parts, results)
+
+
+def _join(parts: list[str], results: Results) -> str:
+    """Return the parts, and what was not measured; nothing without any results."""
+    if not results:
+        return ""
     errors = [f"* {scenario}, {TITLES[name]}: {why}" for scenario, name, why in results.errors()]
     if errors:
         parts += ["Not measured:", "\n".join(dict.fromkeys(errors))]
@@ -142,6 +192,30 @@ def _goal_rows(results: Results) -> Iterator[list[str]]:
         goal_text = f"≤ {GROWTH:.2f} × limit"
         what = "growth of CPU per delivery, 100 → 15,000"
         yield [what, "", *cells, _times(excess), NOTHING, goal_text, _verdict([(excess, GROWTH)])]
+
+
+def _cluster_rows(results: Results) -> Iterator[list[str]]:
+    yield ["ours (min–max)", "Node.js", "÷ Node.js", "goal", "reached"]
+    for goal in CLUSTER_GOALS:
+        median = results.median(goal.scenario, "ours", goal.metric)
+        if median is None:
+            continue
+        ratios = {
+            name: results.ratio(goal.scenario, goal.metric, "ours", name)
+            for name in ("node", *goal.ratios)
+        }
+        yield [
+            goal.what,
+            goal.unit,
+            _with_range(results, goal),
+            _number(results, goal, "node"),
+            _times(ratios["node"]),
+            _goal(results, goal),
+            _verdict(
+                [(median * goal.scale, goal.most)]
+                + [(ratios[name], most) for name, most in goal.ratios.items()]
+            ),
+        ]
 
 
 def _with_range(results: Results, goal: Goal) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class Results:
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
-        records = list(records)
+        self._given = records = list(records)
         last = {record["scenario"]: record["run"] for record in records if "scenario" in record}
         self.records = [
             record
@@ -42,6 +42,10 @@ class Results:
             for record in records
             if "machine" in record and record["run"] in last.values()
         ]
+
+    def of(self, scenarios: Container[str]) -> "Results":
+        """Return the results of these scenarios only."""
+        return Results(r for r in self._given if "machine" in r or r["scenario"] in scenarios)
 
     def __bool__(self) -> bool:
         return bool(self.records)

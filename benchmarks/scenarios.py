@@ -90,12 +90,34 @@ LOADS = {
 READERS = {"slow", "burst"}
 """Scenarios of ``benchmarks.readers``: clients that read at their own pace."""
 
+
+def _to_the_other(*options: str, seconds: float = 1.5) -> Load:
+    """Return the load of a client at one process, who sends to a room with itself and another.
+
+    It is short, because our server slows a client down that has sent 50,000 packets.
+    """
+    options = (*options, "--stuck", "5")
+    return Load(mode="fanout", connections=2, seconds=seconds, action="message", options=options)
+
+
+CLUSTER_LOADS = {
+    "pair1000": _fan_out(1_000),
+    "pair": _to_the_other("--window", "16"),
+    "pair200": _to_the_other("--window", "64", "--rate", "200", seconds=5),
+    "absent": _to_the_other("--window", "16"),
+    "workers": LOADS["echo1"],
+}
+"""Scenarios with several processes and a Redis."""
+
+CLUSTER = (*CLUSTER_LOADS, "moved")
+"""All of those; they run if they are named."""
+
 NAMES = (*LOADS, "slow", "burst", "big", "start")
-"""All scenarios, in the order in which they run."""
+"""All scenarios that run by default, in their order."""
 
 COMPARED = ("idle5k", "echo1", "fan1000", "poll")
 """What servers besides ours, Node.js and the limit are measured in, unless scenarios are named: in
 all of them it would take an hour, and tell no more."""
 
-ALIASES = {"connect": "idle5k"}
-"""What is read off another scenario's run."""
+ALIASES = {"connect": ("idle5k",), "cluster": CLUSTER}
+"""What is read off another scenario's run, and names for several."""

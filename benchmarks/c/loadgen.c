@@ -70,7 +70,7 @@ typedef struct {
 static const char *host = "127.0.0.1", *path = NULL, *match = NULL, *ready_match = NULL,
                   *label = "", *message = NULL, *hosthdr = NULL, *origin = NULL;
 static const char *after[16];
-static int nafter, port = 0, mode = -1, raw = 0, nconn = 100, ramp = 100, K = 1, W = 1,
+static int nafter, port = 0, ports[16], nports, mode = -1, raw = 0, nconn = 100, ramp = 100, K = 1, W = 1,
                    nstalled = 0, payload = 0, stalled_rcvbuf = 16384, quiet = 0, src_first = 1;
 static int at_least = 0;
 static double seconds = 5, warm = 1, settle = 0.5, connect_timeout = 120, rate = 0, stuck = 5;
@@ -84,7 +84,7 @@ static int n_started, n_ready, n_dead, n_failed, n_inflight, n_live, ph = PH_CON
 static u64 now_ns;
 static u64 deliveries, other_frames, pings, closes, msgs_sent, msgs_done, bytes_rx, timeouts,
     stuck_events;
-static struct sockaddr_in sa;
+static struct sockaddr_in sa[16]; /* one for each --port; connections take turns */
 static u8 *mframe;
 static size_t mframe_len;
 static u8 rdbuf[262144 + 64];
@@ -148,7 +148,7 @@ static double hpct(double p) { /* in us */
 
 /* ---- server accounting ---- */
 typedef struct {
-  double cpu, user, sys;
+  double cpu, user, sys, cpus[64];
   long rss_kb, pss_kb;
   int procs, threads;
 } sstat;
@@ -211,8 +211,12 @@ static void server_stat(sstat *s, int mem) {
     return;
   ntree = ptree(tree, 256);
   s->procs = ntree;
-  for (int i = 0; i < ntree; i++)
-    s->cpu += cpu_clock(tree[i]);
+  for (int i = 0; i < ntree; i++) {
+    double cpu = cpu_clock(tree[i]);
+    s->cpu += cpu;
+    if (i < nspids)
+      s->cpus[i] = cpu;
+  }
   for (int i = 0; i < ntree; i++) {
     char p[64], b[4096];
     snprintf(p, sizeof p, "/proc/%d/stat", tree[i]);
@@ -759,7 +763,7 @@ static void pump(void) {
       tokens = 100;
   }
   while (next_msg - lo_msg < (u64)W && sender->state == S_READY) {
-    if (rate > 0) {
+    if (rate > 0 && ph != PH_PROBE) {
       if (tokens < 1)
         return;
       tokens -= 1;
@@ -824,7 +828,7 @@ static void start_conn(conn *c) {
   }
   c->state = S_TCP;
   n_inflight++;
-  int r = connect(c->fd, (void *)&sa, sizeof sa);
+  int r = connect(c->fd, (void *)&sa[idx % nports], sizeof sa[0]);
   if (r < 0 && errno != EINPROGRESS) {
     kill_conn(c, strerror(errno));
     c->fd = -1;
@@ -899,6 +903,7 @@ static void on_event(conn *c, u32 ev) {
 static void usage(void) {
   puts("loadgen MODE --port P [options]\n"
        "modes: idle echo fanout stalled poll\n"
+       " --port Q              of one more server; connections take turns\n"
        " --host H --port P --path PATH --host-header H --origin O\n"
        " --raw                 plain WebSocket (no Engine.IO/Socket.IO)\n"
        " --conns N --ramp R    connections; handshakes in progress at once\n"
@@ -949,7 +954,9 @@ int main(int argc, char **argv) {
       host = optarg;
       break;
     case 'p':
-      port = atoi(optarg);
+      if (nports < 16)
+        ports[nports++] = atoi(optarg);
+      port = ports[0];
       break;
     case 'P':
       path = optarg;
@@ -1065,10 +1072,12 @@ int main(int argc, char **argv) {
   setrlimit(RLIMIT_NOFILE, &rl);
   if ((u64)nconn + 16 > rl.rlim_cur)
     die("fd limit %lu too low", (unsigned long)rl.rlim_cur);
-  sa.sin_family = AF_INET;
-  sa.sin_port = htons(port);
-  if (!inet_aton(host, &sa.sin_addr))
-    die("bad host");
+  for (int i = 0; i < nports; i++) {
+    sa[i].sin_family = AF_INET;
+    sa[i].sin_port = htons(ports[i]);
+    if (!inet_aton(host, &sa[i].sin_addr))
+      die("bad host");
+  }
   char hh[200], og[300] = "";
   snprintf(hh, sizeof hh, "%s:%d", hosthdr ? hosthdr : host, port);
   if (origin)
@@ -1243,6 +1252,7 @@ int main(int argc, char **argv) {
   s3.cpu = sx.cpu;
   s3.user = sx.user;
   s3.sys = sx.sys;
+  memcpy(s3.cpus, sx.cpus, sizeof s3.cpus);
   if (mode == M_FANOUT || mode == M_STALLED)
     for (int i = 0; i < nconn; i++)
       if (C[i].state == S_READY && !C[i].stalled) {
@@ -1298,6 +1308,10 @@ int main(int argc, char **argv) {
          s3.procs, s3.threads, (unsigned long)pings, (unsigned long)other_frames,
          (unsigned long)closes, (unsigned long)bytes_rx, (unsigned long)stuck_events, max_gap / 1e6,
          (unsigned long)(http_requests - h0), (http_requests - h0) / T);
+  printf(",\"cpu_s_by_pid\":[");
+  for (int i = 0; i < nspids; i++)
+    printf("%s%.5f", i ? "," : "", s3.cpus[i] - s2.cpus[i]);
+  printf("]");
   printf(",\"per_second\":[");
   for (int i = 0; i < secn; i++)
     printf("%s%lu", i ? "," : "", (unsigned long)rows[i]);

@@ -65,4 +65,5 @@ LOGGING = {
 if not IS_PLAIN:
     SOCKETIO_MESSAGE_LOG_FORMAT = None
     SOCKETIO_MAX_CONNECTIONS = 16_000
+    SOCKETIO_BROKER_URL = os.environ.get("BENCHMARK_BROKER")
     SOCKETIO_EVENTS: list[str] = []  # our own events.py only, not one that is found by chance

@@ -23,6 +23,15 @@ MEASUREMENTS = {
     ("start", "django"),
 }
 
+CLUSTER_ROWS = [
+    "fan-out to 1,000 at two processes",
+    "to a client of the other",
+    "200 a second to the other",
+    "a room that nobody is in here",
+    "two workers, echo",
+    "poll on a connection that moves",
+]
+
 
 class Smoke(NamedTuple):
     """What a smoke run left."""
@@ -77,6 +86,17 @@ class TestSmokeRun:
     def test_it_prints_a_table_with_ratios(self, smoke: Smoke) -> None:
         assert "| Node.js | limit | ÷ limit | ÷ Node.js | goal | reached |" in smoke.done.stdout
         assert "| growth of CPU per delivery, 100 → 15,000 |" in smoke.done.stdout
+
+
+@pytest.mark.timeout(TIMEOUT)
+class TestCluster:
+    def test_it_measures_two_processes_with_a_redis(self, tmp_path: Path) -> None:
+        for program in ("gcc", "taskset", "redis-server"):
+            require(program)
+        done = run(tmp_path, "--smoke", "--servers", "ours", "--scenarios", "cluster")
+        assert done.returncode == 0, done.stdout + done.stderr
+        for row in CLUSTER_ROWS:
+            assert f"| {row}" in done.stdout
 
 
 @pytest.mark.timeout(TIMEOUT)

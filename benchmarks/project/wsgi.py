@@ -1,0 +1,9 @@
+"""The measured project's application, for gunicorn."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.project.settings")
+
+application = get_wsgi_application()
