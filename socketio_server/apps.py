@@ -33,27 +33,10 @@ class SocketIOConfig(AppConfig):
         :raises ImportError: or any other exception that an ``events`` module raises.
         :raises ImproperlyConfigured: if ``SOCKETIO_EVENTS`` names a module that there is not.
         """
-        for check in (
-            checks.check_settings,
-            checks.check_urls,
-            checks.check_bundle,
-            checks.check_middleware,
-            checks.check_connections,
-            checks.check_origins,
-            checks.check_public_url,
-            checks.check_database_drivers,
-            checks.check_debug,
-            checks.check_sessions,
-            checks.check_broker,
-            checks.check_caches,
-            checks.check_namespaces,
-            checks.check_decorators,
-            checks.check_authorize,
-            checks.check_event_names,
-        ):
+        for check in checks.CHECKS:
             django_checks.register(check, "socketio_server")
-        django_checks.register(checks.check_broker_prefix, "socketio_server", deploy=True)
-        django_checks.register(checks.check_unguarded_channels, "socketio_server", deploy=True)
+        for check in checks.DEPLOY_CHECKS:
+            django_checks.register(check, "socketio_server", deploy=True)
         outside.read_option = conf.option
         revocations.connect()
         targets.room_of = users.room_of

@@ -29,7 +29,7 @@ from gevent.event import Event
 import socketio_server
 from socketio_server import conf
 from socketio_server.apps import SocketIOConfig
-from socketio_server.checks import is_local
+from socketio_server.checks.settings import is_local
 from socketio_server.net.statistics import describe
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.registry.events import REGISTRY, Registration

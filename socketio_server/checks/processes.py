@@ -1,0 +1,117 @@
+"""Several processes: the broker between them, and what they don't share."""
+
+from collections.abc import Iterable
+from time import monotonic
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
+
+from socketio_server import conf
+from socketio_server.options import Options
+from socketio_server.registry.events import REGISTRY
+from socketio_server.serving.brokers import make_publisher
+from socketio_server.sockets.this_process import CLIENTS
+
+
+def check_broker(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """E006: redis-py is there for ``SOCKETIO_BROKER_URL``, and understands it."""
+    try:
+        url, prefix = conf.option("broker_url"), conf.option("broker_prefix")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    if url is None:
+        return
+    try:
+        make_publisher(CLIENTS, url, prefix, clock=monotonic)
+    except ImproperlyConfigured as error:
+        yield Error(
+            str(error),
+            hint="Or remove SOCKETIO_BROKER_URL: a server of one process needs no broker.",
+            id="socketio_server.E006",
+        )
+
+
+def check_namespaces(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """E007: clients may join each namespace that a handler names, also with a broker."""
+    try:
+        url = conf.option("broker_url")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    if url is None:
+        return
+    for namespace in sorted(REGISTRY.namespaces):
+        if "#" in namespace:
+            yield Error(
+                f"A handler is for the namespace {namespace!r}, which no client may join with "
+                "SOCKETIO_BROKER_URL: a '#' separates the parts of Redis's channel names.",
+                hint="Rename the namespace.",
+                id="socketio_server.E007",
+            )
+
+
+def check_broker_prefix(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """W005, with ``--deploy``: servers are not kept apart by the numbers of databases only."""
+    try:
+        url, prefix = conf.option("broker_url"), conf.option("broker_prefix")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    if url is not None and prefix == Options().broker_prefix and _names_a_database(url):
+        yield Warning(
+            "SOCKETIO_BROKER_URL names a database of Redis, which keeps no servers apart: what is "
+            "published on one is heard on all.",
+            hint=(
+                "Set SOCKETIO_BROKER_PREFIX, a name for each site, or for production and staging; "
+                "or use database 0."
+            ),
+            id="socketio_server.W005",
+        )
+
+
+def _names_a_database(url: str) -> bool:
+    """Return whether a URL of Redis names another database than 0."""
+    parts = urlsplit(url)
+    last = "" if parts.scheme == "unix" else parts.path.rpartition("/")[2]
+    (database,) = parse_qs(parts.query).get("db", [last])[:1]
+    return database.isdigit() and int(database) > 0
+
+
+def check_caches(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """W010: with a broker, sessions and caches are not in the memory of each process."""
+    try:
+        url = conf.option("broker_url")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    if url is None:
+        return
+    in_memory = [alias for alias, cache in settings.CACHES.items() if _is_in_memory(cache)]
+    holds_sessions = settings.SESSION_ENGINE in _CACHED_SESSIONS
+    if holds_sessions and settings.SESSION_CACHE_ALIAS in in_memory:
+        yield Warning(
+            f"Sessions are in the cache {settings.SESSION_CACHE_ALIAS!r}, which each process has "
+            "in its own memory: who logs in or out in one may not be so in the others.",
+            hint="Keep sessions in the database, or in a cache of all processes, Redis say.",
+            id="socketio_server.W010",
+        )
+        in_memory.remove(settings.SESSION_CACHE_ALIAS)
+    if not settings.is_overridden("CACHES"):  # type: ignore[misc]  # django-stubs' own lack
+        return  # Django's own, which many projects never use
+    for alias in in_memory:
+        yield Warning(
+            f"Each process has the cache {alias!r} in its own memory: what one of them sets or "
+            "deletes there, the others don't see.",
+            hint="Use a cache of all processes, Redis say; or silence this check.",
+            id="socketio_server.W010",
+        )
+
+
+_CACHED_SESSIONS = {
+    "django.contrib.sessions.backends.cache",
+    "django.contrib.sessions.backends.cached_db",
+}
+
+
+def _is_in_memory(cache: dict[str, Any]) -> bool:
+    return cache.get("BACKEND") == "django.core.cache.backends.locmem.LocMemCache"

@@ -1,0 +1,64 @@
+"""Settings: each has a valid value, and shows nothing to strangers."""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
+
+from socketio_server import conf
+from socketio_server.serving.middleware import import_middleware
+
+
+def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """E001: each ``SOCKETIO_`` setting exists, and has a valid value."""
+    for problem in conf.problems():
+        yield Error(
+            f"{problem.setting} {problem.message}",
+            hint="The module socketio_server.options describes all settings.",
+            id="socketio_server.E001",
+        )
+
+
+def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """E004: each path in ``SOCKETIO_MIDDLEWARE`` names a callable."""
+    try:
+        paths = conf.option("middleware")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    for path in paths:
+        try:
+            import_middleware(path)
+        except ImproperlyConfigured as error:
+            yield Error(
+                str(error),
+                hint='Name a module and a callable in it, "chat.middleware.Timing" say.',
+                id="socketio_server.E004",
+            )
+
+
+def check_debug(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    """W003: no error page shows the project's code to other machines."""
+    try:
+        host = conf.option("host")
+    except ImproperlyConfigured:
+        return  # E001 says so
+    if settings.DEBUG and not is_local(host):
+        yield Warning(
+            f"DEBUG is on, and others can reach {host} (SOCKETIO_HOST): its error pages show them "
+            "the project's settings and code.",
+            hint="Set DEBUG = False, or SOCKETIO_HOST = '127.0.0.1'.",
+            id="socketio_server.W003",
+        )
+
+
+def is_local(address: str) -> bool:
+    """Return whether only this machine can reach an address; host names other than its own
+    can't.
+    """
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
