@@ -21,6 +21,7 @@ import gevent
 from django.core.exceptions import ImproperlyConfigured
 from gevent import monkey, socket
 from gevent.event import Event
+from gunicorn.config import Keepalive
 from gunicorn.workers.ggevent import GeventWorker
 
 from socketio_server.net.statistics import describe
@@ -167,9 +168,19 @@ class ServerWorker(GeventWorker):
         options = self.read_options()
         return dataclasses.replace(
             options,
-            keep_alive_timeout=float(self.cfg.keepalive or options.keep_alive_timeout),
+            keep_alive_timeout=keep_alive_timeout_of(self.cfg, options),
             drain_timeout=max(self.cfg.graceful_timeout - STOP_MARGIN, 1.0),
         )
+
+
+def keep_alive_timeout_of(cfg: Any, options: Options) -> float:
+    """Return how long a connection may be idle: what gunicorn's ``keepalive`` says, if somebody has
+    set it. Its default is shorter than proxies keep connections, which then send a request into one
+    that is just being closed.
+    """
+    if cfg.keepalive in (0, Keepalive.default):
+        return options.keep_alive_timeout
+    return float(cfg.keepalive)
 
 
 def _shared_folder(cfg: Any) -> str | None:

@@ -1,11 +1,13 @@
-"""The page on gunicorn, tried as it stands, but for its ports: its command, and its nginx."""
+"""The page on gunicorn, tried as it stands, but for its ports: its command, and its proxies."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from socketio_server.options import Options
 from tests.docs.pages import page
 from tests.docs.project import Project
 from tests.support.http import Http
@@ -47,7 +49,7 @@ def test_its_command_serves_the_site(tutorial: Project, tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-class TestItsMap:
+class TestItsProxy:
     @pytest.fixture
     def machines(self, start_server: StartServer) -> dict[str, Server]:
         return {name: start_server(settings={"SOCKETIO_NODE": name}) for name in MACHINES}
@@ -57,6 +59,7 @@ class TestItsMap:
         (block,) = GUNICORN.of("nginx")
         text = block.text
         for name, address in MACHINES.items():
+            assert address in text
             text = text.replace(address, f"127.0.0.1:{machines[name].address[1]}")
         port = free_port()
         site = f"""
@@ -64,7 +67,7 @@ class TestItsMap:
             server {{
                 listen 127.0.0.1:{port};
                 location /socket.io/ {{
-                    proxy_pass http://$socketio_machine;
+                    proxy_pass http://$machine;
                     proxy_set_header Host $http_host;
                 }}
             }}
@@ -89,3 +92,32 @@ class TestItsMap:
                 assert http.post(session.target, "40").text == "ok"
                 assert http.get(session.target).text.startswith("40")
             session.close()
+
+    def test_sends_new_clients_to_a_machine_that_is_there(
+        self, machines: dict[str, Server], proxy: Address
+    ) -> None:
+        host = {"Host": f"127.0.0.1:{proxy[1]}"}
+        lost = Polling(machines["a"].address, headers=host)
+        machines["a"].kill()
+        lost.cut()
+        with Http(proxy) as http:
+            assert http.post(lost.target, "40").status == 502
+        for _ in range(3):
+            session = Polling(proxy, headers=host)
+            assert session.handshake["sid"].startswith("b-")
+            session.send("40")
+            assert session.receive()[0].startswith("40")
+            session.close()
+
+    def test_may_be_haproxy_with_the_same_machines(self) -> None:
+        """What it does with them was tried by hand: ``haproxy`` is not needed for the tests."""
+        (block,) = GUNICORN.of("haproxy")
+        found = re.findall(r"^    server (\w+) (\S+)", block.text, re.MULTILINE)
+        assert found == [*MACHINES.items()] * 2
+        for name in MACHINES:
+            rule = f"use_backend machine_{name} if {{ url_param(sid) -m beg {name}- }}"
+            assert rule in block.text
+            assert f"backend machine_{name}\n    server {name} " in block.text
+        for timeout in ("client", "server", "tunnel"):
+            (seconds,) = re.findall(rf"timeout {timeout} (\d+)s", block.text)
+            assert int(seconds) > Options().ping_interval

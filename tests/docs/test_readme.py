@@ -57,7 +57,7 @@ class TestReadme:
         ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
         assert tool in README.path.read_text(encoding="utf-8")
         assert tool.removesuffix(".js").lower() in ci
-        assert ci.endswith("\nmake lint test versions\n")
+        assert ci.endswith("\nmake lint test workers versions\n")
 
     def test_the_version_is_the_packages(self) -> None:
         (version,) = re.findall(r"Version ([\d.]+),", README.path.read_text(encoding="utf-8"))

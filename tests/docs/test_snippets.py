@@ -23,7 +23,20 @@ from tests.docs.pages import EXAMPLES, Block, Page, blocks, page, pages
 from tests.docs.scripts import parse, scripts_in
 from tests.support.server import ROOT
 
-LANGUAGES = {"python", "diff", "html", "js", "sh", "text", "nginx", "ini", "mermaid", "dockerfile"}
+LANGUAGES = {
+    "python",
+    "diff",
+    "html",
+    "js",
+    "sh",
+    "text",
+    "nginx",
+    "haproxy",
+    "ini",
+    "yaml",
+    "mermaid",
+}
+LANGUAGES |= {"dockerfile"}
 OUTPUT = {"banner", "page", "log", "client", "wire"}
 """What blocks of output show; the tests of their pages compare them."""
 

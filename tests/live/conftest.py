@@ -21,15 +21,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """With several workers, leave out what asks for the state of one, or has its own servers."""
     if config.getoption("--workers") == 1:
         return
-    here = [item for item in items if "tests/live/" in item.path.as_posix()]
-    left_out = [
-        item
-        for item in here
-        if item.get_closest_marker("one_process")
-        or not {"server", "connect"} & set(getattr(item, "fixturenames", ()))
-    ]
-    config.hook.pytest_deselected(items=left_out)
+    here = {item for item in items if "tests/live/" in item.path.as_posix()}
+    left_out = {item for item in here if item.get_closest_marker("one_process") or has_own(item)}
+    config.hook.pytest_deselected(items=[*left_out])
     items[:] = [item for item in items if item not in left_out]
+
+
+def has_own(item: pytest.Item) -> bool:
+    """Return whether a test has a server of its own, or none, instead of the one that all share."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if "server" in fixtures:
+        return False
+    return "connect" not in fixtures or bool({"start_server", "share_server"} & fixtures)
 
 
 @pytest.fixture(params=TRANSPORTS)
