@@ -269,6 +269,8 @@ def recheck(to: Any, *, namespace: str = MAIN_NAMESPACE, using: str | None = Non
 
     check_namespace(namespace)
     rechecks.request_recheck(rechecks.target_of(to, namespace), using)
+    if outside.is_alone():
+        outside.tell_unsent("A recheck")
 
 
 def stats() -> Snapshot:
@@ -343,7 +345,7 @@ def _send_now(
     ):
         raise _no_socket(missing)
     if outside.is_alone():
-        outside.tell_unsent(event)
+        outside.tell_unsent(f"The event {event!r}")
     try:
         publish(CLIENTS, namespace, event, args, selection, volatile=volatile)
     except BrokerUnavailable as error:

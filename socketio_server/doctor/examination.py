@@ -41,6 +41,7 @@ HELD_BACK = 0.5
 
 _SEPARATOR = "\x1e"
 _NAMELESS = "\x7f"  # a character that no namespace may have
+_NAME = "socketio_doctor"  # in the server's log
 _COOKIE = "socketio_doctor"
 
 
@@ -240,11 +241,11 @@ class Examination:
     def _examine_polling(self) -> None:
         """A packet goes there, and another comes back."""
         session = self._open_polling()
-        self._exchange(session, "socketio_doctor")
+        self._exchange(session, _NAME)
 
     def _examine_size(self) -> None:
         session = self._open_polling()
-        self._exchange(session, "socketio_doctor", _large(self._opening))
+        self._exchange(session, _NAME, _large(self._opening))
 
     def _examine_compression(self) -> None:
         """A large answer comes compressed, and is what it was; WebSockets agree on it, too."""
@@ -253,7 +254,7 @@ class Examination:
         if threshold is None:
             raise NotExamined("SOCKETIO_COMPRESSION_THRESHOLD is None.")
         session = self._open_polling()
-        answer = self._exchange(session, "compressed" * (threshold // 10 + 100))
+        answer = self._exchange(session, f"{_NAME}_" * (threshold // len(_NAME) + 100))
         if answer.encoding != "gzip":
             raise Wrong(
                 f"Answers of more than {threshold} bytes come uncompressed to clients that accept "
@@ -290,8 +291,8 @@ class Examination:
 
     def _ask_large(self, websocket: WebSocket) -> None:
         """Send a large message, and wait for its answer."""
-        websocket.send(_question("socketio_doctor", _large(self._opening)))
-        while not _is_reply(websocket.receive(), "socketio_doctor"):
+        websocket.send(_question(_NAME, _large(self._opening)))
+        while not _is_reply(websocket.receive(), _NAME):
             pass
 
     @contextmanager

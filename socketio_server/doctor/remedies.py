@@ -8,6 +8,7 @@ from typing import Any
 
 from socketio_server.doctor.site import Answer
 from socketio_server.protocol.engineio import ErrorCode
+from socketio_server.views import NOT_RUNNING
 
 HOST = "proxy_set_header Host $http_host;"
 SCHEME = "proxy_set_header X-Forwarded-Proto $scheme;"
@@ -100,6 +101,13 @@ def explain(answer: Answer, opening: Mapping[str, Any]) -> Wrong:
     if code is not None:
         return Wrong(
             f"The server refuses the request: {answer.start} (status {answer.status}).", code=code
+        )
+    is_runserver = answer.headers.get("server", "").startswith("WSGIServer")
+    if is_runserver or answer.body == NOT_RUNNING.encode():
+        return Wrong(
+            "Django answers without Socket.IO: plain `runserver` or a WSGI server runs it (status "
+            f"{answer.status}). Start `python manage.py runserver_socketio` in its place, or "
+            "beside it, and examine that address: its port is SOCKETIO_PORT."
         )
     if answer.status in GATEWAYS:
         return Wrong(

@@ -24,6 +24,10 @@ NO_SERVER = (
     "or set SOCKETIO_BROKER_URL."
 )
 
+live_servers = 0
+"""How many servers of tests run in processes of their own, whose clients nothing reaches from here.
+"""
+
 read_option: Callable[[str], Any] = partial(getattr, Options())
 """Returns an option by its name; set by the Django app, which knows the project's settings."""
 
@@ -57,17 +61,19 @@ def is_alone() -> bool:
     return current.server is None and not CLIENTS and not CLIENTS.broker.reaches_others
 
 
-def tell_unsent(event: str) -> None:
-    """Log that an event reaches nobody from this process, once, while ``DEBUG`` is on."""
+def tell_unsent(what: str) -> None:
+    """Log that something reaches nobody from this process, once, while ``DEBUG`` is on or tests
+    run a live server.
+    """
     from django.conf import settings  # late, because programs import the package before it
 
-    if settings.configured and settings.DEBUG:
-        _tell_unsent(event)
+    if live_servers or (settings.configured and settings.DEBUG):
+        _tell_unsent(what)
 
 
 @lru_cache(maxsize=100)
-def _tell_unsent(event: str) -> None:
-    logger.warning("The event %r reaches nobody. %s (said once)", event, NO_SERVER)
+def _tell_unsent(what: str) -> None:
+    logger.warning("%s reaches nobody. %s (said once)", what, NO_SERVER)
 
 
 @lru_cache(maxsize=1)

@@ -20,6 +20,7 @@ from django.db import connections
 from django.test import TransactionTestCase
 
 from socketio_server import conf
+from socketio_server.serving import outside
 
 STOP_MARGIN = 10.0
 """Seconds that the process may take beyond ``drain_timeout`` before it is killed."""
@@ -55,6 +56,7 @@ class LiveServer:
         }
         order = host, settings.DEBUG, _names_of(databases), overrides
         self._process = subprocess.Popen(_COMMAND, stdin=PIPE, stdout=PIPE, env=_environment())
+        outside.live_servers += 1
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -73,6 +75,7 @@ class LiveServer:
 
     def stop(self) -> None:
         """Say goodbye to the clients, run their last handlers, and end the process."""
+        outside.live_servers -= 1
         try:
             self._process.communicate(timeout=conf.option("drain_timeout") + STOP_MARGIN)
         except TimeoutExpired:

@@ -35,9 +35,9 @@ class TestItsTests:
 
     def test_of_members_pass_with_the_guides_handlers(self, serve: Serve) -> None:
         project = serve.project("docs/how-to/authentication.md")
-        add_tests(project, "test_members.py")
+        add_tests(project, "test_members.py", "test_live_members.py", "mysite/settings.py")
         said = project.manage("test")
-        assert "Ran 4 tests" in said
+        assert "Ran 5 tests" in said
         assert "OK" in said
 
 

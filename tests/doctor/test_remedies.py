@@ -4,6 +4,7 @@ import pytest
 
 from socketio_server.doctor.remedies import explain
 from socketio_server.doctor.site import Answer
+from socketio_server.views import NOT_RUNNING
 
 HOST = ("proxy_set_header Host $http_host;",)
 OPENING = {"pingInterval": 40_000, "maxPayload": 3_000_000}
@@ -21,6 +22,8 @@ class TestAnAnswer:
             (answer(413), "refuses a message", ("client_max_body_size 3m;",)),
             (answer(502), "No server answers", ()),
             (answer(503), "No server answers", ()),
+            (answer(503, NOT_RUNNING), "its port is SOCKETIO_PORT", ()),
+            (answer(404, "<html>", server="WSGIServer/0.2 CPython"), "plain `runserver`", ()),
             (answer(400, '{"code":1,"message":""}'), "is unknown", ("ip_hash;  # in upstream {}",)),
             (answer(403, '{"code":4,"message":""}'), "ALLOWED_HOSTS", HOST),
             (answer(400, '{"code":0,"message":"Transport unknown"}'), "Transport unknown", ()),

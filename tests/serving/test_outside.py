@@ -57,8 +57,24 @@ class TestAnEventThatReachesNobody:
         text = record.getMessage()
         assert text.startswith("The event 'news' reaches nobody. No Socket.IO server runs in this ")
 
+    @override_settings(DEBUG=True)
+    def test_may_be_a_recheck(self, caplog: pytest.LogCaptureFixture) -> None:
+        socketio_server.recheck("room-1")
+
+        (record,) = caplog.records
+        assert record.getMessage().startswith("A recheck reaches nobody. No Socket.IO server runs ")
+
+    def test_is_told_in_tests_beside_a_live_server(
+        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(outside, "live_servers", 1)
+        socketio_server.emit("news", 1)
+
+        assert "The event 'news' reaches nobody" in caplog.text
+
     def test_is_not_told_without_debug(self, caplog: pytest.LogCaptureFixture) -> None:
         socketio_server.emit("news", 1)
+        socketio_server.recheck("room-1")
 
         assert not caplog.records
 
