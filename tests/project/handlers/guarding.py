@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from socketio_server import events
-from socketio_server.decorators import login_required
+from socketio_server.decorators import login_required, permission_required
 from socketio_server.sockets.socket import Socket
 
 Context = dict[str, Any]
@@ -18,6 +18,7 @@ def connect(request: HttpRequest, socket: Socket, context: Context) -> None:
 
 
 @events.authorize(channel="^staff$")
+@permission_required("auth.view_user")
 def may_enter(request: HttpRequest, socket: Socket, context: Context, channel: str) -> bool:
     """Let those on the channel who may view users."""
-    return bool(request.user.has_perm("auth.view_user"))
+    return True
