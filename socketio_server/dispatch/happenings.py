@@ -1,9 +1,9 @@
 """What the project may be told of besides its handlers: Django's signals, in the layer above."""
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Happening(Enum):
+class Happening(StrEnum):
     """Something that has happened to a socket."""
 
     CLIENT_CONNECTED = "client_connected"

@@ -5,7 +5,6 @@ encoding is in ``protocol.socketio``, their effect in the dispatcher.
 """
 
 import logging
-from contextlib import ExitStack
 from contextvars import Context
 from sys import getsizeof
 from typing import Any, Protocol
@@ -206,16 +205,15 @@ class NamespaceRouter(ClientAccount):
     def session_closed(self, reason: CloseReason) -> None:
         """Run every member's last handlers (``SessionHandler``)."""
         members, self._members = self._members, {}
-        # On leaving: the keeper, then the members in their order; each runs whichever raised.
-        with ExitStack() as ends:
-            for member in reversed(members.values()):
-                ends.callback(self._end, member, reason)
-            ends.callback(self._keeper.router_closed, self)
+        try:
             if self._assembly is not None:
                 self.hold(-getsizeof(self._assembly))
             if self._unfinished_bytes:
                 self.bytes_held(-self._unfinished_bytes)
             self._closing = self._assembly = None
+            self._keeper.router_closed(self)
+        finally:
+            self._end_all(list(members.values()), reason)
 
     def disconnect(
         self, member: Member, reason: CloseReason = CloseReason.SERVER_NAMESPACE_DISCONNECT
@@ -353,11 +351,11 @@ class NamespaceRouter(ClientAccount):
             why = f"namespace {show(namespace)}: {obstacle}"
             self.session.client_refused(RefusalKind.NAMESPACE, why)
             self._send_connect_error(namespace, "Invalid namespace")
-        elif auth_size > self._room_for_auth():
+        elif auth_size and auth_size > self._room_for_auth():
             self.session.client_refused(RefusalKind.NAMESPACE, "auth is too large")
             self._send_connect_error(namespace, "Auth is too large")
         else:
-            auth = self._protocol.decode(text).data
+            auth = self._protocol.decode(text).data if auth_size else None
             self._join(namespace, text, auth, auth_size)
 
     def _join(self, namespace: str, text: str, auth: Any, auth_size: int) -> None:
@@ -388,12 +386,22 @@ class NamespaceRouter(ClientAccount):
         self._ending[member.delivery.namespace] = member
         member.put(reason)
 
+    def _end_all(self, members: list[Member], reason: CloseReason) -> None:
+        """End members in their order, each whatever the one before raised."""
+        try:
+            while members:
+                self._end(members.pop(0), reason)
+        finally:
+            if members:
+                self._end_all(members, reason)
+
     def _find_obstacle(self, namespace: str) -> str | None:
         """Return why a client may not join a namespace; no pattern is tried on an invalid name."""
         options = self._keeper.options
-        held = self._members.keys() | (self._ending or {}).keys()
-        if namespace not in held and len(held) >= options.max_namespaces:
-            return "more than SOCKETIO_MAX_NAMESPACES"
+        if self._members or self._ending:
+            held = self._members.keys() | (self._ending or {}).keys()
+            if namespace not in held and len(held) >= options.max_namespaces:
+                return "more than SOCKETIO_MAX_NAMESPACES"
         if len(namespace) > options.max_channel_length:
             return "longer than SOCKETIO_MAX_CHANNEL_LENGTH"
         if not namespace.isprintable():

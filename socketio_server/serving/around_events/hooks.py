@@ -17,7 +17,7 @@ from socketio_server.http.wsgi import SIZE_KEY
 from socketio_server.net.loop import Loop
 from socketio_server.serving.around_events import signals
 from socketio_server.serving.around_events.database import DatabaseConnections, atomic_requests
-from socketio_server.serving.around_events.locale import ActiveLocale
+from socketio_server.serving.around_events.locale import ActiveLocale, may_be_activated
 from socketio_server.serving.around_events.message_log import MessageLog
 from socketio_server.serving.around_events.watched_requests import Looks
 from socketio_server.sockets.socket import Socket
@@ -65,7 +65,8 @@ class DjangoHooks:
         }
         self.wrap_handler = atomic_requests(self.find_mistake)
         self._message_log = MessageLog(message_log_format)
-        self._settings_locale = ActiveLocale.of_settings()
+        # None where nothing activates another: to ask Django takes long.
+        self._settings_locale = ActiveLocale.of_settings() if may_be_activated() else None
         self.logs_messages = message_log_format is not None
 
     def capture(self, request: HttpRequest) -> ActiveLocale | None:
@@ -76,6 +77,8 @@ class DjangoHooks:
         """
         for alias, cache in self._caches.items():
             caches[alias] = cache
+        if self._settings_locale is None:
+            return None
         active = ActiveLocale.capture()
         return None if active == self._settings_locale else active
 

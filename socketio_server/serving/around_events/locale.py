@@ -7,6 +7,19 @@ from django.conf import settings
 from django.utils import timezone, translation
 
 
+_DJANGO = "django."
+_ACTIVATING = "django.middleware.locale.LocaleMiddleware"
+
+
+def may_be_activated() -> bool:
+    """Return whether the project's middleware may activate a language or a time zone: of Django's
+    own, only one does.
+    """
+    return any(
+        name == _ACTIVATING or not name.startswith(_DJANGO) for name in settings.MIDDLEWARE
+    )
+
+
 class ActiveLocale(NamedTuple):
     """The language and time zone that middleware may have activated for a request."""
 
