@@ -303,8 +303,8 @@ class Dispatcher:
         self._clients.broker.listen(delivery.namespace)
         self.user_is(member, member.router.user_room)
         self._hooks.watch(member.socket.request, member.router)
-        self.rights.connecting(member)
         handlers = event.select(delivery.namespace, ())
+        self.rights.connecting(member, handlers)
         refusal = self._runner.fire_refusable(member, event, handlers, ())
         if refusal is not None:
             self.forget(member)

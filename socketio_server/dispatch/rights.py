@@ -103,11 +103,15 @@ class Rights:
         self._stats = stats
         self._grants = grants
 
-    def connecting(self, member: Member) -> None:
-        """A client connects: keep it if something guards it."""
+    def connecting(self, member: Member, handlers: Sequence[Registration]) -> None:
+        """A client connects: keep it if something guards it.
+
+        :param handlers: those of ``on_connect`` that run.
+        """
         namespace = member.delivery.namespace
-        if any(each.is_for(namespace) for each in self._registry.authorize.registrations) or any(
-            tests_of(each.handler) for each in self._registry.on_connect.select(namespace, ())
+        authorize = self._registry.authorize.registrations
+        if (authorize and any(each.is_for(namespace) for each in authorize)) or (
+            handlers and any(tests_of(each.handler) for each in handlers)
         ):
             self._grants[member] = Grant(member, self)
 

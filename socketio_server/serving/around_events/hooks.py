@@ -139,7 +139,7 @@ class DjangoHooks:
 
     def tell(self, happening: Happening, socket: Socket, **details: Any) -> None:
         """Send a signal, and treat database connections as around an event."""
-        if not signals.SIGNALS[happening].has_listeners(Socket):
+        if not signals.SIGNALS[happening].receivers:
             return
         worker = getcurrent()
         if getattr(worker, "is_dirty", False):

@@ -88,15 +88,15 @@ def _tell(target: Target, using: str | None = None) -> None:
 def _begin(**kwargs: Any) -> None:
     _finish()
     _request.targets = []
-    if apps.is_installed("django.contrib.sessions"):
-        _listen_to_sessions(settings.SESSION_ENGINE)
+    _listen_to_sessions(settings.SESSION_ENGINE)
 
 
 def _finish(**kwargs: Any) -> None:
     targets, _request.targets = _request.targets, None
     _request.has_new_session = False
-    for target in sorted(dict.fromkeys(targets or ()), key=lambda each: each.kind != "replaced"):
-        request_recheck(target)
+    if targets:
+        for target in sorted(dict.fromkeys(targets), key=lambda each: each.kind != "replaced"):
+            request_recheck(target)
 
 
 @cache
@@ -106,6 +106,8 @@ def _listen_to_sessions(engine: str) -> None:
     Only in processes that answer requests: to delete thousands of sessions, as ``clearsessions``
     does, takes much longer and all of the memory while somebody listens.
     """
+    if not apps.is_installed("django.contrib.sessions"):
+        return
     store = import_string(f"{engine}.SessionStore")
     if hasattr(store, "get_model_class"):
         model = store.get_model_class()
