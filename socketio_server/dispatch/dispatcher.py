@@ -301,7 +301,8 @@ class Dispatcher:
         delivery.hold(None, self.options.max_queued_bytes, self._clients.output)
         self._clients.add(delivery, member.socket)
         self._clients.broker.listen(delivery.namespace)
-        self.user_is(member, member.router.user_room)
+        if member.router.user_room is not None:
+            self.user_is(member, member.router.user_room)
         self._hooks.watch(member.socket.request, member.router)
         handlers = event.select(delivery.namespace, ())
         self.rights.connecting(member, handlers)

@@ -5,6 +5,7 @@ encoding is in ``protocol.socketio``, their effect in the dispatcher.
 """
 
 import logging
+from collections.abc import Iterator
 from contextvars import Context
 from sys import getsizeof
 from typing import Any, Protocol
@@ -213,7 +214,7 @@ class NamespaceRouter(ClientAccount):
             self._closing = self._assembly = None
             self._keeper.router_closed(self)
         finally:
-            self._end_all(list(members.values()), reason)
+            self._end_all(iter(members.values()), reason)
 
     def disconnect(
         self, member: Member, reason: CloseReason = CloseReason.SERVER_NAMESPACE_DISCONNECT
@@ -386,14 +387,14 @@ class NamespaceRouter(ClientAccount):
         self._ending[member.delivery.namespace] = member
         member.put(reason)
 
-    def _end_all(self, members: list[Member], reason: CloseReason) -> None:
+    def _end_all(self, members: Iterator[Member], reason: CloseReason) -> None:
         """End members in their order, each whatever the one before raised."""
-        try:
-            while members:
-                self._end(members.pop(0), reason)
-        finally:
-            if members:
+        for member in members:
+            try:
+                self._end(member, reason)
+            except BaseException:
                 self._end_all(members, reason)
+                raise
 
     def _find_obstacle(self, namespace: str) -> str | None:
         """Return why a client may not join a namespace; no pattern is tried on an invalid name."""

@@ -6,7 +6,6 @@ from typing import NamedTuple, Self
 from django.conf import settings
 from django.utils import timezone, translation
 
-
 _DJANGO = "django."
 _ACTIVATING = "django.middleware.locale.LocaleMiddleware"
 
@@ -15,9 +14,7 @@ def may_be_activated() -> bool:
     """Return whether the project's middleware may activate a language or a time zone: of Django's
     own, only one does.
     """
-    return any(
-        name == _ACTIVATING or not name.startswith(_DJANGO) for name in settings.MIDDLEWARE
-    )
+    return any(name == _ACTIVATING or not name.startswith(_DJANGO) for name in settings.MIDDLEWARE)
 
 
 class ActiveLocale(NamedTuple):

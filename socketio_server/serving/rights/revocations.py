@@ -86,8 +86,9 @@ def _tell(target: Target, using: str | None = None) -> None:
 
 
 def _begin(**kwargs: Any) -> None:
-    _finish()
-    _request.targets = []
+    if _request.targets is not None:  # the last request has not finished
+        _finish()
+    _request.targets, _request.has_new_session = [], False
     _listen_to_sessions(settings.SESSION_ENGINE)
 
 

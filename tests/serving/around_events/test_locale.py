@@ -5,8 +5,10 @@ from datetime import timezone as fixed_timezone
 from typing import Any
 
 import pytest
+from django.http import HttpRequest
 from django.test import RequestFactory
 from django.utils import timezone, translation
+from pytest_django import Settings
 
 from socketio_server.serving.around_events.hooks import DjangoHooks
 from tests.fakes import FakeServer
@@ -32,6 +34,26 @@ class TestLanguageAndTimeZone:
         client.emit("message", "?")
 
         assert client.messages() == [["fr", "+0300"]]
+
+    @pytest.mark.parametrize(
+        "middleware",
+        ["django.middleware.locale.LocaleMiddleware", "project.middleware.TimeZoneOfUser"],
+    )
+    def test_django_s_and_any_foreign_middleware_may_activate_some(
+        self, middleware: str, settings: Settings
+    ) -> None:
+        settings.MIDDLEWARE = ["django.middleware.common.CommonMiddleware", middleware]
+        hooks = DjangoHooks(None)
+
+        with translation.override("fr"), timezone.override(fixed_timezone(timedelta(hours=3))):
+            assert hooks.capture(HttpRequest()) is not None
+
+    def test_nobody_looks_where_no_middleware_activates_any(self, settings: Settings) -> None:
+        settings.MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
+        hooks = DjangoHooks(None)
+
+        with translation.override("fr"):
+            assert hooks.capture(HttpRequest()) is None
 
     def test_the_language_that_the_locale_middleware_found(
         self, server: FakeServer, rf: RequestFactory
