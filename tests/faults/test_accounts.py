@@ -214,12 +214,11 @@ class TestWhatHandlersWorkOn:
 
 class TestLargeMessages:
     @pytest.mark.parametrize("kind", WORST)
-    def test_of_many_clients_take_turns(self, wire: Wire, watch: Watch, kind: str) -> None:
-        server, encode, headers = wire
-        event = encode(f'421["echo",{WORST[kind]}]')
-        name = f"large messages: {kind}{', deflated' if headers else ''}"
+    def test_of_many_clients_take_turns(self, server: Server, watch: Watch, kind: str) -> None:
+        event = plain(f'421["echo",{WORST[kind]}]')
+        name = f"large messages: {kind}"
         with watch(server, "accounts", name, inputs=20 * 3, most=MOST, patience=90):
-            clients = [join(server, headers=headers) for _ in range(20)]
+            clients = crowd(server, 20)
             send_all(clients, event * 3)
             for client in clients:
                 client.cut()

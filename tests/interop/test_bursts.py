@@ -5,7 +5,7 @@ import pytest
 from tests.interop.clients import JAVASCRIPT, Flavour
 from tests.interop.conftest import Connect
 
-BURSTS = [(1500, 10), (10_000, 10), (10, 200_000), (20, 500_000)]
+BURSTS = [(10_000, 10), (20, 500_000)]
 """Events, and characters of each."""
 
 MEMBERS = 5

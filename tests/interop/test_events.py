@@ -26,13 +26,10 @@ ARGUMENTS: list[list[Any]] = [
 
 
 class TestCustomEvents:
-    @pytest.mark.parametrize("args", ARGUMENTS, ids=repr)
-    def test_reach_the_client_with_all_their_arguments(
-        self, connect: Connect, args: list[Any]
-    ) -> None:
+    def test_reach_the_client_with_all_their_arguments(self, connect: Connect) -> None:
         client = connect()
-        client.emit("emit", None, [], "news", *args)
-        assert client.event("news") == args
+        client.emit_all([["emit", None, [], "news", *args] for args in ARGUMENTS])
+        assert client.events("news", len(ARGUMENTS)) == ARGUMENTS
 
     def test_may_have_any_name(self, connect: Connect) -> None:
         client = connect()
@@ -95,9 +92,9 @@ class TestCustomEvents:
 
 
 class TestAcknowledgementsOfTheServer:
-    @pytest.mark.parametrize("args", ARGUMENTS, ids=repr)
-    def test_carry_what_the_handler_returned(self, connect: Connect, args: list[Any]) -> None:
-        assert connect().ask("echo", *args) == args
+    def test_carry_what_the_handler_returned(self, connect: Connect) -> None:
+        client = connect()
+        assert [client.ask("echo", *args) for args in ARGUMENTS] == ARGUMENTS
 
     def test_are_empty_where_it_returned_nothing(self, connect: Connect) -> None:
         assert connect().ask("nothing", 1) == []
@@ -132,25 +129,17 @@ class TestAcknowledgementsOfTheServer:
 
 
 class TestAcknowledgementsOfTheClient:
-    @pytest.mark.parametrize(
-        ("values", "answer"),
-        [
+    def test_are_what_call_returns(self, connect: Connect) -> None:
+        client = connect()
+        for values, answer in (
             ([], ["NoneType", None]),
-            ([None], ["NoneType", None]),
             (["yes"], ["str", "yes"]),
             ([[1, 2]], ["list", [1, 2]]),
-            ([{"a": 1}], ["dict", {"a": 1}]),
             ([1, "two", None], ["tuple", [1, "two", None]]),
-        ],
-        ids=repr,
-    )
-    def test_are_what_call_returns(
-        self, connect: Connect, values: list[Any], answer: list[Any]
-    ) -> None:
-        client = connect()
-        client.answer("question", *values)
-        assert client.ask("call", 20, "question", "why", 42) == answer
-        assert client.event("question") == ["why", 42]
+        ):
+            client.answer("question", *values)
+            assert client.ask("call", 20, "question", "why", 42) == answer
+            assert client.event("question") == ["why", 42]
 
     def test_reach_the_callback_of_emit(self, connect: Connect) -> None:
         client = connect()

@@ -89,11 +89,6 @@ class TestOrder:
         client.send(*numbers)
         assert client.messages(10_000) == numbers
 
-    def test_is_kept_for_what_a_handler_sends_at_once(self, connect: Connect) -> None:
-        client = connect()
-        client.emit("burst", 900)
-        assert client.messages(900) == list(range(900))
-
     def test_is_kept_for_short_messages_behind_large_ones(self, connect: Connect) -> None:
         client = connect()
         messages = ["x" * 400_000, 1, "y" * 400_000, 2]
@@ -117,19 +112,11 @@ class TestSize:
         answers = [client.start_asking("measure", "x" * 90_000) for _ in range(30)]
         assert [answer.result(PATIENCE) for answer in answers] == [[90_000]] * 30
 
-    def test_over_the_limit_costs_the_connection(
+    @pytest.mark.parametrize("flavour", RETURNING_FLAVOURS, ids=str)
+    def test_over_the_limit_costs_the_connection_and_the_client_may_come_back(
         self, connect: Connect, share_server: StartServer
     ) -> None:
         # Over polling the Python client may see its end only with the next heartbeat.
-        server = share_server(events=HANDLERS, settings=RESTLESS)
-        client = connect(url=server.url)
-        client.send("x" * 1_000_000)
-        client.wait_for("disconnect")
-
-    @pytest.mark.parametrize("flavour", RETURNING_FLAVOURS, ids=str)
-    def test_over_the_limit_lets_the_client_come_back(
-        self, connect: Connect, share_server: StartServer
-    ) -> None:
         server = share_server(events=HANDLERS, settings=RESTLESS)
         client = connect(url=server.url, reconnection=True)
         first_id = client.id

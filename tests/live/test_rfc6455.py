@@ -1,5 +1,5 @@
-"""RFC 6455 over real sockets, with compression (RFC 7692) and without: what the Autobahn test suite
-looks at, told again in short: a case for each rule. ``tests.protocol.test_websocket`` has the rest.
+"""RFC 6455 over real sockets, with compression (RFC 7692) and without: a case for each kind of rule
+that the Autobahn test suite looks at. ``tests.protocol.test_websocket`` has all of them.
 
 The suite itself is run by hand, see ``tests.autobahn``; its echo server, which sends every message
 back as it came, is used here as well. What the standard leaves to Engine.IO, and the limits, are in
@@ -8,7 +8,7 @@ back as it came, is used here as well. What the standard leaves to Engine.IO, an
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
@@ -37,8 +37,8 @@ RSV1 = 0b100
 
 TAIL = b"\0\0\xff\xff"
 
-RESERVED_OPCODES = [0x3, 0xB]
-"""A data frame's and a control frame's of the opcodes that are reserved (RFC 6455 section 5.2)."""
+RESERVED_OPCODE = 0x3
+"""RFC 6455 section 5.2."""
 
 
 class Heard(NamedTuple):
@@ -126,21 +126,9 @@ def whole(frames: Iterable[bytes]) -> list[bytes]:
     return [b"".join(frames)]
 
 
-def byte_by_byte(frames: Iterable[bytes]) -> list[bytes]:
-    """Return frames as each of their bytes goes out by itself."""
-    return pieces(b"".join(frames), 1)
-
-
 def compressible(size: int) -> bytes:
     """Return so many bytes of text that can be compressed, but not to nothing."""
     return b" ".join(b"%d" % (number * number) for number in range(size // 4))[:size].ljust(size)
-
-
-Chop = Callable[[Iterable[bytes]], list[bytes]]
-
-
-chopped = pytest.mark.parametrize("chop", [whole, byte_by_byte])
-"""Runs a test with what is sent in one go, and byte by byte."""
 
 
 @pytest.fixture(scope="module")
@@ -182,82 +170,52 @@ class TestFraming:
     """Section 5.2; the suite's sections 1 and 9."""
 
     @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-    @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 128, 65_535, 65_536, 1_000_000])
+    @pytest.mark.parametrize("size", [0, 126, 65_536, 1_000_000])
     def test_messages_of_every_length_come_back(self, echo: Echo, opcode: int, size: int) -> None:
         data = compressible(size)
         assert echo.converse([frame(opcode, data)]) == ([Frame(opcode, data)], NORMAL)
 
-    @pytest.mark.parametrize("size", [0, 16, 256, 4096])
-    def test_many_messages_come_back_in_order(self, echo: Echo, size: int) -> None:
-        messages = [b"%d %b" % (number, compressible(size)) for number in range(200)]
+    def test_many_messages_come_back_in_order(self, echo: Echo) -> None:
+        messages = [b"%d %b" % (number, compressible(256)) for number in range(200)]
         heard = echo.converse(whole(frame(TEXT, message) for message in messages))
         assert heard == ([Frame(TEXT, message) for message in messages], NORMAL)
 
-    @pytest.mark.parametrize("opcode", [TEXT, BINARY, CONTINUATION, PING, PONG, CLOSE])
-    def test_a_frame_that_is_not_masked_fails(self, echo: Echo, opcode: int) -> None:
+    def test_a_frame_that_is_not_masked_fails(self, echo: Echo) -> None:
         """Section 5.1."""
-        assert echo.converse([frame(opcode, masked=False)], close=None) == ([], PROTOCOL_ERROR)
+        assert echo.converse([frame(TEXT, masked=False)], close=None) == ([], PROTOCOL_ERROR)
 
-    @pytest.mark.parametrize(
-        "head",
-        [
-            pytest.param(struct.pack("!BBH", 0x81, 0xFE, 125), id="125 in 16 bits"),
-            pytest.param(struct.pack("!BBQ", 0x82, 0xFF, 125), id="125 in 64 bits"),
-            pytest.param(struct.pack("!BBQ", 0x82, 0xFF, 65_535), id="65535 in 64 bits"),
-            pytest.param(struct.pack("!BBQ", 0x81, 0xFF, 1 << 63), id="the first of 64 bits"),
-        ],
-    )
-    def test_a_length_that_is_not_a_proper_one_fails_at_once(self, echo: Echo, head: bytes) -> None:
+    def test_a_length_that_is_not_a_proper_one_fails_at_once(self, echo: Echo) -> None:
+        head = struct.pack("!BBH", 0x81, 0xFE, 125)  # in 16 bits
         assert echo.converse([head + b"mask"], close=None) == ([], PROTOCOL_ERROR)
 
 
 class TestPings:
     """Sections 5.5.2 and 5.5.3; the suite's section 2."""
 
-    @chopped
-    @pytest.mark.parametrize(
-        "data", [b"", b"text", b"\x00\xff\xfe\xfd\xfc\xfb\x00\xff", b"\xfe" * 125]
-    )
-    def test_a_ping_is_answered_with_its_data(self, echo: Echo, chop: Chop, data: bytes) -> None:
-        assert echo.converse(chop([frame(PING, data)])) == ([Frame(PONG, data)], NORMAL)
+    @pytest.mark.parametrize("data", [b"", b"\xfe" * 125])
+    def test_a_ping_is_answered_with_its_data(self, echo: Echo, data: bytes) -> None:
+        assert echo.converse([frame(PING, data)]) == ([Frame(PONG, data)], NORMAL)
 
-    @pytest.mark.parametrize("opcode", [PING, PONG])
-    @pytest.mark.parametrize("size", [126, 65_536])
-    def test_a_ping_that_is_too_long_fails_at_once(
-        self, echo: Echo, opcode: int, size: int
-    ) -> None:
+    def test_a_ping_that_is_too_long_fails_at_once(self, echo: Echo) -> None:
         """Section 5.5."""
-        data = frame_head(0x80 | opcode, size) + b"mask"
+        data = frame_head(0x80 | PING, 126) + b"mask"
         assert echo.converse([data], close=None) == ([], PROTOCOL_ERROR)
 
-    @chopped
-    @pytest.mark.parametrize("data", [b"", b"unasked", b"\xff" * 125])
-    def test_a_pong_that_nobody_asked_for_is_ignored(
-        self, echo: Echo, chop: Chop, data: bytes
-    ) -> None:
-        heard = echo.converse(chop([frame(PONG, data), frame(PING, "asked")]))
+    def test_a_pong_that_nobody_asked_for_is_ignored(self, echo: Echo) -> None:
+        heard = echo.converse([frame(PONG, b"unasked"), frame(PING, "asked")])
         assert heard == ([Frame(PONG, b"asked")], NORMAL)
 
 
 class TestReservedBits:
     """Section 5.2; the suite's section 3."""
 
-    @chopped
-    @pytest.mark.parametrize("reserved", [1, 2, 4])
-    @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, PONG, CLOSE])
-    def test_fail_after_all_that_came_before(
-        self, plain: Echo, chop: Chop, opcode: int, reserved: int
-    ) -> None:
-        frames = [frame(TEXT, "before"), frame(opcode, reserved=reserved), frame(PING)]
-        heard = plain.converse(chop(frames), close=None)
+    def test_fail_after_all_that_came_before(self, plain: Echo) -> None:
+        frames = [frame(TEXT, "before"), frame(TEXT, reserved=4), frame(PING)]
+        heard = plain.converse(whole(frames), close=None)
         assert heard == ([Frame(TEXT, b"before")], PROTOCOL_ERROR)
 
-    @pytest.mark.parametrize("reserved", [1, 2])
-    @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, PONG, CLOSE])
-    def test_fail_with_compression_but_for_its_own(
-        self, compressing: Echo, opcode: int, reserved: int
-    ) -> None:
-        frames = [frame(TEXT, "before"), frame(opcode, b"\0", reserved=reserved)]
+    def test_fail_with_compression_but_for_its_own(self, compressing: Echo) -> None:
+        frames = [frame(TEXT, "before"), frame(TEXT, b"\0", reserved=2)]
         heard = compressing.converse(frames, close=None)
         assert heard == ([Frame(TEXT, b"before")], PROTOCOL_ERROR)
 
@@ -273,51 +231,21 @@ class TestReservedBits:
 class TestOpcodes:
     """Section 5.2; the suite's section 4."""
 
-    @chopped
-    @pytest.mark.parametrize("data", [b"", b"data"])
-    @pytest.mark.parametrize("opcode", RESERVED_OPCODES)
-    def test_that_are_reserved_fail_after_all_that_came_before(
-        self, echo: Echo, chop: Chop, opcode: int, data: bytes
-    ) -> None:
-        frames = [frame(TEXT, "before"), frame(opcode, data), frame(PING)]
-        heard = echo.converse(chop(frames), close=None)
+    def test_that_are_reserved_fail_after_all_that_came_before(self, echo: Echo) -> None:
+        frames = [frame(TEXT, "before"), frame(RESERVED_OPCODE), frame(PING)]
+        heard = echo.converse(whole(frames), close=None)
         assert heard == ([Frame(TEXT, b"before")], PROTOCOL_ERROR)
-
-    @pytest.mark.parametrize("opcode", RESERVED_OPCODES)
-    def test_that_are_reserved_fail_between_fragments(self, echo: Echo, opcode: int) -> None:
-        frames = [frame(TEXT, "one", fin=False), frame(opcode), frame(CONTINUATION, "two")]
-        assert echo.converse(frames, close=None) == ([], PROTOCOL_ERROR)
 
 
 class TestFragmentation:
     """Section 5.4; the suite's sections 5 and 10."""
 
-    @chopped
-    @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-    @pytest.mark.parametrize(
-        "parts",
-        [
-            pytest.param([b"one ", b"two"], id="two"),
-            pytest.param([b"one ", b"two ", b"three ", b"four"], id="four"),
-            pytest.param([b"", b"", b""], id="nothing in three"),
-            pytest.param([b"", b"one", b"", b"two", b""], id="nothing in some"),
-        ],
-    )
-    def test_fragments_make_a_message(
-        self, echo: Echo, chop: Chop, opcode: int, parts: list[bytes]
-    ) -> None:
-        heard = echo.converse(chop(fragments(opcode, parts)))
-        assert heard == ([Frame(opcode, b"".join(parts))], NORMAL)
-
-    @chopped
-    def test_control_frames_may_come_in_between(self, echo: Echo, chop: Chop) -> None:
+    def test_control_frames_may_come_in_between(self, echo: Echo) -> None:
         one, two, three = fragments(TEXT, [b"one ", b"two ", b"three"])
         frames = [one, frame(PING, "1"), two, frame(PONG, "?"), frame(PING, "2"), three]
         received = [Frame(PONG, b"1"), Frame(PONG, b"2"), Frame(TEXT, b"one two three")]
-        assert echo.converse(chop([*frames, frame(PING, "3")])) == (
-            [*received, Frame(PONG, b"3")],
-            NORMAL,
-        )
+        heard = echo.converse(pieces(b"".join([*frames, frame(PING, "3")]), 1))
+        assert heard == ([*received, Frame(PONG, b"3")], NORMAL)
 
     def test_a_ping_in_between_is_answered_before_the_message_is_there(self, echo: Echo) -> None:
         one, two = fragments(TEXT, [b"one ", b"two"])
@@ -326,157 +254,75 @@ class TestFragmentation:
         assert echo.converse([two]) == ([Frame(TEXT, b"one two")], NORMAL)
 
     @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-    @pytest.mark.parametrize("size", [100, 1300, 65_536])
-    def test_a_large_message_may_come_in_many_fragments(
-        self, echo: Echo, opcode: int, size: int
-    ) -> None:
+    def test_a_large_message_may_come_in_many_fragments(self, echo: Echo, opcode: int) -> None:
         data = compressible(200_000)
-        heard = echo.converse(whole(fragments(opcode, pieces(data, size))))
+        heard = echo.converse(whole(fragments(opcode, pieces(data, 1300))))
         assert heard == ([Frame(opcode, data)], NORMAL)
 
-    @chopped
-    @pytest.mark.parametrize("opcode", [PING, PONG, CLOSE])
-    def test_a_control_frame_in_fragments_fails(self, echo: Echo, chop: Chop, opcode: int) -> None:
+    def test_a_control_frame_in_fragments_fails(self, echo: Echo) -> None:
         """Section 5.5."""
-        heard = echo.converse(chop(fragments(opcode, [b"", b""])), close=None)
+        heard = echo.converse(whole(fragments(PING, [b"", b""])), close=None)
         assert heard == ([], PROTOCOL_ERROR)
 
-    @chopped
-    @pytest.mark.parametrize("fin", [True, False])
-    @pytest.mark.parametrize(
-        ("before", "received"),
-        [
-            pytest.param([], [], id="at the start"),
-            pytest.param([frame(TEXT, "x")], [Frame(TEXT, b"x")], id="after a message"),
-            pytest.param(fragments(TEXT, [b"x", b"y"]), [Frame(TEXT, b"xy")], id="after fragments"),
-        ],
-    )
-    def test_a_continuation_of_nothing_fails(
-        self, echo: Echo, chop: Chop, before: list[bytes], received: list[Frame], fin: bool
-    ) -> None:
-        frames = [*before, frame(CONTINUATION, "of nothing", fin=fin), frame(TEXT, "after")]
-        assert echo.converse(chop(frames), close=None) == (received, PROTOCOL_ERROR)
+    def test_a_continuation_of_nothing_fails(self, echo: Echo) -> None:
+        frames = [frame(TEXT, "x"), frame(CONTINUATION, "of nothing"), frame(TEXT, "after")]
+        heard = echo.converse(whole(frames), close=None)
+        assert heard == ([Frame(TEXT, b"x")], PROTOCOL_ERROR)
 
-    @chopped
-    @pytest.mark.parametrize("fin", [True, False])
-    @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-    def test_a_message_within_a_message_fails(
-        self, echo: Echo, chop: Chop, opcode: int, fin: bool
-    ) -> None:
-        frames = [frame(TEXT, "one", fin=False), frame(opcode, "two", fin=fin)]
-        assert echo.converse(chop(frames), close=None) == ([], PROTOCOL_ERROR)
+    def test_a_message_within_a_message_fails(self, echo: Echo) -> None:
+        frames = [frame(TEXT, "one", fin=False), frame(BINARY, "two")]
+        assert echo.converse(whole(frames), close=None) == ([], PROTOCOL_ERROR)
 
 
-def encoded(code: int, size: int) -> bytes:
-    """Return a code point as UTF-8 would have it in so many bytes, be that allowed or not."""
-    tail = [0x80 | code >> 6 * number & 0x3F for number in reversed(range(size - 1))]
-    lead = 0xFF << (7 - size + 1) & 0xFF if size > 1 else 0
-    return bytes([lead | code >> 6 * (size - 1), *tail])
+VALID = "a\u00e9\u03ba\u1f79\u65e5\u672c\U0001f600".encode()
+"""Section 8.1, RFC 3629: characters of every length."""
 
-
-VALID = {
-    "characters of every length": "a\u00e9\u03ba\u1f79\u65e5\u672c\U0001f600".encode(),
-    "last of Unicode": encoded(0x10FFFF, 4),
-    "last before the surrogates": encoded(0xD7FF, 3),
-    "no character": encoded(0xFFFF, 3),
-}
-"""Section 8.1, RFC 3629: text that must be taken."""
-
-INVALID = {
-    "one continuation byte too many": encoded(0x20AC, 3) + b"\x80",
-    "three bytes without their last": encoded(0xFFFF, 3)[:-1] + b" ",
-    "impossible byte": b"\xfe",
-    "overlong last of two bytes": encoded(0x7FF, 3),
-    "first beyond Unicode": encoded(0x110000, 4),
-    "surrogate": encoded(0xD800, 3),
-}
+SURROGATE = b"\xed\xa0\x80"
 """Text that must be refused, as soon as its last byte is there at the latest."""
-
-
-def table(texts: dict[str, bytes]) -> pytest.MarkDecorator:
-    """Run a test for every text of a table."""
-    parameters = [pytest.param(data, id=name) for name, data in texts.items()]
-    return pytest.mark.parametrize("data", parameters)
 
 
 class TestUTF8:
     """Section 8.1; the suite's section 6."""
 
-    @table(VALID)
-    def test_valid_text_comes_back(self, echo: Echo, data: bytes) -> None:
-        text = b"before " + data + b" after"
-        heard = echo.converse([frame(TEXT, text)])
-        assert heard == ([Frame(TEXT, text)], NORMAL)
+    def test_valid_text_may_be_cut_anywhere(self, echo: Echo) -> None:
+        frames = fragments(TEXT, [b"", *pieces(VALID, 1), b""])
+        assert echo.converse(whole(frames)) == ([Frame(TEXT, VALID)], NORMAL)
 
-    @table(VALID)
-    def test_valid_text_may_be_cut_anywhere(self, echo: Echo, data: bytes) -> None:
-        frames = fragments(TEXT, [b"", *pieces(data, 1), b""])
-        assert echo.converse(whole(frames)) == ([Frame(TEXT, data)], NORMAL)
-
-    @table(INVALID)
-    def test_invalid_text_fails(self, echo: Echo, data: bytes) -> None:
-        frames = [frame(TEXT, b"before"), frame(TEXT, b"fine " + data + b" fine"), frame(PING)]
+    def test_invalid_text_fails(self, echo: Echo) -> None:
+        frames = [frame(TEXT, b"before"), frame(TEXT, b"fine " + SURROGATE + b" fine"), frame(PING)]
         heard = echo.converse(whole(frames), close=None)
         assert heard == ([Frame(TEXT, b"before")], INVALID_DATA)
 
-    @table(INVALID)
-    def test_invalid_text_fails_before_the_message_ends(self, echo: Echo, data: bytes) -> None:
-        frames = [frame(TEXT, b"fine", fin=False), frame(CONTINUATION, data, fin=False)]
+    def test_invalid_text_fails_before_the_message_ends(self, echo: Echo) -> None:
+        frames = [frame(TEXT, b"fine", fin=False), frame(CONTINUATION, SURROGATE, fin=False)]
         assert echo.converse(frames, close=None) == ([], INVALID_DATA)
 
-    @pytest.mark.parametrize("missing", [1, 2, 3])
-    def test_a_message_that_ends_within_a_character_fails(self, echo: Echo, missing: int) -> None:
-        data = "\U0001f600".encode()[:-missing]
-        heard = echo.converse(fragments(TEXT, [b"fine ", data]), close=None)
-        assert heard == ([], INVALID_DATA)
-
-    def test_a_character_does_not_go_on_in_the_next_message(self, echo: Echo) -> None:
-        one, two = pieces("\u00e9".encode(), 1)
-        heard = echo.converse([frame(TEXT, one), frame(TEXT, two)], close=None)
+    def test_a_message_that_ends_within_a_character_fails(self, echo: Echo) -> None:
+        heard = echo.converse(fragments(TEXT, [b"fine ", VALID[:-1]]), close=None)
         assert heard == ([], INVALID_DATA)
 
 
 class TestClosing:
     """Sections 5.5.1 and 7; the suite's section 7."""
 
-    @chopped
-    @pytest.mark.parametrize("code", [1000, 1003, 1014, 4999])
-    def test_a_close_is_answered_with_its_code(self, echo: Echo, chop: Chop, code: int) -> None:
-        assert echo.converse(chop([closing(code)]), close=None) == ([], code)
-
     def test_a_close_without_a_code_is_answered_without_one(self, echo: Echo) -> None:
         assert echo.converse([frame(CLOSE)], close=None) == ([], None)
 
-    @pytest.mark.parametrize("reason", [b"", b"bye", "adi\u00f3s \U0001f600".encode(), b"x" * 123])
-    def test_a_close_may_have_a_reason(self, echo: Echo, reason: bytes) -> None:
+    def test_a_close_is_answered_with_its_code_whatever_its_reason(self, echo: Echo) -> None:
+        reason = "adi\u00f3s \U0001f600".encode()
         assert echo.converse([closing(3000, reason)], close=None) == ([], 3000)
 
-    @pytest.mark.parametrize(
-        "code",
-        [0, 999, 1005, 2999, 5000],
-    )
-    @pytest.mark.parametrize("reason", [b"", b"why"])
-    def test_a_code_that_may_not_be_sent_fails(self, echo: Echo, code: int, reason: bytes) -> None:
+    def test_a_code_that_may_not_be_sent_fails(self, echo: Echo) -> None:
         """Section 7.4."""
-        assert echo.converse([closing(code, reason)], close=None) == ([], PROTOCOL_ERROR)
+        assert echo.converse([closing(1005, b"why")], close=None) == ([], PROTOCOL_ERROR)
 
-    @table(INVALID)
-    def test_a_reason_that_is_not_utf_8_fails(self, echo: Echo, data: bytes) -> None:
-        assert echo.converse([closing(1000, b"fine " + data)], close=None) == ([], INVALID_DATA)
+    def test_a_reason_that_is_not_utf_8_fails(self, echo: Echo) -> None:
+        heard = echo.converse([closing(1000, b"fine " + SURROGATE)], close=None)
+        assert heard == ([], INVALID_DATA)
 
-    @chopped
-    @pytest.mark.parametrize(
-        "after",
-        [
-            pytest.param(closing(1001), id="another close"),
-            pytest.param(frame(TEXT, "late"), id="a message"),
-            pytest.param(frame(PING, "late"), id="a ping"),
-            pytest.param(b"\xff" * 20, id="rubbish"),
-        ],
-    )
-    def test_nothing_counts_after_a_close(self, echo: Echo, chop: Chop, after: bytes) -> None:
-        frames = [frame(TEXT, "before"), closing(GOING_AWAY), after]
-        heard = echo.converse(chop(frames), close=None)
+    def test_nothing_counts_after_a_close(self, echo: Echo) -> None:
+        frames = [frame(TEXT, "before"), closing(GOING_AWAY), frame(TEXT, "late"), b"\xff" * 20]
+        heard = echo.converse(whole(frames), close=None)
         assert heard == ([Frame(TEXT, b"before")], GOING_AWAY)
 
     def test_what_came_before_a_close_comes_back_however_long_it_is(self, echo: Echo) -> None:
@@ -485,10 +331,9 @@ class TestClosing:
         heard = echo.converse(whole(frames), close=None)
         assert heard == ([Frame(TEXT, data), Frame(TEXT, b"last")], GOING_AWAY)
 
-    @chopped
-    def test_a_close_ends_a_message_that_is_not_complete(self, echo: Echo, chop: Chop) -> None:
+    def test_a_close_ends_a_message_that_is_not_complete(self, echo: Echo) -> None:
         one, two = fragments(TEXT, [b"one ", b"two"])
-        heard = echo.converse(chop([one, closing(GOING_AWAY), two]), close=None)
+        heard = echo.converse(whole([one, closing(GOING_AWAY), two]), close=None)
         assert heard == ([], GOING_AWAY)
 
 
@@ -496,7 +341,7 @@ class TestCompression:
     """RFC 7692; the suite's sections 12 and 13."""
 
     @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-    @pytest.mark.parametrize("size", [0, 16, 64, 256, 1024, 4096, 8192, 65_536, 131_072])
+    @pytest.mark.parametrize("size", [0, 256, 131_072])
     @pytest.mark.parametrize("fragment", [None, 256])
     def test_compressed_messages_come_back(
         self, compressing: Echo, opcode: int, size: int, fragment: int | None
@@ -514,14 +359,8 @@ class TestCompression:
         "offer",
         [
             "",
-            "; client_max_window_bits",
             "; client_max_window_bits=9",
-            "; server_no_context_takeover",
-            "; server_no_context_takeover; client_no_context_takeover",
-            "; server_max_window_bits=9",
-            "; server_max_window_bits=15",
             "; server_no_context_takeover; server_max_window_bits=9",
-            "; server_no_context_takeover; server_max_window_bits=15",
             "; server_max_window_bits=8, permessage-deflate; server_no_context_takeover",
         ],
     )
@@ -535,16 +374,14 @@ class TestCompression:
         assert heard == ([Frame(TEXT, data)], NORMAL)
         echo.cut()
 
-    @chopped
-    def test_control_frames_may_come_in_between(self, compressing: Echo, chop: Chop) -> None:
+    def test_control_frames_may_come_in_between(self, compressing: Echo) -> None:
         one, two, three = compressed(TEXT, deflate(b"Hello Hello"), 4)
         frames = [one, frame(PING, "1"), two, frame(PING, "2"), three]
         received = [Frame(PONG, b"1"), Frame(PONG, b"2"), Frame(TEXT, b"Hello Hello")]
-        assert compressing.converse(chop(frames)) == (received, NORMAL)
+        assert compressing.converse(whole(frames)) == (received, NORMAL)
 
-    @table(INVALID)
-    def test_text_must_be_utf_8_once_inflated(self, compressing: Echo, data: bytes) -> None:
-        frames = compressed(TEXT, deflate(b"fine " + data + b" fine"), None)
+    def test_text_must_be_utf_8_once_inflated(self, compressing: Echo) -> None:
+        frames = compressed(TEXT, deflate(b"fine " + SURROGATE + b" fine"), None)
         assert compressing.converse(frames, close=None) == ([], INVALID_DATA)
 
     def test_a_compressed_message_fails_where_none_was_agreed_on(self, plain: Echo) -> None:

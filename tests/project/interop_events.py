@@ -175,13 +175,6 @@ def fail(request: HttpRequest, socket: Socket, context: Context, why: str) -> No
     raise ValueError(why)
 
 
-@events.on("burst")
-def burst(request: HttpRequest, socket: Socket, context: Context, count: int) -> None:
-    """Send many numbers at once."""
-    for number in range(count):
-        socket.send(number)
-
-
 @events.on("sequence")
 def sequence(
     request: HttpRequest, socket: Socket, context: Context, count: int, size: int, to: str | None
