@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client import ConnectError
+from tests.support.client import Client, ConnectError
 from tests.support.http import Http
 from tests.support.redis import RedisServer
 from tests.support.server import MANAGE, Configuration, Server
@@ -68,6 +68,22 @@ def run_in_shell(
     return run
 
 
+@pytest.fixture(scope="module")
+def pages(redis: RedisServer, share_server: StartServer, database: dict[str, str]) -> Server:
+    """A WSGI server of the same project, for its pages: it serves no Socket.IO."""
+    return share_server(
+        gunicorn=("tests.project.wsgi", "--bind", "127.0.0.1:0"),
+        settings={"SOCKETIO_BROKER_URL": redis.url, "SOCKETIO_EVENTS": []},
+        environment={**database, "TEST_PURPOSE": "revocations pages"},
+    )
+
+
+def assert_ended(client: Client) -> None:
+    """Wait until a client has heard why its connection ends, and has lost it."""
+    assert client.next_event() == ["__disconnected__", "Please log in."]
+    client.wait_until(lambda: client.disconnected)
+
+
 class TestLoggingOutInOneProcess:
     def test_disconnects_the_session_s_clients_of_another_and_lets_none_back(
         self, servers: tuple[Server, Server], connect: Connect
@@ -78,11 +94,23 @@ class TestLoggingOutInOneProcess:
         with Http(servers[0].address) as http:
             assert http.get("/logout/", here).text == "goodbye"
 
-        assert client.next_event() == ["__disconnected__", "Please log in."]
-        client.wait_until(lambda: client.disconnected)
+        assert_ended(client)
         with pytest.raises(ConnectError, match=r"Please log in\."):
             connect(to=servers[1], headers=here)
         assert other.call("who am I?") == "hal"
+
+
+class TestLoggingOutWhereAnotherServerHasThePages:
+    def test_disconnects_the_session_s_clients_of_all_servers(
+        self, servers: tuple[Server, Server], pages: Server, connect: Connect
+    ) -> None:
+        jan = log_in(pages, "jan", colour="red")
+        clients = [connect(to=server, headers=jan) for server in servers]
+        with Http(pages.address) as http:
+            assert http.get("/logout/", jan).text == "goodbye"
+
+        for client in clients:
+            assert_ended(client)
 
 
 class TestAPermissionThatAProcessWithoutAServerTakes:
