@@ -3,7 +3,7 @@
 A packet that is not small is decoded when there is room for it, and takes that room until its
 handlers have ended. Those that find none wait in order, as text. If one has to wait for long, the
 client is given up whose handlers take most of the room: its calls, which may be what they wait for,
-fail then.
+fail then. An acknowledgement takes room as well, while the handler that asked for it may keep it.
 
 Nobody waits behind packets that are much larger: small ones need no room, because the number of
 handlers bounds them, and modest ones have a part of the room for themselves.
@@ -51,6 +51,7 @@ class _Applicant(NamedTuple):
     tenant: Tenant
     size: int
     run: Callable[[], None]
+    withdraws: bool
 
 
 class DecodedRoom:
@@ -70,14 +71,27 @@ class DecodedRoom:
         """Bytes that are taken."""
         return self._modest.taken + self._large.taken
 
-    def take(self, tenant: Tenant, size: int, run: Callable[[], None]) -> bool:
+    def take(
+        self, tenant: Tenant, size: int, run: Callable[[], None], *, withdraws: bool = False
+    ) -> bool:
         """Take room for a packet. After this, or after the call of ``run``, ``leave`` it.
 
         :param size: how many bytes it takes once it is decoded.
         :param run: called as soon as there is room, if there is none now.
-        :return: whether there is.
+        :param withdraws: whether the caller waits with patience of its own, and then withdraws.
+        :return: whether there is room.
         """
-        return size <= SMALL_DECODED or self._part_for(size).take(tenant, size, run)
+        if size <= SMALL_DECODED:
+            return True
+        return self._part_for(size).take(_Applicant(tenant, size, run, withdraws))
+
+    def withdraw(self, size: int, run: Callable[[], None], *, makes_room: bool) -> None:
+        """Wait for room no longer.
+
+        :param run: as it was passed to ``take``; it was not called.
+        :param makes_room: whether clients are to be given up, if nobody waits for longer.
+        """
+        self._part_for(size).withdraw(run, makes_room=makes_room)
 
     def leave(self, tenant: Tenant, size: int) -> None:
         """Give back room, and let those in that wait for it."""
@@ -106,27 +120,45 @@ class _Part:
             loop, patience, self._waited_too_long, clock=clock
         )
 
-    def take(self, tenant: Tenant, size: int, run: Callable[[], None]) -> bool:
+    def take(self, applicant: _Applicant) -> bool:
         """Take room, or wait for it."""
-        if not self._waiting and self._fits(size):
-            self._add(tenant, size)
+        if not self._waiting and self._fits(applicant.size):
+            self._add(applicant.tenant, applicant.size)
             return True
-        applicant = _Applicant(tenant, size, run)
         self._waiting.append(applicant)
         if len(self._waiting) == 1:
-            self._deadline.add(applicant)
+            self._limit_wait()
         return False
 
     def leave(self, tenant: Tenant, size: int) -> None:
         """Give back room, and let those in that wait for it."""
         self._add(tenant, -size)
+        self._let_in()
+
+    def withdraw(self, run: Callable[[], None], *, makes_room: bool) -> None:
+        """Wait for room no longer."""
+        applicant = next(each for each in self._waiting if each.run == run)
+        is_first = applicant is self._waiting[0]
+        self._waiting.remove(applicant)
+        if is_first:
+            if makes_room:
+                self._make_room(applicant)
+            self._limit_wait()
+            self._let_in()
+
+    def _let_in(self) -> None:
+        """Let those in that wait for room, as far as there is some."""
         while self._waiting and self._fits(self._waiting[0].size):
             applicant = self._waiting.popleft()
             self._deadline.discard(applicant)
-            if self._waiting:
-                self._deadline.add(self._waiting[0])
+            self._limit_wait()
             self._add(applicant.tenant, applicant.size)
             applicant.run()
+
+    def _limit_wait(self) -> None:
+        """Set the deadline of the first that waits, unless that has one of its own."""
+        if self._waiting and not self._waiting[0].withdraws:
+            self._deadline.add(self._waiting[0])
 
     def _fits(self, size: int) -> bool:
         """Return whether there is room; a packet that is alone always has it."""
@@ -139,8 +171,12 @@ class _Part:
             self._shares[tenant] = share
 
     def _waited_too_long(self, applicant: _Applicant) -> None:
-        """Give up the clients that take most, until the packet will fit, and wait again."""
+        """Make room for a packet, and wait again."""
         self._deadline.add(applicant)
+        self._make_room(applicant)
+
+    def _make_room(self, applicant: _Applicant) -> None:
+        """Give up the clients that take most, until a packet will fit."""
         missing = self.taken + applicant.size - self._most
         for tenant in sorted(self._shares, key=self._shares.__getitem__, reverse=True):
             if missing > 0 and tenant.is_open:

@@ -14,6 +14,7 @@ from typing import Any
 from gevent.event import Event as GeventEvent
 from greenlet import getcurrent
 
+from socketio_server.dispatch.answers import Reading
 from socketio_server.dispatch.client_account import InputTotal
 from socketio_server.dispatch.decoded import DecodedRoom
 from socketio_server.dispatch.event_hooks import EventHooks
@@ -242,7 +243,12 @@ class Dispatcher:
         """Estimate how many bytes an item takes once it is decoded (``InboxKeeper``)."""
         if isinstance(item, (Move, Left, PacketType, CloseReason)):
             return 0
-        return estimate_size(item.answer.kept if isinstance(item, Acknowledged) else item)
+        return item.answer.decoded_size() if isinstance(item, Acknowledged) else estimate_size(item)
+
+    def start_reading(self) -> Reading:
+        """Begin to decode the answers that one caller has waited for (``RouterKeeper``)."""
+        timekeeper, patience = self._clients.timekeeper, self.options.stall_timeout
+        return Reading(self.room, self.pool, timekeeper, patience)
 
     # ------------------------------------------------------------------------------------------
 
@@ -372,9 +378,10 @@ class Dispatcher:
 
     def _acknowledged(self, member: Member, item: Acknowledged) -> None:
         """Run the callback of a client's acknowledgement."""
-        values = item.answer.values()
-        if size_of(item) > LARGE:
-            self._take_turn()
+        pause = self._take_turn if size_of(item) > LARGE else None
+        values = item.answer.values(pause)
+        if pause is not None:
+            pause()
         registration = Registration(item.run, None, member.delivery.namespace, ())
         self._runner.fire(member, _ACKNOWLEDGEMENT, (registration,), values)
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from greenlet import greenlet
 
+from socketio_server.dispatch.answers import ClientAnswer, Reading
 from socketio_server.dispatch.client_account import ClientAccount, InputTotal
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.member import Member
@@ -27,7 +28,6 @@ from socketio_server.protocol import engineio, engineio3, socketio, socketio4
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.protocol.socketio import Encoder, Head, PacketType
-from socketio_server.sockets.acknowledgements import Answer
 
 _EVENTS = (PacketType.EVENT, PacketType.BINARY_EVENT)
 
@@ -89,6 +89,9 @@ class RouterKeeper(Protocol):
     def total(self) -> InputTotal:
         """Counts what all clients make the server hold."""
 
+    def start_reading(self) -> Reading:
+        """Begin to decode the answers that one caller has waited for."""
+
 
 class NamespaceRouter(ClientAccount):
     """Routes one session's packets (``SessionHandler``, ``MemberRouter``). Never blocks.
@@ -100,6 +103,7 @@ class NamespaceRouter(ClientAccount):
 
     __slots__ = (
         "__weakref__",
+        "_answers",
         "_assembly",
         "_closing",
         "_ending",
@@ -136,6 +140,8 @@ class NamespaceRouter(ClientAccount):
         # the first member leaves.
         self._ending: dict[str, Member] | None = None
         self._assembly: socketio.Assembly | None = None  # while attachments are due
+        # Those that wait for a caller to decode them; None until there is one.
+        self._answers: set[ClientAnswer] | None = None
         # The last max_namespaces namespaces that the server took the client out of, oldest first.
         self._left: tuple[str, ...] = ()
         # Of messages that are not complete, in the transports, and of a large handshake.
@@ -258,12 +264,31 @@ class NamespaceRouter(ClientAccount):
         """End the session, and drop its waiting events (``Laden``, ``Tenant``)."""
         for member in self._all_members():
             member.drop_events()
+        for answer in tuple(self._answers or ()):
+            answer.drop()
         if self.session.is_open:
             self.session.client_refused(RefusalKind.PENDING, why)
             transport = self.session.transport
             self.session.close(CloseReason.TRANSPORT_ERROR)
             transport.give_up(LostBecause.CLOSED)  # what it holds is not to wait for a goodbye
         self.weigh()
+
+    def hold_answer(self, answer: ClientAnswer) -> None:
+        """Charge the client for an answer that waits for its caller (``AnswerRouter``)."""
+        if self._answers is None:
+            self._answers = set()
+        self._answers.add(answer)
+        self.hold(answer.size)
+
+    def let_go(self, answer: ClientAnswer) -> None:
+        """Charge the client no more for an answer (``AnswerRouter``). Idempotent."""
+        if self._answers is not None and answer in self._answers:
+            self._answers.remove(answer)
+            self.hold(-answer.size)
+
+    def start_reading(self) -> Reading:
+        """Begin to decode the answers that one caller has waited for (``AnswerRouter``)."""
+        return self._keeper.start_reading()
 
     def callback_raised(self) -> None:
         """End the session (``CallbackOwner``)."""
@@ -333,7 +358,7 @@ class NamespaceRouter(ClientAccount):
         elif head.type in _EVENTS:
             member.put(kept)
         elif head.ack_id is not None:
-            member.delivery.acknowledged(head.ack_id, Answer(kept, self.refuse_packet))
+            member.delivery.acknowledged(head.ack_id, ClientAnswer(kept, self))
         elif head.type is PacketType.DISCONNECT:
             del self._members[namespace]
             self._end(member, CloseReason.CLIENT_NAMESPACE_DISCONNECT)

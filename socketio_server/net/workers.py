@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gevent.hub import Hub, Waiter
-from greenlet import GreenletExit, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from socketio_server.net.loop import Loop
 from socketio_server.net.turns import Turns
@@ -50,6 +50,13 @@ class Pool(Protocol):
         :param is_large: whether that will keep the loop for long.
         """
 
+    def call_at_end(self, func: Callable[[], None]) -> bool:
+        """Call a function when the job of the calling worker has ended; what it passed before is
+        called now.
+
+        :return: ``False`` if the caller is no worker.
+        """
+
 
 class Worker(greenlet):
     """A greenlet that runs one job after another, and ends if enough others are parked."""
@@ -72,13 +79,17 @@ class Worker(greenlet):
         The job is not an argument, because a greenlet keeps its arguments as long as it lives.
         """
         pool = self.pool
-        waiting, parked = pool.waiting, pool.parked
+        waiting, parked, at_end = pool.waiting, pool.parked, pool.at_end
         try:
             while len(parked) < MAX_PARKED or self.is_dirty:
                 # In no variable, which would keep the job alive while parked.
                 _work(pool.park(self))
+                if at_end:
+                    pool.job_ended(self)
                 while waiting and not pool.turn_is_over():
                     _work(waiting.popleft())
+                    if at_end:
+                        pool.job_ended(self)
         finally:
             pool.dismiss()
 
@@ -143,6 +154,8 @@ class WorkerPool:
         self._count = 0
         self.waiting: deque[Job] = deque()
         """Jobs that no worker has taken yet."""
+        self.at_end: dict[Worker, Callable[[], None]] = {}
+        """What is to be called when the jobs of these workers have ended."""
         self._woken = False  # whether a call of _serve is due
         self._timer = loop.timer(0.0)  # calls _serve after the loop has polled all descriptors
         self._turns = turns or Turns(loop, options, clock=clock)
@@ -175,6 +188,21 @@ class WorkerPool:
         waiter = _TurnWaiter(self._hub)
         self._turns.add(_TurnWaiter.begin, waiter, is_large=is_large)
         waiter.wait()
+
+    def call_at_end(self, func: Callable[[], None]) -> bool:
+        """Call a function when the job of the calling worker has ended (``Pool``)."""
+        worker = getcurrent()
+        if not isinstance(worker, Worker):
+            return False
+        worker.pool.job_ended(worker)
+        worker.pool.at_end[worker] = func
+        return True
+
+    def job_ended(self, worker: Worker) -> None:
+        """Call what the job of a worker has left to be called."""
+        func = self.at_end.pop(worker, None)
+        if func is not None:
+            func()
 
     def run_in(self, worker: Worker, job: Job) -> None:
         """Run a job in a certain worker, if it is parked; only from the loop."""

@@ -7,9 +7,6 @@ from typing import Any, NamedTuple, Protocol
 
 from gevent.event import Event
 
-from socketio_server.exceptions import DecodeError
-from socketio_server.protocol import socketio
-
 MAX_PENDING = 1000
 """Acknowledgements that one client may owe; beyond it, the oldest is given up."""
 
@@ -17,34 +14,42 @@ ack_ids = count(1)
 """Ids for the whole process, because a broadcast with an id must be encoded only once."""
 
 
-class Answer:
-    """A client's acknowledgement, decoded only if a handler or callback waits for it.
+class Answer(Protocol):
+    """A client's acknowledgement, decoded only if a handler or callback waits for it."""
 
-    :param kept: its packet.
-    :param refuse: called to end the client's session, if the packet is malformed.
-    """
+    def decoded_size(self) -> int:
+        """Estimate how many bytes it takes once it is decoded."""
 
-    __slots__ = ("_refuse", "kept")
+    def values(self, pause: Callable[[], None] | None = None) -> Sequence[Any]:
+        """Decode it.
 
-    def __init__(self, kept: socketio.Kept, refuse: Callable[[DecodeError], None]) -> None:
-        self.kept = kept
-        """Its packet, not decoded yet."""
-        self._refuse = refuse
-
-    def __sizeof__(self) -> int:
-        return object.__sizeof__(self) + getsizeof(self.kept)
-
-    def values(self) -> Sequence[Any]:
-        """Decode the client's answer.
-
+        :param pause: called between the parts of the work on a large one.
         :raises DecodeError: if it is malformed.
         """
-        try:
-            values: Sequence[Any] = socketio.decode_kept(self.kept).data
-        except DecodeError as error:
-            self._refuse(error)
-            raise
-        return values
+
+    def hold(self) -> None:
+        """Keep it until it is read or dropped, at the client's expense. It may be dropped for lack
+        of memory before.
+        """
+
+    def drop(self) -> None:
+        """Forget it. Idempotent."""
+
+    def start_reading(self) -> "Reading":
+        """Begin to read the answers that one caller has waited for."""
+
+
+class Reading(Protocol):
+    """Decodes the answers that one caller has waited for, one after another."""
+
+    def read(self, answer: Any) -> Sequence[Any] | None:
+        """Return the values of an answer, and drop it; may wait for memory, and for others.
+
+        :return: ``None`` if it is malformed, or there was no memory for it.
+        """
+
+    def end(self) -> None:
+        """The caller has all answers."""
 
 
 class Pending(Protocol):
@@ -55,6 +60,13 @@ class Pending(Protocol):
 
     def gone(self, socket_id: str) -> None:
         """The client has disconnected, and will not acknowledge."""
+
+
+class Collector(Pending, Protocol):
+    """Keeps acknowledgements for a caller, until it is closed."""
+
+    def close(self) -> None:
+        """Drop the answers that were not read."""
 
 
 class Timekeeper(Protocol):
@@ -114,7 +126,8 @@ class Answers(_Answers):
 
     :param values: their answers by session id; a tuple if a client sent several values, but only
         the first of these from a client of another process.
-    :param missing: the ids of clients that did not answer in time, or disconnected.
+    :param missing: the ids of clients that did not answer in time, or disconnected, or whose large
+        answers there was no memory for.
     """
 
     unnamed: tuple[Any, ...] = ()
@@ -186,12 +199,13 @@ class Waiter:
         self._timekeeper = timekeeper
         self._due = dict.fromkeys(expected)
         self._left: list[str] = []
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, Answer] = {}  # those that are not read yet
         self._done = Event()
 
     def answered(self, socket_id: str, answer: Answer) -> None:
         """Note an answer."""
         self._answers[socket_id] = answer
+        answer.hold()
         self._settle(socket_id)
 
     def gone(self, socket_id: str) -> None:
@@ -204,12 +218,25 @@ class Waiter:
         if self._due:
             self._timekeeper.wait(self._done, timeout)
         values: dict[str, Any] = {}
-        for socket_id, answer in self._answers.items():
-            try:
-                values[socket_id] = unpack(answer.values())
-            except DecodeError:
-                self._left.append(socket_id)
-        return Answers(values, (*self._left, *self._due))
+        missing = [*self._left, *self._due]
+        reading = None
+        try:
+            for socket_id, answer in tuple(self._answers.items()):
+                reading = reading or answer.start_reading()
+                found = reading.read(answer)
+                if found is None:
+                    missing.append(socket_id)
+                else:
+                    values[socket_id] = unpack(found)
+        finally:
+            if reading is not None:
+                reading.end()
+        return Answers(values, tuple(missing))
+
+    def close(self) -> None:
+        """Drop the answers that were not read (``Collector``)."""
+        for answer in self._answers.values():
+            answer.drop()
 
     def _settle(self, socket_id: str) -> None:
         self._due.pop(socket_id, None)

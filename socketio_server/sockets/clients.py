@@ -10,7 +10,7 @@ from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.protocol import engineio, socketio4
 from socketio_server.protocol.socketio import Encoder
-from socketio_server.sockets.acknowledgements import NoTimekeeper, Pending, Timekeeper, ack_ids
+from socketio_server.sockets.acknowledgements import Collector, NoTimekeeper, Timekeeper, ack_ids
 from socketio_server.sockets.recipient import Recipient
 from socketio_server.sockets.subscriptions import Channels
 from socketio_server.sockets.transactions import Transactions
@@ -37,7 +37,7 @@ def _nothing(request: Any) -> dict[str, Any]:
 
 
 S = TypeVar("S", bound=ClientSocket)
-P = TypeVar("P", bound=Pending)
+C = TypeVar("C", bound=Collector)
 
 
 class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
@@ -240,7 +240,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
             self.timekeeper.let_others_run()
 
     @contextmanager
-    def asking(self, envelope: Envelope, make: Callable[[list[str]], P]) -> Iterator[P]:
+    def asking(self, envelope: Envelope, make: Callable[[list[str]], C]) -> Iterator[C]:
         """Send an event to its recipients in this process, who are to acknowledge it.
 
         A client that a handler may still refuse is not asked, because it might never get the event.
@@ -261,6 +261,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         finally:
             for recipient in asked:
                 recipient.forget_acknowledgement(ack_id)
+            pending.close()
 
     def select(self, recipients: Recipients, *, sure: bool = False) -> list[Recipient]:
         """Return recipients that are clients of this process.

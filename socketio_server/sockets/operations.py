@@ -14,7 +14,6 @@ from msgspec import UNSET
 
 from socketio_server.cluster.broker import Envelope, Recipients, Responses
 from socketio_server.cluster.envelopes import to_opts
-from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.names import (
     MAIN_NAMESPACE,
     RESERVED_HEAD,
@@ -323,10 +322,14 @@ class Operations:
                     socket_id, answer = pending.queue.get(timeout=max(until - timekeeper.now, 0.0))
                 except Empty:
                     return
-                try:
-                    answered(socket_id, None if answer is None else answer.values())
-                except DecodeError:  # the client's session ends
+                if answer is None:
                     answered(socket_id, None)
+                    continue
+                reading = answer.start_reading()
+                try:
+                    answered(socket_id, reading.read(answer))
+                finally:
+                    reading.end()
 
     def run_event(
         self, namespace: str, data: Sequence[Any], answer: Callable[[Any], None] | None
@@ -376,7 +379,7 @@ class Operations:
 
 
 class _Acknowledged:
-    """Takes the acknowledgements of clients in the order of their arrival (``Pending``)."""
+    """Takes the acknowledgements of clients in the order of their arrival (``Collector``)."""
 
     def __init__(self, ids: list[str]) -> None:
         self.ids = ids
@@ -384,11 +387,19 @@ class _Acknowledged:
 
     def answered(self, socket_id: str, answer: Answer) -> None:
         """Note an answer."""
+        answer.hold()
         self.queue.put((socket_id, answer))
 
     def gone(self, socket_id: str) -> None:
         """Note that a client has left."""
         self.queue.put((socket_id, None))
+
+    def close(self) -> None:
+        """Drop the answers that nobody has taken (``Collector``)."""
+        while not self.queue.empty():
+            _, answer = self.queue.get_nowait()
+            if answer is not None:
+                answer.drop()
 
 
 def _records_in(response: Response) -> list[SocketFields]:

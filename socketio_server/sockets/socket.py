@@ -329,11 +329,12 @@ class Socket:
         ack_id = next(ack_ids)
         waiter = Waiter((delivery.id,), clients.timekeeper)
         outgoing = clients.encode(delivery.namespace, event, args, ack_id)
-        left = delivery.ask(ack_id, outgoing, waiter, clients.timekeeper, timeout)
         try:
+            left = delivery.ask(ack_id, outgoing, waiter, clients.timekeeper, timeout)
             return waiter.wait(left)
         finally:
             delivery.forget_acknowledgement(ack_id)
+            waiter.close()
 
     def _emit_with_callback(
         self,

@@ -129,6 +129,10 @@ class World:
     def take_turn(self, *, is_large: bool) -> None:
         """Do nothing (``Pool``)."""
 
+    def call_at_end(self, func: Callable[[], None]) -> bool:
+        """Return ``False``: there are no workers (``Pool``)."""
+        return False
+
     def wait(self, event: Event, timeout: float | None) -> None:
         """Run the queue, then let the time pass (``Timekeeper``).
 

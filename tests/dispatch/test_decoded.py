@@ -1,5 +1,7 @@
 """The room for decoded packets of all clients."""
 
+from functools import partial
+
 from socketio_server.dispatch.decoded import (
     MODEST_DECODED,
     MODEST_SHARE,
@@ -41,6 +43,11 @@ class House:
 
     def take(self, tenant: int, size: int) -> bool:
         return self.room.take(self.tenants[tenant], size, lambda: self.ran.append(size))
+
+    def take_and_withdraw(self, tenant: int, size: int, *, makes_room: bool) -> None:
+        run = partial(self.ran.append, size)
+        assert not self.room.take(self.tenants[tenant], size, run, withdraws=True)
+        self.room.withdraw(size, run, makes_room=makes_room)
 
     def leave(self, tenant: int, size: int) -> None:
         self.room.leave(self.tenants[tenant], size)
@@ -152,3 +159,58 @@ class TestPatience:
         house.loop.advance(20.0)
         assert house.given_up == []
         assert house.loop.timers == 0
+
+
+class TestPatienceOfOnesOwn:
+    """A caller that waits for an acknowledgement withdraws."""
+
+    def test_does_not_end_by_itself(self) -> None:
+        house = House()
+        house.take(0, MOST)
+        run = partial(house.ran.append, LARGE)
+        house.room.take(house.tenants[1], LARGE, run, withdraws=True)
+        house.loop.advance(60.0)
+        assert house.given_up == []
+        assert house.loop.timers == 0
+
+        house.leave(0, MOST)
+        assert house.ran == [LARGE]
+
+    def test_lets_those_in_that_wait_behind(self) -> None:
+        house = House()
+        house.take(0, 5 * LARGE)
+        run = partial(house.ran.append, 6 * LARGE)
+        house.room.take(house.tenants[1], 6 * LARGE, run, withdraws=True)
+        assert not house.take(2, 2 * LARGE)
+        house.room.withdraw(6 * LARGE, run, makes_room=False)
+        assert house.ran == [2 * LARGE]
+        assert house.room.taken == 7 * LARGE
+
+    def test_begins_that_of_the_next_one(self) -> None:
+        house = House()
+        house.take(0, MOST)
+        run = partial(house.ran.append, LARGE)
+        house.room.take(house.tenants[1], LARGE, run, withdraws=True)
+        house.take(2, LARGE)
+        house.loop.advance(60.0)
+        house.room.withdraw(LARGE, run, makes_room=False)
+        house.loop.advance(9.0)
+        assert house.given_up == []
+        house.loop.advance(2.0)
+        assert house.given_up == [0]
+
+    def test_may_end_with_the_client_that_takes_most(self) -> None:
+        house = House()
+        house.take(0, 3 * LARGE)
+        house.take(1, 5 * LARGE)
+        house.take_and_withdraw(2, LARGE, makes_room=False)
+        assert house.given_up == []
+        house.take_and_withdraw(2, LARGE, makes_room=True)
+        assert house.given_up == [1]
+
+    def test_ends_nobody_while_another_waits_for_longer(self) -> None:
+        house = House()
+        house.take(0, MOST)
+        house.take(1, LARGE)
+        house.take_and_withdraw(2, LARGE, makes_room=True)
+        assert house.given_up == []

@@ -3,10 +3,12 @@
 Each test is an attack that once took gigabytes, seconds or all handlers.
 """
 
+import json
 import re
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import cycle
 from threading import Thread
 from time import monotonic
 
@@ -28,6 +30,9 @@ MOST = 128 * MIB
 
 LARGE = 980_000
 """Characters of a message that is as large as allowed."""
+
+CALLED = 20
+"""Clients that answer at once."""
 
 OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate"}
 
@@ -62,16 +67,29 @@ def plain(text: str) -> bytes:
 
 def send_all(clients: list[WebSocket], data: bytes) -> None:
     """Have clients send the same at once, as far as the server reads it."""
+    send_each(clients, [data] * len(clients))
 
-    def send(client: WebSocket) -> None:
+
+def send_each(clients: list[WebSocket], frames: list[bytes]) -> None:
+    """Have each client send its own at once, as far as the server reads it."""
+
+    def send(client: WebSocket, data: bytes) -> None:
         with suppress(OSError):
             client.send(data)
 
-    threads = [Thread(target=send, args=(client,)) for client in clients]
+    threads = [Thread(target=send, args=each) for each in zip(clients, frames, strict=True)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def asked(client: WebSocket) -> int:
+    """Return the id that the server wants its question to be acknowledged with."""
+    packet = client.receive_text()
+    digits, _, name = packet.removeprefix("42").partition("[")
+    assert name.startswith('"question"'), packet
+    return int(digits)
 
 
 def waiting(server: Server) -> int:
@@ -252,6 +270,57 @@ class TestLargeMessages:
             assert len(event) < len(bomb) + 10
             send_all(clients, bomb * 20)
             for client in clients:
+                client.cut()
+
+
+class TestLargeAnswers:
+    """What the server has asked for costs no less than what clients send by themselves."""
+
+    @pytest.mark.parametrize("event", ["question", "hint"])
+    def test_of_many_clients_take_turns(self, wire: Wire, watch: Watch, event: str) -> None:
+        """Whether a handler or a callback waits for them."""
+        server, encode, headers = wire
+        name = f"large answers: {event}{', deflated' if headers else ''}"
+        with watch(server, "accounts", name, inputs=CALLED, most=MOST, patience=90):
+            clients = [join(server, headers=headers) for _ in range(CALLED)]
+            for client in clients:
+                client.send_text(f'42["{event}"]')
+            kinds = cycle(["empty arrays", "deep arrays"])
+            answers = [encode(f"43{asked(client)}[{WORST[next(kinds)]}]") for client in clients]
+            send_each(clients, answers)
+            for client in clients:
+                assert ask(client, '["echo",1]') == "[1]"
+                client.close()
+
+    def test_that_handlers_keep_are_bounded_once_they_are_decoded(
+        self, wire: Wire, watch: Watch
+    ) -> None:
+        """The handlers wait for another answer, which never comes."""
+        server, encode, headers = wire
+        name = f"large answers that handlers keep{', deflated' if headers else ''}"
+        with watch(server, "accounts", name, inputs=CALLED, most=MOST, patience=90):
+            clients = [join(server, headers=headers) for _ in range(CALLED)]
+            for client in clients:
+                client.send_text('42["interview"]')
+            answers = [encode(f"43{asked(client)}[{fill('[]', 200_000)}]") for client in clients]
+            send_each(clients, answers)
+            wait_until(lambda: look(server, "stats")["decoded_bytes"] > 20 * MIB, "much to be kept")
+            assert look(server, "stats")["decoded_bytes"] <= 48 * MIB
+            for client in clients:
+                client.cut()
+
+    def test_to_one_call_are_bounded(self, share_attacked: StartServer, watch: Watch) -> None:
+        server = share_attacked(settings={"SOCKETIO_STALL_TIMEOUT": 1.0})
+        name = "large answers to one call"
+        with watch(server, "accounts", name, inputs=40, most=MOST, patience=90):
+            clients, host = crowd(server, 40, channel="asked"), join(server)
+            host.send_text('421["survey","asked",5]')
+            answers = [plain(f"43{asked(client)}[{WORST['empty arrays']}]") for client in clients]
+            send_each(clients, answers)
+            assert waiting(server) <= 64 * MIB
+            came, missing = json.loads(host.receive_text().removeprefix("431"))
+            assert (came + missing, missing > 0) == (40, True)
+            for client in (*clients, host):
                 client.cut()
 
 

@@ -2,6 +2,7 @@
 
 import socket
 import weakref
+from functools import partial
 from time import monotonic
 
 import gevent
@@ -60,6 +61,32 @@ class TestWorkerPool:
 
         assert len(workers) == 5
         assert len(set(workers)) == 1
+
+    def test_a_job_may_have_something_done_at_its_end(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+
+        def work() -> None:
+            assert pool.call_at_end(lambda: done.append("end"))
+            done.append("job")
+
+        run_all(pool, [Task(work), Task(lambda: done.append("next job"))])
+        assert done == ["job", "end", "next job"]
+
+    def test_only_one_thing_is_done_at_a_job_s_end_and_the_others_before(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+
+        def work() -> None:
+            for name in ("first", "second"):
+                pool.call_at_end(partial(done.append, name))
+                done.append("job")
+
+        run_all(pool, [Task(work)])
+        assert done == ["job", "first", "job", "second"]
+
+    def test_who_is_no_worker_has_no_end(self) -> None:
+        assert not make_pool().call_at_end(lambda: None)
 
     def test_a_job_that_waits_holds_nobody_up(self) -> None:
         done: list[str] = []

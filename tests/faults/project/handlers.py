@@ -150,6 +150,29 @@ def question(request: HttpRequest, socket: Socket, context: Context, *args: Any)
         socket.call("question")
 
 
+@events.on("interview")
+def interview(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """Wait for the client's answer, and keep it while the client thinks about a second one."""
+    with suppress(TimeoutError):
+        answer = socket.call("question")
+        socket.call("next", answer is None)
+
+
+@events.on("survey")
+def survey(
+    request: HttpRequest, socket: Socket, context: Context, channel: str, seconds: float
+) -> tuple[int, int]:
+    """Wait for the answers of a channel's clients; tell how many came, and how many did not."""
+    answers = socket.call("question", to=channel, timeout=seconds)
+    return len(answers.values), len(answers.missing)
+
+
+@events.on("hint")
+def hint(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """Ask without waiting."""
+    socket.emit("question", callback=lambda *args: None)
+
+
 @events.on_subscribe(channel="^slow")
 def decide(request: HttpRequest, socket: Socket, context: Context, channel: str) -> None:
     """Decide slowly."""
