@@ -8,7 +8,7 @@ but for its ``events.py``.
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.docs.pages import Block, Page
@@ -92,12 +92,14 @@ class Project:
             )
         )
 
-    def serve_by_gunicorn(self, *arguments: str) -> Server:
+    def serve_by_gunicorn(
+        self, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> Server:
         """Start its server under gunicorn."""
         return Server(
             Configuration(
                 self.folder,
-                environment=self._environment,
+                environment={**self._environment, **(environment or {})},
                 cwd=self.folder,
                 gunicorn=arguments,
             )

@@ -1,16 +1,22 @@
 """The page on Docker: its commands are run here, without a container around them."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from gunicorn.config import Config
 
 from tests.docs.pages import page
 from tests.docs.project import Project
 from tests.docs.test_snippets import check_command
 from tests.support.http import Http
+from tests.support.redis import RedisServer
+from tests.support.tools import wait_until
 
 DOCKER = page("docs/how-to/docker.md")
 ADDRESS = "0.0.0.0:9000"
@@ -23,6 +29,14 @@ def instructions(name: str) -> Iterator[list[str]]:
         instruction, _, rest = line.partition(" ")
         if instruction == name:
             yield json.loads(rest) if rest.startswith("[") else shlex.split(rest)
+
+
+def command() -> list[str]:
+    """Return the arguments of the image's command, gunicorn, on a port of this machine."""
+    ((program, *arguments),) = instructions("CMD")
+    assert program == "gunicorn"
+    assert ADDRESS in arguments
+    return [each.replace(ADDRESS, "127.0.0.1:0") for each in arguments]
 
 
 @pytest.fixture
@@ -42,12 +56,7 @@ def test_its_image_is_built_by_commands_that_exist(project: Project) -> None:
 
 def test_its_command_serves_the_site_and_ends_by_a_signal(project: Project) -> None:
     project.manage("collectstatic", "--noinput")
-    ((program, *arguments),) = instructions("CMD")
-    assert program == "gunicorn"
-    assert ADDRESS in arguments
-    server = project.serve_by_gunicorn(
-        *(each.replace(ADDRESS, "127.0.0.1:0") for each in arguments)
-    )
+    server = project.serve_by_gunicorn(*command())
     try:
         with Http(server.address) as http:
             assert http.get("/").status == 200
@@ -59,3 +68,47 @@ def test_the_ports_agree() -> None:
     ((port,),) = instructions("EXPOSE")
     assert ADDRESS.endswith(f":{port}")
     assert f"--publish {port}:{port}" in "".join(block.text for block in DOCKER.of("sh"))
+
+
+class TestCompose:
+    @pytest.fixture
+    def services(self) -> dict[str, Any]:
+        (block,) = DOCKER.of("yaml")
+        found: dict[str, Any] = yaml.safe_load(block.text)["services"]
+        return found
+
+    def test_its_services_depend_on_others_that_say_when_they_are_ready(
+        self, services: dict[str, Any]
+    ) -> None:
+        known = {"build", "command", "depends_on", "env_file", "environment", "healthcheck"}
+        known |= {"image", "ports", "restart", "stop_grace_period", "ulimits"}
+        for service in services.values():
+            assert service.keys() <= known
+            for name, needed in service.get("depends_on", {}).items():
+                assert needed == {"condition": "service_healthy"}
+                assert services[name]["healthcheck"]["test"][0] == "CMD"
+
+    def test_its_site_is_reached_and_stops_as_the_image_needs(
+        self, services: dict[str, Any]
+    ) -> None:
+        ((port,),) = instructions("EXPOSE")
+        assert services["site"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+        grace = services["site"]["stop_grace_period"].removesuffix("s")
+        assert int(grace) > Config().graceful_timeout
+
+    def test_its_redis_is_what_all_workers_of_the_site_use(
+        self, services: dict[str, Any], project: Project
+    ) -> None:
+        """The image's command runs here, with a Redis on another port."""
+        assert services["redis"]["command"][0] == "redis-server"
+        assert services["site"]["environment"] == {"REDIS_URL": "redis://redis:6379/0"}
+        project.follow(DOCKER)
+        project.manage("collectstatic", "--noinput")
+        redis = RedisServer()
+        server = project.serve_by_gunicorn(*command(), environment={"REDIS_URL": redis.url})
+        try:
+            (workers,) = re.findall(r"-w (\d+)", " ".join(command()))
+            wait_until(lambda: redis.servers() == int(workers), "all workers to use it")
+        finally:
+            server.kill()
+            redis.stop()

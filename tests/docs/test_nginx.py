@@ -1,12 +1,15 @@
-"""The page on deployment, tried as it stands: its settings, its nginx over TLS, and a browser.
+"""The page on deployment, tried as it stands: its settings, its gunicorn, its nginx over TLS, and a
+browser.
 
 Changed is only what depends on the machine: ports, files, and the certificate, which is made here.
 """
 
 import json
+import shlex
 import ssl
 import subprocess
 from collections.abc import Iterator
+from configparser import ConfigParser
 from contextlib import closing
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -21,12 +24,14 @@ from tests.docs.pages import page
 from tests.docs.project import Project
 from tests.support.http import Response
 from tests.support.nginx import NGINX, nginx
+from tests.support.redis import RedisServer
 from tests.support.server import Server
-from tests.support.tools import PATIENCE, free_port, require
+from tests.support.tools import PATIENCE, free_port, require, wait_until
 from tests.support.wire import target
 
 DEPLOYMENT = page("docs/deployment.md")
 TUTORIAL = page("docs/tutorial.md")
+ADDRESS = "127.0.0.1:9000"
 HOST = "www.example.com"
 BUNDLE = "/static/socketio_server/socket.io.min.js"
 
@@ -34,7 +39,7 @@ BUNDLE = "/static/socketio_server/socket.io.min.js"
 class Site(NamedTuple):
     """The site behind nginx."""
 
-    server: Server
+    redis: RedisServer
     port: int
 
     @property
@@ -65,7 +70,7 @@ def configuration(folder: Path, server: Server, port: int, static: Path) -> str:
     (block,) = DEPLOYMENT.of("nginx")
     text = block.text
     for old, new in {
-        "127.0.0.1:9000": f"127.0.0.1:{server.address[1]}",
+        ADDRESS: f"127.0.0.1:{server.address[1]}",
         "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
         f"/etc/ssl/{HOST}.pem": f"{folder}/certificate.pem",
         f"/etc/ssl/private/{HOST}.key": f"{folder}/key.pem",
@@ -74,6 +79,17 @@ def configuration(folder: Path, server: Server, port: int, static: Path) -> str:
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     return text
+
+
+def command() -> list[str]:
+    """Return the arguments of the unit's gunicorn, on a port of this machine."""
+    (block,) = DEPLOYMENT.of("ini")
+    unit = ConfigParser(interpolation=None)
+    unit.read_string(block.text)
+    program, *arguments = shlex.split(unit["Service"]["ExecStart"])
+    assert program.endswith("/gunicorn")
+    assert ADDRESS in arguments
+    return [each.replace(ADDRESS, "127.0.0.1:0") for each in arguments]
 
 
 def make_certificate(folder: Path) -> None:
@@ -98,18 +114,21 @@ def site(tutorial: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     (events,) = (block for block in TUTORIAL.of("python") if block.path == "events.py")
     project.apply(events)
     project.follow(DEPLOYMENT)
+    redis = RedisServer()
+    project.replace("mysite/settings.py", "redis://localhost:6379/0", redis.url)
     project.manage("collectstatic", "--noinput")
-    server = project.serve()
+    server = project.serve_by_gunicorn(*command())
     folder = tmp_path_factory.mktemp("nginx")
     make_certificate(folder)
     port = free_port()
-    site = Site(server, port)
+    site = Site(redis, port)
     block = configuration(folder, server, port, project.folder / "static")
     try:
         with nginx(folder, block, lambda: site.get(BUNDLE).status == 200):
             yield site
     finally:
         server.kill()
+        redis.stop()
 
 
 @pytest.fixture
@@ -137,6 +156,12 @@ class TestABrowser:
         response = site.get(target("polling"), Origin=site.origin)
         assert response.status == 200
         assert "Secure" in response.headers["set-cookie"]
+
+
+class TestTheWorkers:
+    def test_have_the_redis_in_common(self, site: Site) -> None:
+        workers = int(command()[command().index("-w") + 1])
+        wait_until(lambda: site.redis.servers() == workers, "all workers to use it")
 
 
 class TestAForeignPage:

@@ -47,6 +47,7 @@ FOLLOWED = [
     "docs/deployment.md",
     "docs/how-to/gunicorn.md",
     "docs/how-to/databases.md",
+    "docs/how-to/docker.md",
     "docs/how-to/several-processes.md",
     "docs/reference/checks.md",
     "docs/reference/settings.md",
@@ -232,6 +233,6 @@ class TestDeployment:
         unit.optionxform = str  # type: ignore[assignment, method-assign]
         unit.read_string(block.text)
         service = unit["Service"]
-        python, *arguments = service["ExecStart"].split()
-        check_command([python.rpartition("/")[2], *arguments])
-        assert int(service["TimeoutStopSec"]) > Options().drain_timeout
+        program, *arguments = service["ExecStart"].split()
+        check_command([program.rpartition("/")[2], *arguments])
+        assert int(service["TimeoutStopSec"]) > Config().graceful_timeout

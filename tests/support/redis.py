@@ -43,6 +43,11 @@ class RedisServer:
         channels: Any = self.client.pubsub_channels(pattern)
         return {channel.decode() for channel in channels}
 
+    def servers(self) -> int:
+        """Return how many servers take part in the cluster."""
+        found: Any = self.client.pubsub_numsub("socket.io-request#/#")
+        return int(found[0][1])
+
     def shut_down(self) -> None:
         """End it; ``start`` brings it back."""
         self._process.send_signal(signal.SIGTERM)
