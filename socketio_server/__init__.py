@@ -364,8 +364,8 @@ def _send_late(event: str, send: Callable[[], None]) -> None:
 
 def _is_anybody_there(namespace: str, selection: Selection) -> bool:
     """Return whether a selection has recipients in this process."""
-    if selection.session_id is not None:
-        return CLIENTS.find(selection.session_id, namespace) is not None
+    if selection.socket_id is not None:
+        return CLIENTS.find(selection.socket_id, namespace) is not None
     if selection.channels is None:
         return bool(CLIENTS.members(namespace))
     return any(CLIENTS.channels.subscribers(namespace, each) for each in selection.channels)

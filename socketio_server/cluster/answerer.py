@@ -28,6 +28,7 @@ from socketio_server.protocol.redis_requests import (
     Join,
     Leave,
     ListRooms,
+    ListSockets,
     Request,
     Response,
     ServerEvent,
@@ -42,6 +43,9 @@ ASK_TIMEOUT = 5.0
 
 MAX_ASK_TIMEOUT = 3600.0
 """Seconds that they have at most."""
+
+Lookup = ListSockets | ListRooms | FetchSockets
+"""A request that is answered from what this process knows."""
 
 logger = logging.getLogger("socketio_server")
 
@@ -87,7 +91,7 @@ class Answerer:
             self._underway += 1
             gevent.spawn(self._answer, namespace, request)
 
-    def _answer(self, namespace: str, request: Any) -> None:
+    def _answer(self, namespace: str, request: Lookup | Ask) -> None:
         """Answer a request, in a greenlet of its own."""
         try:
             if isinstance(request, Ask):
@@ -95,11 +99,14 @@ class Answerer:
             else:
                 self._respond(namespace, self._look_up(namespace, request), request.uid)
         except Exception:
-            logger.exception("Internal error while answering another server")
+            logger.exception(
+                "Internal error while answering another server, which counts this one as missing: "
+                "report it with its traceback"
+            )
         finally:
             self._underway -= 1
 
-    def _look_up(self, namespace: str, request: Any) -> Response:
+    def _look_up(self, namespace: str, request: Lookup) -> Response:
         request_id, operations = request.request_id, self._operations
         if isinstance(request, ListRooms):
             return Response(request_id=request_id, rooms=[*operations.rooms(namespace)])
@@ -159,7 +166,7 @@ class Answerer:
             event_name=name,
             args=tuple(args),
             channels=recipients.channels,
-            session_ids=recipients.session_ids,
+            socket_ids=recipients.socket_ids,
             skip=recipients.skip,
             skip_channels=recipients.skip_channels,
         )

@@ -21,14 +21,14 @@ class Recipients:
     """Clients of a namespace; plain data, because it crosses to other processes.
 
     :param channels: the subscribers of any of these; ``None``: everyone in the namespace.
-    :param session_ids: these clients as well.
+    :param socket_ids: these clients as well.
     :param skip: but not sockets of these ids.
     :param skip_channels: and not the subscribers of any of these.
     """
 
     namespace: str
     channels: tuple[str, ...] | None = None
-    session_ids: tuple[str, ...] = ()
+    socket_ids: tuple[str, ...] = ()
     skip: frozenset[str] = frozenset()
     skip_channels: tuple[str, ...] = ()
 
@@ -73,7 +73,7 @@ class LocalNode(Protocol):
         :raises TypeError: if one can't be encoded.
         """
 
-    def has_client(self, session_id: str, namespace: str) -> bool:
+    def has_client(self, socket_id: str, namespace: str) -> bool:
         """Return whether a client is connected to this process."""
 
     def is_wanted(self, namespace: str, channel: str | None) -> bool:

@@ -31,7 +31,7 @@ def to_envelope(broadcast: Broadcast, node: LocalNode) -> Envelope:
         event_name=broadcast.data[0],
         args=tuple(broadcast.data[1:]),
         channels=rooms or None,
-        session_ids=tuple(room for room in rooms if node.has_client(room, namespace)),
+        socket_ids=tuple(room for room in rooms if node.has_client(room, namespace)),
         skip=frozenset(broadcast.skip),
         skip_channels=broadcast.skip,
         volatile=broadcast.volatile,
@@ -52,14 +52,14 @@ def to_recipients(opts: Opts, namespace: str, node: LocalNode) -> Recipients:
     return Recipients(
         namespace=namespace,
         channels=rooms or None,
-        session_ids=tuple(room for room in rooms if node.has_client(room, namespace)),
+        socket_ids=tuple(room for room in rooms if node.has_client(room, namespace)),
         skip=frozenset(skip),
         skip_channels=skip,
     )
 
 
 def _rooms_of(recipients: Recipients) -> tuple[str, ...] | None:
-    rooms = (*(recipients.channels or ()), *recipients.session_ids)
+    rooms = (*(recipients.channels or ()), *recipients.socket_ids)
     if not rooms and recipients.channels is not None:
         return None  # without a room it would be everyone
     return rooms

@@ -33,6 +33,15 @@ class Job(Protocol):
         """Do the work; must not raise."""
 
 
+class CallJob:
+    """Calls a function without arguments (``Job``)."""
+
+    __slots__ = ("work",)
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+
+
 class Pool(Protocol):
     """Runs jobs: in the server's workers, or for the test client in the test's own thread."""
 

@@ -271,4 +271,9 @@ def _try(action: Callable[[], None], function: str, on_error: OnError) -> None:
     except BrokerUnavailable as error:
         if on_error == "raise":
             raise
-        logger.error("%s() reached no other process: %s", function, error)
+        logger.error(
+            "%s() reached no other process: %s. Start Redis, or look at SOCKETIO_BROKER_URL; what "
+            "the call was to do is not done later",
+            function,
+            error,
+        )

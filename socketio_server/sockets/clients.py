@@ -149,9 +149,9 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         recipient = self._recipients.get(session_id)
         return None if recipient is None else self.members(namespace).get(recipient)
 
-    def has_client(self, session_id: str, namespace: str) -> bool:
+    def has_client(self, socket_id: str, namespace: str) -> bool:
         """Return whether a client is connected to a namespace (``LocalNode``)."""
-        recipient = self._recipients.get(session_id)
+        recipient = self._recipients.get(socket_id)
         return recipient is not None and recipient.namespace == namespace
 
     def is_wanted(self, namespace: str, channel: str | None) -> bool:
@@ -217,7 +217,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
 
         :raises TypeError: if an argument can't be encoded.
         """
-        channels, session_ids = envelope.channels, envelope.session_ids
+        channels, socket_ids = envelope.channels, envelope.socket_ids
         outgoing = self.encode(envelope.namespace, envelope.event_name, envelope.args)
         frames = outgoing.frames
         output = self.output
@@ -233,7 +233,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
             elif (fastlane := recipient.fastlane) is not None:
                 fastlane.write(frames)
             else:
-                is_named = session_ids and recipient.id in session_ids
+                is_named = socket_ids and recipient.id in socket_ids
                 recipient.deliver(outgoing, None if is_named else channels)
         self.messages_out += count
         if output is not None and output.crossings != crossings and self.timekeeper.may_wait():
@@ -276,7 +276,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         ]
 
     def _is_doubtful(self, recipient: Recipient, recipients: Recipients) -> bool:
-        is_named = recipient.id in recipients.session_ids
+        is_named = recipient.id in recipients.socket_ids
         return recipient.is_doubtful(None if is_named else recipients.channels)
 
     def _find(self, wanted: Recipients) -> Collection[Recipient]:
@@ -285,7 +285,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         It may be a live view; don't hold on to it.
         """
         found = self._find_recipients(wanted.namespace, wanted.channels)
-        return self._with_clients(found, wanted) if wanted.session_ids else found
+        return self._with_clients(found, wanted) if wanted.socket_ids else found
 
     def _find_skipped(self, wanted: Recipients) -> Collection[Recipient | None]:
         """Return the clients that are skipped."""
@@ -316,9 +316,9 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
     ) -> Collection[Recipient]:
         """Return clients, and those that are wanted by their ids, each once."""
         named = (
-            self._recipients[session_id]
-            for session_id in wanted.session_ids
-            if self.has_client(session_id, wanted.namespace)
+            self._recipients[socket_id]
+            for socket_id in wanted.socket_ids
+            if self.has_client(socket_id, wanted.namespace)
         )
         return dict.fromkeys((*found, *named))
 

@@ -35,6 +35,8 @@ from socketio_server.protocol.redis_requests import (
     Join,
     Leave,
     ListRooms,
+    Question,
+    Request,
     Response,
     ServerEvent,
     ServerFields,
@@ -133,27 +135,21 @@ class Operations:
 
     def subscribe(self, recipients: Recipients, channel: str) -> None:
         """Put sockets on a channel."""
-        opts, clients, namespace = to_opts(recipients), self._clients, recipients.namespace
-        if opts is None:
-            return
+        clients, namespace = self._clients, recipients.namespace
         self.join(recipients, (channel,))
-        clients.broker.tell(namespace, Join(opts=opts, rooms=[channel]))
+        self._tell(recipients, lambda opts: Join(opts=opts, rooms=[channel]))
         if clients.is_wanted(namespace, channel):
             clients.broker.listen(namespace, channel)
 
     def unsubscribe(self, recipients: Recipients, channel: str) -> None:
         """Take sockets off a channel."""
-        opts = to_opts(recipients)
-        if opts is not None:
-            self.leave(recipients, (channel,))
-            self._clients.broker.tell(recipients.namespace, Leave(opts=opts, rooms=[channel]))
+        self.leave(recipients, (channel,))
+        self._tell(recipients, lambda opts: Leave(opts=opts, rooms=[channel]))
 
     def disconnect_all(self, recipients: Recipients, *, close: bool) -> None:
         """Disconnect sockets."""
-        opts = to_opts(recipients)
-        if opts is not None:
-            self.disconnect(recipients, close=close)
-            self._clients.broker.tell(recipients.namespace, Disconnect(opts=opts, close=close))
+        self.disconnect(recipients, close=close)
+        self._tell(recipients, lambda opts: Disconnect(opts=opts, close=close))
 
     def call(self, envelope: Envelope, timeout: float | None) -> Answers:
         """Send an event to clients, and wait for all their acknowledgements.
@@ -162,19 +158,15 @@ class Operations:
         """
         clients = self._clients
         broker, timekeeper = clients.broker, clients.timekeeper
-        opts = to_opts(envelope)
-        if opts is None:
-            return Answers({}, ())
         with clients.asking(envelope, lambda ids: Waiter(ids, timekeeper)) as waiter:
             if not broker.reaches_others:
                 return waiter.wait(timeout)
             began = timekeeper.now
             limit = CALL_TIMEOUT if timeout is None else timeout
-            opts.flags = {"timeout": int(limit * 1000), WANTS_IDS: True}
+            flags = {"timeout": int(limit * 1000), WANTS_IDS: True}
             data = clients.plain((envelope.event_name, *envelope.args))
             packet = Packet(2, data, envelope.namespace)
-            question = Ask(request_id=_new_id(), packet=packet, opts=opts)
-            responses = broker.ask(envelope.namespace, question, limit)
+            responses = self._ask(envelope, limit, flags, partial(Ask, packet=packet))
             left = None if timeout is None else max(timeout - (timekeeper.now - began), 0.0)
             return _add(waiter.wait(left), responses.received, responses.missing)
 
@@ -238,11 +230,30 @@ class Operations:
 
         :param flags: what of them, if that is less than their records; Node's servers ignore it.
         """
+        return self._ask(recipients, timeout, flags, FetchSockets)
+
+    def _tell(self, recipients: Recipients, make: Callable[[Opts], Request]) -> None:
+        """Have other servers act upon a request, unless it is for nobody."""
+        opts = to_opts(recipients)
+        if opts is not None:
+            self._clients.broker.tell(recipients.namespace, make(opts))
+
+    def _ask(
+        self,
+        recipients: Recipients,
+        timeout: float,
+        flags: dict[str, Any] | None,
+        make: Callable[..., Question],
+    ) -> Responses:
+        """Ask other servers, unless the question is of nobody.
+
+        :param make: returns the question, given ``request_id`` and ``opts``.
+        """
         opts = to_opts(recipients)
         if opts is None:
             return Responses((), 0)
         opts.flags = flags
-        question = FetchSockets(request_id=_new_id(), opts=opts)
+        question = make(request_id=_new_id(), opts=opts)
         return self._clients.broker.ask(recipients.namespace, question, timeout)
 
     # --- In this process ----------------------------------------------------------------------
@@ -374,7 +385,12 @@ class Operations:
         try:
             return self._as_json((socket.data,))[0]
         except TypeError as error:
-            logger.error("The data of socket %s can't be shared: %s", socket_id, error)
+            logger.error(
+                "The data of socket %s can't be shared, so find_sockets() shows none of it: %s. "
+                "Keep in socket.context what JSON can't carry",
+                socket_id,
+                error,
+            )
             return {}
 
 

@@ -366,8 +366,8 @@ def publish(
 
     :raises TypeError: if an argument can't be encoded.
     """
-    session_id = selection.session_id
-    socket = None if session_id is None else clients.find(session_id, namespace)
+    socket_id = selection.socket_id
+    socket = None if socket_id is None else clients.find(socket_id, namespace)
     if socket is None:  # several clients, or one of another process, or of none
         clients.broker.publish(selection.envelope(namespace, event, args, volatile=volatile))
     elif not selection.leaves_out(socket.id, socket._delivery.places):
@@ -386,15 +386,15 @@ def ask(
 
     :raises TypeError: if an argument can't be encoded.
     """
-    session_id = selection.session_id
-    socket = None if session_id is None else clients.find(session_id, namespace)
+    socket_id = selection.socket_id
+    socket = None if socket_id is None else clients.find(socket_id, namespace)
     if socket is None:
         envelope = selection.envelope(namespace, event, args)
         answers = Operations(clients).call(envelope, timeout)
-        if session_id is None:
+        if socket_id is None:
             return answers
         found = (*answers.values.values(), *answers.unnamed)
-        return Answers({session_id: found[0]}, ()) if found else Answers({}, (session_id,))
+        return Answers({socket_id: found[0]}, ()) if found else Answers({}, (socket_id,))
     if selection.leaves_out(socket.id, socket._delivery.places):
         return Answers({}, ())
     return socket._ask(event, args, timeout)

@@ -73,13 +73,13 @@ class Selection(NamedTuple):
 
     :param channels: the subscribers of any of these, or users by their rooms; ``None``: everyone in
         the namespace.
-    :param session_id: this client only.
+    :param socket_id: this client only.
     :param skip: ids of clients that don't get it.
     :param skip_channels: channels, and users' rooms, whose clients don't get it.
     """
 
     channels: tuple[str, ...] | None
-    session_id: str | None
+    socket_id: str | None
     skip: frozenset[str]
     skip_channels: tuple[str, ...]
 
@@ -88,7 +88,7 @@ class Selection(NamedTuple):
         return Recipients(
             namespace=namespace,
             channels=self.channels,
-            session_ids=() if self.session_id is None else (self.session_id,),
+            socket_ids=() if self.socket_id is None else (self.socket_id,),
             skip=self.skip,
             skip_channels=self.skip_channels,
         )
@@ -102,15 +102,15 @@ class Selection(NamedTuple):
             event_name=event_name,
             args=args,
             channels=self.channels,
-            session_ids=() if self.session_id is None else (self.session_id,),
+            socket_ids=() if self.socket_id is None else (self.socket_id,),
             skip=self.skip,
             skip_channels=self.skip_channels,
             volatile=volatile,
         )
 
-    def leaves_out(self, session_id: str, channels: Sequence[str]) -> bool:
+    def leaves_out(self, socket_id: str, channels: Sequence[str]) -> bool:
         """Return whether a client on these channels is skipped."""
-        return session_id in self.skip or any(held in self.skip_channels for held in channels)
+        return socket_id in self.skip or any(held in self.skip_channels for held in channels)
 
 
 def select(

@@ -88,7 +88,7 @@ class TestChanges:
         process.node.clients.add((ID, "/"))
         process.answerer.handle("/", Disconnect(opts=Opts(rooms=[ID])))
         ((_, found, _),) = process.operations.done
-        assert found.session_ids == (ID,)
+        assert found.socket_ids == (ID,)
 
     def test_nothing_is_answered(self, process: Process) -> None:
         process.handle(Disconnect(uid="asker1", opts=Opts(rooms=["a"])))
@@ -171,7 +171,7 @@ class TestQuestions:
     ) -> None:
         monkeypatch.setattr(process.operations, "rooms", None)
         process.handle(ListRooms(request_id="r"))
-        assert "Internal error while answering another server" in caplog.text
+        assert "Internal error while answering another server, which counts" in caplog.text
 
 
 class TestAcknowledgements:

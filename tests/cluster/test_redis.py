@@ -108,7 +108,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
 def envelope(
     *args: object,
     channels: tuple[str, ...] | None = None,
-    session_ids: tuple[str, ...] = (),
+    socket_ids: tuple[str, ...] = (),
     skip: frozenset[str] = frozenset(),
 ) -> Envelope:
     return Envelope(
@@ -116,7 +116,7 @@ def envelope(
         event_name="news",
         args=args,
         channels=channels,
-        session_ids=session_ids,
+        socket_ids=socket_ids,
         skip=skip,
     )
 
@@ -138,7 +138,7 @@ class TestPublishing:
         [
             (envelope(channels=("room",)), ROOM, ("room",)),
             (envelope(channels=("a", "b")), BASE, ("a", "b")),
-            (envelope(channels=(), session_ids=(ID,)), BASE + ID.encode() + b"#", (ID,)),
+            (envelope(channels=(), socket_ids=(ID,)), BASE + ID.encode() + b"#", (ID,)),
         ],
     )
     def test_the_channel_is_that_of_the_rooms(
@@ -179,7 +179,7 @@ class TestHearing:
         cluster.start()
         cluster.hear("news", rooms=(ID,))
         (delivered,) = cluster.node.delivered
-        assert delivered.session_ids == (ID,)
+        assert delivered.socket_ids == (ID,)
 
     def test_what_is_for_a_socket_elsewhere_is_not_even_decoded(self, cluster: Cluster) -> None:
         cluster.start()

@@ -97,7 +97,7 @@ class TestFind:
         self, server: FakeServer, operations: Operations
     ) -> None:
         a, b, c = (server.connect(channels=[channel]) for channel in ("a", "b", "c"))
-        found = operations.find(on("a", "b", session_ids=(c.id,), skip=frozenset([b.id])), 1.0)
+        found = operations.find(on("a", "b", socket_ids=(c.id,), skip=frozenset([b.id])), 1.0)
         assert {record.session_id for record in found} == {a.id, c.id}
         assert operations.find(on(), 1.0) == ()
         assert operations.find(Recipients(namespace="/other"), 1.0) == ()
@@ -126,7 +126,7 @@ class TestFind:
     ) -> None:
         server.connect().socket.data["bad"] = object()
         assert [record.data for record in operations.find(EVERYBODY, 1.0)] == [{}]
-        assert "can't be shared" in caplog.text
+        assert "can't be shared, so find_sockets() shows none of it: " in caplog.text
 
     def test_data_is_what_other_processes_get(
         self, server: FakeServer, operations: Operations

@@ -52,7 +52,7 @@ class TestTarget:
     def test_is_one_client_by_its_session_which_is_a_tuple_too(self) -> None:
         selection = select(SocketSession("an-id"))
 
-        assert selection.session_id == "an-id"
+        assert selection.socket_id == "an-id"
         assert selection.channels == ()
 
     def test_is_the_others_for_a_socket(self) -> None:

@@ -12,7 +12,7 @@ from greenlet import getcurrent
 from socketio_server.dispatch.event_hooks import WrapHandler
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.loop import Loop
-from socketio_server.net.workers import Worker
+from socketio_server.net.workers import CallJob, Worker
 from socketio_server.registry.guards import layers_of
 
 EXPIRY_INTERVAL = 1.0
@@ -85,22 +85,14 @@ class DatabaseConnections:
             self._idle.add(worker)
 
     def _expire(self, worker: Worker) -> None:
-        worker.pool.run_in(worker, _CloseExpired(self))  # a busy worker does so after its event
+        worker.pool.run_in(
+            worker, CallJob(self.close_expired)
+        )  # a busy worker does so after its event
 
     def _mark_dirty(self, **kwargs: Any) -> None:
         worker = getcurrent()
         if isinstance(worker, Worker):
             worker.is_dirty = worker.has_connections = True
-
-
-class _CloseExpired:
-    """Closes the expired connections of the worker that it runs in (``Job``)."""
-
-    def __init__(self, database: DatabaseConnections) -> None:
-        self._database = database
-
-    def work(self) -> None:
-        self._database.close_expired()
 
 
 def atomic_requests(find_mistake: Callable[[Any], object]) -> WrapHandler | None:

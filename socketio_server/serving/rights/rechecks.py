@@ -18,7 +18,7 @@ from django.db import transaction
 
 from socketio_server.dispatch.member import Member
 from socketio_server.dispatch.rights import Grant, Verdicts
-from socketio_server.net.workers import Job
+from socketio_server.net.workers import CallJob, Job
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.serving import current, everywhere
@@ -346,7 +346,7 @@ class Rechecks:
         self._work.append(work)
         if self._lanes < LANES:
             self._lanes += 1
-            self._pool.run(_Lane(self._drain))
+            self._pool.run(CallJob(self._drain))
 
     def _drain(self) -> None:
         """Do the waiting work, in a worker."""
@@ -365,17 +365,6 @@ class Rechecks:
                     timekeeper.let_others_run()
         finally:
             self._lanes -= 1
-
-
-class _Lane:
-    """Does waiting work in a worker (``Job``)."""
-
-    def __init__(self, drain: Callable[[], None]) -> None:
-        self._drain = drain
-
-    def work(self) -> None:
-        """Do it."""
-        self._drain()
 
 
 def _sort(grants: Iterable[Grant]) -> list[_Case]:
