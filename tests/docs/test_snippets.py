@@ -16,6 +16,7 @@ from django.template import Context, Template
 from gunicorn.config import Config
 
 from socketio_server.options import Options
+from socketio_server.serving.server import STOP_OVERHEAD
 from tests.docs import test_how_to, test_reference
 from tests.docs.conftest import Serve
 from tests.docs.embedded import PACKAGE
@@ -236,3 +237,11 @@ class TestDeployment:
         program, *arguments = service["ExecStart"].split()
         check_command([program.rpartition("/")[2], *arguments])
         assert int(service["TimeoutStopSec"]) > Config().graceful_timeout
+
+    def test_systemd_starts_one_process_and_waits_for_its_end(self) -> None:
+        prose = "\n".join(page("docs/deployment.md").prose)
+        (words,) = re.findall(r"`ExecStart=(\S+/python manage\.py [^`]+)`", prose)
+        python, *arguments = words.split()
+        check_command([python.rpartition("/")[2], *arguments])
+        (seconds,) = re.findall(r"`TimeoutStopSec=(\d+)`", prose)
+        assert int(seconds) > Options().drain_timeout + STOP_OVERHEAD
