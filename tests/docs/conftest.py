@@ -8,6 +8,7 @@ from tests.docs.pages import page
 from tests.docs.project import Project
 from tests.docs.scripts import RunningScript
 from tests.support.client import Client
+from tests.support.redis import RedisServer
 from tests.support.server import ROOT, Server
 from tests.support.wire import TransportName, open_carrier
 
@@ -70,6 +71,14 @@ def serve_anew(tutorial: Project, tmp_path_factory: pytest.TempPathFactory) -> I
     serve = Serve(tutorial, tmp_path_factory)
     yield serve
     serve.stop()
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    """A Redis for the servers of a page."""
+    server = RedisServer()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

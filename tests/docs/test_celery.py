@@ -47,8 +47,7 @@ def shared_task(*, autoretry_for, retry_backoff, max_retries):
 
 
 @pytest.fixture
-def server(tutorial: Project, tmp_path: Path) -> Iterator[Server]:
-    redis = RedisServer()
+def server(tutorial: Project, tmp_path: Path, redis: RedisServer) -> Iterator[Server]:
     project = tutorial.copy(tmp_path / "project")
     project.follow(CELERY)
     project.replace("mysite/settings.py", REDIS, redis.url)
@@ -57,7 +56,6 @@ def server(tutorial: Project, tmp_path: Path) -> Iterator[Server]:
     server = project.serve()
     yield server
     server.kill()
-    redis.stop()
 
 
 def test_a_task_tells_a_page_how_far_it_is(server: Server, run_script: RunScript) -> None:

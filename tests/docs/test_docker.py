@@ -97,18 +97,16 @@ class TestCompose:
         assert int(grace) > Config().graceful_timeout
 
     def test_its_redis_is_what_all_workers_of_the_site_use(
-        self, services: dict[str, Any], project: Project
+        self, services: dict[str, Any], project: Project, redis: RedisServer
     ) -> None:
         """The image's command runs here, with a Redis on another port."""
         assert services["redis"]["command"][0] == "redis-server"
         assert services["site"]["environment"] == {"REDIS_URL": "redis://redis:6379/0"}
         project.follow(DOCKER)
         project.manage("collectstatic", "--noinput")
-        redis = RedisServer()
         server = project.serve_by_gunicorn(*command(), environment={"REDIS_URL": redis.url})
         try:
             (workers,) = re.findall(r"-w (\d+)", " ".join(command()))
             wait_until(lambda: redis.servers() == int(workers), "all workers to use it")
         finally:
             server.kill()
-            redis.stop()

@@ -31,17 +31,15 @@ class Cluster(NamedTuple):
 
 
 @pytest.fixture
-def project(tutorial: Project, tmp_path: Path) -> Iterator[Project]:
+def project(tutorial: Project, tmp_path: Path, redis: RedisServer) -> Project:
     """The page's project, with a Redis of its own."""
-    redis = RedisServer()
     project = tutorial.copy(tmp_path / "project")
     project.follow(NODE)
     for path in ("mysite/settings.py", "server.mjs", "emit.mjs"):
         project.replace(path, REDIS, redis.url)
     project.replace("server.mjs", "io.listen(3000);\n", f"io.listen(0);\n{TELL_PORT}")
     (project.folder / "node_modules").symlink_to(ROOT / "node_modules")
-    yield project
-    redis.stop()
+    return project
 
 
 @pytest.fixture
@@ -50,18 +48,21 @@ def cluster(project: Project, connect: Connect) -> Iterator[Cluster]:
     require("node")
     require("socket.io (npm ci)", found=(ROOT / "node_modules" / "socket.io").exists())
     server = project.serve()
-    with subprocess.Popen(
+    node = subprocess.Popen(
         ["node", "server.mjs"], cwd=project.folder, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        port = int(process.stdout.readline())
+    )
+    try:
+        assert node.stdout is not None
+        port = int(node.stdout.readline())
         nodes = Client(open_carrier("websocket", ("127.0.0.1", port))).connect()
         ours = connect(server)
         wait_until(lambda: len(ours.call("change theme", "none")) == 2, "Node's server")
         yield Cluster(project, server, ours, nodes)
         nodes.close()
-        process.kill()
-    server.kill()
+    finally:
+        node.kill()
+        node.communicate(timeout=PATIENCE)
+        server.kill()
 
 
 def test_messages_of_all_reach_the_clients_of_both(cluster: Cluster) -> None:
