@@ -347,8 +347,8 @@ class HttpConnection:
         self._read_body(exchange, data)
         if self._state is BODY and not data and head.expects_continue:
             self.tcp.write(CONTINUE)
-        if self.peer_ended and self.exchange is exchange:
-            exchange.peer_ended()
+        if self.peer_ended:
+            exchange.peer_ended()  # which does nothing if it is over
 
     def _read_body(self, exchange: SessionExchange | WsgiExchange, data: bytes) -> None:
         """Give bytes to an exchange, up to the end of its body."""

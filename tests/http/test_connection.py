@@ -151,6 +151,7 @@ class TestTheLastAnswer:
 
 class TestRequestsThatFollowWithoutWaiting:
     def test_wait_in_the_kernel_if_they_are_many(self, site: Site, peer: Peer, target: str) -> None:
+        peer.sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_SNDBUF, 65_536)
         peer.send(request("GET", target))
         rest = send_what_is_taken(peer, request("POST", target, b"4" + b"x" * 900) * 500)
         assert rest

@@ -18,7 +18,7 @@ from tests.support.server import Server
 from tests.support.types import StartServer
 from tests.support.websocket import handshake_headers
 
-IMPATIENT = {**SETTINGS, "SOCKETIO_PING_INTERVAL": 0.2, "SOCKETIO_PING_TIMEOUT": 1.5}
+IMPATIENT = {**SETTINGS, "SOCKETIO_PING_INTERVAL": 0.2, "SOCKETIO_PING_TIMEOUT": 3.0}
 """The settings of a server that soon notices who falls silent."""
 
 

@@ -409,7 +409,7 @@ class TestALostRedis:
         lost.start()
         self.wait_until_back(pair)
         self.check_that_messages_arrive(near, far)
-        assert "is back after" in pair[1].output
+        pair[1].wait_for_output("is back after")
         assert pair[1].output.count("is lost") == 1
 
     @pytest.mark.parametrize("kind", ["normal", "pubsub"])

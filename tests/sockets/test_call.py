@@ -8,6 +8,7 @@ from gevent.event import Event
 
 from socketio_server.events import EVERYONE, OTHERS, SocketSession
 from socketio_server.exceptions import Reject
+from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 from tests.fakes import PATIENCE, FakeClient, FakeServer, settle
@@ -216,9 +217,18 @@ class TestCallSeveral:
             client.socket.call("question", skip=session)
 
     def test_it_tells_who_did_not_answer_in_time(self, server: FakeServer) -> None:
+        time_is_up = Event()
+
+        class ByHand(GeventTimekeeper):
+            def wait(self, event: Event, timeout: float | None) -> None:
+                time_is_up.wait()
+
+        server.clients.timekeeper = ByHand(60.0, bool)
         a, b = server.connect(), server.connect()
-        call = self.call(a.socket, to=EVERYONE, timeout=0.05)
+        call = self.call(a.socket, to=EVERYONE, timeout=60.0)
         self.answer(a, 1)
+        assert not call.ready()
+        time_is_up.set()
 
         answers = call.get(timeout=PATIENCE)
         assert answers.values == {a.id: 1}

@@ -1,10 +1,13 @@
 """Callbacks, which are called with what a client acknowledges."""
 
+from collections.abc import Callable
+
 import gevent
 import pytest
 from gevent.event import Event
 
 from socketio_server.events import EVERYONE
+from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.sockets.acknowledgements import ack_ids
 from socketio_server.sockets.socket import Socket
 from tests.fakes import FakeClient, FakeServer, settle
@@ -68,10 +71,20 @@ class TestCallbacks:
 
         assert answers == ["answer"]
 
-    def test_after_the_timeout_it_is_not_called(self, client: FakeClient) -> None:
+    def test_after_the_timeout_it_is_not_called(
+        self, server: FakeServer, client: FakeClient
+    ) -> None:
+        give_up: list[Callable[[], None]] = []
+
+        class ByHand(GeventTimekeeper):
+            def call_later(self, seconds: float, func: Callable[[], None]) -> Callable[[], None]:
+                give_up.append(func)
+                return lambda: None
+
+        server.clients.timekeeper = ByHand(60.0, bool)
         answers: list[object] = []
-        client.socket.emit("question", callback=answers.append, timeout=0.001)
-        gevent.sleep(0.1)  # in which the loop reads what has arrived in time, and then gives up
+        client.socket.emit("question", callback=answers.append, timeout=60.0)
+        give_up[0]()
         ack_id = ack_id_of(client.received()[0], "question")
         client.send(f"3{ack_id}[1]")
 
