@@ -15,7 +15,7 @@ from socketio_server.events import EventError, Registry
 from socketio_server.registry import guards
 from socketio_server.registry.events import REGISTRY
 from socketio_server.serving.around_events.hooks import DjangoHooks
-from tests.fakes import FakeClient, FakeServer
+from tests.fakes.server import FakeClient, FakeServer
 
 
 class User:

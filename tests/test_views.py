@@ -22,7 +22,8 @@ from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.serving import current
-from tests.fakes import FakeLoop, RecordingSessionHandler
+from tests.fakes.engine import RecordingSessionHandler
+from tests.fakes.loop import FakeLoop
 from tests.testing.users import WITH_USERS, create_users_table
 
 HANDSHAKE = {"EIO": "4", "transport": "polling"}

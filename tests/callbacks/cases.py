@@ -17,7 +17,7 @@ from socketio_server.net.queued_output import Backlog
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.websocket import Opcode
 from tests.callbacks.world import LONG, Faults, World
-from tests.fakes import RecordingSessionHandler, outgoing
+from tests.fakes.engine import RecordingSessionHandler, outgoing
 from tests.http.site import head, request
 from tests.support.websocket import frame
 

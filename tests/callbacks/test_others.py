@@ -21,18 +21,10 @@ from socketio_server.serving import block_watch
 from socketio_server.serving.around_events.database import DatabaseConnections
 from socketio_server.serving.block_watch import BlockWatch
 from tests.callbacks.world import Fault, Faults
-from tests.fakes import (
-    FakeLoop,
-    FakeServer,
-    FakeWatcher,
-    Task,
-    in_loop,
-    is_at_end,
-    make_pool,
-    socket_pair,
-    wait_for,
-    without_descriptors,
-)
+from tests.fakes.hub import Task, in_loop, make_pool, wait_for
+from tests.fakes.loop import FakeLoop, FakeWatcher
+from tests.fakes.net import is_at_end, socket_pair, without_descriptors
+from tests.fakes.server import FakeServer
 
 T = TypeVar("T")
 

@@ -16,14 +16,10 @@ from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
 from socketio_server.protocol.websocket import Opcode
-from tests.fakes import (
-    FakeLoop,
-    RecordingSessionHandler,
-    make_pool,
-    read_available,
-    settle,
-    socket_pair,
-)
+from tests.fakes.engine import RecordingSessionHandler
+from tests.fakes.hub import make_pool, settle
+from tests.fakes.loop import FakeLoop
+from tests.fakes.net import read_available, socket_pair
 from tests.http.site import request, site_at
 from tests.support.websocket import frame
 

@@ -30,7 +30,7 @@ from socketio_server.protocol.redis_requests import (
     decode_response,
 )
 from tests.cluster.fakes import FakeNode, FakeOperations
-from tests.fakes import settle
+from tests.fakes.hub import settle
 
 ID = "-_345678901234567890"
 COMMON = b"socket.io-response#/#"

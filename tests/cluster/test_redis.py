@@ -27,7 +27,7 @@ from socketio_server.protocol.redis_requests import (
     encode_response,
 )
 from tests.cluster.fakes import FakeNode, FakeOperations, FakePatience, FakeRedis
-from tests.fakes import settle
+from tests.fakes.hub import settle
 
 BASE = b"socket.io#/#"
 ROOM = b"socket.io#/#room#"

@@ -4,7 +4,7 @@ from typing import Any
 
 from socketio_server.options import Options
 from socketio_server.sockets.socket import Socket
-from tests.fakes import FakeServer
+from tests.fakes.server import FakeServer
 
 Context = dict[str, Any]
 

@@ -11,7 +11,8 @@ from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.router.steps import settle_all
-from tests.fakes import PATIENCE, FakeClient, FakeServer, settle, wait_for
+from tests.fakes.hub import PATIENCE, settle, wait_for
+from tests.fakes.server import FakeClient, FakeServer
 from tests.sockets.steps import ack_id_of
 
 ARRAYS = 30_000

@@ -7,7 +7,7 @@ from socketio_server.events import Reject
 from socketio_server.options import Options
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import Boom, Context, Journal
-from tests.fakes import settle
+from tests.fakes.hub import settle
 
 
 class TestSubscribe:

@@ -8,7 +8,8 @@ import pytest
 from socketio_server.dispatch import cluster_events as cluster_events_module
 from socketio_server.dispatch.cluster_events import ClusterEvents
 from socketio_server.events import EventError
-from tests.fakes import FakeServer, RecordingHooks, make_pool, settle
+from tests.fakes.hub import make_pool, settle
+from tests.fakes.server import FakeServer, RecordingHooks
 
 
 class Cluster:

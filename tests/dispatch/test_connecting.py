@@ -9,7 +9,7 @@ from socketio_server.events import Reject, ValidationError
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import EVERY_EVENT, Boom, Context, Journal
-from tests.fakes import settle
+from tests.fakes.hub import settle
 
 
 class TestConnect:

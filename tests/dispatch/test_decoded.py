@@ -9,7 +9,7 @@ from socketio_server.dispatch.decoded import (
     DecodedRoom,
 )
 from socketio_server.options import Options
-from tests.fakes import FakeLoop
+from tests.fakes.loop import FakeLoop
 
 LARGE = MODEST_DECODED + 1
 """Bytes of a packet that is just not modest."""

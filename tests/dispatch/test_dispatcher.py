@@ -14,7 +14,9 @@ from socketio_server.protocol import socketio
 from socketio_server.protocol.socketio import Kept, Packet, decode_kept
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import Boom, Context, Journal
-from tests.fakes import RecordingHooks, Task, receive, settle, wait_for
+from tests.fakes.engine import receive
+from tests.fakes.hub import Task, settle, wait_for
+from tests.fakes.server import RecordingHooks
 
 
 class TestLargeMessages:

@@ -15,7 +15,8 @@ from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.registry.events import Registration
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import Boom, Context, Journal
-from tests.fakes import PATIENCE, FakeClient, RecordingHooks, settle
+from tests.fakes.hub import PATIENCE, settle
+from tests.fakes.server import FakeClient, RecordingHooks
 
 ENDS: list[Any] = [
     pytest.param(lambda client: client.send("1"), "client namespace disconnect", id="it leaves"),

@@ -12,7 +12,7 @@ from socketio_server.dispatch.middleware import EventCall
 from socketio_server.events import Reject
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import Boom, Context, Journal
-from tests.fakes import FakeClient
+from tests.fakes.server import FakeClient
 
 
 class TestErrors:

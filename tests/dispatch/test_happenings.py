@@ -7,7 +7,8 @@ import pytest
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.events import Reject
 from socketio_server.protocol.close_reasons import CloseReason
-from tests.fakes import FakeClient, FakeServer, RecordingHooks, settle
+from tests.fakes.hub import settle
+from tests.fakes.server import FakeClient, FakeServer, RecordingHooks
 
 CONNECTED: tuple[Happening, dict[str, object]] = (Happening.CLIENT_CONNECTED, {})
 

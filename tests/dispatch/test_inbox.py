@@ -16,7 +16,8 @@ from socketio_server.net.statistics import Stats
 from socketio_server.net.turns import LARGE
 from socketio_server.net.workers import Job, WorkerPool
 from socketio_server.options import Options
-from tests.fakes import UNHURRIED, FakeLoop, in_loop, make_pool, settle, wait_for
+from tests.fakes.hub import UNHURRIED, in_loop, make_pool, settle, wait_for
+from tests.fakes.loop import FakeLoop
 
 DECODED = 1000
 """How many times as many bytes an item takes once it is decoded."""

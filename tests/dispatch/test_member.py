@@ -19,7 +19,10 @@ from socketio_server.events import Registry, Reject
 from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 from socketio_server.testing import SocketIOClient
-from tests.fakes import HERE, FakeExchange, FakeServer, packets, settle, websocket
+from tests.fakes.engine import HERE, FakeExchange, packets
+from tests.fakes.hub import settle
+from tests.fakes.server import FakeServer
+from tests.fakes.websocket import websocket
 
 
 class TestSelect:

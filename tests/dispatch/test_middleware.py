@@ -8,7 +8,7 @@ from gevent.event import Event
 from socketio_server.dispatch.middleware import EventCall
 from socketio_server.events import Reject
 from tests.dispatch.journal import EVERY_EVENT, Boom, Journal
-from tests.fakes import settle
+from tests.fakes.hub import settle
 
 
 class TestMiddleware:

@@ -11,7 +11,8 @@ from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.registry.guards import Guarded
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import Boom, Context, Journal
-from tests.fakes import FakeClient, settle
+from tests.fakes.hub import settle
+from tests.fakes.server import FakeClient
 
 
 class Rights:

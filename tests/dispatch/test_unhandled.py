@@ -7,7 +7,7 @@ import pytest
 from socketio_server.dispatch.unhandled import MAX_CAUSES
 from socketio_server.events import Reject
 from socketio_server.options import Options
-from tests.fakes import FakeClient, FakeServer
+from tests.fakes.server import FakeClient, FakeServer
 
 NO_CHANNEL = 'the client is on no channel (`socket.subscribe("room-…")` in the page)'
 

@@ -7,7 +7,7 @@ import pytest
 from socketio_server.events import ValidationError
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import Context, Journal
-from tests.fakes import FakeClient
+from tests.fakes.server import FakeClient
 
 
 @dataclass

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.engine.site import Site
-from tests.fakes import MOMENT
+from tests.fakes.engine import MOMENT
 
 
 @pytest.fixture

@@ -19,15 +19,9 @@ from socketio_server.engine.transports.websocket import UpgradedConnection
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
 from socketio_server.protocol.http1.responses import Response
-from tests.fakes import (
-    HERE,
-    FakeExchange,
-    FakeLoop,
-    RecordingSessionHandler,
-    WebSocketPeer,
-    packets,
-    websocket,
-)
+from tests.fakes.engine import HERE, FakeExchange, RecordingSessionHandler, packets
+from tests.fakes.loop import FakeLoop
+from tests.fakes.websocket import WebSocketPeer, websocket
 
 HANDSHAKE = {"EIO": "4", "transport": "polling"}
 COOKIE = "socketio-1=abc"

@@ -13,7 +13,8 @@ from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
 from socketio_server.protocol.websocket import Close
 from tests.engine.site import Site, request
-from tests.fakes import MOMENT, PATIENCE, FakeExchange, outgoing, settle
+from tests.fakes.engine import MOMENT, FakeExchange, outgoing
+from tests.fakes.hub import PATIENCE, settle
 
 
 class TestTheEndOfASession:

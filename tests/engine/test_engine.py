@@ -14,7 +14,8 @@ from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
 from tests.engine.site import COOKIE, HANDSHAKE, Site, from_page, request, upgrade
-from tests.fakes import MOMENT, outgoing, packets, websocket
+from tests.fakes.engine import MOMENT, outgoing, packets
+from tests.fakes.websocket import websocket
 
 
 class TestHandshakeOverPolling:

@@ -4,7 +4,7 @@ import pytest
 
 from socketio_server.engine.heartbeat import SLACK, Heartbeat
 from socketio_server.net.deadlines import TICK
-from tests.fakes import FakeLoop
+from tests.fakes.loop import FakeLoop
 
 
 class Hearts:

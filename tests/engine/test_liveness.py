@@ -9,7 +9,7 @@ from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.http1.responses import Response
 from socketio_server.protocol.websocket import Close
 from tests.engine.site import Site, request
-from tests.fakes import outgoing
+from tests.fakes.engine import outgoing
 
 
 class TestHeartbeats:

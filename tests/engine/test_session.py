@@ -7,7 +7,7 @@ from socketio_server.exceptions import DecodeError
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import Packet, PacketType
-from tests.fakes import (
+from tests.fakes.engine import (
     HERE,
     RecordingKeeper,
     RecordingSessionHandler,

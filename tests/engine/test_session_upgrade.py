@@ -19,20 +19,18 @@ from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import Packet, PacketType
 from socketio_server.protocol.websocket import Close, Opcode
-from tests.fakes import (
+from tests.fakes.engine import (
     HERE,
     FakeExchange,
-    FakeLoop,
     RecordingKeeper,
     RecordingSessionHandler,
-    WebSocketPeer,
-    closings,
     make_polling,
     make_session,
     outgoing,
     packets,
-    websocket,
 )
+from tests.fakes.loop import FakeLoop
+from tests.fakes.websocket import WebSocketPeer, closings, websocket
 from tests.support.websocket import frame
 
 

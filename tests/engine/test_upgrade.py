@@ -10,7 +10,7 @@ from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
 from socketio_server.protocol.websocket import Close
 from tests.engine.site import Site, request, upgrade
-from tests.fakes import MOMENT, outgoing
+from tests.fakes.engine import MOMENT, outgoing
 
 
 class TestUpgrade:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from socketio_server.options import Options
-from tests.fakes import FakeIO, socket_pair
+from tests.fakes.loop import FakeIO
+from tests.fakes.net import socket_pair
 from tests.http.site import Peer, Site
 
 

@@ -24,14 +24,10 @@ from socketio_server.net.handover import Outcome, Waiter
 from socketio_server.net.loop import Loop
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
-from tests.fakes import (
-    FakeLoop,
-    RecordingSessionHandler,
-    is_at_end,
-    make_pool,
-    read_available,
-    settle,
-)
+from tests.fakes.engine import RecordingSessionHandler
+from tests.fakes.hub import make_pool, settle
+from tests.fakes.loop import FakeLoop
+from tests.fakes.net import is_at_end, read_available
 
 BIG = bytes(range(256)) * 16_384  # 4 MB: more than any buffer on the way
 

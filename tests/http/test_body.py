@@ -7,7 +7,7 @@ from socketio_server.net.deadlines import Deadlines
 from socketio_server.protocol.http1.bodies import BadBody
 from socketio_server.protocol.http1.requests import Head, parse_head
 from socketio_server.protocol.http1.responses import CONTINUE
-from tests.fakes import FakeLoop
+from tests.fakes.loop import FakeLoop
 
 
 def head(*lines: str) -> Head:

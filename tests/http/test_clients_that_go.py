@@ -10,7 +10,8 @@ from gevent.event import Event
 from socketio_server.http.connection import HttpConnection
 from socketio_server.net.connection import Connection
 from socketio_server.protocol.close_reasons import CloseReason
-from tests.fakes import outgoing, socket_pair
+from tests.fakes.engine import outgoing
+from tests.fakes.net import socket_pair
 from tests.http.site import Peer, Site, greet, request
 
 

@@ -14,7 +14,9 @@ from socketio_server.http.connection import MOVES, State
 from socketio_server.net.connection import READ_SIZE
 from socketio_server.net.deadlines import GRACE
 from socketio_server.options import Options
-from tests.fakes import FakeIO, outgoing, socket_pair
+from tests.fakes.engine import outgoing
+from tests.fakes.loop import FakeIO
+from tests.fakes.net import socket_pair
 from tests.http.site import (
     CHUNKED,
     EXPECT,

@@ -17,7 +17,8 @@ from socketio_server.http.engine_requests import PATH_KEY, engine_request_of
 from socketio_server.http.wsgi import SIZE_KEY
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
-from tests.fakes import outgoing, socket_pair
+from tests.fakes.engine import outgoing
+from tests.fakes.net import socket_pair
 from tests.http.site import (
     BIG,
     CHUNKED,

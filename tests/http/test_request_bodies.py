@@ -10,7 +10,7 @@ from gevent.event import Event
 
 from socketio_server.http.body import StreamedBody
 from socketio_server.protocol.close_reasons import CloseReason
-from tests.fakes import outgoing
+from tests.fakes.engine import outgoing
 from tests.http.site import (
     BIG,
     CHUNKED,

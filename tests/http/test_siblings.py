@@ -14,7 +14,9 @@ import pytest
 
 from socketio_server.net import handover
 from socketio_server.options import Options
-from tests.fakes import FakeIO, outgoing, socket_pair, without_descriptors
+from tests.fakes.engine import outgoing
+from tests.fakes.loop import FakeIO
+from tests.fakes.net import socket_pair, without_descriptors
 from tests.http.site import Peer, Site, request
 
 BIG = 60_000

@@ -8,7 +8,8 @@ import pytest
 from socketio_server.http.upgrade import is_well_formed, switch_protocols
 from socketio_server.net.connection import Connection
 from socketio_server.protocol.http1.requests import Head, parse_head
-from tests.fakes import WebSocketPeer, socket_pair
+from tests.fakes.net import socket_pair
+from tests.fakes.websocket import WebSocketPeer
 from tests.http.site import UPGRADE, Peer, Site, head, ignore, request
 from tests.support.websocket import frame
 

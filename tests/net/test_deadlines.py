@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socketio_server.net.deadlines import GRACE, LATE_TURNS, TICK, Deadlines
-from tests.fakes import FakeLoop
+from tests.fakes.loop import FakeLoop
 
 DELAY = 8.0
 

@@ -11,7 +11,7 @@ from gevent.event import Event
 
 from socketio_server.net import log_queue
 from socketio_server.net.log_queue import MAX_LINES, LogQueue
-from tests.fakes import PATIENCE, in_loop, settle
+from tests.fakes.hub import PATIENCE, in_loop, settle
 
 logger = logging.getLogger("tests.queued")
 

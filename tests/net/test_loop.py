@@ -8,7 +8,8 @@ import pytest
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.refusals import LOG_INTERVAL, Refusals
-from tests.fakes import FakeIO, FakeLoop, socket_pair
+from tests.fakes.loop import FakeIO, FakeLoop
+from tests.fakes.net import socket_pair
 
 
 @dataclass

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from socketio_server.net.queued_output import ENTRY_COST, LAG_RATE, Backlog, LostBecause
 from socketio_server.options import Options
-from tests.fakes import FakeLoop, queued_output
+from tests.fakes.loop import FakeLoop
+from tests.fakes.net import queued_output
 
 
 class Queue:

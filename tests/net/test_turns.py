@@ -4,7 +4,7 @@ import pytest
 
 from socketio_server.net.turns import PAUSE, Turns
 from socketio_server.options import Options
-from tests.fakes import FakeLoop
+from tests.fakes.loop import FakeLoop
 
 TURN = 10.0
 """Seconds of small work in one turn."""

@@ -11,7 +11,7 @@ from gevent.event import Event
 from greenlet import getcurrent, greenlet
 
 from socketio_server.net.workers import MAX_PARKED, WorkerPool
-from tests.fakes import Task, in_loop, make_pool, settle, wait_for
+from tests.fakes.hub import Task, in_loop, make_pool, settle, wait_for
 
 
 def run_all(pool: WorkerPool, tasks: list[Task]) -> None:

@@ -12,7 +12,8 @@ from socketio_server.engine.engine import Engine
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
 from socketio_server.serving import refused_hosts
-from tests.fakes import FakeLoop, RecordingSessionHandler
+from tests.fakes.engine import RecordingSessionHandler
+from tests.fakes.loop import FakeLoop
 
 pytestmark = pytest.mark.django_db  # Django looks at its connections around each request
 

@@ -10,7 +10,8 @@ from gevent.event import Event
 
 from socketio_server.net.deadlines import GRACE
 from socketio_server.serving.timekeeper import GeventTimekeeper
-from tests.fakes import PATIENCE, settle, socket_pair
+from tests.fakes.hub import PATIENCE, settle
+from tests.fakes.net import socket_pair
 
 
 @pytest.fixture

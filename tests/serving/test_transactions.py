@@ -20,7 +20,7 @@ from socketio_server.options import Options
 from socketio_server.serving import current
 from socketio_server.serving.transactions import DjangoTransactions
 from socketio_server.sockets.this_process import CLIENTS
-from tests.fakes import FakeClient, FakeServer
+from tests.fakes.server import FakeClient, FakeServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

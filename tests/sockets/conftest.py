@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fakes import FakeClient, FakeServer
+from tests.fakes.server import FakeClient, FakeServer
 
 
 @pytest.fixture

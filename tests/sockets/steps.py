@@ -1,6 +1,6 @@
 """What the tests of sockets do again and again."""
 
-from tests.fakes import FakeClient
+from tests.fakes.server import FakeClient
 
 
 def received(*clients: FakeClient) -> list[list[object]]:

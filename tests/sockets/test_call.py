@@ -11,7 +11,8 @@ from socketio_server.exceptions import Reject
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
-from tests.fakes import PATIENCE, FakeClient, FakeServer, settle
+from tests.fakes.hub import PATIENCE, settle
+from tests.fakes.server import FakeClient, FakeServer
 from tests.sockets.steps import ack_id_of
 
 

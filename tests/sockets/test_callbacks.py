@@ -10,7 +10,8 @@ from socketio_server.events import EVERYONE
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.sockets.acknowledgements import ack_ids
 from socketio_server.sockets.socket import Socket
-from tests.fakes import FakeClient, FakeServer, settle
+from tests.fakes.hub import settle
+from tests.fakes.server import FakeClient, FakeServer
 from tests.sockets.steps import ack_id_of
 
 

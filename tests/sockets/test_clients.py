@@ -15,7 +15,8 @@ from socketio_server.cluster.broker import Envelope
 from socketio_server.options import Options
 from socketio_server.serving import current
 from socketio_server.sockets.socket import Socket
-from tests.fakes import FakeClient, FakeServer, queued_output
+from tests.fakes.net import queued_output
+from tests.fakes.server import FakeClient, FakeServer
 
 
 class TestAsAMapping:

@@ -9,7 +9,10 @@ from gevent.event import Event
 
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
-from tests.fakes import PATIENCE, FakeClient, FakeLoop, FakeServer, queued_output, settle
+from tests.fakes.hub import PATIENCE, settle
+from tests.fakes.loop import FakeLoop
+from tests.fakes.net import queued_output
+from tests.fakes.server import FakeClient, FakeServer
 
 
 class FakeConnection:

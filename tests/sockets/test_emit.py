@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from socketio_server.events import EVERYONE, OTHERS, SocketSession
-from tests.fakes import FakeClient, FakeServer
+from tests.fakes.server import FakeClient, FakeServer
 
 
 class TestEmit:

@@ -5,7 +5,9 @@ import pytest
 from socketio_server.net.queued_output import LostBecause
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.hold import Hold
-from tests.fakes import FakeLoop, make_session, outgoing, queued_output
+from tests.fakes.engine import make_session, outgoing
+from tests.fakes.loop import FakeLoop
+from tests.fakes.net import queued_output
 
 HELLO = outgoing("hello")
 

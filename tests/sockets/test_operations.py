@@ -36,7 +36,8 @@ from socketio_server.sockets.acknowledgements import Answers
 from socketio_server.sockets.operations import Operations
 from socketio_server.sockets.records import Count, Replies, ServerStats, read_record
 from socketio_server.sockets.targets import EVERYONE, SocketSession, select
-from tests.fakes import FakeClient, FakeServer, RecordingHooks, settle
+from tests.fakes.hub import settle
+from tests.fakes.server import FakeClient, FakeServer, RecordingHooks
 
 EVERYBODY = Recipients(namespace="/")
 

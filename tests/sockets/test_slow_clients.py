@@ -5,7 +5,9 @@ from gevent.event import Event
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
-from tests.fakes import FakeServer, queued_output, settle
+from tests.fakes.hub import settle
+from tests.fakes.net import queued_output
+from tests.fakes.server import FakeServer
 
 
 class TestSlowClients:

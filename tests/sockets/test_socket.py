@@ -1,6 +1,6 @@
 """What handlers hold: sends, broadcasts, channels, and the end of the connection.
 
-The sockets are those of a server whose clients are looked at (``tests.fakes.FakeServer``).
+The sockets are those of a server whose clients are looked at (``tests.fakes.server``).
 """
 
 from collections.abc import Callable
@@ -11,7 +11,8 @@ import pytest
 
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
-from tests.fakes import FakeClient, FakeServer, settle
+from tests.fakes.hub import settle
+from tests.fakes.server import FakeClient, FakeServer
 from tests.sockets.steps import received
 
 

@@ -6,7 +6,7 @@ from socketio_server.channels import CHANNELS
 from socketio_server.clients import CLIENTS
 from socketio_server.cluster.broker import Envelope, Recipients
 from socketio_server.sockets.operations import Operations
-from tests.fakes import FakeServer
+from tests.fakes.server import FakeServer
 
 
 class TestAsAMapping:

@@ -12,7 +12,9 @@ from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.targets import EVERYONE
-from tests.fakes import PATIENCE, FakeClient, FakeServer, queued_output, settle
+from tests.fakes.hub import PATIENCE, settle
+from tests.fakes.net import queued_output
+from tests.fakes.server import FakeClient, FakeServer
 
 
 @pytest.fixture

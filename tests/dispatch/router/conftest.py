@@ -3,7 +3,7 @@
 import pytest
 
 from tests.dispatch.router.steps import make_server
-from tests.fakes import FakeClient, FakeServer
+from tests.fakes.server import FakeClient, FakeServer
 
 
 @pytest.fixture

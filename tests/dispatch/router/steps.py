@@ -7,7 +7,8 @@ from gevent.event import Event
 
 from socketio_server.dispatch.inbox import TEXT_SIZE
 from socketio_server.options import Options
-from tests.fakes import PATIENCE, FakeClient, FakeServer, settle
+from tests.fakes.hub import PATIENCE, settle
+from tests.fakes.server import FakeClient, FakeServer
 
 
 def make_server(**options: Any) -> FakeServer:

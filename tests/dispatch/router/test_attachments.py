@@ -5,7 +5,8 @@ import pytest
 from socketio_server.net.deadlines import TICK
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.dispatch.router.steps import got, make_server
-from tests.fakes import MOMENT, FakeClient
+from tests.fakes.engine import MOMENT
+from tests.fakes.server import FakeClient
 
 
 class TestAttachments:

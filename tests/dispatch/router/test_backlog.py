@@ -9,7 +9,8 @@ from gevent.event import Event
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.dispatch.router.steps import gate, got, make_server, message, settle_all
-from tests.fakes import PATIENCE, FakeServer, RecordingHooks, settle
+from tests.fakes.hub import PATIENCE, settle
+from tests.fakes.server import FakeServer, RecordingHooks
 
 
 class TestWhatWaitsForTheHandlers:

@@ -11,7 +11,8 @@ from socketio_server.net.deadlines import TICK
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.dispatch.router.steps import make_server, namespaces
-from tests.fakes import MOMENT, FakeClient, FakeServer
+from tests.fakes.engine import MOMENT
+from tests.fakes.server import FakeClient, FakeServer
 
 
 class TestJoining:

@@ -5,7 +5,8 @@ from gevent.event import Event
 
 from socketio_server.exceptions import Reject
 from tests.dispatch.router.steps import gate, got, make_server, message
-from tests.fakes import FakeServer, settle
+from tests.fakes.hub import settle
+from tests.fakes.server import FakeServer
 
 
 class TestJoiningAgain:

@@ -11,7 +11,8 @@ import pytest
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.delivery import Delivery
 from tests.dispatch.router.steps import got, make_server, namespaces
-from tests.fakes import FakeClient, FakeServer, settle
+from tests.fakes.hub import settle
+from tests.fakes.server import FakeClient, FakeServer
 
 
 class TestLeaving:

@@ -6,7 +6,8 @@ import pytest
 
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.dispatch.router.steps import message, settle_all
-from tests.fakes import FakeServer, settle
+from tests.fakes.hub import settle
+from tests.fakes.server import FakeServer
 
 
 class TestAfterAMemoryError:

@@ -9,7 +9,8 @@ import pytest
 
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.dispatch.router.steps import gate, got, message
-from tests.fakes import PATIENCE, FakeClient, FakeServer, settle
+from tests.fakes.hub import PATIENCE, settle
+from tests.fakes.server import FakeClient, FakeServer
 
 
 class TestPackets:

@@ -8,7 +8,8 @@ from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.subscriptions import Channels
 from tests.dispatch.router.steps import namespaces
-from tests.fakes import FakeServer, settle
+from tests.fakes.hub import settle
+from tests.fakes.server import FakeServer
 
 
 class TestClientsOfSocketIO4:

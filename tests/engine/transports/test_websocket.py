@@ -16,14 +16,9 @@ from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import Packet, PacketType
 from socketio_server.protocol.permessage_deflate import deflate
 from socketio_server.protocol.websocket import Close, Opcode, Pong
-from tests.fakes import (
-    FakeLoop,
-    RecordingTransportHandler,
-    WebSocketPeer,
-    closings,
-    outgoing,
-    websocket,
-)
+from tests.fakes.engine import RecordingTransportHandler, outgoing
+from tests.fakes.loop import FakeLoop
+from tests.fakes.websocket import WebSocketPeer, closings, websocket
 from tests.support.websocket import frame
 
 CLOSE_TIMEOUT = Options().close_timeout

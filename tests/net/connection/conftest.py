@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from socketio_server.options import Options
-from tests.fakes import socket_pair
+from tests.fakes.net import socket_pair
 from tests.net.connection.wire import Wire
 
 

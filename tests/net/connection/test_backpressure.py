@@ -7,7 +7,7 @@ import pytest
 from socketio_server.net.connection import Connection
 from socketio_server.net.queued_output import ENTRY_COST, LostBecause
 from socketio_server.options import Options
-from tests.fakes import RecordingConnectionHandler, read_available, socket_pair
+from tests.fakes.net import RecordingConnectionHandler, read_available, socket_pair
 from tests.net.connection.wire import BIG, Wire
 
 

@@ -8,7 +8,7 @@ import pytest
 from socketio_server.net.connection import READ_SIZE
 from socketio_server.net.queued_output import LostBecause
 from socketio_server.options import Options
-from tests.fakes import RecordingConnectionHandler, is_at_end, read_available, socket_pair
+from tests.fakes.net import RecordingConnectionHandler, is_at_end, read_available, socket_pair
 from tests.net.connection.wire import BIG, Wire
 
 

@@ -7,7 +7,8 @@ import pytest
 from socketio_server.net.connection import READ_SIZE, Connection
 from socketio_server.net.queued_output import LostBecause
 from socketio_server.options import Options
-from tests.fakes import FakeLoop, RecordingConnectionHandler, queued_output, socket_pair
+from tests.fakes.loop import FakeLoop
+from tests.fakes.net import RecordingConnectionHandler, queued_output, socket_pair
 from tests.net.connection.wire import BIG, Wire
 
 

@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 from socketio_server.net.connection import Connection
 from socketio_server.net.queued_output import ENTRY_COST, LostBecause
 from socketio_server.options import Options
-from tests.fakes import (
-    FakeLoop,
-    RecordingConnectionHandler,
-    queued_output,
-    read_available,
-    socket_pair,
-)
+from tests.fakes.loop import FakeLoop
+from tests.fakes.net import RecordingConnectionHandler, queued_output, read_available, socket_pair
 from tests.net.connection.wire import BIG, Wire
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from socketio_server.net.connection import Connection
 from socketio_server.options import Options
-from tests.fakes import FakeLoop, RecordingConnectionHandler, queued_output, read_available
+from tests.fakes.loop import FakeLoop
+from tests.fakes.net import RecordingConnectionHandler, queued_output, read_available
 
 BIG = bytes(range(256)) * 8192  # 2 MB: more than any kernel takes at once
 

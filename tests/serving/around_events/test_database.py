@@ -16,7 +16,9 @@ from greenlet import getcurrent
 
 from socketio_server.net.workers import Worker
 from socketio_server.serving.around_events.hooks import DjangoHooks
-from tests.fakes import FakeClient, FakeLoop, FakeServer, make_pool, settle
+from tests.fakes.hub import make_pool, settle
+from tests.fakes.loop import FakeLoop
+from tests.fakes.server import FakeClient, FakeServer
 
 ALIAS = "of_handlers"
 """A database besides the project's own, for handlers of these tests."""

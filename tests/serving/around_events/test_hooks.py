@@ -9,7 +9,7 @@ from django.test import override_settings
 
 from socketio_server.http.wsgi import SIZE_KEY
 from socketio_server.serving.around_events.hooks import PART_SIZE, DjangoHooks
-from tests.fakes import FakeServer
+from tests.fakes.server import FakeServer
 
 
 class TestRefusals:

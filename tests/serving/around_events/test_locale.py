@@ -11,7 +11,7 @@ from django.utils import timezone, translation
 from pytest_django import Settings
 
 from socketio_server.serving.around_events.hooks import DjangoHooks
-from tests.fakes import FakeServer
+from tests.fakes.server import FakeServer
 
 
 class TestLanguageAndTimeZone:

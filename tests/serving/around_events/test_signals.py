@@ -15,7 +15,7 @@ from django.utils.log import AdminEmailHandler
 from socketio_server import signals
 from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.sockets.socket import Socket
-from tests.fakes import FakeServer
+from tests.fakes.server import FakeServer
 
 
 class Receiver:

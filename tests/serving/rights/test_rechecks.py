@@ -18,7 +18,7 @@ from socketio_server.serving.rights.rechecks import (
     Target,
     digest_of,
 )
-from tests.fakes import FakeClient, FakeServer
+from tests.fakes.server import FakeClient, FakeServer
 
 
 class Hooks:

@@ -8,7 +8,7 @@ from socketio_server.net.queued_output import ENTRY_COST
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.engine.transports.polling.client import Client
-from tests.fakes import outgoing
+from tests.fakes.engine import outgoing
 
 
 class TestBackpressure:

@@ -8,7 +8,7 @@ from socketio_server.engine.transports.polling import PROBE_POLL_TIME, PollingTr
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.http1.responses import Response
 from tests.engine.transports.polling.client import BAD_REQUEST, Client
-from tests.fakes import outgoing
+from tests.fakes.engine import outgoing
 
 
 class TestClosing:

@@ -9,7 +9,7 @@ from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
 from tests.engine.transports.polling.client import BAD_REQUEST, Client
-from tests.fakes import FakeExchange, outgoing, packets
+from tests.fakes.engine import FakeExchange, outgoing, packets
 
 
 class TestResponses:
