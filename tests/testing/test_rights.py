@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import SESSION_KEY, update_session_auth_hash
+from django.core.signals import request_finished, request_started
+from django.db.models.signals import post_delete
 from django.http import HttpRequest
 from django.test import Client, override_settings
 from greenlet import greenlet
@@ -13,7 +15,7 @@ import socketio_server
 from socketio_server import EVERYONE
 from socketio_server.decorators import login_required, permission_required, user_passes_test
 from socketio_server.events import Registry, Reject
-from socketio_server.serving.rights import rechecks
+from socketio_server.serving.rights import rechecks, revocations
 from socketio_server.testing import ConnectionRefused, SocketIOClient
 from tests.testing.users import WITH_SESSIONS, create_permissions
 
@@ -150,6 +152,18 @@ class TestLoggingOut:
 
         assert client.close_reason == REVOKED
 
+    def test_is_heard_of_after_requests_to_a_project_without_sessions(self) -> None:
+        from django.contrib.sessions.models import Session
+
+        post_delete.disconnect(revocations._session_deleted, sender=Session)
+        apps = WITH_SESSIONS["INSTALLED_APPS"]
+        for installed in ([app for app in apps if app != "django.contrib.sessions"], apps):
+            with override_settings(INSTALLED_APPS=installed):
+                request_started.send(None)
+                request_finished.send(None)
+
+        assert post_delete.has_listeners(Session)
+
     def test_in_a_handler_ends_its_own_connection_behind_it(
         self, registry: Registry, connect: Connect
     ) -> None:
@@ -178,8 +192,6 @@ class TestASessionWhoseKeyIsReplaced:
     def test_by_a_new_password_ends_the_connections_of_other_sessions(
         self, connect: Connect
     ) -> None:
-        from django.core.signals import request_finished, request_started
-
         ann = make_user()
         browser = browser_of(ann)
         here, there = connect(ann, browser=browser), connect(ann)

@@ -45,6 +45,7 @@ _request = _Request()
 
 def connect() -> None:
     """Listen to Django's signals, if the project has users."""
+    _listen_to_sessions.cache_clear()  # tests may have installed other apps before
     if not apps.is_installed("django.contrib.auth"):
         return
     request_started.connect(_begin)
