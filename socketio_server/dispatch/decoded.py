@@ -3,7 +3,9 @@
 A packet that is not small is decoded when there is room for it, and takes that room until its
 handlers have ended. Those that find none wait in order, as text. If one has to wait for long, the
 client is given up whose handlers take most of the room: its calls, which may be what they wait for,
-fail then. An acknowledgement takes room as well, while the handler that asked for it may keep it.
+fail then. Those behind it have to wait for less each time, because the next handlers may be such as
+well, one after another. An acknowledgement takes room as well, while the handler that asked for it
+may keep it.
 
 Nobody waits behind packets that are much larger: small ones need no room, because the number of
 handlers bounds them, and modest ones have a part of the room for themselves.
@@ -29,6 +31,9 @@ MODEST_DECODED = 1_048_576
 
 MODEST_SHARE = 4
 """One part in so many of the room is for modest packets."""
+
+MIN_PATIENCE = 0.1
+"""The shortest wait for a client to be given up, as a share of the longest."""
 
 
 class Tenant(Protocol):
@@ -105,7 +110,8 @@ class DecodedRoom:
 class _Part:
     """A part of the room, in which packets of similar sizes wait for each other only.
 
-    :param patience: seconds that one waits before a client is given up.
+    :param patience: seconds that one waits before a client is given up. Each time one is, the next
+        one that waits has half of it, until nobody waits.
     :param most: bytes that may be taken.
     """
 
@@ -113,6 +119,8 @@ class _Part:
         self.taken = 0
         """Bytes that are taken."""
         self._most = most
+        self._patience = patience
+        self._haste = 1.0  # the share of the patience that the next one that waits has
         self._shares: dict[Tenant, int] = {}  # of the taken bytes
         self._waiting: deque[_Applicant] = deque()
         # The first of those that wait; one at a time, because it holds up the others.
@@ -150,15 +158,17 @@ class _Part:
         """Let those in that wait for room, as far as there is some."""
         while self._waiting and self._fits(self._waiting[0].size):
             applicant = self._waiting.popleft()
-            self._deadline.discard(applicant)
             self._limit_wait()
             self._add(applicant.tenant, applicant.size)
             applicant.run()
 
     def _limit_wait(self) -> None:
         """Set the deadline of the first that waits, unless that has one of its own."""
-        if self._waiting and not self._waiting[0].withdraws:
-            self._deadline.add(self._waiting[0])
+        self._deadline.clear()
+        if not self._waiting:
+            self._haste = 1.0
+        elif not self._waiting[0].withdraws:
+            self._deadline.add(self._waiting[0], ago=self._patience * (1 - self._haste))
 
     def _fits(self, size: int) -> bool:
         """Return whether there is room; a packet that is alone always has it."""
@@ -177,6 +187,7 @@ class _Part:
 
     def _make_room(self, applicant: _Applicant) -> None:
         """Give up the clients that take most, until a packet will fit."""
+        self._haste = max(self._haste / 2, MIN_PATIENCE)
         missing = self.taken + applicant.size - self._most
         for tenant in sorted(self._shares, key=self._shares.__getitem__, reverse=True):
             if missing > 0 and tenant.is_open:

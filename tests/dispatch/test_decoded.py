@@ -160,6 +160,52 @@ class TestPatience:
         assert house.given_up == []
         assert house.loop.timers == 0
 
+    def test_is_shorter_for_those_behind_until_nobody_waits(self) -> None:
+        """Many clients could keep the room, one after another."""
+        house = House()
+        house.take(0, MOST)
+        for tenant in (1, 2, 3):
+            house.take(tenant, MOST)
+        house.loop.advance(11.0)
+        assert house.given_up == [0]
+        house.leave(0, MOST)
+        house.loop.advance(6.0)
+        assert house.given_up == [0, 1]
+        house.leave(1, MOST)
+        house.loop.advance(3.0)
+        assert house.given_up == [0, 1, 2]
+        house.leave(2, MOST)
+
+        house.leave(3, MOST)
+        house.tenants[1].is_open = True
+        house.take(0, MOST)
+        house.take(1, MOST)
+        house.loop.advance(9.0)
+        assert house.given_up == [0, 2]
+
+    def test_is_not_shorter_where_a_client_that_was_given_up_takes_its_time(self) -> None:
+        """The room will be there when its handlers have ended."""
+        house = House()
+        house.take(0, LARGE)
+        house.take(1, 7 * LARGE)
+        house.take(2, 7 * LARGE)
+        house.loop.advance(19.0)
+        assert house.given_up == [1]
+
+    def test_is_never_shorter_than_a_tenth(self) -> None:
+        house = House()
+        house.take(0, MOST)
+        for _ in range(12):
+            house.take(0, MOST)
+        for _ in range(10):
+            house.loop.advance(11.0)
+            house.leave(0, MOST)
+            house.tenants[0].is_open = True
+        house.loop.advance(0.9)
+        assert house.given_up == []
+        house.loop.advance(0.2)
+        assert house.given_up == [0]
+
 
 class TestPatienceOfOnesOwn:
     """A caller that waits for an acknowledgement withdraws."""
