@@ -251,14 +251,14 @@ def call(
 
 
 def recheck(to: Any, *, namespace: str = MAIN_NAMESPACE, using: str | None = None) -> None:
-    """Judge clients again, because the application knows that their rights may have changed.
+    """Verify clients again, because the application knows that their rights may have changed.
 
     Each keeps what the decorators of ``on_connect`` and ``authorize`` let it, and loses the rest.
     Inside of a database transaction it happens after the commit. A process without a server reaches
     those of others through the broker, if there is one.
 
-    :param to: a user, whose clients are judged in all namespaces; a channel, for which the clients
-        are judged that asked for it; or ``EVERYONE``.
+    :param to: a user, whose clients are verified in all namespaces; a channel, for which the
+        clients are verified that asked for it; or ``EVERYONE``.
     :param namespace: the channel's.
     :param using: the database of the transaction.
     :raises TypeError: if it is none of these.
@@ -268,7 +268,7 @@ def recheck(to: Any, *, namespace: str = MAIN_NAMESPACE, using: str | None = Non
     from socketio_server.serving.rights import rechecks  # needs settings, which this may not
 
     check_namespace(namespace)
-    rechecks.request_recheck(rechecks.target_of(to, namespace), using)
+    rechecks.request_recheck(rechecks.scope_of(to, namespace), using)
     if outside.is_alone():
         outside.tell_unsent("A recheck")
 

@@ -32,7 +32,7 @@ logger = logging.getLogger("socketio_server")
 
 
 class HandlerRunner:
-    """Runs handlers for the clients of one dispatcher (``Court``).
+    """Runs handlers for the clients of one dispatcher (``Runner``).
 
     Everything here runs in the worker that handles an event.
 
@@ -63,7 +63,7 @@ class HandlerRunner:
         self._middleware = middleware
         self._on_raised = on_raised
         self.refusals: tuple[type[Exception], ...] = (Reject, *hooks.refusals)
-        """Exceptions that refuse a client (``Court``)."""
+        """Exceptions that refuse a client (``Runner``)."""
 
     @property
     def has_middleware(self) -> bool:
@@ -158,15 +158,15 @@ class HandlerRunner:
     # --- For rights ---------------------------------------------------------------------------
 
     def ask(self, member: Member, event: Event, handlers: Sequence[Registration], arg: str) -> Any:
-        """Return the answer of handlers that may refuse (``Court``)."""
+        """Return the answer of handlers that may refuse (``Runner``)."""
         return self.fire(member, event, handlers, (arg,))
 
     def restore(self, captured: Any) -> None:
-        """Activate the captured state of a client's handshake (``Court``)."""
+        """Activate the captured state of a client's handshake (``Runner``)."""
         self._hooks.restore(captured)
 
     def raised(self, error: BaseException) -> None:
-        """Pass on what a handler has raised, besides the log (``Court``)."""
+        """Pass on what a handler has raised, besides the log (``Runner``)."""
         if self._on_raised is not None:
             self._on_raised(error)
 

@@ -1,7 +1,7 @@
-"""What clients were let do: kept, because it is judged again when the rights of a user change.
+"""What clients were let do: kept, because it is verified again when the rights of a user change.
 
 Only sockets are kept that something guards: a decorator of ``on_connect``, or ``authorize``. Who is
-judged, and when, is decided above (``serving.rights.rechecks``); here it is what they lose.
+verified, and when, is decided above (``serving.rights.rechecks``); here it is what they lose.
 """
 
 import logging
@@ -22,14 +22,14 @@ from socketio_server.sockets.socket import Socket
 DENIED = "Permission denied"
 """What a client is told that is refused without a message."""
 
-Verdicts = dict[tuple[str, str], str | None]
+Outcomes = dict[tuple[str, str], str | None]
 """By namespace and channel, why the clients of one session may not be on it; ``None``: they may."""
 
 logger = logging.getLogger("socketio_server")
 
 
-class Court(Protocol):
-    """Runs handlers: the dispatcher."""
+class Runner(Protocol):
+    """Runs handlers (``HandlerRunner``)."""
 
     refusals: tuple[type[Exception], ...]
     """Exceptions that refuse a client."""
@@ -50,10 +50,10 @@ class Court(Protocol):
 class Grant:
     """What one client was let do.
 
-    :param rights: judges it.
+    :param rights: verifies it.
     """
 
-    __slots__ = ("channels", "judged_by", "member", "rights")
+    __slots__ = ("channels", "member", "rights", "verified_by")
 
     def __init__(self, member: Member, rights: "Rights") -> None:
         self.member = member
@@ -61,8 +61,8 @@ class Grant:
         self.channels: dict[str, bool] = {}
         """The channels that the client asked for and ``authorize`` let it on; ``False`` until the
         client is on it."""
-        self.judged_by: object = None
-        """What tells the rights of its user as it was judged last (``serving``); ``None``: they
+        self.verified_by: object = None
+        """What tells the rights of its user as it was verified last (``serving``); ``None``: they
         were not read."""
 
     @property
@@ -70,36 +70,36 @@ class Grant:
         """Whether a test of the connection may decide by more than Django knows of a user."""
         return self.rights.has_own_tests(self.member)
 
-    def judge(self, channels: Iterable[str] | None, verdicts: Verdicts) -> bool:
-        """Judge the client again, and take from it what it may no longer.
+    def verify(self, channels: Iterable[str] | None, outcomes: Outcomes) -> bool:
+        """Verify the client again, and take from it what it may no longer.
 
         Runs in a worker, beside the client's events.
 
-        :param channels: the channels to judge; ``None``: all.
-        :param verdicts: the verdicts on other clients of the session; new ones are added.
-        :return: ``False`` if a test failed, so that nothing could be judged.
+        :param channels: the channels to verify; ``None``: all.
+        :param outcomes: the outcomes on other clients of the session; new ones are added.
+        :return: ``False`` if a test failed, so that nothing could be verified.
         """
-        return self.member.copy_scope().run(self.rights.judge, self, channels, verdicts)
+        return self.member.copy_scope().run(self.rights.verify, self, channels, outcomes)
 
 
 class Rights:
     """The grants of one dispatcher's clients, among those of the process.
 
     :param grants: all grants of the process, by member.
-    :param court: runs ``authorize`` handlers.
+    :param runner: runs ``authorize`` handlers.
     """
 
     def __init__(
         self,
         registry: Registry,
         clients: Clients[Socket],
-        court: Court,
+        runner: Runner,
         stats: Stats,
         grants: "dict[Member, Grant]",
     ) -> None:
         self._registry = registry
         self._clients = clients
-        self._court = court
+        self._runner = runner
         self._stats = stats
         self._grants = grants
 
@@ -166,17 +166,17 @@ class Rights:
         if grant is not None:
             grant.channels.pop(channel, None)
 
-    # --- Judging ------------------------------------------------------------------------------
+    # --- Verifying ----------------------------------------------------------------------------
 
-    def judge(self, grant: Grant, channels: Iterable[str] | None, verdicts: Verdicts) -> bool:
-        """Judge one client (``Grant.judge``), in a copy of its context."""
+    def verify(self, grant: Grant, channels: Iterable[str] | None, outcomes: Outcomes) -> bool:
+        """Verify one client (``Grant.verify``), in a copy of its context."""
         member = grant.member
         if member.delivery.close_reason is not None:
             return True  # it has ended meanwhile
         try:
             if member.router.captured is not None:
-                self._court.restore(member.router.captured)
-            why = self._judge_connection(member)
+                self._runner.restore(member.router.captured)
+            why = self._verify_connection(member)
             if why is not None:
                 self.end_connection(member, why)
                 return True
@@ -184,22 +184,23 @@ class Rights:
                 if grant.channels.get(channel) and channel not in member.delivery.channels:
                     del grant.channels[channel]  # the server has taken the client off it
                 if channel in grant.channels:
-                    why = self._judge_channel(member, channel, verdicts)
+                    why = self._verify_channel(member, channel, outcomes)
                     if why is not None:
                         self._end_subscription(grant, channel, why)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # the client keeps what it has until it can be judged
+        except BaseException as error:  # the client keeps what it has until it can be verified
             key = ("recheck", type(error), place_of(error))
             more = self._stats.refusals.throttle(key, member.router.session.key)
             if more is not None:
                 logger.error(
-                    "The rights of socket %s can't be judged again, so it keeps them%s",
+                    "The rights of socket %s can't be verified again, so it keeps them until the "
+                    "next recheck. Mend the handler or test that the traceback tells%s",
                     member.delivery.id,
                     more,
                     exc_info=error,
                 )
-            self._court.raised(error)
+            self._runner.raised(error)
             return False
         return True
 
@@ -217,30 +218,30 @@ class Rights:
             self._tell(member, UNSUBSCRIBED, channel, why)
             member.put(Left(channel))
 
-    def _judge_connection(self, member: Member) -> str | None:
+    def _verify_connection(self, member: Member) -> str | None:
         """Return why a client may no longer be connected; ``None`` if it may."""
         try:
             for registration in self._registry.on_connect.select(member.delivery.namespace, ()):
                 for test in tests_of(registration.handler):
                     test(member.socket.request)
-        except self._court.refusals as error:
+        except self._runner.refusals as error:
             return refusal_of(error)[0]
         return None
 
-    def _judge_channel(self, member: Member, channel: str, verdicts: Verdicts) -> str | None:
+    def _verify_channel(self, member: Member, channel: str, outcomes: Outcomes) -> str | None:
         """Return why a client may no longer be on a channel; ``None`` if it may."""
         namespace = member.delivery.namespace
-        if (namespace, channel) not in verdicts:
+        if (namespace, channel) not in outcomes:
             event = self._registry.authorize
             handlers = bind(event.select_for(namespace, channel), channel)
             why = None
             try:
-                if handlers and not self._court.ask(member, event, handlers, channel):
+                if handlers and not self._runner.ask(member, event, handlers, channel):
                     why = DENIED
-            except self._court.refusals as error:
+            except self._runner.refusals as error:
                 why = refusal_of(error)[0]
-            verdicts[namespace, channel] = why
-        return verdicts[namespace, channel]
+            outcomes[namespace, channel] = why
+        return outcomes[namespace, channel]
 
     def _tell(self, member: Member, event_name: str, *args: str) -> None:
         outgoing = self._clients.encode(member.delivery.namespace, event_name, args)

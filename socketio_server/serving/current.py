@@ -15,6 +15,7 @@ from socketio_server.engine.engine import Engine
 from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
 from socketio_server.protocol.redis_requests import ServerFields
+from socketio_server.serving.rights.recheck_scopes import Scope
 
 
 class RunningServer(Protocol):
@@ -42,16 +43,13 @@ class RunningServer(Protocol):
 
 
 class RecheckTaker(Protocol):
-    """Judges the clients of this process again (``serving.rights.rechecks``)."""
+    """Verifies the clients of this process again (``serving.rights.rechecks``)."""
 
     at_once: bool
     """Whether nobody waits for commits: in tests there are none."""
 
-    def ask(self, target: Any) -> None:
-        """Judge clients again, soon.
-
-        :param target: a ``rechecks.Target``, whose module imports this one.
-        """
+    def ask(self, scope: Scope) -> None:
+        """Verify clients again, soon."""
 
 
 logger = logging.getLogger("socketio_server")

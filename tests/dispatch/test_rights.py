@@ -55,9 +55,9 @@ def grant_of(server: Journal, client: FakeClient) -> Grant:
     return found
 
 
-def judge(server: Journal, client: FakeClient, channels: list[str] | None = None) -> bool:
-    """Judge a client again."""
-    done = grant_of(server, client).judge(channels, {})
+def verify(server: Journal, client: FakeClient, channels: list[str] | None = None) -> bool:
+    """Verify a client again."""
+    done = grant_of(server, client).verify(channels, {})
     settle()
     return done
 
@@ -74,7 +74,7 @@ class TestAChannel:
     def test_is_kept_while_the_client_may(
         self, server: Journal, rights: Rights, client: FakeClient
     ) -> None:
-        assert judge(server, client)
+        assert verify(server, client)
         assert client.socket.channels == ["room-1", "room-2", "lobby"]
         assert client.received() == []
 
@@ -82,7 +82,7 @@ class TestAChannel:
         self, server: Journal, rights: Rights, client: FakeClient
     ) -> None:
         rights.channels = {"room-2"}
-        judge(server, client)
+        verify(server, client)
 
         assert client.socket.channels == ["room-2", "lobby"]
         assert client.received() == ['2["__unsubscribed__","room-1","Permission denied"]']
@@ -92,27 +92,27 @@ class TestAChannel:
         self, server: Journal, rights: Rights, client: FakeClient
     ) -> None:
         rights.error = Reject("banned")
-        judge(server, client, ["room-1"])
+        verify(server, client, ["room-1"])
 
         assert client.received() == ['2["__unsubscribed__","room-1","banned"]']
 
-    def test_is_judged_alone_where_only_it_is_in_doubt(
+    def test_is_verified_alone_where_only_it_is_in_doubt(
         self, server: Journal, rights: Rights, client: FakeClient
     ) -> None:
         rights.asked.clear()
-        judge(server, client, ["room-2", "room-3", "lobby"])
+        verify(server, client, ["room-2", "room-3", "lobby"])
 
         assert rights.asked == ["room-2"]
 
-    def test_is_judged_once_for_all_clients_of_a_session(
+    def test_is_verified_once_for_all_clients_of_a_session(
         self, server: Journal, rights: Rights, client: FakeClient
     ) -> None:
         other = server.connect(channels=["room-1"])
         rights.asked.clear()
         rights.channels = {"room-2"}
-        verdicts: dict[tuple[str, str], str | None] = {}
+        outcomes: dict[tuple[str, str], str | None] = {}
         for each in (client, other):
-            grant_of(server, each).judge(None, verdicts)
+            grant_of(server, each).verify(None, outcomes)
         settle()
 
         assert rights.asked == ["room-1", "room-2"]
@@ -126,17 +126,17 @@ class TestAChannel:
         rights.channels = {"room-9"}
         client.emit("__subscribe__", "room-9")
         rights.channels = set()
-        judge(server, client)
+        verify(server, client)
 
         assert client.socket.channels == ["room-9"]
 
-    def test_that_the_client_has_left_or_lost_is_not_judged(
+    def test_that_the_client_has_left_or_lost_is_not_verified(
         self, server: Journal, rights: Rights, client: FakeClient
     ) -> None:
         client.emit("__unsubscribe__", "room-1")
         client.socket.unsubscribe("room-2")
         rights.asked.clear()
-        judge(server, client)
+        verify(server, client)
 
         assert rights.asked == []
 
@@ -160,7 +160,7 @@ class TestAChannel:
         server.registry.on("wait")(lambda *args: go_on.wait() and None)
         client.emit("wait")
         rights.channels = {"room-2"}
-        judge(server, client)
+        verify(server, client)
         assert client.socket.channels == ["room-2", "lobby"]
         assert server.entries == []
 
@@ -187,7 +187,7 @@ class TestASubscriptionThatIsUnderWay:
         client.emit("__subscribe__", "room-1", ack_id=1)
         rights.channels = set()
         server.registry.authorize.registrations[1:] = []
-        judge(server, client)
+        verify(server, client)
         go_on.set()
         settle()
 
@@ -201,7 +201,7 @@ class TestAConnection:
         socket = client.socket
         server.note("on_disconnect", "on_finish")
         rights.may_connect = PermissionError("Please log in.")
-        judge(server, client)
+        verify(server, client)
 
         assert client.received() == ['2["__disconnected__","Please log in."]', "1"]
         assert socket.close_reason is CloseReason.AUTHORIZATION_REVOKED
@@ -216,7 +216,7 @@ class TestAConnection:
         client.emit("wait")
         client.emit("message", "too late")
         rights.may_connect = PermissionError()
-        judge(server, client)
+        verify(server, client)
         go_on.set()
         settle()
 
@@ -252,7 +252,7 @@ class TestATestThatFails:
         client = server.connect(channels=["room-1"])
         fail()
 
-        assert not judge(server, client)
+        assert not verify(server, client)
         assert client.socket.channels == ["room-1"]
         assert client.socket.connected()
         (record,) = caplog.records

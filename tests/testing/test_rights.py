@@ -235,7 +235,7 @@ class TestAUserWho:
 
         assert client.close_reason == REVOKED
 
-    def test_has_logged_in_elsewhere_is_not_judged(self, connect: Connect, room: Room) -> None:
+    def test_has_logged_in_elsewhere_is_not_verified(self, connect: Connect, room: Room) -> None:
         ann = make_user()
         connect(ann)
         browser_of(ann)
@@ -381,7 +381,7 @@ class TestRecheck:
         assert room.asked == 1
         assert all(client.received for client in clients)
 
-    def test_of_a_channel_judges_all_who_are_on_it(self, connect: Connect, room: Room) -> None:
+    def test_of_a_channel_verifies_all_who_are_on_it(self, connect: Connect, room: Room) -> None:
         clients = [connect(make_user()), connect(make_user("bob"))]
         clients[0].subscribe("room-2")
         room.members.clear()
@@ -390,7 +390,7 @@ class TestRecheck:
         for client in clients:
             assert client.received == [("__unsubscribed__", "room-1", "Permission denied")]
 
-    def test_of_everyone_judges_all(self, connect: Connect, room: Room) -> None:
+    def test_of_everyone_verifies_all(self, connect: Connect, room: Room) -> None:
         clients = [connect(make_user()), connect(make_user("bob"))]
         room.members.clear()
         socketio_server.recheck(EVERYONE)
@@ -559,7 +559,7 @@ class TestTheIntervalsRecheck:
 
         assert connected == [3, 2, 2, 1, 1, 0]
 
-    def test_asks_once_more_who_was_judged_upon_a_signal(
+    def test_asks_once_more_who_was_verified_upon_a_signal(
         self, connect: Connect, room: Room
     ) -> None:
         ann = make_user()
@@ -618,7 +618,7 @@ class TestTheIntervalsRecheck:
 
         assert client.connected
 
-    def test_leaves_a_client_that_can_not_be_judged_until_it_can(
+    def test_leaves_a_client_that_can_not_be_verified_until_it_can(
         self, connect: Connect, registry: Registry, room: Room, caplog: pytest.LogCaptureFixture
     ) -> None:
         ann = make_user()
@@ -633,7 +633,7 @@ class TestTheIntervalsRecheck:
 
         client.clock.advance(60)
         assert client.received == []
-        assert "can't be judged again, so it keeps them" in caplog.text
+        assert "can't be verified again, so it keeps them until the" in caplog.text
 
         fail.clear()
         client.clock.advance(60)
@@ -698,15 +698,15 @@ class TestTheIntervalsRecheck:
             seen.clear()
             client.clock.advance(60)
 
-        beside, judged = seen
-        assert beside == judged == ann
-        assert beside is not judged
+        beside, verified = seen
+        assert beside == verified == ann
+        assert beside is not verified
 
 
 class TestAUserOfATokens:
     """One that a handler has set: it is read by its primary key."""
 
-    def test_is_judged_too(self, registry: Registry) -> None:
+    def test_is_verified_too(self, registry: Registry) -> None:
         ann = make_user()
         registry.on_connect.registrations.clear()
 
@@ -724,7 +724,7 @@ class TestAUserOfATokens:
 
 
 class TestAnonymousClients:
-    def test_are_judged_upon_recheck(self, registry: Registry, room: Room) -> None:
+    def test_are_verified_upon_recheck(self, registry: Registry, room: Room) -> None:
         registry.on_connect.registrations.clear()
         with SocketIOClient(registry=registry) as client:
             client.subscribe("room-1")
@@ -759,7 +759,7 @@ class TestMessagesToAUser:
 
     @pytest.fixture
     def registry(self) -> Registry:
-        """No handlers, hence nothing to judge by."""
+        """No handlers, hence nothing to verify by."""
         return Registry()
 
     @pytest.mark.parametrize(

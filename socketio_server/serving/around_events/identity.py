@@ -144,7 +144,7 @@ class Identity:
             if self._freshness.interval is not None:
                 self._last = None  # frees its memory: no handler has looked, and perhaps none will
 
-    # --- For those who judge the client again -------------------------------------------------
+    # --- For those who verify the client again ------------------------------------------------
 
     @property
     def key(self) -> str | None:

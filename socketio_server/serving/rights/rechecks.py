@@ -1,4 +1,4 @@
-"""Rechecks: who is judged again when rights have changed, when, and how many at a time.
+"""Rechecks: who is verified again when rights have changed, when, and how many at a time.
 
 ``request_recheck`` is called wherever that is noticed; the server of each process, or the test
 client, has ``Rechecks``. What a client loses is decided in ``dispatch.rights``.
@@ -9,22 +9,21 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
-from hashlib import sha256
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
 from socketio_server.dispatch.member import Member
-from socketio_server.dispatch.rights import Grant, Verdicts
+from socketio_server.dispatch.rights import Grant, Outcomes
 from socketio_server.net.workers import CallJob, Job
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.serving import current, everywhere
 from socketio_server.serving.around_events.identity import Identity
 from socketio_server.serving.around_events.watched_requests import identity_of, session_key_of
 from socketio_server.serving.rights import fingerprints, users
+from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
 from socketio_server.sockets import targets
 from socketio_server.sockets.acknowledgements import Timekeeper
 from socketio_server.sockets.clients import Clients
@@ -38,62 +37,38 @@ LANES = 4
 """Workers that may recheck at a time: the others are for the clients' events."""
 
 CLUSTER_EVENT = "~recheck"
-"""The event by which servers tell each other whom to judge again."""
-
-Kind = Literal["everyone", "user", "channel", "session", "logout", "replaced"]
+"""The event by which servers tell each other whom to verify again."""
 
 T = TypeVar("T")
 
 logger = logging.getLogger("socketio_server")
 
 
-@dataclass(frozen=True)
-class Target:
-    """Whom to judge again.
-
-    :param kind: ``session``: its data may have changed, or it is gone; ``logout``: it is about to
-        end; ``replaced``: its key was replaced, which is no loss of rights.
-    :param value: the user's room, the channel, or the digest of the session's key.
-    :param namespace: the channel's.
-    :param is_forced: whether all are judged, or only those whose fingerprint has changed.
-    """
-
-    kind: Kind
-    value: str = ""
-    namespace: str = MAIN_NAMESPACE
-    is_forced: bool = True
-
-
-def target_of(value: Any, namespace: str) -> Target:
-    """Return the target that a caller names.
+def scope_of(value: Any, namespace: str) -> Scope:
+    """Return the scope that a caller names.
 
     :raises TypeError: if it is no user and no channel, nor everyone.
     :raises ValueError: if the user is anonymous, or the channel's name is empty.
     """
     if value is targets.EVERYONE:
-        return Target("everyone")
+        return Scope("everyone")
     room = users.room_of(value)
     if room is not None:
-        return Target("user", room)
+        return Scope("user", room)
     targets.check_channel(value)
-    return Target("channel", value, namespace)
+    return Scope("channel", value, namespace)
 
 
-def digest_of(session_key: str | None) -> str:
-    """Return what tells a session to other processes: its key would let anybody be its user."""
-    return sha256((session_key or "").encode()).hexdigest()
-
-
-def request_recheck(target: Target, using: str | None = None) -> None:
-    """Let clients of all processes be judged again, when the current transaction is committed.
+def request_recheck(scope: Scope, using: str | None = None) -> None:
+    """Let clients of all processes be verified again, when the current transaction is committed.
 
     :param using: the database of the transaction.
     """
     here = current.rechecks
     if here is not None and here.at_once:
-        here.ask(target)
+        here.ask(scope)
     elif here is not None or _reaches_others():
-        transaction.on_commit(partial(_send, target), using=using, robust=True)
+        transaction.on_commit(partial(_send, scope), using=using, robust=True)
 
 
 def _reaches_others() -> bool:
@@ -105,15 +80,15 @@ def _reaches_others() -> bool:
     return CLIENTS.broker.reaches_others
 
 
-def _send(target: Target) -> None:
+def _send(scope: Scope) -> None:
     """Tell the servers of all processes, this one's included."""
-    wire = (target.kind, target.value, target.namespace, target.is_forced)
+    wire = (scope.kind, scope.value, scope.namespace, scope.is_forced)
     everywhere.emit_cluster(CLUSTER_EVENT, *wire, on_error="log")
 
 
 RunEvent = Callable[[str, str, Sequence[Any], Any], None]
 
-_FIELDS = tuple(each.name for each in fields(Target))
+_FIELDS = tuple(each.name for each in fields(Scope))
 
 
 class Pool(Protocol):
@@ -146,10 +121,10 @@ class _Case:
 
 
 class Rechecks:
-    """Judges the clients of one process again (``current.RecheckTaker``).
+    """Verifies the clients of one process again (``current.RecheckTaker``).
 
     :param grants: what the clients were let do.
-    :param pool: runs the workers in which they are judged.
+    :param pool: runs the workers in which they are verified.
     :param hooks: called in a worker around each piece of work.
     :param interval: ``SOCKETIO_RECHECK_INTERVAL``.
     :param at_once: whether nobody waits for commits: in tests there are none.
@@ -178,9 +153,9 @@ class Rechecks:
         self._pause = interval  # between two batches of this round
         self._cancel: Callable[[], None] | None = None  # while the next look is due
 
-    def ask(self, target: Target) -> None:
-        """Judge clients again, soon."""
-        self._add(partial(self._take, target))
+    def ask(self, scope: Scope) -> None:
+        """Verify clients again, soon."""
+        self._add(partial(self._take, scope))
 
     def hear(self, run: RunEvent) -> RunEvent:
         """Return a function that takes the events of other servers that are for this object, and
@@ -192,47 +167,47 @@ class Rechecks:
                 run(namespace, name, args, answer)
                 return
             try:
-                self.ask(msgspec.convert(dict(zip(_FIELDS, args, strict=True)), Target))
+                self.ask(msgspec.convert(dict(zip(_FIELDS, args, strict=True)), Scope))
             except (ValueError, msgspec.ValidationError):  # of a server of another version
                 logger.warning("Another server wants to recheck what this one does not know")
 
         return hear
 
-    def _take(self, target: Target) -> None:
-        if target.kind == "replaced":
-            self._let_reconnect(target.value)
+    def _take(self, scope: Scope) -> None:
+        if scope.kind == "replaced":
+            self._let_reconnect(scope.value)
             return
-        cases = _sort(self._find(target))
+        cases = _sort(self._find(scope))
         for identity in _identities(cases):
-            identity.look_again()  # who connects or subscribes before it is judged
-        if target.is_forced or not self._interval:
-            channels = (target.value,) if target.kind == "channel" else None
-            is_over = target.kind == "logout"
+            identity.look_again()  # who connects or subscribes before it is verified
+        if scope.is_forced or not self._interval:
+            channels = (scope.value,) if scope.kind == "channel" else None
+            is_over = scope.kind == "logout"
             for case in cases:
-                self._add(partial(self._judge, case, channels, is_over=is_over, is_asked=True))
+                self._add(partial(self._verify, case, channels, is_over=is_over, is_asked=True))
         else:
             for some in _batches(cases):
                 self._add(partial(self._compare, some))
-        if target.kind in ("user", "session", "logout"):
-            if target.kind == "user":
-                sockets = self._clients.in_room(target.value)
+        if scope.kind in ("user", "session", "logout"):
+            if scope.kind == "user":
+                sockets = self._clients.in_room(scope.value)
             else:
                 sockets = [socket for _, socket, _ in self._clients.values()]
-            judged = {grant.member.socket for case in cases for grant in case.grants}
-            sockets = [socket for socket in sockets if socket not in judged]
+            verified = {grant.member.socket for case in cases for grant in case.grants}
+            sockets = [socket for socket in sockets if socket not in verified]
             for batch in _batches(sockets):
-                self._add(partial(self._tell_who, batch, target))
+                self._add(partial(self._tell_who, batch, scope))
 
-    def _tell_who(self, sockets: Sequence[Socket], target: Target) -> None:
-        """Let clients that are not judged leave the room of a user who they are no more."""
+    def _tell_who(self, sockets: Sequence[Socket], scope: Scope) -> None:
+        """Let clients that are not verified leave the room of a user who they are no more."""
         for socket in sockets:
             is_anonymous = not socket._delivery.rooms
-            if is_anonymous or (target.kind != "user" and not _has_session(socket, target.value)):
+            if is_anonymous or (scope.kind != "user" and not _has_session(socket, scope.value)):
                 continue
             identity = identity_of(socket.request)
             if identity is None:
                 continue
-            if target.kind == "logout":
+            if scope.kind == "logout":
                 identity.log_out()
             else:
                 identity.look_again()
@@ -265,18 +240,18 @@ class Rechecks:
         self._wait(self._pause)
 
     def _compare(self, batch: Sequence[_Case]) -> None:
-        """Judge those of a batch whose fingerprint has changed, and those who have none yet: a
+        """Verify those of a batch whose fingerprint has changed, and those who have none yet: a
         right may have been lost since they were let in.
         """
         cases = [case for case in batch if case.identity is not None]
         found = fingerprints.read([case.identity for case in cases if case.identity is not None])
         for case, (fingerprint, user) in zip(cases, found, strict=True):
-            same = [grant for grant in case.grants if grant.judged_by == fingerprint]
-            others = [grant for grant in case.grants if grant.judged_by != fingerprint]
+            same = [grant for grant in case.grants if grant.verified_by == fingerprint]
+            others = [grant for grant in case.grants if grant.verified_by != fingerprint]
             for grant in others:
-                grant.judged_by = fingerprint
+                grant.verified_by = fingerprint
             for each in _sort(others):
-                self._add(partial(self._judge, each, None))
+                self._add(partial(self._verify, each, None))
             if fingerprint.user is not None:
                 self._ask_own_tests(same, user)
 
@@ -286,27 +261,27 @@ class Rechecks:
             identity = identity_of(grant.member.socket.request)
             if identity is not None and identity.kept is None and grant.has_own_tests:
                 with identity.seeing(user):
-                    grant.judge((), {})
+                    grant.verify((), {})
 
     # ------------------------------------------------------------------------------------------
 
-    def _find(self, target: Target) -> list[Grant]:
-        """Return the grants that a target names."""
+    def _find(self, scope: Scope) -> list[Grant]:
+        """Return the grants that a scope names."""
         grants = list(self._grants.values())
-        if target.kind == "user":
-            return [each for each in grants if each.member.router.user_room == target.value]
-        if target.kind == "channel":
+        if scope.kind == "user":
+            return [each for each in grants if each.member.router.user_room == scope.value]
+        if scope.kind == "channel":
             return [
                 each
                 for each in grants
-                if each.member.delivery.namespace == target.namespace
-                and target.value in each.channels
+                if each.member.delivery.namespace == scope.namespace
+                and scope.value in each.channels
             ]
-        if target.kind == "everyone":
+        if scope.kind == "everyone":
             return grants
-        return [each for each in grants if _has_session(each.member.socket, target.value)]
+        return [each for each in grants if _has_session(each.member.socket, scope.value)]
 
-    def _judge(
+    def _verify(
         self,
         case: _Case,
         channels: tuple[str, ...] | None,
@@ -314,7 +289,7 @@ class Rechecks:
         is_over: bool = False,
         is_asked: bool = False,
     ) -> None:
-        """Judge the clients of one session.
+        """Verify the clients of one session.
 
         :param is_over: whether the session is about to end.
         :param is_asked: whether somebody has asked for it: no fingerprint was read then.
@@ -326,13 +301,13 @@ class Rechecks:
             else:
                 first.look_again()
                 _read_user(first)  # is read once for all of them
-        verdicts: Verdicts = {}
+        outcomes: Outcomes = {}
         for grant in case.grants:
             identity = identity_of(grant.member.socket.request)
             if identity is not None and identity is not first and first is not None:
                 identity.see_as(first)
-            if not grant.judge(channels, verdicts) or (is_asked and channels is None):
-                grant.judged_by = None  # the next look judges it again
+            if not grant.verify(channels, outcomes) or (is_asked and channels is None):
+                grant.verified_by = None  # the next look verifies it again
 
     def _let_reconnect(self, digest: str) -> None:
         """Close the transports of a session whose key was replaced: the pages come back with their
@@ -358,7 +333,10 @@ class Rechecks:
                     self._hooks.before_event()
                     work()
                 except Exception:
-                    logger.exception("Rights can't be judged again, so clients keep them")
+                    logger.exception(
+                        "Rights can't be verified again, so clients keep them until the next "
+                        "recheck. Mend what the traceback tells"
+                    )
                 finally:
                     self._hooks.release()
                 if timekeeper.may_wait():

@@ -1,4 +1,4 @@
-"""Django's signals that say that rights have changed: the clients concerned are judged again.
+"""Django's signals that say that rights have changed: the clients concerned are verified again.
 
 What a request changes is announced when the request is done: only then is a session flushed after
 ``user_logged_out``, or its key replaced after a change of password.
@@ -19,7 +19,8 @@ from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils.module_loading import import_string
 
-from socketio_server.serving.rights.rechecks import Target, digest_of, request_recheck
+from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
+from socketio_server.serving.rights.rechecks import request_recheck
 from socketio_server.serving.rights.users import find_room
 
 _IRRELEVANT = frozenset(["last_login"])
@@ -27,14 +28,14 @@ _IRRELEVANT = frozenset(["last_login"])
 
 _CHANGED = ("post_add", "post_remove", "post_clear")
 
-_ANY_CHANGED = Target("everyone", is_forced=False)
+_ANY_CHANGED = Scope("everyone", is_forced=False)
 
 
 class _Request(threading.local):
     """The request that the current thread answers."""
 
-    targets: list[Target] | None = None
-    """Whom to judge again when it is done; ``None``: there is no request."""
+    scopes: list[Scope] | None = None
+    """Whom to verify again when it is done; ``None``: there is no request."""
 
     has_new_session = False
     """Whether a session was made by what came last: then the next one that goes was replaced."""
@@ -78,27 +79,27 @@ def _listen_to_members(model: Any, name: str, receiver: Any) -> None:
     m2m_changed.connect(receiver, sender=through)
 
 
-def _tell(target: Target, using: str | None = None) -> None:
-    """Announce a target, at the end of the request if there is one."""
-    if _request.targets is None:
-        request_recheck(target, using)
+def _tell(scope: Scope, using: str | None = None) -> None:
+    """Announce a scope, at the end of the request if there is one."""
+    if _request.scopes is None:
+        request_recheck(scope, using)
     else:
-        _request.targets.append(target)
+        _request.scopes.append(scope)
 
 
 def _begin(**kwargs: Any) -> None:
-    if _request.targets is not None:  # the last request has not finished
+    if _request.scopes is not None:  # the last request has not finished
         _finish()
-    _request.targets, _request.has_new_session = [], False
+    _request.scopes, _request.has_new_session = [], False
     _listen_to_sessions(settings.SESSION_ENGINE)
 
 
 def _finish(**kwargs: Any) -> None:
-    targets, _request.targets = _request.targets, None
+    scopes, _request.scopes = _request.scopes, None
     _request.has_new_session = False
-    if targets:
-        for target in sorted(dict.fromkeys(targets), key=lambda each: each.kind != "replaced"):
-            request_recheck(target)
+    if scopes:
+        for scope in sorted(dict.fromkeys(scopes), key=lambda each: each.kind != "replaced"):
+            request_recheck(scope)
 
 
 @cache
@@ -123,7 +124,7 @@ def _session_saved(created: bool, **kwargs: Any) -> None:
 
 def _session_deleted(instance: Any, using: str, **kwargs: Any) -> None:
     """A session is gone: replaced, if another was made just before (``cycle_key``)."""
-    kind = partial(Target, "replaced" if _request.has_new_session else "session")
+    kind = partial(Scope, "replaced" if _request.has_new_session else "session")
     _request.has_new_session = False
     _tell(kind(digest_of(instance.session_key)), using)
 
@@ -131,14 +132,14 @@ def _session_deleted(instance: Any, using: str, **kwargs: Any) -> None:
 def _logged_out(request: Any, **kwargs: Any) -> None:
     key = getattr(getattr(request, "session", None), "session_key", None)
     if key:
-        _tell(Target("logout", digest_of(key)))
+        _tell(Scope("logout", digest_of(key)))
 
 
 def _logged_in(request: Any, **kwargs: Any) -> None:
     """Somebody has logged in, under a new key if there was a session before."""
     old = getattr(request, "COOKIES", {}).get(settings.SESSION_COOKIE_NAME)
-    if old and _request.targets is not None and old != request.session.session_key:
-        _tell(Target("replaced", digest_of(old)))
+    if old and _request.scopes is not None and old != request.session.session_key:
+        _tell(Scope("replaced", digest_of(old)))
 
 
 def _user_saved(
@@ -174,4 +175,4 @@ def _group_changed(using: str, action: str = "post_clear", **kwargs: Any) -> Non
 def _tell_user(user: Any, using: str) -> None:
     room = find_room(user)
     if room is not None:
-        _tell(Target("user", room), using)
+        _tell(Scope("user", room), using)

@@ -1,4 +1,4 @@
-"""Rechecks: who is judged again, when, and how many at a time; what is taken is in
+"""Rechecks: who is verified again, when, and how many at a time; what is taken is in
 ``tests/dispatch/test_rights.py``, and what the signals tell in ``tests/testing/test_rights.py``.
 """
 
@@ -11,13 +11,8 @@ from django.test import TestCase, override_settings
 import socketio_server
 from socketio_server.net.workers import Job
 from socketio_server.serving.rights import rechecks
-from socketio_server.serving.rights.rechecks import (
-    CLUSTER_EVENT,
-    LANES,
-    Rechecks,
-    Target,
-    digest_of,
-)
+from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
+from socketio_server.serving.rights.rechecks import CLUSTER_EVENT, LANES, Rechecks
 from tests.fakes.server import FakeClient, FakeServer
 
 
@@ -73,7 +68,7 @@ class TestWhoIsJudged:
     def test_is_everyone(self, site: Site) -> None:
         clients = [site.connect(), site.connect()]
         site.members.clear()
-        site.rechecks.ask(Target("everyone"))
+        site.rechecks.ask(Scope("everyone"))
         site.work()
 
         assert channels(*clients) == [[], []]
@@ -81,25 +76,25 @@ class TestWhoIsJudged:
     def test_is_everyone_on_a_channel_for_that_channel(self, site: Site) -> None:
         client = site.connect()
         site.members.clear()
-        site.rechecks.ask(Target("channel", "room-1"))
+        site.rechecks.ask(Scope("channel", "room-1"))
         site.work()
 
         assert channels(client) == [["room-2"]]
 
     @pytest.mark.parametrize(
-        "target",
+        "scope",
         [
-            Target("channel", "room-1", "/chat"),
-            Target("channel", "room-3"),
-            Target("user", "~user:auth.user:1"),
-            Target("session", digest_of("a key")),
-            Target("replaced", digest_of("a key")),
+            Scope("channel", "room-1", "/chat"),
+            Scope("channel", "room-3"),
+            Scope("user", "~user:auth.user:1"),
+            Scope("session", digest_of("a key")),
+            Scope("replaced", digest_of("a key")),
         ],
     )
-    def test_is_nobody_else(self, site: Site, target: Target) -> None:
+    def test_is_nobody_else(self, site: Site, scope: Scope) -> None:
         client = site.connect()
         site.members.clear()
-        site.rechecks.ask(target)
+        site.rechecks.ask(scope)
         site.work()
 
         assert channels(client) == [["room-1", "room-2"]]
@@ -107,7 +102,7 @@ class TestWhoIsJudged:
     def test_is_nobody_who_has_left_meanwhile(self, site: Site) -> None:
         client = site.connect()
         site.members.clear()
-        site.rechecks.ask(Target("everyone"))
+        site.rechecks.ask(Scope("everyone"))
         client.send("1")
         site.work()
 
@@ -117,7 +112,7 @@ class TestWhoIsJudged:
 class TestWorkers:
     def test_are_no_more_than_four_at_a_time(self, site: Site) -> None:
         for _ in range(10):
-            site.rechecks.ask(Target("everyone"))
+            site.rechecks.ask(Scope("everyone"))
 
         assert len(site.jobs) == LANES
         site.work()
@@ -126,18 +121,20 @@ class TestWorkers:
     def test_go_on_with_the_next_after_an_error(
         self, site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(site.rechecks, "_take", lambda target: 1 / 0)
-        site.rechecks.ask(Target("everyone"))
-        site.rechecks.ask(Target("everyone"))
+        monkeypatch.setattr(site.rechecks, "_take", lambda scope: 1 / 0)
+        site.rechecks.ask(Scope("everyone"))
+        site.rechecks.ask(Scope("everyone"))
         site.work()
 
         assert site.hooks.left == 2
-        assert caplog.text.count("Rights can't be judged again, so clients keep them") == 2
+        assert (
+            caplog.text.count("Rights can't be verified again, so clients keep them until the") == 2
+        )
 
     def test_come_again_for_later_work(self, site: Site) -> None:
-        site.rechecks.ask(Target("everyone"))
+        site.rechecks.ask(Scope("everyone"))
         site.work()
-        site.rechecks.ask(Target("everyone"))
+        site.rechecks.ask(Scope("everyone"))
 
         assert len(site.jobs) == 1
 
@@ -191,7 +188,7 @@ class TestAProcessWithoutServerAndBroker:
 
     @override_settings(SOCKETIO_BROKER_URL="nonsense")
     def test_leaves_wrong_settings_to_the_checks(self) -> None:
-        rechecks.request_recheck(Target("everyone"))
+        rechecks.request_recheck(Scope("everyone"))
 
 
 class TestASessionsKey:
