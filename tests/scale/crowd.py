@@ -23,6 +23,12 @@ MESSAGES = 3
 SIDE_BY_SIDE = 200
 """Clients that come at once."""
 
+SPARE = 100
+"""Connections that are free at any time: a request takes one of them at random."""
+
+POLLING = 60.0
+"""Seconds that a poll may take: without news, the server answers with a ping after 25 s."""
+
 STAYING = 400.0
 """Seconds that all may take."""
 
@@ -46,7 +52,8 @@ class Connections:
         """
         http, at = self._take()
         try:
-            response = http.request(method, path, body)
+            http.send_request(method, path, body)
+            response = http.read_response(timeout=POLLING)
         except BaseException:
             http.close()
             raise
@@ -61,7 +68,7 @@ class Connections:
             http.close()
 
     def _take(self) -> tuple[Http, str]:
-        if not self._free:
+        if len(self._free) < SPARE:
             return Http(self._address), ""
         place = random.randrange(len(self._free))
         self._free[place], self._free[-1] = self._free[-1], self._free[place]
