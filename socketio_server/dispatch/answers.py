@@ -93,9 +93,10 @@ class ClientAnswer:
 class Reading:
     """Decodes answers in the greenlet of the caller that has waited for them (``Reading``).
 
-    What they take once they are decoded takes room until the caller's job has ended, or until it
-    takes room for the answers to another call: then it has no use for these any more, most
-    probably. Callers without a job, whose end nobody knows, keep it until they have the answers.
+    What they take once they are decoded takes room until the handler that called has ended, or
+    until it takes room for the answers to another call: then it has no use for these any more, most
+    probably. Callers that are no handlers keep it until they have the answers: nobody knows how
+    long a greenlet lasts, and a view may last as long as a slow client's download.
 
     :param patience: seconds that all of them together wait for room.
     """

@@ -63,7 +63,7 @@ class Pool(Protocol):
         """Call a function when the job of the calling worker has ended; what it passed before is
         called now.
 
-        :return: ``False`` if the caller is no worker.
+        :return: ``False`` if the caller is no worker of this pool.
         """
 
 
@@ -201,10 +201,10 @@ class WorkerPool:
     def call_at_end(self, func: Callable[[], None]) -> bool:
         """Call a function when the job of the calling worker has ended (``Pool``)."""
         worker = getcurrent()
-        if not isinstance(worker, Worker):
+        if not isinstance(worker, Worker) or worker.pool is not self:
             return False
-        worker.pool.job_ended(worker)
-        worker.pool.at_end[worker] = func
+        self.job_ended(worker)
+        self.at_end[worker] = func
         return True
 
     def job_ended(self, worker: Worker) -> None:

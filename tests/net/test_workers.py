@@ -88,6 +88,12 @@ class TestWorkerPool:
     def test_who_is_no_worker_has_no_end(self) -> None:
         assert not make_pool().call_at_end(lambda: None)
 
+    def test_nor_does_another_pool_s_worker(self) -> None:
+        pool, other = make_pool(), make_pool()
+        found = []
+        run_all(pool, [Task(lambda: found.append(other.call_at_end(lambda: None)))])
+        assert found == [False]
+
     def test_a_job_that_waits_holds_nobody_up(self) -> None:
         done: list[str] = []
         pool = make_pool()
