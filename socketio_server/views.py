@@ -49,8 +49,6 @@ NO_TRANSPORT = (
     "request without a transport: while DEBUG is on, pages that can't connect ask so for the reason"
 )
 
-_SWITCHING = Response(101, b"")
-
 _LOGIN_REQUIRED = Response(
     401,
     encode_error(
@@ -92,7 +90,7 @@ def socketio(request: HttpRequest, **captured: Any) -> HttpResponseBase:
         response = _respond(refused)
     elif handshake.is_websocket:
         request.META[UPGRADE_KEY] = Upgrade(handshake, compact(request))
-        response = _respond(_SWITCHING)
+        response = HttpResponse(status=101, content_type="text/plain")
     else:
         response = _open_polling(request, handshake, engine, server.options)
     for name, value in engine.origins.cors_headers(handshake):

@@ -322,7 +322,7 @@ class Dispatcher:
             self._join_user_room(member)
             member.router.answer(member)
             member.release_messages(accepted=True)
-            self.tell(member, Happening.CLIENT_CONNECTED)
+            self._hooks.tell(Happening.CLIENT_CONNECTED, member.socket)
             for channel in delivery.channels:
                 member.subscribed(channel)
 
@@ -401,7 +401,7 @@ class Dispatcher:
         self._clients.discard(delivery)
         for channel in channels:
             self.tell(member, Happening.CHANNEL_UNSUBSCRIBED, channel=channel, reason=reason)
-        self.tell(member, Happening.CLIENT_DISCONNECTED, reason=reason)
+        self._hooks.tell(Happening.CLIENT_DISCONNECTED, member.socket, reason=reason)
 
     def _fire_last(self, member: Member, event: Event, *channel: str) -> None:
         """Run the handlers of one of the last events; an error must not stop the other events."""

@@ -12,7 +12,6 @@ from django.http.response import HttpResponseBase
 from greenlet import getcurrent
 
 from socketio_server.dispatch.happenings import Happening
-from socketio_server.dispatch.member import MemberRouter
 from socketio_server.http.wsgi import SIZE_KEY
 from socketio_server.net.loop import Loop
 from socketio_server.serving.around_events import signals
@@ -58,6 +57,8 @@ class DjangoHooks:
     ) -> None:
         self._database = DatabaseConnections(loop, sqlite_timeout, clock=clock)
         self._looks = Looks(refresh_interval, clock)
+        self.watch = self._looks.watch
+        self.join_user_room = self._looks.join_user_room
         self._caches = {
             alias: caches.create_connection(alias)
             for alias, cache in caches.settings.items()
@@ -95,14 +96,6 @@ class DjangoHooks:
     def restore(self, captured: ActiveLocale) -> None:
         """Activate a captured language and time zone for the handlers of an event."""
         captured.activate()
-
-    def watch(self, request: Any, router: MemberRouter) -> None:
-        """Let a request's ``user`` and ``session`` be those of now."""
-        self._looks.watch(request, router)
-
-    def join_user_room(self, request: Any) -> None:
-        """Read the client's user, unless a handler has, or it can only be anonymous."""
-        self._looks.join_user_room(request)
 
     def before_event(self) -> None:
         """Replace broken and outdated database connections."""
