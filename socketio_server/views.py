@@ -106,12 +106,15 @@ def _read(request: HttpRequest) -> EngineRequest:
     """Return the engine's view of a handshake; it has no site if its host is not the project's."""
     handshake = engine_request_of(request.META)
     try:
-        public_host = request.get_host()  # in ALLOWED_HOSTS, because origins are compared with it
+        site = site_of(
+            handshake.path,
+            handshake.host,
+            request.META.get("HTTP_X_FORWARDED_HOST", ""),
+            is_secure=request.is_secure(),
+            find_public_host=request.get_host,  # which must be in ALLOWED_HOSTS
+        )
     except DisallowedHost:
         return handshake
-    site = site_of(
-        handshake.path, handshake.host, public_host=public_host, is_secure=request.is_secure()
-    )
     return replace(handshake, site=site)
 
 

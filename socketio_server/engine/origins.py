@@ -5,6 +5,7 @@ foreign page from acting as its visitor (RFC 6455 section 10.2). Other clients s
 """
 
 import re
+from collections.abc import Callable
 from ipaddress import ip_address
 from weakref import WeakValueDictionary
 
@@ -62,17 +63,28 @@ class Site(msgspec.Struct, frozen=True, weakref=True):
         return host == self.host or _bare(host) == _bare(self.host)
 
 
-def site_of(path: str, host: str, *, public_host: str, is_secure: bool) -> Site:
+def site_of(
+    path: str,
+    host: str,
+    forwarded_host: str = "",
+    *,
+    is_secure: bool,
+    find_public_host: Callable[[], str],
+) -> Site:
     """Return the site of a handshake; one object for all sessions that it is the site of.
 
     :param path: the URL's path.
     :param host: the ``Host`` header.
-    :param public_host: the host that browsers see, which a proxy may have replaced.
+    :param forwarded_host: the ``X-Forwarded-Host`` header.
     :param is_secure: whether the request came over TLS, as far as the project knows.
+    :param find_public_host: returns the host that browsers see, which a proxy may have replaced;
+        called for the first of the sessions that last, because it depends on the headers only.
+    :raises Exception: whatever ``find_public_host`` raises.
     """
-    key = path, host, public_host, is_secure
-    site = _sites.get(key)
+    key = path, host, forwarded_host, is_secure
+    site = _sites.get(key) if host else None  # without a host, it depends on the server's address
     if site is None:
+        public_host = find_public_host()
         over_tls = _write("https", public_host)
         site = Site(
             path,

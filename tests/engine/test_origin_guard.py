@@ -83,7 +83,7 @@ class TestOrigins:
         assert caplog.records == []
 
     def test_those_of_the_handshake_s_host_are_allowed_to_the_end(self, site: Site) -> None:
-        secure = site_of("", "inner:8000", public_host="example.com", is_secure=True)
+        secure = site_of("", "inner:8000", is_secure=True, find_public_host=lambda: "example.com")
         sid = site.open_polling(at=secure)
 
         def get(origin: str | None, host: str) -> int:

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,7 +13,7 @@ OWN = "example.com"
 
 def is_own(origin: str, host: str, *, is_secure: bool) -> bool:
     """Return whether a page is one of a host's own."""
-    site = site_of("/socket.io/", host, public_host=host, is_secure=is_secure)
+    site = site_of("/socket.io/", host, is_secure=is_secure, find_public_host=lambda: host)
     return site.is_own(origin)
 
 
@@ -104,17 +105,53 @@ class TestTheHandshakesHost:
         ],
     )
     def test_is_that_of_later_requests(self, host: str, expected: bool) -> None:
-        site = site_of("/", OWN, public_host="public.test", is_secure=True)
+        site = site_of("/", OWN, is_secure=True, find_public_host=lambda: "public.test")
         assert site.is_at(host) is expected
 
 
 class TestSites:
     def test_sessions_of_one_share_it(self) -> None:
-        one, other = (site_of("/", OWN, public_host=OWN, is_secure=True) for _ in range(2))
+        one, other = (
+            site_of("/", OWN, is_secure=True, find_public_host=lambda: OWN) for _ in range(2)
+        )
         assert one is other
 
+    def test_its_public_host_is_found_once(self) -> None:
+        first = site_of("/", "inner", "outer", is_secure=True, find_public_host=lambda: "outer")
+        find = Mock()
+        assert site_of("/", "inner", "outer", is_secure=True, find_public_host=find) is first
+        assert not find.called
+
+    @pytest.mark.parametrize(
+        ("path", "host", "forwarded", "is_secure"),
+        [
+            ("/other/", "inner", "outer", True),
+            ("/", "other", "outer", True),
+            ("/", "inner", "other", True),
+            ("/", "inner", "outer", False),
+        ],
+    )
+    def test_another_path_host_proxy_or_scheme_makes_another(
+        self, path: str, host: str, forwarded: str, is_secure: bool
+    ) -> None:
+        first = site_of("/", "inner", "outer", is_secure=True, find_public_host=lambda: "one.test")
+        other = site_of(
+            path, host, forwarded, is_secure=is_secure, find_public_host=lambda: "two.test"
+        )
+        assert other is not first
+        assert other.is_own("https://two.test")
+
+    def test_without_a_host_it_is_that_of_the_server_s_address(self) -> None:
+        sites = [
+            site_of("/", "", is_secure=True, find_public_host=lambda name=name: name)  # type: ignore[misc]
+            for name in ("one.test", "two.test")
+        ]
+        assert [site.own for site in sites] == ["https://one.test", "https://two.test"]
+
     def test_they_are_forgotten_with_the_last_session(self) -> None:
-        known = weakref.ref(site_of("/", "once.test", public_host="once.test", is_secure=True))
+        known = weakref.ref(
+            site_of("/", "once.test", is_secure=True, find_public_host=lambda: "once.test")
+        )
         gc.collect()
         assert known() is None
 

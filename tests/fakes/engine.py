@@ -17,7 +17,7 @@ from socketio_server.protocol.http1.responses import Response
 from tests.fakes.loop import FakeLoop
 from tests.fakes.net import queued_output
 
-HERE = site_of("", "example.com", public_host="example.com", is_secure=False)
+HERE = site_of("", "example.com", is_secure=False, find_public_host=lambda: "example.com")
 """The site of handshakes."""
 
 MOMENT = 1e-9
