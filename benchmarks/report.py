@@ -103,7 +103,14 @@ def report(results: Results) -> str:
 
 def report_cluster(results: Results) -> str:
     """Return the tables of scenarios with several processes."""
-    return _join([_machines(results), _table(_cluster_rows(results), "what", "unit")], results)
+    parts = [_machines(results), _table(_cluster_rows(results), "what", "unit")]
+    stayed, moved = (results.median("moved", "ours", f"{how}_us") for how in ("stayed", "moved"))
+    if stayed is not None and moved is not None:
+        parts.append(
+            f"* A request of a polling client takes {stayed:.0f} µs on a connection that stays, "
+            f"and {moved:.0f} µs on one that moves."
+        )
+    return _join(parts, results)
 
 
 def report_single(results: Results) -> str:

@@ -111,7 +111,7 @@ def check_command(words: list[str]) -> None:
         assert list(EXAMPLES.glob("*/client.py")), words
     elif program in ("python", "python3"):
         assert arguments[0] == "-m", words
-        assert arguments[1] in ("coverage", "pip", "pstats", "venv"), words
+        assert arguments[1] in ("coverage", "pip", "pstats", "tests.scale", "venv"), words
     elif program == "make":
         check_make(arguments)
     elif program == "gunicorn":

@@ -18,16 +18,14 @@ class Site(NamedTuple):
 
 
 @contextmanager
-def site(workers: int, *arguments: str) -> Iterator[Site]:
-    """Run the site.
-
-    :param arguments: more of gunicorn's.
-    """
+def site(workers: int) -> Iterator[Site]:
+    """Run the site."""
     redis = RedisServer()
     with TemporaryDirectory() as folder:
         configuration = Configuration(
             Path(folder),
-            gunicorn=under_gunicorn("--workers", str(workers), *arguments),
+            # Clients seldom POST, and open no new connection where the server has closed one.
+            gunicorn=under_gunicorn("--workers", str(workers), "--keep-alive", "75"),
             settings={
                 "SOCKETIO_BROKER_URL": redis.url,
                 "SOCKETIO_EVENTS": ["tests.scale.handlers"],
