@@ -18,7 +18,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Protocol
 
-from socketio_server.net.loop import CallbackOwner, Loop, Watcher
+from socketio_server.net.loop import CallbackOwner, IOWatcher, Loop, Watcher
 from socketio_server.net.queued_output import Backlog, LostBecause, QueuedOutput
 
 READ_SIZE = 65_536
@@ -96,7 +96,7 @@ class Connection:
         self._sock = sock
         self._loop = loop
         self._handler: ConnectionHandler | None = None
-        self._reader: Watcher | None = None
+        self._reader: IOWatcher | None = None
         self.on_closed: Callable[[], None] | None = None
         """Called once when the socket is closed; must not block."""
         self._paused = False  # the handler wants no more bytes for now
@@ -138,11 +138,11 @@ class Connection:
             self._loop.run_callback(_report_loss, handler, self._closed_because)
             return
         self._handler = handler
-        if goes_first and self._reader is not None:
-            self._reader.close()
-            self._reader = None
         if self._reader is None:
-            self._reader = self._loop.io(self._sock.fileno(), _READ, priority=int(goes_first))
+            self._reader = self._loop.io(self._sock.fileno(), _READ)
+        if goes_first:
+            self._reader.stop()
+            self._reader.priority = 1
         self.resume_reading()
         if data:
             self._loop.run_callback(Connection._on_early_data, self, data)

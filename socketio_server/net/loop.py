@@ -40,6 +40,14 @@ class Watcher(Protocol):
         """Free the watcher for good."""
 
 
+class IOWatcher(Watcher, Protocol):
+    """Watches a descriptor."""
+
+    priority: int
+    """In one turn of the loop, watchers of a higher priority are called first, watchers of the same
+    priority in any order. At first 0; to be set while the watcher is stopped."""
+
+
 class Loop(Protocol):
     """The loop, as the server sees it; tests pass their own.
 
@@ -47,12 +55,8 @@ class Loop(Protocol):
     class: a bound method would take more memory for each connection.
     """
 
-    def io(self, fd: int, events: int, *, priority: int = 0) -> Watcher:
-        """Return a watcher of a descriptor: 1 for reading, 2 for writing, 3 for both.
-
-        :param priority: in one turn of the loop, watchers of a higher priority are called first,
-            watchers of the same priority in any order.
-        """
+    def io(self, fd: int, events: int) -> IOWatcher:
+        """Return a watcher of a descriptor: 1 for reading, 2 for writing, 3 for both."""
 
     def timer(self, after: float) -> Watcher:
         """Return a timer."""

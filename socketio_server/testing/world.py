@@ -18,7 +18,7 @@ from socketio_server.dispatch.member import Member
 from socketio_server.dispatch.middleware import CallNext
 from socketio_server.dispatch.rights import Grant
 from socketio_server.exceptions import ValidationError
-from socketio_server.net.loop import Watcher
+from socketio_server.net.loop import IOWatcher
 from socketio_server.net.workers import Job
 from socketio_server.serving import current
 from socketio_server.serving.middleware import load_middleware
@@ -87,7 +87,7 @@ class World:
 
     # --- For the server's code: Loop, Pool, Timekeeper ----------------------------------------
 
-    def io(self, fd: int, events: int, *, priority: int = 0) -> Watcher:
+    def io(self, fd: int, events: int) -> IOWatcher:
         """Raise ``NotImplementedError``: test clients have no descriptors (``Loop``)."""
         raise NotImplementedError("test clients have no descriptors")
 

@@ -38,10 +38,10 @@ class FakeWatcher:
 class FakeIO(FakeWatcher):
     """A watcher of a real descriptor."""
 
-    def __init__(self, loop: "FakeLoop", fd: int, events: int, priority: int) -> None:
+    def __init__(self, loop: "FakeLoop", fd: int, events: int) -> None:
         super().__init__(loop)
         self.fd = fd
-        self.priority = priority
+        self.priority = 0
         self.mask = (select.POLLIN if events & 1 else 0) | (select.POLLOUT if events & 2 else 0)
 
     def is_due(self) -> bool:
@@ -83,10 +83,10 @@ class FakeLoop:
         self.now += self.seconds_per_look
         return self.now
 
-    def io(self, fd: int, events: int, *, priority: int = 0) -> FakeIO:
+    def io(self, fd: int, events: int) -> FakeIO:
         if fd < 0:
             raise ValueError(f"fd must be non-negative: {fd}")  # gevent's own words
-        return FakeIO(self, fd, events, priority)
+        return FakeIO(self, fd, events)
 
     def forget(self, fd: int) -> None:
         """Do nothing: this loop has no epoll set."""
