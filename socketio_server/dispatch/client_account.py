@@ -1,9 +1,9 @@
 """What one client makes the server hold of its packets, and how much that is for all clients.
 
-A client is charged for packets that wait for its handlers, for parts of messages, payloads and
-binary packets whose rest has yet to arrive, and for ``auth``. The packets that wait are bounded for
-each client: above the limit, nothing more is read from it. All of it is bounded for the process:
-above the limit, clients are closed, those first that hold most.
+A client is charged for packets and answers that wait for handlers, for parts of messages, payloads
+and binary packets whose rest has yet to arrive, for ``auth``, and for a large handshake. The packets
+that wait are bounded for each client: above the limit, nothing more is read from it. All of it is
+bounded for the process: above the limit, clients are closed, those first that hold most.
 """
 
 from collections import deque
@@ -89,7 +89,7 @@ class ClientAccount:
         self.waiting_bytes = 0
         """Bytes of packets that wait for handlers (``Account``)."""
         self.held_bytes = 0
-        """Bytes of incomplete packets, and of ``auth``."""
+        """Bytes of all else that is charged."""
         self.counted = 0
         """The share of this client in the bytes of all (``Laden``)."""
         self.high = min(LADEN, options.max_pending_bytes - 1)

@@ -1,8 +1,8 @@
 """Turns packets into events: which handlers run, when, and in which order.
 
 The one place where a connection's life is told: connect, events, and the end exactly once.
-Everything here but ``accept`` and the timeouts runs in worker greenlets, one item after another per
-socket.
+``handle`` and what it calls run in worker greenlets, one item after another per socket. What
+routers call (``RouterKeeper``) may run in callbacks of the loop, and never waits.
 """
 
 import contextvars

@@ -77,7 +77,7 @@ class HandlerRunner:
 
         :return: the first answer that is not ``None``; ``NO_ANSWER`` if a handler raised and none
             answered.
-        :raises Reject: or another refusal, if a handler refuses an event that can be refused.
+        :raises BaseException: what a handler or middleware raises, if the event can be refused.
         """
         if not handlers and self._middleware is None:
             return None

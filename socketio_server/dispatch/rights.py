@@ -5,7 +5,7 @@ verified, and when, is decided above (``serving.rights.rechecks``); here it is w
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from socketio_server.dispatch.member import Left, Member
@@ -77,7 +77,7 @@ class Grant:
 
         :param channels: the channels to verify; ``None``: all.
         :param outcomes: the outcomes on other clients of the session; new ones are added.
-        :return: ``False`` if a test failed, so that nothing could be verified.
+        :return: ``False`` if a test failed, so that not all could be verified.
         """
         return self.member.copy_scope().run(self.rights.verify, self, channels, outcomes)
 
@@ -173,23 +173,27 @@ class Rights:
         member = grant.member
         if member.delivery.close_reason is not None:
             return True  # it has ended meanwhile
+        if member.router.captured is not None:
+            self._runner.restore(member.router.captured)
+        is_verified = self._verify_one(member, self._verify_connection, grant)
+        for channel in list(grant.channels) if channels is None else channels:
+            if member.delivery.close_reason is not None:
+                break  # it may no longer be connected
+            verified = self._verify_one(member, self._verify_channel, grant, channel, outcomes)
+            is_verified = verified and is_verified
+        return is_verified
+
+    def _verify_one(self, member: Member, verify: Callable[..., None], *args: Any) -> bool:
+        """Verify one right of a client; where a test fails, the client keeps this one until it can
+        be verified.
+
+        :return: ``False`` if the test failed.
+        """
         try:
-            if member.router.captured is not None:
-                self._runner.restore(member.router.captured)
-            why = self._verify_connection(member)
-            if why is not None:
-                self.end_connection(member, why)
-                return True
-            for channel in list(grant.channels) if channels is None else channels:
-                if grant.channels.get(channel) and channel not in member.delivery.channels:
-                    del grant.channels[channel]  # the server has taken the client off it
-                if channel in grant.channels:
-                    why = self._verify_channel(member, channel, outcomes)
-                    if why is not None:
-                        self._end_subscription(grant, channel, why)
+            verify(*args)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # the client keeps what it has until it can be verified
+        except BaseException as error:
             key = ("recheck", type(error), place_of(error))
             more = self._stats.refusals.throttle(key, member.router.session.key)
             if more is not None:
@@ -218,7 +222,21 @@ class Rights:
             self._tell(member, UNSUBSCRIBED, channel, why)
             member.put(Left(channel))
 
-    def _verify_connection(self, member: Member) -> str | None:
+    def _verify_connection(self, grant: Grant) -> None:
+        why = self._why_disconnected(grant.member)
+        if why is not None:
+            self.end_connection(grant.member, why)
+
+    def _verify_channel(self, grant: Grant, channel: str, outcomes: Outcomes) -> None:
+        member = grant.member
+        if grant.channels.get(channel) and channel not in member.delivery.channels:
+            del grant.channels[channel]  # the server has taken the client off it
+        if channel in grant.channels:
+            why = self._why_unsubscribed(member, channel, outcomes)
+            if why is not None:
+                self._end_subscription(grant, channel, why)
+
+    def _why_disconnected(self, member: Member) -> str | None:
         """Return why a client may no longer be connected; ``None`` if it may."""
         try:
             for registration in self._registry.on_connect.select(member.delivery.namespace, ()):
@@ -228,7 +246,7 @@ class Rights:
             return refusal_of(error)[0]
         return None
 
-    def _verify_channel(self, member: Member, channel: str, outcomes: Outcomes) -> str | None:
+    def _why_unsubscribed(self, member: Member, channel: str, outcomes: Outcomes) -> str | None:
         """Return why a client may no longer be on a channel; ``None`` if it may."""
         namespace = member.delivery.namespace
         if (namespace, channel) not in outcomes:

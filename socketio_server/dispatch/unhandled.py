@@ -4,7 +4,6 @@ Only while ``DEBUG`` is on: without it, the dispatcher has no such object.
 """
 
 import logging
-import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from socketio_server.net.log import MAX_LOGGED, show
 from socketio_server.protocol.names import MESSAGE
 from socketio_server.registry.events import Event, Registration, Registry
+from socketio_server.registry.patterns import literal_beginning
 from socketio_server.registry.signatures import describe
 
 MAX_CAUSES = 100
@@ -151,9 +151,7 @@ def _patterns(registrations: Sequence[Registration]) -> str:
 
 def _beginning(registrations: Sequence[Registration]) -> str:
     """Return what channels of the first pattern begin with, as far as it is plain text."""
-    patterns = [r.pattern.pattern for r in registrations if r.pattern]
-    plain = re.match(r"\^?([\w-]*)", patterns[0])
-    return plain[1] if plain else ""
+    return literal_beginning(next(r.pattern for r in registrations if r.pattern))
 
 
 def _list(names: Sequence[str]) -> str:

@@ -46,6 +46,14 @@ class TestEvents:
 
         assert told(caplog)[0].endswith("no handler of it; did you mean 'typo'?")
 
+    def test_of_a_channel_whose_beginning_is_not_plain(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.on("news", channel="^rooms?-")(handler)
+        server.connect().emit("news")
+
+        assert told(caplog)[0].endswith('(`socket.subscribe("room…")` in the page)')
+
     def test_of_handlers_for_other_channels(
         self, server: FakeServer, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -15,6 +15,8 @@ import socketio_server
 from socketio_server import EVERYONE
 from socketio_server.decorators import login_required, permission_required, user_passes_test
 from socketio_server.events import Registry, Reject
+from socketio_server.serving.around_events import identity
+from socketio_server.serving.around_events.watched_requests import identity_of
 from socketio_server.serving.rights import rechecks, revocations
 from socketio_server.testing import ConnectionRefused, SocketIOClient
 from tests.testing.users import WITH_SESSIONS, create_permissions
@@ -22,6 +24,8 @@ from tests.testing.users import WITH_SESSIONS, create_permissions
 pytestmark = pytest.mark.django_db
 
 REVOKED = "authorization revoked"
+
+GET_USER = "django.contrib.auth.backends.ModelBackend.get_user"
 
 
 @pytest.fixture(autouse=True)
@@ -446,6 +450,45 @@ class TestRecheck:
             client.send("hi")
         assert client.received == []
 
+    def test_of_a_channel_whose_handler_raises_verifies_the_others(
+        self, connect: Connect, registry: Registry, room: Room
+    ) -> None:
+        ann = make_user()
+        fails: list[bool] = []
+
+        @registry.authorize(channel="^a-channel$")
+        def fail(*args: Any) -> bool:
+            if fails:
+                raise LookupError("no such table")
+            return True
+
+        client = connect(ann, raise_handler_errors=False)
+        client.unsubscribe("room-1")
+        client.subscribe("a-channel")
+        client.subscribe("room-1")
+        fails.append(True)
+        room.members.clear()
+        socketio_server.recheck(ann)
+
+        assert client.received == [("__unsubscribed__", "room-1", "Permission denied")]
+
+    def test_is_made_up_for_where_the_user_could_not_be_read(
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ann = make_user()
+        client = connect(ann)
+        with monkeypatch.context() as patched:
+            patched.setattr(GET_USER, fail_to_read)
+            type(ann)(pk=ann.pk, username="ann", is_active=False).save()
+            assert client.connected
+
+        client.clock.advance(60)
+        assert client.close_reason == REVOKED
+
+
+def fail_to_read(*args: Any) -> Any:
+    raise LookupError("no directory")
+
 
 class TestTheIntervalsRecheck:
     def update(self, user: Any, **values: Any) -> None:
@@ -639,6 +682,21 @@ class TestTheIntervalsRecheck:
         client.clock.advance(60)
         assert client.received == [("__unsubscribed__", "room-1", "banned")]
 
+    def test_makes_up_for_a_user_who_could_not_be_read(
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ann = make_user()
+        client = connect(ann)
+        client.clock.advance(60)
+        with monkeypatch.context() as patched:
+            patched.setattr(GET_USER, fail_to_read)
+            type(ann).objects.filter(pk=ann.pk).update(is_active=False)
+            client.clock.advance(60)
+            assert client.connected
+
+        client.clock.advance(60)
+        assert client.close_reason == REVOKED
+
     def test_shows_a_user_to_nobody_whose_session_has_ended_with_the_password(self) -> None:
         registry = Registry()
         seen: list[Any] = []
@@ -706,7 +764,7 @@ class TestTheIntervalsRecheck:
 class TestAUserOfATokens:
     """One that a handler has set: it is read by its primary key."""
 
-    def test_is_verified_too(self, registry: Registry) -> None:
+    def test_is_verified_too(self, registry: Registry, room: Room) -> None:
         ann = make_user()
         registry.on_connect.registrations.clear()
 
@@ -714,13 +772,15 @@ class TestAUserOfATokens:
         def connect(request: Any, socket: Any, context: Any) -> None:
             request.user = ann
 
+        room.members = {"ann"}
         with SocketIOClient(registry=registry) as client:
             assert client.subscribe("room-1")
-            type(ann).objects.filter(pk=ann.pk).update(is_active=False, username="x")
             client.clock.advance(60)
-            socketio_server.recheck("room-1")
+            assert client.received == []
 
-            assert client.connected
+            type(ann).objects.filter(pk=ann.pk).update(is_active=False)
+            client.clock.advance(60)
+            assert client.received == [("__unsubscribed__", "room-1", "Permission denied")]
 
 
 class TestAnonymousClients:
@@ -783,6 +843,29 @@ class TestMessagesToAUser:
             end(ann, browser)
             socketio_server.emit("news", 2, to=ann)
             assert client.received == [("news", 1)]
+
+    def test_do_not_reach_a_client_that_was_logged_out_while_its_user_was_read(
+        self, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ann = make_user()
+
+        @registry.on("look")
+        def look(request: Any, socket: Any, context: Any) -> None:
+            def read(*args: Any) -> Any:
+                found = identity_of(request)
+                assert found is not None
+                found.log_out()
+                return ann
+
+            with monkeypatch.context() as patched:
+                patched.setattr(identity, "read_user", read)
+                assert request.user == ann
+
+        with SocketIOClient(user=ann, registry=registry) as client:
+            client.clock.advance(60)
+            client.emit("look")
+            socketio_server.emit("news", to=ann)
+            assert client.received == []
 
     def test_reach_the_user_s_other_devices_still(self, registry: Registry) -> None:
         ann, browser, other = make_user(), Client(), Client()

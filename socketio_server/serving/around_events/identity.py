@@ -49,6 +49,7 @@ class Identity:
         "_key",
         "_last",
         "_logged_in",
+        "_look_number",
         "_router",
         "_store",
     )
@@ -75,6 +76,7 @@ class Identity:
         # with the session.
         self._logged_in: Any = UNREAD
         self._joined_at: float | None = None  # when its sockets were put into the user's room
+        self._look_number = 0  # another when what was read, or is being read, is out of date
         # By greenlet, what the events that are under way see.
         self._events: dict[greenlet, Snapshot] = {}
         if session is not None and "_session_cache" in session.__dict__:
@@ -90,8 +92,10 @@ class Identity:
         """
         snapshot = self._look()
         if snapshot.user is UNREAD:
+            look = self._look_number
             snapshot.user = self._read_user(snapshot)
-            self._join_room_of(snapshot.user)
+            if look == self._look_number:  # else it is the user of before a logout, say
+                self._join_room_of(snapshot.user)
         return snapshot.user
 
     @user.setter
@@ -169,10 +173,12 @@ class Identity:
     def look_again(self) -> None:
         """Let the next one that looks read the session and user anew."""
         self._last = self._joined_at = None
+        self._look_number += 1
 
     def log_out(self) -> None:
         """See the session as ended, before it is: it will be in a moment."""
         if self._kept is None:
+            self._look_number += 1
             snapshot = self._last = self._read()
             if snapshot.session is not None:
                 snapshot.fill({})
@@ -268,7 +274,7 @@ class Identity:
         return Snapshot(session, self._freshness.clock())
 
     def _adopt(self, session: SessionBase) -> Snapshot:
-        """Return the session of the handshake as it was loaded then."""
+        """Return a snapshot with a copy of the data of a session that was loaded before."""
         snapshot = self._read()
         data = copy.deepcopy(dict(session.items()))
         snapshot.fill(data, getattr(session, "loaded_at", None))

@@ -184,7 +184,7 @@ class Rechecks:
             channels = (scope.value,) if scope.kind == "channel" else None
             is_over = scope.kind == "logout"
             for case in cases:
-                self._add(partial(self._verify, case, channels, is_over=is_over, is_asked=True))
+                self._add(partial(self._verify, case, channels, is_over=is_over))
         else:
             for some in _batches(cases):
                 self._add(partial(self._compare, some))
@@ -248,10 +248,8 @@ class Rechecks:
         for case, (fingerprint, user) in zip(cases, found, strict=True):
             same = [grant for grant in case.grants if grant.verified_by == fingerprint]
             others = [grant for grant in case.grants if grant.verified_by != fingerprint]
-            for grant in others:
-                grant.verified_by = fingerprint
             for each in _sort(others):
-                self._add(partial(self._verify, each, None))
+                self._add(partial(self._verify, each, None, fingerprint=fingerprint))
             if fingerprint.user is not None:
                 self._ask_own_tests(same, user)
 
@@ -269,7 +267,11 @@ class Rechecks:
         """Return the grants that a scope names."""
         grants = list(self._grants.values())
         if scope.kind == "user":
-            return [each for each in grants if each.member.router.user_room == scope.value]
+            return [  # those too whose user is being read, and may be known to nobody yet
+                each
+                for each in grants
+                if each.member.router.user_room == scope.value or each.member.delivery.is_joining
+            ]
         if scope.kind == "channel":
             return [
                 each
@@ -287,13 +289,18 @@ class Rechecks:
         channels: tuple[str, ...] | None,
         *,
         is_over: bool = False,
-        is_asked: bool = False,
+        fingerprint: object = None,
     ) -> None:
         """Verify the clients of one session.
 
+        :param channels: the channels to verify; ``None``: all, and the connection.
         :param is_over: whether the session is about to end.
-        :param is_asked: whether somebody has asked for it: no fingerprint was read then.
+        :param fingerprint: what tells the rights of the user; ``None``: it was not read, because
+            somebody has asked to verify.
         """
+        known = [fingerprint if channels is None else grant.verified_by for grant in case.grants]
+        for grant in case.grants:
+            grant.verified_by = None  # where this fails, the next look verifies again
         first = case.identity
         if first is not None:
             if is_over:
@@ -302,12 +309,12 @@ class Rechecks:
                 first.look_again()
                 _read_user(first)  # is read once for all of them
         outcomes: Outcomes = {}
-        for grant in case.grants:
+        for grant, verified_by in zip(case.grants, known, strict=True):
             identity = identity_of(grant.member.socket.request)
             if identity is not None and identity is not first and first is not None:
                 identity.see_as(first)
-            if not grant.verify(channels, outcomes) or (is_asked and channels is None):
-                grant.verified_by = None  # the next look verifies it again
+            if grant.verify(channels, outcomes):
+                grant.verified_by = verified_by
 
     def _let_reconnect(self, digest: str) -> None:
         """Close the transports of a session whose key was replaced: the pages come back with their
