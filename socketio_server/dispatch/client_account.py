@@ -1,9 +1,9 @@
 """What one client makes the server hold of its packets, and how much that is for all clients.
 
 A client is charged for packets and answers that wait for handlers, for parts of messages, payloads
-and binary packets whose rest has yet to arrive, for ``auth``, and for a large handshake. The packets
-that wait are bounded for each client: above the limit, nothing more is read from it. All of it is
-bounded for the process: above the limit, clients are closed, those first that hold most.
+and binary packets whose rest has yet to arrive, for ``auth``, and for a large handshake. The
+packets that wait are bounded for each client: above the limit, nothing more is read from it. All of
+it is bounded for the process: above the limit, clients are closed, those first that hold most.
 """
 
 from collections import deque
