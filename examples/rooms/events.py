@@ -1,6 +1,6 @@
 """Private rooms: who may enter, who is here, and what is said."""
 
-from django.db.models.signals import m2m_changed
+from django.db.models.signals import m2m_changed, post_delete
 from django.dispatch import receiver
 from rooms.models import Room
 
@@ -10,7 +10,7 @@ from socketio_server.channels import CHANNELS
 from socketio_server.clients import CLIENTS
 from socketio_server.decorators import login_required
 
-ROOM = r"^room-(?P<name>[\w-]+)$"
+ROOM = "^room-(?P<pk>[1-9][0-9]*)$"
 
 
 @events.on_connect
@@ -20,16 +20,22 @@ def connect(request, socket, context):
 
 
 @events.authorize(channel=ROOM)
-def may_enter(request, socket, context, channel, name):
+def may_enter(request, socket, context, channel, pk):
     """Let a room's members in."""
-    return Room.objects.filter(name=name, members=request.user).exists()
+    return Room.objects.filter(pk=pk, members=request.user).exists()
 
 
 @receiver(m2m_changed, sender=Room.members.through)
 def members_changed(instance, action, reverse, **kwargs):
-    """Judge those again who are in a room whose members have changed."""
+    """Verify those again who are in a room whose members change, or a user whose rooms do."""
     if action.startswith("post_"):
-        socketio_server.recheck(socketio_server.EVERYONE if reverse else f"room-{instance.name}")
+        socketio_server.recheck(instance if reverse else f"room-{instance.pk}")
+
+
+@receiver(post_delete, sender=Room)
+def room_deleted(instance, **kwargs):
+    """Verify those again who are in a room that is deleted: ``m2m_changed`` isn't sent for it."""
+    socketio_server.recheck(f"room-{instance.pk}")
 
 
 @events.on_subscribe(channel=ROOM)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.docs.browser import chromium, open_context
 from tests.docs.conftest import Connect
@@ -122,27 +122,58 @@ Room.objects.create(name="attic").members.add(ann)
         window.fill("#id_username", name)
         window.fill("#id_password", name[0])
         window.press("#id_password", "Enter")
-        expect(window.locator("#room-tea output")).to_contain_text(name)
+        expect(self.part(window, "tea", "output")).to_contain_text(name)
         return window
+
+    def part(self, window: Page, room: str, name: str) -> Locator:
+        """Find an element of a room's section."""
+        return window.locator(f"section:has(h2:text-is('{room}')) {name}")
+
+    def say(self, window: Page, room: str, text: str) -> None:
+        """Say something in a room."""
+        self.part(window, room, "input").fill(text)
+        self.part(window, room, "input").press("Enter")
+
+    def edit(self, window: Page, server: Server, room: str) -> Page:
+        """Open a room in the admin, in another tab."""
+        admin = window.context.new_page()
+        admin.goto(f"{server.url}admin/rooms/room/")
+        admin.click(f"text={room}")
+        return admin
 
     def test_members_see_each_other_and_one_that_is_thrown_out_is_out_at_once(
         self, browser: Browser, server: Server
     ) -> None:
         ann, bob = self.enter(browser, server, "ann"), self.enter(browser, server, "bob")
-        expect(ann.locator("#room-tea output")).to_have_text("ann, bob")
-        expect(bob.locator("#room-attic output")).to_have_text("Permission denied")
+        expect(self.part(ann, "tea", "output")).to_have_text("ann, bob")
+        expect(self.part(bob, "attic", "output")).to_have_text("Permission denied")
 
-        bob.fill("#room-tea input", "Hello")
-        bob.press("#room-tea input", "Enter")
-        expect(ann.locator("#room-tea li")).to_have_text("bob: Hello")
+        self.say(bob, "tea", "Hello")
+        expect(self.part(ann, "tea", "li")).to_have_text("bob: Hello")
 
-        admin = ann.context.new_page()
-        admin.goto(f"{server.url}admin/rooms/room/")
-        admin.click("text=tea")
+        admin = self.edit(ann, server, "tea")
         admin.select_option("#id_members", label="ann")
         admin.click("[name=_save]")
-        expect(bob.locator("#room-tea output")).to_have_text("Permission denied")
-        expect(ann.locator("#room-tea output")).to_have_text("ann")
+        expect(self.part(bob, "tea", "output")).to_have_text("Permission denied")
+        expect(self.part(ann, "tea", "output")).to_have_text("ann")
+
+    def test_a_renamed_room_keeps_its_members_and_a_deleted_one_has_none(
+        self, browser: Browser, server: Server
+    ) -> None:
+        ann, bob = self.enter(browser, server, "ann"), self.enter(browser, server, "bob")
+        admin = self.edit(ann, server, "tea")
+        admin.fill("#id_name", "coffee")
+        admin.click("[name=_save]")
+        expect(admin.locator(".success")).to_be_visible()
+        self.say(bob, "tea", "Hello")
+        expect(self.part(ann, "tea", "li")).to_have_text("bob: Hello")
+
+        admin.click("#result_list >> text=coffee")
+        admin.click(".deletelink")
+        admin.click("input[type=submit]")
+        for window in (ann, bob):
+            expect(self.part(window, "tea", "output")).to_have_text("Permission denied")
+        expect(self.part(ann, "attic", "output")).to_have_text("ann")
 
     def test_who_logs_out_is_gone(self, browser: Browser, server: Server) -> None:
         ann, bob = self.enter(browser, server, "ann"), self.enter(browser, server, "bob")
@@ -150,7 +181,7 @@ Room.objects.create(name="attic").members.add(ann)
         admin.goto(f"{server.url}admin/")
         admin.click("#logout-form button")
         expect(ann.locator("h1")).to_have_text("Gone: Please log in.")
-        expect(bob.locator("#room-tea output")).to_have_text("bob")
+        expect(self.part(bob, "tea", "output")).to_have_text("bob")
 
 
 class TestDashboard:
