@@ -764,13 +764,16 @@ class TestTheIntervalsRecheck:
 class TestAUserOfATokens:
     """One that a handler has set: it is read by its primary key."""
 
-    def test_is_verified_too(self, registry: Registry, room: Room) -> None:
+    @pytest.mark.parametrize("as_written", [int, str], ids=["its key", "its key as text"])
+    def test_is_verified_too(
+        self, registry: Registry, room: Room, as_written: Callable[[int], Any]
+    ) -> None:
         ann = make_user()
         registry.on_connect.registrations.clear()
 
         @registry.on_connect
         def connect(request: Any, socket: Any, context: Any) -> None:
-            request.user = ann
+            request.user = type(ann)(pk=as_written(ann.pk), username="ann")
 
         room.members = {"ann"}
         with SocketIOClient(registry=registry) as client:

@@ -79,10 +79,11 @@ def _key_of_user(
 ) -> Hashable:
     """Return the primary key of a client's user."""
     if identity.kept is not None:
-        return identity.kept.pk if isinstance(identity.kept, model) else None
-    text = sessions.get(identity.key or "", {}).get(auth.SESSION_KEY)
-    try:
-        key: Hashable = None if text is None else model._meta.pk.to_python(text)
+        written = identity.kept.pk if isinstance(identity.kept, model) else None
+    else:
+        written = sessions.get(identity.key or "", {}).get(auth.SESSION_KEY)
+    try:  # a session has it as text, and a token may have
+        key: Hashable = None if written is None else model._meta.pk.to_python(written)
     except ValidationError:
         return None
     return key
