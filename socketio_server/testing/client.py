@@ -12,6 +12,7 @@ from socketio_server.exceptions import ValidationError
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MAIN_NAMESPACE, MESSAGE, SUBSCRIBE, UNSUBSCRIBE
 from socketio_server.registry.events import REGISTRY, Registry
+from socketio_server.serving.rights.users import room_of
 from socketio_server.sockets.acknowledgements import unpack
 from socketio_server.sockets.targets import check_event_name
 from socketio_server.testing.exceptions import SubscriptionRefused
@@ -45,6 +46,8 @@ class SocketIOClient(Peer):
     :param secure: whether the handshake uses HTTPS.
     :param registry: the handlers, if not the project's.
     :param raise_handler_errors: whether exceptions of handlers are raised in the test as well.
+    :raises TypeError: if ``user`` is no user.
+    :raises ValueError: if it is anonymous, or in no database.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class SocketIOClient(Peer):
         registry: Registry = REGISTRY,
         raise_handler_errors: bool = True,
     ) -> None:
+        if user is not None and room_of(user) is None:
+            raise TypeError(f"{user!r} is no user, as which a client could be logged in")
         handshake = Handshake(client or Client(), user, headers or {}, query or {}, secure)
         super().__init__(
             namespace, auth, handshake, registry, raise_handler_errors=raise_handler_errors
@@ -279,7 +284,7 @@ class SocketIOClient(Peer):
             return "other handlers are still running"
         if not self._joined:
             return "the connection ended"
-        return "no handler is registered for it, or one raised"
+        return "no handler is registered for it on the client's channels, or one raised"
 
 
 def _list(events: Sequence[tuple[Any, ...]]) -> str:

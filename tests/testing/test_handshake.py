@@ -1,6 +1,6 @@
 """The handshake of a test client."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.http import HttpRequest
@@ -62,6 +62,17 @@ class TestTheHandshake:
         http.cookies["sessionid"] = session.session_key or ""
         with SocketIOClient(registry=registry, client=http):
             assert requests[0].session["colour"] == "green"
+
+    def test_is_of_a_user_only_who_may_log_in(self, settings: Settings) -> None:
+        for name, value in WITH_USERS.items():
+            setattr(settings, name, value)
+        from django.contrib.auth.models import AnonymousUser, User
+
+        with pytest.raises(TypeError, match="'ann' is no user"):
+            SocketIOClient(user=cast(Any, "ann"))
+        for user in (AnonymousUser(), User(username="ann")):
+            with pytest.raises(ValueError, match="primary key"):
+                SocketIOClient(user=cast(Any, user))
 
     def test_the_language_that_it_activates_is_the_handlers_and_not_the_tests(
         self, registry: Registry
