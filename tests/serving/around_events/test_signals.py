@@ -121,8 +121,10 @@ class TestDjangosOwnSignal:
     def receiver(self) -> Iterator[Receiver]:
         yield from listen(got_request_exception)
 
-    def test_gets_the_request_once_in_a_while(self, server: FakeServer, receiver: Receiver) -> None:
-        request = HttpRequest()
+    def test_gets_the_request_once_in_a_while(
+        self, server: FakeServer, receiver: Receiver, rf: RequestFactory
+    ) -> None:
+        request = rf.get("/")
         client = server.connect(request=request)
         client.emit("message", "raise")
         client.emit("message", "raise")
@@ -151,9 +153,9 @@ class TestDjangosOwnSignal:
 
 class TestTheLoggerOfRequests:
     def test_gets_the_exception_with_the_request(
-        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture, rf: RequestFactory
     ) -> None:
-        request = HttpRequest()
+        request = rf.get("/")
         server.connect(request=request).emit("message", "raise")
         (record,) = (each for each in caplog.records if each.name == "django.request")
         text = "Internal Server Error: Socket.IO event on_message in namespace /"
