@@ -180,7 +180,7 @@ class TestNothingIsLeftBehind:
             assert CLIENTS.timekeeper is not usual
         assert CLIENTS.timekeeper is usual
 
-    def test_the_view_serves_no_more(self, registry: Registry) -> None:
+    def test_the_view_serves_nobody_beside_it(self, registry: Registry) -> None:
         with SocketIOClient(registry=registry):
             response = Client().get("/socket.io/", {"EIO": "4", "transport": "polling"})
         assert response.status_code == 503

@@ -64,7 +64,7 @@ def channels(*clients: FakeClient) -> list[list[str]]:
     return [client.socket.channels for client in clients]
 
 
-class TestWhoIsJudged:
+class TestWhoIsVerified:
     def test_is_everyone(self, site: Site) -> None:
         clients = [site.connect(), site.connect()]
         site.members.clear()
