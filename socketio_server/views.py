@@ -90,7 +90,7 @@ def socketio(request: HttpRequest, **captured: Any) -> HttpResponseBase:
         response = _respond(refused)
     elif handshake.is_websocket:
         request.META[UPGRADE_KEY] = Upgrade(handshake, compact(request))
-        response = HttpResponse(status=101, content_type="text/plain")
+        response = HttpResponse(status=101, content_type="text/plain")  # no body, and not cached
     else:
         response = _open_polling(request, handshake, engine, server.options)
     for name, value in engine.origins.cors_headers(handshake):

@@ -111,7 +111,7 @@ class NamespaceRouter(ClientAccount):
         "_left",
         "_members",
         "_protocol",
-        "_unfinished_bytes",
+        "_session_bytes",
         "captured",
         "request",
         "scope",
@@ -144,8 +144,8 @@ class NamespaceRouter(ClientAccount):
         self._answers: set[ClientAnswer] | None = None
         # The last max_namespaces namespaces that the server took the client out of, oldest first.
         self._left: tuple[str, ...] = ()
-        # Of messages that are not complete, in the transports, and of a large handshake.
-        self._unfinished_bytes = 0
+        # Of a large handshake, and of messages that are not complete, in the transports.
+        self._session_bytes = 0
         self._protocol = socketio4 if self._is_old else socketio
         # Once the session is to end: the members whose goodbye is still held.
         self._closing: list[Member] | None = None
@@ -205,8 +205,10 @@ class NamespaceRouter(ClientAccount):
             self.hold(getsizeof(assembly) - size)
 
     def bytes_held(self, change: int) -> None:
-        """A transport holds more or fewer bytes of incomplete messages (``SessionHandler``)."""
-        self._unfinished_bytes += change
+        """The session holds more or fewer bytes: of incomplete messages in its transports, and of
+        its handshake (``SessionHandler``).
+        """
+        self._session_bytes += change
         self.hold(change)
 
     def session_closed(self, reason: CloseReason) -> None:
@@ -215,8 +217,8 @@ class NamespaceRouter(ClientAccount):
         try:
             if self._assembly is not None:
                 self.hold(-getsizeof(self._assembly))
-            if self._unfinished_bytes:
-                self.bytes_held(-self._unfinished_bytes)
+            if self._session_bytes:
+                self.bytes_held(-self._session_bytes)
             self._closing = self._assembly = None
             self._keeper.router_closed(self)
         finally:
