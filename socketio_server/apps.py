@@ -10,8 +10,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import module_has_submodule
 
 from socketio_server import checks, conf
-from socketio_server.serving import handshakes, outside, reloader
-from socketio_server.serving.rights import revocations, users
+from socketio_server.serving import handshakes, outside, reloader, users
+from socketio_server.serving.rights import revocations
 from socketio_server.sockets import targets
 from socketio_server.sockets.this_process import CLIENTS
 

@@ -17,16 +17,16 @@ from greenlet import getcurrent
 from socketio_server.dispatch.answers import Reading
 from socketio_server.dispatch.client_account import InputTotal
 from socketio_server.dispatch.decoded import DecodedRoom
+from socketio_server.dispatch.developer_hints import DeveloperHints
 from socketio_server.dispatch.event_hooks import EventHooks
 from socketio_server.dispatch.handler_runner import HandlerRunner
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.inbox import size_of
-from socketio_server.dispatch.member import Item, Left, Member, Move
+from socketio_server.dispatch.member import Item, Member, Move, SubscriptionRevoked
 from socketio_server.dispatch.middleware import NO_ANSWER, CallNext
 from socketio_server.dispatch.rights import Grant, Rights
 from socketio_server.dispatch.router import NamespaceRouter
 from socketio_server.dispatch.subscriptions import Subscriptions
-from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.session import Session
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.deadlines import Deadlines
@@ -76,7 +76,7 @@ class Dispatcher:
     :param clients: the registry of clients.
     :param stats: counts events.
     :param clock: a monotonic clock, in seconds.
-    :param unhandled: told of events for which no handler ran, and of handlers that refuse clients;
+    :param hints: told of events for which no handler ran, and of handlers that refuse clients;
         ``None``: nobody is told.
     :param middleware: wraps every event, if there is any.
     :param grants: what all clients of the process were let do, if it has several dispatchers.
@@ -94,7 +94,7 @@ class Dispatcher:
         options: Options,
         stats: Stats,
         clock: Callable[[], float],
-        unhandled: Unhandled | None = None,
+        hints: DeveloperHints | None = None,
         middleware: CallNext | None = None,
         grants: dict[Member, Grant] | None = None,
         on_raised: Callable[[BaseException], None] | None = None,
@@ -113,7 +113,7 @@ class Dispatcher:
             clients,
             hooks,
             stats,
-            unhandled=unhandled,
+            hints=hints,
             middleware=middleware,
             on_raised=on_raised,
         )
@@ -122,9 +122,9 @@ class Dispatcher:
         )
         """What the clients were let do."""
         self._subscriptions = Subscriptions(
-            registry, clients, hooks, self._runner, self.rights, options, unhandled=unhandled
+            registry, clients, hooks, self._runner, self.rights, options, hints=hints
         )
-        self._unhandled = unhandled
+        self._hints = hints
         self._unjoined: Deadlines[NamespaceRouter] = Deadlines(
             loop,
             options.connect_timeout,
@@ -187,7 +187,7 @@ class Dispatcher:
         self._idle.clear()
         return member
 
-    def user_is(self, member: Member, room: str | None) -> None:
+    def change_user_room(self, member: Member, room: str | None) -> None:
         """Put a member into the room of its user (``RouterKeeper``)."""
         delivery = member.delivery
         if self._clients.has_client(delivery.id, delivery.namespace):
@@ -241,7 +241,7 @@ class Dispatcher:
 
     def decoded_size(self, item: Item) -> int:
         """Estimate how many bytes an item takes once it is decoded (``InboxKeeper``)."""
-        if isinstance(item, (Move, Left, PacketType, CloseReason)):
+        if isinstance(item, (Move, SubscriptionRevoked, PacketType, CloseReason)):
             return 0
         return item.answer.decoded_size() if isinstance(item, Acknowledged) else estimate_size(item)
 
@@ -276,7 +276,7 @@ class Dispatcher:
             elif isinstance(item, Move):
                 tell = member.subscribed if item.is_on else member.unsubscribed
                 tell(item.channel)
-            elif isinstance(item, Left):
+            elif isinstance(item, SubscriptionRevoked):
                 self._subscriptions.left(member, item.channel)
             else:
                 pause = self._take_turn if size_of(item) > LARGE else None
@@ -308,7 +308,7 @@ class Dispatcher:
         self._clients.add(delivery, member.socket)
         self._clients.broker.listen(delivery.namespace)
         if member.router.user_room is not None:
-            self.user_is(member, member.router.user_room)
+            self.change_user_room(member, member.router.user_room)
         self._hooks.watch(member.socket.request, member.router)
         handlers = event.select(delivery.namespace, ())
         self.rights.connecting(member, handlers)
@@ -319,17 +319,17 @@ class Dispatcher:
             member.router.refuse(member, *refusal)
             member.release_messages(accepted=False)
         else:
-            self._join_user_room(member)
+            self._find_user(member)
             member.router.answer(member)
             member.release_messages(accepted=True)
             self._hooks.tell(Happening.CLIENT_CONNECTED, member.socket)
             for channel in delivery.channels:
                 member.subscribed(channel)
 
-    def _join_user_room(self, member: Member) -> None:
+    def _find_user(self, member: Member) -> None:
         """Find out which user a client is, so that messages to the user reach it."""
         try:
-            self._hooks.join_user_room(member.socket.request)
+            self._hooks.find_user(member.socket.request)
         except Exception as error:
             key = ("user", type(error), place_of(error))
             more = self.stats.refusals.throttle(key, member.router.session.key)
@@ -357,8 +357,8 @@ class Dispatcher:
             self._control(member, packet, name)
             return
         handlers = member.select(event)
-        if not handlers and self._unhandled is not None:
-            self._unhandled.event(name, packet.namespace, member.delivery.channels)
+        if not handlers and self._hints is not None:
+            self._hints.unhandled_event(name, packet.namespace, member.delivery.channels)
         answer = self._runner.fire(member, event, handlers, args)
         if (
             packet.ack_id is not None
@@ -373,8 +373,8 @@ class Dispatcher:
             self._subscriptions.subscribe(member, packet)
         elif name == UNSUBSCRIBE:
             self._subscriptions.unsubscribe(member, packet)
-        elif self._unhandled is not None:
-            self._unhandled.event(name, packet.namespace, member.delivery.channels)
+        elif self._hints is not None:
+            self._hints.unhandled_event(name, packet.namespace, member.delivery.channels)
 
     def _acknowledged(self, member: Member, item: Acknowledged) -> None:
         """Run the callback of a client's acknowledgement."""

@@ -33,8 +33,8 @@ class EventHooks(Protocol):
     def watch(self, request: Any, router: MemberRouter) -> None:
         """Prepare the request of a client that joins a namespace for handlers. Idempotent."""
 
-    def join_user_room(self, request: Any) -> None:
-        """Tell the router which user the client is (``MemberRouter.user_is``), unless it was
+    def find_user(self, request: Any) -> None:
+        """Tell the router which user the client is (``MemberRouter.set_user_room``), unless it was
         told already.
         """
 

@@ -10,12 +10,12 @@ from typing import Any
 from greenlet import getcurrent
 
 from socketio_server.dispatch import validation
+from socketio_server.dispatch.developer_hints import DeveloperHints
 from socketio_server.dispatch.event_hooks import EventHooks
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.member import Member
 from socketio_server.dispatch.middleware import NO_ANSWER, CallNext, EventCall
 from socketio_server.dispatch.rights import DENIED, refusal_of
-from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.exceptions import Reject, ValidationError
 from socketio_server.net.log import place_of, show
@@ -38,7 +38,7 @@ class HandlerRunner:
 
     :param registry: whose ``on_error`` is told of exceptions.
     :param stats: counts events, and exceptions that come too often to be logged.
-    :param unhandled: told of handlers that refuse clients; ``None``: nobody is told.
+    :param hints: told of handlers that refuse clients; ``None``: nobody is told.
     :param middleware: wraps every event, if there is any.
     :param on_raised: called with each exception of a handler, besides the log and ``on_error``.
     """
@@ -50,7 +50,7 @@ class HandlerRunner:
         hooks: EventHooks,
         stats: Stats,
         *,
-        unhandled: Unhandled | None,
+        hints: DeveloperHints | None,
         middleware: CallNext | None,
         on_raised: Callable[[BaseException], None] | None,
     ) -> None:
@@ -59,7 +59,7 @@ class HandlerRunner:
         self._encoder = clients.encoder
         self._hooks = hooks
         self._stats = stats
-        self._unhandled = unhandled
+        self._hints = hints
         self._middleware = middleware
         self._on_raised = on_raised
         self.refusals: tuple[type[Exception], ...] = (Reject, *hooks.refusals)
@@ -220,13 +220,13 @@ class HandlerRunner:
                 if isinstance(error, TypeError) and event.arguments is None:
                     _note_arguments(error, registration, event.name, args)
                 if event.can_refuse:
-                    if self._unhandled is not None and isinstance(error, self.refusals):
-                        self._unhandled.refusal(event, registration, error)
+                    if self._hints is not None and isinstance(error, self.refusals):
+                        self._hints.refusal(event, registration, error)
                     raise
                 if event.answers and isinstance(error, self.refusals):
                     self._hooks.forget_changes(member.socket.request)
-                    if self._unhandled is not None:
-                        self._unhandled.refusal(event, registration, error)
+                    if self._hints is not None:
+                        self._hints.refusal(event, registration, error)
                     if answer is None:
                         answer = error_of(*refusal_of(error))
                     continue
@@ -267,8 +267,8 @@ class HandlerRunner:
 
         :raises Reject: always.
         """
-        if self._unhandled is not None:
-            self._unhandled.refusal(event, registration, result=result)
+        if self._hints is not None:
+            self._hints.refusal(event, registration, result=result)
         raise Reject(DENIED) if event.must_grant else Reject
 
     def _handler_raised(self, member: Member, event_name: str, error: BaseException) -> None:

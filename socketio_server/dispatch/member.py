@@ -24,7 +24,7 @@ class Move(NamedTuple):
     is_on: bool
 
 
-class Left(NamedTuple):
+class SubscriptionRevoked(NamedTuple):
     """The client was taken off a channel that it may no longer be on: ``on_unsubscribe`` is to
     run.
     """
@@ -32,12 +32,12 @@ class Left(NamedTuple):
     channel: str
 
 
-Item = str | bytes | Assembly | Acknowledged | Move | Left | PacketType | CloseReason
+Item = str | bytes | Assembly | Acknowledged | Move | SubscriptionRevoked | PacketType | CloseReason
 """The items of an inbox, in order: ``CONNECT``; events, not yet decoded (``socketio.Kept``),
 acknowledgements, moves and losses; at the end the reason why the connection ended."""
 
 
-_LIFE = (Move, Left, PacketType, CloseReason)
+_LIFE = (Move, SubscriptionRevoked, PacketType, CloseReason)
 """The items that are not the client's events."""
 
 
@@ -82,7 +82,7 @@ class MemberRouter(Account, Protocol):
     def tell(self, member: "Member", happening: Happening, **details: Any) -> None:
         """Tell the project what happened to a member's socket; never raises."""
 
-    def user_is(self, room: str | None) -> None:
+    def set_user_room(self, room: str | None) -> None:
         """Note the client's user, by its room, and put the members into the room."""
 
     def member_finished(self, member: "Member") -> None:

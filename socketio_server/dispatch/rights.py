@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from socketio_server.dispatch.member import Left, Member
+from socketio_server.dispatch.member import Member, SubscriptionRevoked
 from socketio_server.exceptions import Reject
 from socketio_server.net.log import place_of
 from socketio_server.net.statistics import Stats
@@ -220,7 +220,7 @@ class Rights:
         grant.channels.pop(channel, None)
         if member.socket.unsubscribe(channel):
             self._tell(member, UNSUBSCRIBED, channel, why)
-            member.put(Left(channel))
+            member.put(SubscriptionRevoked(channel))
 
     def _verify_connection(self, grant: Grant) -> None:
         why = self._why_disconnected(grant.member)

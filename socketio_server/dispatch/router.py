@@ -82,7 +82,7 @@ class RouterKeeper(Protocol):
     def tell(self, member: Member, happening: Happening, **details: Any) -> None:
         """Tell the project what happened to a member's socket; must not raise."""
 
-    def user_is(self, member: Member, room: str | None) -> None:
+    def change_user_room(self, member: Member, room: str | None) -> None:
         """Put a member into the room of its user; ``None``: it is anonymous."""
 
     @property
@@ -108,7 +108,7 @@ class NamespaceRouter(ClientAccount):
         "_closing",
         "_ending",
         "_keeper",
-        "_left",
+        "_left_namespaces",
         "_members",
         "_protocol",
         "_session_bytes",
@@ -143,7 +143,7 @@ class NamespaceRouter(ClientAccount):
         # Those that wait for a caller to decode them; None until there is one.
         self._answers: set[ClientAnswer] | None = None
         # The last max_namespaces namespaces that the server took the client out of, oldest first.
-        self._left: tuple[str, ...] = ()
+        self._left_namespaces: tuple[str, ...] = ()
         # Of a large handshake, and of messages that are not complete, in the transports.
         self._session_bytes = 0
         self._protocol = socketio4 if self._is_old else socketio
@@ -231,7 +231,8 @@ class NamespaceRouter(ClientAccount):
         namespace = member.delivery.namespace
         if self._members.get(namespace) is member:
             del self._members[namespace]
-            self._left = (*self._left, namespace)[-self._keeper.options.max_namespaces :]
+            most = self._keeper.options.max_namespaces
+            self._left_namespaces = (*self._left_namespaces, namespace)[-most:]
             packet = socketio.encode_disconnect(namespace=namespace)
             goodbye = Outgoing(engineio.MESSAGE + packet)
             self._end(member, reason, goodbye)
@@ -329,7 +330,7 @@ class NamespaceRouter(ClientAccount):
         """Tell the project what happened to a member's socket (``MemberRouter``)."""
         self._keeper.tell(member, happening, **details)
 
-    def user_is(self, room: str | None) -> None:
+    def set_user_room(self, room: str | None) -> None:
         """Note the user, and put the client's members into the user's room.
 
         :param room: ``None``: the client is anonymous.
@@ -337,7 +338,7 @@ class NamespaceRouter(ClientAccount):
         if room != self.user_room:
             self.user_room = room
             for member in self._all_members():
-                self._keeper.user_is(member, room)
+                self._keeper.change_user_room(member, room)
 
     def member_finished(self, member: Member) -> None:
         """Let the client join the namespace again, if it asked to (``MemberRouter``)."""
@@ -355,7 +356,8 @@ class NamespaceRouter(ClientAccount):
         namespace = head.namespace
         member = self._members.get(namespace)
         if member is None:
-            if namespace not in self._left:  # else it was sent before our goodbye arrived
+            # Of one that was left, the packet was sent before our goodbye arrived.
+            if namespace not in self._left_namespaces:
                 raise DecodeError("packet for a namespace that is not connected")
         elif head.type in _EVENTS:
             member.put(kept)
@@ -392,8 +394,9 @@ class NamespaceRouter(ClientAccount):
         if auth_size:
             member.auth_cost = socketio.estimate_size(text)
             self.hold(member.auth_cost)
-        if self._left:
-            self._left = tuple(left for left in self._left if left != namespace)
+        if self._left_namespaces:
+            others = tuple(left for left in self._left_namespaces if left != namespace)
+            self._left_namespaces = others
         if self._ending is not None and namespace in self._ending:
             member.postpone()
         member.put(PacketType.CONNECT)

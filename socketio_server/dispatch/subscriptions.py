@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from socketio_server.dispatch.developer_hints import DeveloperHints
 from socketio_server.dispatch.event_hooks import EventHooks
 from socketio_server.dispatch.handler_runner import HandlerRunner, error_of
 from socketio_server.dispatch.member import Member
 from socketio_server.dispatch.rights import DENIED, Rights, bind
-from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.net.log import show
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
@@ -22,7 +22,7 @@ class Subscriptions:
 
     :param runner: runs ``authorize``, ``on_subscribe`` and ``on_unsubscribe``.
     :param rights: told of what clients were let on.
-    :param unhandled: told of channels for which no handler ran; ``None``: nobody is told.
+    :param hints: told of channels for which no handler ran; ``None``: nobody is told.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Subscriptions:
         rights: Rights,
         options: Options,
         *,
-        unhandled: Unhandled | None,
+        hints: DeveloperHints | None,
     ) -> None:
         self._registry = registry
         self._clients = clients
@@ -42,7 +42,7 @@ class Subscriptions:
         self._runner = runner
         self._rights = rights
         self._options = options
-        self._unhandled = unhandled
+        self._hints = hints
 
     def subscribe(self, member: Member, packet: Packet) -> None:
         """Run ``authorize``, put the socket on the channel, then run ``on_subscribe``; both may
@@ -73,8 +73,8 @@ class Subscriptions:
         is_open = member.delivery.awaits_decision(channel)
         changed = member.socket.subscribe(channel)
         self._rights.subscribed(member, channel)
-        if not handlers and self._unhandled is not None:
-            self._unhandled.subscription(channel, packet.namespace)
+        if not handlers and self._hints is not None:
+            self._hints.unhandled_subscription(channel, packet.namespace)
         refusal = self._runner.fire_refusable(member, event, handlers, (channel,))
         if refusal is None and is_guarded and self._rights.has_lost(member, channel):
             refusal = DENIED, None
@@ -107,8 +107,8 @@ class Subscriptions:
             return refusal
         if self._options.subscribe_default == "allow":
             return None
-        if self._unhandled is not None:
-            self._unhandled.denied(channel, namespace)
+        if self._hints is not None:
+            self._hints.denied(channel, namespace)
         return DENIED, None
 
     def unsubscribe(self, member: Member, packet: Packet) -> None:

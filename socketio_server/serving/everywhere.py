@@ -93,7 +93,7 @@ def users_on(
     :raises ValueError: if its name is empty or reserved, the namespace does not begin with a slash,
         or the timeout is negative.
     """
-    from socketio_server.serving.rights.users import users_of  # needs Django's settings, we don't
+    from socketio_server.serving.users import users_of  # needs Django's settings, we don't
 
     check_channel(channel)
     check_namespace(namespace)

@@ -21,10 +21,10 @@ from django.urls import reverse
 
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.dispatch.cluster_events import ClusterEvents
+from socketio_server.dispatch.developer_hints import DeveloperHints
 from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.dispatch.member import Member
 from socketio_server.dispatch.rights import Grant
-from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.engine import GOODBYE_TIME, Engine
 from socketio_server.http.listener import HttpListener
 from socketio_server.http.siblings import Siblings
@@ -191,7 +191,7 @@ class Server:
         """
         self._log.open()
         self._clients.broker = self._broker
-        self._clients.run_cluster_event = self._rechecks.hear(self._cluster_events.run)
+        self._clients.run_cluster_event = self._rechecks.intercept(self._cluster_events.run)
         # Before anything waits: without it, senders would connect as a process without a server.
         current.server = self
         current.rechecks = self._rechecks
@@ -331,7 +331,7 @@ class Server:
             options=options,
             stats=self._stats,
             clock=monotonic,
-            unhandled=Unhandled(self._registry) if settings.DEBUG else None,
+            hints=DeveloperHints(self._registry) if settings.DEBUG else None,
             middleware=load_middleware(options.middleware),
         )
         return dispatcher, cluster_events, rechecks

@@ -12,7 +12,7 @@ from socketio_server.exceptions import ValidationError
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MAIN_NAMESPACE, MESSAGE, SUBSCRIBE, UNSUBSCRIBE
 from socketio_server.registry.events import REGISTRY, Registry
-from socketio_server.serving.rights.users import room_of
+from socketio_server.serving.users import room_of
 from socketio_server.sockets.acknowledgements import unpack
 from socketio_server.sockets.targets import check_event_name
 from socketio_server.testing.exceptions import SubscriptionRefused

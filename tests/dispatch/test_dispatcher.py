@@ -408,7 +408,7 @@ class TestTheMessageLog:
         ]
 
 
-class TestSurroundings:
+class TestTheCapturedState:
     def test_what_was_active_at_the_handshake_is_restored_for_each_event(self) -> None:
         hooks = RecordingHooks()
         server = Journal(hooks=hooks)

@@ -6,12 +6,12 @@ from itertools import count
 
 from django.http import HttpRequest
 
+from socketio_server.dispatch.developer_hints import DeveloperHints
 from socketio_server.dispatch.dispatcher import Dispatcher
 from socketio_server.dispatch.event_hooks import EventHooks, WrapHandler
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.member import MemberRouter
 from socketio_server.dispatch.middleware import CallNext
-from socketio_server.dispatch.unhandled import Unhandled
 from socketio_server.engine.session import Session
 from socketio_server.events import Registry
 from socketio_server.exceptions import DecodeError
@@ -66,7 +66,7 @@ class RecordingHooks:
     def watch(self, request: object, router: MemberRouter) -> None:
         pass
 
-    def join_user_room(self, request: object) -> None:
+    def find_user(self, request: object) -> None:
         pass
 
     def forget_changes(self, request: object) -> None:
@@ -121,7 +121,7 @@ class FakeServer:
             options=self.options,
             stats=self.stats,
             clock=self.loop.clock,
-            unhandled=Unhandled(self.registry) if explains else None,
+            hints=DeveloperHints(self.registry) if explains else None,
             middleware=middleware,
             on_raised=self.raised.append,
         )

@@ -116,7 +116,7 @@ class TestUsers:
 
 def move(server: FakeServer, client: FakeClient, room: str | None) -> None:
     """Tell the server which user a client is."""
-    client.router.user_is(room)
+    client.router.set_user_room(room)
 
 
 def to_rooms(*rooms: str) -> Envelope:

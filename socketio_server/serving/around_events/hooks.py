@@ -18,7 +18,7 @@ from socketio_server.serving.around_events import signals
 from socketio_server.serving.around_events.database import DatabaseConnections, atomic_requests
 from socketio_server.serving.around_events.locale import ActiveLocale, may_be_activated
 from socketio_server.serving.around_events.message_log import MessageLog
-from socketio_server.serving.around_events.watched_requests import Looks
+from socketio_server.serving.around_events.watched_requests import RequestWatcher
 from socketio_server.sockets.socket import Socket
 
 _UNAWAITED = (CoroutineType, AsyncGeneratorType, GeneratorType)  # quicker told than their ABCs
@@ -56,9 +56,9 @@ class DjangoHooks:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._database = DatabaseConnections(loop, sqlite_timeout, clock=clock)
-        self._looks = Looks(refresh_interval, clock)
-        self.watch = self._looks.watch
-        self.join_user_room = self._looks.join_user_room
+        self._watcher = RequestWatcher(refresh_interval, clock)
+        self.watch = self._watcher.watch
+        self.find_user = self._watcher.find_user
         self._caches = {
             alias: caches.create_connection(alias)
             for alias, cache in caches.settings.items()
@@ -110,7 +110,7 @@ class DjangoHooks:
         :raises Exception: whatever the store of sessions raises.
         """
         try:
-            identity = self._looks.find_identity(request)
+            identity = self._watcher.find_identity(request)
             if identity is not None:
                 identity.finish()
         finally:
@@ -126,7 +126,7 @@ class DjangoHooks:
 
     def forget_changes(self, request: Any) -> None:
         """Don't save what handlers have changed in the session."""
-        identity = self._looks.find_identity(request)
+        identity = self._watcher.find_identity(request)
         if identity is not None:
             identity.forget()
 
@@ -137,7 +137,7 @@ class DjangoHooks:
         worker = getcurrent()
         if getattr(worker, "is_dirty", False):
             self.before_event()
-        with self._looks.aside(socket.request):
+        with self._watcher.aside(socket.request):
             signals.send(happening, socket, details)
         if getattr(worker, "is_dirty", False):
             self.release()

@@ -24,7 +24,7 @@ from socketio_server.serving.around_events.session_users import (
 )
 from socketio_server.serving.around_events.sessions import MergingStore, is_read_only, merging
 from socketio_server.serving.around_events.snapshots import UNREAD, Freshness, Snapshot
-from socketio_server.serving.rights.users import find_room
+from socketio_server.serving.users import find_room
 
 
 class Identity:
@@ -139,7 +139,7 @@ class Identity:
             snapshot.messages = default_storage(request)
         return snapshot.messages
 
-    def join_user_room(self) -> None:
+    def find_user(self) -> None:
         """Read the user for those who send messages to it, unless it was read lately: a client may
         connect to many namespaces.
         """
@@ -301,4 +301,4 @@ class Identity:
         self._joined_at = self._freshness.clock()
         router = self._router()
         if router is not None:
-            router.user_is(find_room(user))
+            router.set_user_room(find_room(user))

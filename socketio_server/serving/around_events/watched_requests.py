@@ -21,14 +21,14 @@ KEY = "_socketio_client"
 """The attribute of a request that holds its router, weakly, and after the first look its
 ``Identity``."""
 
-_LOOKS = "_socketio_looks"
-"""The attribute of a watched request's class that holds its ``Looks``."""
+_WATCHER = "_socketio_watcher"
+"""The attribute of a watched request's class that holds its ``RequestWatcher``."""
 
 _NOTHING: dict[str, Any] = {}
 
 
-class Looks:
-    """When and how the requests of a server look again.
+class RequestWatcher:
+    """Lets the requests of a server's clients look at the user and session of now.
 
     :param interval: ``SOCKETIO_REFRESH_INTERVAL``.
     :param clock: a monotonic clock, in seconds.
@@ -58,7 +58,7 @@ class Looks:
         found = getattr(request, "__dict__", _NOTHING).get(KEY)
         return found if type(found) is Identity else None
 
-    def join_user_room(self, request: Any) -> None:
+    def find_user(self, request: Any) -> None:
         """Read the client's user, unless that was done already, or it can be only the anonymous
         one.
         """
@@ -70,7 +70,7 @@ class Looks:
             has_key = session is not None and session.session_key is not None
             if user is None or (is_of_session(user) and not has_key):
                 return
-        self.identity_of(request).join_user_room()
+        self.identity_of(request).find_user()
 
     @contextmanager
     def aside(self, request: Any) -> Iterator[None]:
@@ -114,7 +114,7 @@ class Looks:
             return await sync_to_async(get_user)(request)
 
         members = {
-            _LOOKS: self,
+            _WATCHER: self,
             "__module__": original.__module__,
             "__doc__": original.__doc__,
             "user": property(get_user, set_user),
@@ -137,5 +137,5 @@ def session_key_of(request: Any) -> str | None:
 
 def identity_of(request: Any) -> Identity | None:
     """Return the identity of a request; ``None`` if it is not watched."""
-    looks: Looks | None = getattr(type(request), _LOOKS, None)
-    return None if looks is None else looks.identity_of(request)
+    watcher: RequestWatcher | None = getattr(type(request), _WATCHER, None)
+    return None if watcher is None else watcher.identity_of(request)

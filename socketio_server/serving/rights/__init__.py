@@ -1,1 +1,1 @@
-"""Rights: who has lost some, and users as recipients."""
+"""Rights: who has lost some."""

@@ -7,7 +7,7 @@ client, has ``Rechecks``. What a client loses is decided in ``dispatch.rights``.
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -19,10 +19,10 @@ from socketio_server.dispatch.member import Member
 from socketio_server.dispatch.rights import Grant, Outcomes
 from socketio_server.net.workers import CallJob, Job
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.serving import current, everywhere
+from socketio_server.serving import current, everywhere, users
 from socketio_server.serving.around_events.identity import Identity
 from socketio_server.serving.around_events.watched_requests import identity_of, session_key_of
-from socketio_server.serving.rights import fingerprints, users
+from socketio_server.serving.rights import fingerprints
 from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
 from socketio_server.sockets import targets
 from socketio_server.sockets.acknowledgements import Timekeeper
@@ -33,7 +33,7 @@ from socketio_server.sockets.this_process import CLIENTS
 BATCH = 500
 """Sessions that are read together."""
 
-LANES = 4
+MAX_WORKERS = 4
 """Workers that may recheck at a time: the others are for the clients' events."""
 
 CLUSTER_EVENT = "~recheck"
@@ -82,8 +82,7 @@ def _reaches_others() -> bool:
 
 def _send(scope: Scope) -> None:
     """Tell the servers of all processes, this one's included."""
-    wire = (scope.kind, scope.value, scope.namespace, scope.is_forced)
-    everywhere.emit_cluster(CLUSTER_EVENT, *wire, on_error="log")
+    everywhere.emit_cluster(CLUSTER_EVENT, *astuple(scope), on_error="log")
 
 
 RunEvent = Callable[[str, str, Sequence[Any], Any], None]
@@ -91,7 +90,7 @@ RunEvent = Callable[[str, str, Sequence[Any], Any], None]
 _FIELDS = tuple(each.name for each in fields(Scope))
 
 
-class Pool(Protocol):
+class JobRunner(Protocol):
     """Runs jobs in workers."""
 
     def run(self, job: Job) -> None:
@@ -112,7 +111,6 @@ class WorkHooks(Protocol):
 class _Case:
     """The clients of one session, or one client without."""
 
-    key: Hashable
     identity: Identity | None
     """The one that looks for all of them; ``None``: their request is not Django's."""
     may_change: bool
@@ -134,7 +132,7 @@ class Rechecks:
         self,
         grants: Mapping[Member, Grant],
         clients: Clients[Socket],
-        pool: Pool,
+        pool: JobRunner,
         *,
         hooks: WorkHooks,
         interval: float,
@@ -147,7 +145,7 @@ class Rechecks:
         self._hooks = hooks
         self._interval = interval
         self._work: deque[Callable[[], None]] = deque()
-        self._lanes = 0
+        self._workers = 0
         # The cases of this round that are still to be looked at, one batch each time.
         self._round: deque[Sequence[_Case]] = deque()
         self._pause = interval  # between two batches of this round
@@ -157,12 +155,14 @@ class Rechecks:
         """Verify clients again, soon."""
         self._add(partial(self._take, scope))
 
-    def hear(self, run: RunEvent) -> RunEvent:
+    def intercept(self, run: RunEvent) -> RunEvent:
         """Return a function that takes the events of other servers that are for this object, and
         passes on the rest.
+
+        :param run: gets the rest.
         """
 
-        def hear(namespace: str, name: str, args: Sequence[Any], answer: Any) -> None:
+        def take_or_run(namespace: str, name: str, args: Sequence[Any], answer: Any) -> None:
             if name != CLUSTER_EVENT:
                 run(namespace, name, args, answer)
                 return
@@ -171,20 +171,20 @@ class Rechecks:
             except (ValueError, msgspec.ValidationError):  # of a server of another version
                 logger.warning("Another server wants to recheck what this one does not know")
 
-        return hear
+        return take_or_run
 
     def _take(self, scope: Scope) -> None:
         if scope.kind == "replaced":
             self._let_reconnect(scope.value)
             return
-        cases = _sort(self._find(scope))
+        cases = _by_session(self._find(scope))
         for identity in _identities(cases):
             identity.look_again()  # who connects or subscribes before it is verified
         if scope.is_forced or not self._interval:
             channels = (scope.value,) if scope.kind == "channel" else None
-            is_over = scope.kind == "logout"
+            is_ending = scope.kind == "logout"
             for case in cases:
-                self._add(partial(self._verify, case, channels, is_over=is_over))
+                self._add(partial(self._verify, case, channels, is_ending=is_ending))
         else:
             for some in _batches(cases):
                 self._add(partial(self._compare, some))
@@ -196,9 +196,9 @@ class Rechecks:
             verified = {grant.member.socket for case in cases for grant in case.grants}
             sockets = [socket for socket in sockets if socket not in verified]
             for batch in _batches(sockets):
-                self._add(partial(self._tell_who, batch, scope))
+                self._add(partial(self._refresh_user_rooms, batch, scope))
 
-    def _tell_who(self, sockets: Sequence[Socket], scope: Scope) -> None:
+    def _refresh_user_rooms(self, sockets: Sequence[Socket], scope: Scope) -> None:
         """Let clients that are not verified leave the room of a user who they are no more."""
         for socket in sockets:
             is_anonymous = not socket._delivery.rooms
@@ -232,7 +232,7 @@ class Rechecks:
     def _look(self) -> None:
         """Look at the next batch; all batches of a round are spread over the interval."""
         if not self._round:
-            cases = [case for case in _sort(self._grants.values()) if case.may_change]
+            cases = [case for case in _by_session(self._grants.values()) if case.may_change]
             self._round.extend(_batches(cases))
             self._pause = self._interval / max(len(self._round), 1)
         if self._round:
@@ -248,7 +248,7 @@ class Rechecks:
         for case, (fingerprint, user) in zip(cases, found, strict=True):
             same = [grant for grant in case.grants if grant.verified_by == fingerprint]
             others = [grant for grant in case.grants if grant.verified_by != fingerprint]
-            for each in _sort(others):
+            for each in _by_session(others):
                 self._add(partial(self._verify, each, None, fingerprint=fingerprint))
             if fingerprint.user is not None:
                 self._ask_own_tests(same, user)
@@ -288,13 +288,13 @@ class Rechecks:
         case: _Case,
         channels: tuple[str, ...] | None,
         *,
-        is_over: bool = False,
+        is_ending: bool = False,
         fingerprint: object = None,
     ) -> None:
         """Verify the clients of one session.
 
         :param channels: the channels to verify; ``None``: all, and the connection.
-        :param is_over: whether the session is about to end.
+        :param is_ending: whether the session is about to end.
         :param fingerprint: what tells the rights of the user; ``None``: it was not read, because
             somebody has asked to verify.
         """
@@ -303,7 +303,7 @@ class Rechecks:
             grant.verified_by = None  # where this fails, the next look verifies again
         first = case.identity
         if first is not None:
-            if is_over:
+            if is_ending:
                 first.log_out()
             else:
                 first.look_again()
@@ -326,8 +326,8 @@ class Rechecks:
 
     def _add(self, work: Callable[[], None]) -> None:
         self._work.append(work)
-        if self._lanes < LANES:
-            self._lanes += 1
+        if self._workers < MAX_WORKERS:
+            self._workers += 1
             self._pool.run(CallJob(self._drain))
 
     def _drain(self) -> None:
@@ -349,11 +349,11 @@ class Rechecks:
                 if timekeeper.may_wait():
                     timekeeper.let_others_run()
         finally:
-            self._lanes -= 1
+            self._workers -= 1
 
 
-def _sort(grants: Iterable[Grant]) -> list[_Case]:
-    """Return grants by session."""
+def _by_session(grants: Iterable[Grant]) -> list[_Case]:
+    """Group grants by session; one without a session is a group of its own."""
     cases: dict[Hashable, _Case] = {}
     for grant in grants:
         identity = identity_of(grant.member.socket.request)
@@ -365,7 +365,7 @@ def _sort(grants: Iterable[Grant]) -> list[_Case]:
             elif identity.kept is not None:
                 may_change = grant.member.router.user_room is not None
         if key not in cases:
-            cases[key] = _Case(key, identity, may_change)
+            cases[key] = _Case(identity, may_change)
         cases[key].grants.append(grant)
     return list(cases.values())
 

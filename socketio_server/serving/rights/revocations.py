@@ -6,7 +6,7 @@ What a request changes is announced when the request is done: only then is a ses
 
 import threading
 from collections.abc import Iterable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from django.apps import apps
@@ -19,9 +19,9 @@ from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils.module_loading import import_string
 
-from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
+from socketio_server.serving.rights.recheck_scopes import Kind, Scope, digest_of
 from socketio_server.serving.rights.rechecks import request_recheck
-from socketio_server.serving.rights.users import find_room
+from socketio_server.serving.users import find_room
 
 _IRRELEVANT = frozenset(["last_login"])
 """The fields of a user that no right depends on, which are saved alone."""
@@ -124,9 +124,9 @@ def _session_saved(created: bool, **kwargs: Any) -> None:
 
 def _session_deleted(instance: Any, using: str, **kwargs: Any) -> None:
     """A session is gone: replaced, if another was made just before (``cycle_key``)."""
-    kind = partial(Scope, "replaced" if _request.has_new_session else "session")
+    kind: Kind = "replaced" if _request.has_new_session else "session"
     _request.has_new_session = False
-    _tell(kind(digest_of(instance.session_key)), using)
+    _tell(Scope(kind, digest_of(instance.session_key)), using)
 
 
 def _logged_out(request: Any, **kwargs: Any) -> None:

@@ -12,7 +12,7 @@ import socketio_server
 from socketio_server.net.workers import Job
 from socketio_server.serving.rights import rechecks
 from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
-from socketio_server.serving.rights.rechecks import CLUSTER_EVENT, LANES, Rechecks
+from socketio_server.serving.rights.rechecks import CLUSTER_EVENT, MAX_WORKERS, Rechecks
 from tests.fakes.server import FakeClient, FakeServer
 
 
@@ -42,7 +42,7 @@ class Site:
         self.server.registry.authorize(lambda r, s, c, channel: channel in self.members)
 
     def run(self, job: Job) -> None:
-        """Let a worker wait for the test (``Pool``)."""
+        """Let a worker wait for the test (``JobRunner``)."""
         self.jobs.append(job)
 
     def work(self) -> None:
@@ -114,7 +114,7 @@ class TestWorkers:
         for _ in range(10):
             site.rechecks.ask(Scope("everyone"))
 
-        assert len(site.jobs) == LANES
+        assert len(site.jobs) == MAX_WORKERS
         site.work()
         assert site.hooks.entered == site.hooks.left == 10
 
@@ -145,22 +145,22 @@ class TestOtherServers:
         return []
 
     @pytest.fixture
-    def hear(self, site: Site, passed: list[Any]) -> Callable[..., None]:
-        return site.rechecks.hear(lambda *event: passed.append(event))
+    def tell(self, site: Site, passed: list[Any]) -> Callable[..., None]:
+        return site.rechecks.intercept(lambda *event: passed.append(event))
 
-    def test_are_heard(self, site: Site, hear: Callable[..., None], passed: list[Any]) -> None:
+    def test_are_heard(self, site: Site, tell: Callable[..., None], passed: list[Any]) -> None:
         client = site.connect()
         site.members.clear()
-        hear("/", CLUSTER_EVENT, ["channel", "room-1", "/", True], None)
+        tell("/", CLUSTER_EVENT, ["channel", "room-1", "/", True], None)
         site.work()
 
         assert channels(client) == [["room-2"]]
         assert passed == []
 
     def test_have_events_of_their_own(
-        self, site: Site, hear: Callable[..., None], passed: list[Any]
+        self, site: Site, tell: Callable[..., None], passed: list[Any]
     ) -> None:
-        hear("/", "news", [1], None)
+        tell("/", "news", [1], None)
 
         assert passed == [("/", "news", [1], None)]
         assert site.jobs == []
@@ -169,11 +169,11 @@ class TestOtherServers:
     def test_may_say_what_is_not_understood(
         self,
         site: Site,
-        hear: Callable[..., None],
+        tell: Callable[..., None],
         args: list[Any],
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        hear("/", CLUSTER_EVENT, args, None)
+        tell("/", CLUSTER_EVENT, args, None)
 
         assert site.jobs == []
         assert "Another server wants to recheck what this one does not know" in caplog.text

@@ -28,7 +28,7 @@ _REFUSED = {
 logger = logging.getLogger("socketio_server")
 
 
-class Unhandled:
+class DeveloperHints:
     """Logs once for each cause that no handler ran, and for each handler that refused a client."""
 
     def __init__(self, registry: Registry) -> None:
@@ -39,7 +39,7 @@ class Unhandled:
         self._denied: set[str] = set()
         """The channels whose refusals by the default were told."""
 
-    def event(self, name: str, namespace: str, channels: Sequence[str]) -> None:
+    def unhandled_event(self, name: str, namespace: str, channels: Sequence[str]) -> None:
         """No handler ran for an event.
 
         :param name: the event's name.
@@ -65,7 +65,7 @@ class Unhandled:
             cause = f"its handlers are for channels like {_patterns(here)}; the client is on {held}"
         self._tell("a message" if is_message else f"the event {show(name)}", namespace, cause)
 
-    def subscription(self, channel: str, namespace: str) -> None:
+    def unhandled_subscription(self, channel: str, namespace: str) -> None:
         """No ``on_subscribe`` handler ran for a subscription.
 
         This is normal if handlers of other events match the channel, or if no handler has a channel

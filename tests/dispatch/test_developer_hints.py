@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from socketio_server.dispatch.unhandled import MAX_CAUSES
+from socketio_server.dispatch.developer_hints import MAX_CAUSES
 from socketio_server.events import Reject
 from socketio_server.options import Options
 from tests.fakes.server import FakeClient, FakeServer
