@@ -6,9 +6,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning
-from django.core.exceptions import ImproperlyConfigured
 
-from socketio_server import conf
+from socketio_server.checks.settings import with_options
 
 
 def check_sessions(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
@@ -53,12 +52,9 @@ _PATIENT_DRIVERS = {
 libraries. SQLite waits for no server, only for its own file."""
 
 
-def check_connections(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+@with_options("max_concurrent_handlers")
+def check_connections(handlers: int) -> Iterable[CheckMessage]:
     """W004: a database's server allows as many connections as there may be handlers."""
-    try:
-        handlers = conf.option("max_concurrent_handlers")
-    except ImproperlyConfigured:
-        return  # E001 says so
     if handlers <= USUAL_CONNECTIONS:
         return
     for alias, database in settings.DATABASES.items():

@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning
-from django.core.exceptions import ImproperlyConfigured
 
-from socketio_server import conf
+from socketio_server.checks.settings import with_options
 from socketio_server.registry.events import REGISTRY, Event, Registration
 from socketio_server.registry.guards import layers_of
-from socketio_server.registry.patterns import literal_beginning
+from socketio_server.registry.patterns import list_patterns, literal_beginning
 from socketio_server.registry.signatures import describe
 
 
@@ -68,20 +67,18 @@ def check_authorize(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
             yield Warning(
                 f"The authorize handler {describe(guard.handler)} guards channels like "
                 f"{guard.pattern.pattern!r}, which no other handler is for.",
-                hint=f"Those that have handlers are like {_patterns(used)}.",
+                hint=f"Those that have handlers are like {list_patterns(used)}.",
                 id="socketio_server.W008",
             )
 
 
-def check_unguarded_channels(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+@with_options("subscribe_default")
+def check_unguarded_channels(default: str) -> Iterable[CheckMessage]:
     """W009, with ``--deploy``: not every client may subscribe to every channel that has
     handlers.
     """
-    try:
-        if conf.option("subscribe_default") != "allow":
-            return
-    except ImproperlyConfigured:
-        return  # E001 says so
+    if default != "allow":
+        return
     guards = REGISTRY.authorize.registrations
     unguarded = [
         each
@@ -90,7 +87,7 @@ def check_unguarded_channels(app_configs: Any, **kwargs: Any) -> Iterable[CheckM
     ]
     if unguarded:
         yield Warning(
-            f"Every client may subscribe to channels like {_patterns(unguarded)}: no authorize "
+            f"Every client may subscribe to channels like {list_patterns(unguarded)}: no authorize "
             "handler is for them.",
             hint=(
                 'Write one, which may return True; or set SOCKETIO_SUBSCRIBE_DEFAULT = "deny", if '
@@ -125,7 +122,3 @@ def _covers(guard: Registration, other: Registration) -> bool:
 
 def _beginning(registration: Registration) -> str:
     return "" if registration.pattern is None else literal_beginning(registration.pattern)
-
-
-def _patterns(registrations: Iterable[Registration]) -> str:
-    return ", ".join(sorted({repr(each.pattern.pattern) for each in registrations if each.pattern}))

@@ -1,25 +1,20 @@
 """Pages of other origins: which may connect, and whether their cookies get there."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
-from django.core.exceptions import ImproperlyConfigured
 
-from socketio_server import conf
+from socketio_server.checks.settings import with_options
 from socketio_server.engine import origins
 
 
-def check_origins(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+@with_options("allowed_origins")
+def check_origins(allowed: Sequence[str]) -> Iterable[CheckMessage]:
     """E005: each allowed origin is written as browsers write it. W001: not every page of the web
     may talk to the server.
     """
-    try:
-        allowed = conf.option("allowed_origins")
-    except ImproperlyConfigured:
-        return  # E001 says so
     for origin in allowed:
         spelling = origins.spell(origin)
         if origin != origins.ANY and origin != spelling:
@@ -49,14 +44,11 @@ _ORIGINS_HINT = (
 )
 
 
-def check_public_url(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+@with_options("public_url", "allowed_origins")
+def check_public_url(url: str, allowed: Sequence[str]) -> Iterable[CheckMessage]:
     """W006: the host of ``SOCKETIO_PUBLIC_URL`` lets pages of other hosts in. W007: the session's
     cookie gets there.
     """
-    try:
-        url, allowed = conf.option("public_url"), conf.option("allowed_origins")
-    except ImproperlyConfigured:
-        return  # E001 says so
     if not url:
         return
     if not allowed:

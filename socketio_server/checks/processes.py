@@ -9,19 +9,16 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
-from socketio_server import conf
+from socketio_server.checks.settings import with_options
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY
 from socketio_server.serving.brokers import make_publisher
 from socketio_server.sockets.this_process import CLIENTS
 
 
-def check_broker(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+@with_options("broker_url", "broker_prefix")
+def check_broker(url: str | None, prefix: str) -> Iterable[CheckMessage]:
     """E006: redis-py is there for ``SOCKETIO_BROKER_URL``, and understands it."""
-    try:
-        url, prefix = conf.option("broker_url"), conf.option("broker_prefix")
-    except ImproperlyConfigured:
-        return  # E001 says so
     if url is None:
         return
     try:
@@ -34,12 +31,9 @@ def check_broker(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
         )
 
 
-def check_namespaces(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+@with_options("broker_url")
+def check_namespaces(url: str | None) -> Iterable[CheckMessage]:
     """E007: clients may join each namespace that a handler names, also with a broker."""
-    try:
-        url = conf.option("broker_url")
-    except ImproperlyConfigured:
-        return  # E001 says so
     if url is None:
         return
     for namespace in sorted(REGISTRY.namespaces):
@@ -52,12 +46,9 @@ def check_namespaces(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
             )
 
 
-def check_broker_prefix(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+@with_options("broker_url", "broker_prefix")
+def check_broker_prefix(url: str | None, prefix: str) -> Iterable[CheckMessage]:
     """W005, with ``--deploy``: servers are not kept apart by the numbers of databases only."""
-    try:
-        url, prefix = conf.option("broker_url"), conf.option("broker_prefix")
-    except ImproperlyConfigured:
-        return  # E001 says so
     if url is not None and prefix == Options().broker_prefix and _names_a_database(url):
         yield Warning(
             "SOCKETIO_BROKER_URL names a database of Redis, which keeps no servers apart: what is "
@@ -78,12 +69,9 @@ def _names_a_database(url: str) -> bool:
     return database.isdigit() and int(database) > 0
 
 
-def check_caches(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+@with_options("broker_url")
+def check_caches(url: str | None) -> Iterable[CheckMessage]:
     """W010: with a broker, sessions and caches are not in the memory of each process."""
-    try:
-        url = conf.option("broker_url")
-    except ImproperlyConfigured:
-        return  # E001 says so
     if url is None:
         return
     in_memory = [alias for alias, cache in settings.CACHES.items() if _is_in_memory(cache)]

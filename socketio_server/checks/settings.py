@@ -1,6 +1,6 @@
 """Settings: each has a valid value, and shows nothing to strangers."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
 from typing import Any
 
@@ -10,6 +10,27 @@ from django.core.exceptions import ImproperlyConfigured
 
 from socketio_server import conf
 from socketio_server.serving.middleware import import_middleware
+
+Check = Callable[..., Iterable[CheckMessage]]
+
+
+def with_options(*names: str) -> Callable[[Check], Check]:
+    """Decorate a check with the options that it gets as arguments.
+
+    If the setting of one is invalid, the check does not run, because E001 says so.
+    """
+
+    def decorate(check: Check) -> Check:
+        def run(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+            try:
+                values = [conf.option(name) for name in names]
+            except ImproperlyConfigured:
+                return ()
+            return check(*values)
+
+        return run
+
+    return decorate
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
@@ -22,12 +43,9 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
         )
 
 
-def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+@with_options("middleware")
+def check_middleware(paths: Sequence[str]) -> Iterable[CheckMessage]:
     """E004: each path in ``SOCKETIO_MIDDLEWARE`` names a callable."""
-    try:
-        paths = conf.option("middleware")
-    except ImproperlyConfigured:
-        return  # E001 says so
     for path in paths:
         try:
             import_middleware(path)
@@ -39,12 +57,9 @@ def check_middleware(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
             )
 
 
-def check_debug(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+@with_options("host")
+def check_debug(host: str) -> Iterable[CheckMessage]:
     """W003: no error page shows the project's code to other machines."""
-    try:
-        host = conf.option("host")
-    except ImproperlyConfigured:
-        return  # E001 says so
     if settings.DEBUG and not is_local(host):
         yield Warning(
             f"DEBUG is on, and others can reach {host} (SOCKETIO_HOST): its error pages show them "

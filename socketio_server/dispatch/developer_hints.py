@@ -11,7 +11,7 @@ from typing import Any
 from socketio_server.net.log import MAX_LOGGED, show
 from socketio_server.protocol.names import MESSAGE
 from socketio_server.registry.events import Event, Registration, Registry
-from socketio_server.registry.patterns import literal_beginning
+from socketio_server.registry.patterns import list_patterns, literal_beginning
 from socketio_server.registry.signatures import describe
 
 MAX_CAUSES = 100
@@ -62,7 +62,9 @@ class DeveloperHints:
             held = _list(channels) or (
                 f'no channel (`socket.subscribe("{_beginning(here)}…")` in the page)'
             )
-            cause = f"its handlers are for channels like {_patterns(here)}; the client is on {held}"
+            cause = (
+                f"its handlers are for channels like {list_patterns(here)}; the client is on {held}"
+            )
         self._tell("a message" if is_message else f"the event {show(name)}", namespace, cause)
 
     def unhandled_subscription(self, channel: str, namespace: str) -> None:
@@ -84,7 +86,7 @@ class DeveloperHints:
         if registrations and not here:
             cause = _other_namespace(registrations, namespace)
         elif every:
-            cause = f"the handlers are for channels like {_patterns(every)}"
+            cause = f"the handlers are for channels like {list_patterns(every)}"
         else:
             return
         self._tell(f"the subscription to {show(channel)}", namespace, cause)
@@ -143,10 +145,6 @@ def _other_namespace(registrations: Sequence[Registration], namespace: str) -> s
         f"its handlers are for the namespace {', '.join(names)}: connect the page there, or "
         f"register one here by namespace={show(namespace)}"
     )
-
-
-def _patterns(registrations: Sequence[Registration]) -> str:
-    return ", ".join(sorted({repr(r.pattern.pattern) for r in registrations if r.pattern}))
 
 
 def _beginning(registrations: Sequence[Registration]) -> str:

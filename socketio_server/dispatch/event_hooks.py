@@ -39,10 +39,13 @@ class EventHooks(Protocol):
         """
 
     def before_event(self) -> None:
-        """Prepare for an event's handlers, in a worker that is dirty (see ``Worker``)."""
+        """Prepare for an event's handlers, in a worker with state of earlier ones
+        (``Worker.is_dirty``).
+        """
 
     def after_event(self, request: Any) -> None:
-        """Clean up after an event's handlers, even if they raised, in a worker that is dirty.
+        """Clean up after an event's handlers, even if they raised, in a worker where they or
+        earlier ones left state behind (``Worker.is_dirty``).
 
         :param request: the client's; ``None``: the event is another server's.
         :raises Exception: if what the handlers left to be saved can't be saved.

@@ -1,6 +1,11 @@
-"""What can be said of channel patterns without trying them on a channel, for the system checks."""
+"""What can be said of channel patterns without trying them on a channel, for the system checks and
+the developer's hints.
+"""
 
 import re
+from collections.abc import Iterable
+
+from socketio_server.registry.events import Registration
 
 _PLAIN = re.compile(r"(?:\^|\\A)?([\w/:@ -]*)")
 
@@ -27,3 +32,8 @@ def _has_alternatives(text: str) -> bool:
         if each == "|" and not depth:
             return True
     return False
+
+
+def list_patterns(registrations: Iterable[Registration]) -> str:
+    """Return the channel patterns of handlers as text: each once, sorted."""
+    return ", ".join(sorted({repr(each.pattern.pattern) for each in registrations if each.pattern}))

@@ -1,10 +1,11 @@
-"""The plain text with which the names begin that a pattern matches."""
+"""Channel patterns as text: how names that match begin, and the list of patterns of handlers."""
 
 import re
 
 import pytest
 
-from socketio_server.registry.patterns import literal_beginning
+from socketio_server.registry.events import Registry
+from socketio_server.registry.patterns import list_patterns, literal_beginning
 
 
 class TestTheLiteralBeginning:
@@ -38,3 +39,12 @@ class TestTheLiteralBeginning:
     @pytest.mark.parametrize("flags", [re.IGNORECASE, re.VERBOSE])
     def test_is_empty_where_a_flag_changes_what_is_matched(self, flags: int) -> None:
         assert literal_beginning(re.compile("^room", flags)) == ""
+
+
+class TestTheList:
+    def test_has_each_pattern_once_in_order_and_nothing_for_handlers_without(self) -> None:
+        on_message = Registry().on_message
+        for channel in ("^b", None, "^a", "^b"):
+            on_message(lambda request, socket, context, message: None, channel=channel)
+
+        assert list_patterns(on_message.registrations) == "'^a', '^b'"

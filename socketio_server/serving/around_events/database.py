@@ -25,8 +25,9 @@ class DatabaseConnections:
     """Closes workers' connections as Django closes those of requests.
 
     It also closes expired connections of idle workers, because Django would do so only at their
-    next event. Django keeps connections by thread, which means by worker. A worker that has opened
-    one is *dirty* until none of its connections is open. For other workers nothing is done, because
+    next event. Django keeps connections by thread, which means by worker. As long as a worker has
+    one open, it is marked (``Worker.is_dirty``): connections are looked at before and after each of
+    its events, and it does not end while it is idle. For other workers nothing is done, because
     Django's own functions cost as much as the rest of an event.
 
     :param loop: the gevent loop; ``None``: connections are closed around events only.
