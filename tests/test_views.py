@@ -24,7 +24,7 @@ from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.serving import current
 from tests.fakes.engine import RecordingSessionHandler
 from tests.fakes.loop import FakeLoop
-from tests.testing.users import WITH_USERS, create_users_table
+from tests.support.users import WITH_USERS, create_users_table
 
 HANDSHAKE = {"EIO": "4", "transport": "polling"}
 WEBSOCKET = {"EIO": "4", "transport": "websocket"}

@@ -10,7 +10,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 import socketio_server
 from socketio_server.events import Registry
 from socketio_server.testing import SocketIOClient
-from tests.testing.users import WITH_USERS, create_users_table
+from tests.support.users import WITH_USERS, create_users_table
 
 
 @pytest.mark.django_db

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from socketio_server.events import Registry
 from socketio_server.testing import ConnectionRefused, SocketIOClient
-from tests.testing.users import WITH_USERS
+from tests.support.users import WITH_USERS
 
 
 class TestTheHandshake:

@@ -1,5 +1,5 @@
 """Rechecks: who is verified again, when, and how many at a time; what is taken is in
-``tests/dispatch/test_rights.py``, and what the signals tell in ``tests/testing/test_rights.py``.
+``tests/dispatch/test_rights.py``, and what the signals tell in ``test_revocations.py``.
 """
 
 from collections.abc import Callable

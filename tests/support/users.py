@@ -1,9 +1,16 @@
-"""Users, which the demo project has none of."""
+"""Users, which the demo project has none of, and their browsers."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db import connection
 from django.db.models import Model
+from django.test import Client
+
+from socketio_server.testing import SocketIOClient
+
+Connect = Callable[..., SocketIOClient]
+"""Connects a client to the handlers of a test."""
 
 WITH_USERS: dict[str, Any] = {
     "INSTALLED_APPS": [
@@ -72,3 +79,22 @@ def _create_table(model: type[Model]) -> None:
     sql, params = editor.table_sql(model)
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
+
+
+def make_user(name: str = "ann") -> Any:
+    """Create a user without a password."""
+    from django.contrib.auth.models import User
+
+    return User.objects.create(username=name)
+
+
+def delete_user(user: Any) -> None:
+    """Delete a user, without its groups, of which there is no table."""
+    type(user).objects.filter(pk=user.pk)._raw_delete("default")
+
+
+def browser_of(user: Any) -> Client:
+    """A browser in which a user is logged in."""
+    browser = Client()
+    browser.force_login(user)
+    return browser

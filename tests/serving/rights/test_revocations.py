@@ -1,0 +1,241 @@
+"""What Django's signals tell of: who loses a right is disconnected, in tests at once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth import update_session_auth_hash
+from django.core.signals import request_finished, request_started
+from django.db.models.signals import post_delete
+from django.http import HttpRequest
+from django.test import Client, override_settings
+
+from socketio_server.events import Registry
+from socketio_server.serving.rights import revocations
+from socketio_server.testing import ConnectionRefused, SocketIOClient
+from tests.serving.rights.site import REVOKED, Room, guarded_by_permission, make_permission
+from tests.support.users import (
+    WITH_SESSIONS,
+    Connect,
+    browser_of,
+    make_user,
+)
+
+pytestmark = pytest.mark.usefixtures("tables")
+
+
+def request_of(browser: Client) -> HttpRequest:
+    """A request of a browser, as a view gets it."""
+    request = HttpRequest()
+    request.session = browser.session
+    request.COOKIES = {name: morsel.value for name, morsel in browser.cookies.items()}
+    return request
+
+
+class TestLoggingOut:
+    def test_ends_the_connections_of_the_session_and_no_other(
+        self, connect: Connect, log: list[str]
+    ) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        here, there = connect(ann, browser=browser), connect(ann)
+        browser.logout()
+
+        assert here.close_reason == REVOKED
+        assert here.received == [("__disconnected__", "Please log in.")]
+        assert log == ["gone: authorization revoked", "left room-1"]
+        assert there.connected
+        with pytest.raises(ConnectionRefused, match=r"Please log in\."):
+            here.connect()
+
+    def test_ends_those_of_a_session_that_is_deleted(self, connect: Connect) -> None:
+        from django.contrib.sessions.models import Session
+
+        client = connect(make_user())
+        Session.objects.all().delete()
+
+        assert client.close_reason == REVOKED
+
+    def test_ends_those_of_a_session_that_is_flushed(self, connect: Connect) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        client = connect(ann, browser=browser)
+        browser.session.flush()
+
+        assert client.close_reason == REVOKED
+
+    def test_is_heard_of_after_requests_to_a_project_without_sessions(self) -> None:
+        from django.contrib.sessions.models import Session
+
+        post_delete.disconnect(revocations._session_deleted, sender=Session)
+        apps = WITH_SESSIONS["INSTALLED_APPS"]
+        for installed in ([app for app in apps if app != "django.contrib.sessions"], apps):
+            with override_settings(INSTALLED_APPS=installed):
+                request_started.send(None)
+                request_finished.send(None)
+
+        assert post_delete.has_listeners(Session)
+
+    def test_in_a_handler_ends_its_own_connection_behind_it(
+        self, registry: Registry, connect: Connect
+    ) -> None:
+        from django.contrib.auth import logout
+
+        @registry.on("log out")
+        def log_out(request: Any, socket: Any, context: Any) -> str:
+            logout(request)
+            return "Goodbye."
+
+        client = connect(make_user())
+        assert client.call("log out") == "Goodbye."
+        assert client.close_reason == REVOKED
+
+
+class TestASessionWhoseKeyIsReplaced:
+    def test_lets_the_page_come_back_with_its_new_cookies(self, connect: Connect) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        client = connect(ann, browser=browser)
+        browser.session.cycle_key()
+
+        assert client.close_reason == "session replaced"
+        assert client.received == []
+
+    def test_by_a_new_password_ends_the_connections_of_other_sessions(
+        self, connect: Connect
+    ) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        here, there = connect(ann, browser=browser), connect(ann)
+        request_started.send(None)
+        try:
+            ann.set_password("another")
+            ann.save()
+            request = request_of(browser)
+            request.user = ann
+            update_session_auth_hash(request, ann)
+            assert here.connected
+        finally:
+            request_finished.send(None)
+
+        assert here.close_reason == "session replaced"
+        assert there.close_reason == REVOKED
+
+
+class TestAUserWho:
+    def test_is_made_inactive_is_disconnected(self, connect: Connect) -> None:
+        ann, bob = make_user(), make_user("bob")
+        client, other = connect(ann), connect(bob)
+        ann.is_active = False
+        ann.save()
+
+        assert client.close_reason == REVOKED
+        assert other.connected
+
+    def test_is_deleted_is_disconnected(self, connect: Connect) -> None:
+        ann = make_user()
+        client = connect(ann)
+        ann.delete()
+
+        assert client.close_reason == REVOKED
+
+    def test_has_a_new_password_is_disconnected(self, connect: Connect) -> None:
+        ann = make_user()
+        client = connect(ann)
+        ann.set_password("another")
+        ann.save()
+
+        assert client.close_reason == REVOKED
+
+    def test_has_logged_in_elsewhere_is_not_verified(self, connect: Connect, room: Room) -> None:
+        ann = make_user()
+        connect(ann)
+        browser_of(ann)
+
+        assert room.asked == 1
+
+    def test_is_saved_without_a_change_keeps_everything(self, connect: Connect) -> None:
+        ann = make_user()
+        client = connect(ann)
+        ann.first_name = "Ann"
+        ann.save()
+
+        assert client.connected
+        assert client.received == []
+
+
+class TestPermissions:
+    @pytest.fixture
+    def registry(self) -> Registry:
+        return guarded_by_permission()
+
+    @pytest.fixture
+    def permission(self) -> Any:
+        return make_permission()
+
+    def test_of_a_user_that_are_taken_away_end_the_connection(
+        self, connect: Connect, permission: Any
+    ) -> None:
+        ann = make_user()
+        ann.user_permissions.add(permission)
+        client = connect(ann)
+        ann.user_permissions.clear()
+
+        assert client.close_reason == REVOKED
+
+    @pytest.mark.parametrize("change", ["leave", "clear", "permissions", "delete"])
+    def test_of_a_group_do_so_too(self, connect: Connect, permission: Any, change: str) -> None:
+        from django.contrib.auth.models import Group
+
+        group = Group.objects.create(name="staff")
+        group.permissions.add(permission)
+        ann = make_user()
+        ann.groups.add(group)
+        members: Any = group.user_set  # type: ignore[attr-defined]
+        client = connect(ann)
+        if change == "leave":
+            members.remove(ann)
+        elif change == "clear":
+            members.clear()
+        elif change == "permissions":
+            group.permissions.clear()
+        else:
+            group.delete()
+
+        assert client.close_reason == REVOKED
+
+
+class TestProxyModels:
+    """Each sends the signals under its own name."""
+
+    @pytest.fixture(autouse=True)
+    def _people(self) -> Iterator[None]:
+        apps = [*WITH_SESSIONS["INSTALLED_APPS"], "tests.support.people"]
+        with override_settings(INSTALLED_APPS=apps):
+            yield
+
+    @pytest.mark.parametrize("change", ["block", "delete"])
+    def test_of_users_tell_of_them(self, connect: Connect, change: str) -> None:
+        from tests.support.people.models import Customer
+
+        client = connect(make_user())
+        customer = Customer.objects.get()
+        if change == "delete":
+            customer.delete()
+        else:
+            customer.is_active = False
+            customer.save()
+
+        assert client.close_reason == REVOKED
+
+    def test_of_groups_do_so_too(self) -> None:
+        from tests.support.people.models import Team
+
+        team = Team.objects.create(name="staff")
+        team.permissions.add(make_permission())
+        ann = make_user()
+        ann.groups.add(team)
+        with SocketIOClient(user=ann, registry=guarded_by_permission()) as client:
+            team.delete()
+
+            assert client.close_reason == REVOKED
