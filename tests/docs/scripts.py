@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 
 from socketio_server.assets import CLIENT_SHIM
+from tests.docs.pages import page
 from tests.support.server import ROOT, Server
 from tests.support.tools import PATIENCE, require
 
@@ -94,3 +95,8 @@ class RunningScript:
             for line in stdout:
                 self._lines.put(line.rstrip("\n"))
         self._lines.put(None)
+
+
+def script_of(name: str) -> str:
+    """Return all of a guide's scripts, as if they stood in one page."""
+    return "".join(block.text for block in page(name).of("js"))

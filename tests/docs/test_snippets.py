@@ -1,6 +1,6 @@
 """Every fenced block of every page: whatever it is, it is well-formed, and what it names exists.
 
-What the code does is for ``test_tutorial``, ``test_how_to``, ``test_reference`` and
+What the code does is for ``test_tutorial``, ``test_how_to_...``, ``test_reference`` and
 ``test_testing``.
 """
 
@@ -17,12 +17,19 @@ from gunicorn.config import Config
 
 from socketio_server.options import Options
 from socketio_server.serving.server import STOP_OVERHEAD
-from tests.docs import test_how_to, test_reference
+from tests.docs import (
+    test_how_to_messages,
+    test_how_to_sites,
+    test_how_to_users,
+    test_reference,
+)
 from tests.docs.conftest import Serve
 from tests.docs.embedded import PACKAGE
 from tests.docs.pages import EXAMPLES, Block, Page, blocks, page, pages
 from tests.docs.scripts import parse, scripts_in
 from tests.support.server import ROOT
+
+TESTS_OF_PAGES = (test_how_to_messages, test_how_to_users, test_how_to_sites, test_reference)
 
 LANGUAGES = {
     "python",
@@ -158,7 +165,7 @@ class TestPython:
     def test_makes_projects_that_some_test_serves_or_checks(self) -> None:
         served = {
             test.PAGE
-            for module in (test_how_to, test_reference)
+            for module in TESTS_OF_PAGES
             for test in vars(module).values()
             if isinstance(getattr(test, "PAGE", None), str)
         }

@@ -175,7 +175,7 @@ class TestPost:
 
 class TestRates:
     def test_a_post_of_a_client_that_sends_too_fast_is_slowed_down(self) -> None:
-        """A client may send so much at once, and so much a second after that (security, 12)."""
+        """A client may send so much at once, and so much a second after that."""
         client = Client(Options(max_packet_burst=5, max_packet_rate=1))
         post = client.post_messages(10)
         assert client.session.messages == list("012345")
