@@ -57,7 +57,7 @@ def app_config() -> SocketIOConfig:
 
 
 class TestAppsModules:
-    """``events.py`` of every installed app (semantics, 2)."""
+    """``events.py`` of every installed app."""
 
     def test_are_imported(self, make_module: MakeModule) -> None:
         app = make_module("app_with_events.events", "imported = True")
@@ -159,7 +159,7 @@ class TestStart:
 
 
 class TestEncoder:
-    """Messages take what Django's own JSON encoder takes (semantics, 3)."""
+    """Messages take what Django's own JSON encoder takes."""
 
     @pytest.mark.parametrize(
         ("value", "json"),

@@ -45,7 +45,6 @@ class TestValues:
     @pytest.mark.parametrize(
         ("name", "default"),
         [
-            # semantics, 6 and 7
             ("host", "127.0.0.1"),
             ("port", 9000),
             (
@@ -57,7 +56,6 @@ class TestValues:
             ("max_payload", 1_000_000),
             ("transports", ("polling", "websocket")),
             ("allowed_origins", ()),
-            # security
             ("connect_timeout", 45),
             ("upgrade_timeout", 10),
             ("close_timeout", 2),

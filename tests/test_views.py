@@ -229,7 +229,7 @@ class TestHandshakeOverPolling:
 
 
 class TestTheCookie:
-    """It binds a polling session to its browser (security, 2)."""
+    """It binds a polling session to its browser."""
 
     def test_a_browser_without_one_gets_one_that_scripts_can_not_read(
         self, client: Client, url: str, service: Service
@@ -515,7 +515,7 @@ class TestTheClientsFiles:
 
 
 class TestCounting:
-    """Whatever is refused is counted by its kind, and logged (security, rule 19)."""
+    """Whatever is refused is counted by its kind, and logged."""
 
     @pytest.mark.parametrize(
         ("query", "headers", "kind"),

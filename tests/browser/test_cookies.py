@@ -1,4 +1,4 @@
-"""The cookies that bind polling sessions to their browser (security, rule 2)."""
+"""The cookies that bind polling sessions to their browser."""
 
 from tests.browser.window import Window
 

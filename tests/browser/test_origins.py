@@ -1,4 +1,4 @@
-"""Pages of other origins: those that may talk to the server, and all others (security, rule 1)."""
+"""Pages of other origins: those that may talk to the server, and all others."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What pages can write with ``{% socketio %}``: sockets and messages (semantics, section 5)."""
+"""What pages can write with ``{% socketio %}``: sockets and messages."""
 
 import json
 from typing import Any

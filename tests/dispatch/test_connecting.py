@@ -1,4 +1,4 @@
-"""``on_connect``: when it runs, and how it refuses a client (semantics, section 1)."""
+"""``on_connect``: when it runs, and how it refuses a client."""
 
 import gevent
 import pytest

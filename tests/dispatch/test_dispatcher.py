@@ -1,6 +1,6 @@
 """From packets to handlers: which run, in which order, and what is done around them.
 
-Semantics, section 1. The handlers run in real workers; clients speak packets as text.
+The handlers run in real workers; clients speak packets as text.
 """
 
 import gevent

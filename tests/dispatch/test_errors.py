@@ -65,7 +65,7 @@ class TestErrors:
     def test_the_same_of_one_client_is_logged_once_in_a_while(
         self, server: Journal, client: FakeClient, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Else a client could fill the log with tracebacks (security, rule 19)."""
+        """Else a client could fill the log with tracebacks."""
         server.note("on_error")
         for _ in range(3):
             client.emit("message", "hi")

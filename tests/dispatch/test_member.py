@@ -27,7 +27,7 @@ from tests.fakes.websocket import websocket
 
 class TestSelect:
     def test_handlers_are_chosen_once_for_the_channels_that_are_held(self) -> None:
-        """Not for each message: patterns may be slow (security, rule 4)."""
+        """Not for each message: patterns may be slow."""
         server = FakeServer()
         event = server.registry.on_message
         event(lambda *args: None, channel="^room")

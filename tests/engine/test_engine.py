@@ -294,7 +294,7 @@ class TestRequestsOfASession:
 
 
 class TestCookies:
-    """A stolen ``sid`` is of no use in another browser (security, 2)."""
+    """A stolen ``sid`` is of no use in another browser."""
 
     def get(self, site: Site, sid: str, cookie: str | None) -> Response:
         site.sessions[-1].send(outgoing("secret"))

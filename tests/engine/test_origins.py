@@ -1,4 +1,4 @@
-"""Which pages may talk to the server (security, 1)."""
+"""Which pages may talk to the server."""
 
 import gc
 import weakref

@@ -159,7 +159,7 @@ class TestPauses:
 
 
 class TestTheLine:
-    """Those who send to one client wait until there is room (semantics, 3a)."""
+    """Those who send to one client wait until there is room."""
 
     def test_is_empty_while_there_is_room(self) -> None:
         session, transport = make_session()

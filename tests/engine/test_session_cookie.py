@@ -1,4 +1,4 @@
-"""A polling session and the browser that it belongs to (security, rule 2)."""
+"""A polling session and the browser that it belongs to."""
 
 import pytest
 

@@ -31,7 +31,7 @@ class TestUpgrade:
     def test_where_another_websocket_carries_the_session_a_second_is_closed(
         self, site: Site
     ) -> None:
-        """No second WebSocket takes over a session (security, 2)."""
+        """No second WebSocket takes over a session."""
         carrier = site.open_websocket(b"")
         second = site.probe(site.sessions[0])
         second.send("2probe", "5")

@@ -1,4 +1,4 @@
-"""What one client makes the server hold and compute (security, 10a and 10b).
+"""What one client makes the server hold and compute.
 
 Each test is an attack that once took gigabytes, seconds or all handlers.
 """

@@ -1,4 +1,4 @@
-"""More than anybody asks for: pings, events, requests, subscriptions (security, 4, 11, 12)."""
+"""More than anybody asks for: pings, events, requests, subscriptions."""
 
 import json
 from collections.abc import Callable

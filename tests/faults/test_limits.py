@@ -1,4 +1,4 @@
-"""Messages, bodies and heads that are too large, or never end (security, rules 6 to 9 and 14)."""
+"""Messages, bodies and heads that are too large, or never end."""
 
 import json
 import struct
@@ -274,7 +274,7 @@ class TestHeads:
 
 
 class TestAttachments:
-    """Binary packets: how many attachments, which placeholders (security, rule 8)."""
+    """Binary packets: how many attachments, which placeholders."""
 
     BAD = (
         '4511-["message"]',

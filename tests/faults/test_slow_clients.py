@@ -1,4 +1,4 @@
-"""Clients that take their time, or say nothing at all (security, rule 13)."""
+"""Clients that take their time, or say nothing at all."""
 
 import json
 import select
@@ -145,7 +145,7 @@ class TestSilence:
 
 
 class TestStandingStill:
-    """Clients that take nothing of what is sent to them (security, rule 10)."""
+    """Clients that take nothing of what is sent to them."""
 
     @pytest.fixture
     def brisk(self, share_attacked: StartServer) -> Server:

@@ -1,4 +1,4 @@
-"""Requests that a proxy and the server could read in two ways (security, rule 14).
+"""Requests that a proxy and the server could read in two ways.
 
 Each is followed, on the same connection, by a request that must not be answered: the server has to
 refuse the first and close, whatever it could make of it.

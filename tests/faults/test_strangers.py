@@ -1,4 +1,4 @@
-"""Pages of other sites with a visitor's cookies, and thieves of a ``sid`` (security, 1 and 2)."""
+"""Pages of other sites with a visitor's cookies, and thieves of a ``sid``."""
 
 import json
 from collections.abc import Mapping

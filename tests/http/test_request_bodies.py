@@ -29,7 +29,7 @@ from tests.http.site import (
 
 
 class TestBodiesOfASession:
-    """Sizes are judged before anything is kept (security, 6)."""
+    """Sizes are judged before anything is kept."""
 
     def assert_refused(self, site: Site, peer: Peer, status: int) -> None:
         answer = peer.answer()

@@ -1,4 +1,4 @@
-"""Bursts: whoever reads as fast as it can gets all of them (semantics, 3a)."""
+"""Bursts: whoever reads as fast as it can gets all of them."""
 
 import pytest
 

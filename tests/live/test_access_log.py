@@ -1,4 +1,4 @@
-"""The access log: a line for each request as ``runserver`` writes it (security, rule 19)."""
+"""The access log: a line for each request as ``runserver`` writes it."""
 
 import pytest
 

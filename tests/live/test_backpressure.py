@@ -1,4 +1,4 @@
-"""Peers that are slower, or faster, than the server (security, rule 10 and "What we promise")."""
+"""Peers that are slower, or faster, than the server."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A session over polling belongs to the browser that made it (security, rule 2)."""
+"""A session over polling belongs to the browser that made it."""
 
 from collections.abc import Iterator
 

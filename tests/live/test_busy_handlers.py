@@ -1,4 +1,4 @@
-"""A client whose handlers are busy: what must go on all the same (security, 10a)."""
+"""A client whose handlers are busy: what must go on all the same."""
 
 import re
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""``runserver_socketio``: addresses, errors, the banner, where handlers are found (section 6)."""
+"""``runserver_socketio``: addresses, errors, the banner, where handlers are found."""
 
 import socket
 from pathlib import Path

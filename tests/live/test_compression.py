@@ -1,4 +1,4 @@
-"""Answers to polls are compressed for clients that take it (security, rule 15)."""
+"""Answers to polls are compressed for clients that take it."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""How long the server waits for what a client is slow to send (security, rule 13)."""
+"""How long the server waits for what a client is slow to send."""
 
 import json
 from collections.abc import Iterator

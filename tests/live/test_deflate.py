@@ -1,5 +1,4 @@
-"""permessage-deflate over WebSocket (RFC 7692): off unless a setting turns it on (security,
-rule 15)."""
+"""permessage-deflate over WebSocket (RFC 7692): off unless a setting turns it on."""
 
 import json
 import zlib

@@ -1,4 +1,4 @@
-"""The end of a connection: its events exactly once, in whichever way it ends (section 1)."""
+"""The end of a connection: its events exactly once, in whichever way it ends."""
 
 import contextlib
 from collections.abc import Callable

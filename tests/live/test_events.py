@@ -1,4 +1,4 @@
-"""Events: which handlers run, when, in which order (semantics, section 1)."""
+"""Events: which handlers run, when, in which order."""
 
 from tests.support.server import Server
 from tests.support.types import Connect

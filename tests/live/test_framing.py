@@ -1,4 +1,4 @@
-"""Where a request ends leaves no doubt, or it is refused (security, rule 14; RFC 9112).
+"""Where a request ends leaves no doubt, or it is refused.
 
 What is refused reaches neither Django nor a session, and nothing behind it is answered: a proxy may
 have taken that for the body, and a smuggled request for none of its business.

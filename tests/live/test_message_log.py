@@ -1,4 +1,4 @@
-"""``SOCKETIO_MESSAGE_LOG_FORMAT``: a line for what clients do (semantics, section 6)."""
+"""``SOCKETIO_MESSAGE_LOG_FORMAT``: a line for what clients do."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Who may talk to the server: the browser's ``Origin`` (security, rule 1)."""
+"""Who may talk to the server: the browser's ``Origin``."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Sending from outside of handlers, and what a message may hold (semantics, sections 3 and 4)."""
+"""Sending from outside of handlers, and what a message may hold."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A database with a server: what Django does around requests, around events (section 17)."""
+"""A database with a server: what Django does around requests, around events."""
 
 from collections.abc import Callable
 from typing import Any

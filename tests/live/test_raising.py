@@ -1,4 +1,4 @@
-"""Handlers that raise: ``on_error`` hears of it, and everything goes on (semantics, section 1)."""
+"""Handlers that raise: ``on_error`` hears of it, and everything goes on."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How much one client may send in how much time (security, rules 11 and 12)."""
+"""How much one client may send in how much time."""
 
 from contextlib import suppress
 from time import monotonic

@@ -1,4 +1,4 @@
-"""Refusing clients and subscriptions: ``Reject`` and ``PermissionDenied`` (section 1)."""
+"""Refusing clients and subscriptions: ``Reject`` and ``PermissionDenied``."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The reloader: goodbye to every client, then the new code at the same address (section 6)."""
+"""The reloader: goodbye to every client, then the new code at the same address."""
 
 import os
 import signal

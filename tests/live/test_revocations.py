@@ -1,6 +1,4 @@
-"""Rights that are lost in one process are revoked in all (django.md, section 1): two servers, and a
-Redis between them.
-"""
+"""Rights that are lost in one process are revoked in all: two servers, and a Redis between them."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A log whose handlers wait for ever, or raise: no client feels it (security, rules 10c and 19)."""
+"""A log whose handlers wait for ever, or raise: no client feels it."""
 
 import socket
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The socket that handlers get (semantics, section 3)."""
+"""The socket that handlers get."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Users and sessions of two processes that share a database (django.md, section 2)."""
+"""Users and sessions of two processes that share a database."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""How fast one client may send, by a clock that is moved by hand (security, rule 12)."""
+"""How fast one client may send, by a clock that is moved by hand."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The registry: decorators, channel patterns, which handlers run when (semantics, 1).
+"""The registry: decorators, channel patterns, which handlers run when.
 
 Pure: nothing here runs a handler; what running means is in ``tests/dispatch``.
 """

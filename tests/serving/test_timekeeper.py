@@ -1,4 +1,4 @@
-"""Who may wait for a client in a server (semantics, 3a)."""
+"""Who may wait for a client in a server."""
 
 from collections.abc import Iterator
 from time import sleep

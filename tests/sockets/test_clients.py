@@ -251,7 +251,7 @@ class TestDeliver:
         assert Counting.encoded == 1
 
 
-# --- Outside of a handler (semantics, 4) ------------------------------------------------------
+# --- Outside of a handler ---------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -493,7 +493,7 @@ class TestWhatCanNotBeEncoded:
 
 class TestWhatDjangoEncodes:
     def test_messages_take_what_its_own_encoder_takes(self, clients: list[FakeClient]) -> None:
-        """The app's ``ready`` sees to that (semantics, 3)."""
+        """The app's ``ready`` sees to that."""
         moment = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
         socketio_server.send(clients[0].id, {"when": moment, "what": gettext_lazy("You")})
 

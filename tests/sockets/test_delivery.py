@@ -144,7 +144,7 @@ def end_by_the_engine(socket: Socket, client: FakeClient) -> None:
 
 
 class TestAfterTheEnd:
-    """Gone is gone (security, rule 10d), also while a handler is still busy."""
+    """Gone is gone, also while a handler is still busy."""
 
     @pytest.fixture
     def go_on(self, server: FakeServer) -> Event:

@@ -36,7 +36,7 @@ class TestSlowClients:
         assert sender.closed == []
 
     def test_what_is_held_back_for_one_is_bounded(self) -> None:
-        """While its ``on_connect`` runs, messages to it wait (security, 10)."""
+        """While its ``on_connect`` runs, messages to it wait."""
         server = FakeServer(Options(max_queued_bytes=1000))
         go_on = Event()
 

@@ -1,4 +1,4 @@
-"""Who waits while much is queued for a client, and who does not (semantics, 3a)."""
+"""Who waits while much is queued for a client, and who does not."""
 
 from collections.abc import Callable
 from typing import Any

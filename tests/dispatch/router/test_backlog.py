@@ -14,7 +14,7 @@ from tests.fakes.server import FakeServer, RecordingHooks
 
 
 class TestWhatWaitsForTheHandlers:
-    """It is packet text, decoded when its turn has come (security, 10a)."""
+    """It is packet text, decoded when its turn has come."""
 
     def test_is_bounded_by_bytes_from_which_on_the_client_is_not_read_from(self) -> None:
         server = make_server(max_pending_bytes=100_000)

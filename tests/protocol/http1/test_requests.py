@@ -1,4 +1,4 @@
-"""What the head of a request must look like (security, rule 14; RFC 9112 sections 3, 5 and 6)."""
+"""What the head of a request must look like."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Database connections: which are kept between events, and which are closed (security, 17)."""
+"""Database connections: which are kept between events, and which are closed."""
 
 import time
 from collections.abc import Iterator

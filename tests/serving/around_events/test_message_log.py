@@ -1,4 +1,4 @@
-"""The message log (semantics, 6)."""
+"""The message log."""
 
 import logging
 import re
