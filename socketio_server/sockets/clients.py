@@ -178,12 +178,12 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         """
         encoded = self.encoder.event(event_name, args, namespace, ack_id)
         outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
-        size = len(outgoing.frames)
-        if self.output is not None and size > self.output.max_queued_bytes:
+        output = self.output
+        if output is not None and len(outgoing.frames) > output.max_queued_bytes:
             raise ValueError(
-                f"{event_name!r} takes {size} bytes, and no more than "
-                f"{self.output.max_queued_bytes} (SOCKETIO_MAX_QUEUED_BYTES) may wait for a "
-                "client: send it in pieces"
+                f"{event_name!r} takes {len(outgoing.frames)} bytes, and no more than "
+                f"{output.max_queued_bytes} (SOCKETIO_MAX_QUEUED_BYTES) may wait for a client: "
+                "send it in pieces"
             )
         return outgoing
 
