@@ -210,11 +210,16 @@ class WorkerPool:
             except Exception:
                 logger.exception("Internal error at the end of a job")
 
-    def run_in(self, worker: Worker, job: Job) -> None:
-        """Run a job in a certain worker, if it is parked; only from the loop."""
-        if worker in self.parked:
-            self.parked.remove(worker)
-            worker.switch(job)
+    def run_in(self, worker: Worker, job: Job) -> bool:
+        """Run a job in a certain worker; only from the loop.
+
+        :return: ``False`` if the worker is busy.
+        """
+        if worker not in self.parked:
+            return False
+        self.parked.remove(worker)
+        worker.switch(job)
+        return True
 
     def turn_is_over(self) -> bool:
         """Return whether the waiting jobs must wait for another turn, after the loop has served

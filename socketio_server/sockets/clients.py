@@ -86,14 +86,15 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
 
     def discard(self, recipient: Recipient) -> None:
         """Unregister a client, here and on all its channels. Idempotent."""
-        for name in (*recipient.channels, *recipient.rooms):
-            self.channels.discard(recipient, name)
-        recipient.channels = recipient.rooms = ()
-        self._recipients.pop(recipient.id, None)
-        members = self._members.get(recipient.namespace, {})
-        members.pop(recipient, None)
-        if not members:
-            self._members.pop(recipient.namespace, None)
+        if recipient.channels or recipient.rooms:
+            for name in (*recipient.channels, *recipient.rooms):
+                self.channels.discard(recipient, name)
+            recipient.channels = recipient.rooms = ()
+        if self._recipients.pop(recipient.id, None) is not None:
+            members = self._members[recipient.namespace]
+            del members[recipient]
+            if not members:
+                del self._members[recipient.namespace]
 
     def subscribe(self, recipient: Recipient, channel: str) -> bool:
         """Put a client on a channel; the caller has the broker listen to it.
