@@ -244,10 +244,8 @@ class Connection:
         only on platforms with ``TCP_USER_TIMEOUT``.
         """
         if _USER_TIMEOUT is not None and self._sock.family in _TCP_FAMILIES:
-            try:
+            with suppress(OSError):  # the peer has gone already
                 self._sock.setsockopt(_socket.IPPROTO_TCP, _USER_TIMEOUT, round(seconds * 1000))
-            except OSError:  # the peer has gone already
-                pass
 
     def has_ended(self) -> bool:
         """Return whether the peer has closed or broken the connection; never waits."""

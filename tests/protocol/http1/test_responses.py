@@ -7,8 +7,8 @@ import pytest
 from socketio_server.protocol.http1.responses import (
     Response,
     encode_head,
-    encode_text_head,
     encode_response,
+    encode_text_head,
     http_date,
 )
 
