@@ -133,10 +133,23 @@ def server(
     if workers == 1:
         yield share_server(environment=database)
         return
-    redis = RedisServer()
-    yield share_server(
-        environment=database,
-        settings={"SOCKETIO_BROKER_URL": redis.url},
-        gunicorn=under_gunicorn("--workers", str(workers)),
-    )
-    redis.stop()
+    with RedisServer() as redis:
+        yield share_server(
+            environment=database,
+            settings={"SOCKETIO_BROKER_URL": redis.url},
+            gunicorn=under_gunicorn("--workers", str(workers)),
+        )
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    """A Redis of a module's tests."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis that the test may end."""
+    with RedisServer() as server:
+        yield server

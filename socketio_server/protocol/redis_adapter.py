@@ -16,7 +16,8 @@ import msgspec
 
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.jsoncodec import MAX_DEPTH
-from socketio_server.protocol.names import MAIN_NAMESPACE, RESERVED_EVENTS, SOCKET_ID_LENGTH
+from socketio_server.protocol.names import MAIN_NAMESPACE, SOCKET_ID_LENGTH
+from socketio_server.protocol.socketio import check_event
 
 _EVENTS = (2, 5)
 """EVENT, and BINARY_EVENT of older emitters; bytes stand in the data of both."""
@@ -141,14 +142,6 @@ def room_names(rooms: Sequence[Room]) -> tuple[str, ...]:
 
 def _number(room: Room) -> str:
     return str(int(room)) if isinstance(room, float) and room.is_integer() else str(room)
-
-
-def check_event(data: list[Any]) -> None:
-    """Raise ``DecodeError`` unless an array is a name and arguments."""
-    if not data or type(data[0]) is not str:
-        raise DecodeError("event is not an array that begins with a name")
-    if data[0] in RESERVED_EVENTS:
-        raise DecodeError("event name is reserved")
 
 
 # --- MessagePack ------------------------------------------------------------------------------

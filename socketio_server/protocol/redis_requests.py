@@ -18,10 +18,10 @@ from socketio_server.protocol.redis_adapter import (
     Packet,
     Room,
     check_depth,
-    check_event,
     decode_extension,
     decode_with,
 )
+from socketio_server.protocol.socketio import check_event
 
 _BRACE = b"{"
 

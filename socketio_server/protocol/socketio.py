@@ -177,11 +177,11 @@ def decode(
             pause()
         _fill_slots(data, attachments)
     if (plain_type or head.type) is _EVENT:
-        _check_event(data)
+        check_event(data)
     return Packet(plain_type or head.type, head.namespace, data, head.ack_id)
 
 
-def _check_event(data: Any) -> None:
+def check_event(data: Any) -> None:
     """Raise ``DecodeError`` unless an array is a name and arguments (section EVENT)."""
     if not data or type(data[0]) is not str:
         raise DecodeError("event is not an array that begins with a name")

@@ -39,15 +39,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    server = RedisServer()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def publisher(redis: RedisServer, clock: Clock) -> Iterator[RedisPublisher]:
-    publisher = RedisPublisher(FakeNode(), redis.url, "socket.io", clock)
+def publisher(own_redis: RedisServer, clock: Clock) -> Iterator[RedisPublisher]:
+    publisher = RedisPublisher(FakeNode(), own_redis.url, "socket.io", clock)
     yield publisher
     publisher.stop(0)
 
@@ -58,9 +51,9 @@ def envelope(*args: object, channels: tuple[str, ...] | None = ("room",)) -> Env
 
 class TestPublishing:
     def test_servers_hear_it_on_the_channel_of_its_room(
-        self, redis: RedisServer, publisher: RedisPublisher
+        self, own_redis: RedisServer, publisher: RedisPublisher
     ) -> None:
-        with redis.client.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
+        with own_redis.client.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
             ears.subscribe("socket.io#/#room#")
             ears.get_message(timeout=PATIENCE)
             publisher.publish(envelope(1))
@@ -72,10 +65,10 @@ class TestPublishing:
         )
 
     def test_what_is_for_nobody_is_not_published(
-        self, redis: RedisServer, publisher: RedisPublisher
+        self, own_redis: RedisServer, publisher: RedisPublisher
     ) -> None:
         publisher.publish(envelope(channels=()))
-        assert redis.client.info("commandstats").get("cmdstat_publish") is None
+        assert own_redis.client.info("commandstats").get("cmdstat_publish") is None
 
     def test_what_can_not_be_encoded_raises(self, publisher: RedisPublisher) -> None:
         with pytest.raises(TypeError):
@@ -83,19 +76,19 @@ class TestPublishing:
 
 
 class TestWithoutRedis:
-    def test_it_is_unavailable(self, redis: RedisServer, publisher: RedisPublisher) -> None:
-        redis.shut_down()
-        with pytest.raises(BrokerUnavailable, match=rf"127\.0\.0\.1:{redis.port}/0\) can't be"):
+    def test_it_is_unavailable(self, own_redis: RedisServer, publisher: RedisPublisher) -> None:
+        own_redis.shut_down()
+        with pytest.raises(BrokerUnavailable, match=rf"127\.0\.0\.1:{own_redis.port}/0\) can't be"):
             publisher.publish(envelope())
-        redis.start()
+        own_redis.start()
 
     def test_for_a_while_nobody_tries_again(
-        self, redis: RedisServer, publisher: RedisPublisher, clock: Clock
+        self, own_redis: RedisServer, publisher: RedisPublisher, clock: Clock
     ) -> None:
-        redis.shut_down()
+        own_redis.shut_down()
         with pytest.raises(BrokerUnavailable):
             publisher.publish(envelope())
-        redis.start()
+        own_redis.start()
         with pytest.raises(BrokerUnavailable):
             publisher.publish(envelope())
 
@@ -103,17 +96,17 @@ class TestWithoutRedis:
         publisher.publish(envelope())
 
     def test_it_is_used_again_after_a_restart(
-        self, redis: RedisServer, publisher: RedisPublisher
+        self, own_redis: RedisServer, publisher: RedisPublisher
     ) -> None:
         publisher.publish(envelope())
-        redis.shut_down()
-        redis.start()
+        own_redis.shut_down()
+        own_redis.start()
         publisher.publish(envelope())
 
     def test_one_that_stands_still_is_unavailable(
-        self, redis: RedisServer, publisher: RedisPublisher
+        self, own_redis: RedisServer, publisher: RedisPublisher
     ) -> None:
-        with redis.stopped(), pytest.raises(BrokerUnavailable):
+        with own_redis.stopped(), pytest.raises(BrokerUnavailable):
             publisher.publish(envelope())
 
 
@@ -125,7 +118,7 @@ class TestOperations:
         assert publisher.ask("/", self.fetch(), PATIENCE) == ([], 0)
 
     def test_servers_are_asked_and_their_responses_collected(
-        self, redis: RedisServer, publisher: RedisPublisher
+        self, own_redis: RedisServer, publisher: RedisPublisher
     ) -> None:
         def serve() -> None:
             """Respond once, as a server that talks too much."""
@@ -134,11 +127,11 @@ class TestOperations:
             question = decode_request(request["data"])
             own = f"socket.io-response#/#{question.uid}#"
             response = Response(request_id="r", sockets=["a"])
-            redis.client.publish("socket.io-response#/#", b"garbage")
-            redis.client.publish(own, encode_response(Response(request_id="another's")))
-            redis.client.publish(own, encode_response(response))
+            own_redis.client.publish("socket.io-response#/#", b"garbage")
+            own_redis.client.publish(own, encode_response(Response(request_id="another's")))
+            own_redis.client.publish(own, encode_response(response))
 
-        with redis.client.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
+        with own_redis.client.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
             ears.subscribe("socket.io-request#/#")
             ears.get_message(timeout=PATIENCE)
             server = Thread(target=serve)
@@ -149,17 +142,17 @@ class TestOperations:
         assert found.missing == 0
 
     def test_a_server_that_does_not_respond_is_missing(
-        self, redis: RedisServer, publisher: RedisPublisher, clock: Clock
+        self, own_redis: RedisServer, publisher: RedisPublisher, clock: Clock
     ) -> None:
-        with redis.client.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
+        with own_redis.client.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
             ears.subscribe("socket.io-request#/#")
             ears.get_message(timeout=PATIENCE)
             assert publisher.ask("/", self.fetch(), 0.0) == ([], 1)
 
     def test_requests_are_published_as_the_emitter_does(
-        self, redis: RedisServer, publisher: RedisPublisher
+        self, own_redis: RedisServer, publisher: RedisPublisher
     ) -> None:
-        with redis.client.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
+        with own_redis.client.pubsub(ignore_subscribe_messages=True) as ears:  # type: ignore[no-untyped-call]
             ears.subscribe("socket.io-request#/#")
             ears.get_message(timeout=PATIENCE)
             publisher.tell("/", Disconnect(opts=Opts(rooms=["a"])))
@@ -171,11 +164,11 @@ class TestOperations:
         ]
 
     def test_without_redis_it_is_unavailable(
-        self, redis: RedisServer, publisher: RedisPublisher
+        self, own_redis: RedisServer, publisher: RedisPublisher
     ) -> None:
-        redis.shut_down()
+        own_redis.shut_down()
         with pytest.raises(BrokerUnavailable):
             publisher.ask("/", self.fetch(), PATIENCE)
         with pytest.raises(BrokerUnavailable):
             publisher.tell("/", Disconnect(opts=Opts(rooms=["a"])))
-        redis.start()
+        own_redis.start()

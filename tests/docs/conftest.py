@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.docs.browser import chromium
 from tests.docs.pages import page
 from tests.docs.project import Project
 from tests.docs.scripts import RunningScript
 from tests.support.client import Client
-from tests.support.redis import RedisServer
 from tests.support.server import ROOT, Server
 from tests.support.wire import TransportName, open_carrier
 
@@ -74,11 +75,10 @@ def serve_anew(tutorial: Project, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    """A Redis for the servers of a page."""
-    server = RedisServer()
-    yield server
-    server.stop()
+def browser() -> Iterator[Browser]:
+    """Run Chromium."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -47,10 +47,10 @@ def shared_task(*, autoretry_for, retry_backoff, max_retries):
 
 
 @pytest.fixture
-def server(tutorial: Project, tmp_path: Path, redis: RedisServer) -> Iterator[Server]:
+def server(tutorial: Project, tmp_path: Path, own_redis: RedisServer) -> Iterator[Server]:
     project = tutorial.copy(tmp_path / "project")
     project.follow(CELERY)
-    project.replace("mysite/settings.py", REDIS, redis.url)
+    project.replace("mysite/settings.py", REDIS, own_redis.url)
     (project.folder / "celery.py").write_text(STAND_IN)
     assert "no issues" in project.manage("check")
     server = project.serve()

@@ -97,16 +97,16 @@ class TestCompose:
         assert int(grace) > Config().graceful_timeout
 
     def test_its_redis_is_what_all_workers_of_the_site_use(
-        self, services: dict[str, Any], project: Project, redis: RedisServer
+        self, services: dict[str, Any], project: Project, own_redis: RedisServer
     ) -> None:
         """The image's command runs here, with a Redis on another port."""
         assert services["redis"]["command"][0] == "redis-server"
         assert services["site"]["environment"] == {"REDIS_URL": "redis://redis:6379/0"}
         project.follow(DOCKER)
         project.manage("collectstatic", "--noinput")
-        server = project.serve_by_gunicorn(*command(), environment={"REDIS_URL": redis.url})
+        server = project.serve_by_gunicorn(*command(), environment={"REDIS_URL": own_redis.url})
         try:
             (workers,) = re.findall(r"-w (\d+)", " ".join(command()))
-            wait_until(lambda: redis.servers() == int(workers), "all workers to use it")
+            wait_until(lambda: own_redis.servers() == int(workers), "all workers to use it")
         finally:
             server.kill()

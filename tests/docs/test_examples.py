@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.docs.browser import chromium, open_context
+from tests.docs.browser import open_context
 from tests.docs.conftest import Connect
 from tests.docs.pages import EXAMPLES, page
 from tests.docs.project import Project
@@ -31,13 +31,6 @@ def example(tmp_path: Path, tutorial: Project) -> Example:
         return Project(tmp_path / name, tutorial.library)
 
     return copy
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    """Run Chromium."""
-    with chromium() as browser:
-        yield browser
 
 
 class TestEveryExample:

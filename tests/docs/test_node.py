@@ -31,12 +31,12 @@ class Cluster(NamedTuple):
 
 
 @pytest.fixture
-def project(tutorial: Project, tmp_path: Path, redis: RedisServer) -> Project:
+def project(tutorial: Project, tmp_path: Path, own_redis: RedisServer) -> Project:
     """The page's project, with a Redis of its own."""
     project = tutorial.copy(tmp_path / "project")
     project.follow(NODE)
     for path in ("mysite/settings.py", "server.mjs", "emit.mjs"):
-        project.replace(path, REDIS, redis.url)
+        project.replace(path, REDIS, own_redis.url)
     project.replace("server.mjs", "io.listen(3000);\n", f"io.listen(0);\n{TELL_PORT}")
     (project.folder / "node_modules").symlink_to(ROOT / "node_modules")
     return project

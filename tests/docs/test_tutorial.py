@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.docs.browser import chromium, open_context
+from tests.docs.browser import open_context
 from tests.docs.pages import page
 from tests.docs.project import Project
 from tests.support.server import Server
@@ -29,12 +29,6 @@ def server(tutorial: Project) -> Iterator[Server]:
     server = tutorial.serve()
     yield server
     server.kill()
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def open_page(browser: Browser, server: Server) -> Page:

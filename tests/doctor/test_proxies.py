@@ -337,19 +337,17 @@ class TestSeveralProcesses:
         assert list(wrong(findings)) == ["workers"]
         assert findings["workers"].text.startswith("2 processes")
 
-    def test_with_a_broker_are_right_until_it_is_lost(self, start_server: StartServer) -> None:
-        redis = RedisServer()
-        try:
-            site = start_server(
-                gunicorn=under_gunicorn("--workers", "2"),
-                settings={"SOCKETIO_BROKER_URL": redis.url},
-            )
-            wait_for_workers(site, 2)
-            wait_until(lambda: wrong(examine(site.url)) == {}, "the broker")
-            redis.shut_down()
-            wait_until(lambda: list(wrong(examine(site.url))) == ["workers"], "its loss")
-        finally:
-            redis.stop()
+    def test_with_a_broker_are_right_until_it_is_lost(
+        self, own_redis: RedisServer, start_server: StartServer
+    ) -> None:
+        site = start_server(
+            gunicorn=under_gunicorn("--workers", "2"),
+            settings={"SOCKETIO_BROKER_URL": own_redis.url},
+        )
+        wait_for_workers(site, 2)
+        wait_until(lambda: wrong(examine(site.url)) == {}, "the broker")
+        own_redis.shut_down()
+        wait_until(lambda: list(wrong(examine(site.url))) == ["workers"], "its loss")
 
 
 def wait_for_workers(site: Server, count: int) -> None:

@@ -16,12 +16,12 @@ import pytest
 
 from tests.faults.crowd import ask, close_all, close_code, connect, crowd, join, join_over_polling
 from tests.faults.watch import MAX_ANSWER, MIB, Watch, limited_space, look
-from tests.support.http import Http
+from tests.support.http import Http, Refused
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.types import StartServer
 from tests.support.websocket import BINARY, TEXT, WebSocket, frame, handshake_headers
-from tests.support.wire import Refused, TransportName, target
+from tests.support.wire import TransportName, target
 
 pytestmark = pytest.mark.timeout(180)
 

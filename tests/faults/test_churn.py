@@ -16,12 +16,12 @@ from tests.faults.crowd import ask, join
 from tests.faults.noise import SCALE, SEED
 from tests.faults.watch import Watch
 from tests.support.client import Client
+from tests.support.http import Refused
 from tests.support.server import Address
 from tests.support.types import StartServer
 from tests.support.wire import (
     TRANSPORTS,
     Polling,
-    Refused,
     TransportName,
     Upgrading,
     open_carrier,

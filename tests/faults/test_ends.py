@@ -11,11 +11,12 @@ import pytest
 
 from tests.faults.crowd import ask, crowd, crowd_over_polling, join
 from tests.faults.watch import check_remains, held, look, wait_for_return
+from tests.support.http import Refused
 from tests.support.project import make_project
 from tests.support.server import Server
 from tests.support.tools import PATIENCE, free_port, wait_until
 from tests.support.types import StartServer
-from tests.support.websocket import Refused, WebSocket
+from tests.support.websocket import WebSocket
 from tests.support.wire import Polling
 
 pytestmark = pytest.mark.timeout(180)

@@ -10,11 +10,11 @@ import pytest
 from tests.faults.crowd import ask, connect, crowd, host_of, join, join_over_polling, statuses
 from tests.faults.project.views import LARGE
 from tests.faults.watch import Watch, look
-from tests.support.http import Http
+from tests.support.http import Http, Refused
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.websocket import BINARY, PING, PONG, TEXT, WebSocket, frame
-from tests.support.wire import Refused, target
+from tests.support.wire import target
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -19,6 +19,7 @@ from tests.faults.crowd import (
 )
 from tests.faults.noise import NOTORIOUS, Noise
 from tests.faults.watch import Watch
+from tests.support.http import Refused
 from tests.support.server import Server
 from tests.support.websocket import (
     BINARY,
@@ -32,7 +33,7 @@ from tests.support.websocket import (
     frame,
     handshake_headers,
 )
-from tests.support.wire import SEPARATOR, Polling, Refused, target
+from tests.support.wire import SEPARATOR, Polling, target
 
 pytestmark = pytest.mark.timeout(180)
 

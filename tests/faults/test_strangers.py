@@ -8,9 +8,9 @@ import pytest
 
 from tests.faults.crowd import OPEN, ask, host_of, join
 from tests.faults.watch import Watch, look
-from tests.support.http import Http
+from tests.support.http import Http, Refused
 from tests.support.server import Server
-from tests.support.websocket import Refused, WebSocket, handshake_headers
+from tests.support.websocket import WebSocket, handshake_headers
 from tests.support.wire import Polling, target
 
 COOKIES = "sessionid=0123456789abcdef; csrftoken=xyz"

@@ -3,7 +3,6 @@
 ``Watch`` is what the fixture ``watch`` gives: a context manager around what is done.
 """
 
-import os
 import resource
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 from tests.faults.bystander import Bystander
 from tests.support.http import Http
 from tests.support.server import Server
-from tests.support.tools import PATIENCE, wait_until
+from tests.support.tools import PATIENCE, count_descriptors, wait_until
 from tests.support.views import HELD
 
 MAX_ANSWER = 5.0
@@ -112,11 +111,6 @@ def limited_space(pid: int, more: int | None) -> Iterator[None]:
             resource.prlimit(pid, resource.RLIMIT_AS, usual)
 
 
-def descriptors(pid: int) -> int:
-    """Return how many descriptors a process has open."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
 def look(server: Server, view: str) -> dict[str, Any]:
     """Return what one of the project's views tells of the process."""
     with Http(server.address) as http:
@@ -127,7 +121,7 @@ def look(server: Server, view: str) -> dict[str, Any]:
 def held(server: Server) -> dict[str, int]:
     """Return what the server holds for its clients, its descriptors included."""
     stats = look(server, "stats")
-    return {**{key: stats[key] for key in HELD}, "descriptors": descriptors(server.pid)}
+    return {**{key: stats[key] for key in HELD}, "descriptors": count_descriptors(server.pid)}
 
 
 class Watch:
@@ -184,7 +178,7 @@ class Watch:
             measured.answers,
             measured.slowest,
             (memory, after.peak, after.now),
-            (before["descriptors"], descriptors(server.pid)),
+            (before["descriptors"], count_descriptors(server.pid)),
         )
         self._rows.append(row)
         check_remains(server, alive)

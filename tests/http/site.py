@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gevent.event import Event
+
 from socketio_server.engine.engine import Engine
 from socketio_server.engine.origins import Site as RequestSite
 from socketio_server.engine.origins import site_of
@@ -57,6 +59,26 @@ class Answer(NamedTuple):
 def site_at(path: str) -> RequestSite:
     """The site of a handshake."""
     return site_of(path, "localhost", is_secure=False, find_public_host=lambda: "localhost")
+
+
+def wait_for(event: Event) -> Application:
+    """Return an application that greets when an event is set."""
+
+    def wait(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        event.wait()
+        return greet(environ, start)
+
+    return wait
+
+
+def note_paths(asked: list[str]) -> Application:
+    """Return an application that notes for which paths it is called."""
+
+    def note(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        asked.append(environ["PATH_INFO"])
+        return ignore(environ, start)
+
+    return note
 
 
 class Site:

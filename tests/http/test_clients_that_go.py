@@ -1,8 +1,6 @@
 """Clients that end their half of a connection, or all of it."""
 
 import socket as socket_module
-from collections.abc import Callable, Iterable
-from typing import Any
 
 import pytest
 from gevent.event import Event
@@ -12,7 +10,7 @@ from socketio_server.net.connection import Connection
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.fakes.engine import outgoing
 from tests.fakes.net import socket_pair
-from tests.http.site import Peer, Site, greet, request
+from tests.http.site import Peer, Site, request, wait_for
 
 
 class TestClientsThatGoAway:
@@ -167,12 +165,7 @@ class TestClientsThatGoAway:
         self, site: Site, peer: Peer, target: str
     ) -> None:
         go_on = Event()
-
-        def wait(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-            go_on.wait()
-            return greet(environ, start)
-
-        site.application = wait
+        site.application = wait_for(go_on)
         peer.send(request("GET", "/slow") + request("GET", target))
         peer.end()
         go_on.set()

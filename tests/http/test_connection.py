@@ -1,9 +1,7 @@
 """HTTP connections: their states, deadlines and ends, and heads that are malformed."""
 
 import socket as socket_module
-from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
 
 import pytest
 from gevent.event import Event
@@ -30,6 +28,7 @@ from tests.http.site import (
     in_chunks,
     request,
     send_what_is_taken,
+    wait_for,
 )
 
 
@@ -261,12 +260,7 @@ class TestDeadlines:
 
     def test_an_application_may_take_its_time(self, site: Site, peer: Peer) -> None:
         go_on = Event()
-
-        def wait(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-            go_on.wait()
-            return greet(environ, start)
-
-        site.application = wait
+        site.application = wait_for(go_on)
         peer.send(request("GET", "/a"))
         assert site.has_no_deadlines()
         go_on.set()

@@ -31,6 +31,7 @@ from tests.http.site import (
     in_chunks,
     request,
     site_at,
+    wait_for,
 )
 
 
@@ -373,12 +374,7 @@ class TestRequestsOfTheApplication:
         self, site: Site, peer: Peer, target: str
     ) -> None:
         go_on = Event()
-
-        def wait(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-            go_on.wait()
-            return greet(environ, start)
-
-        site.application = wait
+        site.application = wait_for(go_on)
         peer.send(request("GET", "/slow"))
         with socket_pair() as (ours, theirs):
             other = Peer(site, ours, theirs)

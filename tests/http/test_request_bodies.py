@@ -23,6 +23,7 @@ from tests.http.site import (
     head,
     ignore,
     in_chunks,
+    note_paths,
     request,
     send_what_is_taken,
 )
@@ -294,12 +295,7 @@ class TestUploads:
         self, site: Site, peer: Peer, caplog: pytest.LogCaptureFixture, lines: list[str]
     ) -> None:
         asked: list[str] = []
-
-        def ask(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-            asked.append(environ["PATH_INFO"])
-            return ignore(environ, start)
-
-        site.application = ask
+        site.application = note_paths(asked)
         peer.send(head("POST", "/a", *lines) + in_chunks(b"hello") + request("GET", "/smuggled"))
 
         answer = peer.answer()

@@ -1,6 +1,5 @@
 """WebSocket handshakes over HTTP."""
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from socketio_server.net.connection import Connection
 from socketio_server.protocol.http1.requests import Head, parse_head
 from tests.fakes.net import socket_pair
 from tests.fakes.websocket import WebSocketPeer
-from tests.http.site import UPGRADE, Peer, Site, head, ignore, request
+from tests.http.site import UPGRADE, Peer, Site, head, note_paths, request
 from tests.support.websocket import frame
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -186,12 +185,7 @@ class TestWebSockets:
         self, site: Site, peer: Peer
     ) -> None:
         asked: list[str] = []
-
-        def ask(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-            asked.append(environ["PATH_INFO"])
-            return ignore(environ, start)
-
-        site.application = ask
+        site.application = note_paths(asked)
         peer.send(head("GET", "/a", *UPGRADE[:-1]))
         answer = peer.answer()
 

@@ -67,13 +67,6 @@ class NodeServer:
 
 
 @pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    server = RedisServer()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def ours(redis: RedisServer, share_server: StartServer) -> Server:
     """Our server."""
     settings = {"SOCKETIO_BROKER_URL": redis.url, "SOCKETIO_BROKER_SHARED_WITH_NODE": True}
@@ -264,15 +257,9 @@ class TestOperationsFromNode:
 
 
 class TestOperationsFromUs:
-    def find(self, client: Client, **options: Any) -> dict[str, Any]:
-        """Return the records that our server finds, by their ids."""
-        return {
-            record["session_id"]: record for record in client.function("find_sockets", **options)
-        }
-
     def test_sockets_are_found_with_their_channels_and_data(self, clients: list[Client]) -> None:
         clients[2].ask("join", "room")
-        found = self.find(clients[0])
+        found = clients[0].find_sockets()
         assert found.keys() >= {client.id for client in clients}
         assert found[clients[2].id]["channels"] == ["room"]
         assert found[clients[2].id]["data"] == {"on": "Node"}
@@ -282,8 +269,8 @@ class TestOperationsFromUs:
     def test_those_on_a_channel_are_found(self, clients: list[Client]) -> None:
         clients[0].subscribe("room")
         clients[2].ask("join", "room")
-        assert self.find(clients[1], to="room").keys() == {clients[0].id, clients[2].id}
-        found = self.find(clients[1], to="room", skip=clients[2].id)
+        assert clients[1].find_sockets(to="room").keys() == {clients[0].id, clients[2].id}
+        found = clients[1].find_sockets(to="room", skip=clients[2].id)
         assert found.keys() == {clients[0].id}
 
     def test_they_are_counted(self, clients: list[Client]) -> None:
@@ -291,7 +278,7 @@ class TestOperationsFromUs:
         clients[2].ask("join", "room")
         clients[3].ask("join", "room")
         assert clients[1].function("count_sockets", to="room") == 3
-        assert len(self.find(clients[1], to="room", limit=2)) == 2
+        assert len(clients[1].find_sockets(to="room", limit=2)) == 2
 
     def test_servers_of_node_tell_no_numbers_and_keep_nobody_waiting(
         self, clients: list[Client]
@@ -309,17 +296,17 @@ class TestOperationsFromUs:
     def test_sockets_are_subscribed_and_unsubscribed(self, clients: list[Client]) -> None:
         clients[2].ask("join", "some")
         clients[0].function("subscribe", "vip", to="some")
-        assert self.find(clients[0], to="vip").keys() == {clients[2].id}
+        assert clients[0].find_sockets(to="vip").keys() == {clients[2].id}
         clients[0].function("emit", "news", 1, to="vip")
         assert clients[2].next_event() == ["news", 1]
         clients[0].function("unsubscribe", "vip", to="some")
-        assert self.find(clients[0], to="vip") == {}
+        assert clients[0].find_sockets(to="vip") == {}
 
     def test_sockets_are_disconnected(self, clients: list[Client]) -> None:
         clients[2].ask("join", "some")
         clients[0].function("disconnect", to="some")
         clients[2].wait_until(lambda: clients[2].disconnected)
-        left = [client.id for client in clients if client.id in self.find(clients[0])]
+        left = [client.id for client in clients if client.id in clients[0].find_sockets()]
         assert left == [clients[n].id for n in (0, 1, 3)]
 
     def test_clients_acknowledge(self, clients: list[Client]) -> None:
@@ -355,22 +342,15 @@ class TestAServerOfNodeWhoseAnswersGoToWhoAsks:
     """Its adapter has the option ``publishOnSpecificResponseChannel``."""
 
     @pytest.fixture
-    def redis(self) -> Iterator[RedisServer]:
-        """A Redis of its own."""
-        server = RedisServer()
-        yield server
-        server.stop()
-
-    @pytest.fixture
-    def ours(self, redis: RedisServer, start_server: StartServer) -> Server:
+    def ours(self, own_redis: RedisServer, start_server: StartServer) -> Server:
         """Our server at this Redis."""
-        settings = {"SOCKETIO_BROKER_URL": redis.url, "SOCKETIO_BROKER_SHARED_WITH_NODE": True}
+        settings = {"SOCKETIO_BROKER_URL": own_redis.url, "SOCKETIO_BROKER_SHARED_WITH_NODE": True}
         return start_server(settings=settings, events=EVENTS)
 
     @pytest.fixture
-    def node(self, redis: RedisServer) -> Iterator[NodeServer]:
+    def node(self, own_redis: RedisServer) -> Iterator[NodeServer]:
         """Node's server with that option."""
-        server = NodeServer(redis, publishOnSpecificResponseChannel=True)
+        server = NodeServer(own_redis, publishOnSpecificResponseChannel=True)
         yield server
         server.stop()
 

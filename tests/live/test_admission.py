@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.http import Http
+from tests.support.http import Http, Refused
 from tests.support.project import make_project
 from tests.support.server import Address, Server
 from tests.support.tools import require, wait_until
 from tests.support.types import Connect, StartServer
-from tests.support.websocket import Refused, WebSocket
+from tests.support.websocket import WebSocket
 from tests.support.wire import target
 
 MOST = 5

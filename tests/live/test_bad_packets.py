@@ -4,12 +4,12 @@ import contextlib
 
 import pytest
 
+from tests.support.http import Refused
 from tests.support.server import Server
 from tests.support.types import Connect
 from tests.support.wire import (
     TRANSPORTS,
     Polling,
-    Refused,
     TransportName,
 )
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import websocket
-from tests.support.http import Http, Response
+from tests.support.http import Http, Refused, Response
 from tests.support.server import Server
 from tests.support.types import Connect, StartServer
 from tests.support.websocket import WebSocket
@@ -121,7 +120,7 @@ class TestABoundSession:
     def test_is_taken_over_by_no_other_browsers_websocket(
         self, bound: Polling, stranger: dict[str, str]
     ) -> None:
-        with pytest.raises(websocket.Refused) as refused:
+        with pytest.raises(Refused) as refused:
             open_probe(bound, stranger)
         response = refused.value.response
         assert (response.status, response.json) == (403, FORBIDDEN)

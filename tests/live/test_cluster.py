@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,6 @@ from tests.support.tools import PATIENCE, free_port, wait_until
 from tests.support.types import Connect, StartServer
 from tests.support.views import outside, stats
 from tests.support.wire import TransportName
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    """A Redis."""
-    server = RedisServer()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -165,27 +157,21 @@ class TestSubscriptions:
 
 
 class TestOperations:
-    def find(self, client: Client, **options: Any) -> dict[str, Any]:
-        """Return the records that a server finds, by their ids."""
-        return {
-            record["session_id"]: record for record in client.function("find_sockets", **options)
-        }
-
     def test_sockets_of_all_processes_are_found(self, near: Client, far: Client) -> None:
         far.subscribe("find me")
         far.do("share", data={"name": "Zoë"})
-        record = self.find(near, to="find me")[far.id]
+        record = near.find_sockets(to="find me")[far.id]
         assert record["channels"] == ["find me"]
         assert record["data"] == {"name": "Zoë"}
         assert record["handshake"]["address"] == "127.0.0.1"
-        assert near.id in self.find(far)
+        assert near.id in far.find_sockets()
 
     def test_sockets_of_all_processes_are_counted(self, near: Client, far: Client) -> None:
         for client in (near, far):
             client.subscribe("count us")
         assert near.function("count_sockets", to="count us") == 2
         assert near.function("count_sockets", to="count us", skip=far.id) == 1
-        assert len(self.find(near, to="count us", limit=1)) == 1
+        assert len(near.find_sockets(to="count us", limit=1)) == 1
 
     def test_counters_of_all_processes_are_told(
         self, servers: tuple[Server, Server], near: Client, far: Client
@@ -205,11 +191,11 @@ class TestOperations:
     ) -> None:
         far.subscribe("some")
         near.function("subscribe", "vip", to="some")
-        assert self.find(near, to="vip").keys() == {far.id}
+        assert near.find_sockets(to="vip").keys() == {far.id}
         near.function("broadcast_channel", "welcome", "vip")
         assert far.next_message() == "welcome"
         near.function("unsubscribe", "vip", to="some")
-        assert self.find(near, to="vip") == {}
+        assert near.find_sockets(to="vip") == {}
         near.function("disconnect", to="some")
         far.wait_until(lambda: far.disconnected)
 
@@ -323,21 +309,14 @@ class TestProcessesWithoutAServer:
 
 class TestALostRedis:
     @pytest.fixture
-    def lost(self) -> Iterator[RedisServer]:
-        """A Redis that the test may end."""
-        server = RedisServer()
-        yield server
-        server.stop()
-
-    @pytest.fixture
     def pair(
-        self, lost: RedisServer, start_server: StartServer, tmp_path: Path
+        self, own_redis: RedisServer, start_server: StartServer, tmp_path: Path
     ) -> tuple[Server, Server]:
         """Two servers that have it in common."""
         folders = [tmp_path / "one", tmp_path / "two"]
         for folder in folders:
             folder.mkdir()
-        settings = {"SOCKETIO_BROKER_URL": lost.url, "SOCKETIO_EVENTS": EVENTS}
+        settings = {"SOCKETIO_BROKER_URL": own_redis.url, "SOCKETIO_EVENTS": EVENTS}
         one, two = (start_server(folder=folder, settings=settings) for folder in folders)
         return one, two
 
@@ -355,10 +334,10 @@ class TestALostRedis:
         assert far.messages() == []
 
     def test_is_used_again_after_its_end(
-        self, lost: RedisServer, pair: tuple[Server, Server], connect: Connect
+        self, own_redis: RedisServer, pair: tuple[Server, Server], connect: Connect
     ) -> None:
         near, beside, far = connect(to=pair[0]), connect(to=pair[0]), connect(to=pair[1])
-        lost.shut_down()
+        own_redis.shut_down()
         for server in pair:
             server.wait_for_output(r"Redis \(redis://.*\) is lost: .*this process only\.")
         near.method("broadcast", "while it is lost")
@@ -372,18 +351,18 @@ class TestALostRedis:
         assert counted["broker_connected"] == 0
         assert counted["broker_unsent"] == 1
 
-        lost.start()
+        own_redis.start()
         self.wait_until_back(pair)
         self.check_that_messages_arrive(near, far)
         pair[1].wait_for_output("is back after")
         assert pair[1].output.count("is lost") == 1
 
     def test_is_used_again_after_it_has_cut_the_connections_that_hear(
-        self, lost: RedisServer, pair: tuple[Server, Server], connect: Connect
+        self, own_redis: RedisServer, pair: tuple[Server, Server], connect: Connect
     ) -> None:
         near, far = connect(to=pair[0]), connect(to=pair[1])
         far.subscribe("room")
-        lost.client.client_kill_filter(_type="pubsub")
+        own_redis.client.client_kill_filter(_type="pubsub")
         for server in pair:
             server.wait_for_output("is lost")
         self.wait_until_back(pair)
@@ -391,11 +370,11 @@ class TestALostRedis:
         self.check_that_messages_arrive(near, far)
 
     def test_that_stands_still_keeps_nobody_waiting(
-        self, lost: RedisServer, pair: tuple[Server, Server], connect: Connect
+        self, own_redis: RedisServer, pair: tuple[Server, Server], connect: Connect
     ) -> None:
         near, beside, far = connect(to=pair[0]), connect(to=pair[0]), connect(to=pair[1])
         far.subscribe("room")
-        with lost.stopped():
+        with own_redis.stopped():
             for number in range(100):
                 near.method("broadcast", number)
             assert beside.next_messages(100) == list(range(100))
@@ -406,30 +385,30 @@ class TestALostRedis:
         self.check_that_messages_arrive(near, far)
 
     def test_that_is_not_there_at_the_start_is_found_later(
-        self, lost: RedisServer, start_server: StartServer, connect: Connect
+        self, own_redis: RedisServer, start_server: StartServer, connect: Connect
     ) -> None:
-        lost.shut_down()
-        settings = {"SOCKETIO_BROKER_URL": lost.url, "SOCKETIO_EVENTS": EVENTS}
+        own_redis.shut_down()
+        settings = {"SOCKETIO_BROKER_URL": own_redis.url, "SOCKETIO_EVENTS": EVENTS}
         server = start_server(settings=settings)
         server.wait_for_output("is lost")
         client = connect(to=server)
         client.subscribe("room")
-        lost.start()
+        own_redis.start()
         self.wait_until_back((server, server))
-        wait_until(lambda: "socket.io#/#room#" in lost.subscriptions(), "the subscription")
+        wait_until(lambda: "socket.io#/#room#" in own_redis.subscriptions(), "the subscription")
         assert client.messages() == []
 
     def test_does_not_keep_a_server_from_stopping(
-        self, lost: RedisServer, pair: tuple[Server, Server], connect: Connect
+        self, own_redis: RedisServer, pair: tuple[Server, Server], connect: Connect
     ) -> None:
         client = connect(to=pair[0])
-        with lost.stopped():
+        with own_redis.stopped():
             client.method("broadcast", "hello")
             assert pair[0].stop() == 0
-        lost.shut_down()
+        own_redis.shut_down()
         pair[1].wait_for_output("is lost")
         assert pair[1].stop() == 0
-        lost.start()
+        own_redis.start()
 
 
 class TestStopping:

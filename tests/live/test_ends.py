@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client
+from tests.support.http import Refused
 from tests.support.server import Server
 from tests.support.types import Connect
 from tests.support.views import wait_until_gone
 from tests.support.websocket import CLOSE, frame
-from tests.support.wire import TRANSPORTS, Refused, TransportName
+from tests.support.wire import TRANSPORTS, TransportName
 
 CHANNELS = ["room-1", "lobby", "room-2"]
 

@@ -16,16 +16,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.http import Http
+from tests.support.http import Http, Refused
 from tests.support.redis import RedisServer
 from tests.support.server import Server, under_gunicorn
-from tests.support.tools import PATIENCE, wait_until
+from tests.support.tools import PATIENCE, count_descriptors, wait_until
 from tests.support.types import Connect, MakeConfiguration, StartServer
 from tests.support.wire import (
     TRANSPORTS,
     Carrier,
     Polling,
-    Refused,
     TransportName,
     open_carrier,
     target,
@@ -192,31 +191,23 @@ class TestWorkers:
         assert visitors.ask("POST", other.target, "40") == (200, "ok")
 
 
-def count_descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
 class TestSeveralWorkers:
     def test_send_to_each_others_clients_through_a_broker(
-        self, start_server: StartServer, connect: Connect
+        self, own_redis: RedisServer, start_server: StartServer, connect: Connect
     ) -> None:
-        redis = RedisServer()
-        try:
-            settings = {"SOCKETIO_BROKER_URL": redis.url}
-            server = start_server(gunicorn=under_gunicorn("--workers", "3"), settings=settings)
-            first = connect(to=server)
-            clients = [first]
+        settings = {"SOCKETIO_BROKER_URL": own_redis.url}
+        server = start_server(gunicorn=under_gunicorn("--workers", "3"), settings=settings)
+        first = connect(to=server)
+        clients = [first]
 
-            def differ() -> bool:
-                clients.append(connect(to=server))
-                return worker_of(clients[-1].carrier) != worker_of(first.carrier)
+        def differ() -> bool:
+            clients.append(connect(to=server))
+            return worker_of(clients[-1].carrier) != worker_of(first.carrier)
 
-            wait_until(differ, "clients of two workers")
-            clients[-1].subscribe("room")
-            first.method("broadcast_channel", "hello", "room")
-            assert clients[-1].next_message() == "hello"
-        finally:
-            redis.stop()
+        wait_until(differ, "clients of two workers")
+        clients[-1].subscribe("room")
+        first.method("broadcast_channel", "hello", "room")
+        assert clients[-1].next_message() == "hello"
 
 
 class TestOneWorkerOfSeveral:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.support import websocket
-from tests.support.http import Http
+from tests.support.http import Http, Refused
 from tests.support.server import Server
 from tests.support.types import Connect, StartServer
 from tests.support.websocket import WebSocket
@@ -34,7 +33,7 @@ class TestAForeignPage:
         assert "access-control-allow-origin" not in response.headers
 
     def test_gets_no_session_over_websocket(self, server: Server, origin: str) -> None:
-        with pytest.raises(websocket.Refused) as refused:
+        with pytest.raises(Refused) as refused:
             WebSocket(server.address, target("websocket"), {"Origin": origin})
         response = refused.value.response
         assert (response.status, response.json) == (403, FORBIDDEN)
@@ -46,7 +45,7 @@ class TestAForeignPage:
         assert (response.status, response.json) == (403, FORBIDDEN)
 
     def test_can_not_take_over_a_session(self, session: Polling, origin: str) -> None:
-        with pytest.raises(websocket.Refused) as refused:
+        with pytest.raises(Refused) as refused:
             open_probe(session, {"Origin": origin})
         assert refused.value.response.status == 403
 

@@ -1,6 +1,5 @@
 """Users and sessions of two processes that share a database."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,14 +13,6 @@ from tests.support.views import log_in
 
 ROUNDS = 10
 """Changes of one session by each of those who change it at the same time."""
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    """A Redis."""
-    server = RedisServer()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,8 @@ import os
 
 import pytest
 
-from tests.support import websocket
 from tests.support.client import Client
-from tests.support.http import Http, Response
+from tests.support.http import Http, Refused, Response
 from tests.support.server import Server
 from tests.support.types import Connect
 from tests.support.websocket import (
@@ -190,5 +189,5 @@ class TestBadFrames:
 
 class TestRefused:
     def test_is_an_http_status_and_not_a_websocket_that_closes(self, server: Server) -> None:
-        with pytest.raises(websocket.Refused):
+        with pytest.raises(Refused):
             WebSocket(server.address, "/socket.io/?EIO=3&transport=websocket")

@@ -13,10 +13,10 @@ from gevent.lock import BoundedSemaphore
 
 from tests.scale.site import site
 from tests.scale.tables import say, show, spread
-from tests.support.http import Http
+from tests.support.http import Http, Refused
 from tests.support.server import Address
 from tests.support.tools import wait_until
-from tests.support.websocket import Refused, WebSocket
+from tests.support.websocket import WebSocket
 from tests.support.wire import SEPARATOR, target
 
 MESSAGES = 3

@@ -11,11 +11,11 @@ from time import monotonic
 import gevent
 from gevent import Greenlet
 
+from tests.support.http import Refused
 from tests.support.server import Address
-from tests.support.websocket import Refused as RefusedWebSocket
-from tests.support.wire import Carrier, Refused, TransportName, Upgrading, open_carrier
+from tests.support.wire import Carrier, TransportName, Upgrading, open_carrier
 
-FAULTS = (OSError, AssertionError, Refused, RefusedWebSocket)
+FAULTS = (OSError, AssertionError, Refused)
 RECONNECTION_DELAYS = (0.5, 1.5)
 """The official client's first delay is one second, by half of it more or less."""
 

@@ -17,6 +17,7 @@ from socketio_server.serving import current
 from socketio_server.sockets.socket import Socket
 from tests.fakes.net import queued_output
 from tests.fakes.server import FakeClient, FakeServer
+from tests.sockets.steps import received
 
 
 class TestAsAMapping:
@@ -270,10 +271,6 @@ def clients(server: FakeServer) -> list[FakeClient]:
     return [*room, server.connect()]
 
 
-def received(clients: list[FakeClient]) -> list[list[object]]:
-    return [client.messages() for client in clients]
-
-
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server runs in this process."""
@@ -330,7 +327,7 @@ class TestArguments:
     def test_of_a_wrong_type(self, clients: list[FakeClient], call: Callable[[], object]) -> None:
         with pytest.raises(TypeError):
             call()
-        assert received(clients) == [[], [], []]
+        assert received(*clients) == [[], [], []]
 
     @pytest.mark.parametrize(
         "call",
@@ -349,7 +346,7 @@ class TestArguments:
     ) -> None:
         with pytest.raises(ValueError, match=r"empty|slash|OTHERS|timeout"):
             call()
-        assert received(clients) == [[], [], []]
+        assert received(*clients) == [[], [], []]
 
 
 class TestOnError:
@@ -373,12 +370,12 @@ class TestSend:
     def test_one_client_gets_it(self, clients: list[FakeClient]) -> None:
         socketio_server.send(clients[1].id, {"hello": "you"})
 
-        assert received(clients) == [[], [{"hello": "you"}], []]
+        assert received(*clients) == [[], [{"hello": "you"}], []]
 
     def test_one_is_found_by_its_session_as_well(self, clients: list[FakeClient]) -> None:
         socketio_server.send(clients[1].socket.session, "hi")
 
-        assert received(clients) == [[], ["hi"], []]
+        assert received(*clients) == [[], ["hi"], []]
 
     def test_where_that_one_is_not_there_it_raises(self, clients: list[FakeClient]) -> None:
         with pytest.raises(NoSocket, match=r"^There is no socket with the session ID: nobody$"):
@@ -399,7 +396,7 @@ class TestBroadcast:
     def test_every_client_gets_it_once(self, clients: list[FakeClient]) -> None:
         socketio_server.broadcast("hi")
 
-        assert received(clients) == [["hi"]] * 3
+        assert received(*clients) == [["hi"]] * 3
 
     @pytest.mark.usefixtures("running")
     def test_without_clients_it_raises(self) -> None:
@@ -415,7 +412,7 @@ class TestBroadcastChannel:
     def test_those_on_the_channel_get_it_once(self, clients: list[FakeClient]) -> None:
         socketio_server.broadcast_channel("hi", "room")
 
-        assert received(clients) == [["hi"], ["hi"], []]
+        assert received(*clients) == [["hi"], ["hi"], []]
 
     def test_without_any_it_raises(self, clients: list[FakeClient]) -> None:
         with pytest.raises(NoSocket, match=r"^There are no clients on the channel: other$"):
@@ -488,7 +485,7 @@ class TestWhatCanNotBeEncoded:
         with pytest.raises(TypeError):
             socketio_server.emit("news", object())
 
-        assert received(clients) == [[], [], []]
+        assert received(*clients) == [[], [], []]
 
 
 class TestWhatDjangoEncodes:

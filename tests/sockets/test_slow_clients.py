@@ -10,17 +10,23 @@ from tests.fakes.net import queued_output
 from tests.fakes.server import FakeServer
 
 
+def let_slow_ones_wait(server: FakeServer) -> Event:
+    """Keep ``on_connect`` of clients with the request ``"slow"`` until the event is set."""
+    go_on = Event()
+
+    @server.registry.on_connect
+    def connect(request: object, socket: Socket, context: object) -> None:
+        if request == "slow":
+            go_on.wait()
+
+    return go_on
+
+
 class TestSlowClients:
     def test_what_is_held_back_for_all_is_bounded(self) -> None:
         server = FakeServer(Options(max_queued_total=50_000))
         server.clients.output = queued_output(server.loop, server.options)
-        go_on = Event()
-
-        @server.registry.on_connect
-        def connect(request: object, socket: Socket, context: object) -> None:
-            if request == "slow":
-                go_on.wait()
-
+        go_on = let_slow_ones_wait(server)
         sender = server.connect()
         slow = server.open(request="slow")
         slow.send("0")
@@ -38,13 +44,7 @@ class TestSlowClients:
     def test_what_is_held_back_for_one_is_bounded(self) -> None:
         """While its ``on_connect`` runs, messages to it wait."""
         server = FakeServer(Options(max_queued_bytes=1000))
-        go_on = Event()
-
-        @server.registry.on_connect
-        def connect(request: object, socket: Socket, context: object) -> None:
-            if request == "slow":
-                go_on.wait()
-
+        go_on = let_slow_ones_wait(server)
         sender = server.connect()
         slow = server.open(request="slow")
         slow.send("0")

@@ -139,6 +139,10 @@ class Client:
         (value,) = self.do("function", name=name, args=args, options=options)
         return value
 
+    def find_sockets(self, **options: Any) -> dict[str, Any]:
+        """Return the records that its server finds, by their ids."""
+        return {record["session_id"]: record for record in self.function("find_sockets", **options)}
+
     def open(self, gate: str) -> None:
         """Have a handler open a gate at which others wait."""
         self.do("open", gate=gate)

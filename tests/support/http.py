@@ -29,6 +29,14 @@ class Response(NamedTuple):
         return json.loads(self.body)
 
 
+class Refused(Exception):
+    """Raised when the server answers a client's request otherwise than the client needs."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"{response.status} {response.body!r}")
+        self.response = response
+
+
 class Http:
     """One HTTP connection, for one request after the other.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from tests.support.http import Http, Response
+from tests.support.http import Http, Refused
 from tests.support.server import Address
 from tests.support.tools import PATIENCE
 
@@ -32,14 +32,6 @@ class Closed(ConnectionError):
         super().__init__(f"closed with {code} {reason}")
         self.code = code
         self.reason = reason
-
-
-class Refused(Exception):
-    """Raised when the server answers the handshake with anything but a WebSocket."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__(f"{response.status} {response.body!r}")
-        self.response = response
 
 
 def handshake_headers(**changes: str | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
-from tests.support.http import Http, Response
+from tests.support.http import Http, Refused, Response
 from tests.support.server import Address
 from tests.support.tools import PATIENCE
 from tests.support.websocket import WebSocket
@@ -20,14 +20,6 @@ TRANSPORTS: tuple[TransportName, ...] = ("polling", "websocket", "upgraded")
 
 PATH = "/socket.io/"
 SEPARATOR = "\x1e"
-
-
-class Refused(Exception):
-    """Raised when the server answers a polling request with an error."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__(f"{response.status} {response.body!r}")
-        self.response = response
 
 
 def target(transport: str, at: str = PATH, /, **query: str) -> str:

@@ -30,6 +30,31 @@ from tests.support.users import (
 pytestmark = pytest.mark.usefixtures("tables")
 
 
+def with_event_beside(note: Callable[[Any, Any], None]) -> Registry:
+    """Handlers of a site whose test of a connection asks something, while which an event of the
+    client runs.
+
+    :param note: gets the user of the test, and that of the event.
+    """
+    registry = Registry()
+    sockets: list[Any] = []
+
+    def anybody(user: Any) -> bool:
+        for socket in sockets:
+            greenlet(lambda socket=socket: note(user, socket.request.user)).switch()
+        return True
+
+    @registry.on_connect
+    @user_passes_test(anybody)
+    def connect(request: Any, socket: Any, context: Any) -> None: ...
+
+    @registry.on("remember")
+    def remember(request: Any, socket: Any, context: Any) -> None:
+        sockets.append(socket)
+
+    return registry
+
+
 class TestTheIntervalsRecheck:
     def update(self, user: Any, **values: Any) -> None:
         """Change a user in a way of which no signal tells."""
@@ -277,27 +302,13 @@ class TestTheIntervalsRecheck:
         assert client.close_reason == REVOKED
 
     def test_shows_a_user_to_nobody_whose_session_has_ended_with_the_password(self) -> None:
-        registry = Registry()
-        seen: list[Any] = []
-        others: list[Any] = []
+        seen: list[str] = []
 
-        def anybody(user: Any) -> bool:  # asks something, while which the client's events run
-            seen.append(user.username)
-            for socket in others:
-                event = greenlet(lambda socket=socket: seen.append(socket.request.user.username))
-                event.switch()
-            return True
-
-        @registry.on_connect
-        @user_passes_test(anybody)
-        def connect(request: Any, socket: Any, context: Any) -> None: ...
-
-        @registry.on("remember")
-        def remember(request: Any, socket: Any, context: Any) -> None:
-            others.append(socket)
+        def note(verified: Any, beside: Any) -> None:
+            seen.extend((verified.username, beside.username))
 
         ann = make_user()
-        with SocketIOClient(client=browser_of(ann), registry=registry) as client:
+        with SocketIOClient(client=browser_of(ann), registry=with_event_beside(note)) as client:
             client.call("remember")
             ann.set_password("another")
             ann.save()
@@ -309,33 +320,16 @@ class TestTheIntervalsRecheck:
         assert set(seen) == {""}
 
     def test_shows_the_user_it_has_read_to_no_event_beside_it(self) -> None:
-        registry = Registry()
         seen: list[Any] = []
-        others: list[Any] = []
-
-        def anybody(user: Any) -> bool:
-            for socket in others:
-                event = greenlet(lambda socket=socket: seen.append(socket.request.user))
-                event.switch()
-                seen.append(user)
-            return True
-
-        @registry.on_connect
-        @user_passes_test(anybody)
-        def connect(request: Any, socket: Any, context: Any) -> None: ...
-
-        @registry.on("remember")
-        def remember(request: Any, socket: Any, context: Any) -> None:
-            others.append(socket)
-
         ann = make_user()
+        registry = with_event_beside(lambda *users: seen.extend(users))
         with SocketIOClient(client=browser_of(ann), registry=registry) as client:
             client.call("remember")
             client.clock.advance(60)  # the first recheck asks everybody
             seen.clear()
             client.clock.advance(60)
 
-        beside, verified = seen
+        verified, beside = seen
         assert beside == verified == ann
         assert beside is not verified
 
