@@ -131,10 +131,13 @@ class Rights:
 
         It is noted before, because the right may be lost while the handler runs. A channel that the
         client holds without having asked for it is the server's own gift.
+
+        The next look verifies the client again, because the right may be had for a moment only.
         """
         grant = self._grants.get(member)
         if grant is not None and channel not in member.delivery.channels:
             grant.channels[channel] = False
+            grant.verified_by = None
 
     def has_asked(self, member: Member, channel: str) -> bool:
         """Return whether a client has asked for a guarded channel, which it may be on already."""

@@ -48,6 +48,7 @@ from socketio_server.serving.block_watch import BlockWatch
 from socketio_server.serving.brokers import make_broker
 from socketio_server.serving.freed_memory import FreedMemory
 from socketio_server.serving.middleware import load_middleware
+from socketio_server.serving.rights import revocations
 from socketio_server.serving.rights.rechecks import Rechecks
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.serving.transactions import DjangoTransactions
@@ -337,8 +338,10 @@ class Server:
         return dispatcher, cluster_events, rechecks
 
     def _watch(self, application: Any) -> Any:
-        """Return the application, watched for requests that never reach the handshake's view."""
-        watched = refused_hosts.watch(application, self.engine)
+        """Return the application, watched for requests that never reach the handshake's view, and
+        for rights that are lost.
+        """
+        watched = refused_hosts.watch(revocations.watch(application), self.engine)
         return wrong_paths.watch(watched, self.path) if settings.DEBUG else watched
 
 

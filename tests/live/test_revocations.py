@@ -13,7 +13,7 @@ from tests.support.redis import RedisServer
 from tests.support.server import MANAGE, Configuration, Server
 from tests.support.tools import PATIENCE
 from tests.support.types import Connect, StartServer
-from tests.support.views import log_in
+from tests.support.views import log_in, outside
 
 EVENTS = ["tests.project.handlers.guarding", "tests.project.handlers.users"]
 
@@ -88,6 +88,18 @@ class TestLoggingOutInOneProcess:
         with pytest.raises(ConnectError, match=r"Please log in\."):
             connect(to=servers[1], headers=here)
         assert other.call("who am I?") == "hal"
+
+    def test_does_so_before_its_answer_is_read(
+        self, servers: tuple[Server, Server], connect: Connect
+    ) -> None:
+        lea = log_in(servers[0], "lea", colour="red")
+        client = connect(to=servers[0], headers=lea)
+        with Http(servers[0].address) as http:
+            http.send_request("GET", "/logout/?gate=lea", headers=lea)
+
+            assert_ended(client)
+            outside(servers[0], "open_gate", "lea")
+            assert http.read_response().text == "goodbye"
 
 
 class TestLoggingOutWhereAnotherServerHasThePages:

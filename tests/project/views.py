@@ -5,7 +5,7 @@ import logging
 import multiprocessing
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 
@@ -95,10 +95,19 @@ def log_in(request: HttpRequest) -> HttpResponse:
     return HttpResponse("welcome")
 
 
-def log_out(request: HttpRequest) -> HttpResponse:
-    """Log the visitor out."""
+def log_out(request: HttpRequest) -> HttpResponseBase:
+    """Log the visitor out; with a gate in the query, the answer ends when that is opened."""
     logout(request)
+    if "gate" in request.GET:
+        return StreamingHttpResponse(answer_at(request.GET["gate"]))
     return HttpResponse("goodbye")
+
+
+def answer_at(gate: str) -> Iterator[bytes]:
+    """Answer as soon as a gate is opened."""
+    yield b"good"
+    wait_at(gate)
+    yield b"bye"
 
 
 def scheme(request: HttpRequest) -> HttpResponse:

@@ -1,11 +1,12 @@
 """Django's signals that say that rights have changed: the clients concerned are verified again.
 
-What a request changes is announced when the request is done: only then is a session flushed after
-``user_logged_out``, or its key replaced after a change of password.
+What a request changes is announced when its view and the middleware have returned: only then is a
+session flushed after ``user_logged_out``, or its key replaced after a change of password. Where no
+``watch`` tells of that, in other WSGI servers, it is announced behind the answer.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils.module_loading import import_string
 
+from socketio_server.serving.refused_hosts import Application
 from socketio_server.serving.rights.recheck_scopes import Kind, Scope, digest_of
 from socketio_server.serving.rights.rechecks import request_recheck
 from socketio_server.serving.users import find_room
@@ -35,7 +37,7 @@ class _Request(threading.local):
     """The request that the current thread answers."""
 
     scopes: list[Scope] | None = None
-    """Whom to verify again when it is done; ``None``: there is no request."""
+    """Whom to verify again when its view has returned; ``None``: there is no request, or it has."""
 
     has_new_session = False
     """Whether a session was made by what came last: then the next one that goes was replaced."""
@@ -49,8 +51,8 @@ def connect() -> None:
     _listen_to_sessions.cache_clear()  # tests may have installed other apps before
     if not apps.is_installed("django.contrib.auth"):
         return
-    request_started.connect(_begin, weak=False)  # quicker: they are called for each request
-    request_finished.connect(_finish, weak=False)
+    request_started.connect(_begin)
+    request_finished.connect(_finish)
     user_logged_out.connect(_logged_out)
     user_logged_in.connect(_logged_in)
     model = get_user_model()
@@ -79,8 +81,26 @@ def _listen_to_members(model: Any, name: str, receiver: Any) -> None:
     m2m_changed.connect(receiver, sender=through)
 
 
+def watch(application: Application) -> Application:
+    """Return Django's WSGI application, with changes announced before the answer is sent, because a
+    client may take that slowly, or not at all.
+
+    A session whose key was replaced waits for its answer: the page would come back without its new
+    cookies.
+    """
+
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        response = application(environ, start_response)
+        scopes = _request.scopes
+        if not scopes or all(scope.kind != "replaced" for scope in scopes):
+            _finish()
+        return response
+
+    return call
+
+
 def _tell(scope: Scope, using: str | None = None) -> None:
-    """Announce a scope, at the end of the request if there is one."""
+    """Announce a scope, when its view has returned if there is a request."""
     if _request.scopes is None:
         request_recheck(scope, using)
     else:
@@ -95,8 +115,10 @@ def _begin(**kwargs: Any) -> None:
 
 
 def _finish(**kwargs: Any) -> None:
-    scopes, _request.scopes = _request.scopes, None
-    _request.has_new_session = False
+    scopes = _request.scopes
+    if scopes is None:
+        return
+    _request.scopes, _request.has_new_session = None, False
     if scopes:
         for scope in sorted(dict.fromkeys(scopes), key=lambda each: each.kind != "replaced"):
             request_recheck(scope)

@@ -7,7 +7,7 @@ import pytest
 from django.test import override_settings
 from greenlet import greenlet
 
-from socketio_server.decorators import user_passes_test
+from socketio_server.decorators import permission_required, user_passes_test
 from socketio_server.events import Registry, Reject
 from socketio_server.serving.rights import rechecks
 from socketio_server.testing import SocketIOClient
@@ -153,6 +153,27 @@ class TestTheIntervalsRecheck:
 
                 assert tab.close_reason == REVOKED
             assert client.connected
+
+    def test_finds_what_a_client_had_for_no_longer_than_to_subscribe(
+        self, connect: Connect, registry: Registry
+    ) -> None:
+        ann, permission = make_user(), make_permission()
+
+        @registry.authorize(channel="^staff$")
+        @permission_required("auth.add_user")
+        def may_enter(request: Any, socket: Any, context: Any, channel: str) -> bool:
+            return True
+
+        client = connect(ann)
+        client.clock.advance(60)  # without the permission
+        held_permissions().create(user=ann, permission=permission)
+        client.clock.advance(10)
+        client.subscribe("staff")
+        held_permissions().all().delete()
+        client.clock.advance(50)  # without it again
+
+        assert client.received == [("__unsubscribed__", "staff", "Permission denied")]
+        assert client.connected
 
     def test_finds_what_a_tab_has_lost_that_came_while_a_batch_waited(
         self, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,6 @@
 """What Django's signals tell of: who loses a right is disconnected, in tests at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -118,6 +118,67 @@ class TestASessionWhoseKeyIsReplaced:
         finally:
             request_finished.send(None)
 
+        assert here.close_reason == "session replaced"
+        assert there.close_reason == REVOKED
+
+
+class TestWhatAViewChanges:
+    """It is announced when the view has returned, however slowly its answer is taken."""
+
+    def answer(self, view: Callable[[], object]) -> None:
+        """Let a view answer a request, as the server does, and send nothing of the answer."""
+
+        def application(environ: object, start_response: object) -> list[bytes]:
+            request_started.send(None)
+            view()
+            return [b"answer"]
+
+        revocations.watch(application)({}, lambda *args: None)
+
+    def test_is_heard_before_the_answer_is_sent(self, connect: Connect) -> None:
+        ann = make_user()
+        client = connect(ann)
+
+        def block() -> None:
+            ann.is_active = False
+            ann.save()
+            assert client.connected
+
+        try:
+            self.answer(block)
+            assert client.close_reason == REVOKED
+        finally:
+            request_finished.send(None)
+
+    def test_is_heard_at_once_while_the_answer_is_sent(self, connect: Connect) -> None:
+        ann = make_user()
+        client = connect(ann)
+        try:
+            self.answer(lambda: None)
+            ann.delete()
+            assert client.close_reason == REVOKED
+        finally:
+            request_finished.send(None)
+
+    def test_waits_for_the_new_cookies_of_a_session_whose_key_it_replaces(
+        self, connect: Connect
+    ) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        here, there = connect(ann, browser=browser), connect(ann)
+
+        def change_password() -> None:
+            ann.set_password("another")
+            ann.save()
+            request = request_of(browser)
+            request.user = ann
+            update_session_auth_hash(request, ann)
+
+        try:
+            self.answer(change_password)
+            assert here.connected
+        finally:
+            request_finished.send(None)
         assert here.close_reason == "session replaced"
         assert there.close_reason == REVOKED
 
