@@ -58,10 +58,15 @@ def create_tables() -> None:
 
 def create_permissions() -> None:
     """Create the tables of groups and permissions, too."""
+    create_tables()
+    create_permission_tables()
+
+
+def create_permission_tables() -> None:
+    """Create the tables of groups and permissions alone."""
     from django.contrib.auth.models import Group, Permission, User
     from django.contrib.contenttypes.models import ContentType
 
-    create_tables()
     for model in (
         ContentType,
         Permission,

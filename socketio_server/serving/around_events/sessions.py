@@ -5,8 +5,9 @@ connection lasts for hours.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.sessions.backends import signed_cookies
@@ -75,6 +76,8 @@ class MergingStore(_Base):
 
     _loaded: Mapping[str, Any] | None = None  # by key, the value as it was stored
 
+    _uncommitted: Sequence[Mapping[str, Any]] = ()  # what was stored before saves in a transaction
+
     loaded_at = 0
     """When it was loaded, by the count of saves."""
 
@@ -102,23 +105,52 @@ class MergingStore(_Base):
     def save(self, must_create: bool = False) -> None:
         """Merge the changes into what is stored by now.
 
+        What is saved in a transaction counts as a change until the commit, because a rollback would
+        take it back.
+
         :raises UpdateError: if the session is stored no more.
         """
+        self._notice_rollback()
         key = self.session_key
         if must_create or key is None or self._loaded is None or is_read_only(self):
             super().save(must_create)
             if must_create:
                 self.note(self._data())
             return
-        changed = self._changes(self._loaded)
-        if changed:
+        before = self._loaded
+        if self._changes(before):
+            known = (*self._uncommitted, before)
+            changed = {key: value for each in known for key, value in self._changes(each).items()}
             with self._locked(key) as stored:
                 loaded_at = _saves.count
-                data = self._merge(changed, self._loaded, stored)
+                data = self._merge(changed, known, stored)
                 self._session_cache = data
                 super().save()
             self.note(data, _saves.add(key, loaded_at))
-        self.modified = False
+            self._await_commit(before)
+        self.modified = bool(self._uncommitted)
+
+    def _await_commit(self, before: Mapping[str, Any]) -> None:
+        """Remember what was stored before a save until its transaction is committed."""
+        using = self._find_transaction()
+        if using is not None:
+            self._uncommitted = (*self._uncommitted, before)
+            transaction.on_commit(partial(self._committed, before), using=using)
+
+    def _committed(self, before: Mapping[str, Any]) -> None:
+        self._uncommitted = [each for each in self._uncommitted if each is not before]
+
+    def _notice_rollback(self) -> None:
+        """Take back what is known to be stored, if a transaction is over and was not committed."""
+        if self._uncommitted and self._find_transaction() is None:
+            self._loaded, self._uncommitted = self._uncommitted[0], ()
+
+    def _find_transaction(self) -> str | None:
+        """Return the database in whose transaction a save takes part; ``None`` if in none's."""
+        if not isinstance(self, DatabaseStore):
+            return None
+        using = router.db_for_write(self.model)
+        return using if connections[using].in_atomic_block else None
 
     def _data(self) -> Data:
         return dict(self.items())
@@ -130,16 +162,30 @@ class MergingStore(_Base):
     def _changes(self, loaded: Mapping[str, Any]) -> Data:
         """Return what was changed here, by key; ``_GONE`` where a key was deleted."""
         data = self._data()
-        changed = {k: v for k, v in data.items() if k not in loaded or self._form(v) != loaded[k]}
+        changed: Data = {}
+        for key, value in data.items():
+            try:
+                form = self._form(value)
+            except Exception as error:
+                error.add_note(
+                    f"It is the session's value of {key!r}: store what SESSION_SERIALIZER can write"
+                )
+                raise
+            if form != loaded.get(key):
+                changed[key] = value
         return {**changed, **dict.fromkeys(loaded.keys() - data.keys(), _GONE)}
 
-    def _merge(self, changed: Data, loaded: Mapping[str, Any], stored: Data) -> Data:
-        """Return stored data with those changes to which no view's stands in the way."""
+    def _merge(self, changed: Data, known: Sequence[Mapping[str, Any]], stored: Data) -> Data:
+        """Return stored data with those changes to which no view's stands in the way.
+
+        :param known: what was stored, as it was read and as it was saved here since.
+        """
         merged = dict(stored)
         for key, value in changed.items():
             now = self._form(stored[key]) if key in stored else None
-            if now != loaded.get(key):
-                if now != (None if value is _GONE else self._form(value)):
+            if all(now != each.get(key) for each in known):
+                wanted = None if value is _GONE else self._form(value)
+                if wanted not in (now, known[-1].get(key)):
                     logger.warning(_LOST, key)
                 continue
             if value is _GONE:

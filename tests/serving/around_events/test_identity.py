@@ -12,7 +12,13 @@ from socketio_server.clients import CLIENTS
 from socketio_server.events import Registry
 from socketio_server.protocol.socketio import Encoded
 from socketio_server.signals import client_connected
-from tests.support.users import Connect, browser_of, delete_user, make_user
+from tests.support.users import (
+    Connect,
+    browser_of,
+    create_permission_tables,
+    delete_user,
+    make_user,
+)
 
 pytestmark = pytest.mark.usefixtures("tables")
 
@@ -244,10 +250,25 @@ class TestAUserThatAHandlerHasSet:
         client.clock.advance(10)
         assert client.call("who") == ""
 
-    def test_has_the_permissions_of_now(self, connect: Connect) -> None:
-        ann = make_user()
+    @pytest.mark.parametrize("way", ["itself", "a group"])
+    def test_has_the_permissions_of_now(self, connect: Connect, way: str) -> None:
+        from django.contrib.auth.models import Group, Permission, User
+        from django.contrib.contenttypes.models import ContentType
+
+        create_permission_tables()
+        kind = ContentType.objects.create(app_label="auth", model="user")
+        permission = Permission.objects.create(codename="add_user", content_type=kind)
+        ann, group = make_user(), Group.objects.create(name="staff")
+        group.permissions.add(permission)
         client = connect(auth={"name": "ann"})
-        type(ann).objects.update(is_superuser=True)
+        assert client.call("may") is False
+
+        if way == "itself":
+            held: Any = User.user_permissions.through
+            held.objects.create(user=ann, permission=permission)
+        else:
+            members: Any = User.groups.through
+            members.objects.create(user=ann, group=group)
         client.clock.advance(10)
         assert client.call("may") is True
 
