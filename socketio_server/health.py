@@ -80,6 +80,8 @@ def _health(request: HttpRequest, server: RunningServer) -> dict[str, Any]:
         "scheme": request.scheme,
         "origin": request.headers.get("Origin"),
         "cookies": list(request.COOKIES),
+        "session_cookie": settings.SESSION_COOKIE_NAME,
+        "is_logged_in": getattr(getattr(request, "user", None), "is_authenticated", False),
     }
 
 

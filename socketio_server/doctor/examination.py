@@ -6,6 +6,7 @@ they arrived.
 """
 
 import json
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
@@ -119,6 +120,7 @@ class Examination:
     :param idle: seconds of silence; ``None``: the time between two heartbeats, and some more.
     :param token: the proof that the examiner may ask for the server's health.
     :param cookie: of a user who is logged in, for sites where nobody else may connect.
+    :param tell: called with what a step waits for, if it waits for long.
     """
 
     def __init__(
@@ -129,8 +131,11 @@ class Examination:
         idle: float | None,
         token: str,
         cookie: str | None = None,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._site = site
+        self._cookie = cookie
+        self._tell = tell
         self._headers = {"Origin": origin or site.origin, **_cookies(cookie)}
         self._health_headers = {
             **self._headers,
@@ -172,6 +177,8 @@ class Examination:
                 raise Wrong(
                     f"The server refuses pages of {origin}: add it to SOCKETIO_ALLOWED_ORIGINS."
                 ) from wrong
+            if wrong.text == remedies.LOGIN and self._cookie is not None:
+                raise Wrong(_LOGS_NOBODY_IN) from wrong
             if wrong.code != ErrorCode.UNKNOWN_TRANSPORT:
                 raise
             self._polls = False
@@ -206,12 +213,17 @@ class Examination:
             )
 
     def _examine_cookies(self) -> None:
-        """The session's cookie comes with the answer, and those of requests arrive."""
+        """The session's cookie comes with the answer, and those of requests arrive; a user's logs
+        the user in.
+        """
         told = self._told()
         if _COOKIE not in told["cookies"]:
             raise Wrong(
                 "Cookies don't arrive at the server: nobody is logged in there.", remedies.COOKIE
             )
+        is_sent = f"{told['session_cookie']}=" in (self._cookie or "")
+        if is_sent and not told["is_logged_in"]:
+            raise Wrong(_LOGS_NOBODY_IN)
         if told["cookie"] is None or not self._polls:
             return
         set_now = [
@@ -324,6 +336,7 @@ class Examination:
         """A WebSocket and a poll wait side by side, and nothing happens to either."""
         interval = self._opening["pingInterval"] / 1000
         idle = interval + LAST_BREATH if self._idle is None else self._idle
+        self._tell(f"silence: waits for {idle:g} s, in which a proxy may cut connections")
         with ExitStack() as stack:
             poll = None
             if self._polls:
@@ -444,6 +457,16 @@ class Examination:
         raise Wrong("An answer to a polling request does not come through as it was sent.")
 
 
+_LOGS_NOBODY_IN = (
+    "The cookie that was passed logs nobody in: it has run out, the user has logged out, or it is "
+    "of another site. Pass one of a user who is logged in there, --cookie sessionid=…"
+)
+
+_NO_TLS = (
+    "TLS fails: what answers there may speak plain HTTP. Examine its http:// address, or that of "
+    "the proxy which has the certificate"
+)
+
 _UNTOLD = (
     "The server tells of its health only with DEBUG, to staff, or to who runs this command with "
     "its SECRET_KEY."
@@ -459,6 +482,8 @@ def _find(step: str, examine: Callable[[], None]) -> Finding:
     except NotExamined as reason:
         return Finding(step, "not examined", str(reason))
     except (OSError, HTTPException) as error:
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError):
+            return Finding(step, "wrong", f"{_NO_TLS} ({error.reason or error}).")
         return Finding(step, "wrong", f"The connection fails: {error or type(error).__name__}.")
     return Finding(step, "right")
 

@@ -23,6 +23,10 @@ EXTENSIONS = "proxy_set_header Sec-WebSocket-Extensions $http_sec_websocket_exte
 BUFFERING = "proxy_buffering off;"
 COOKIE = "proxy_set_header Cookie $http_cookie;"
 ORIGIN = "proxy_set_header Origin $http_origin;"
+LOGIN = (
+    "The site wants a login (status 401): pass the cookie of a user who is logged in, "
+    "--cookie sessionid=…"
+)
 SAME_PROCESS = "ip_hash;  # in upstream {}"
 
 GATEWAYS = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -89,10 +93,7 @@ def explain(answer: Answer, opening: Mapping[str, Any]) -> Wrong:
             code=code,
         )
     if answer.status == HTTPStatus.UNAUTHORIZED:
-        return Wrong(
-            "The site wants a login (status 401): pass the cookie of a user who is logged in, "
-            "--cookie sessionid=…"
-        )
+        return Wrong(LOGIN)
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         return Wrong(
             "The server takes no more handshakes from this address (status 429): behind a proxy on "

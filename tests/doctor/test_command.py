@@ -24,9 +24,15 @@ def run(url: str, *arguments: str, secret: str = "for tests") -> tuple[int, str]
     return 0, output.getvalue()
 
 
+WAITS = "silence: waits for 0.2 s, in which a proxy may cut connections\n"
+
+
 class TestASiteThatIsRight:
-    def test_takes_one_line_and_status_0(self, server: Server) -> None:
-        assert run(server.url) == (0, "Nothing wrong was found.\n")
+    def test_takes_one_line_and_status_0_besides_what_is_waited_for(self, server: Server) -> None:
+        assert run(server.url) == (0, f"{WAITS}Nothing wrong was found.\n")
+
+    def test_has_nothing_but_json_if_that_is_asked_for(self, server: Server) -> None:
+        assert json.loads(run(server.url, "--json")[1])["right"] is True
 
     def test_takes_a_line_for_each_step_if_more_is_asked_for(self, server: Server) -> None:
         status, output = run(server.url, "-v2")

@@ -157,8 +157,26 @@ class TestASiteThatWantsALogin:
         cookie = log_in(share_server(environment=database), "doctor", colour="red")["Cookie"]
         server = start_server(environment=database, settings={"MIDDLEWARE": LOGIN_REQUIRED})
         (finding,) = examine(server.url).values()
-        assert "--cookie sessionid=" in finding.text
+        assert "The site wants a login" in finding.text
+        (finding,) = examine(server.url, cookie="sessionid=nobody").values()
+        assert "logs nobody in" in finding.text
         assert wrong(examine(server.url, cookie=cookie)) == {}
+
+
+class TestACookieThatIsPassed:
+    def test_is_told_of_if_it_logs_nobody_in(
+        self, share_server: StartServer, database: dict[str, str]
+    ) -> None:
+        server = share_server(environment=database)
+        findings = examine(server.url, cookie="sessionid=nobody")
+        assert wrong(findings) == {"cookies": ()}
+        assert "logs nobody in" in findings["cookies"].text
+
+        cookie = log_in(server, "doctor", colour="red")["Cookie"]
+        assert wrong(examine(server.url, cookie=cookie)) == {}
+
+    def test_may_be_for_something_else(self, server: Server) -> None:
+        assert wrong(examine(server.url, cookie="beta=1")) == {}
 
 
 class TestAMistake:
@@ -284,6 +302,10 @@ class TestASiteOverTls:
         monkeypatch.delenv("SSL_CERT_FILE")
         (finding,) = examine(url).values()
         assert "CERTIFICATE_VERIFY_FAILED" in finding.text
+
+    def test_that_speaks_none_is_named_as_the_cause(self, server: Server) -> None:
+        (finding,) = examine(server.url.replace("http:", "https:")).values()
+        assert finding.text.startswith("TLS fails: what answers there may speak plain HTTP.")
 
 
 def make_certificate(certificate: Path, key: Path) -> None:

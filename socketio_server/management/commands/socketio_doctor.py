@@ -49,6 +49,7 @@ class Command(BaseCommand):
             idle=options["idle"],
             token=health.make_token(),
             cookie=options["cookie"],
+            tell=lambda text: None if options["json"] else self.stdout.write(text),
         )
         findings = []
         for finding in examination.run():
