@@ -45,7 +45,13 @@ def permission_required(perm: str | Iterable[str]) -> Callable[[H], H]:
     """Return a decorator that lets only users run the handler that have a permission.
 
     :param perm: the permission, ``"app.codename"``; or several, all of which are needed.
+    :raises EventError: if it is none, because the decorator is used bare.
     """
+    if callable(perm):
+        raise EventError(
+            'permission_required needs a permission: @permission_required("app.codename") above '
+            f"the handler {describe(perm)}"
+        )
     perms = (perm,) if isinstance(perm, str) else tuple(perm)
     return _guard(lambda user: user.has_perms(perms), DENIED)
 

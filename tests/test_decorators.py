@@ -131,6 +131,25 @@ class TestADecoratedHandler:
             @events.on_connect
             def connect(request: Any, socket: Any, context: Any) -> None: ...
 
+    @pytest.mark.parametrize(
+        "event", ["on_unsubscribe", "on_error", "on_disconnect", "on_finish", "on_cluster"]
+    )
+    def test_must_be_one_that_may_refuse(self, registry: Registry, event: str) -> None:
+        @login_required
+        def handler(*args: Any) -> None: ...
+
+        on = registry.on_cluster("news") if event == "on_cluster" else getattr(registry, event)
+        with pytest.raises(EventError, match=r"handler`.*which can refuse nothing there"):
+            on(handler)
+
+
+class TestADecoratorThatIsUsedBare:
+    def test_wants_its_permission(self) -> None:
+        with pytest.raises(EventError, match=r'@permission_required\("app.codename"\).*handler`'):
+
+            @permission_required  # type: ignore[arg-type]
+            def handler(request: Any, socket: Any, context: Any) -> None: ...
+
 
 class TestARefusedClient:
     """It is told why, in the answer to what it did; nothing is logged."""

@@ -19,6 +19,7 @@ from socketio_server.protocol.names import (
     UNSUBSCRIBE,
 )
 from socketio_server.registry import signatures
+from socketio_server.registry.guards import tests_of
 
 Handler = Callable[..., Any]
 Channel = str | re.Pattern[str]
@@ -153,6 +154,12 @@ class Event:
             raise EventError(
                 f"{handler!r} is no handler of {self.name}: a channel's pattern is given by name, "
                 f'@events.{self.name}(channel="^room-"), and the function stands below'
+            )
+        if tests_of(handler) and not (self.can_refuse or self.answers):
+            raise EventError(
+                f"The {self.name} handler {signatures.describe(handler)} has a decorator of "
+                "socketio_server.decorators, which can refuse nothing there: take it away, or ask "
+                "in the handler"
             )
         pattern = self._compile(handler, channel)
         groups = pattern.groupindex if pattern is not None and self.must_grant else ()
