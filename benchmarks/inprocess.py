@@ -70,7 +70,7 @@ def measure_view(*, smoke: bool) -> dict[str, float]:
 
 def measure_big(*, smoke: bool) -> dict[str, float]:
     """Feed a masked text frame of 900 kB to the parser as the server does, in its chunks."""
-    from socketio_server.protocol.websocket import Parser
+    from socketio_server.protocol.websocket.parser import Parser
 
     head, end = '42["message","', '"]'
     text = head + "é" * ((MESSAGE_SIZE - len(head + end)) // 2) + end

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Self
 
 from socketio_server.doctor.site import NO_HEADERS, PATIENCE, Answer, Site
-from socketio_server.protocol.websocket import Opcode, encode_frame
+from socketio_server.protocol.websocket.frames import Opcode, encode_frame
 
 _MASKED = 0x80
 _READ_SIZE = 65_536

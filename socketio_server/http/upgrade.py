@@ -19,7 +19,7 @@ from socketio_server.net.connection import Connection
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.requests import Head
 from socketio_server.protocol.http1.responses import Response, encode_head
-from socketio_server.protocol.permessage_deflate import agree_on_deflate
+from socketio_server.protocol.websocket.permessage_deflate import agree_on_deflate
 
 WEBSOCKET_VERSION = "13"  # RFC 6455 section 4.1
 VERSION_HEADER = ("Sec-WebSocket-Version", WEBSOCKET_VERSION)

@@ -28,7 +28,7 @@ from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import Packet
-from socketio_server.protocol.websocket import Opcode, encode_deflated_frame, encode_frame
+from socketio_server.protocol.websocket.frames import Opcode, encode_deflated_frame, encode_frame
 
 LARGE = 64 * 1024 * 1024
 

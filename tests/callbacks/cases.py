@@ -15,7 +15,7 @@ from socketio_server.net.connection import Connection
 from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.queued_output import Backlog
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.protocol.websocket import Opcode
+from socketio_server.protocol.websocket.frames import Opcode
 from tests.callbacks.world import LONG, Faults, World
 from tests.fakes.engine import RecordingSessionHandler, outgoing
 from tests.http.site import head, request

@@ -15,7 +15,7 @@ from socketio_server.net.connection import Connection
 from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
-from socketio_server.protocol.websocket import Opcode
+from socketio_server.protocol.websocket.frames import Opcode
 from tests.fakes.engine import RecordingSessionHandler
 from tests.fakes.hub import make_pool, settle
 from tests.fakes.loop import FakeLoop

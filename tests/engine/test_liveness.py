@@ -7,7 +7,7 @@ import pytest
 from socketio_server.net.deadlines import TICK
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.http1.responses import Response
-from socketio_server.protocol.websocket import Close
+from socketio_server.protocol.websocket.frames import Close
 from tests.engine.site import Site, request
 from tests.fakes.engine import outgoing
 

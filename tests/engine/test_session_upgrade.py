@@ -18,7 +18,7 @@ from socketio_server.net.turns import Turns
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import Packet, PacketType
-from socketio_server.protocol.websocket import Close, Opcode
+from socketio_server.protocol.websocket.frames import Close, Opcode
 from tests.fakes.engine import (
     HERE,
     FakeExchange,

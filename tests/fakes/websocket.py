@@ -8,7 +8,7 @@ from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.options import Options
-from socketio_server.protocol.websocket import Close, Opcode, Ping, Pong
+from socketio_server.protocol.websocket.frames import Close, Opcode, Ping, Pong
 from tests.fakes.loop import FakeLoop
 from tests.fakes.net import is_at_end, queued_output, read_available, socket_pair
 from tests.support.websocket import frame

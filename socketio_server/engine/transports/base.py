@@ -10,11 +10,16 @@ from socketio_server.net.connection import Connection
 from socketio_server.net.loop import CallbackOwner
 from socketio_server.net.queued_output import LostBecause
 from socketio_server.net.refusals import RefusalKind
-from socketio_server.protocol import engineio, engineio3, websocket
+from socketio_server.protocol import engineio, engineio3
 from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.websocket.frames import (
+    Opcode,
+    decode_frames,
+    encode_deflated_frame,
+    encode_frame,
+)
 
-_TEXT, _BINARY = websocket.Opcode.TEXT, websocket.Opcode.BINARY
-_encode_frame = websocket.encode_frame
+_TEXT, _BINARY = Opcode.TEXT, Opcode.BINARY
 
 
 class Outgoing:
@@ -31,10 +36,10 @@ class Outgoing:
     def __init__(self, packet: bytes, attachments: Sequence[bytes] = ()) -> None:
         # By window size; each is encoded for its first recipient.
         self._deflated: dict[int, bytes] | None = None
-        self.frames = _encode_frame(_TEXT, packet)
+        self.frames = encode_frame(_TEXT, packet)
         """The message as WebSocket frames, ready to be sent."""
         if attachments:
-            frames = [_encode_frame(_BINARY, data) for data in attachments]
+            frames = [encode_frame(_BINARY, data) for data in attachments]
             self.frames = b"".join((self.frames, *frames))
 
     def deflated_frames(self, window_bits: int) -> bytes:
@@ -46,21 +51,21 @@ class Outgoing:
             self._deflated = {}
         if window_bits not in self._deflated:
             self._deflated[window_bits] = b"".join(
-                websocket.encode_deflated_frame(opcode, data, window_bits=window_bits)
-                for opcode, data in websocket.decode_frames(self.frames)
+                encode_deflated_frame(opcode, data, window_bits=window_bits)
+                for opcode, data in decode_frames(self.frames)
             )
         return self._deflated[window_bits]
 
     @property
     def frames3(self) -> bytes:
         """The message as WebSocket frames for Engine.IO revision 3."""
-        (opcode, packet), *attachments = websocket.decode_frames(self.frames)
+        (opcode, packet), *attachments = decode_frames(self.frames)
         if not attachments:
             return self.frames
         frames = [
-            _encode_frame(_BINARY, engineio3.encode_binary_packet(data)) for _, data in attachments
+            encode_frame(_BINARY, engineio3.encode_binary_packet(data)) for _, data in attachments
         ]
-        return b"".join((_encode_frame(opcode, packet), *frames))
+        return b"".join((encode_frame(opcode, packet), *frames))
 
     @property
     def packets(self) -> list[bytes]:
@@ -78,7 +83,7 @@ class Outgoing:
             return [frames[2:]]  # nearly always it is one short frame
         return [
             data if opcode == _TEXT else encode_binary(data)
-            for opcode, data in websocket.decode_frames(frames)
+            for opcode, data in decode_frames(frames)
         ]
 
 

@@ -19,16 +19,16 @@ from socketio_server.net.turns import LARGE, Turns
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.protocol.websocket import (
+from socketio_server.protocol.websocket.frames import (
     Close,
     CloseCode,
     Opcode,
-    Parser,
     Ping,
     Pong,
     encode_close,
     encode_frame,
 )
+from socketio_server.protocol.websocket.parser import Parser
 
 _Event = str | bytes | Ping | Pong | Close
 

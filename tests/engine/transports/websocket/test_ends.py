@@ -4,7 +4,7 @@ import pytest
 
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.protocol.websocket import Close, Opcode
+from socketio_server.protocol.websocket.frames import Close, Opcode
 from tests.engine.transports.websocket.link import Link
 from tests.fakes.engine import outgoing
 from tests.support.websocket import frame

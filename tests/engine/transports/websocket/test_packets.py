@@ -7,7 +7,7 @@ from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import Packet, PacketType
-from socketio_server.protocol.websocket import Close, Opcode, Pong
+from socketio_server.protocol.websocket.frames import Close, Opcode, Pong
 from tests.engine.transports.websocket.link import Link
 from tests.fakes.engine import outgoing
 from tests.fakes.websocket import WebSocketPeer

@@ -8,8 +8,8 @@ from socketio_server.net.turns import LARGE
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import Packet
-from socketio_server.protocol.permessage_deflate import deflate
-from socketio_server.protocol.websocket import Close, Opcode
+from socketio_server.protocol.websocket.frames import Close, Opcode
+from socketio_server.protocol.websocket.permessage_deflate import deflate
 from tests.engine.transports.websocket.link import Link
 from tests.fakes.engine import outgoing
 from tests.support.websocket import frame

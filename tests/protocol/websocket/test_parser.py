@@ -1,29 +1,33 @@
 """The server's side of RFC 6455, frame by frame."""
 
-from itertools import cycle, pairwise
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from socketio_server.exceptions import ProtocolError
-from socketio_server.protocol.websocket import (
-    Close,
-    CloseCode,
-    Opcode,
-    Parser,
-    Ping,
-    Pong,
-    encode_close,
-    encode_frame,
+from socketio_server.protocol.websocket.frames import Close, CloseCode, Ping, Pong
+from tests.protocol.websocket.steps import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    FIN,
+    FRAMES,
+    MASK,
+    PING,
+    PONG,
+    TEXT,
+    Event,
+    assert_fails,
+    events_of,
+    frame,
+    in_bytes,
+    in_chunks,
+    new_parser,
+    outcome,
+    text,
 )
-
-Event = str | bytes | Ping | Pong | Close
-
-MASK = b"\x37\xfa\x21\x3d"  # of the RFC's examples
-FIN = 0x80
-CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
-CLOSE, PING, PONG = 0x8, 0x9, 0xA
 
 # Section 5.7, and the lengths around which the header grows.
 MESSAGES = [
@@ -42,71 +46,6 @@ MESSAGES = [
     (b"\x88\x82\x00\x00\x00\x00\x03\xe8", [Close(1000, "")]),
     (b"\x88\x85\x00\x00\x00\x00\x03\xe9bye", [Close(1001, "bye")]),
 ]
-
-
-def frame(first: int, data: bytes = b"", mask: bytes = MASK) -> bytes:
-    """Return a client's frame, masked byte by byte as section 5.3 has it."""
-    size = len(data)
-    if size <= 125:
-        length = bytes([0x80 | size])
-    elif size <= 0xFFFF:
-        length = bytes([0x80 | 126]) + size.to_bytes(2)
-    else:
-        length = bytes([0x80 | 127]) + size.to_bytes(8)
-    masked = bytes(byte ^ key for byte, key in zip(data, cycle(mask), strict=False))
-    return bytes([first]) + length + mask + masked
-
-
-def text(data: bytes) -> bytes:
-    """Return a text message in one frame."""
-    return frame(FIN | TEXT, data)
-
-
-def new_parser(*, max_message_size: int = 100_000, max_fragments: int = 1024) -> Parser:
-    """Return a parser with room enough for the examples."""
-    return Parser(max_message_size=max_message_size, max_fragments=max_fragments)
-
-
-def events_of(parser: Parser, *chunks: bytes) -> list[Event]:
-    """Feed a parser and return every event that comes out."""
-    events = []
-    for chunk in chunks:
-        parser.receive_data(chunk)
-        while (event := parser.next_event()) is not None:
-            events.append(event)
-    return events
-
-
-def in_bytes(data: bytes) -> list[bytes]:
-    """Return data in chunks of one byte."""
-    return in_chunks(data, 1)
-
-
-def in_chunks(data: bytes, size: int) -> list[bytes]:
-    """Return data in chunks of some bytes."""
-    return [data[i : i + size] for i in range(0, len(data), size)]
-
-
-def assert_fails(parser: Parser, data: bytes, code: CloseCode) -> None:
-    """Check that the next event is this failure, and stays it."""
-    parser.receive_data(data)
-    for _ in range(2):
-        with pytest.raises(ProtocolError) as raised:
-            parser.next_event()
-        assert raised.value.code == code
-        assert len(raised.value.reason.encode()) <= 123
-        parser.receive_data(text(b"too late"))
-
-
-# Frames that are well formed each by itself, nearly all, but not always in this order.
-FRAMES = st.lists(
-    st.builds(
-        frame,
-        st.sampled_from([0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A, 0x09, 0xC1]),
-        st.binary(max_size=20) | st.text(max_size=5).map(str.encode),
-    ),
-    max_size=8,
-).map(b"".join)
 
 
 class TestBaseFraming:
@@ -419,66 +358,3 @@ class TestFailing:
         whole = outcome(new_parser(max_message_size=50, max_fragments=4), [wire])
         split = outcome(new_parser(max_message_size=50, max_fragments=4), in_bytes(wire))
         assert whole == split
-
-
-class TestEncoding:
-    """Frames that the server sends: whole and never masked (section 5.1)."""
-
-    @pytest.mark.parametrize(
-        ("opcode", "data", "wire"),
-        [
-            (Opcode.TEXT, b"Hello", b"\x81\x05Hello"),
-            (Opcode.TEXT, b"", b"\x81\x00"),
-            (Opcode.BINARY, b"\xff", b"\x82\x01\xff"),
-            (Opcode.PING, b"", b"\x89\x00"),
-            (Opcode.PONG, b"Hello", b"\x8a\x05Hello"),
-            (Opcode.TEXT, b"x" * 125, b"\x81\x7d" + b"x" * 125),
-            (Opcode.TEXT, b"x" * 126, b"\x81\x7e\x00\x7e" + b"x" * 126),
-            (Opcode.BINARY, b"x" * 65535, b"\x82\x7e\xff\xff" + b"x" * 65535),
-            (Opcode.BINARY, b"x" * 65536, b"\x82\x7f\0\0\0\0\0\1\0\0" + b"x" * 65536),
-        ],
-    )
-    def test_the_length_takes_its_shortest_form(
-        self, opcode: Opcode, data: bytes, wire: bytes
-    ) -> None:
-        assert encode_frame(opcode, data) == wire
-
-    @pytest.mark.parametrize(
-        ("code", "reason", "wire"),
-        [
-            (None, "", b"\x88\x00"),
-            (CloseCode.NORMAL_CLOSURE, "", b"\x88\x02\x03\xe8"),
-            (CloseCode.GOING_AWAY, "bye", b"\x88\x05\x03\xe9bye"),
-            (4000, "adi\u00f3s", b"\x88\x08\x0f\xa0adi\xc3\xb3s"),
-            (1000, "x" * 124, b"\x88\x7d\x03\xe8" + b"x" * 123),
-            (1000, "x" * 122 + "\u20ac", b"\x88\x7c\x03\xe8" + b"x" * 122),
-            (1000, "\ud800", b"\x88\x03\x03\xe8?"),
-        ],
-    )
-    def test_a_close_has_a_code_and_as_much_reason_as_fits(
-        self, code: int | None, reason: str, wire: bytes
-    ) -> None:
-        assert encode_close(code, reason) == wire
-
-    @settings(max_examples=50)
-    @given(st.text(st.characters(exclude_categories=["Cs"])) | st.binary())
-    def test_what_is_encoded_is_what_is_parsed(self, message: str | bytes) -> None:
-        is_text = isinstance(message, str)
-        data = message.encode() if isinstance(message, str) else message
-        sent = encode_frame(Opcode.TEXT if is_text else Opcode.BINARY, data)
-        header = sent[: len(sent) - len(data)]
-        masked = bytes([header[0], header[1] | 0x80]) + header[2:] + bytes(4) + data
-        assert events_of(new_parser(), masked) == [message]
-
-
-def outcome(parser: Parser, chunks: list[bytes]) -> tuple[list[Event], int | None]:
-    """Return the events, and the close code of the failure after them if there was one."""
-    events: list[Event] = []
-    try:
-        for chunk in chunks:
-            parser.receive_data(chunk)
-            while (event := parser.next_event()) is not None:
-                events.append(event)
-    except ProtocolError as error:
-        return events, error.code
-    return events, None

@@ -1,8 +1,8 @@
 """The permessage-deflate extension (RFC 7692): its negotiation, and one message in or out.
 
 Neither side takes over context from message to message, because then an idle connection keeps no
-memory for it, and a broadcast is deflated once for all recipients. ``protocol.websocket`` handles
-frames, their RSV1 bit and failures; the caller decides which messages are compressed.
+memory for it, and a broadcast is deflated once for all recipients. Frames, their RSV1 bit and
+failures are the parser's; the caller decides which messages are compressed.
 """
 
 import re

@@ -9,16 +9,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from socketio_server.exceptions import ProtocolError
-from socketio_server.protocol.permessage_deflate import DEFLATE_ANSWER, Agreement, agree_on_deflate
-from socketio_server.protocol.websocket import (
+from socketio_server.protocol.websocket.frames import (
     Close,
     CloseCode,
     Opcode,
-    Parser,
     Ping,
     encode_deflated_frame,
 )
-from tests.protocol.test_websocket import (
+from socketio_server.protocol.websocket.parser import Parser
+from socketio_server.protocol.websocket.permessage_deflate import (
+    DEFLATE_ANSWER,
+    Agreement,
+    agree_on_deflate,
+)
+from tests.protocol.websocket.steps import (
     BINARY,
     CLOSE,
     CONTINUATION,

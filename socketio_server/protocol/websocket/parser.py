@@ -1,97 +1,56 @@
-"""The server's side of RFC 6455 after the handshake: bytes in, messages out, and frames back.
+"""The server's side of RFC 6455 after the handshake: bytes in, messages and control frames out.
 
 The caller feeds the parser with received bytes and asks it for the next event. The parser never
 blocks, and checks a frame's header before it keeps any of the frame. The caller does the handshake,
 and answers a ping by a pong, a close or a ``ProtocolError`` by a close. The only extension is
-permessage-deflate (RFC 7692, ``protocol.permessage_deflate``), if it was negotiated; any other
-reserved bit is an error.
+permessage-deflate (RFC 7692, ``permessage_deflate`` beside this module), if it was negotiated; any
+other reserved bit is an error.
 
 This is the server's hot path: one received chunk is nearly always one short text frame.
 """
 
 import codecs
 import sys
-from enum import IntEnum
-from struct import Struct
 from typing import Any
 
-import msgspec
-
 from socketio_server.exceptions import DecodeError, ProtocolError
-from socketio_server.protocol.permessage_deflate import MAX_WINDOW_BITS, Inflater, deflate
+from socketio_server.protocol.websocket.frames import (
+    FIN,
+    MAX_CONTROL_SIZE,
+    RSV1,
+    Close,
+    CloseCode,
+    Opcode,
+    Ping,
+    Pong,
+)
+from socketio_server.protocol.websocket.masking import (
+    UNMASK_PIECE,
+    piece_key,
+    read_short_text,
+    unmask,
+    unmask_pieces,
+)
+from socketio_server.protocol.websocket.permessage_deflate import Inflater
 
-
-class Opcode(IntEnum):
-    """Frame types (RFC 6455 section 5.2)."""
-
-    CONTINUATION = 0x0
-    TEXT = 0x1
-    BINARY = 0x2
-    CLOSE = 0x8
-    PING = 0x9
-    PONG = 0xA
-
-
-class CloseCode(IntEnum):
-    """Close codes that this server sends (RFC 6455 section 7.4.1 and its IANA registry)."""
-
-    NORMAL_CLOSURE = 1000
-    GOING_AWAY = 1001
-    PROTOCOL_ERROR = 1002
-    INVALID_DATA = 1007
-    POLICY_VIOLATION = 1008
-    MESSAGE_TOO_BIG = 1009
-
-
-class Ping(msgspec.Struct, frozen=True, gc=False):
-    """The client asks for a pong with the same data (section 5.5.2)."""
-
-    data: bytes
-
-
-class Pong(msgspec.Struct, frozen=True, gc=False):
-    """The client answered a ping, or sent a pong unasked (section 5.5.3)."""
-
-    data: bytes
-
-
-class Close(msgspec.Struct, frozen=True, gc=False):
-    """The client closes or answers a close (section 5.5.1); ``code`` is ``None`` if it has none."""
-
-    code: int | None
-    reason: str
-
-
-_FIN = 0x80
 _CONTROL = 0x08  # the bit that control frames' opcodes share
 _RESERVED_BITS = 0x70
-_RSV1 = 0x40  # a compressed message's first frame (RFC 7692 section 6)
 _MASKED = 0x80
-_MAX_CONTROL_SIZE = 125
-_TEXT_FRAME = _FIN | Opcode.TEXT
+_TEXT_FRAME = FIN | Opcode.TEXT
 
 # Every first byte that a frame may have; control frames are never fragmented (section 5.5).
 _FIRST_BYTES = frozenset(
-    [fin | opcode for fin in (0, _FIN) for opcode in (0x0, 0x1, 0x2)]
-    + [_FIN | opcode for opcode in (0x8, 0x9, 0xA)]
+    [fin | opcode for fin in (0, FIN) for opcode in (0x0, 0x1, 0x2)]
+    + [FIN | opcode for opcode in (0x8, 0x9, 0xA)]
 )
 
 _COMPRESSED_FIRST_BYTES = frozenset(
-    [fin | _RSV1 | opcode for fin in (0, _FIN) for opcode in (Opcode.TEXT, Opcode.BINARY)]
+    [fin | RSV1 | opcode for fin in (0, FIN) for opcode in (Opcode.TEXT, Opcode.BINARY)]
 )
 
 # The codes that a close frame may carry, sections 7.4.1 and 7.4.2 and the IANA registry: 1004 to
 # 1006 and 1015 are reserved.
 _CLOSE_CODES = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
-
-_SHORT_HEADS = {
-    opcode: [bytes((_FIN | opcode, size)) for size in range(126)]
-    for opcode in (*Opcode, *(_RSV1 | opcode for opcode in (Opcode.TEXT, Opcode.BINARY)))
-}
-"""The first two bytes of a frame by its opcode, RSV1 included, and its size."""
-
-_MEDIUM = Struct("!BBH")
-_LONG = Struct("!BBQ")
 
 _BAD_UTF8 = "invalid UTF-8"
 _UTF8_DECODER = codecs.getincrementaldecoder("utf-8")
@@ -101,12 +60,6 @@ _LARGE = 65_536
 
 _MORE = 0x3
 """The opcode of later pieces of a large frame: a reserved one, so that no client's frame has it."""
-
-_UNMASK_PIECE = 8192
-"""Bytes that are unmasked by one XOR. A multiple of 4; much larger pieces are slower."""
-
-_REPEATS = [sum(1 << 8 * start for start in range(0, size, 4)) for size in range(126)]
-"""Factors that repeat a mask over so many bytes; multiplying is faster than repeating bytes."""
 
 
 class _FragmentedMessage:
@@ -137,7 +90,7 @@ class _LargeFrame:
     def __init__(self, fin: int, mask: bytes | bytearray, size: int) -> None:
         self.fin = fin  # the FIN bit of the last piece
         self.mask = mask
-        self.key = _piece_key(mask)
+        self.key = piece_key(mask)
         self.size = size  # bytes still missing
 
 
@@ -203,7 +156,7 @@ class Parser:
             and self._message is None
             and not self._ended
         ):
-            return _read_short_text(data, 0, size)
+            return read_short_text(data, 0, size)
         return None
 
     def receive_data(self, data: bytes) -> None:
@@ -282,7 +235,7 @@ class Parser:
         end = start + 6 + size
         if end > len(buffer) or size > self._max_message_size:
             return None
-        text = _read_short_text(buffer, start, size)
+        text = read_short_text(buffer, start, size)
         if text is None:
             return None  # invalid UTF-8: the full parser refuses it
         if end == len(buffer):
@@ -318,14 +271,14 @@ class Parser:
             raise self._fail_too_big()
         end = head + length
         if len(buffer) < end:
-            if length < _LARGE or len(buffer) - head < _UNMASK_PIECE:
+            if length < _LARGE or len(buffer) - head < UNMASK_PIECE:
                 return None
             self._position = head
-            self._large_frame = _LargeFrame(first & _FIN, buffer[head - 4 : head], length)
+            self._large_frame = _LargeFrame(first & FIN, buffer[head - 4 : head], length)
             piece = self._next_piece(self._large_frame)
             assert piece is not None  # the buffer holds enough for one
-            return first & ~_FIN, piece[1]
-        data = _unmask(buffer[head:end], buffer[head - 4 : head])
+            return first & ~FIN, piece[1]
+        data = unmask(buffer[head:end], buffer[head - 4 : head])
         if end == len(buffer):
             self._buffer = b""
             end = 0
@@ -340,11 +293,11 @@ class Parser:
             first |= frame.fin
             self._large_frame = None
         else:
-            end = len(buffer) - (len(buffer) - start) % _UNMASK_PIECE
+            end = len(buffer) - (len(buffer) - start) % UNMASK_PIECE
             if end == start:
                 return None
         frame.size -= end - start
-        data = _unmask_pieces(buffer[start:end], frame.mask, frame.key)
+        data = unmask_pieces(buffer[start:end], frame.mask, frame.key)
         if end == len(buffer):
             self._buffer = b""
             end = 0
@@ -358,9 +311,9 @@ class Parser:
         if second < _MASKED:  # section 5.1
             raise self._fail(CloseCode.PROTOCOL_ERROR, "frame is not masked")
         if first & _CONTROL:  # section 5.5; may come between the frames of a message (5.4)
-            if second & 0x7F > _MAX_CONTROL_SIZE:
+            if second & 0x7F > MAX_CONTROL_SIZE:
                 raise self._fail(CloseCode.PROTOCOL_ERROR, "control frame is too long")
-            return _MAX_CONTROL_SIZE
+            return MAX_CONTROL_SIZE
         message = self._message
         is_continuation = first & 0x0F == Opcode.CONTINUATION
         if is_continuation != (message is not None):  # section 5.4
@@ -390,13 +343,13 @@ class Parser:
 
     def _take_data(self, first: int, data: bytes) -> str | bytes | None:
         """Take a data frame or a piece of one; return the message if that completes it (5.4)."""
-        is_final = first & _FIN != 0
+        is_final = first & FIN != 0
         message = self._message
         if message is None:
-            if is_final and not first & _RSV1:
+            if is_final and not first & RSV1:
                 return data  # binary: next_event returns whole text messages itself
             message = self._message = _FragmentedMessage(
-                is_text=first & 0x0F == Opcode.TEXT, is_compressed=first & _RSV1 != 0
+                is_text=first & 0x0F == Opcode.TEXT, is_compressed=first & RSV1 != 0
             )
         if first & 0x0F != _MORE:
             message.frames += 1
@@ -510,107 +463,3 @@ def _explain_first_byte(first: int) -> str:
     if first & 0x0F in (Opcode.CLOSE, Opcode.PING, Opcode.PONG):
         return "fragmented control frame"
     return "unknown opcode"
-
-
-def _read_short_text(buffer: bytes | bytearray, start: int, size: int) -> str | None:
-    """Unmask a short frame as :func:`_unmask` does; return its text, ``None`` if not UTF-8."""
-    mask = int.from_bytes(buffer[start + 2 : start + 6], "little")
-    data = int.from_bytes(buffer[start + 6 : start + 6 + size], "little") ^ mask * _REPEATS[size]
-    try:
-        # The key consists of whole masks, and may be up to three bytes longer than the data.
-        return data.to_bytes(size + 3, "little")[:size].decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _unmask(data: bytes | bytearray, mask: bytes | bytearray) -> bytes:
-    """Undo a client's masking (section 5.3) with one XOR of big integers for each piece."""
-    size = len(data)
-    if size > _UNMASK_PIECE:
-        return _unmask_pieces(data, mask, _piece_key(mask))
-    key = (mask * (size // 4 + 1))[:size]
-    unmasked = int.from_bytes(data, "little") ^ int.from_bytes(key, "little")
-    return unmasked.to_bytes(size, "little")
-
-
-def _unmask_pieces(data: bytes | bytearray, mask: bytes | bytearray, key: int) -> bytes:
-    """Unmask data of several pieces; ``key`` is their :func:`_piece_key`."""
-    end = len(data) - len(data) % _UNMASK_PIECE
-    pieces = [
-        (int.from_bytes(data[start : start + _UNMASK_PIECE], "little") ^ key).to_bytes(
-            _UNMASK_PIECE, "little"
-        )
-        for start in range(0, end, _UNMASK_PIECE)
-    ]
-    if end < len(data):
-        pieces.append(_unmask(data[end:], mask))
-    return b"".join(pieces)
-
-
-def _piece_key(mask: bytes | bytearray) -> int:
-    """Return the mask as an integer that unmasks a whole piece by XOR."""
-    return int.from_bytes(mask * (_UNMASK_PIECE // 4), "little")
-
-
-def encode_frame(opcode: int, data: bytes) -> bytes:
-    """Encode a whole message or a control frame (section 5.2), unmasked as a server must.
-
-    :param opcode: its type.
-    :param data: its data: UTF-8 for text, at most 125 bytes for a control frame.
-    :return: the frame.
-    """
-    size = len(data)
-    if size <= 125:
-        return _SHORT_HEADS[opcode][size] + data
-    first = _FIN | opcode
-    if size <= 0xFFFF:
-        return _MEDIUM.pack(first, 126, size) + data
-    return _LONG.pack(first, 127, size) + data
-
-
-def decode_frames(frames: bytes) -> list[tuple[int, bytes]]:
-    """Return the messages of whole frames, each with its opcode: the inverse of ``encode_frame``.
-
-    :param frames: the frames, one after another.
-    """
-    messages = []
-    start = 0
-    while start < len(frames):
-        opcode, size = frames[start] & 0x0F, frames[start + 1]
-        start += 2
-        if size == 126:
-            size = int.from_bytes(frames[start : start + 2])
-            start += 2
-        elif size == 127:
-            size = int.from_bytes(frames[start : start + 8])
-            start += 8
-        messages.append((opcode, frames[start : start + size]))
-        start += size
-    return messages
-
-
-def encode_deflated_frame(opcode: int, data: bytes, *, window_bits: int = MAX_WINDOW_BITS) -> bytes:
-    """Encode a whole message as a compressed frame (RFC 7692 section 7.2.1).
-
-    It inflates without any context, so that one frame serves all clients that accept compressed
-    messages with this window.
-
-    :param opcode: text or binary.
-    :param data: the message, UTF-8 if it is text.
-    :param window_bits: how large a window it may have, at least 9.
-    :return: the frame; with short or random data it may be larger than an uncompressed one.
-    """
-    return encode_frame(_RSV1 | opcode, deflate(data, window_bits=window_bits))
-
-
-def encode_close(code: int | None = None, reason: str = "") -> bytes:
-    """Encode a close frame (section 5.5.1).
-
-    :param code: the close code; ``None``: neither code nor reason.
-    :param reason: cut at the end of a character if it is too long for a control frame.
-    :return: the frame.
-    """
-    if code is None:
-        return encode_frame(Opcode.CLOSE, b"")
-    text = reason.encode(errors="replace")[: _MAX_CONTROL_SIZE - 2].decode(errors="ignore")
-    return encode_frame(Opcode.CLOSE, code.to_bytes(2) + text.encode())
