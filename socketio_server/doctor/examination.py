@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from select import select
 from time import monotonic
 from typing import Any, Literal
@@ -19,6 +19,7 @@ import msgspec
 
 from socketio_server import health
 from socketio_server.doctor import remedies
+from socketio_server.doctor.polling import SEPARATOR, Polling, cookie_header
 from socketio_server.doctor.remedies import NotExamined, Wrong, explain
 from socketio_server.doctor.site import Answer, Site, read
 from socketio_server.doctor.websocket import Closed, Refused, WebSocket
@@ -40,7 +41,6 @@ SAMPLES = 8
 HELD_BACK = 0.5
 """Seconds within which the last part of an answer follows the first if both were held back."""
 
-_SEPARATOR = "\x1e"
 _NAMELESS = "\x7f"  # a character that no namespace may have
 _NAME = "socketio_doctor"  # in the server's log
 _COOKIE = "socketio_doctor"
@@ -55,61 +55,6 @@ class Finding(msgspec.Struct, frozen=True):
     """What is wrong, or why the step was not made."""
     nginx: tuple[str, ...] = ()
     """The lines of nginx's configuration to change."""
-
-
-class Polling:
-    """A session over polling.
-
-    :raises Wrong: if the server does not open one.
-    """
-
-    def __init__(self, site: Site, headers: Mapping[str, str]) -> None:
-        self.site = site
-        self.answer = site.request("GET", site.target(transport="polling"), headers=headers)
-        """The answer to the handshake."""
-        if self.answer.status != HTTPStatus.OK or not self.answer.body.startswith(b"0{"):
-            raise explain(self.answer, {})
-        opening: dict[str, Any] = json.loads(self.answer.text.partition(_SEPARATOR)[0][1:])
-        self.opening = opening
-        """What the server said of the session."""
-        got = (cookie.partition(";")[0] for cookie in self.answer.cookies)
-        self._headers = {**headers, **_cookies(headers.get("Cookie"), *got)}
-
-    @property
-    def target(self) -> str:
-        """Path and query of the session's requests."""
-        return self.site.target(transport="polling", sid=self.opening["sid"])
-
-    @property
-    def websocket_target(self) -> str:
-        """Path and query of its upgrade."""
-        return self.site.target(transport="websocket", sid=self.opening["sid"])
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers of its requests, with the cookies that it got."""
-        return self._headers
-
-    def post(self, packet: str) -> Answer:
-        """Send a packet, and return the answer."""
-        return self.site.request("POST", self.target, packet.encode(), self._headers)
-
-    def start_poll(self) -> HTTPConnection:
-        """Ask for packets, and return the connection that they will come on."""
-        connection = self.site.connect()
-        self.site.send(connection, "GET", self.target, headers=self._headers)
-        return connection
-
-    def poll(self, **headers: str) -> Answer:
-        """Wait for packets.
-
-        :raises Wrong: if the server refuses.
-        """
-        more = {name.replace("_", "-"): value for name, value in headers.items()}
-        answer = self.site.request("GET", self.target, headers={**self._headers, **more})
-        if answer.status != HTTPStatus.OK:
-            raise explain(answer, self.opening)
-        return answer
 
 
 class Examination:
@@ -136,11 +81,11 @@ class Examination:
         self._site = site
         self._cookie = cookie
         self._tell = tell
-        self._headers = {"Origin": origin or site.origin, **_cookies(cookie)}
+        self._headers = {"Origin": origin or site.origin, **cookie_header(cookie)}
         self._health_headers = {
             **self._headers,
             health.TOKEN_HEADER: token,
-            **_cookies(cookie, f"{_COOKIE}=1"),
+            **cookie_header(cookie, f"{_COOKIE}=1"),
         }
         self._idle = idle
         self._opening: dict[str, Any] = {}  # of the first session
@@ -488,12 +433,6 @@ def _find(step: str, examine: Callable[[], None]) -> Finding:
     return Finding(step, "right")
 
 
-def _cookies(*cookies: str | None) -> dict[str, str]:
-    """Return the header with some cookies; none if there are none."""
-    known = "; ".join(filter(None, cookies))
-    return {"Cookie": known} if known else {}
-
-
 def _large(opening: Mapping[str, Any]) -> int:
     """Return the size of the large message, for a server's limit."""
     max_payload: int = opening["maxPayload"]
@@ -509,7 +448,7 @@ def _question(name: str, size: int) -> str:
 
 
 def _is_reply(packets: str, name: str) -> bool:
-    return any(packet.startswith(f"44/{name}{_NAMELESS},") for packet in packets.split(_SEPARATOR))
+    return any(packet.startswith(f"44/{name}{_NAMELESS},") for packet in packets.split(SEPARATOR))
 
 
 def _keep_silent(websocket: WebSocket, until: float) -> None:
