@@ -33,6 +33,7 @@ from socketio_server.protocol.redis_requests import (
     Response,
     ServerEvent,
     encode_response,
+    encode_value,
 )
 
 MAX_UNDERWAY = 1000
@@ -155,7 +156,7 @@ class Answerer:
             response = Response(
                 type=ACKNOWLEDGEMENT,
                 request_id=request.request_id,
-                packet=values[0] if values else UNSET,
+                packet=encode_value(values[0]) if values else UNSET,
                 socket_id=socket_id if wants_ids else UNSET,
                 gone=True if values is None else UNSET,
             )

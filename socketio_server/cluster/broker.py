@@ -48,7 +48,7 @@ class Envelope(Recipients):
 
 
 class Responses(NamedTuple):
-    """The responses of other servers to a request.
+    """The responses of other servers to a request, without the acknowledgements of their clients.
 
     :param received: in the order of their arrival.
     :param missing: how many servers have not responded in time; 1 or more if nobody knows.
@@ -152,10 +152,18 @@ class Broker(Protocol):
     def tell(self, namespace: str, request: Request) -> None:
         """Have the servers of all other processes act upon a request, soon."""
 
-    def ask(self, namespace: str, question: Question, timeout: float) -> Responses:
+    def ask(
+        self,
+        namespace: str,
+        question: Question,
+        timeout: float,
+        acknowledged: Callable[[Response], None] | None = None,
+    ) -> Responses:
         """Send a request to the servers of all other processes, and wait for their responses.
 
         :param timeout: seconds to wait.
+        :param acknowledged: called with each acknowledgement of a client, as it arrives; must not
+            wait.
         """
 
     def listen(self, namespace: str, channel: str | None = None, *, wait: bool = True) -> None:

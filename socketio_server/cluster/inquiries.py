@@ -1,5 +1,7 @@
 """Requests to other servers that wait for their responses."""
 
+from collections.abc import Callable
+
 from gevent.event import Event
 from msgspec import UNSET
 
@@ -12,9 +14,12 @@ class Inquiry:
 
     Each server responds once; to a broadcast that is to be acknowledged with the number of its
     clients, whose acknowledgements come after it.
+
+    :param acknowledged: called with each acknowledgement; must not wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, acknowledged: Callable[[Response], None] | None = None) -> None:
+        self._acknowledged = acknowledged
         self.done = Event()
         """Set when no response is missing, or nobody knows how many are to come."""
         self._responses: list[Response] = []
@@ -32,10 +37,12 @@ class Inquiry:
 
     def take(self, response: Response) -> None:
         """Take the response of a server, or of one of its clients."""
-        self._responses.append(response)
         if response.type == ACKNOWLEDGEMENT:
             self._acknowledgements -= 1
+            if self._acknowledged is not None:
+                self._acknowledged(response)
         else:
+            self._responses.append(response)
             self._responded += 1
             if response.client_count is not UNSET:
                 self._acknowledgements += response.client_count
@@ -43,7 +50,7 @@ class Inquiry:
 
     @property
     def responses(self) -> Responses:
-        """Return what has come."""
+        """Return the responses of servers that have come."""
         missing = 1 if self._servers is None else max(self._servers - self._responded, 0)
         return Responses(self._responses, missing)
 

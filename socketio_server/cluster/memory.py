@@ -1,10 +1,10 @@
 """The broker of a server that is one process."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from socketio_server.cluster.broker import Envelope, LocalNode, Responses
 from socketio_server.net.statistics import Snapshot
-from socketio_server.protocol.redis_requests import Question, Request
+from socketio_server.protocol.redis_requests import Question, Request, Response
 
 
 class MemoryBroker:
@@ -25,7 +25,13 @@ class MemoryBroker:
     def tell(self, namespace: str, request: Request) -> None:
         """Do nothing: there are no other processes (``Broker``)."""
 
-    def ask(self, namespace: str, question: Question, timeout: float) -> Responses:
+    def ask(
+        self,
+        namespace: str,
+        question: Question,
+        timeout: float,
+        acknowledged: Callable[[Response], None] | None = None,
+    ) -> Responses:
         """Return no response: nobody else is there (``Broker``)."""
         return Responses((), 0)
 

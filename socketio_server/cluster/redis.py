@@ -44,6 +44,7 @@ from socketio_server.protocol.redis_adapter import (
 from socketio_server.protocol.redis_requests import (
     Question,
     Request,
+    Response,
     decode_request,
     decode_response,
     encode_request,
@@ -155,7 +156,13 @@ class RedisBroker:
         request.uid = self._uid
         self._sender.publish(self._channels.request(namespace), encode_request(request))
 
-    def ask(self, namespace: str, question: Question, timeout: float) -> Responses:
+    def ask(
+        self,
+        namespace: str,
+        question: Question,
+        timeout: float,
+        acknowledged: Callable[[Response], None] | None = None,
+    ) -> Responses:
         """Publish a request, and wait for the responses to it (``Broker``).
 
         Other servers are counted by their subscriptions to the channel of requests, as in Node.
@@ -164,7 +171,7 @@ class RedisBroker:
         channel, request_id, inquiry = (
             self._channels.request(namespace),
             question.request_id,
-            Inquiry(),
+            Inquiry(acknowledged),
         )
         assert isinstance(request_id, str)
         self.listen(namespace)

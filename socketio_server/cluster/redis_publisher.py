@@ -22,6 +22,7 @@ from socketio_server.protocol.redis_adapter import UID_LENGTH, ChannelNames, enc
 from socketio_server.protocol.redis_requests import (
     Question,
     Request,
+    Response,
     ServerEvent,
     decode_response,
     encode_request,
@@ -84,7 +85,13 @@ class RedisPublisher:
         with self._reachable():
             self._redis.publish(self._channels.request(namespace), encode_request(request))
 
-    def ask(self, namespace: str, question: Question, timeout: float) -> Responses:
+    def ask(
+        self,
+        namespace: str,
+        question: Question,
+        timeout: float,
+        acknowledged: Callable[[Response], None] | None = None,
+    ) -> Responses:
         """Publish a request, and wait for the responses to it (``Broker``).
 
         :raises BrokerUnavailable: if Redis can't be reached.
@@ -95,7 +102,7 @@ class RedisPublisher:
             self._channels.response(namespace),
             self._channels.response(namespace, question.uid),
         ]
-        inquiry = Inquiry()
+        inquiry = Inquiry(acknowledged)
         until = self._clock() + timeout
         with self._reachable(), self._redis.pubsub() as ears:  # type: ignore[no-untyped-call]
             ears.subscribe(*responses)

@@ -24,6 +24,7 @@ from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.inbox import size_of
 from socketio_server.dispatch.member import Item, Member, Move, SubscriptionRevoked
 from socketio_server.dispatch.middleware import NO_ANSWER, CallNext
+from socketio_server.dispatch.remote_answers import RemoteClients
 from socketio_server.dispatch.rights import Grant, Rights
 from socketio_server.dispatch.router import NamespaceRouter
 from socketio_server.dispatch.subscriptions import Subscriptions
@@ -141,6 +142,8 @@ class Dispatcher:
         )
         self.total = InputTotal(options.max_pending_total)
         """Counts what all clients make the server hold (``RouterKeeper``)."""
+        self.remote_clients = RemoteClients(self.total, stats.refusals, self.start_reading)
+        """The clients of other processes whose answers wait here."""
         self.room = DecodedRoom(loop, options, clock=clock)
         """The room for decoded packets (``InboxKeeper``)."""
         self._live = 0  # members that were accepted, or may yet be, and have not ended

@@ -8,7 +8,7 @@ Node calls a channel a *room*, and a socket's id is a room, too.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -166,26 +166,56 @@ def decode_extension(code: int, data: memoryview) -> Any:
 
 _message_decoder = msgspec.msgpack.Decoder(_Message, ext_hook=decode_extension)
 
+_FAULTS = (
+    msgspec.DecodeError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+)
+
 _NO_CONTAINERS = bytes(set(range(256)) - set(range(0x80, 0xA0)) - set(range(0xDC, 0xE0)))
 
 
 def decode_with(decoder: Any, data: bytes) -> Any:
     """Decode MessagePack.
 
-    :raises DecodeError: if it is malformed, or nested too deep.
+    :raises DecodeError: if it is malformed, nested too deep, or takes more memory than there is.
     """
-    try:
-        value = decoder.decode(data)
-    except (msgspec.DecodeError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
-        raise DecodeError(f"malformed message: {error}") from error
-    if len(data) > MAX_DEPTH and len(data.translate(None, _NO_CONTAINERS)) > MAX_DEPTH:
-        check_depth(value)
+    value = decode_unchecked(decoder, data)
+    if may_be_too_deep(data):
+        check_message_depth(value)
     return value
 
 
-def check_depth(value: Any) -> None:
-    """Raise ``DecodeError`` if a value is nested deeper than packets of clients may be."""
-    level = [msgspec.to_builtins(value, builtin_types=(bytes, datetime))]
+def decode_unchecked(decoder: Any, data: bytes) -> Any:
+    """Decode MessagePack, of whose depth the caller takes care.
+
+    :raises DecodeError: if it is malformed, or takes more memory than there is.
+    """
+    try:
+        return decoder.decode(data)
+    except _FAULTS as error:
+        raise DecodeError(f"malformed message: {error}") from error
+
+
+def may_be_too_deep(data: bytes) -> bool:
+    """Return whether MessagePack may be nested too deep."""
+    return len(data) > MAX_DEPTH and len(data.translate(None, _NO_CONTAINERS)) > MAX_DEPTH
+
+
+def check_message_depth(message: Any) -> None:
+    """Raise ``DecodeError`` if a message is nested too deep, as ``check_depth`` for its values."""
+    check_depth(msgspec.to_builtins(message, builtin_types=(bytes, datetime)))
+
+
+def check_depth(value: Any, pause: Callable[[], None] | None = None) -> None:
+    """Raise ``DecodeError`` if a value is nested deeper than packets of clients may be.
+
+    :param pause: called between the levels.
+    """
+    level = [value]
     for _ in range(MAX_DEPTH):
         level = [
             item
@@ -195,4 +225,6 @@ def check_depth(value: Any) -> None:
         ]
         if not level:
             return
+        if pause is not None:
+            pause()
     raise DecodeError(f"message is nested deeper than {MAX_DEPTH} levels")

@@ -6,10 +6,11 @@ is JSON. The keys are written in the order in which Node writes them. ``protocol
 the broadcasts.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.jsoncodec import MAX_DEPTH
@@ -18,8 +19,11 @@ from socketio_server.protocol.redis_adapter import (
     Packet,
     Room,
     check_depth,
+    check_message_depth,
     decode_extension,
+    decode_unchecked,
     decode_with,
+    may_be_too_deep,
 )
 from socketio_server.protocol.socketio import check_event
 
@@ -128,7 +132,8 @@ class Response(msgspec.Struct, rename="camel", kw_only=True):
     :param sockets: ids or records.
     :param data: the answer to an event; unset if it has none.
     :param client_count: how many clients are asked to acknowledge.
-    :param packet: the first value of a client's acknowledgement; unset if it has none.
+    :param packet: the first value of a client's acknowledgement, not decoded yet
+        (``decode_value``); unset if it has none.
     :param socket_ids: who is asked to acknowledge, if the asking server wants to know
         (``WANTS_IDS``); Node's servers don't tell.
     :param socket_id: whose acknowledgement it is, likewise.
@@ -144,7 +149,7 @@ class Response(msgspec.Struct, rename="camel", kw_only=True):
     rooms: list[Room] | UnsetType = UNSET
     data: Any = UNSET
     client_count: int | UnsetType = UNSET
-    packet: Any = UNSET
+    packet: Raw | UnsetType = UNSET
     socket_ids: list[str] | UnsetType = UNSET
     socket_id: str | UnsetType = UNSET
     gone: bool | UnsetType = UNSET
@@ -225,10 +230,62 @@ def encode_response(response: Response) -> bytes:
 def decode_response(data: bytes) -> Response:
     """Decode a response.
 
-    :raises DecodeError: if it is malformed, or nested too deep.
+    The value of a client's acknowledgement is not decoded.
+
+    :raises DecodeError: if it is malformed, nested too deep, or an acknowledgement in JSON.
     """
-    response: Response = _decode(_response_decoders, data)
+    response: Response
+    if data.startswith(_BRACE):
+        response = _decode(_response_decoders, data)
+        if response.packet is not UNSET:
+            raise DecodeError("acknowledgement that is not MessagePack")
+        return response
+    response = decode_unchecked(_response_decoders[1], data)
+    if may_be_too_deep(data):
+        check_message_depth(msgspec.structs.replace(response, packet=UNSET))
     return response
+
+
+# --- Acknowledgements -------------------------------------------------------------------------
+
+MAX_OPENED = 10_000
+"""Values that ``estimate_size`` looks at one by one."""
+
+_ARRAYS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
+_MAPS = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
+_TEXTS = frozenset([*range(0xA0, 0xC0), *range(0xC4, 0xCA), 0xD9, 0xDA, 0xDB])
+_NUMBERS = frozenset(range(0xCA, 0xD4))
+"""What values begin with; those of ``_TEXTS`` may be binary data as well."""
+
+_ARRAY_SIZE, _MAP_SIZE, _VALUE_SIZE, _PLACE_SIZE = 88, 184, 56, 8
+"""Bytes of a short list and dict, of another value, and of its place in a list."""
+
+_NOT_ARRAYS, _NOT_MAPS, _NOT_VALUES = (
+    bytes(set(range(256)) - kinds) for kinds in (_ARRAYS, _MAPS, _TEXTS | _NUMBERS)
+)
+
+_decode_value = msgspec.msgpack.Decoder(ext_hook=decode_extension)
+_open_array = msgspec.msgpack.Decoder(list[Raw])
+_open_map = msgspec.msgpack.Decoder(dict[str, Raw])
+
+
+def encode_value(value: Any) -> Raw:
+    """Encode the value of an acknowledgement, for a response."""
+    return Raw(msgspec.msgpack.encode(value))
+
+
+def decode_value(data: bytes, pause: Callable[[], None] | None = None) -> Any:
+    """Decode the value of an acknowledgement.
+
+    :param pause: called between the parts of the work on a large one.
+    :raises DecodeError: if it is malformed, nested too deep, or takes more memory than there is.
+    """
+    value = decode_unchecked(_decode_value, data)
+    if may_be_too_deep(data):
+        if pause is not None:
+            pause()
+        check_depth(value, pause)
+    return value
 
 
 def _decode(decoders: tuple[Any, Any], data: bytes) -> Any:
@@ -240,5 +297,59 @@ def _decode(decoders: tuple[Any, Any], data: bytes) -> Any:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise DecodeError(f"malformed message: {error}") from error
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
-        check_depth(value)
+        check_message_depth(value)
     return value
+
+
+def estimate_size(data: bytes) -> int:
+    """Estimate how many bytes a value takes once it is decoded, rather too many than too few.
+
+    Text and binary data can't be told from other values without reading all of them in order.
+    Therefore only some are looked at one by one, and the rest is taken for what costs most.
+    """
+    size, to_open, pending = 0, MAX_OPENED, [data]
+    while pending:
+        value = pending.pop()
+        kind = value[0]
+        if kind in _TEXTS:
+            size += _VALUE_SIZE + 4 * len(value)
+        elif (kind in _ARRAYS or kind in _MAPS) and (count := _count(value)) <= to_open:
+            to_open -= count
+            size += _MAP_SIZE + 2 * _VALUE_SIZE * count
+            try:
+                pending += map(bytes, _items(value))
+            except DecodeError:
+                size += _most(value)
+        else:
+            size += _most(value)
+    return size
+
+
+def _count(container: bytes) -> int:
+    """Return how many items an array or a map has."""
+    kind = container[0]
+    if kind < 0xA0:
+        return kind & 0x0F
+    return int.from_bytes(container[1 : 3 if kind in (0xDC, 0xDE) else 5])
+
+
+def _items(container: bytes) -> Iterable[Raw]:
+    """Return the items of an array, or the values of a map.
+
+    :raises DecodeError: if it is malformed, or a key is no text.
+    """
+    if container[0] in _ARRAYS:
+        items: list[Raw] = decode_unchecked(_open_array, container)
+        return items
+    values: dict[str, Raw] = decode_unchecked(_open_map, container)
+    return values.values()
+
+
+def _most(data: bytes) -> int:
+    """Return how many bytes values may take at most, whatever they are."""
+    return (
+        _PLACE_SIZE * len(data)
+        + _ARRAY_SIZE * len(data.translate(None, _NOT_ARRAYS))
+        + _MAP_SIZE * len(data.translate(None, _NOT_MAPS))
+        + _VALUE_SIZE * len(data.translate(None, _NOT_VALUES))
+    )

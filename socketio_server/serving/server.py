@@ -52,7 +52,7 @@ from socketio_server.serving.rights import revocations
 from socketio_server.serving.rights.rechecks import Rechecks
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.serving.transactions import DjangoTransactions
-from socketio_server.sockets.acknowledgements import NoTimekeeper
+from socketio_server.sockets.acknowledgements import NoTimekeeper, UnchargedAnswer
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.operations import Operations
 from socketio_server.sockets.socket import Socket
@@ -193,6 +193,7 @@ class Server:
         self._log.open()
         self._clients.broker = self._broker
         self._clients.run_cluster_event = self._rechecks.intercept(self._cluster_events.run)
+        self._clients.keep_answer = self._dispatcher.remote_clients.keep
         # Before anything waits: without it, senders would connect as a process without a server.
         current.server = self
         current.rechecks = self._rechecks
@@ -286,6 +287,7 @@ class Server:
         self._broker.stop(BROKER_STOP_TIMEOUT)
         self._clients.broker = MemoryBroker(self._clients)
         self._clients.run_cluster_event = None
+        self._clients.keep_answer = UnchargedAnswer
         current.server = current.rechecks = None
         self._rechecks.stop()
         self._clients.output = None

@@ -1,11 +1,14 @@
 """Acknowledgements that the server asked for, and the handlers and callbacks that wait for them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import count
+from itertools import count, repeat
 from sys import getsizeof
 from typing import Any, NamedTuple, Protocol
 
 from gevent.event import Event
+
+from socketio_server.exceptions import DecodeError
+from socketio_server.protocol.redis_requests import decode_value
 
 MAX_PENDING = 1000
 """Acknowledgements that one client may owe; beyond it, the oldest is given up."""
@@ -50,6 +53,49 @@ class Reading(Protocol):
 
     def end(self) -> None:
         """The caller has all answers."""
+
+
+class UnchargedAnswer:
+    """The answer of another process's client, where no server runs and it harms no client
+    (``Answer``, ``Reading``).
+
+    :param socket_id: the client.
+    :param packet: what it answered, in MessagePack.
+    """
+
+    def __init__(self, socket_id: str | None, packet: bytes) -> None:
+        self._packet = packet
+
+    def decoded_size(self) -> int:
+        """Return 0: nobody counts it."""
+        return 0
+
+    def values(self, pause: Callable[[], None] | None = None) -> Sequence[Any]:
+        """Decode it.
+
+        :raises DecodeError: if it is malformed.
+        """
+        return (decode_value(self._packet, pause),)
+
+    def hold(self) -> None:
+        """Do nothing."""
+
+    def drop(self) -> None:
+        """Do nothing."""
+
+    def start_reading(self) -> "Reading":
+        """Return itself."""
+        return self
+
+    def read(self, answer: Answer) -> Sequence[Any] | None:
+        """Return the values of an answer; ``None`` if it is malformed."""
+        try:
+            return answer.values()
+        except DecodeError:
+            return None
+
+    def end(self) -> None:
+        """Do nothing."""
 
 
 class Pending(Protocol):
@@ -200,6 +246,7 @@ class Waiter:
         self._due = dict.fromkeys(expected)
         self._left: list[str] = []
         self._answers: dict[str, Answer] = {}  # those that are not read yet
+        self._unnamed: list[Answer] = []  # likewise, of clients whose ids nobody tells
         self._done = Event()
 
     def answered(self, socket_id: str, answer: Answer) -> None:
@@ -207,6 +254,19 @@ class Waiter:
         self._answers[socket_id] = answer
         answer.hold()
         self._settle(socket_id)
+
+    def answered_elsewhere(self, socket_id: str | None, answer: Answer) -> None:
+        """Note the answer of another process's client, for which nobody waits here.
+
+        :param socket_id: ``None``: its server does not tell.
+        """
+        if socket_id in self._answers:
+            return
+        answer.hold()
+        if socket_id is None:
+            self._unnamed.append(answer)
+        else:
+            self._answers[socket_id] = answer
 
     def gone(self, socket_id: str) -> None:
         """Note that a client will not answer."""
@@ -219,23 +279,29 @@ class Waiter:
             self._timekeeper.wait(self._done, timeout)
         values: dict[str, Any] = {}
         missing = [*self._left, *self._due]
+        unnamed: list[Any] = []
         reading = None
         try:
-            for socket_id, answer in tuple(self._answers.items()):
+            for socket_id, answer in (*self._answers.items(), *zip(repeat(None), self._unnamed)):
                 reading = reading or answer.start_reading()
                 found = reading.read(answer)
-                if found is None:
+                if socket_id is None:
+                    unnamed += () if found is None else (unpack(found),)
+                elif found is None:
                     missing.append(socket_id)
                 else:
                     values[socket_id] = unpack(found)
         finally:
             if reading is not None:
                 reading.end()
-        return Answers(values, tuple(missing))
+        answers = Answers(values, tuple(missing))
+        if unnamed:
+            answers.unnamed = tuple(unnamed)
+        return answers
 
     def close(self) -> None:
         """Drop the answers that were not read (``Collector``)."""
-        for answer in self._answers.values():
+        for answer in (*self._answers.values(), *self._unnamed):
             answer.drop()
 
     def _settle(self, socket_id: str) -> None:

@@ -10,7 +10,14 @@ from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.protocol import engineio, socketio4
 from socketio_server.protocol.socketio import Encoder
-from socketio_server.sockets.acknowledgements import Collector, NoTimekeeper, Timekeeper, ack_ids
+from socketio_server.sockets.acknowledgements import (
+    Answer,
+    Collector,
+    NoTimekeeper,
+    Timekeeper,
+    UnchargedAnswer,
+    ack_ids,
+)
 from socketio_server.sockets.recipient import Recipient
 from socketio_server.sockets.subscriptions import Channels
 from socketio_server.sockets.transactions import Transactions
@@ -66,6 +73,9 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         it; the Django app sets one."""
         self.run_cluster_event: RunClusterEvent | None = None
         """Lets handlers run for an event of another server; ``None`` while no server runs here."""
+        self.keep_answer: Callable[[str | None, bytes], Answer] = UnchargedAnswer
+        """Keeps the acknowledgement of another process's client until a caller reads it; takes the
+        client's id, if it is known, and MessagePack. Set by the server while it runs."""
         self.output: QueuedOutput | None = None
         """Counts the bytes that wait for all clients; set by the server while it runs."""
         self.messages_out = 0

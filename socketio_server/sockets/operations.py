@@ -22,7 +22,6 @@ from socketio_server.protocol.names import (
 )
 from socketio_server.protocol.redis_adapter import Opts, Packet, room_names
 from socketio_server.protocol.redis_requests import (
-    ACKNOWLEDGEMENT,
     COUNT,
     LIMIT,
     NO_SOCKETS,
@@ -41,6 +40,7 @@ from socketio_server.protocol.redis_requests import (
     ServerEvent,
     ServerFields,
     SocketFields,
+    encode_value,
 )
 from socketio_server.sockets.acknowledgements import Answer, Answers, Waiter
 from socketio_server.sockets.clients import Clients, ClientSocket
@@ -62,6 +62,9 @@ hears that they have left if their process has ended."""
 
 BATCH = 100
 """Sockets that are looked at or changed before others get a turn."""
+
+_NOTHING = bytes(encode_value(None))
+"""An acknowledgement without a value."""
 
 logger = logging.getLogger("socketio_server")
 
@@ -166,9 +169,15 @@ class Operations:
             flags = {"timeout": int(limit * 1000), WANTS_IDS: True}
             data = clients.plain((envelope.event_name, *envelope.args))
             packet = Packet(2, data, envelope.namespace)
-            responses = self._ask(envelope, limit, flags, partial(Ask, packet=packet))
+            responses = self._ask(
+                envelope,
+                limit,
+                flags,
+                partial(Ask, packet=packet),
+                partial(self._acknowledged_elsewhere, waiter),
+            )
             left = None if timeout is None else max(timeout - (timekeeper.now - began), 0.0)
-            return _add(waiter.wait(left), responses.received, responses.missing)
+            return _add_missing(waiter.wait(left), responses.received, responses.missing)
 
     def channel_names(
         self, namespace: str, timeout: float, *, shared_with_node: bool
@@ -223,6 +232,13 @@ class Operations:
         others = (None if each.data is UNSET else each.data for each in responses.received)
         return Replies((*answers, *others), missing)
 
+    def _acknowledged_elsewhere(self, waiter: Waiter, response: Response) -> None:
+        """Keep the acknowledgement of another process's client for who waits for it."""
+        if response.gone is not True:
+            socket_id = None if response.socket_id is UNSET else response.socket_id
+            packet = _NOTHING if response.packet is UNSET else bytes(response.packet)
+            waiter.answered_elsewhere(socket_id, self._clients.keep_answer(socket_id, packet))
+
     def _fetch(
         self, recipients: Recipients, timeout: float, flags: dict[str, Any] | None
     ) -> Responses:
@@ -244,17 +260,19 @@ class Operations:
         timeout: float,
         flags: dict[str, Any] | None,
         make: Callable[..., Question],
+        acknowledged: Callable[[Response], None] | None = None,
     ) -> Responses:
         """Ask other servers, unless the question is of nobody.
 
         :param make: returns the question, given ``request_id`` and ``opts``.
+        :param acknowledged: called with each acknowledgement of a client.
         """
         opts = to_opts(recipients)
         if opts is None:
             return Responses((), 0)
         opts.flags = flags
         question = make(request_id=_new_id(), opts=opts)
-        return self._clients.broker.ask(recipients.namespace, question, timeout)
+        return self._clients.broker.ask(recipients.namespace, question, timeout, acknowledged)
 
     # --- In this process ----------------------------------------------------------------------
 
@@ -428,28 +446,22 @@ def _user_rooms(rooms: Iterable[str]) -> Iterator[str]:
     return (room for room in rooms if room.startswith(USER_ROOM_HEAD))
 
 
-def _add(answers: Answers, responses: Sequence[Response], missing: int) -> Answers:
-    """Add the acknowledgements of other processes' clients to those of ours.
+def _add_missing(answers: Answers, responses: Sequence[Response], missing: int) -> Answers:
+    """Add those clients of other processes that were asked and did not acknowledge.
 
     :param missing: servers that have not responded.
     """
-    values, unnamed = dict(answers.values), []
-    asked: dict[str, None] = {}
+    asked = dict.fromkeys(answers.missing)
     unknown = missing  # clients and servers whose names nobody knows
     for response in responses:
-        if response.type == ACKNOWLEDGEMENT:
-            value = None if response.packet is UNSET else response.packet
-            if response.socket_id is UNSET:
-                unnamed.append(value)
-            elif response.gone is not True:
-                values[response.socket_id] = value
-        elif response.socket_ids is not UNSET:
+        if response.socket_ids is not UNSET:
             asked.update(dict.fromkeys(response.socket_ids))
         elif response.client_count is not UNSET:
             unknown += response.client_count
-    left = (socket_id for socket_id in asked if socket_id not in values)
-    total = Answers(values, (*answers.missing, *left))
-    total.unnamed, total.unknown = tuple(unnamed), max(unknown - len(unnamed), missing)
+    left = tuple(socket_id for socket_id in asked if socket_id not in answers.values)
+    total = Answers(answers.values, left)
+    total.unnamed = answers.unnamed
+    total.unknown = max(unknown - len(total.unnamed), missing)
     return total
 
 

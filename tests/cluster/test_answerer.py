@@ -28,6 +28,7 @@ from socketio_server.protocol.redis_requests import (
     SocketFields,
     decode_request,
     decode_response,
+    encode_value,
 )
 from tests.cluster.fakes import FakeNode, FakeOperations
 from tests.fakes.hub import settle
@@ -195,7 +196,7 @@ class TestAcknowledgements:
         )
         assert process.responses == [
             (OWN, Response(type=8, request_id="r", client_count=3)),
-            (OWN, Response(type=9, request_id="r", packet="first")),
+            (OWN, Response(type=9, request_id="r", packet=encode_value("first"))),
             (OWN, Response(type=9, request_id="r")),
         ]
 
@@ -204,7 +205,7 @@ class TestAcknowledgements:
         ids = ["one", "two", "three"]
         assert [response for _, response in process.responses] == [
             Response(type=8, request_id="r", client_count=3, socket_ids=ids),
-            Response(type=9, request_id="r", packet="first", socket_id="one"),
+            Response(type=9, request_id="r", packet=encode_value("first"), socket_id="one"),
             Response(type=9, request_id="r", socket_id="two"),
             Response(type=9, request_id="r", socket_id="three", gone=True),
         ]

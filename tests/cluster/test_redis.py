@@ -5,6 +5,7 @@ from typing import Any
 
 import gevent
 import pytest
+from msgspec import Raw
 
 from socketio_server.cluster import redis as redis_module
 from socketio_server.cluster.broker import Envelope
@@ -19,6 +20,8 @@ from socketio_server.protocol.redis_adapter import (
     encode_broadcast,
 )
 from socketio_server.protocol.redis_requests import (
+    ACKNOWLEDGEMENT,
+    CLIENT_COUNT,
     Disconnect,
     FetchSockets,
     Response,
@@ -285,6 +288,22 @@ class TestAsking:
         found = asking.get(block=False)
         assert [response.sockets for response in found.received] == [["a"], ["b"]]
         assert found.missing == 0
+
+    def test_acknowledgements_are_passed_on_undecoded_as_they_arrive(
+        self, cluster: Cluster
+    ) -> None:
+        """Whoever waits for them decodes them in its turn."""
+        cluster.start()
+        cluster.redis.servers = 2
+        taken: list[Response] = []
+        asking = gevent.spawn(cluster.broker.ask, "/", fetch(), 5.0, taken.append)
+        settle()
+        malformed = Raw(b"\x91" * 200 + b"\x90")
+        self.respond(cluster, RESPONSES, type=CLIENT_COUNT, client_count=1)
+        self.respond(cluster, RESPONSES, type=ACKNOWLEDGEMENT, packet=malformed)
+        assert [response.packet for response in taken] == [malformed]
+        found = asking.get(block=False)
+        assert [response.client_count for response in found.received] == [1]
 
     def test_alone_it_does_not_wait(self, cluster: Cluster) -> None:
         cluster.start()

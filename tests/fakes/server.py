@@ -125,6 +125,7 @@ class FakeServer:
             middleware=middleware,
             on_raised=self.raised.append,
         )
+        self.clients.keep_answer = self.dispatcher.remote_clients.keep
 
     def open(
         self,

@@ -6,7 +6,7 @@ Each test is an attack that once took gigabytes, seconds or all handlers.
 import json
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import cycle
 from threading import Thread
@@ -17,6 +17,7 @@ import pytest
 from tests.faults.crowd import ask, close_all, close_code, connect, crowd, join, join_over_polling
 from tests.faults.watch import MAX_ANSWER, MIB, Watch, limited_space, look
 from tests.support.http import Http, Refused
+from tests.support.redis import RedisServer
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.types import StartServer
@@ -106,6 +107,21 @@ def wire(
     if request.param == "plain":
         return request.getfixturevalue("server"), plain, {}
     return request.getfixturevalue("deflating"), deflated, OFFER
+
+
+@pytest.fixture(scope="module")
+def cluster(share_attacked: StartServer) -> Iterator[tuple[Server, Server]]:
+    """Two servers with a Redis between them."""
+    redis = RedisServer()
+    one, other = (
+        share_attacked(
+            settings={"SOCKETIO_BROKER_URL": redis.url, "SOCKETIO_STALL_TIMEOUT": 1.0},
+            environment={"TEST_PURPOSE": f"attacked cluster, {name}"},
+        )
+        for name in ("one", "other")
+    )
+    yield one, other
+    redis.stop()
 
 
 Wire = tuple[Server, Callable[[str], bytes], dict[str, str]]
@@ -320,6 +336,31 @@ class TestLargeAnswers:
             assert waiting(server) <= 64 * MIB
             came, missing = json.loads(host.receive_text().removeprefix("431"))
             assert (came + missing, missing > 0) == (40, True)
+            for client in (*clients, host):
+                client.cut()
+
+
+class TestLargeAnswersThroughTheBroker:
+    """The clients that answer are another process's."""
+
+    def test_take_turns_and_are_bounded_in_both(
+        self, cluster: tuple[Server, Server], watch: Watch
+    ) -> None:
+        asking, answering = cluster
+        name = "large answers through the broker"
+        with (
+            watch(asking, "accounts", f"{name}, asking", inputs=40, most=MOST, patience=90),
+            watch(answering, "accounts", f"{name}, answering", inputs=40, most=MOST, patience=90),
+        ):
+            clients, host = crowd(answering, 40, channel="asked"), join(asking)
+            host.send_text('421["survey","asked",15]')
+            kinds = cycle(WORST.values())
+            answers = [plain(f"43{asked(client)}[{next(kinds)}]") for client in clients]
+            send_each(clients, answers)
+            assert waiting(asking) <= 64 * MIB
+            came, missing = json.loads(host.receive_text().removeprefix("431"))
+            assert came + missing == 40
+            assert came > 0
             for client in (*clients, host):
                 client.cut()
 

@@ -1,6 +1,8 @@
 """The requests and responses of ``@socket.io/redis-adapter``."""
 
+from collections.abc import Iterator
 from contextlib import suppress
+from sys import getsizeof
 from typing import Any
 
 import msgspec
@@ -27,9 +29,21 @@ from socketio_server.protocol.redis_requests import (
     ServerEvent,
     decode_request,
     decode_response,
+    decode_value,
     encode_request,
     encode_response,
+    encode_value,
+    estimate_size,
 )
+
+
+def nested(depth: int) -> list[Any]:
+    """Return arrays in arrays."""
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
 
 OPTS = Opts(rooms=["a"], skip=["b"])
 
@@ -86,7 +100,7 @@ RESPONSES: list[tuple[bytes, Response]] = [
     ),
     (
         bytes.fromhex("83 a474797065 09 a9726571756573744964 a172 a67061636b6574 a56669727374"),
-        Response(type=ACKNOWLEDGEMENT, request_id="r", packet="first"),
+        Response(type=ACKNOWLEDGEMENT, request_id="r", packet=encode_value("first")),
     ),
     (
         bytes.fromhex("82 a474797065 09 a9726571756573744964 a172"),
@@ -171,8 +185,78 @@ class TestResponses:
             b'{"requestId":"r","clientCount":"x"}',
             b'{"requestId":"r","rooms":[[]]}',
             b"\x93\x01\x02\x03",
+            b'{"type":9,"requestId":"r","packet":1}',
+            msgspec.msgpack.encode({"requestId": "r", "data": nested(200)}),
         ],
     )
     def test_that_are_malformed_are_refused(self, data: bytes) -> None:
         with pytest.raises(DecodeError):
             decode_response(data)
+
+
+def parts_of(value: Any) -> Iterator[Any]:
+    """Yield a value and what is in it."""
+    yield value
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from parts_of(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from parts_of(item)
+
+
+class TestValuesOfAcknowledgements:
+    """They are decoded only when their caller's turn has come."""
+
+    @pytest.mark.parametrize("value", [None, 1, "é", b"\0", [1, {"a": [b"x"]}]])
+    def test_come_as_they_were(self, value: Any) -> None:
+        response = Response(type=9, request_id="r", packet=encode_value(value))
+        assert encode_response(response) == msgspec.msgpack.encode(
+            {"type": 9, "requestId": "r", "packet": value}
+        )
+        packet = decode_response(encode_response(response)).packet
+        assert packet is not UNSET
+        assert decode_value(bytes(packet)) == value
+
+    def test_may_be_malformed_or_too_deep_and_their_response_is_read(self) -> None:
+        response = Response(type=9, request_id="r", packet=encode_value(nested(200)))
+        packet = decode_response(encode_response(response)).packet
+        assert packet is not UNSET
+        for data in (bytes(packet), b"\x92\x01", b"\xc1", b""):
+            with pytest.raises(DecodeError):
+                decode_value(data)
+
+    def test_are_decoded_in_parts_where_they_are_large(self) -> None:
+        pauses: list[None] = []
+        value = [nested(50)] * 100
+        assert decode_value(bytes(encode_value(value)), lambda: pauses.append(None)) == value
+        assert len(pauses) > 50
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            pytest.param([[] for _ in range(50_000)], id="empty arrays"),
+            pytest.param([{} for _ in range(50_000)], id="empty maps"),
+            pytest.param([{"": 1} for _ in range(50_000)], id="maps"),
+            pytest.param([nested(90) for _ in range(500)], id="deep arrays"),
+            pytest.param([number / 7 for number in range(50_000)], id="numbers"),
+            pytest.param([f"{number:05}" for number in range(50_000)], id="short texts"),
+            pytest.param({f"{number}": "é" for number in range(50_000)}, id="a large map"),
+            pytest.param({"a": [{"b": "c"}] * 9, "d": b"e" * 10_000}, id="a little of all"),
+            pytest.param({"a": "😀" * 50_000}, id="emojis"),
+        ],
+    )
+    def test_are_estimated_as_too_large_rather_than_too_small(self, value: Any) -> None:
+        size = sum(map(getsizeof, parts_of(value)))
+        assert estimate_size(bytes(encode_value(value))) > 0.8 * size
+
+    def test_are_not_overestimated_where_they_are_text_or_binary(self) -> None:
+        """Its bytes look as those of other values."""
+        value = {"texts": ["漢字" * 50] * 1_000, "data": bytes(range(256)) * 1_000}
+        data = bytes(encode_value(value))
+        assert estimate_size(data) < 6 * len(data)
+
+    @given(st.binary(min_size=1))
+    def test_of_any_kind_are_estimated(self, data: bytes) -> None:
+        assert estimate_size(data) >= 0

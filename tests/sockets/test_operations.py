@@ -1,6 +1,6 @@
 """What is done with sockets and servers of all processes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from socketio_server.cluster.broker import Recipients, Responses
+from socketio_server.cluster.inquiries import Inquiry
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.exceptions import DecodeError
@@ -30,6 +31,7 @@ from socketio_server.protocol.redis_requests import (
     ServerFields,
     SocketFields,
     decode_response,
+    encode_value,
 )
 from socketio_server.sockets import operations as operations_module
 from socketio_server.sockets.acknowledgements import Answers
@@ -58,9 +60,18 @@ class OthersBroker(MemoryBroker):
     def tell(self, namespace: str, request: Any) -> None:
         self.told.append(request)
 
-    def ask(self, namespace: str, question: Any, timeout: float) -> Responses:
+    def ask(
+        self,
+        namespace: str,
+        question: Any,
+        timeout: float,
+        acknowledged: Callable[[Response], None] | None = None,
+    ) -> Responses:
         self.asked.append(question)
-        return Responses(self.responses, self.missing)
+        inquiry = Inquiry(acknowledged)
+        for response in self.responses:
+            inquiry.take(response)
+        return Responses(inquiry.responses.received, self.missing)
 
     def listen(self, namespace: str, channel: str | None = None, *, wait: bool = True) -> None:
         if channel is not None:
@@ -461,9 +472,9 @@ class TestCall:
         others.responses = [
             Response(type=8, request_id="r", client_count=3, socket_ids=["x", "y", "z"]),
             Response(type=8, request_id="r", client_count=2),
-            Response(type=9, request_id="r", packet="X", socket_id="x"),
+            Response(type=9, request_id="r", packet=encode_value("X"), socket_id="x"),
             Response(type=9, request_id="r", gone=True, socket_id="y"),
-            Response(type=9, request_id="r", packet="N"),
+            Response(type=9, request_id="r", packet=encode_value("N")),
         ]
         others.missing = 1
         call = self.call(operations, timeout=5.0)
@@ -484,7 +495,7 @@ class TestCall:
     ) -> None:
         socket = server.connect().socket
         asked = Response(type=8, request_id="r", client_count=1)
-        others.responses = [asked, Response(type=9, request_id="r", packet="N")]
+        others.responses = [asked, Response(type=9, request_id="r", packet=encode_value("N"))]
         assert socket.call("question", to=SocketSession("node's")) == ({"node's": "N"}, ())
         others.responses = [asked]
         assert socket.call("question", to=SocketSession("node's")) == ({}, ("node's",))
