@@ -1,9 +1,10 @@
 """The handlers of events that servers send each other."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from greenlet import getcurrent
 
 from socketio_server.dispatch import cluster_events as cluster_events_module
 from socketio_server.dispatch.cluster_events import ClusterEvents
@@ -70,6 +71,37 @@ class TestHandlers:
         assert ran == []
         settle()
         assert ran == [True]
+
+    def test_have_what_django_does_around_an_event_if_their_worker_needs_it(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        done: list[str] = []
+
+        def release(request: object) -> None:
+            done.append("after")
+            cast(Any, getcurrent()).is_dirty = is_kept
+
+        def query() -> None:
+            done.append("query")
+            cast(Any, getcurrent()).is_dirty = True
+
+        monkeypatch.setattr(cluster.hooks, "before_event", lambda: done.append("before"))
+        monkeypatch.setattr(cluster.hooks, "after_event", release)
+        cluster.on("query")(query)
+        is_kept = True
+        cluster.run("query")
+        is_kept = False
+        cluster.run("query")
+        cluster.run("nothing")
+
+        assert done == ["query", "after", "before", "query", "after"]
+
+    def test_that_return_what_can_not_be_meant_give_no_answer(
+        self, cluster: Cluster, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        cluster.on("news")(lambda: "a mistake")
+        assert cluster.run("news") == []
+        assert "returned a mistake" in caplog.text
 
     def test_that_raise_are_logged_and_give_no_answer(
         self, cluster: Cluster, caplog: pytest.LogCaptureFixture

@@ -12,7 +12,7 @@ from socketio_server.registry.guards import Guarded
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import Boom, Context, Journal
 from tests.fakes.hub import settle
-from tests.fakes.server import FakeClient
+from tests.fakes.server import FakeClient, RecordingHooks
 
 
 class Rights:
@@ -95,6 +95,18 @@ class TestAChannel:
         verify(server, client, ["room-1"])
 
         assert client.received() == ['2["__unsubscribed__","room-1","banned"]']
+
+    def test_is_verified_in_the_language_of_the_client(
+        self, server: Journal, rights: Rights
+    ) -> None:
+        assert isinstance(server.hooks, RecordingHooks)
+        server.hooks.captured = "french"
+        rights.channels = {"room-1"}
+        client = server.connect(channels=["room-1"])
+        server.hooks.restored.clear()
+        verify(server, client)
+
+        assert server.hooks.restored == ["french"]
 
     def test_is_verified_alone_where_only_it_is_in_doubt(
         self, server: Journal, rights: Rights, client: FakeClient

@@ -16,6 +16,7 @@ from greenlet import getcurrent
 
 from socketio_server.net.workers import Worker
 from socketio_server.serving.around_events.hooks import DjangoHooks
+from socketio_server.signals import client_disconnected
 from tests.fakes.hub import make_pool, settle
 from tests.fakes.loop import FakeLoop
 from tests.fakes.server import FakeClient, FakeServer
@@ -160,6 +161,23 @@ class TestDatabaseConnections:
 
         assert (hooks.before, hooks.after) == (0, 1)
 
+    def test_those_of_a_signal_s_receiver_are_treated_as_a_handler_s(
+        self, server: FakeServer, hooks: CountingHooks, database: Any
+    ) -> None:
+        found: list[object] = []
+
+        def note(sender: object, **details: object) -> None:
+            found.append((query(database), database.connection is not None))
+
+        client_disconnected.connect(note)
+        try:
+            server.connect().leave()
+        finally:
+            client_disconnected.disconnect(note)
+
+        assert found == [(1, True)]
+        assert database.connection is None
+
 
 class TestPersistentConnections:
     """``CONN_MAX_AGE``: kept between events, and checked before they are used again."""
@@ -180,6 +198,24 @@ class TestPersistentConnections:
                 socket.send(len(database.queries_log))
 
         return server.connect()
+
+    def test_one_is_looked_at_before_the_receivers_of_signals_use_it(
+        self, client: FakeClient, hooks: CountingHooks
+    ) -> None:
+        looked: list[int] = []
+
+        def note(sender: object, **details: object) -> None:
+            looked.append(hooks.before)
+
+        client.emit("message", "query")
+        before = hooks.before
+        client_disconnected.connect(note)
+        try:
+            client.leave()
+        finally:
+            client_disconnected.disconnect(note)
+
+        assert looked == [before + 1]
 
     def test_one_is_kept(self, client: FakeClient, database: Any) -> None:
         client.emit("message", "query")

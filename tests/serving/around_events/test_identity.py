@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import DatabaseError
 from django.test import Client, override_settings
 from pytest_django import DjangoAssertNumQueries
@@ -13,6 +14,7 @@ from socketio_server.events import Registry
 from socketio_server.protocol.socketio import Encoded
 from socketio_server.signals import client_connected
 from tests.support.users import (
+    WITH_SESSIONS,
     Connect,
     browser_of,
     create_permission_tables,
@@ -134,6 +136,14 @@ class TestTheUser:
         browser = browser_of(make_user())
         with django_assert_num_queries(2):
             connect(client=browser)
+
+    def test_can_be_awaited(self, connect: Connect, registry: Registry) -> None:
+        @registry.on("await")
+        def wait(request: Any, socket: Any, context: Any) -> str:
+            name: str = async_to_sync(request.auser)().get_username()
+            return name
+
+        assert connect(client=browser_of(make_user())).call("await") == "ann"
 
     def test_is_read_once_for_a_client_that_joins_many_namespaces(
         self,
@@ -271,6 +281,71 @@ class TestAUserThatAHandlerHasSet:
             members.objects.create(user=ann, group=group)
         client.clock.advance(10)
         assert client.call("may") is True
+
+
+def put_ann(get_response: Any) -> Any:
+    """Middleware that knows the user by itself, and adds to it."""
+
+    def call(request: Any) -> Any:
+        from django.contrib.auth.models import User
+
+        request.user = User.objects.get(username="ann")
+        request.user.token = "a token"
+        return get_response(request)
+
+    return call
+
+
+def read_session(get_response: Any) -> Any:
+    """Middleware that reads the session before that."""
+
+    def call(request: Any) -> Any:
+        request.session.get("colour")
+        return get_response(request)
+
+    return call
+
+
+class TestAUserOfTheProjectsMiddleware:
+    @pytest.mark.parametrize("more", [[], [f"{__name__}.read_session"]], ids=["", "session read"])
+    def test_is_looked_up_again_and_goes_with_the_session_if_that_is_its_own(
+        self, connect: Connect, registry: Registry, more: list[str]
+    ) -> None:
+        @registry.on("token")
+        def token(request: Any, socket: Any, context: Any) -> Any:
+            return getattr(request.user, "token", None)
+
+        middleware = [*WITH_SESSIONS["MIDDLEWARE"], *more, f"{__name__}.put_ann"]
+        ann = make_user()
+        browser = browser_of(ann)
+        with override_settings(MIDDLEWARE=middleware):
+            client, other = connect(client=browser), connect(client=browser_of(make_user("ben")))
+        rename(ann)
+        client.clock.advance(10)
+        assert (client.call("who"), client.call("token")) == ("anne", "a token")
+
+        browser.session.flush()
+        client.clock.advance(10)
+        assert client.call("who") == ""
+        assert (other.call("who"), other.call("token")) == ("anne", "a token")
+
+
+class TestAProjectWithoutTheMiddleware:
+    @pytest.mark.parametrize(
+        ("name", "middleware"),
+        [
+            ("user", "AuthenticationMiddleware"),
+            ("session", "SessionMiddleware"),
+            ("_messages", "MessageMiddleware"),
+        ],
+    )
+    @override_settings(MIDDLEWARE=[])
+    def test_is_told_which_is_missing(
+        self, connect: Connect, registry: Registry, name: str, middleware: str
+    ) -> None:
+        registry.on("look")(lambda request, socket, context: getattr(request, name))
+        with pytest.raises(AttributeError, match=f"{middleware} is not installed"):
+            connect().call("look")
 
 
 class TestAReceiverOfASignal:

@@ -106,6 +106,24 @@ class TestASaveInATransaction:
         assert caplog.text == ""
 
 
+class TestASave:
+    def test_locks_the_row_where_the_database_can(
+        self, session: MergingStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        locks: list[object] = []
+
+        def lock(**how: object) -> str:
+            locks.append(how)
+            return ""  # SQLite has no words for it
+
+        monkeypatch.setattr(connection.features, "has_select_for_update", True)
+        monkeypatch.setattr(connection.ops, "for_update_sql", lock)
+        save(session, colour="red")
+
+        assert len(locks) == 1
+        assert stored(session) == {"colour": "red"}
+
+
 class TestAValueThatCanNotBeStored:
     def test_is_named_by_its_key(self, session: MergingStore) -> None:
         with pytest.raises(TypeError) as raised:

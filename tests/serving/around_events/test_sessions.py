@@ -164,6 +164,38 @@ class TestTheSession:
         client.call("save")
         assert (browser.session["colour"], browser.session["size"]) == ("red", "large")
 
+    def test_can_be_made_by_the_handler_too(self, connect: Connect, registry: Registry) -> None:
+        from django.contrib.sessions.backends.db import SessionStore
+        from django.contrib.sessions.models import Session
+
+        @registry.on("make")
+        def make(request: Any, socket: Any, context: Any) -> None:
+            request.session.create()
+            request.session["colour"] = "red"
+
+        client = connect()
+        client.call("make")
+        view = SessionStore(Session.objects.get().session_key)
+        view["shape"] = "round"
+        view.save()
+        client.call("set", "size", "large")
+        assert dict(view.load()) == {"colour": "red", "shape": "round", "size": "large"}
+
+    def test_can_be_another_at_the_handler_s_wish(
+        self, connect: Connect, registry: Registry
+    ) -> None:
+        @registry.on("take")
+        def take(request: Any, socket: Any, context: Any, key: str) -> None:
+            request.session = type(browser.session)(key)
+
+        browser = browser_of(make_user())
+        client = connect()
+        assert client.call("who") == ""
+        client.call("take", browser.session.session_key)
+        assert client.call("who") == "ann"
+        client.clock.advance(10)
+        assert client.call("who") == "ann"
+
     def test_of_a_client_that_came_without_is_not_stored(self, connect: Connect) -> None:
         from django.contrib.sessions.models import Session
 

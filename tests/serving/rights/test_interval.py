@@ -1,6 +1,7 @@
 """The recheck after each ``SOCKETIO_RECHECK_INTERVAL``, which finds what no signal tells of."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +81,24 @@ class TestTheIntervalsRecheck:
         client.clock.advance(60)
 
         assert client.close_reason == REVOKED
+
+    @pytest.mark.parametrize("engine", ["cache", "file"])
+    def test_finds_a_session_that_has_ended_in_another_store(
+        self, connect: Connect, engine: str, tmp_path: Path
+    ) -> None:
+        with override_settings(
+            SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}",
+            SESSION_FILE_PATH=str(tmp_path),
+        ):
+            ann = make_user()
+            browser = browser_of(ann)
+            here, there = connect(ann, browser=browser), connect(ann)
+            here.clock.advance(60)
+            browser.session.flush()
+            here.clock.advance(60)
+
+            assert here.close_reason == REVOKED
+            assert there.connected
 
     @pytest.mark.parametrize(
         "change",

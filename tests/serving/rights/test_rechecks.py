@@ -11,9 +11,11 @@ from django.test import TestCase, override_settings
 import socketio_server
 from socketio_server.net.workers import Job
 from socketio_server.registry.guards import Guarded
+from socketio_server.serving import everywhere, outside
 from socketio_server.serving.rights import rechecks
 from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
 from socketio_server.serving.rights.rechecks import CLUSTER_EVENT, MAX_WORKERS, Rechecks
+from socketio_server.sockets.this_process import CLIENTS
 from tests.fakes.server import FakeClient, FakeServer
 
 
@@ -194,8 +196,28 @@ class TestAProcessWithoutServerAndBroker:
         assert callbacks == []
 
     @override_settings(SOCKETIO_BROKER_URL="nonsense")
-    def test_leaves_wrong_settings_to_the_checks(self) -> None:
-        rechecks.request_recheck(Scope("everyone"))
+    def test_leaves_wrong_settings_to_the_checks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(outside, "_is_tested", lambda: False)
+        with TestCase.captureOnCommitCallbacks() as callbacks:
+            rechecks.request_recheck(Scope("everyone"))
+
+        assert callbacks == []
+
+
+@pytest.mark.django_db
+class TestAProcessWithABrokerAndWithoutAServer:
+    def test_tells_the_servers_when_it_commits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sent: list[Any] = []
+        monkeypatch.setattr(CLIENTS.broker, "reaches_others", True, raising=False)
+        monkeypatch.setattr(everywhere, "reach_servers", lambda: None)
+        monkeypatch.setattr(everywhere, "emit_cluster", lambda *args, **more: sent.append(args))
+        with TestCase.captureOnCommitCallbacks() as callbacks:
+            socketio_server.recheck("room-1")
+        assert sent == []
+
+        for callback in callbacks:
+            callback()
+        assert sent == [(CLUSTER_EVENT, "channel", "room-1", "/", True)]
 
 
 class TestASessionsKey:

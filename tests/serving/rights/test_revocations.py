@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth import login, update_session_auth_hash
 from django.core.signals import request_finished, request_started
 from django.db.models.signals import post_delete
 from django.http import HttpRequest
@@ -120,6 +120,17 @@ class TestASessionWhoseKeyIsReplaced:
 
         assert here.close_reason == "session replaced"
         assert there.close_reason == REVOKED
+
+    def test_by_a_login_as_somebody_else_lets_the_page_come_back(self, connect: Connect) -> None:
+        browser = browser_of(make_user())
+        client = connect(None, browser=browser)
+        request_started.send(None)
+        try:
+            login(request_of(browser), make_user("bob"))
+        finally:
+            request_finished.send(None)
+
+        assert client.close_reason == "session replaced"
 
 
 class TestWhatAViewChanges:
