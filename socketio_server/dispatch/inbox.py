@@ -133,20 +133,24 @@ class Inbox(Generic[T]):
             else:
                 self._account.waiting_bytes -= size_of(item)
 
+    def work_in(self, room: int) -> None:
+        """Handle waiting items, for one turn, of which the first is no small one.
+
+        :param room: bytes that it has taken of the room for decoded items.
+        """
+        if not (self._items and size_of(self._items[0]) > SMALL):  # it was dropped
+            self._keeper.room.leave(self._account, room)
+            room = 0
+        self.work(room)
+
     def work(self, room: int = 0) -> None:
         """Handle waiting items, for one turn (``Job``).
 
         :param room: bytes that the first item has taken of the room for decoded items.
         """
         items, keeper, account = self._items, self._keeper, self._account
-        options, stats, clock, handle = keeper.options, keeper.stats, keeper.clock, keeper.handle
-        run = self._scope.run
-        began = clock()
-        turn_ends = began + options.max_time_per_turn
-        remaining = options.max_events_per_turn
-        if room and not (items and size_of(items[0]) > SMALL):  # the item was dropped
-            keeper.room.leave(account, room)
-            room = 0
+        began = keeper.clock()
+        handled = 0
         while items:  # they may have been dropped
             item = items[0]
             size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)
@@ -154,16 +158,16 @@ class Inbox(Generic[T]):
                 room = keeper.decoded_size(item)
                 turn = _Turn(self, keeper.pool, room, is_large=size > LARGE)
                 if not keeper.room.take(account, room, turn.begin):
-                    return
+                    break
                 if size > LARGE:
                     turn.begin()
-                    return
+                    break
             del items[0]
             waiting = account.waiting_bytes = account.waiting_bytes - size
             if waiting < account.low:
                 account.weigh()
             try:
-                run(handle, self, item)
+                self._scope.run(keeper.handle, self, item)
             except BaseException:  # a fault of ours: the items behind it must still be handled
                 keeper.pool.run(self)
                 raise
@@ -171,17 +175,25 @@ class Inbox(Generic[T]):
                 if room:
                     keeper.room.leave(account, room)
                     room = 0
-            remaining -= 1
-            now = clock()
-            stats.handler_time += now - began
-            began = now
-            if items and (size > LARGE or not remaining or now > turn_ends):
-                keeper.pool.run(self)
-                return
-        self._is_working = False
-        account.free_handlers += 1
-        if account.queued:
-            self._run_queued()
+            if items:
+                handled += 1
+                if size > LARGE or self._turn_is_over(began, handled):
+                    keeper.pool.run(self)
+                    break
+        else:
+            self._is_working = False
+            account.free_handlers += 1
+            if account.queued:
+                self._run_queued()
+        keeper.stats.handler_time += keeper.clock() - began
+
+    def _turn_is_over(self, began: float, handled: int) -> bool:
+        keeper = self._keeper
+        options = keeper.options
+        return (
+            handled >= options.max_events_per_turn
+            or keeper.clock() - began > options.max_time_per_turn
+        )
 
     def _queue(self) -> None:
         account = self._account
@@ -216,4 +228,4 @@ class _Turn:
 
     def work(self) -> None:
         """Handle the item, and the small ones behind it."""
-        self._inbox.work(self._room)
+        self._inbox.work_in(self._room)

@@ -41,6 +41,9 @@ _LIFE = (Move, SubscriptionRevoked, PacketType, CloseReason)
 """The items that are not the client's events."""
 
 
+_NOTHING_SELECTED: dict[Event, tuple[Registration, ...]] = {}
+
+
 class MemberRouter(Account, Protocol):
     """Routes a client's packets to its members, one per namespace."""
 
@@ -132,9 +135,9 @@ class Member(Inbox[Item]):
         self.delivery = delivery
         """Sends the socket's messages to the client."""
         delivery.owner = self
-        # By event, its handlers for the channels in _selected_for; None until the first select().
-        self._selections: dict[Event, tuple[Registration, ...]] | None = None
-        self._selected_for: tuple[str, ...] = ()
+        # By event, its handlers for the channels in _selected_for; none until the first select().
+        self._selections: dict[Event, tuple[Registration, ...]] = _NOTHING_SELECTED
+        self._selected_for: tuple[str, ...] | None = None
 
     def postpone(self) -> None:
         """Join when ``start`` is called."""
@@ -157,7 +160,7 @@ class Member(Inbox[Item]):
         message.
         """
         channels = self.delivery.channels
-        if self._selections is None or channels is not self._selected_for:
+        if channels is not self._selected_for:
             self._selected_for = channels
             self._selections = {}
         selection = self._selections.get(event)

@@ -18,7 +18,7 @@ from socketio_server.engine.transports.websocket import UpgradedConnection
 from socketio_server.net.connection import Connection
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.requests import Head
-from socketio_server.protocol.http1.responses import Response, encode_head
+from socketio_server.protocol.http1.responses import Response, encode_text_head
 from socketio_server.protocol.websocket.permessage_deflate import agree_on_deflate
 
 WEBSOCKET_VERSION = "13"  # RFC 6455 section 4.1
@@ -85,8 +85,7 @@ def switch_protocols(
         lines.append(("Sec-WebSocket-Protocol", subprotocols.partition(",")[0].strip()))
     if agreement is not None:
         lines.append(("Sec-WebSocket-Extensions", agreement.answer))
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
-    connection, data = exchange.switch(encode_head(101, encoded))
+    connection, data = exchange.switch(encode_text_head(101, lines))
     return UpgradedConnection(
         connection, data, None if agreement is None else agreement.window_bits
     )

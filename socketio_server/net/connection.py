@@ -32,6 +32,9 @@ Data = bytes | bytearray | memoryview
 SMALL = 16_384
 """Bytes of several messages that are joined to be sent: quicker than to pass each to the kernel."""
 
+_USER_TIMEOUT: int | None = getattr(_socket, "TCP_USER_TIMEOUT", None)
+_TCP_FAMILIES = frozenset({_socket.AF_INET, _socket.AF_INET6})
+
 _READ, _WRITE = 1, 2  # libev's event masks, which gevent's loops expect
 
 
@@ -240,10 +243,9 @@ class Connection:
         For peers that are not read from, because their silence proves nothing. Only over TCP, and
         only on platforms with ``TCP_USER_TIMEOUT``.
         """
-        option = getattr(_socket, "TCP_USER_TIMEOUT", None)
-        if option is not None and self._sock.family in (_socket.AF_INET, _socket.AF_INET6):
+        if _USER_TIMEOUT is not None and self._sock.family in _TCP_FAMILIES:
             with suppress(OSError):  # the peer has gone already
-                self._sock.setsockopt(_socket.IPPROTO_TCP, option, round(seconds * 1000))
+                self._sock.setsockopt(_socket.IPPROTO_TCP, _USER_TIMEOUT, round(seconds * 1000))
 
     def has_ended(self) -> bool:
         """Return whether the peer has closed or broken the connection; never waits."""

@@ -91,24 +91,18 @@ class Worker(greenlet):
         waiting, parked, at_end = pool.waiting, pool.parked, pool.at_end
         try:
             while len(parked) < MAX_PARKED or self.is_dirty:
-                # In no variable, which would keep the job alive while parked.
-                _work(pool.park(self))
-                if at_end:
-                    pool.job_ended(self)
-                while waiting and not pool.turn_is_over():
-                    _work(waiting.popleft())
+                job: Job | None = pool.park(self)
+                while job is not None:
+                    try:
+                        job.work()
+                    except Exception:  # ends neither the worker nor other jobs
+                        logger.exception("Internal error in a job")
                     if at_end:
                         pool.job_ended(self)
+                    # No job stays alive because its worker is parked.
+                    job = waiting.popleft() if waiting and not pool.turn_is_over() else None
         finally:
             pool.dismiss()
-
-
-def _work(job: Job) -> None:
-    """Do a job; what it raises although it must not ends neither the worker nor other jobs."""
-    try:
-        job.work()
-    except Exception:
-        logger.exception("Internal error in a job")
 
 
 class _TurnWaiter:
@@ -208,16 +202,24 @@ class WorkerPool:
         return True
 
     def job_ended(self, worker: Worker) -> None:
-        """Call what the job of a worker has left to be called."""
+        """Call what the job of a worker has left to be called, and log what that raises."""
         func = self.at_end.pop(worker, None)
         if func is not None:
-            func()
+            try:
+                func()
+            except Exception:
+                logger.exception("Internal error at the end of a job")
 
-    def run_in(self, worker: Worker, job: Job) -> None:
-        """Run a job in a certain worker, if it is parked; only from the loop."""
-        if worker in self.parked:
-            self.parked.remove(worker)
-            worker.switch(job)
+    def run_in(self, worker: Worker, job: Job) -> bool:
+        """Run a job in a certain worker; only from the loop.
+
+        :return: ``False`` if the worker is busy.
+        """
+        if worker not in self.parked:
+            return False
+        self.parked.remove(worker)
+        worker.switch(job)
+        return True
 
     def turn_is_over(self) -> bool:
         """Return whether the waiting jobs must wait for another turn, after the loop has served

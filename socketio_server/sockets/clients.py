@@ -96,14 +96,15 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
 
     def discard(self, recipient: Recipient) -> None:
         """Unregister a client, here and on all its channels. Idempotent."""
-        for name in (*recipient.channels, *recipient.rooms):
-            self.channels.discard(recipient, name)
-        recipient.channels = recipient.rooms = ()
-        self._recipients.pop(recipient.id, None)
-        members = self._members.get(recipient.namespace, {})
-        members.pop(recipient, None)
-        if not members:
-            self._members.pop(recipient.namespace, None)
+        if recipient.channels or recipient.rooms:
+            for name in (*recipient.channels, *recipient.rooms):
+                self.channels.discard(recipient, name)
+            recipient.channels = recipient.rooms = ()
+        if self._recipients.pop(recipient.id, None) is not None:
+            members = self._members[recipient.namespace]
+            del members[recipient]
+            if not members:
+                del self._members[recipient.namespace]
 
     def subscribe(self, recipient: Recipient, channel: str) -> bool:
         """Put a client on a channel; the caller has the broker listen to it.
@@ -188,12 +189,12 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         """
         encoded = self.encoder.event(event_name, args, namespace, ack_id)
         outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
-        size = len(outgoing.frames)
-        if self.output is not None and size > self.output.max_queued_bytes:
+        output = self.output
+        if output is not None and len(outgoing.frames) > output.max_queued_bytes:
             raise ValueError(
-                f"{event_name!r} takes {size} bytes, and no more than "
-                f"{self.output.max_queued_bytes} (SOCKETIO_MAX_QUEUED_BYTES) may wait for a "
-                "client: send it in pieces"
+                f"{event_name!r} takes {len(outgoing.frames)} bytes, and no more than "
+                f"{output.max_queued_bytes} (SOCKETIO_MAX_QUEUED_BYTES) may wait for a client: "
+                "send it in pieces"
             )
         return outgoing
 

@@ -384,6 +384,16 @@ class TestJobsThatRaise:
         assert len(pool.parked) == 1
         assert pool.busy == 0
 
+    def test_neither_does_what_they_leave_to_be_called_at_their_end(self) -> None:
+        def fail() -> None:
+            raise RuntimeError("on purpose")
+
+        done: list[str] = []
+        pool = make_pool(1)
+        run_all(pool, [Task(lambda: pool.call_at_end(fail)), Task(lambda: done.append("next"))])
+        assert done == ["next"]
+        assert len(pool.parked) == 1
+
     def test_heavy_ones_do_not_keep_others_waiting(self) -> None:
         def fail() -> None:
             raise RuntimeError("on purpose")

@@ -1,7 +1,7 @@
 """HTTP answers as bytes: the one place where the server encodes the head of an answer.
 
 Values in, bytes out. ``encode_response`` encodes the engine's answers, for one ``send`` each;
-``encode_head`` also serves Django's answers and the WebSocket handshake.
+``encode_head`` serves Django's answers, and ``encode_text_head`` the WebSocket handshake.
 """
 
 from collections.abc import Iterable
@@ -46,11 +46,17 @@ def encode_head(status: int | bytes, headers: Iterable[tuple[bytes, bytes]]) -> 
     :param status: the code; or code and phrase, if the phrase is not the standard one.
     :param headers: names and values, which must not contain line ends.
     """
-    lines = [b"HTTP/1.1 ", _STATUSES[status] if isinstance(status, int) else status, b"\r\n"]
-    for name, value in headers:
-        lines += (name, b": ", value, b"\r\n")
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    phrase = _STATUSES[status] if isinstance(status, int) else status
+    return b"\r\n".join([b"HTTP/1.1 " + phrase, *map(b": ".join, headers), b"", b""])
+
+
+def encode_text_head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Encode an answer's head, with headers that are still text, as ``encode_head`` does.
+
+    :raises UnicodeEncodeError: if a character is not one of Latin-1 (PEP 3333).
+    """
+    lines = "\r\n".join(["", *map(": ".join, headers), "", ""])
+    return b"HTTP/1.1 " + _STATUSES[status] + lines.encode("latin-1")
 
 
 def encode_response(
@@ -117,5 +123,5 @@ def _encode_response_head(
     if closes:
         lines.append(("Connection", "close"))
     lines.append(("Content-Length", str(length)))
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
-    return encode_head(status, [*encoded, (b"Date", date)])
+    lines.append(("Date", date.decode()))
+    return encode_text_head(status, lines)

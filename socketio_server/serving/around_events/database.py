@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from django.core.signals import request_finished
 from django.db import close_old_connections, connections, reset_queries, transaction
 from django.db.backends.signals import connection_created
 from greenlet import getcurrent
@@ -48,7 +47,6 @@ class DatabaseConnections:
                 loop, EXPIRY_INTERVAL, self._expire, clock=clock, on_raised=lambda w: idle.add(w)
             )
         connection_created.connect(self._mark_dirty)
-        request_finished.connect(self._request_finished)  # behind Django's own receiver
 
     def before_event(self) -> None:
         """Close connections that are broken or too old, as on ``request_started``."""
@@ -66,9 +64,6 @@ class DatabaseConnections:
         close_old_connections()
         self._look_again()
 
-    def _request_finished(self, **kwargs: Any) -> None:
-        self._look_again()
-
     def _keep_sqlite(self) -> None:
         until = self._clock() + self._sqlite_timeout
         for connection in connections.all(initialized_only=True):
@@ -82,18 +77,24 @@ class DatabaseConnections:
             return
         left = [c for c in connections.all(initialized_only=True) if c.connection is not None]
         worker.is_dirty = worker.has_connections = bool(left)
-        if self._idle is not None and any(c.close_at is not None for c in left):
+        if self._idle is None:
+            return
+        if any(c.close_at is not None for c in left):
             self._idle.add(worker)
+        else:
+            self._idle.discard(worker)
 
     def _expire(self, worker: Worker) -> None:
-        worker.pool.run_in(
-            worker, CallJob(self.close_expired)
-        )  # a busy worker does so after its event
+        is_idle = worker.pool.run_in(worker, CallJob(self.close_expired))
+        if not is_idle and self._idle is not None:
+            self._idle.add(worker)
 
     def _mark_dirty(self, **kwargs: Any) -> None:
         worker = getcurrent()
         if isinstance(worker, Worker):
             worker.is_dirty = worker.has_connections = True
+            if self._idle is not None:  # after an event or a request
+                self._idle.add(worker)
 
 
 def atomic_requests(find_mistake: Callable[[Any], object]) -> WrapHandler | None:

@@ -13,6 +13,9 @@ from django.utils.functional import SimpleLazyObject
 OF_SESSION = object()
 """Instead of the user: it is the session's, by Django's middleware."""
 
+_MIDDLEWARE = auth.__name__ + ".middleware"
+"""The module of what finds the user of a session for a request."""
+
 _PERMISSION_CACHES = ("_perm_cache", "_user_perm_cache", "_group_perm_cache")
 """What Django's backend keeps on a user."""
 
@@ -22,7 +25,7 @@ def is_of_session(user: Any) -> bool:
     if type(user) is not SimpleLazyObject:
         return user is None or user is OF_SESSION
     find = user.__dict__.get("_setupfunc")
-    return getattr(find, "__module__", None) == auth.__name__ + ".middleware"
+    return getattr(find, "__module__", None) == _MIDDLEWARE
 
 
 class _ReadSession(dict[str, Any]):

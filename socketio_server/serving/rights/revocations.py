@@ -51,8 +51,8 @@ def connect() -> None:
     _listen_to_sessions.cache_clear()  # tests may have installed other apps before
     if not apps.is_installed("django.contrib.auth"):
         return
-    request_started.connect(_begin)
-    request_finished.connect(_finish)
+    request_started.connect(_begin, weak=False)  # quicker: they are called for each request
+    request_finished.connect(_finish, weak=False)
     user_logged_out.connect(_logged_out)
     user_logged_in.connect(_logged_in)
     model = get_user_model()

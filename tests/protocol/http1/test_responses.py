@@ -8,6 +8,7 @@ from socketio_server.protocol.http1.responses import (
     Response,
     encode_head,
     encode_response,
+    encode_text_head,
     http_date,
 )
 
@@ -50,12 +51,17 @@ class TestHttpDate:
 
 class TestAHead:
     def test_is_a_status_line_and_headers_and_an_empty_line(self) -> None:
-        assert encode_head(404, [(b"A", b"1"), (b"B", b"\xe9")]) == (
-            b"HTTP/1.1 404 Not Found\r\nA: 1\r\nB: \xe9\r\n\r\n"
-        )
+        expected = b"HTTP/1.1 404 Not Found\r\nA: 1\r\nB: \xe9\r\n\r\n"
+
+        assert encode_head(404, [(b"A", b"1"), (b"B", b"\xe9")]) == expected
+        assert encode_text_head(404, [("A", "1"), ("B", "\xe9")]) == expected
 
     def test_may_have_a_phrase_of_the_application_s(self) -> None:
         assert encode_head(b"418 I'm a pot", []) == b"HTTP/1.1 418 I'm a pot\r\n\r\n"
+
+    def test_is_one_of_latin_1(self) -> None:
+        with pytest.raises(UnicodeEncodeError):
+            encode_text_head(200, [("A", "\u20ac")])
 
 
 class TestAnAnswer:

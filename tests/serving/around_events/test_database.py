@@ -8,10 +8,10 @@ from typing import Any
 import gevent
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.core.signals import request_finished
 from django.db import DatabaseError, connections, transaction
 from django.http import HttpResponse
 from django.test import override_settings
+from gevent.event import Event
 from greenlet import getcurrent
 
 from socketio_server.net.workers import Worker
@@ -353,7 +353,6 @@ class TestIdleWorkers:
                 query(database)
                 database.close_at = time.monotonic() + 10
                 self.worker = getcurrent()
-                request_finished.send(sender=View)
 
         view = View()
         idling.pool.run(view)
@@ -364,6 +363,27 @@ class TestIdleWorkers:
         assert database.connection is None
         assert isinstance(view.worker, Worker)
         assert not view.worker.is_dirty
+
+    def test_a_worker_that_is_busy_is_looked_after_once_it_is_idle(
+        self, idling: Idling, database: Any
+    ) -> None:
+        is_done = Event()
+
+        class View:
+            def work(self) -> None:
+                query(database)
+                is_done.wait()
+
+        idling.pool.run(View())
+        settle()
+        idling.let_pass(5.0, database)
+        assert database.connection is not None
+        is_done.set()
+        settle()
+        idling.let_pass(2.0, database)
+
+        assert database.connection is None
+        assert not idling.loop.watchers
 
 
 class TestIdleWorkersWithPersistentConnections:
@@ -392,6 +412,7 @@ class TestIdleWorkersWithPersistentConnections:
             query(database)
 
         idling.server.connect().emit("message", "query")
+        idling.let_pass(3600.0, database)
 
         assert database.connection is not None
         assert not idling.loop.watchers
