@@ -21,7 +21,6 @@ from socketio_server.dispatch.developer_hints import DeveloperHints
 from socketio_server.dispatch.event_hooks import EventHooks
 from socketio_server.dispatch.handler_runner import HandlerRunner
 from socketio_server.dispatch.happenings import Happening
-from socketio_server.dispatch.inbox import size_of
 from socketio_server.dispatch.member import Item, Member, Move, SubscriptionRevoked
 from socketio_server.dispatch.middleware import NO_ANSWER, CallNext
 from socketio_server.dispatch.remote_answers import RemoteClients
@@ -274,6 +273,7 @@ class Dispatcher:
                 self._connect(member)
             elif isinstance(item, CloseReason):
                 self._end(member)
+                self.forget(member)
             elif isinstance(item, Acknowledged):
                 self._acknowledged(member, item)
             elif isinstance(item, Move):
@@ -282,7 +282,7 @@ class Dispatcher:
             elif isinstance(item, SubscriptionRevoked):
                 self._subscriptions.left(member, item.channel)
             else:
-                pause = self._take_turn if size_of(item) > LARGE else None
+                pause = self._take_turn if item.__sizeof__() > LARGE else None
                 packet = decode_kept(item, pause)
                 if pause is not None:
                     pause()
@@ -293,9 +293,9 @@ class Dispatcher:
             member.router.refuse_packet(error)
         except Exception:  # a fault of ours must end neither the worker nor the inbox
             logger.exception("Internal error while handling an event of socket %s", delivery.id)
-        finally:
-            if type(item) is CloseReason:  # unregister the member even after an exception
+            if isinstance(item, CloseReason):
                 self.forget(member)
+        finally:
             delivery.handler = None
 
     def _take_turn(self) -> None:
@@ -381,7 +381,7 @@ class Dispatcher:
 
     def _acknowledged(self, member: Member, item: Acknowledged) -> None:
         """Run the callback of a client's acknowledgement."""
-        pause = self._take_turn if size_of(item) > LARGE else None
+        pause = self._take_turn if item.__sizeof__() > LARGE else None
         values = item.answer.values(pause)
         if pause is not None:
             pause()

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from sys import getsizeof
 from typing import Any, Generic, Protocol, TypeVar
 
 from socketio_server.dispatch.decoded import SMALL, DecodedRoom, Tenant
@@ -13,15 +12,6 @@ from socketio_server.net.workers import Job, Pool
 from socketio_server.options import Options
 
 T = TypeVar("T")
-
-TEXT_SIZE = 80
-"""Bytes that a text takes besides its characters (``getsizeof`` tells it exactly, and takes
-longer)."""
-
-
-def size_of(item: Any) -> int:
-    """Return the bytes that a waiting item takes."""
-    return len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)
 
 
 class InboxKeeper(Protocol):
@@ -99,9 +89,7 @@ class Inbox(Generic[T]):
         """Queue an item behind all earlier ones."""
         self._items.append(item)
         account = self._account
-        # As size_of, whose call would cost more than it does.
-        size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)  # type: ignore[arg-type]
-        waiting = account.waiting_bytes = account.waiting_bytes + size
+        waiting = account.waiting_bytes = account.waiting_bytes + item.__sizeof__()
         if waiting > account.high:
             account.weigh()
         if not self._is_working:
@@ -131,14 +119,14 @@ class Inbox(Generic[T]):
             if isinstance(item, but):
                 self._items.append(item)
             else:
-                self._account.waiting_bytes -= size_of(item)
+                self._account.waiting_bytes -= item.__sizeof__()
 
     def work_in(self, room: int) -> None:
         """Handle waiting items, for one turn, of which the first is no small one.
 
         :param room: bytes that it has taken of the room for decoded items.
         """
-        if not (self._items and size_of(self._items[0]) > SMALL):  # it was dropped
+        if not (self._items and self._items[0].__sizeof__() > SMALL):  # it was dropped
             self._keeper.room.leave(self._account, room)
             room = 0
         self.work(room)
@@ -153,7 +141,7 @@ class Inbox(Generic[T]):
         handled = 0
         while items:  # they may have been dropped
             item = items[0]
-            size = len(item) + TEXT_SIZE if type(item) is str else getsizeof(item)
+            size = item.__sizeof__()
             if size > SMALL and not room:
                 room = keeper.decoded_size(item)
                 turn = _Turn(self, keeper.pool, room, is_large=size > LARGE)
@@ -177,7 +165,12 @@ class Inbox(Generic[T]):
                     room = 0
             if items:
                 handled += 1
-                if size > LARGE or self._turn_is_over(began, handled):
+                options = keeper.options
+                if (
+                    size > LARGE
+                    or handled >= options.max_events_per_turn
+                    or keeper.clock() - began > options.max_time_per_turn
+                ):
                     keeper.pool.run(self)
                     break
         else:
@@ -186,14 +179,6 @@ class Inbox(Generic[T]):
             if account.queued:
                 self._run_queued()
         keeper.stats.handler_time += keeper.clock() - began
-
-    def _turn_is_over(self, began: float, handled: int) -> bool:
-        keeper = self._keeper
-        options = keeper.options
-        return (
-            handled >= options.max_events_per_turn
-            or keeper.clock() - began > options.max_time_per_turn
-        )
 
     def _queue(self) -> None:
         account = self._account

@@ -11,7 +11,7 @@ import pytest
 from gevent.event import Event
 
 from socketio_server.dispatch.decoded import DecodedRoom
-from socketio_server.dispatch.inbox import TEXT_SIZE, Inbox
+from socketio_server.dispatch.inbox import Inbox
 from socketio_server.net.statistics import Stats
 from socketio_server.net.turns import LARGE
 from socketio_server.net.workers import Job, WorkerPool
@@ -146,7 +146,7 @@ class TestInbox:
         go_on = Event()
         box = Box(action=lambda item: go_on.wait())
         in_loop(lambda: box.put("in work", "waits"))
-        assert box.waiting_bytes == len("waits") + TEXT_SIZE
+        assert box.waiting_bytes == getsizeof("waits")
 
         go_on.set()
         settle()
@@ -164,7 +164,7 @@ class TestInbox:
     def test_the_account_is_weighed_when_it_asked_for_it(self) -> None:
         gates = [Event() for _ in range(4)]
         box = Box(action=lambda item: gates[int(item[0])].wait(), high=2000, low=1500)
-        text = "x" * (1000 - TEXT_SIZE - 1)
+        text = "x" * (1000 - getsizeof("1"))
         box.put(*[f"{number}{text}" for number in range(3)])
         assert box.weighed == [3000]
         settle()
@@ -280,7 +280,7 @@ class TestRoomToDecode:
         box.put("x" * size, "small")
         settle()
         assert box.handled == []
-        assert box.waiting_bytes == size + len("small") + 2 * TEXT_SIZE
+        assert box.waiting_bytes == getsizeof("x" * size) + getsizeof("small")
 
         box.room.leave(other, 10**9)
         wait_for(lambda: len(box.handled) == 2)

@@ -1,11 +1,11 @@
 """What the tests of the router do again and again."""
 
+from sys import getsizeof
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
-from socketio_server.dispatch.inbox import TEXT_SIZE
 from socketio_server.options import Options
 from tests.fakes.hub import PATIENCE, settle
 from tests.fakes.server import FakeClient, FakeServer
@@ -50,7 +50,7 @@ def gate(server: FakeServer, *namespaces: str) -> dict[str, Event]:
 def message(size: int, namespace: str = "/") -> str:
     """A packet that takes so many bytes while it waits."""
     head = "2" if namespace == "/" else f"2{namespace},"
-    rest = size - TEXT_SIZE - len(head + '["message",""]')
+    rest = size - getsizeof(head + '["message",""]')
     return f'{head}["message","{"x" * rest}"]'
 
 
