@@ -18,7 +18,7 @@ from socketio_server.sockets.this_process import CLIENTS
 
 @with_options("broker_url", "broker_prefix")
 def check_broker(url: str | None, prefix: str) -> Iterable[CheckMessage]:
-    """E006: redis-py is there for ``SOCKETIO_BROKER_URL``, and understands it."""
+    """E006: the libraries for ``SOCKETIO_BROKER_URL`` are there, and understand it."""
     if url is None:
         return
     try:

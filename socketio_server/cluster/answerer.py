@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 from msgspec import UNSET, UnsetType
 
-from socketio_server.cluster.broker import Envelope, LocalNode, LocalOperations
+from socketio_server.cluster.broker import Envelope, LocalNode, LocalOperations, Recipients
 from socketio_server.cluster.envelopes import to_recipients
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.redis_adapter import ChannelNames, Opts, room_names
@@ -77,7 +77,7 @@ class Answerer:
         """
         operations = self._operations
         if isinstance(request, Join | Leave | Disconnect):
-            recipients = to_recipients(request.opts, namespace, self._node)
+            recipients = self._recipients(request.opts, namespace)
             if isinstance(request, Join):
                 operations.join(recipients, room_names(request.rooms))
             elif isinstance(request, Leave):
@@ -113,14 +113,14 @@ class Answerer:
             return Response(request_id=request_id, rooms=[*operations.rooms(namespace)])
         if isinstance(request, FetchSockets):
             return self._fetch(namespace, request)
-        recipients = to_recipients(Opts(rooms=request.rooms), namespace, self._node)
+        recipients = self._recipients(Opts(rooms=request.rooms), namespace)
         ids = [record.id for record in operations.records(recipients)]
         return Response(request_id=request_id, sockets=[*ids])
 
     def _fetch(self, namespace: str, request: FetchSockets) -> Response:
         """Return records of sockets, or what else the flags of one of our servers ask for."""
         response, operations = Response(request_id=request.request_id), self._operations
-        recipients = to_recipients(request.opts, namespace, self._node)
+        recipients = self._recipients(request.opts, namespace)
         flags = request.opts.flags or {}
         if SERVER in flags:
             response.server = operations.server() or UNSET
@@ -134,9 +134,12 @@ class Answerer:
             response.sockets = [*operations.records(recipients, limit if is_limited else None)]
         return response
 
+    def _recipients(self, opts: Opts, namespace: str) -> Recipients:
+        return to_recipients(room_names(opts.rooms), room_names(opts.skip), namespace, self._node)
+
     def _ask(self, namespace: str, request: Ask) -> None:
         """Pass an event on to clients, and their acknowledgements to the asking server."""
-        recipients = to_recipients(request.opts, namespace, self._node)
+        recipients = self._recipients(request.opts, namespace)
         flags = request.opts.flags or {}
         wants_ids = flags.get(WANTS_IDS) is True
         name, *args = request.packet.data

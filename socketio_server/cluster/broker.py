@@ -1,11 +1,12 @@
 """The interfaces between the sockets of a process and the broker that carries broadcasts."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 from gevent.event import Event
 
+from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.statistics import Snapshot
 from socketio_server.protocol.redis_requests import (
     Question,
@@ -16,8 +17,7 @@ from socketio_server.protocol.redis_requests import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipients:
+class Recipients(msgspec.Struct, frozen=True, kw_only=True):
     """Clients of a namespace; plain data, because it crosses to other processes.
 
     :param channels: the subscribers of any of these; ``None``: everyone in the namespace.
@@ -33,8 +33,7 @@ class Recipients:
     skip_channels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope(Recipients):
+class Envelope(Recipients, frozen=True, kw_only=True):
     """A broadcast event and its recipients.
 
     :param event_name: the Socket.IO event.
@@ -67,8 +66,22 @@ class LocalNode(Protocol):
         :raises TypeError: if an argument can't be encoded; then it was sent to nobody.
         """
 
+    def encode(self, namespace: str, event_name: str, args: Sequence[Any]) -> Outgoing:
+        """Encode an event, once for all recipients.
+
+        :raises TypeError: if an argument can't be encoded.
+        :raises ValueError: if the message is larger than what may wait for a client.
+        """
+
+    def deliver_encoded(
+        self, recipients: Recipients, several: Sequence[Outgoing], *, volatile: bool = False
+    ) -> None:
+        """Send events to their recipients in this process, in one write to each."""
+
     def plain(self, values: Sequence[Any]) -> list[Any]:
-        """Return values as clients decode them: JSON's types and ``bytes``.
+        """Return values as clients decode them: JSON's types, ``bytes``, and tuples for some lists.
+
+        Parts may be the caller's own objects: to be encoded before anybody may change them.
 
         :raises TypeError: if one can't be encoded.
         """

@@ -1,7 +1,7 @@
 """Envelopes and recipients as they stand on the wire, and back."""
 
 from socketio_server.cluster.broker import Envelope, LocalNode, Recipients
-from socketio_server.protocol.redis_adapter import Broadcast, Opts, room_names
+from socketio_server.protocol.redis_adapter import Broadcast, Opts
 
 
 def to_broadcast(envelope: Envelope, uid: str, node: LocalNode) -> Broadcast | None:
@@ -20,24 +20,6 @@ def to_broadcast(envelope: Envelope, uid: str, node: LocalNode) -> Broadcast | N
     )
 
 
-def to_envelope(broadcast: Broadcast, node: LocalNode) -> Envelope:
-    """Return a broadcast as this process delivers it.
-
-    A room may be a channel or a client's id, and so may what is left out.
-    """
-    rooms, namespace = broadcast.rooms, broadcast.namespace
-    return Envelope(
-        namespace=namespace,
-        event_name=broadcast.data[0],
-        args=tuple(broadcast.data[1:]),
-        channels=rooms or None,
-        socket_ids=tuple(room for room in rooms if node.has_client(room, namespace)),
-        skip=frozenset(broadcast.skip),
-        skip_channels=broadcast.skip,
-        volatile=broadcast.volatile,
-    )
-
-
 def to_opts(recipients: Recipients) -> Opts | None:
     """Return recipients as other servers read them; ``None`` if there is nobody."""
     rooms = _rooms_of(recipients)
@@ -46,9 +28,14 @@ def to_opts(recipients: Recipients) -> Opts | None:
     return Opts(rooms=list(rooms), skip=list(_skipped_rooms_of(recipients)))
 
 
-def to_recipients(opts: Opts, namespace: str, node: LocalNode) -> Recipients:
-    """Return the recipients in a request, as ``to_envelope`` those of a broadcast."""
-    rooms, skip = room_names(opts.rooms), room_names(opts.skip)
+def to_recipients(
+    rooms: tuple[str, ...], skip: tuple[str, ...], namespace: str, node: LocalNode
+) -> Recipients:
+    """Return the recipients of a broadcast or request as this process knows them.
+
+    :param rooms: each is a channel or a client's id; none: everyone.
+    :param skip: likewise, those who are left out.
+    """
     return Recipients(
         namespace=namespace,
         channels=rooms or None,

@@ -10,7 +10,7 @@ process only.
 """
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import gevent
 
@@ -22,11 +22,12 @@ from socketio_server.cluster.broker import (
     Patience,
     Responses,
 )
-from socketio_server.cluster.envelopes import to_broadcast, to_envelope
+from socketio_server.cluster.bursts import Burst
+from socketio_server.cluster.envelopes import to_broadcast
 from socketio_server.cluster.inquiries import Inquiry
 from socketio_server.cluster.redis_connections import connector, pack
 from socketio_server.cluster.redis_link import Link
-from socketio_server.cluster.redis_listener import Kind, Listener, Topic
+from socketio_server.cluster.redis_listener import Heard, Kind, Listener, Topic
 from socketio_server.cluster.redis_sender import PING_INTERVAL, Query, Sender
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.log import show
@@ -102,13 +103,10 @@ class RedisBroker:
         self._channels = ChannelNames(options.broker_prefix)
         self._link = Link(url, clock)
         self._sender = Sender(self._link, options.broker_max_queued_bytes, self._take_turn)
-        self._listener = Listener(
-            self._link,
-            patience,
-            clock=clock,
-            max_time=options.max_time_per_turn,
-            heard=self._heard,
-        )
+        self._listener = Listener(self._link, patience, heard=self._heard)
+        self._burst = Burst(node)
+        self._max_time = options.max_time_per_turn
+        self._turn_began = clock()  # since when others have waited for the listener's greenlet
         self._answerer = Answerer(node, operations, self._channels, self._sender.publish)
         self._inquiries: dict[str, tuple[str, Inquiry]] = {}  # by request id, behind a namespace
         self._pinged_at = self._swept_at = clock()
@@ -265,10 +263,21 @@ class RedisBroker:
 
     # --- In the listener's greenlet -----------------------------------------------------------
 
-    def _heard(self, topic: Topic, channel: bytes, message: bytes) -> None:
-        """Deliver what another process has published."""
-        if message.startswith(self._own_head):
-            return
+    def _heard(self, messages: Sequence[Heard]) -> None:
+        """Deliver what other processes have published; let others run from time to time."""
+        try:
+            for topic, channel, message in messages:
+                if not message.startswith(self._own_head):
+                    self._take(topic, channel, message)
+                if self._clock() - self._turn_began > self._max_time:
+                    self._burst.end()
+                    self._patience.let_others_run()
+                    self._turn_began = self._clock()
+        finally:  # whatever that raises
+            self._burst.end()
+
+    def _take(self, topic: Topic, channel: bytes, message: bytes) -> None:
+        """Take what another process has published."""
         namespace, kind = topic.namespace, topic.kind
         if topic.is_pattern and not self._is_wanted_room(namespace, channel):
             return
@@ -276,14 +285,16 @@ class RedisBroker:
         try:
             if len(message) > self._max_size:
                 raise DecodeError(f"message of {len(message)} bytes")
-            if kind is Kind.REQUEST:
-                self._take_request(namespace, message)
-            elif kind is Kind.RESPONSE:
-                self._take_response(message)
-            else:
+            if kind is Kind.BROADCAST:
                 broadcast = decode_broadcast(message)
                 if broadcast.namespace == namespace:
-                    self._node.deliver(to_envelope(broadcast, self._node))
+                    self._burst.add(broadcast)
+                return
+            self._burst.end()
+            if kind is Kind.REQUEST:
+                self._take_request(namespace, message)
+            else:
+                self._take_response(message)
         except (DecodeError, TypeError, ValueError) as error:
             why = f"message on {show(channel.decode(errors='replace'))}: {error}"
             self._refusals.add(RefusalKind.CLUSTER, "Redis", why)

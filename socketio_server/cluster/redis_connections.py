@@ -1,10 +1,16 @@
-"""Connections to Redis, made by redis-py from the broker's URL."""
+"""Connections to Redis, made by redis-py from the broker's URL.
 
-from collections.abc import Callable, Sequence
+redis-py connects: it knows TLS, passwords, Unix sockets and Sentinel. What a server sends and
+receives on the connection then passes redis-py by, because that reads reply by reply, and spends
+more on each than hiredis needs for all that have arrived.
+"""
+
+from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from redis import ConnectionPool, RedisError
+from hiredis import Reader
+from redis import ConnectionError, ConnectionPool, InvalidResponse, RedisError, ResponseError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
@@ -18,33 +24,86 @@ PROTOCOL = 2
 CONNECT_TIMEOUT = 2.0
 """Seconds that a connection may take to be made."""
 
+READ_SIZE = 65_536
+"""Bytes asked for in one read."""
+
 FAULTS = (RedisError, OSError)
-"""What redis-py raises if Redis can't be reached, or refuses."""
+"""What is raised if Redis can't be reached, or refuses."""
 
 
 class RedisConnection(Protocol):
-    """A connection of redis-py."""
+    """A connection to Redis. One greenlet may send while another receives.
 
-    def connect(self) -> object:
-        """Connect, unless it is connected."""
+    All but ``disconnect`` raise one of ``FAULTS`` if Redis is lost.
+    """
 
-    def disconnect(self) -> object:
+    def connect(self) -> None:
+        """Connect, and wait until it is."""
+
+    def disconnect(self) -> None:
         """Disconnect. Idempotent."""
 
-    def send_packed_command(self, command: Sequence[bytes], check_health: bool = True) -> object:
-        """Send commands as they are."""
+    def send(self, commands: bytes) -> None:
+        """Send packed commands; wait until the kernel has accepted them."""
 
-    def read_response(self) -> Any:
-        """Wait for the next answer, or what else Redis sends."""
+    def receive(self) -> list[Any]:
+        """Wait for the next replies, and what else Redis sends; return all that have arrived.
+
+        A command that was refused has a ``ResponseError`` for a reply.
+        """
 
 
 Connect = Callable[[], RedisConnection]
 """Makes a connection, which is not yet connected."""
 
 
+class _Connection:
+    """A connection that redis-py makes, and hiredis reads (``RedisConnection``).
+
+    :param connection: redis-py's, not yet connected.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._sock: Any = None  # from connect() on
+        self._reader = Reader(protocolError=InvalidResponse, replyError=ResponseError)
+
+    def connect(self) -> None:
+        """Connect (``RedisConnection``)."""
+        self._connection.connect()
+        self._sock = self._connection._sock  # it has no public name
+
+    def disconnect(self) -> None:
+        """Disconnect (``RedisConnection``)."""
+        self._connection.disconnect()
+
+    def send(self, commands: bytes) -> None:
+        """Send commands (``RedisConnection``)."""
+        sent = self._sock.send(commands)
+        if sent < len(
+            commands
+        ):  # gevent's sendall would ask the kernel for its buffer's size first
+            self._sock.sendall(memoryview(commands)[sent:])
+
+    def receive(self) -> list[Any]:
+        """Wait for replies (``RedisConnection``)."""
+        replies: list[Any] = []
+        while not replies:
+            data = self._sock.recv(READ_SIZE)
+            if not data:
+                raise ConnectionError("it has closed the connection")
+            self._reader.feed(data)
+            while (
+                reply := self._reader.gets()
+            ) is not False:  # which RESP 2 does not know as a value
+                replies.append(reply)
+        return replies
+
+
 def connector(url: str, timeout: float) -> Connect:
     """Return a function that makes connections; see ``connection_pool``."""
-    return connection_pool(url, timeout).make_connection
+    pool = connection_pool(url, timeout)
+    return lambda: _Connection(pool.make_connection())
 
 
 def connection_pool(url: str, timeout: float) -> ConnectionPool:
@@ -106,3 +165,13 @@ def pack(*words: bytes) -> bytes:
     """Return a command as Redis reads it (RESP 2, array of bulk strings)."""
     bulk = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
     return b"*%d\r\n%b" % (len(words), bulk)
+
+
+def pack_publish(channel: bytes, message: bytes) -> bytes:
+    """Return ``pack(b"PUBLISH", channel, message)``, which nearly all commands are, sooner."""
+    return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
+        len(channel),
+        channel,
+        len(message),
+        message,
+    )

@@ -1,10 +1,11 @@
 """Subscribes to Redis's channels, and hears what is published there, in one greenlet."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gevent.event import Event
+from redis import ResponseError
 
 from socketio_server.cluster.broker import Patience
 from socketio_server.cluster.redis_connections import FAULTS, RedisConnection, pack
@@ -38,14 +39,24 @@ class Topic(NamedTuple):
     kind: Kind = Kind.BROADCAST
 
 
+class Heard(NamedTuple):
+    """A message that was heard.
+
+    :param channel: that of Redis; a topic of a pattern has many.
+    """
+
+    topic: Topic
+    channel: bytes
+    message: bytes
+
+
 class Listener:
     """The subscriptions of a process (``Part``).
 
     Its own greenlet reads, and the sender's greenlet writes (``flush``), because no two may write.
 
-    :param patience: lets other greenlets run between messages.
-    :param max_time: seconds of messages after which others get a turn.
-    :param heard: called with the topic, the channel and the message; it must not wait.
+    :param patience: lets callers wait for confirmations.
+    :param heard: called with the messages that have arrived together; it may let others run.
     """
 
     name = "listener"
@@ -54,17 +65,12 @@ class Listener:
         self,
         link: Link,
         patience: Patience,
-        *,
-        clock: Callable[[], float],
-        max_time: float,
-        heard: Callable[[Topic, bytes, bytes], None],
+        heard: Callable[[Sequence[Heard]], None],
     ) -> None:
         self.topics: dict[bytes, Topic] = {}
         """By channel or pattern, what is to be heard."""
         self._link = link
         self._patience = patience
-        self._clock = clock
-        self._max_time = max_time
         self._heard = heard
         self._confirmed: set[bytes] = set()  # Redis has confirmed these subscriptions
         self._waiters: dict[bytes, Event] = {}  # set when Redis confirms
@@ -104,25 +110,22 @@ class Listener:
             commands.append(_PING)
         if commands:
             try:
-                self._connection.send_packed_command([b"".join(commands)], check_health=False)
+                self._connection.send(b"".join(commands))
             except FAULTS:
+                self._connection.disconnect()
                 self._connection = None  # the reader notices, and subscribes anew
 
     def use(self, connection: RedisConnection) -> None:
         """Subscribe to all topics, and read (``Part``)."""
         self._wishes.clear()  # those that come from now on are sent after these
-        connection.send_packed_command(list(self._subscribe_to_all()), check_health=False)
+        if self.topics:
+            connection.send(b"".join(self._subscribe_to_all()))
         self._connection = connection
         self._link.connected(self)
-        turn_began = self._clock()
         while True:
             if self._connection is None:
                 raise ConnectionError("lost while subscribing")
-            self._take(connection.read_response())
-            now = self._clock()
-            if now - turn_began > self._max_time:
-                self._patience.let_others_run()
-                turn_began = self._clock()
+            self._heard(list(self._take(connection.receive())))
 
     def connection_failed(self) -> None:
         """Forget what Redis has confirmed; nobody waits for it any more (``Part``)."""
@@ -139,15 +142,19 @@ class Listener:
             for start in range(0, len(names), MAX_NAMES):
                 yield pack(command, *names[start : start + MAX_NAMES])
 
-    def _take(self, reply: list[bytes]) -> None:
-        """Take what Redis sends: a message, or the confirmation of a subscription."""
-        kind, name = reply[0], reply[1]
-        if kind == b"message" or kind == b"pmessage":
+    def _take(self, replies: Sequence[Any]) -> Iterator[Heard]:
+        """Yield the messages in what Redis sends, and note which subscriptions it confirms."""
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise reply  # to a subscription; no message follows
+            kind, name = reply[0], reply[1]
             topic = self.topics.get(name)
-            if topic is not None:
-                self._heard(topic, reply[-2], reply[-1])
-        elif (kind == b"subscribe" or kind == b"psubscribe") and name in self.topics:
-            self._confirmed.add(name)
-            waiter = self._waiters.pop(name, None)
-            if waiter is not None:
-                waiter.set()
+            if topic is None:
+                continue
+            if kind == b"message" or kind == b"pmessage":
+                yield Heard(topic, reply[-2], reply[-1])
+            elif kind == b"subscribe" or kind == b"psubscribe":
+                self._confirmed.add(name)
+                waiter = self._waiters.pop(name, None)
+                if waiter is not None:
+                    waiter.set()

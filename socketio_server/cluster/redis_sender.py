@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from gevent.event import Event
 from redis import ResponseError
 
-from socketio_server.cluster.redis_connections import RedisConnection, pack
+from socketio_server.cluster.redis_connections import RedisConnection, pack, pack_publish
 from socketio_server.cluster.redis_link import Link
 
 MAX_BATCH = 100
@@ -63,7 +63,7 @@ class Sender:
 
     def publish(self, channel: bytes, message: bytes) -> None:
         """Queue a message; drop it if Redis is lost, or too many bytes wait."""
-        command = pack(b"PUBLISH", channel, message)
+        command = pack_publish(channel, message)
         if self._has_failed or self.queued_bytes + len(command) > self._limit:
             self.unsent += 1
             return
@@ -96,8 +96,8 @@ class Sender:
         self._link.connected(self)
         while self._queue or not self._is_closing:
             if not self._queue and not self._wake.wait(PING_INTERVAL):
-                connection.send_packed_command([_PING], check_health=False)
-                connection.read_response()
+                connection.send(_PING)
+                connection.receive()
             self._wake.clear()
             self._on_turn()
             if self._queue:
@@ -126,20 +126,20 @@ class Sender:
         self.queued_bytes -= len(commands) - sum(len(query.command) for query in queries)
         self.unsent += len(batch) - len(queries)
         try:
-            connection.send_packed_command([commands], check_health=False)
-            for item in batch:
-                self._read_reply(connection, item)
+            connection.send(commands)
+            waiting = deque(batch)
+            while waiting:
+                for reply in connection.receive():
+                    self._take(waiting.popleft(), reply)
         finally:
             for query in queries:
                 query.replied(None)  # which changes nothing if it was replied to
 
-    def _read_reply(self, connection: RedisConnection, item: bytes | Query) -> None:
-        try:
-            reply = connection.read_response()
-        except ResponseError as error:
-            self._link.refused(error)
-            return
-        if isinstance(item, Query):
+    def _take(self, item: bytes | Query, reply: Any) -> None:
+        """Take Redis's answer to a command."""
+        if isinstance(reply, ResponseError):
+            self._link.refused(reply)
+        elif isinstance(item, Query):
             item.replied(reply)
         else:
             self.unsent -= 1

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import accumulate
-from math import isinf
+from math import isfinite, isinf
 from typing import Any
 from uuid import UUID
 
@@ -253,6 +253,42 @@ def _is_native(values: Iterable[Any]) -> bool:
             if not _is_native(value):
                 return False
         else:
+            return False
+    return True
+
+
+_SAME = frozenset([int, bool, type(None)])
+"""Types whose values JSON never changes."""
+
+_PLAIN_DEPTH = 16
+"""Levels that are searched for other values."""
+
+
+def is_plain(values: Iterable[Any], depth: int = _PLAIN_DEPTH) -> bool:
+    """Return whether JSON carries all values as they are, but for tuples, which become lists.
+
+    ``False`` for some that it does: they are unusual, and not worth a search.
+
+    :param depth: how many levels may follow.
+    """
+    for value in values:
+        cls = type(value)
+        if cls is str:
+            if not value.isascii() and _to_text(value) is not value:
+                return False
+        elif cls is dict:
+            if not depth or not is_plain(value.values(), depth - 1):
+                return False
+            for key in value:
+                if type(key) is not str or not key.isascii():
+                    return False
+        elif cls is list or cls is tuple:
+            if not depth or not is_plain(value, depth - 1):
+                return False
+        elif cls is float:
+            if not isfinite(value):
+                return False
+        elif cls not in _SAME:
             return False
     return True
 

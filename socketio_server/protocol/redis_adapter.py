@@ -137,7 +137,10 @@ def decode_broadcast(data: bytes) -> Broadcast:
 
 def room_names(rooms: Sequence[Room]) -> tuple[str, ...]:
     """Return rooms as channels; numbers as JavaScript writes them."""
-    return tuple(room if type(room) is str else _number(room) for room in rooms)
+    for room in rooms:
+        if type(room) is not str:
+            return tuple(room if type(room) is str else _number(room) for room in rooms)
+    return tuple(rooms)  # type: ignore[arg-type]  # all are text, as nearly always
 
 
 def _number(room: Room) -> str:

@@ -322,7 +322,18 @@ class Encoder:
         self._dump_foreign = dumper.dump_foreign
 
     def plain(self, values: Sequence[Any]) -> list[Any]:
+        """Return values as peers decode them: JSON's types, ``bytes``, and tuples for some lists.
+
+        Parts may be the caller's own objects.
+
+        :raises TypeError: as for :meth:`event`.
+        """
+        return list(values) if jsoncodec.is_plain(values) else self.copy(values)
+
+    def copy(self, values: Sequence[Any]) -> list[Any]:
         """Return values as peers decode them: JSON's types and ``bytes``.
+
+        Later changes of the caller's objects don't affect them.
 
         :raises TypeError: as for :meth:`event`.
         """

@@ -10,7 +10,9 @@ from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.net.refusals import Refusals
 from socketio_server.options import Options
 
-NOT_INSTALLED = "SOCKETIO_BROKER_URL needs redis-py: `pip install django-socketio-server[redis]`."
+NOT_INSTALLED = (
+    "SOCKETIO_BROKER_URL needs redis-py and hiredis: `pip install django-socketio-server[redis]`."
+)
 
 
 def make_broker(
@@ -22,9 +24,9 @@ def make_broker(
     refusals: Refusals,
     clock: Callable[[], float],
 ) -> Broker:
-    """Return the broker of a server; redis-py is imported only if the settings ask for it.
+    """Return the broker of a server; the libraries are imported only if the settings ask for it.
 
-    :raises ImproperlyConfigured: if redis-py is not installed, or can't understand the URL.
+    :raises ImproperlyConfigured: if a library is not installed, or can't understand the URL.
     """
     if options.broker_url is None:
         return MemoryBroker(node)
@@ -55,7 +57,7 @@ def make_publisher(node: LocalNode, url: str, prefix: str, *, clock: Callable[[]
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Raise ``ImproperlyConfigured`` if redis-py is not installed, or can't understand the URL."""
+    """Raise ``ImproperlyConfigured`` if a library is not installed, or can't understand the URL."""
     try:
         yield
     except ModuleNotFoundError as error:

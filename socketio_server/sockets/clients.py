@@ -209,7 +209,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         :raises ValueError: as ``encode``.
         """
         size = len(self.encode(namespace, event_name, args).frames)
-        return tuple(self.plain(args)), size
+        return tuple(self.copy(args)), size
 
     def plain(self, values: Sequence[Any]) -> list[Any]:
         """Return values as clients decode them (``LocalNode``).
@@ -218,23 +218,39 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         """
         return self.encoder.plain(values)
 
+    def copy(self, values: Sequence[Any]) -> list[Any]:
+        """Return values as clients decode them; later changes don't affect them.
+
+        :raises TypeError: if one can't be encoded.
+        """
+        return self.encoder.copy(values)
+
     def deliver(self, envelope: Envelope) -> None:
         """Send an event to its recipients in this process (``LocalNode``).
 
-        The hot path of a broadcast: the event is encoded once. The registries are iterated live,
-        because no send waits, switches greenlets or changes subscriptions. If much is queued
-        afterwards, and the caller may wait, let the loop take a turn, so that a burst of broadcasts
-        drains meanwhile.
-
         :raises TypeError: if an argument can't be encoded.
         """
-        channels, socket_ids = envelope.channels, envelope.socket_ids
         outgoing = self.encode(envelope.namespace, envelope.event_name, envelope.args)
-        frames = outgoing.frames
+        self.deliver_encoded(envelope, (outgoing,), volatile=envelope.volatile)
+
+    def deliver_encoded(
+        self, wanted: Recipients, several: Sequence[Outgoing], *, volatile: bool = False
+    ) -> None:
+        """Send events to their recipients in this process (``LocalNode``).
+
+        The hot path of a broadcast: it is encoded once. The registries are iterated live, because
+        no send waits, switches greenlets or changes subscriptions. If much is queued afterwards,
+        and the caller may wait, let the loop take a turn, so that a burst of broadcasts drains
+        meanwhile.
+        """
+        channels, socket_ids = wanted.channels, wanted.socket_ids
+        if len(several) == 1:
+            frames = several[0].frames
+        else:
+            frames = b"".join([outgoing.frames for outgoing in several])
         output = self.output
         crossings = 0 if output is None else output.crossings
-        volatile = envelope.volatile
-        recipients, skipped = self._find(envelope), self._find_skipped(envelope)
+        recipients, skipped = self._find(wanted), self._find_skipped(wanted)
         # With thousands of clients, none of their objects is in the CPU's cache. Therefore the loop
         # reads as few objects of each as it can; ``deliver`` reads more, and is for the rest.
         count = len(recipients)
@@ -245,8 +261,9 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
                 fastlane.write(frames)
             else:
                 is_named = socket_ids and recipient.id in socket_ids
-                recipient.deliver(outgoing, None if is_named else channels)
-        self.messages_out += count
+                for outgoing in several:
+                    recipient.deliver(outgoing, None if is_named else channels)
+        self.messages_out += count * len(several)
         if output is not None and output.crossings != crossings and self.timekeeper.may_wait():
             self.timekeeper.let_others_run()
 

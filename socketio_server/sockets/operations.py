@@ -167,7 +167,7 @@ class Operations:
             began = timekeeper.now
             limit = CALL_TIMEOUT if timeout is None else timeout
             flags = {"timeout": int(limit * 1000), WANTS_IDS: True}
-            data = clients.plain((envelope.event_name, *envelope.args))
+            data = clients.copy((envelope.event_name, *envelope.args))
             packet = Packet(2, data, envelope.namespace)
             responses = self._ask(
                 envelope,
@@ -395,7 +395,7 @@ class Operations:
 
     def _as_json(self, values: Sequence[Any]) -> list[Any]:
         """Return values as other servers get them: JSON's types, and text for binary data."""
-        plain: list[Any] = msgspec.to_builtins(self._clients.plain(values))
+        plain: list[Any] = msgspec.to_builtins(self._clients.copy(values))
         return plain
 
     def _data_of(self, socket_id: str, socket: ClientSocket) -> Any:

@@ -5,12 +5,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 from gevent.event import Event
 from gevent.queue import Queue
 from redis import ConnectionError
 
 from socketio_server.cluster.broker import Envelope, Recipients
 from socketio_server.cluster.redis_connections import pack
+from socketio_server.engine.transports.base import Outgoing
 from socketio_server.protocol.redis_requests import ServerFields, SocketFields
 from tests.support.tools import PATIENCE
 
@@ -20,6 +22,8 @@ class FakeNode:
 
     def __init__(self) -> None:
         self.delivered: list[Envelope] = []
+        self.writes: list[int] = []
+        """How many events of other processes reached its sockets together."""
         self.clients: set[tuple[str, str]] = set()
         """The ids of its clients, each with its namespace."""
         self.wanted: set[tuple[str, str | None]] = set()
@@ -28,6 +32,20 @@ class FakeNode:
     def deliver(self, envelope: Envelope) -> None:
         json.dumps(envelope.args)
         self.delivered.append(envelope)
+
+    def encode(self, namespace: str, event_name: str, args: Sequence[Any]) -> Outgoing:
+        return Outgoing(json.dumps((event_name, *args)).encode())
+
+    def deliver_encoded(
+        self, recipients: Recipients, several: Sequence[Outgoing], *, volatile: bool = False
+    ) -> None:
+        fields = msgspec.structs.asdict(recipients)
+        events = [json.loads(outgoing.packets[0]) for outgoing in several]
+        self.writes.append(len(several))
+        self.delivered += [
+            Envelope(**fields, event_name=name, args=tuple(args), volatile=volatile)
+            for name, *args in events
+        ]
 
     def plain(self, values: Sequence[Any]) -> list[Any]:
         plain: list[Any] = json.loads(json.dumps(values))
@@ -106,11 +124,13 @@ class FakeOperations:
 
 
 class FakeConnection:
-    """A connection of redis-py: keeps what is sent, and gives the prepared answers."""
+    """A connection to Redis: keeps what is sent, and gives the prepared answers."""
 
     def __init__(self) -> None:
         self.sent = b""
         self.answers: deque[Any] = deque()
+        self.at_once = 1000
+        """How many answers arrive together."""
         self.fails = False
         """Whether Redis is gone."""
         self.is_connected = False
@@ -123,18 +143,15 @@ class FakeConnection:
     def disconnect(self) -> None:
         self.is_connected = False
 
-    def send_packed_command(self, command: Sequence[bytes], check_health: bool = True) -> None:
+    def send(self, commands: bytes) -> None:
         if self.fails:
             raise ConnectionError("gone")
-        self.sent += b"".join(command)
+        self.sent += commands
 
-    def read_response(self) -> Any:
+    def receive(self) -> list[Any]:
         if not self.answers:
             raise ConnectionError("gone")
-        answer = self.answers.popleft()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        return [self.answers.popleft() for _ in range(min(self.at_once, len(self.answers)))]
 
     def has_sent(self, *words: bytes) -> bool:
         """Return whether a command was sent."""
@@ -220,15 +237,17 @@ class FakeRedisConnection:
     def disconnect(self) -> None:
         """Nothing is left open."""
 
-    def send_packed_command(self, command: Sequence[bytes], check_health: bool = True) -> None:
-        lines = b"".join(command).split(b"\r\n")
+    def send(self, commands: bytes) -> None:
+        lines = commands.split(b"\r\n")
         while lines[0]:
             count = int(lines[0][1:])
             self._redis.obey(self, lines[2 : 2 * count + 1 : 2])
             del lines[: 2 * count + 1]
 
-    def read_response(self) -> Any:
-        answer = self.answers.get()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    def receive(self) -> list[Any]:
+        answers = [self.answers.get()]
+        while not self.answers.empty():
+            answers.append(self.answers.get())
+        if isinstance(answers[0], Exception):
+            raise answers[0]
+        return answers

@@ -10,6 +10,7 @@ from msgspec import Raw
 from socketio_server.cluster import redis as redis_module
 from socketio_server.cluster.broker import Envelope
 from socketio_server.cluster.redis import SWEEP_INTERVAL, RedisBroker
+from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.refusals import Refusals
 from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
@@ -49,12 +50,13 @@ class Cluster:
         self.node = FakeNode()
         self.operations = FakeOperations()
         self.refusals = Refusals(lambda: self.now)
+        self.patience = FakePatience()
         self.broker = RedisBroker(
             self.node,
             "redis://localhost",
             Options(max_queued_bytes=10_000),
             operations=self.operations,
-            patience=FakePatience(),
+            patience=self.patience,
             refusals=self.refusals,
             clock=lambda: self.now,
         )
@@ -72,6 +74,10 @@ class Cluster:
     def permanent(self) -> set[bytes]:
         """What it listens to always."""
         return {BASE, SOCKETS, REQUESTS, RESPONSES, self.own_responses}
+
+    def publish_as_others(self, broadcast: Broadcast) -> None:
+        """Let another process publish an event to several rooms, or to everybody."""
+        self.redis.send(b"message", BASE, encode_broadcast(broadcast))
 
     def hear(self, *data: object, rooms: tuple[str, ...] = (), skip: tuple[str, ...] = ()) -> None:
         """Let another process publish an event."""
@@ -122,6 +128,11 @@ def envelope(
         socket_ids=socket_ids,
         skip=skip,
     )
+
+
+def broadcast(*args: object, rooms: tuple[str, ...] = (), volatile: bool = False) -> Broadcast:
+    """Return an event of another process."""
+    return Broadcast("others", "/", ["news", *args], rooms, (), volatile)
 
 
 class TestPublishing:
@@ -198,6 +209,62 @@ class TestHearing:
         cluster.redis.send(b"message", channel, message)
         settle()
         assert cluster.node.delivered == [envelope(1)]
+
+    def test_what_arrives_together_for_the_same_is_written_together(self, cluster: Cluster) -> None:
+        cluster.start()
+        for number, room in enumerate(("a", "a", "b", "a")):
+            cluster.publish_as_others(broadcast(number, rooms=(room, "c")))
+        settle()
+        assert cluster.node.writes == [2, 1, 1]
+        assert [each.args for each in cluster.node.delivered] == [(0,), (1,), (2,), (3,)]
+
+    def test_events_that_may_be_lost_are_written_one_by_one(self, cluster: Cluster) -> None:
+        cluster.start()
+        for volatile in (False, True, True, False):
+            cluster.publish_as_others(broadcast(volatile=volatile))
+        settle()
+        assert cluster.node.writes == [1, 1, 1, 1]
+        assert [each.volatile for each in cluster.node.delivered] == [False, True, True, False]
+
+    def test_what_can_not_be_read_stops_nothing_around_it(self, cluster: Cluster) -> None:
+        cluster.start()
+        cluster.publish_as_others(broadcast(1))
+        cluster.redis.send(b"message", BASE, b"garbage")
+        cluster.publish_as_others(broadcast(2))
+        settle()
+        assert [each.args for each in cluster.node.delivered] == [(1,), (2,)]
+
+    def test_a_request_comes_after_the_events_before_it(self, cluster: Cluster) -> None:
+        delivered: list[int] = []
+        cluster.operations.disconnect = lambda *args, **options: delivered.append(  # type: ignore[method-assign]
+            len(cluster.node.delivered)
+        )
+        cluster.start()
+        cluster.publish_as_others(broadcast())
+        request = encode_request(Disconnect(uid="others", opts=Opts(rooms=["a"])))
+        cluster.redis.send(b"message", REQUESTS, request)
+        cluster.publish_as_others(broadcast())
+        settle()
+        assert delivered == [1]
+        assert len(cluster.node.delivered) == 2
+
+    def test_others_get_a_turn_between_messages_that_take_long(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cluster.start()
+        turns = cluster.patience.turns
+        encode = cluster.node.encode
+
+        def slow(*args: Any) -> Outgoing:
+            cluster.now += 1.0
+            return encode(*args)
+
+        monkeypatch.setattr(cluster.node, "encode", slow)
+        for _ in range(3):
+            cluster.publish_as_others(broadcast())
+        settle()
+        assert cluster.patience.turns == turns + 3
+        assert cluster.node.writes == [1, 1, 1]
 
     @pytest.mark.parametrize("message", [b"", b"garbage", b"x" * 10_001])
     def test_what_can_not_be_read_is_refused(self, cluster: Cluster, message: bytes) -> None:

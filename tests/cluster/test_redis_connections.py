@@ -1,8 +1,123 @@
 """What a broker's URL means."""
 
-import pytest
+from collections.abc import Iterator
+from typing import Any
 
-from socketio_server.cluster.redis_connections import connector, describe, pack
+import gevent
+import pytest
+from gevent.socket import socketpair
+from redis import ConnectionError, ConnectionPool, ResponseError
+
+from socketio_server.cluster.redis_connections import (
+    FAULTS,
+    RedisConnection,
+    connector,
+    describe,
+    pack,
+    pack_publish,
+)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Any, Any]]:
+    """A connection's socket, and Redis's end."""
+    ours, redis = socketpair()
+    with ours, redis:
+        yield ours, redis
+
+
+@pytest.fixture
+def connection(pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> RedisConnection:
+    class Connection:
+        """redis-py's, connected to the test."""
+
+        _sock = pair[0]
+
+        def connect(self) -> None:
+            """It is connected."""
+
+        def disconnect(self) -> None:
+            self._sock.close()
+
+    monkeypatch.setattr(ConnectionPool, "make_connection", lambda pool: Connection())
+    connection = connector("redis://localhost", 5.0)()
+    connection.connect()
+    return connection
+
+
+class TestReceiving:
+    def test_returns_all_replies_that_have_arrived(
+        self, connection: RedisConnection, pair: tuple[Any, Any]
+    ) -> None:
+        pair[1].sendall(b":1\r\n$-1\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n+OK\r\n")
+        assert connection.receive() == [1, None, [b"pong", b""], b"OK"]
+
+    def test_waits_for_the_rest_of_a_reply(
+        self, connection: RedisConnection, pair: tuple[Any, Any]
+    ) -> None:
+        pair[1].sendall(b":1\r\n$5\r\nab")
+        assert connection.receive() == [1]
+
+        receiving = gevent.spawn(connection.receive)
+        gevent.idle()
+        pair[1].sendall(b"cde\r\n")
+        assert receiving.get() == [b"abcde"]
+
+    def test_a_refusal_is_a_reply_like_others(
+        self, connection: RedisConnection, pair: tuple[Any, Any]
+    ) -> None:
+        pair[1].sendall(b"-NOPERM no\r\n:1\r\n")
+        refusal, reply = connection.receive()
+        assert isinstance(refusal, ResponseError)
+        assert (str(refusal), reply) == ("NOPERM no", 1)
+
+    @pytest.mark.parametrize("bytes_before", [b"", b"$5\r\nab"])
+    def test_raises_when_redis_closes(
+        self, connection: RedisConnection, pair: tuple[Any, Any], bytes_before: bytes
+    ) -> None:
+        pair[1].sendall(bytes_before)
+        pair[1].close()
+        with pytest.raises(ConnectionError, match="closed the connection"):
+            connection.receive()
+
+    def test_raises_when_nothing_comes(
+        self, connection: RedisConnection, pair: tuple[Any, Any]
+    ) -> None:
+        pair[0].settimeout(0.01)
+        with pytest.raises(TimeoutError):
+            connection.receive()
+
+    def test_raises_what_is_no_reply(
+        self, connection: RedisConnection, pair: tuple[Any, Any]
+    ) -> None:
+        pair[1].sendall(b"HTTP/1.1 200 OK\r\n")
+        with pytest.raises(FAULTS):
+            connection.receive()
+
+    def test_ends_when_another_greenlet_disconnects(self, connection: RedisConnection) -> None:
+        receiving = gevent.spawn(connection.receive)
+        gevent.idle()
+        connection.disconnect()
+        receiving.join()
+        assert isinstance(receiving.exception, FAULTS)
+
+
+class TestSending:
+    def test_sends_all_of_it(self, connection: RedisConnection, pair: tuple[Any, Any]) -> None:
+        data = bytes(range(256)) * 10_000  # more than the kernel accepts at once
+        found = bytearray()
+        sending = gevent.spawn(connection.send, data)
+        while len(found) < len(data):
+            found += pair[1].recv(100_000)
+        sending.get()
+        assert found == data
+
+    def test_raises_when_redis_reads_nothing(
+        self, connection: RedisConnection, pair: tuple[Any, Any]
+    ) -> None:
+        pair[0].settimeout(0.01)
+        with pytest.raises(TimeoutError):
+            connection.send(bytes(10_000_000))
 
 
 class TestConnector:
@@ -42,3 +157,6 @@ class TestDescribe:
 class TestPack:
     def test_writes_an_array_of_bulk_strings(self) -> None:
         assert pack(b"PUBLISH", b"a", b"") == b"*3\r\n$7\r\nPUBLISH\r\n$1\r\na\r\n$0\r\n\r\n"
+
+    def test_what_is_published_looks_the_same(self) -> None:
+        assert pack_publish(b"a", b"message") == pack(b"PUBLISH", b"a", b"message")

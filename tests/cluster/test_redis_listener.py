@@ -1,11 +1,14 @@
 """Hearing from Redis: subscriptions, their confirmations, and messages."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
-from redis import ConnectionError
+from redis import ConnectionError, ResponseError
 
 from socketio_server.cluster.redis_connections import pack
 from socketio_server.cluster.redis_link import Link
-from socketio_server.cluster.redis_listener import MAX_NAMES, Listener, Topic
+from socketio_server.cluster.redis_listener import MAX_NAMES, Heard, Listener, Topic
 from tests.cluster.fakes import FakeConnection, FakePatience
 
 ROOM = Topic("/", "room")
@@ -16,13 +19,10 @@ class Ears:
     """Keeps what was heard."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[Topic, bytes, bytes]] = []
-        self.time = 0.0
-        """By the clock of the listener; each message takes a second."""
+        self.heard: list[Heard] = []
 
-    def hear(self, topic: Topic, channel: bytes, message: bytes) -> None:
-        self.heard.append((topic, channel, message))
-        self.time += 1.0
+    def hear(self, messages: Sequence[Heard]) -> None:
+        self.heard += messages
 
 
 class BreaksAtFlush(FakeConnection):
@@ -33,11 +33,11 @@ class BreaksAtFlush(FakeConnection):
         self._listener = listener
         self.reads = 0
 
-    def read_response(self) -> list[bytes]:
+    def receive(self) -> list[Any]:
         self.reads += 1
         self.fails = True
         self._listener.flush(ping=True)
-        return [b"pong", b""]
+        return [[b"pong", b""]]
 
 
 @pytest.fixture
@@ -46,19 +46,8 @@ def ears() -> Ears:
 
 
 @pytest.fixture
-def patience() -> FakePatience:
-    return FakePatience()
-
-
-@pytest.fixture
-def listener(ears: Ears, patience: FakePatience) -> Listener:
-    return Listener(
-        Link("redis://localhost", lambda: 0.0),
-        patience,
-        clock=lambda: ears.time,
-        max_time=1.5,
-        heard=ears.hear,
-    )
+def listener(ears: Ears) -> Listener:
+    return Listener(Link("redis://localhost", lambda: 0.0), FakePatience(), heard=ears.hear)
 
 
 def use(listener: Listener, *answers: list[bytes]) -> FakeConnection:
@@ -109,10 +98,18 @@ class TestSubscriptions:
 
     def test_the_reader_ends_after_flush_has_failed(self, listener: Listener) -> None:
         connection = BreaksAtFlush(listener)
+        connection.connect()
         with pytest.raises(OSError, match="lost while subscribing"):
             listener.use(connection)
 
         assert connection.reads == 1
+        assert not connection.is_connected
+
+    def test_one_that_redis_refuses_ends_the_connection(self, listener: Listener) -> None:
+        connection = FakeConnection()
+        connection.answers.append(ResponseError("NOPERM"))
+        with pytest.raises(ResponseError, match="NOPERM"):
+            listener.use(connection)
 
     def test_they_are_confirmed_by_redis(self, listener: Listener) -> None:
         listener.add(b"room", ROOM)
@@ -143,11 +140,3 @@ class TestMessages:
         use(listener, [b"message", b"room", b"hi"], [b"unsubscribe", b"room", b"0"])
 
         assert ears.heard == []
-
-    def test_others_get_a_turn_between_them(
-        self, listener: Listener, patience: FakePatience
-    ) -> None:
-        listener.add(b"room", ROOM)
-        use(listener, *[[b"message", b"room", b"hi"]] * 4)
-
-        assert patience.turns == 2

@@ -49,6 +49,7 @@ class TestSending:
         count = MAX_BATCH + 1
         connection = FakeConnection()
         connection.answers.extend([1] * count)
+        connection.at_once = MAX_BATCH // 10
         for number in range(count):
             sender.publish(b"a", b"%d" % number)
         send(sender, connection)

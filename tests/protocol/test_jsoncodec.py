@@ -372,3 +372,58 @@ def mended(value: Any) -> Any:
     if isinstance(value, dict):
         return {mended(key): mended(item) for key, item in value.items()}
     return value
+
+
+def as_lists(value: Any) -> Any:
+    """Return a value with lists for its tuples."""
+    if isinstance(value, (list, tuple)):
+        return [as_lists(item) for item in value]
+    if isinstance(value, dict):
+        return {key: as_lists(item) for key, item in value.items()}
+    return value
+
+
+class TestValuesForOtherServers:
+    """``Encoder.plain``: values for MessagePack, as a client would decode them from JSON."""
+
+    @given(st.lists(ANY_JSON | st.tuples(ANY_JSON) | st.binary() | st.lists(NESTED)))
+    def test_are_the_same_whether_they_are_copied_or_not(self, values: list[Any]) -> None:
+        encoder = Encoder()
+        try:
+            copied = encoder.copy(values)
+        except (TypeError, DecodeError) as error:
+            with pytest.raises(type(error)):
+                encoder.plain(values)
+        else:
+            assert repr(as_lists(encoder.plain(values))) == repr(copied)
+
+    @pytest.mark.parametrize(
+        "value",
+        ["text", "żółw", 1, -0.5, True, None, ["a", 1], ("a",), {"a": {"b": [1]}}],
+    )
+    def test_usual_ones_are_not_copied(self, value: Any) -> None:
+        assert Encoder().plain((value,))[0] is value
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            math.nan,
+            math.inf,
+            "\ud800",
+            b"binary",
+            {1: "key"},
+            {"\ud800": "key"},
+            Decimal("1.5"),
+            OrderedDict(a=1),
+            [[[Decimal("1.5")]]],
+        ],
+    )
+    def test_others_are_converted(self, value: Any) -> None:
+        encoder = Encoder()
+        assert encoder.plain((value,)) == encoder.copy((value,))
+
+    def test_a_copy_does_not_change_with_the_original(self) -> None:
+        value = ["a"]
+        (copied,) = Encoder().copy((value,))
+        value.append("b")
+        assert copied == ["a"]

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 import socketio_server
 from socketio_server import OTHERS, NoServer, NoSocket, SocketSession
 from socketio_server.clients import CLIENTS
-from socketio_server.cluster.broker import Envelope
+from socketio_server.cluster.broker import Envelope, Recipients
 from socketio_server.options import Options
 from socketio_server.serving import current
 from socketio_server.sockets.socket import Socket
@@ -197,6 +197,18 @@ class TestDeliver:
         self.deliver(server, "hi", skip=frozenset([a.id]))
 
         assert server.clients.messages_out - before == 2
+
+    def test_several_events_reach_each_in_order(self, server: FakeServer) -> None:
+        a, b = server.connect(channels=["room"]), server.connect(channels=["room"])
+        skipped = server.connect(channels=["room"])
+        before = server.clients.messages_out
+        several = [server.clients.encode("/", "message", (text,)) for text in ("a", "b")]
+        wanted = Recipients(namespace="/", channels=("room",), skip=frozenset([skipped.id]))
+        server.clients.deliver_encoded(wanted, several)
+
+        assert [a.messages(), b.messages()] == [["a", "b"]] * 2
+        assert skipped.received() == []
+        assert server.clients.messages_out - before == 4
 
     def test_nobody_in_another_namespace_gets_it(self, server: FakeServer) -> None:
         client = server.connect(channels=["room"])

@@ -7,6 +7,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from socketio_server.cluster.broker import Recipients
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
 from tests.fakes.hub import PATIENCE, settle
@@ -49,6 +50,13 @@ class TestTheFastlane:
             True,
             True,
         ]
+
+    def test_takes_several_messages_at_once(self, client: FakeClient) -> None:
+        connection, clients = offer_fastlane(client), client.server.clients
+        several = [clients.encode("/", "message", (text,)) for text in ("a", "b")]
+        clients.deliver_encoded(Recipients(namespace="/"), several)
+
+        assert connection.written == [several[0].frames + several[1].frames]
 
     def test_is_left_while_a_subscription_is_decided(
         self, server: FakeServer, client: FakeClient
