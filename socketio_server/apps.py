@@ -10,7 +10,9 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.module_loading import module_has_submodule
 
 from socketio_server import checks, conf
-from socketio_server.serving import handshakes, outside, reloader, users
+from socketio_server.serving import outside, users
+from socketio_server.serving.around_handshakes import description
+from socketio_server.serving.process import reloader
 from socketio_server.serving.rights import revocations
 from socketio_server.sockets import targets
 from socketio_server.sockets.this_process import CLIENTS
@@ -41,7 +43,7 @@ class SocketIOConfig(AppConfig):
         revocations.connect()
         targets.room_of = users.room_of
         CLIENTS.encode_with(DjangoJSONEncoder().default)
-        CLIENTS.handshake_describer = handshakes.describer
+        CLIENTS.handshake_describer = description.describer
         reloader.put_off_errors(self._import_events)
 
     def _import_events(self) -> None:

@@ -35,9 +35,10 @@ from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode, encode_error
 from socketio_server.protocol.http1.responses import Response
-from socketio_server.serving import current, login_required
+from socketio_server.serving import current
+from socketio_server.serving.around_handshakes import login_required
+from socketio_server.serving.around_handshakes.description import TIME_KEY
 from socketio_server.serving.current import RunningServer
-from socketio_server.serving.handshakes import TIME_KEY
 
 UNSUPPORTED_VERSION = (
     "Unsupported protocol version: use socket.io-client 3 or 4, or set "

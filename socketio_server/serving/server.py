@@ -35,19 +35,14 @@ from socketio_server.net.turns import Turns
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY, Registry
-from socketio_server.serving import (
-    asyncio_loops,
-    current,
-    forks,
-    refused_hosts,
-    restart,
-    wrong_paths,
-)
+from socketio_server.serving import current
 from socketio_server.serving.around_events.hooks import DjangoHooks
-from socketio_server.serving.block_watch import BlockWatch
+from socketio_server.serving.around_handshakes import refused_hosts, wrong_paths
 from socketio_server.serving.brokers import make_broker
-from socketio_server.serving.freed_memory import FreedMemory
 from socketio_server.serving.middleware import load_middleware
+from socketio_server.serving.process import asyncio_loops, forks, restart
+from socketio_server.serving.process.block_watch import BlockWatch
+from socketio_server.serving.process.freed_memory import FreedMemory
 from socketio_server.serving.rights import revocations
 from socketio_server.serving.rights.rechecks import Rechecks
 from socketio_server.serving.timekeeper import GeventTimekeeper

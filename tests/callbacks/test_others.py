@@ -17,9 +17,9 @@ from socketio_server.net.refusals import Refusals
 from socketio_server.net.turns import Turns
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.serving import block_watch
 from socketio_server.serving.around_events.database import DatabaseConnections
-from socketio_server.serving.block_watch import BlockWatch
+from socketio_server.serving.process import block_watch
+from socketio_server.serving.process.block_watch import BlockWatch
 from tests.callbacks.world import Fault, Faults
 from tests.fakes.hub import Task, in_loop, make_pool, wait_for
 from tests.fakes.loop import FakeLoop, FakeWatcher

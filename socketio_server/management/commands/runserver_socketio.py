@@ -34,8 +34,9 @@ from socketio_server.net.statistics import describe
 from socketio_server.protocol.names import MAIN_NAMESPACE
 from socketio_server.registry.events import REGISTRY, Registration
 from socketio_server.registry.signatures import module_of
-from socketio_server.serving import current, reloader, restart
+from socketio_server.serving import current
 from socketio_server.serving.around_events.message_log import message_logger
+from socketio_server.serving.process import reloader, restart
 from socketio_server.serving.server import STOP_OVERHEAD, Server
 
 logger = logging.getLogger("socketio_server")

@@ -20,7 +20,7 @@ from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils.module_loading import import_string
 
-from socketio_server.serving.refused_hosts import Application
+from socketio_server.serving.around_handshakes.refused_hosts import Application
 from socketio_server.serving.rights.recheck_scopes import Kind, Scope, digest_of
 from socketio_server.serving.rights.rechecks import request_recheck
 from socketio_server.serving.users import find_room

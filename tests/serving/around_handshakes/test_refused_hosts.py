@@ -11,7 +11,7 @@ from django.urls import reverse
 from socketio_server.engine.engine import Engine
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
-from socketio_server.serving import refused_hosts
+from socketio_server.serving.around_handshakes import refused_hosts
 from tests.fakes.engine import RecordingSessionHandler
 from tests.fakes.loop import FakeLoop
 

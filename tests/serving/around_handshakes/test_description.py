@@ -8,7 +8,7 @@ from django.test import RequestFactory
 
 from socketio_server.protocol.redis_requests import SocketFields
 from socketio_server.serving import outside
-from socketio_server.serving.handshakes import TIME_KEY, describe, describer
+from socketio_server.serving.around_handshakes.description import TIME_KEY, describe, describer
 from socketio_server.sockets.records import read_record
 
 TIME = datetime(2014, 2, 3, 4, 5, 6, tzinfo=UTC)

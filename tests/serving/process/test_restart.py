@@ -13,7 +13,7 @@ import pytest
 from gevent import monkey
 
 import __main__
-from socketio_server.serving import restart
+from socketio_server.serving.process import restart
 from tests.support.server import ROOT
 from tests.support.tools import PATIENCE
 
@@ -156,7 +156,9 @@ class TestRestartUnlessPatched:
 class TestObservers:
     """Debuggers and the like end with the process that is replaced, which is said on stderr."""
 
-    PROGRAM = "from socketio_server.serving import restart\nrestart.restart_unless_patched()\n"
+    PROGRAM = (
+        "from socketio_server.serving.process import restart\nrestart.restart_unless_patched()\n"
+    )
 
     def run(self, folder: Path, *launcher: str, measured: bool = False) -> str:
         """Run a program that is to be patched, below another one; return what stderr got."""

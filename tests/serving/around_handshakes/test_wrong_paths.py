@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 
 from socketio_server.http.engine_requests import PATH_KEY
-from socketio_server.serving import wrong_paths
+from socketio_server.serving.around_handshakes import wrong_paths
 
 CLIENT = {"EIO": "4", "transport": "polling"}
 

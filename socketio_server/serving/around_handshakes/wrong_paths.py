@@ -9,7 +9,7 @@ from typing import Any
 
 from socketio_server.http.engine_requests import engine_request_of
 from socketio_server.net.log import show
-from socketio_server.serving.refused_hosts import Application
+from socketio_server.serving.around_handshakes.refused_hosts import Application
 
 MAX_PATHS = 20
 """The most paths that are logged: clients choose them."""

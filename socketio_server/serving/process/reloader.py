@@ -16,7 +16,7 @@ from typing import Any
 
 from django.utils import autoreload
 
-from socketio_server.serving import restart
+from socketio_server.serving.process import restart
 
 COMMAND = "runserver_socketio"
 

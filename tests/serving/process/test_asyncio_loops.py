@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from greenlet import getcurrent, gettrace, greenlet, settrace
 
-from socketio_server.serving.asyncio_loops import LoopSwitcher
+from socketio_server.serving.process.asyncio_loops import LoopSwitcher
 from tests.support.tools import PATIENCE
 
 Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], greenlet]
@@ -198,7 +198,7 @@ class TestInstall:
         program = (
             "from gevent import monkey; monkey.patch_all()\n"
             "import asyncio, gevent, greenlet\n"
-            "from socketio_server.serving import asyncio_loops\n"
+            "from socketio_server.serving.process import asyncio_loops\n"
             "asyncio_loops.install(); asyncio_loops.install()\n"
             "async def trace(): return greenlet.gettrace() is not None\n"
             "print(gevent.get_hub().threadpool.apply(asyncio.run, (trace(),)))\n"

@@ -12,7 +12,7 @@ import pytest
 
 from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.refusals import Refusals
-from socketio_server.serving.block_watch import INTERVAL, BlockWatch
+from socketio_server.serving.process.block_watch import INTERVAL, BlockWatch
 from tests.fakes.loop import FakeLoop
 from tests.support.tools import PATIENCE
 

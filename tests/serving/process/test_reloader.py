@@ -10,7 +10,7 @@ import pytest
 from django.utils import autoreload
 
 import __main__
-from socketio_server.serving import reloader, restart
+from socketio_server.serving.process import reloader, restart
 
 STATUS_OF_SIGNAL = 40
 """What the children of these tests add to a signal's number, and exit with."""

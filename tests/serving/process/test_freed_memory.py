@@ -2,7 +2,7 @@
 
 import pytest
 
-from socketio_server.serving.freed_memory import (
+from socketio_server.serving.process.freed_memory import (
     INTERVAL,
     MAX_PAUSE,
     STEP,

@@ -1,0 +1,1 @@
+"""The server's own process: patched, started anew, forked, and watched."""
