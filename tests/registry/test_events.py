@@ -1,11 +1,11 @@
-"""The registry: decorators, channel patterns, which handlers run when.
+"""The registry: its events, and the decorators that register handlers.
 
 Pure: nothing here runs a handler; what running means is in ``tests/dispatch``.
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from functools import partial, wraps
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,54 +13,14 @@ import pytest
 from socketio_server import events
 from socketio_server.exceptions import EventError
 from socketio_server.registry.events import (
-    MAX_CACHED_NAME,
     REGISTRY,
     Event,
-    Registration,
     Registry,
 )
 from tests.dispatch.journal import EVERY_EVENT
+from tests.registry.steps import event, handler, make, selected, selected_for
 
 WITH_CHANNELS = [name for name in EVERY_EVENT if name != "on_connect"]
-BY_CHANNELS_HELD = ["on_message", "on_error"]
-AT_THE_END = ["on_disconnect", "on_finish"]
-BY_ITS_OWN_CHANNEL = ["on_subscribe", "on_unsubscribe"]
-
-
-def handler(*args: object) -> None:
-    """Any handler."""
-
-
-def make(name: str) -> Callable[..., None]:
-    """Make another handler."""
-
-    def made(*args: object) -> None: ...
-
-    made.__name__ = name
-    return made
-
-
-@pytest.fixture
-def registry() -> Registry:
-    return Registry()
-
-
-def event(registry: Registry, name: str) -> Event:
-    found = getattr(registry, name)
-    assert isinstance(found, Event)
-    return found
-
-
-def selected(
-    chosen: Event, channels: Sequence[str] = (), namespace: str = "/"
-) -> list[Callable[..., Any]]:
-    """The handlers that run for a socket on these channels."""
-    return [registration.handler for registration in chosen.select(namespace, channels)]
-
-
-def selected_for(chosen: Event, channel: str, namespace: str = "/") -> list[Callable[..., Any]]:
-    """The handlers that run for a subscription to a channel, or its end."""
-    return [registration.handler for registration in chosen.select_for(namespace, channel)]
 
 
 class TestTheSevenEvents:
@@ -159,7 +119,7 @@ class TestWhatIsRefused:
         with pytest.raises(
             EventError,
             match=r"^The on_connect event does not support channels so the handler "
-            rf"`handler` \({re.escape(__file__)}:\d+\) could not be registered: a client that ",
+            rf"`handler` \({re.escape(handler.__code__.co_filename)}:\d+\) could not be registered: a client that ",
         ):
             registry.on_connect(channel="^room-")(handler)
 
@@ -215,282 +175,6 @@ class TestWhatIsRefused:
                 decorate()
 
         assert not any(event.registrations for event in registry)
-
-
-class TestSignatures:
-    """A handler must take what its event gives it, and run when it is called."""
-
-    @pytest.mark.parametrize(
-        ("name", "function"),
-        [
-            ("on_connect", lambda request, socket, context: None),
-            ("on_connect", lambda request, socket, context, more=1: None),
-            ("on_connect", lambda request, *args: None),
-            ("on_connect", lambda request, socket, context, *, more=1: None),
-            ("on_message", lambda request, socket, context, message: None),
-            ("on_message", lambda *args, **kwargs: None),
-            ("on_message", lambda request, socket, context, message, /: None),
-            ("on_message", partial(lambda extra, r, s, c, message: None, 1)),
-        ],
-    )
-    def test_what_fits_is_taken(
-        self, registry: Registry, name: str, function: Callable[..., object]
-    ) -> None:
-        assert event(registry, name)(function) is function
-
-    @pytest.mark.parametrize(
-        ("name", "function", "takes"),
-        [
-            ("on_connect", lambda: None, "takes 0 arguments, but is called with 3"),
-            ("on_connect", lambda r, s, c, message: None, "takes 4 arguments"),
-            ("on_message", lambda r, s, c: None, "4: request, socket, context, message"),
-            ("on_message", lambda self, r, s, c, m: None, "takes 5 arguments"),
-            ("on_subscribe", lambda r, s, c: None, "4: request, socket, context, channel"),
-            ("on_error", lambda r, s, c: None, "4: request, socket, context, exception"),
-            ("on_finish", lambda r, s, c, reason: None, "3: request, socket, context"),
-            ("on_connect", lambda r, s, c, *, user: None, "needs 'user' by keyword"),
-        ],
-    )
-    def test_what_does_not_is_refused_with_its_file_and_line(
-        self, registry: Registry, name: str, function: Any, takes: str
-    ) -> None:
-        line = function.__code__.co_firstlineno
-        with pytest.raises(EventError) as raised:
-            event(registry, name)(function)
-
-        text = str(raised.value)
-        assert text.startswith(f"The {name} handler `")
-        assert f"({__file__}:{line})" in text
-        assert takes in text
-
-    def test_a_custom_event_s_takes_three_and_what_the_client_sends(
-        self, registry: Registry
-    ) -> None:
-        for function in (
-            lambda r, s, c: None,
-            lambda r, s, c, one, two: None,
-            lambda r, s, c, one=1, *rest: None,
-        ):
-            registry.on("news")(function)
-        with pytest.raises(EventError, match=r"takes 2 arguments, but is called with 3 and more"):
-            registry.on("news")(lambda request, socket: None)
-
-    def test_of_a_decorated_function_the_decorator_s_own_counts(self, registry: Registry) -> None:
-        """It may add arguments."""
-
-        def with_user(function: Callable[..., None]) -> Callable[..., None]:
-            @wraps(function)
-            def wrapper(request: object, *args: object) -> None:
-                function(request, *args, "user")
-
-            return wrapper
-
-        @registry.on_connect
-        @with_user
-        def connect(request: object, socket: object, context: object, user: object) -> None: ...
-
-        assert selected(registry.on_connect) == [connect]
-
-    def test_async_functions_are_refused(self, registry: Registry) -> None:
-        async def coroutine(*args: object) -> None: ...
-
-        async def generator(*args: object) -> AsyncIterator[None]:
-            yield
-
-        class Callable_:
-            async def __call__(self, *args: object) -> None: ...
-
-        message = r"is async def; its code would never run: make it a plain function.*async_to_sync"
-        for function in (coroutine, generator, partial(coroutine), Callable_()):
-            with pytest.raises(EventError, match=message):
-                registry.on_message(function)
-
-    def test_generators_are_refused(self, registry: Registry) -> None:
-        def generator(*args: object) -> Iterator[None]:
-            yield
-
-        with pytest.raises(
-            EventError, match=r"generator` \(.*is a generator; its code would never"
-        ):
-            registry.on_message(generator)
-
-    def test_a_class_may_be_a_handler(self, registry: Registry) -> None:
-        class Handler:
-            def __init__(self, request: object, socket: object, context: object) -> None: ...
-
-        assert registry.on_connect(Handler) is Handler
-
-
-CHANNELS_HELD = [
-    # pattern, channels held, whether the handler runs
-    (None, [], True),
-    (None, ["room-1"], False),
-    ("^room-", [], False),
-    ("^room-", ["room-1"], True),
-    ("^room-", ["other"], False),
-    ("^room-", ["other", "room-1"], True),
-    ("^room-", ["room-1", "room-2"], True),
-    ("room-", ["room-1"], True),
-    ("room-", ["my-room-1"], False),  # as with re.match: from the beginning
-    ("room", ["room-1"], True),  # but not to the end
-    ("room$", ["room-1"], False),
-    (".*", [""], True),
-    ("ROOM", ["room"], False),
-    ("(?i)ROOM", ["room"], True),
-    ("a|b", ["b"], True),
-]
-
-
-class TestChannelsHeld:
-    """A message, an error, a disconnect and a finish: by the channels that the socket is on."""
-
-    @pytest.mark.parametrize("name", BY_CHANNELS_HELD)
-    @pytest.mark.parametrize(("pattern", "channels", "runs"), CHANNELS_HELD)
-    def test_which_handlers_run(
-        self,
-        registry: Registry,
-        name: str,
-        pattern: str | None,
-        channels: list[str],
-        runs: bool,
-    ) -> None:
-        event(registry, name)(channel=pattern)(handler)
-
-        assert selected(event(registry, name), channels) == ([handler] if runs else [])
-
-    def test_each_runs_once_however_many_channels_match(self, registry: Registry) -> None:
-        registry.on_message(channel="^room-")(handler)
-
-        assert selected(registry.on_message, ["room-1", "room-2", "room-3"]) == [handler]
-
-
-class TestTheEndOfAConnection:
-    """By the channels held; but a client must not be able to keep the last handlers from running
-    by holding any.
-    """
-
-    @pytest.mark.parametrize("name", AT_THE_END)
-    @pytest.mark.parametrize(("pattern", "channels", "runs"), CHANNELS_HELD)
-    def test_which_handlers_run(
-        self,
-        registry: Registry,
-        name: str,
-        pattern: str | None,
-        channels: list[str],
-        runs: bool,
-    ) -> None:
-        event(registry, name)(channel=pattern)(handler)
-        runs = runs or pattern is None
-
-        assert selected(event(registry, name), channels) == ([handler] if runs else [])
-
-
-class TestTheEventsOwnChannel:
-    """A subscription and its end: by the channel that it is about."""
-
-    @pytest.mark.parametrize("name", BY_ITS_OWN_CHANNEL)
-    @pytest.mark.parametrize(
-        ("pattern", "channel", "runs"),
-        [
-            (None, "room-1", True),
-            (None, "anything", True),
-            ("^room-", "room-1", True),
-            ("^room-", "other", False),
-            ("room-", "my-room-1", False),
-            ("room", "room-1", True),
-            ("room$", "room-1", False),
-        ],
-    )
-    def test_which_handlers_run(
-        self, registry: Registry, name: str, pattern: str | None, channel: str, runs: bool
-    ) -> None:
-        event(registry, name)(channel=pattern)(handler)
-
-        assert selected_for(event(registry, name), channel) == ([handler] if runs else [])
-
-
-class CountingPattern:
-    """A pattern that counts how often it is tried."""
-
-    def __init__(self) -> None:
-        self.tries = 0
-
-    def match(self, name: str) -> None:
-        self.tries += 1
-
-
-class TestSlowPatterns:
-    def test_are_tried_once_per_name(self, registry: Registry) -> None:
-        """Clients choose the names, and may choose those on which a pattern is slow."""
-        pattern: Any = CountingPattern()
-        registration = Registration(handler, pattern, "/", ())
-        for event in (registry.on_subscribe, registry.on_message, registry.on_unsubscribe):
-            event.registrations.append(registration)
-        for _ in range(3):
-            registry.on_subscribe.select_for("/", "room-1")
-            registry.on_message.select("/", ["room-1"])
-            registry.on_unsubscribe.select_for("/", "room-1")
-
-        assert pattern.tries == 1
-
-    def test_are_tried_anew_on_names_that_are_too_long_to_be_kept(self, registry: Registry) -> None:
-        pattern: Any = CountingPattern()
-        registry.on_message.registrations.append(Registration(handler, pattern, "/", ()))
-        for _ in range(3):
-            registry.on_message.select("/", ["x" * (MAX_CACHED_NAME + 1)])
-
-        assert pattern.tries == 3
-
-
-class TestNamespaces:
-    @pytest.mark.parametrize(
-        ("namespace", "joined", "runs"),
-        [
-            (None, "/", True),
-            (None, "/admin", False),
-            ("/admin", "/admin", True),
-            ("/admin", "/", False),
-            ("/admin", "/administrators", False),
-            (re.compile(r"/room-\d+$"), "/room-7", True),
-            (re.compile(r"/room-\d+$"), "/room-x", False),
-            (re.compile(r"/room-\d+$"), "/", False),
-            (re.compile(r"/room-\d+"), "/my/room-1", False),
-            (re.compile(r"/room-\d+"), "/room-7", True),
-            (re.compile(r"/room-\d+"), "/room-7/admin", False),
-            (re.compile(r"/room-\d+$"), "/room-7\n", False),
-        ],
-    )
-    @pytest.mark.parametrize("name", EVERY_EVENT)
-    def test_handlers_run_in_their_own(
-        self,
-        registry: Registry,
-        name: str,
-        namespace: str | re.Pattern[str] | None,
-        joined: str,
-        runs: bool,
-    ) -> None:
-        chosen = event(registry, name)
-        if namespace is None:
-            chosen(handler)
-        else:
-            chosen(namespace=namespace)(handler)
-        expected = [handler] if runs else []
-
-        assert selected(chosen, namespace=joined) == expected
-        assert selected_for(chosen, "any", namespace=joined) == expected
-
-    def test_clients_may_join_those_that_have_a_handler(self, registry: Registry) -> None:
-        registry.on_message(namespace="/admin")(handler)
-        registry.on("news", namespace=re.compile(r"/news-.*"))(handler)
-
-        assert registry.has_namespace("/")
-        assert registry.has_namespace("/admin")
-        assert registry.has_namespace("/news-1")
-        assert not registry.has_namespace("/other")
-
-    def test_the_main_one_may_be_joined_without_any(self, registry: Registry) -> None:
-        assert registry.has_namespace("/")
-        assert not registry.has_namespace("/admin")
 
 
 class TestCustomEvents:
@@ -553,7 +237,7 @@ class TestCustomEvents:
             on(handler)  # @events.on alone
 
         assert '@events.on("news")' in str(raised.value)
-        assert f"`handler` ({__file__}:{line})" in str(raised.value)
+        assert f"`handler` ({handler.__code__.co_filename}:{line})" in str(raised.value)
 
     @pytest.mark.parametrize("name", [None, 5, b"news", True])
     def test_that_is_a_string(self, registry: Registry, name: Any) -> None:
@@ -568,50 +252,3 @@ class TestCustomEvents:
         registry.on("news")(handler)
 
         assert "news" in [e.name for e in registry]
-
-
-class TestNamedGroupsOfAuthorize:
-    """An ``authorize`` handler gets the named groups of its pattern by keyword."""
-
-    def test_a_handler_takes_each_as_an_argument_or_by_two_stars(self, registry: Registry) -> None:
-        decorator = registry.authorize(channel=r"^(?P<kind>\w+)-(?P<pk>\d+)$")
-
-        @decorator
-        def named(
-            request: Any, socket: Any, context: Any, channel: str, pk: str, *, kind: str
-        ) -> None: ...
-
-        @decorator
-        def all_of_them(
-            request: Any, socket: Any, context: Any, channel: str, **groups: str
-        ) -> None: ...
-
-        assert len(registry.authorize.registrations) == 2
-
-    def test_a_group_that_the_handler_does_not_take_is_an_error(self, registry: Registry) -> None:
-        with pytest.raises(EventError, match="the group 'pk', which it does not take by keyword"):
-
-            @registry.authorize(channel=r"^room-(?P<pk>\d+)$")
-            def may(request: Any, socket: Any, context: Any, channel: str) -> None: ...
-
-    def test_a_group_with_the_name_of_another_argument_is_an_error(
-        self, registry: Registry
-    ) -> None:
-        with pytest.raises(
-            EventError, match="the group 'channel', which is another argument's name"
-        ):
-
-            @registry.authorize(channel=r"^(?P<channel>.*)$")
-            def may(request: Any, socket: Any, context: Any, channel: str) -> None: ...
-
-    def test_an_argument_that_is_no_group_is_an_error(self, registry: Registry) -> None:
-        with pytest.raises(EventError, match="takes 5 arguments, but is called with 4"):
-
-            @registry.authorize(channel=r"^room-(\d+)$")
-            def may(request: Any, socket: Any, context: Any, channel: str, pk: str) -> None: ...
-
-    def test_other_events_handlers_get_no_groups(self, registry: Registry) -> None:
-        @registry.on_message(channel=r"^room-(?P<pk>\d+)$")
-        def talk(request: Any, socket: Any, context: Any, message: Any) -> None: ...
-
-        assert len(registry.on_message.registrations) == 1
