@@ -137,8 +137,9 @@ class Inbox(Generic[T]):
         :param room: bytes that the first item has taken of the room for decoded items.
         """
         items, keeper, account = self._items, self._keeper, self._account
+        run, handle = self._scope.run, keeper.handle
         began = keeper.clock()
-        handled = 0
+        remaining = keeper.options.max_events_per_turn
         while items:  # they may have been dropped
             item = items[0]
             size = item.__sizeof__()
@@ -155,7 +156,7 @@ class Inbox(Generic[T]):
             if waiting < account.low:
                 account.weigh()
             try:
-                self._scope.run(keeper.handle, self, item)
+                run(handle, self, item)
             except BaseException:  # a fault of ours: the items behind it must still be handled
                 keeper.pool.run(self)
                 raise
@@ -164,12 +165,11 @@ class Inbox(Generic[T]):
                     keeper.room.leave(account, room)
                     room = 0
             if items:
-                handled += 1
-                options = keeper.options
+                remaining -= 1
                 if (
                     size > LARGE
-                    or handled >= options.max_events_per_turn
-                    or keeper.clock() - began > options.max_time_per_turn
+                    or not remaining
+                    or keeper.clock() - began > keeper.options.max_time_per_turn
                 ):
                     keeper.pool.run(self)
                     break
