@@ -116,10 +116,11 @@ class TestDecorating:
 
 class TestWhatIsRefused:
     def test_on_connect_takes_no_channel(self, registry: Registry) -> None:
+        path = re.escape(handler.__code__.co_filename)
         with pytest.raises(
             EventError,
             match=r"^The on_connect event does not support channels so the handler "
-            rf"`handler` \({re.escape(handler.__code__.co_filename)}:\d+\) could not be registered: a client that ",
+            rf"`handler` \({path}:\d+\) could not be registered: a client that ",
         ):
             registry.on_connect(channel="^room-")(handler)
 
