@@ -211,7 +211,7 @@ class TestDiagrams:
 
     @pytest.mark.parametrize("block", blocks("mermaid"), ids=str)
     def test_name_files_that_exist(self, block: Block) -> None:
-        for name in re.findall(r"\w+/\w+\.py", block.text):
+        for name in re.findall(r"[\w/]+/\w+\.py", block.text):
             assert (ROOT / "socketio_server" / name).exists(), name
 
 
