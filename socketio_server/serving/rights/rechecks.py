@@ -68,7 +68,7 @@ def request_recheck(scope: Scope, using: str | None = None) -> None:
     if here is not None and here.at_once:
         here.ask(scope)
     elif here is not None or _reaches_others():
-        transaction.on_commit(partial(_send, scope), using=using, robust=True)
+        transaction.on_commit(lambda: _send(scope), using=using, robust=True)
 
 
 def _reaches_others() -> bool:

@@ -72,6 +72,17 @@ class TestTheIntervalsRecheck:
 
         assert client.close_reason == REVOKED
 
+    def test_finds_who_is_no_longer_a_superuser(self) -> None:
+        ann = make_user()
+        self.update(ann, is_superuser=True)
+        with SocketIOClient(user=ann, registry=guarded_by_permission()) as client:
+            client.clock.advance(60)
+            assert client.connected
+            self.update(ann, is_superuser=False)
+            client.clock.advance(60)
+
+            assert client.close_reason == REVOKED
+
     def test_finds_a_session_that_has_run_out(self, connect: Connect) -> None:
         from django.contrib.sessions.models import Session
 

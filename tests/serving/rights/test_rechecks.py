@@ -6,17 +6,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.signals import request_finished
+from django.db import connections, transaction
+from django.db.models.signals import post_save
 from django.test import TestCase, override_settings
 
 import socketio_server
+from socketio_server import EVERYONE
 from socketio_server.net.workers import Job
 from socketio_server.registry.guards import Guarded
-from socketio_server.serving import everywhere, outside
+from socketio_server.serving import current, everywhere, outside
 from socketio_server.serving.rights import rechecks
 from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
 from socketio_server.serving.rights.rechecks import CLUSTER_EVENT, MAX_WORKERS, Rechecks
 from socketio_server.sockets.this_process import CLIENTS
 from tests.fakes.server import FakeClient, FakeServer
+from tests.support.users import WITH_USERS
 
 
 class Hooks:
@@ -186,6 +191,67 @@ class TestOtherServers:
 
         assert site.jobs == []
         assert "Another server wants to recheck what this one does not know" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+class TestInADatabaseTransaction:
+    """In the process of a server; the test client has no transactions to wait for."""
+
+    @pytest.fixture(autouse=True)
+    def _runs_here(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(current, "rechecks", site.rechecks)
+        run = site.rechecks.intercept(lambda *event: None)
+        monkeypatch.setattr(CLIENTS, "run_cluster_event", run)
+        request_finished.send(None)  # a request that another test began would be waited for
+
+    @pytest.fixture
+    def _two_databases(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Have another database, where no transaction is under way."""
+        other = connections["other"] = connections["default"].copy("other")
+        monkeypatch.setattr(other, "get_autocommit", lambda: True)
+        yield
+        del connections["other"]
+
+    def test_a_recheck_is_left_out_where_it_is_rolled_back(self, site: Site) -> None:
+        with transaction.atomic():
+            socketio_server.recheck(EVERYONE)
+            transaction.set_rollback(True)
+
+        assert site.jobs == []
+
+    @pytest.mark.usefixtures("_two_databases")
+    def test_of_another_database_a_recheck_does_not_wait(self, site: Site) -> None:
+        with transaction.atomic():
+            socketio_server.recheck(EVERYONE, using="other")
+            assert len(site.jobs) == 1
+
+    @pytest.mark.usefixtures("_two_databases")
+    @override_settings(**WITH_USERS)
+    def test_a_user_that_is_saved_waits_for_the_commit_of_its_own(self, site: Site) -> None:
+        from django.contrib.auth.models import User
+
+        saved = {"instance": User(pk=1), "created": False, "update_fields": None}
+        with transaction.atomic():
+            post_save.send(User, using="default", **saved)
+            assert site.jobs == []
+            post_save.send(User, using="other", **saved)
+            assert len(site.jobs) == 1
+
+        assert len(site.jobs) == 2
+
+    def test_a_recheck_that_fails_keeps_nothing_else_from_the_commit(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*event: object) -> None:
+            raise LookupError
+
+        committed: list[bool] = []
+        monkeypatch.setattr(CLIENTS, "run_cluster_event", fail)
+        with transaction.atomic():
+            socketio_server.recheck(EVERYONE)
+            transaction.on_commit(lambda: committed.append(True))
+
+        assert committed == [True]
 
 
 class TestAProcessWithoutServerAndBroker:

@@ -1,6 +1,7 @@
 """What Django's signals tell of: who loses a right is disconnected, in tests at once."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -30,6 +31,25 @@ def request_of(browser: Client) -> HttpRequest:
     request.session = browser.session
     request.COOKIES = {name: morsel.value for name, morsel in browser.cookies.items()}
     return request
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Answer a request, as a view does."""
+    request_started.send(None)
+    try:
+        yield
+    finally:
+        request_finished.send(None)
+
+
+def visitor() -> Client:
+    """A browser with a session in which nobody is logged in."""
+    browser = Client()
+    session = browser.session
+    session["colour"] = "red"
+    session.save()
+    return browser
 
 
 class TestLoggingOut:
@@ -101,22 +121,29 @@ class TestASessionWhoseKeyIsReplaced:
         assert client.close_reason == "session replaced"
         assert client.received == []
 
+    @override_settings(SESSION_ENGINE="django.contrib.sessions.backends.cache")
+    def test_by_a_visitor_s_login_lets_it_come_back_whatever_stores_the_session(self) -> None:
+        browser = visitor()
+        with SocketIOClient(client=browser, registry=Registry()) as client:
+            with answering():
+                login(request_of(browser), make_user())
+                assert client.connected
+
+            assert client.close_reason == "session replaced"
+
     def test_by_a_new_password_ends_the_connections_of_other_sessions(
         self, connect: Connect
     ) -> None:
         ann = make_user()
         browser = browser_of(ann)
         here, there = connect(ann, browser=browser), connect(ann)
-        request_started.send(None)
-        try:
+        with answering():
             ann.set_password("another")
             ann.save()
             request = request_of(browser)
             request.user = ann
             update_session_auth_hash(request, ann)
             assert here.connected
-        finally:
-            request_finished.send(None)
 
         assert here.close_reason == "session replaced"
         assert there.close_reason == REVOKED
@@ -124,11 +151,8 @@ class TestASessionWhoseKeyIsReplaced:
     def test_by_a_login_as_somebody_else_lets_the_page_come_back(self, connect: Connect) -> None:
         browser = browser_of(make_user())
         client = connect(None, browser=browser)
-        request_started.send(None)
-        try:
+        with answering():
             login(request_of(browser), make_user("bob"))
-        finally:
-            request_finished.send(None)
 
         assert client.close_reason == "session replaced"
 
@@ -273,6 +297,14 @@ class TestPermissions:
             group.permissions.clear()
         else:
             group.delete()
+
+        assert client.close_reason == REVOKED
+
+    def test_that_are_deleted_end_the_connection(self, connect: Connect, permission: Any) -> None:
+        ann = make_user()
+        ann.user_permissions.add(permission)
+        client = connect(ann)
+        permission.delete()
 
         assert client.close_reason == REVOKED
 
