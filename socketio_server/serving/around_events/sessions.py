@@ -64,6 +64,13 @@ class Saves:
 _saves = Saves()
 
 
+def may_be_stored(key: str) -> bool:
+    """Return whether a key, which a client's cookie may name as it likes, can be one that a store
+    has made: databases refuse to look for some others, with NUL say.
+    """
+    return key.isascii() and key.isprintable()
+
+
 class MergingStore(_Base):
     """Mixin for a project's session store: ``save`` changes those keys only that were changed here.
 
@@ -90,7 +97,11 @@ class MergingStore(_Base):
     def load(self) -> Data:
         """Return the stored data, and note it."""
         loaded_at = _saves.count
-        data: Data = super().load()
+        key = self.session_key
+        if key is None or may_be_stored(key):
+            data: Data = super().load()
+        else:
+            data, self._session_key = {}, None
         self.note(data, loaded_at)
         return data
 

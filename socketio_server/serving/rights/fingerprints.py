@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.contrib import auth
 from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db import DataError
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from socketio_server.serving.around_events.identity import Identity
+from socketio_server.serving.around_events.sessions import may_be_stored
 
 FLAGS = ("is_staff", "is_superuser")
 """The attributes of an active user that decide what it may."""
@@ -91,18 +93,35 @@ def _key_of_user(
 
 def _read_sessions(identities: Iterable[Identity]) -> dict[str, Mapping[str, Any]]:
     """Return the data of the clients' sessions, by key, those that are gone left out."""
-    stores = {each.key: each.store for each in identities if each.key and each.store is not None}
+    stores = {
+        each.key: each.store
+        for each in identities
+        if each.key and each.store is not None and may_be_stored(each.key)
+    }
     found: dict[str, Mapping[str, Any]] = {}
     for store in set(stores.values()):
         keys = [key for key, its_store in stores.items() if its_store is store]
         if hasattr(store, "get_model_class"):
-            rows = store.get_model_class()._base_manager.filter(
-                session_key__in=keys, expire_date__gt=timezone.now()
-            )
-            found.update((row.session_key, store().decode(row.session_data)) for row in rows)
+            found.update(_read_rows(store, keys))
         else:
             found.update((key, store(key).load()) for key in keys)
     return found
+
+
+def _read_rows(store: Any, keys: Sequence[str]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Return the keys and data of sessions in the database.
+
+    Clients name any key by their cookies: one that the database refuses fails alone.
+    """
+    sessions = store.get_model_class()._base_manager
+    try:
+        rows = list(sessions.filter(session_key__in=keys, expire_date__gt=timezone.now()))
+    except (DataError, ValidationError, ValueError):
+        if len(keys) == 1:
+            return []
+        middle = len(keys) // 2
+        return [*_read_rows(store, keys[:middle]), *_read_rows(store, keys[middle:])]
+    return [(row.session_key, store().decode(row.session_data)) for row in rows]
 
 
 def _read_permissions(users: Iterable[Any], model: Any) -> dict[Any, frozenset[Hashable]]:

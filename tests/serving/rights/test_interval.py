@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import DataError
 from django.test import override_settings
 from greenlet import greenlet
 
@@ -56,6 +58,38 @@ def with_event_beside(note: Callable[[Any, Any], None]) -> Registry:
     return registry
 
 
+def let_the_database_refuse_keys(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let it refuse to look for some keys of sessions, as PostgreSQL does.
+
+    :return: for how many keys it is asked each time.
+    """
+    from django.contrib.sessions.backends.db import SessionStore
+    from django.contrib.sessions.models import Session
+
+    asked: list[int] = []
+
+    def look_for(session_key__in: list[str], **more: Any) -> Any:
+        asked.append(len(session_key__in))
+        if any("\0" in key or key.startswith("refused") for key in session_key__in):
+            raise DataError("invalid input")
+        return Session.objects.filter(session_key__in=session_key__in, **more)
+
+    model = SimpleNamespace(
+        _base_manager=SimpleNamespace(filter=look_for),
+        objects=Session.objects,
+        DoesNotExist=Session.DoesNotExist,
+    )
+    monkeypatch.setattr(SessionStore, "get_model_class", classmethod(lambda cls: model))
+    return asked
+
+
+def open_to_all() -> Registry:
+    """Handlers of a site where anybody may subscribe to anything."""
+    registry = Registry()
+    registry.authorize(lambda request, socket, context, channel: True)
+    return registry
+
+
 class TestTheIntervalsRecheck:
     def update(self, user: Any, **values: Any) -> None:
         """Change a user in a way of which no signal tells."""
@@ -92,6 +126,34 @@ class TestTheIntervalsRecheck:
         client.clock.advance(60)
 
         assert client.close_reason == REVOKED
+
+    @pytest.mark.parametrize("cookie", ['"aaaaaaaa\\000"', "refused"], ids=["NUL", "another key"])
+    def test_goes_on_beside_a_cookie_that_the_database_refuses(
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch, cookie: str
+    ) -> None:
+        ann, registry = make_user(), open_to_all()
+        client, headers = connect(ann), {"Cookie": f"sessionid={cookie}"}
+        with (
+            SocketIOClient(headers=headers, registry=registry),
+            SocketIOClient(headers=headers, registry=registry),
+        ):
+            client.clock.advance(60)
+            let_the_database_refuse_keys(monkeypatch)
+            self.update(ann, is_active=False)
+            client.clock.advance(60)
+
+            assert client.close_reason == REVOKED
+
+    def test_does_not_ask_the_database_for_keys_with_nul(
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client, headers = connect(make_user()), {"Cookie": 'sessionid="aaaaaaaa\\000"'}
+        with SocketIOClient(headers=headers, registry=open_to_all()) as other:
+            asked = let_the_database_refuse_keys(monkeypatch)
+            client.clock.advance(180)
+
+            assert asked == [1, 1, 1]
+            assert other.connected
 
     @pytest.mark.parametrize("engine", ["cache", "file"])
     def test_finds_a_session_that_has_ended_in_another_store(
