@@ -14,7 +14,9 @@ A refused client gets ``connect_error``, or an acknowledgement with an ``error``
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast, overload
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.http import Http404
 
 from socketio_server.dispatch.rights import DENIED
 from socketio_server.exceptions import EventError
@@ -45,7 +47,8 @@ def permission_required(perm: str | Iterable[str]) -> Callable[[H], H]:
     """Return a decorator that lets only users run the handler that have a permission.
 
     :param perm: the permission, ``"app.codename"``; or several, all of which are needed.
-    :raises EventError: if it is none, because the decorator is used bare.
+    :raises EventError: if one has no dot, which nobody but a superuser has; or if there is none,
+        because the decorator is used bare.
     """
     if callable(perm):
         raise EventError(
@@ -53,24 +56,47 @@ def permission_required(perm: str | Iterable[str]) -> Callable[[H], H]:
             f"the handler {describe(perm)}"
         )
     perms = (perm,) if isinstance(perm, str) else tuple(perm)
-    return _guard(lambda user: user.has_perms(perms), DENIED)
+    for each in perms:
+        if "." not in each:
+            raise EventError(
+                f'permission_required: {each!r} is no permission: it takes "app.codename"'
+            )
+    needs = f"it needs {', '.join(map(repr, perms))}"
+    return _guard(lambda user: user.has_perms(perms), DENIED, note=needs)
 
 
 def user_passes_test(test_func: Callable[[Any], Any], message: str = DENIED) -> Callable[[H], H]:
     """Return a decorator that lets only users run the handler that pass a test.
 
-    :param test_func: called with ``request.user``; lets the user pass by something true.
+    :param test_func: called with ``request.user``; lets the user pass by something true, and may
+        refuse by ``ObjectDoesNotExist`` or ``Http404``, too.
     :param message: what other clients are told.
     """
     return _guard(test_func, message, is_own=True)
 
 
 def _guard(
-    test_func: Callable[[Any], Any], message: str, *, is_own: bool = False
+    test_func: Callable[[Any], Any], message: str, *, note: str = "", is_own: bool = False
 ) -> Callable[[H], H]:
+    """Return a decorator of handlers.
+
+    :param note: added to the refusal for the log.
+    """
+
     def test(request: Any) -> None:
-        if not test_func(request.user):
-            raise PermissionDenied(message)
+        user = request.user
+        absence = None
+        try:
+            passes = test_func(user)
+        except (ObjectDoesNotExist, Http404) as error:
+            passes, absence = False, error
+        if not passes:
+            refusal = PermissionDenied(message)
+            why_anonymous = "" if user.is_authenticated else _why_anonymous(request)
+            for each in (note, why_anonymous):
+                if each:
+                    refusal.add_note(each)
+            raise refusal from absence
 
     def decorate(handler: H) -> H:
         for event in REGISTRY:
@@ -82,3 +108,14 @@ def _guard(
         return cast(H, Guarded(handler, test, is_own=is_own))
 
     return decorate
+
+
+def _why_anonymous(request: Any) -> str:
+    """Return what is known of the cause, for the log."""
+    name = settings.SESSION_COOKIE_NAME
+    if name in request.COOKIES:
+        return f"the cookie {name!r} names no session of a user: it has ended, or is another site's"
+    return (
+        f"the request has no cookie {name!r}: log in on the host that the client connects to, to "
+        "which pages of another send cookies by withCredentials"
+    )

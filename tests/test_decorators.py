@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.http import Http404
 
 from socketio_server import events
 from socketio_server.decorators import login_required, permission_required, user_passes_test
@@ -41,7 +42,7 @@ def run(decorate: Callable[[Any], Any], user: User) -> str:
         return "ran"
 
     try:
-        return str(handler(SimpleNamespace(user=user), None, {}))
+        return str(handler(SimpleNamespace(user=user, COOKIES={}), None, {}))
     except PermissionDenied as error:
         return str(error)
 
@@ -143,6 +144,49 @@ class TestADecoratedHandler:
             on(handler)
 
 
+class TestARefusal:
+    """What the log is told besides, with ``DEBUG``."""
+
+    def refuse(self, decorate: Any, user: User, **cookies: str) -> PermissionDenied:
+        """Return what a decorated handler raises."""
+        (test,) = guards.tests_of(decorate(lambda request, socket, context: None))
+        with pytest.raises(PermissionDenied) as caught:
+            test(SimpleNamespace(user=user, COOKIES=cookies))
+        return caught.value
+
+    def test_names_the_permissions(self) -> None:
+        refusal = self.refuse(permission_required(["shop.sell", "shop.buy"]), ANN)
+
+        assert refusal.__notes__ == ["it needs 'shop.sell', 'shop.buy'"]
+        assert str(refusal) == "Permission denied"
+
+    def test_of_an_anonymous_client_says_what_its_cookie_lacks(self) -> None:
+        (without,) = self.refuse(login_required, NOBODY).__notes__
+        (unknown,) = self.refuse(login_required, NOBODY, sessionid="x").__notes__
+
+        assert without.startswith("the request has no cookie 'sessionid': log in on the host")
+        assert unknown.startswith("the cookie 'sessionid' names no session of a user: it has ended")
+
+    @pytest.mark.parametrize("absence", [ObjectDoesNotExist("no profile"), Http404("no profile")])
+    def test_may_be_because_what_the_test_looks_for_does_not_exist(
+        self, absence: Exception
+    ) -> None:
+        def has_paid(user: User) -> bool:
+            raise absence
+
+        refusal = self.refuse(user_passes_test(has_paid, "Not paid."), ANN)
+
+        assert str(refusal) == "Not paid."
+        assert refusal.__cause__ is absence
+
+
+class TestAPermissionWithoutAnApp:
+    def test_is_refused(self) -> None:
+        """Superusers would have it, and nobody else."""
+        with pytest.raises(EventError, match=r"'sell' is no permission: .*app\.codename"):
+            permission_required(["shop.buy", "sell"])
+
+
 class TestADecoratorThatIsUsedBare:
     def test_wants_its_permission(self) -> None:
         with pytest.raises(EventError, match=r'@permission_required\("app.codename"\).*handler`'):
@@ -182,7 +226,7 @@ class TestARefusedClient:
 
     def connect(self, server: FakeServer, user: User) -> FakeClient:
         client = server.connect()
-        client.socket.request = SimpleNamespace(user=user, META={})
+        client.socket.request = SimpleNamespace(user=user, COOKIES={}, META={})
         return client
 
     def test_gets_an_error_for_what_it_may_not(
@@ -219,7 +263,7 @@ class TestARefusedClient:
         @user_passes_test(lambda user: False, "Closed.")
         def connect(request: Any, socket: Any, context: Any) -> None: ...
 
-        client = server.open(request=SimpleNamespace(user=NOBODY, META={}))
+        client = server.open(request=SimpleNamespace(user=NOBODY, COOKIES={}, META={}))
         client.send("0")
 
         assert client.received() == ['4{"message":"Closed."}']

@@ -6,9 +6,8 @@ from rooms.models import Room
 
 import socketio_server
 from socketio_server import events
-from socketio_server.channels import CHANNELS
-from socketio_server.clients import CLIENTS
 from socketio_server.decorators import login_required
+from socketio_server.signals import channel_subscribed, channel_unsubscribed
 
 ROOM = "^room-(?P<pk>[1-9][0-9]*)$"
 
@@ -38,14 +37,10 @@ def room_deleted(instance, **kwargs):
     socketio_server.recheck(f"room-{instance.pk}")
 
 
-@events.on_subscribe(channel=ROOM)
-@events.on_unsubscribe(channel=ROOM)
-def tell_who_is_here(request, socket, context, channel):
+@receiver([channel_subscribed, channel_unsubscribed])
+def tell_who_is_here(channel, **kwargs):
     """Tell all in a room who is here, each once, however many windows they have."""
-    here = set(CHANNELS[channel])
-    if not socket.connected():  # it is on its channels until all is over
-        here.discard(socket.id)
-    names = {CLIENTS[socket_id][0].user.get_username() for socket_id in here}
+    names = [user.get_username() for user in socketio_server.users_on(channel)]
     socketio_server.emit("here", channel, sorted(names), to=channel)
 
 

@@ -1,4 +1,5 @@
-"""Tells the developer why no handler ran for a client's event, and which handler refused a client.
+"""Tells the developer why no handler ran for a client's event, which handler refused a client, and
+which channels no handler guards.
 
 Only while ``DEBUG`` is on: without it, the dispatcher has no such object.
 """
@@ -19,8 +20,8 @@ MAX_CAUSES = 100
 
 _REFUSED = {
     "on_connect": "connection",
-    "authorize": "subscription",
-    "on_subscribe": "subscription",
+    "authorize": "channel",
+    "on_subscribe": "channel",
     "on_message": "message",
 }
 """What handlers of the events refuse."""
@@ -29,15 +30,11 @@ logger = logging.getLogger("socketio_server")
 
 
 class DeveloperHints:
-    """Logs once for each cause that no handler ran, and for each handler that refused a client."""
+    """Logs once for each cause, and for each handler that refused a client."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._told: set[str] = set()
-        self._refusing: set[str] = set()
-        """The handlers whose refusals were told."""
-        self._denied: set[str] = set()
-        """The channels whose refusals by the default were told."""
+        self._told: set[object] = set()
 
     def unhandled_event(self, name: str, namespace: str, channels: Sequence[str]) -> None:
         """No handler ran for an event.
@@ -71,7 +68,8 @@ class DeveloperHints:
         """No ``on_subscribe`` handler ran for a subscription.
 
         This is normal if handlers of other events match the channel, or if no handler has a channel
-        pattern.
+        pattern. Where ``authorize`` handlers are, those have let the client in, or ``unguarded``
+        tells of it.
         """
         registrations = self._registry.on_subscribe.registrations
         here = [each for each in registrations if each.is_for(namespace)]
@@ -81,7 +79,8 @@ class DeveloperHints:
             for each in event.registrations
             if each.is_for(namespace) and each.pattern is not None
         ]
-        if any(each.pattern is not None and each.pattern.match(channel) for each in every):
+        is_meant = any(each.pattern and each.pattern.match(channel) for each in every)
+        if is_meant or self._guarding(namespace):
             return
         if registrations and not here:
             cause = _other_namespace(registrations, namespace)
@@ -93,42 +92,73 @@ class DeveloperHints:
 
     def denied(self, channel: str, namespace: str) -> None:
         """``SOCKETIO_SUBSCRIBE_DEFAULT`` refused a subscription, because no handler is for it."""
-        text = f"{show(channel)} in namespace {show(namespace)}"
-        if text not in self._denied and len(self._denied) < MAX_CAUSES:
-            self._denied.add(text)
-            logger.warning(
-                "SOCKETIO_SUBSCRIBE_DEFAULT refused the subscription to %s: no authorize handler "
-                "is for this channel (said once)",
-                text,
+        self._say(
+            f"SOCKETIO_SUBSCRIBE_DEFAULT refused the subscription to {show(channel)} in namespace "
+            f"{show(namespace)}: no authorize handler is for this channel"
+        )
+
+    def unguarded(self, channel: str, namespace: str) -> None:
+        """A client may subscribe, because no ``authorize`` handler is for the channel.
+
+        This is normal if none is for any channel of the namespace.
+        """
+        here = self._guarding(namespace)
+        if here:
+            self._say(
+                f"The channel {show(channel)} in namespace {show(namespace)} is open to everybody: "
+                f"the authorize handlers are for channels like {list_patterns(here)}. Correct the "
+                'pattern, or close such channels by SOCKETIO_SUBSCRIBE_DEFAULT = "deny"'
+            )
+
+    def rechecked(self, channel: str, namespace: str) -> None:
+        """Somebody lets the clients of a channel be verified again."""
+        here = self._guarding(namespace)
+        if not any(each.pattern is None or each.pattern.match(channel) for each in here):
+            others = f", but for channels like {list_patterns(here)}" if here else ""
+            self._say(
+                f"recheck({show(channel)}) in namespace {show(namespace)} verifies nobody: no "
+                f"authorize handler is for this channel{others}"
             )
 
     def refusal(
         self,
         event: Event,
         registration: Registration,
+        args: Sequence[Any],
         error: BaseException | None = None,
         *,
         result: Any = False,
     ) -> None:
         """A handler refused a client, whose console leads the developer to the log.
 
-        :param error: what it raised; ``None``: it returned.
+        :param args: what it got behind the first arguments.
+        :param error: what it raised; ``None``: it returned. Its notes are told, too.
         :param result: what it returned.
         """
         handler = describe(registration.handler)
-        if handler in self._refusing:
-            return
-        self._refusing.add(handler)
+        notes = getattr(error, "__notes__", ())
         what = _REFUSED.get(event.name, f"event {show(event.name)}")
+        if what == "channel":
+            what = f"channel {show(str(args[0]))}"
         did, value = ("returned", result) if error is None else ("raised", error)
-        why = f"{did} {value!r:.{MAX_LOGGED}}"
-        logger.warning("%s refused the %s: it %s (said once)", handler, what, why)
+        text = f"{handler} refused the {what}: it {did} {value!r:.{MAX_LOGGED}}"
+        if result is None:
+            text += ", or has no return statement"
+        self._say("; ".join([text, *notes]), (handler, *notes))
+
+    def _guarding(self, namespace: str) -> list[Registration]:
+        """Return the ``authorize`` handlers of a namespace."""
+        return [each for each in self._registry.authorize.registrations if each.is_for(namespace)]
 
     def _tell(self, what: str, namespace: str, cause: str) -> None:
-        text = f"{what} in namespace {show(namespace)}: {cause}"
-        if text not in self._told and len(self._told) < MAX_CAUSES:
-            self._told.add(text)
-            logger.warning("No handler ran for %s (said once)", text)
+        self._say(f"No handler ran for {what} in namespace {show(namespace)}: {cause}")
+
+    def _say(self, text: str, cause: object = None) -> None:
+        """Log a text, once for each cause; ``None``: the text is the cause."""
+        cause = cause or text
+        if cause not in self._told and len(self._told) < MAX_CAUSES:
+            self._told.add(cause)
+            logger.warning("%s (said once)", text)
 
     def _suggest(self, name: str) -> str:
         if name == MESSAGE:

@@ -17,6 +17,10 @@ class EventHooks(Protocol):
     refusals: tuple[type[Exception], ...]
     """Exceptions that a handler may raise, besides ``Reject``, to refuse a client."""
 
+    absences: tuple[type[Exception], ...]
+    """Exceptions of an ``authorize`` handler that refuse a client, without their text: what it
+    looks for does not exist."""
+
     def capture(self, request: Any) -> Any:
         """Return the state that the project's middleware activated for a request, besides context
         variables; ``None`` if there is none.

@@ -220,13 +220,16 @@ class HandlerRunner:
                 if isinstance(error, TypeError) and event.arguments is None:
                     _note_arguments(error, registration, event.name, args)
                 if event.can_refuse:
-                    if self._hints is not None and isinstance(error, self.refusals):
-                        self._hints.refusal(event, registration, error)
+                    is_absence = event.must_grant and isinstance(error, self._hooks.absences)
+                    if self._hints is not None and (is_absence or isinstance(error, self.refusals)):
+                        self._hints.refusal(event, registration, args, error)
+                    if is_absence:
+                        raise Reject(DENIED) from error
                     raise
                 if event.answers and isinstance(error, self.refusals):
                     self._hooks.forget_changes(member.socket.request)
                     if self._hints is not None:
-                        self._hints.refusal(event, registration, error)
+                        self._hints.refusal(event, registration, args, error)
                     if answer is None:
                         answer = error_of(*refusal_of(error))
                     continue
@@ -236,16 +239,21 @@ class HandlerRunner:
                     answer = {"error": str(error)}
             else:
                 if result is not None:
-                    if not self._is_meant(member, event, registration, result):
+                    if not self._is_meant(member, event, registration, args, result):
                         raised = True
                     elif answer is None:
                         answer = result
                 elif event.must_grant:
-                    self._refuse(event, registration, result)
+                    self._refuse(event, registration, args, result)
         return NO_ANSWER if raised and answer is None else answer
 
     def _is_meant(
-        self, member: Member, event: Event, registration: Registration, result: Any
+        self,
+        member: Member,
+        event: Event,
+        registration: Registration,
+        args: Sequence[Any],
+        result: Any,
     ) -> bool:
         """Return whether a handler's return value can be meant; if not, it is an error of the
         handler.
@@ -259,16 +267,18 @@ class HandlerRunner:
             if event.can_refuse:
                 raise Reject
         elif event.is_refusal(result):
-            self._refuse(event, registration, result)
+            self._refuse(event, registration, args, result)
         return mistake is None
 
-    def _refuse(self, event: Event, registration: Registration, result: Any) -> None:
+    def _refuse(
+        self, event: Event, registration: Registration, args: Sequence[Any], result: Any
+    ) -> None:
         """Refuse the client, because of what a handler returned.
 
         :raises Reject: always.
         """
         if self._hints is not None:
-            self._hints.refusal(event, registration, result=result)
+            self._hints.refusal(event, registration, args, result=result)
         raise Reject(DENIED) if event.must_grant else Reject
 
     def _handler_raised(self, member: Member, event_name: str, error: BaseException) -> None:
@@ -289,7 +299,8 @@ class HandlerRunner:
                 (event_name, type(error), place_of(error)), member.router.session.key
             )
             if more is not None:
-                _log_raised(error, event_name, member.delivery.id, more)
+                is_refusal = isinstance(error, self.refusals)
+                _log_raised(error, event_name, member.delivery.id, more, is_refusal=is_refusal)
                 self._hooks.report_exception(member.socket, event_name, error)
             self._hooks.tell(
                 Happening.HANDLER_FAILED, member.socket, event=event_name, exception=error
@@ -310,12 +321,14 @@ def _note_arguments(
     if traceback is not None and traceback.tb_next is None:
         error.add_note(
             f"{describe(registration.handler)} got request, socket, context and, from the client, "
-            f"{len(args)} arguments of the event {show(event_name)}"
+            f"{len(args)} argument{'' if len(args) == 1 else 's'} of the event {show(event_name)}"
         )
 
 
-def _log_raised(error: BaseException, event_name: str, socket_id: str, more: str) -> None:
-    if isinstance(error, Reject):
+def _log_raised(
+    error: BaseException, event_name: str, socket_id: str, more: str, *, is_refusal: bool
+) -> None:
+    if is_refusal:
         text = (
             "Handler of %s raised %r for socket %s, which refuses nothing there: the event has "
             "happened already (%s:%s)%s"

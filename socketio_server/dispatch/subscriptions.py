@@ -106,6 +106,8 @@ class Subscriptions:
                 return DENIED, None
             return refusal
         if self._options.subscribe_default == "allow":
+            if self._hints is not None:
+                self._hints.unguarded(channel, namespace)
             return None
         if self._hints is not None:
             self._hints.denied(channel, namespace)

@@ -162,8 +162,9 @@ class Event:
                 "in the handler"
             )
         pattern = self._compile(handler, channel)
-        groups = pattern.groupindex if pattern is not None and self.must_grant else ()
-        signatures.check(handler, self.name, self.arguments, groups, self.first)
+        groups = pattern.groupindex if pattern is not None and self.must_grant else {}
+        unnamed = pattern is not None and self.must_grant and pattern.groups > len(groups)
+        signatures.check(handler, self.name, self.arguments, groups, self.first, unnamed=unnamed)
         self._check_namespace(handler, namespace)
         types = signatures.find_types(handler) if self.first else ()
         self.registrations.append(Registration(handler, pattern, namespace, types))

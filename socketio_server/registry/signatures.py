@@ -19,6 +19,8 @@ from socketio_server.registry.guards import Guarded
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
+_NAME_GROUPS = ", and the named groups of its channel pattern: name them, (?P<pk>…) say"
+
 FIRST = ("request", "socket", "context")
 """The names of what handlers of clients' events get first."""
 
@@ -46,6 +48,8 @@ def check(
     arguments: Sequence[str] | None,
     groups: Collection[str] = (),
     first: Sequence[str] = FIRST,
+    *,
+    unnamed: bool = False,
 ) -> None:
     """Check that a handler can be called as its event calls it.
 
@@ -57,6 +61,7 @@ def check(
         sends.
     :param groups: the names of what it gets by keyword: the named groups of its channel pattern.
     :param first: the names of what it gets first.
+    :param unnamed: whether the pattern also has groups without a name, which it does not get.
     :raises EventError: if it takes fewer or more, or does not run when it is called.
     """
     while isinstance(handler, Guarded):
@@ -87,6 +92,7 @@ def check(
         raise EventError(
             f"The {event} handler {describe(handler)} takes {len(positional)} arguments, but is "
             f"called with {len(given)}{' and more' if arguments is None else ''}: {got}"
+            f"{_NAME_GROUPS if unnamed else ''}"
         )
     for each in parameters:
         if each.kind is each.KEYWORD_ONLY and each.default is each.empty:
@@ -108,7 +114,10 @@ def _check_groups(
     named = {each.name for each in parameters if each.kind in _BY_KEYWORD}
     for group in groups:
         if group in given or not (group in named or takes_any):
-            why = "is another argument's name" if group in given else "it does not take by keyword"
+            if group in given:
+                why = "is another argument's name: rename the group"
+            else:
+                why = f"it does not take by keyword: name an argument {group!r}"
             raise EventError(
                 f"The {event} handler {describe(handler)} has a channel pattern with the group "
                 f"{group!r}, which {why}"

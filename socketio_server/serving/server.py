@@ -315,9 +315,15 @@ class Server:
             refresh_interval=options.refresh_interval,
         )
         cluster_events = ClusterEvents(self._registry, hooks, pool, self._stats, clock=monotonic)
+        hints = DeveloperHints(self._registry) if settings.DEBUG else None
         grants: dict[Member, Grant] = {}
         rechecks = Rechecks(
-            grants, self._clients, pool, hooks=hooks, interval=options.recheck_interval
+            grants,
+            self._clients,
+            pool,
+            hooks=hooks,
+            interval=options.recheck_interval,
+            hints=hints,
         )
         dispatcher = Dispatcher(
             registry=self._registry,
@@ -329,7 +335,7 @@ class Server:
             options=options,
             stats=self._stats,
             clock=monotonic,
-            hints=DeveloperHints(self._registry) if settings.DEBUG else None,
+            hints=hints,
             middleware=load_middleware(options.middleware),
         )
         return dispatcher, cluster_events, rechecks

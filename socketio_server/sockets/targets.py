@@ -209,16 +209,17 @@ def check_event_name(event: str) -> None:
         raise ValueError(f"the event name {event!r} is reserved: choose another")
 
 
-def check_channel(channel: str, argument: str = "channel") -> None:
+def check_channel(channel: str, argument: str = "channel", wanted: str = "a string") -> None:
     """Check the name of a channel.
 
     :param argument: the name of the argument, for the error.
+    :param wanted: what it may be.
     :raises TypeError: if it is no string.
     :raises ValueError: if it is empty.
     """
     if not isinstance(channel, str):
-        remedy = "decode it" if isinstance(channel, bytes) else "pass a string, str(…) of it say"
-        raise TypeError(f"{argument} must be a string, not {_show(channel)}: {remedy}")
+        remedy = "decode it" if isinstance(channel, bytes) else "pass the channel's name"
+        raise TypeError(f"{argument} must be {wanted}, not {_show(channel)}: {remedy}")
     if not channel:
         raise ValueError(f"{argument} must not be empty: pass the name of a channel")
     if channel.startswith(RESERVED_HEAD):

@@ -38,6 +38,7 @@ class TestAnAuthorizeHandler:
             (Reject("members only", {"code": 7}), '{"error":"members only","data":{"code":7}}'),
             (PermissionError("not you"), '{"error":"not you"}'),
             (PermissionError(), '{"error":"Permission denied"}'),
+            (FileNotFoundError("no room of this number"), '{"error":"Permission denied"}'),
             (Boom("the password is 123"), '{"error":"Internal error"}'),
         ],
     )

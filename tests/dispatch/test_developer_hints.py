@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from socketio_server.dispatch.developer_hints import MAX_CAUSES
+from socketio_server.dispatch.developer_hints import MAX_CAUSES, DeveloperHints
 from socketio_server.events import Reject
 from socketio_server.options import Options
 from tests.fakes.server import FakeClient, FakeServer
@@ -206,7 +206,7 @@ class TestAHandlerThatRefuses:
         server.registry.on_subscribe(channel="^room-")(lambda *args: False)
         server.connect(channels=["room-1"])
 
-        assert told(caplog)[0].endswith(") refused the subscription: it returned False")
+        assert told(caplog)[0].endswith(") refused the channel 'room-1': it returned False")
 
     def test_is_told_once_whatever_its_reasons(
         self, server: FakeServer, caplog: pytest.LogCaptureFixture
@@ -257,7 +257,40 @@ class TestAHandlerThatRefuses:
         server.registry.authorize(handler)
         server.connect(channels=["room"])
 
-        assert told(caplog)[0].endswith(") refused the subscription: it returned None")
+        assert told(caplog)[0].endswith(
+            ") refused the channel 'room': it returned None, or has no return statement"
+        )
+
+    def test_by_authorize_that_finds_nothing(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        @server.registry.authorize
+        def find(*args: object) -> None:
+            raise FileNotFoundError("no room")
+
+        server.connect(channels=["room"])
+
+        assert told(caplog)[0].endswith(
+            ") refused the channel 'room': it raised FileNotFoundError('no room')"
+        )
+
+    def test_is_told_with_each_cause_that_a_decorator_names(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        causes = ["no cookie", "no cookie", "unknown"]
+
+        @server.registry.on_connect
+        def welcome(*args: object) -> None:
+            refusal = PermissionError("Please log in.")
+            refusal.add_note(causes.pop())
+            raise refusal
+
+        for _ in range(3):
+            server.connect()
+
+        unknown, without = told(caplog)
+        assert unknown.endswith("it raised PermissionError('Please log in.'); unknown")
+        assert without.endswith("it raised PermissionError('Please log in.'); no cookie")
 
     def test_by_the_default(self, caplog: pytest.LogCaptureFixture) -> None:
         server = FakeServer(Options(subscribe_default="deny"), explains=True)
@@ -276,6 +309,46 @@ class TestAHandlerThatRefuses:
         server.connect().emit("message", "hi")
 
         assert told(caplog) == []
+
+
+class TestAChannelThatNoAuthorizeHandlerIsFor:
+    def test_is_told_where_others_are_guarded(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The pattern is too narrow."""
+        server.registry.authorize(channel="^room-[1-9]$")(lambda *args: True)
+        for _ in range(2):
+            server.connect(channels=["room-1", "room-12"])
+
+        assert told(caplog) == [
+            "The channel 'room-12' in namespace '/' is open to everybody: the authorize handlers "
+            "are for channels like '^room-[1-9]$'. Correct the pattern, or close such channels by "
+            'SOCKETIO_SUBSCRIBE_DEFAULT = "deny"'
+        ]
+
+    def test_is_not_told_where_none_is_guarded(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.registry.authorize(channel="^room-", namespace="/admin")(lambda *args: True)
+        server.connect(channels=["room-1"])
+
+        assert told(caplog) == []
+
+    def test_is_told_if_it_is_to_be_verified_again(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        hints = DeveloperHints(server.registry)
+        hints.rechecked("room-1", "/")
+        server.registry.authorize(channel="^room-")(lambda *args: True)
+        hints.rechecked("rom-1", "/")
+        hints.rechecked("room-1", "/")
+
+        why = "no authorize handler is for this channel"
+        assert told(caplog) == [
+            f"recheck('room-1') in namespace '/' verifies nobody: {why}",
+            f"recheck('rom-1') in namespace '/' verifies nobody: {why}, but for channels like "
+            "'^room-'",
+        ]
 
 
 class TestOnceForEachCause:

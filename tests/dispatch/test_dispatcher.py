@@ -277,11 +277,13 @@ class TestAcknowledgements:
 
 
 class TestCustomEvents:
-    @pytest.mark.parametrize("sent", [[], [1, 2]])
+    @pytest.mark.parametrize(
+        ("sent", "given"), [([], "0 arguments"), ([1], "1 argument"), ([1, 2, 3], "3 arguments")]
+    )
     def test_of_one_with_other_arguments_the_log_says_how_many_came_and_where_the_handler_is(
-        self, server: Journal, sent: list[int], caplog: pytest.LogCaptureFixture
+        self, server: Journal, sent: list[int], given: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def add(request: object, socket: object, context: object, number: int) -> None:
+        def add(request: object, socket: object, context: object, one: int, two: int) -> None:
             pass
 
         line = add.__code__.co_firstlineno
@@ -290,7 +292,7 @@ class TestCustomEvents:
 
         assert (
             f"add` ({__file__}:{line}) got request, socket, context and, from the client, "
-            f"{len(sent)} arguments of the event 'add'"
+            f"{given} of the event 'add'"
         ) in caplog.text
 
     def test_of_another_error_the_log_says_nothing_of_arguments(

@@ -153,25 +153,31 @@ class TestErrors:
         assert client.messages() == ["still here"]
         assert client.closed == []
 
-    def test_a_reject_that_refuses_nothing_is_told_in_one_line(
-        self, server: Journal, client: FakeClient, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize("refusal", [Reject, PermissionError])
+    def test_a_refusal_that_refuses_nothing_is_told_in_one_line(
+        self,
+        server: Journal,
+        client: FakeClient,
+        caplog: pytest.LogCaptureFixture,
+        refusal: type[Exception],
     ) -> None:
         server.note("on_error")
 
         @server.registry.on_unsubscribe
         def leave(*args: object) -> None:
-            raise Reject("sold out")
+            raise refusal("sold out")
 
         client.emit("__unsubscribe__", "shop")
 
         (record,) = caplog.records
         assert record.exc_info is None
         assert re.fullmatch(
-            r"Handler of on_unsubscribe raised Reject\('sold out'\) for socket \S+, which refuses "
-            rf"nothing there: the event has happened already \({re.escape(__file__)}:\d+\)",
+            rf"Handler of on_unsubscribe raised {refusal.__name__}\('sold out'\) for socket \S+, "
+            r"which refuses nothing there: the event has happened already "
+            rf"\({re.escape(__file__)}:\d+\)",
             record.getMessage(),
         )
-        assert server.errors == [Reject]
+        assert server.errors == [refusal]
 
 
 class TestRefusingAMessage:

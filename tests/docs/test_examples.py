@@ -173,8 +173,22 @@ Room.objects.create(name="attic").members.add(ann)
         admin = ann.context.new_page()
         admin.goto(f"{server.url}admin/")
         admin.click("#logout-form button")
-        expect(ann.locator("h1")).to_have_text("Gone: Please log in.")
+        expect(ann.locator("[role=status]")).to_have_text("Gone: Please log in.")
         expect(self.part(bob, "tea", "output")).to_have_text("bob")
+
+    def test_a_page_that_loses_its_connection_comes_back(
+        self, browser: Browser, server: Server
+    ) -> None:
+        ann = self.enter(browser, server, "ann")
+        ann.evaluate("""() => {
+            window.states = [];
+            const note = () => window.states.push(state.textContent);
+            new MutationObserver(note).observe(state, { childList: true });
+            socket.io.engine.close();
+        }""")
+        self.say(ann, "tea", "Hello")
+        expect(self.part(ann, "tea", "li")).to_have_text("ann: Hello")
+        assert ann.evaluate("window.states") == ["Gone: forced close", ""]
 
 
 class TestDashboard:

@@ -34,6 +34,7 @@ class RecordingHooks:
     """Records what happens around handlers (``EventHooks``)."""
 
     refusals: tuple[type[Exception], ...] = (PermissionError,)
+    absences: tuple[type[Exception], ...] = (FileNotFoundError,)
     wrap_handler: WrapHandler | None = None
     logs_messages = True
 

@@ -12,6 +12,7 @@ from socketio_server.channels import CHANNELS
 from socketio_server.events import Registry
 from socketio_server.serving.around_events import identity
 from socketio_server.serving.around_events.watched_requests import identity_of
+from socketio_server.signals import channel_subscribed
 from tests.support.users import Connect, browser_of, delete_user, make_user
 
 pytestmark = pytest.mark.usefixtures("tables")
@@ -157,6 +158,33 @@ class TestUsersOnAChannel:
         connect(client=browser_of(ann)).subscribe("room")
         delete_user(ann)
         assert list(socketio_server.users_on("room")) == []
+
+    def test_count_who_comes_when_it_is_there_and_nobody_who_leaves(
+        self, connect: Connect, registry: Registry
+    ) -> None:
+        seen: list[list[Any]] = []
+
+        @registry.on_subscribe
+        @registry.on_unsubscribe
+        def look(request: Any, socket: Any, context: Any, channel: str) -> None:
+            seen.append(list(socketio_server.users_on(channel)))
+
+        def count(**kwargs: Any) -> None:
+            seen.append(list(socketio_server.users_on("room")))
+
+        channel_subscribed.connect(count, weak=False, dispatch_uid="count")
+        try:
+            ann = make_user()
+            client = connect(client=browser_of(ann))
+            client.subscribe("room")
+            assert seen == [[], [ann]]
+            client.unsubscribe("room")
+            client.subscribe("room")
+            seen.clear()
+            client.disconnect()
+            assert seen == [[]]
+        finally:
+            channel_subscribed.disconnect(dispatch_uid="count")
 
     def test_are_not_shown_as_channels(self, connect: Connect) -> None:
         connect(client=browser_of(make_user())).subscribe("room")

@@ -133,7 +133,7 @@ class TestNames:
             check(value)
 
     def test_an_error_shows_the_value_its_type_and_the_remedy(self) -> None:
-        with pytest.raises(TypeError, match=r"^channel must be a string, not 5 \(int\): pass a st"):
+        with pytest.raises(TypeError, match=r"^channel must be a string, not 5 \(int\): pass the "):
             check_channel(5)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match=r"not b'room' \(bytes\): decode it$"):
             check_channel(b"room")  # type: ignore[arg-type]

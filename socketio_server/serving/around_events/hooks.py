@@ -6,8 +6,8 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, cast
 
 from django.core.cache import caches
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from greenlet import getcurrent
 
@@ -45,6 +45,7 @@ class DjangoHooks:
     """
 
     refusals: tuple[type[Exception], ...] = (PermissionDenied,)
+    absences: tuple[type[Exception], ...] = (ObjectDoesNotExist, Http404)
 
     def __init__(
         self,

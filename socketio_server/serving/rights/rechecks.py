@@ -15,6 +15,7 @@ import msgspec
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
+from socketio_server.dispatch.developer_hints import DeveloperHints
 from socketio_server.dispatch.member import Member
 from socketio_server.dispatch.rights import Grant, Outcomes
 from socketio_server.net.workers import CallJob, Job
@@ -55,7 +56,7 @@ def scope_of(value: Any, namespace: str) -> Scope:
     room = users.room_of(value)
     if room is not None:
         return Scope("user", room)
-    targets.check_channel(value)
+    targets.check_channel(value, "to", "a channel, a user or EVERYONE")
     return Scope("channel", value, namespace)
 
 
@@ -126,6 +127,7 @@ class Rechecks:
     :param hooks: called in a worker around each piece of work.
     :param interval: ``SOCKETIO_RECHECK_INTERVAL``.
     :param at_once: whether nobody waits for commits: in tests there are none.
+    :param hints: told of channels that are to be verified; ``None``: nobody is told.
     """
 
     def __init__(
@@ -137,8 +139,10 @@ class Rechecks:
         hooks: WorkHooks,
         interval: float,
         at_once: bool = False,
+        hints: DeveloperHints | None = None,
     ) -> None:
         self.at_once = at_once
+        self._hints = hints
         self._grants = grants
         self._clients = clients
         self._pool = pool
@@ -177,6 +181,8 @@ class Rechecks:
         if scope.kind == "replaced":
             self._let_reconnect(scope.value)
             return
+        if scope.kind == "channel" and self._hints is not None:
+            self._hints.rechecked(scope.value, scope.namespace)
         cases = _by_session(self._find(scope))
         for identity in _identities(cases):
             identity.look_again()  # who connects or subscribes before it is verified

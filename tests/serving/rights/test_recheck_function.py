@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import SESSION_KEY
+from django.core.exceptions import ObjectDoesNotExist
+from django.http import Http404
 
 import socketio_server
 from socketio_server import EVERYONE
 from socketio_server.decorators import user_passes_test
 from socketio_server.events import Registry
-from socketio_server.testing import SocketIOClient
+from socketio_server.testing import SocketIOClient, SubscriptionRefused
 from tests.serving.rights.site import GET_USER, REVOKED, Room, fail_to_read
 from tests.support.users import (
     Connect,
@@ -84,7 +86,7 @@ class TestRecheck:
 
     @pytest.mark.parametrize("to", [1, None, ["room-1"], b"room"])
     def test_of_anything_else_is_a_type_error(self, to: Any) -> None:
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match=r"^to must be a channel, a user or EVERYONE, not "):
             socketio_server.recheck(to)
 
     def test_of_nobody_is_a_value_error(self) -> None:
@@ -109,6 +111,24 @@ class TestRecheck:
         with pytest.raises(LookupError):
             client.send("hi")
         assert client.received == []
+
+    @pytest.mark.parametrize("absence", [ObjectDoesNotExist, Http404])
+    def test_takes_a_channel_away_whose_handler_does_not_find_what_it_looks_for(
+        self, connect: Connect, registry: Registry, absence: type[Exception]
+    ) -> None:
+        """``return Room.objects.get(pk=pk, members=request.user)``"""
+        ann = make_user()
+        client = connect(ann)
+
+        @registry.authorize
+        def find(*args: Any) -> None:
+            raise absence("Room matching query does not exist.")
+
+        socketio_server.recheck("room-1")
+        assert client.received == [("__unsubscribed__", "room-1", "Permission denied")]
+
+        with pytest.raises(SubscriptionRefused, match="Permission denied"):
+            client.subscribe("room-1")
 
     def test_of_a_channel_whose_handler_raises_verifies_the_others(
         self, connect: Connect, registry: Registry, room: Room
