@@ -36,7 +36,7 @@ from socketio_server.options import Options
 from socketio_server.protocol.engineio import ErrorCode, encode_error
 from socketio_server.protocol.http1.responses import Response
 from socketio_server.serving import current
-from socketio_server.serving.around_handshakes import login_required
+from socketio_server.serving.around_handshakes import login_middleware
 from socketio_server.serving.around_handshakes.description import TIME_KEY
 from socketio_server.serving.current import RunningServer
 
@@ -219,7 +219,7 @@ def _refuse(
         return engine.origins.refuse(handshake)
     error = engine.verify_handshake(handshake)
     if error is None:
-        if not login_required.refuses(request):
+        if not login_middleware.refuses(request):
             return None
         why = f"client is not logged in, and LoginRequiredMiddleware is in use (from {address})"
         engine.stats.refusals.add(RefusalKind.LOGIN, address, why, logging.INFO)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from greenlet import greenlet
 
 from socketio_server.dispatch.answers import ClientAnswer, Reading
+from socketio_server.dispatch.auth import charge_for_auth, is_auth_too_large, return_charge
 from socketio_server.dispatch.client_account import ClientAccount, InputTotal
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.member import Member
@@ -344,7 +345,7 @@ class NamespaceRouter(ClientAccount):
         """Let the client join the namespace again, if it asked to (``MemberRouter``)."""
         namespace = member.delivery.namespace
         if member.auth_cost:
-            self.hold(-member.auth_cost)
+            return_charge(self, member)
         if self._ending is not None and self._ending.get(namespace) is member:
             del self._ending[namespace]
             successor = self._members.get(namespace)
@@ -381,7 +382,7 @@ class NamespaceRouter(ClientAccount):
             why = f"namespace {show(namespace)}: {obstacle}"
             self.session.client_refused(RefusalKind.NAMESPACE, why)
             self._send_connect_error(namespace, "Invalid namespace")
-        elif auth_size and auth_size > self._room_for_auth():
+        elif auth_size and is_auth_too_large(auth_size, self._all_members(), self._keeper.options):
             self.session.client_refused(RefusalKind.NAMESPACE, "auth is too large")
             self._send_connect_error(namespace, "Auth is too large")
         else:
@@ -392,8 +393,7 @@ class NamespaceRouter(ClientAccount):
         member = self._keeper.add_member(self, namespace, auth, auth_size)
         self._members[namespace] = member
         if auth_size:
-            member.auth_cost = socketio.estimate_size(text)
-            self.hold(member.auth_cost)
+            charge_for_auth(self, member, text)
         if self._left_namespaces:
             others = tuple(left for left in self._left_namespaces if left != namespace)
             self._left_namespaces = others
@@ -440,11 +440,6 @@ class NamespaceRouter(ClientAccount):
         if options.broker_url and "#" in namespace:  # separates the parts of Redis's channel names
             return "has a '#', with SOCKETIO_BROKER_URL"
         return None if self._keeper.has_namespace(namespace) else "no handler is registered for it"
-
-    def _room_for_auth(self) -> int:
-        """Return how many more characters of auth the client may send."""
-        used = sum(member.auth_size for member in self._all_members())
-        return self._keeper.options.max_auth_size - used
 
     def _all_members(self) -> list[Member]:
         """Return the members whose last handlers have yet to run."""

@@ -198,7 +198,7 @@ class Server:
             self._siblings.start()
         for listener in self._listeners:
             listener.start()
-        forks.install(*(listener.socket.fileno() for listener in self._listeners))
+        forks.install(listener.socket for listener in self._listeners)
         self._freed_memory.start()
         if self._block_watch is not None:
             self._block_watch.start()
