@@ -8,8 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
@@ -18,15 +17,14 @@ from django.db import transaction
 from socketio_server.dispatch.developer_hints import DeveloperHints
 from socketio_server.dispatch.member import Member
 from socketio_server.dispatch.rights import Grant, Outcomes
-from socketio_server.net.workers import CallJob, Job
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.serving import current, everywhere, users
 from socketio_server.serving.around_events.identity import Identity
 from socketio_server.serving.around_events.watched_requests import identity_of, session_key_of
 from socketio_server.serving.rights import fingerprints
+from socketio_server.serving.rights.recheck_queue import JobRunner, RecheckQueue, Work, WorkHooks
 from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
 from socketio_server.sockets import targets
-from socketio_server.sockets.acknowledgements import Timekeeper
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.this_process import CLIENTS
@@ -34,8 +32,8 @@ from socketio_server.sockets.this_process import CLIENTS
 BATCH = 500
 """Sessions that are read together."""
 
-MAX_WORKERS = 4
-"""Workers that may recheck at a time: the others are for the clients' events."""
+PIECE = 50
+"""Channels, or sessions, that are verified before others have their turn."""
 
 CLUSTER_EVENT = "~recheck"
 """The event by which servers tell each other whom to verify again."""
@@ -91,23 +89,6 @@ RunEvent = Callable[[str, str, Sequence[Any], Any], None]
 _FIELDS = tuple(each.name for each in fields(Scope))
 
 
-class JobRunner(Protocol):
-    """Runs jobs in workers."""
-
-    def run(self, job: Job) -> None:
-        """Run a job soon."""
-
-
-class WorkHooks(Protocol):
-    """What Django does around an event, for work that is none."""
-
-    def before_event(self) -> None:
-        """Replace broken and outdated database connections."""
-
-    def release(self) -> None:
-        """Release database connections that the worker has opened."""
-
-
 @dataclass
 class _Case:
     """The clients of one session, or one client without."""
@@ -145,11 +126,8 @@ class Rechecks:
         self._hints = hints
         self._grants = grants
         self._clients = clients
-        self._pool = pool
-        self._hooks = hooks
+        self._queue = RecheckQueue(self._take, pool, hooks, clients)
         self._interval = interval
-        self._work: deque[Callable[[], None]] = deque()
-        self._workers = 0
         # The cases of this round that are still to be looked at, one batch each time.
         self._round: deque[Sequence[_Case]] = deque()
         self._pause = interval  # between two batches of this round
@@ -157,7 +135,7 @@ class Rechecks:
 
     def ask(self, scope: Scope) -> None:
         """Verify clients again, soon."""
-        self._add(partial(self._take, scope))
+        self._queue.ask(scope)
 
     def intercept(self, run: RunEvent) -> RunEvent:
         """Return a function that takes the events of other servers that are for this object, and
@@ -177,7 +155,7 @@ class Rechecks:
 
         return take_or_run
 
-    def _take(self, scope: Scope) -> None:
+    def _take(self, scope: Scope) -> Work:
         if scope.kind == "replaced":
             self._let_reconnect(scope.value)
             return
@@ -190,10 +168,10 @@ class Rechecks:
             channels = (scope.value,) if scope.kind == "channel" else None
             is_ending = scope.kind == "logout"
             for case in cases:
-                self._add(partial(self._verify, case, channels, is_ending=is_ending))
+                self._queue.add(scope, self._verify(case, channels, is_ending=is_ending))
         else:
-            for some in _batches(cases):
-                self._add(partial(self._compare, some))
+            for some in _batches(cases, BATCH):
+                self._queue.add(scope, self._compare(some, scope))
         if scope.kind in ("user", "session", "logout"):
             if scope.kind == "user":
                 sockets = self._clients.in_room(scope.value)
@@ -201,8 +179,9 @@ class Rechecks:
                 sockets = [socket for _, socket, _ in self._clients.values()]
             verified = {grant.member.socket for case in cases for grant in case.grants}
             sockets = [socket for socket in sockets if socket not in verified]
-            for batch in _batches(sockets):
-                self._add(partial(self._refresh_user_rooms, batch, scope))
+            for batch in _batches(sockets, BATCH):
+                self._refresh_user_rooms(batch, scope)
+                yield
 
     def _refresh_user_rooms(self, sockets: Sequence[Socket], scope: Scope) -> None:
         """Let clients that are not verified leave the room of a user who they are no more."""
@@ -239,25 +218,29 @@ class Rechecks:
         """Look at the next batch; all batches of a round are spread over the interval."""
         if not self._round:
             cases = [case for case in _by_session(self._grants.values()) if case.may_change]
-            self._round.extend(_batches(cases))
+            self._round.extend(_batches(cases, BATCH))
             self._pause = self._interval / max(len(self._round), 1)
         if self._round:
-            self._add(partial(self._compare, self._round.popleft()))
+            self._queue.add(None, self._compare(self._round.popleft(), None))
         self._wait(self._pause)
 
-    def _compare(self, batch: Sequence[_Case]) -> None:
+    def _compare(self, batch: Sequence[_Case], scope: Scope | None) -> Work:
         """Verify those of a batch whose fingerprint has changed, and those who have none yet: a
         right may have been lost since they were let in.
+
+        :param scope: whose work it is.
         """
         cases = [case for case in batch if case.identity is not None]
         found = fingerprints.read([case.identity for case in cases if case.identity is not None])
-        for case, (fingerprint, user) in zip(cases, found, strict=True):
+        for number, (case, (fingerprint, user)) in enumerate(zip(cases, found, strict=True), 1):
             same = [grant for grant in case.grants if grant.verified_by == fingerprint]
             others = [grant for grant in case.grants if grant.verified_by != fingerprint]
             for each in _by_session(others):
-                self._add(partial(self._verify, each, None, fingerprint=fingerprint))
+                self._queue.add(scope, self._verify(each, None, fingerprint=fingerprint))
             if fingerprint.user is not None:
                 self._ask_own_tests(same, user)
+            if number % PIECE == 0:
+                yield
 
     def _ask_own_tests(self, grants: Iterable[Grant], user: Any) -> None:
         """Make the project's own tests of connections, whose user has not changed."""
@@ -296,7 +279,7 @@ class Rechecks:
         *,
         is_ending: bool = False,
         fingerprint: object = None,
-    ) -> None:
+    ) -> Work:
         """Verify the clients of one session.
 
         :param channels: the channels to verify; ``None``: all, and the connection.
@@ -315,11 +298,20 @@ class Rechecks:
                 first.look_again()
                 _read_user(first)  # is read once for all of them
         outcomes: Outcomes = {}
+        asked = 0
         for grant, verified_by in zip(case.grants, known, strict=True):
             identity = identity_of(grant.member.socket.request)
             if identity is not None and identity is not first and first is not None:
                 identity.see_as(first)
-            if grant.verify(channels, outcomes):
+            before = list(grant.channels)
+            is_verified = True
+            for some in _batches(before if channels is None else channels, PIECE) or [()]:
+                is_verified = grant.verify(some, outcomes) and is_verified
+                asked += len(some)
+                if asked >= PIECE:
+                    asked = 0
+                    yield
+            if is_verified and grant.channels.keys() <= set(before):  # else it has asked for more
                 grant.verified_by = verified_by
 
     def _let_reconnect(self, digest: str) -> None:
@@ -329,33 +321,6 @@ class Rechecks:
         for _, socket, _ in list(self._clients.values()):
             if _has_session(socket, digest):
                 socket._delivery.close_transport(CloseReason.SESSION_REPLACED)
-
-    def _add(self, work: Callable[[], None]) -> None:
-        self._work.append(work)
-        if self._workers < MAX_WORKERS:
-            self._workers += 1
-            self._pool.run(CallJob(self._drain))
-
-    def _drain(self) -> None:
-        """Do the waiting work, in a worker."""
-        timekeeper: Timekeeper = self._clients.timekeeper
-        try:
-            while self._work:
-                work = self._work.popleft()
-                try:
-                    self._hooks.before_event()
-                    work()
-                except Exception:
-                    logger.exception(
-                        "Rights can't be verified again, so clients keep them until the next "
-                        "recheck. Mend what the traceback tells"
-                    )
-                finally:
-                    self._hooks.release()
-                if timekeeper.may_wait():
-                    timekeeper.let_others_run()
-        finally:
-            self._workers -= 1
 
 
 def _by_session(grants: Iterable[Grant]) -> list[_Case]:
@@ -382,8 +347,8 @@ def _identities(cases: Iterable[_Case]) -> Iterable[Identity]:
     return (identity for identity in found if identity is not None)
 
 
-def _batches(items: Sequence[T]) -> list[Sequence[T]]:
-    return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
+def _batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _has_session(socket: Socket, digest: str) -> bool:

@@ -1,4 +1,5 @@
-"""Rechecks: who is verified again, when, and how many at a time; what is taken is in
+"""Rechecks: who is verified again, and when; how many at a time is in ``test_recheck_queue.py``,
+what is taken in
 ``tests/dispatch/test_rights.py``, and what the signals tell in ``test_revocations.py``.
 """
 
@@ -18,23 +19,11 @@ from socketio_server.registry.guards import Guarded
 from socketio_server.serving import current, everywhere, outside
 from socketio_server.serving.rights import rechecks
 from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
-from socketio_server.serving.rights.rechecks import CLUSTER_EVENT, MAX_WORKERS, Rechecks
+from socketio_server.serving.rights.rechecks import CLUSTER_EVENT, PIECE, Rechecks
 from socketio_server.sockets.this_process import CLIENTS
+from tests.fakes.rechecks import CountingHooks
 from tests.fakes.server import FakeClient, FakeServer
 from tests.support.users import WITH_USERS
-
-
-class Hooks:
-    """Counts what is done around the work."""
-
-    def __init__(self) -> None:
-        self.entered = self.left = 0
-
-    def before_event(self) -> None:
-        self.entered += 1
-
-    def release(self) -> None:
-        self.left += 1
 
 
 class Site:
@@ -45,7 +34,7 @@ class Site:
         grants = self.server.dispatcher.rights._grants
         self.members = {"room-1", "room-2"}
         self.jobs: list[Job] = []
-        self.hooks = Hooks()
+        self.hooks = CountingHooks()
         self.rechecks = Rechecks(grants, self.server.clients, self, hooks=self.hooks, interval=0)
         self.server.registry.authorize(lambda r, s, c, channel: channel in self.members)
 
@@ -123,34 +112,38 @@ class TestWhoIsVerified:
         assert asked == []
 
 
-class TestWorkers:
-    def test_are_no_more_than_four_at_a_time(self, site: Site) -> None:
-        for _ in range(10):
-            site.rechecks.ask(Scope("everyone"))
+class TestAClientWithManyChannels:
+    @pytest.fixture
+    def many(self) -> list[str]:
+        return [f"room-{number}" for number in range(PIECE + 10)]
 
-        assert len(site.jobs) == MAX_WORKERS
+    def test_does_not_let_others_wait(self, site: Site, many: list[str]) -> None:
+        asked: list[str] = []
+
+        @site.server.registry.authorize
+        def note(request: Any, socket: Any, context: Any, channel: str) -> bool:
+            asked.append(channel)
+            return True
+
+        site.members.update([*many, "hall"])
+        site.server.connect(channels=many)
+        site.server.connect(channels=["hall"])
+        asked.clear()
+        for scope in (Scope("everyone"), Scope("channel", "hall")):
+            site.rechecks.ask(scope)
         site.work()
-        assert site.hooks.entered == site.hooks.left == 10
 
-    def test_go_on_with_the_next_after_an_error(
-        self, site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        monkeypatch.setattr(site.rechecks, "_take", lambda scope: 1 / 0)
-        site.rechecks.ask(Scope("everyone"))
-        site.rechecks.ask(Scope("everyone"))
-        site.work()
+        assert asked.index("hall") == PIECE
+        assert set(asked) == {*many, "hall"}
 
-        assert site.hooks.left == 2
-        assert (
-            caplog.text.count("Rights can't be verified again, so clients keep them until the") == 2
-        )
-
-    def test_come_again_for_later_work(self, site: Site) -> None:
+    def test_loses_those_in_later_pieces(self, site: Site, many: list[str]) -> None:
+        site.members.update(many)
+        client = site.server.connect(channels=many)
+        site.members.discard(many[-1])
         site.rechecks.ask(Scope("everyone"))
         site.work()
-        site.rechecks.ask(Scope("everyone"))
 
-        assert len(site.jobs) == 1
+        assert client.socket.channels == many[:-1]
 
 
 class TestOtherServers:
@@ -230,11 +223,11 @@ class TestInADatabaseTransaction:
     def test_a_user_that_is_saved_waits_for_the_commit_of_its_own(self, site: Site) -> None:
         from django.contrib.auth.models import User
 
-        saved = {"instance": User(pk=1), "created": False, "update_fields": None}
+        saved = {"created": False, "update_fields": None}
         with transaction.atomic():
-            post_save.send(User, using="default", **saved)
+            post_save.send(User, instance=User(pk=1), using="default", **saved)
             assert site.jobs == []
-            post_save.send(User, using="other", **saved)
+            post_save.send(User, instance=User(pk=2), using="other", **saved)
             assert len(site.jobs) == 1
 
         assert len(site.jobs) == 2
