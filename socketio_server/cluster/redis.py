@@ -89,6 +89,7 @@ class RedisBroker:
         patience: Patience,
         refusals: Refusals,
         clock: Callable[[], float],
+        on_return: Callable[[], None],
     ) -> None:
         self._node = node
         self._connect = connector(url, READ_TIMEOUT)
@@ -101,7 +102,7 @@ class RedisBroker:
         # first string, and the uid.
         self._own_head = encode_broadcast(Broadcast(self._uid, "/", []))[: 2 + UID_LENGTH]
         self._channels = ChannelNames(options.broker_prefix)
-        self._link = Link(url, clock)
+        self._link = Link(url, clock, on_return)
         self._sender = Sender(self._link, options.broker_max_queued_bytes, self._take_turn)
         self._listener = Listener(self._link, patience, heard=self._heard)
         self._burst = Burst(node)

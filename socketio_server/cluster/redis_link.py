@@ -44,9 +44,12 @@ class Link:
 
     :param url: for the log.
     :param clock: a monotonic clock, in seconds.
+    :param on_return: called when all parts are connected again after a loss; must not wait.
     """
 
-    def __init__(self, url: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, url: str, clock: Callable[[], float], on_return: Callable[[], None] | None = None
+    ) -> None:
         self.name = describe(url)
         """Where Redis is, for the log."""
         self.losses = 0
@@ -54,6 +57,7 @@ class Link:
         self.stopping = Event()
         """Set when nothing more is to be sent or heard."""
         self._clock = clock
+        self._on_return = on_return
         self._failed: set[str] = set()  # the names of the parts without a connection
         self._lost_since: float | None = None  # while no connection is missing
         self._refused_at: float | None = None  # when a refusal was logged
@@ -89,6 +93,8 @@ class Link:
             seconds = self._clock() - self._lost_since
             self._lost_since = None
             logger.warning("Redis (%s) is back after %s s.", self.name, round(seconds, 1))
+            if self._on_return is not None:
+                self._on_return()
 
     def refused(self, error: Exception) -> None:
         """Log that Redis refused a command, once in a while."""

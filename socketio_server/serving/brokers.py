@@ -23,9 +23,11 @@ def make_broker(
     patience: Patience,
     refusals: Refusals,
     clock: Callable[[], float],
+    on_return: Callable[[], None],
 ) -> Broker:
     """Return the broker of a server; the libraries are imported only if the settings ask for it.
 
+    :param on_return: called when it was lost, and is back; must not wait.
     :raises ImproperlyConfigured: if a library is not installed, or can't understand the URL.
     """
     if options.broker_url is None:
@@ -41,6 +43,7 @@ def make_broker(
             patience=patience,
             refusals=refusals,
             clock=clock,
+            on_return=on_return,
         )
 
 

@@ -150,6 +150,7 @@ class Server:
             patience=timekeeper,
             refusals=self._stats.refusals,
             clock=monotonic,
+            on_return=self._rechecks.make_up,
         )
         self.path = reverse("socketio")
         """The path of the handshake, in the language that is active at the start."""

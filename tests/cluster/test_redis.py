@@ -59,6 +59,7 @@ class Cluster:
             patience=self.patience,
             refusals=self.refusals,
             clock=lambda: self.now,
+            on_return=lambda: None,
         )
 
     def start(self) -> None:

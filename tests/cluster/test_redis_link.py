@@ -49,6 +49,12 @@ class TestKeepingConnected:
         assert link.losses == 2
         assert link.is_up
 
+    def test_its_return_is_told(self) -> None:
+        returned: list[bool] = []
+        told = Link("redis://localhost", lambda: 0.0, lambda: returned.append(told.is_up))
+        run(told, FakePart(told, losses=1))
+        assert returned == [True]
+
     def test_the_log_tells_of_loss_and_return(
         self, link: Link, caplog: pytest.LogCaptureFixture
     ) -> None:

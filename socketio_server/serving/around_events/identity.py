@@ -186,6 +186,10 @@ class Identity:
                 snapshot.user = make_anonymous()
                 self._join_room_of(snapshot.user)
 
+    def leave_room(self) -> None:
+        """Get no more of what is sent to the user, until the user is read."""
+        self._join_room_of(None)
+
     @contextmanager
     def seeing(self, user: Any) -> Iterator[None]:
         """Let the current greenlet, and no event of the client, see a user that was read."""

@@ -3,11 +3,14 @@ change the session.
 """
 
 import copy
+import functools
+from inspect import getattr_static
 from types import SimpleNamespace
 from typing import Any, cast
 
 from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase
+from django.utils import functional
 from django.utils.functional import SimpleLazyObject
 
 OF_SESSION = object()
@@ -16,8 +19,15 @@ OF_SESSION = object()
 _MIDDLEWARE = auth.__name__ + ".middleware"
 """The module of what finds the user of a session for a request."""
 
-_PERMISSION_CACHES = ("_perm_cache", "_user_perm_cache", "_group_perm_cache")
-"""What Django's backend keeps on a user."""
+_CACHES = (
+    "_perm_cache",
+    "_user_perm_cache",
+    "_group_perm_cache",
+    "_prefetched_objects_cache",
+)
+"""What Django's backend, and ``prefetch_related``, keep on a user."""
+
+_CACHED_PROPERTIES = (functional.cached_property, functools.cached_property)
 
 
 def is_of_session(user: Any) -> bool:
@@ -55,8 +65,7 @@ def reread_user(user: Any, session: SessionBase | None) -> Any:
     :param session: of which it is the user, too.
     """
     again = copy.copy(user._wrapped if isinstance(user, SimpleLazyObject) else user)
-    for name in _PERMISSION_CACHES:
-        again.__dict__.pop(name, None)
+    _forget_caches(again)
     if session is not None:
         now = read_user(session)
         if now.pk != user.pk:
@@ -67,8 +76,18 @@ def reread_user(user: Any, session: SessionBase | None) -> Any:
         again.refresh_from_db()
     except type(again).DoesNotExist:
         return make_anonymous()
-    was_active, is_active = (getattr(each, "is_active", True) for each in (user, again))
-    return make_anonymous() if was_active and not is_active else again
+    # What was not loaded then would be read now.
+    was_active = user.get_deferred_fields() or getattr(user, "is_active", True)
+    return make_anonymous() if was_active and not getattr(again, "is_active", True) else again
+
+
+def _forget_caches(user: Any) -> None:
+    """Let a user forget what it has looked up, and keep what was added to the object."""
+    own, model = user.__dict__, type(user)
+    for name in list(own):
+        if name in _CACHES or isinstance(getattr_static(model, name, None), _CACHED_PROPERTIES):
+            del own[name]
+    user._state.fields_cache.clear()
 
 
 def make_anonymous() -> Any:

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib import auth
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import DataError
+from django.db.models import ManyToManyField
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -30,6 +31,12 @@ class Fingerprint(NamedTuple):
     """Who it is, with its password and flags; ``None``: anonymous."""
     permissions: frozenset[Hashable]
     """Its permissions and groups."""
+
+    def tells_of(self, user: Any) -> bool:
+        """Return whether this is what decides what a user may, anonymous or not, as far as the user
+        itself tells.
+        """
+        return self.user == _describe(user)
 
 
 def read(identities: Sequence[Identity]) -> list[tuple[Fingerprint, Any]]:
@@ -127,17 +134,15 @@ def _read_rows(store: Any, keys: Sequence[str]) -> Iterable[tuple[str, Mapping[s
 def _read_permissions(users: Iterable[Any], model: Any) -> dict[Any, frozenset[Hashable]]:
     """Return the permissions and groups of users, by primary key."""
     found: dict[Any, set[Hashable]] = {key: set() for key in users}
-    try:
-        own, groups = (model._meta.get_field(name) for name in ("user_permissions", "groups"))
-    except FieldDoesNotExist:
-        return {}
-    for key, permission in _pairs(own, found):
+    for key, permission in _pairs(members_field(model, "user_permissions"), found):
         found[key].add(permission)
+    groups = members_field(model, "groups")
     members = list(_pairs(groups, found))
     inherited: dict[Any, set[Hashable]] = {}
-    group_permissions = groups.related_model._meta.get_field("permissions")
-    for group, permission in _pairs(group_permissions, {group for _, group in members}):
-        inherited.setdefault(group, set()).add(permission)
+    if members:
+        group_permissions = members_field(groups.related_model, "permissions")
+        for group, permission in _pairs(group_permissions, {group for _, group in members}):
+            inherited.setdefault(group, set()).add(permission)
     for key, group in members:
         found[key].add(("group", group))
         found[key] |= inherited.get(group, set())
@@ -146,9 +151,18 @@ def _read_permissions(users: Iterable[Any], model: Any) -> dict[Any, frozenset[H
 
 def _pairs(field: Any, keys: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
     """Return the keys of both sides of a many-to-many field, for these keys of its own side."""
-    if not keys:
+    if field is None or not keys:
         return ()
     own, other = field.m2m_column_name(), field.m2m_reverse_name()
     rows = field.remote_field.through._base_manager.filter(**{f"{own}__in": list(keys)})
     pairs: Iterable[tuple[Any, Any]] = rows.values_list(own, other)
     return pairs
+
+
+def members_field(model: Any, name: str) -> Any:
+    """Return a many-to-many field; ``None`` if the project's own model has none of that name."""
+    try:
+        field = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return None
+    return field if isinstance(field, ManyToManyField) else None

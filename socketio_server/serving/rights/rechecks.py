@@ -8,10 +8,11 @@ import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import transaction
 
 from socketio_server.dispatch.developer_hints import DeveloperHints
@@ -37,6 +38,9 @@ PIECE = 50
 
 CLUSTER_EVENT = "~recheck"
 """The event by which servers tell each other whom to verify again."""
+
+HEARING_DELAY = 1.0
+"""Seconds from when a broker is back to when its subscriptions surely are."""
 
 T = TypeVar("T")
 
@@ -136,6 +140,12 @@ class Rechecks:
     def ask(self, scope: Scope) -> None:
         """Verify clients again, soon."""
         self._queue.ask(scope)
+
+    def make_up(self) -> None:
+        """Verify everybody again, in all processes, because servers could not tell each other: in a
+        moment, when this one hears the others again.
+        """
+        self._clients.timekeeper.call_later(HEARING_DELAY, partial(_send, Scope("everyone")))
 
     def intercept(self, run: RunEvent) -> RunEvent:
         """Return a function that takes the events of other servers that are for this object, and
@@ -278,7 +288,7 @@ class Rechecks:
         channels: tuple[str, ...] | None,
         *,
         is_ending: bool = False,
-        fingerprint: object = None,
+        fingerprint: fingerprints.Fingerprint | None = None,
     ) -> Work:
         """Verify the clients of one session.
 
@@ -290,13 +300,15 @@ class Rechecks:
         known = [fingerprint if channels is None else grant.verified_by for grant in case.grants]
         for grant in case.grants:
             grant.verified_by = None  # where this fails, the next look verifies again
-        first = case.identity
+        first, user = case.identity, None
         if first is not None:
             if is_ending:
                 first.log_out()
             else:
                 first.look_again()
-                _read_user(first)  # is read once for all of them
+                user = _read_user(first)  # is read once for all of them
+        # A cache of sessions may know one that the database does not.
+        is_current = fingerprint is None or fingerprint.tells_of(user)
         outcomes: Outcomes = {}
         asked = 0
         for grant, verified_by in zip(case.grants, known, strict=True):
@@ -311,7 +323,8 @@ class Rechecks:
                 if asked >= PIECE:
                     asked = 0
                     yield
-            if is_verified and grant.channels.keys() <= set(before):  # else it has asked for more
+            has_all = grant.channels.keys() <= set(before)  # else it has asked for more meanwhile
+            if is_verified and is_current and has_all:
                 grant.verified_by = verified_by
 
     def _let_reconnect(self, digest: str) -> None:
@@ -357,5 +370,11 @@ def _has_session(socket: Socket, digest: str) -> bool:
 
 
 def _read_user(identity: Identity) -> Any:
-    """Read a client's user; ``None`` if the project has none."""
-    return identity.user if identity.has_user else None
+    """Read a client's user; ``None`` if the project has none, or the backend refuses it: then tests
+    that look are refused, too.
+    """
+    try:
+        return identity.user if identity.has_user else None
+    except PermissionDenied:
+        identity.leave_room()
+        return None

@@ -14,13 +14,13 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.core.exceptions import FieldDoesNotExist
 from django.core.signals import request_finished, request_started
 from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils.module_loading import import_string
 
 from socketio_server.serving.around_handshakes.refused_hosts import Application
+from socketio_server.serving.rights.fingerprints import members_field
 from socketio_server.serving.rights.recheck_scopes import Kind, Scope, digest_of
 from socketio_server.serving.rights.rechecks import request_recheck
 from socketio_server.serving.users import find_room
@@ -74,11 +74,9 @@ def _with_heirs(model: type[Model]) -> Iterable[type[Model]]:
 
 
 def _listen_to_members(model: Any, name: str, receiver: Any) -> None:
-    try:
-        through = model._meta.get_field(name).remote_field.through
-    except FieldDoesNotExist:
-        return  # the project's own model of users has none
-    m2m_changed.connect(receiver, sender=through)
+    field = members_field(model, name)
+    if field is not None:
+        m2m_changed.connect(receiver, sender=field.remote_field.through)
 
 
 def watch(application: Application) -> Application:

@@ -1,5 +1,6 @@
 """``request.user`` in handlers: that of now."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import DatabaseError
 from django.test import Client, override_settings
+from django.utils import functional
 from pytest_django import DjangoAssertNumQueries
 
 from socketio_server.clients import CLIENTS
@@ -259,6 +261,66 @@ class TestAUserThatAHandlerHasSet:
             type(ann).objects.update(**change)
         client.clock.advance(10)
         assert client.call("who") == ""
+
+    def test_of_whom_little_was_loaded_is_anonymous_once_it_is_blocked(
+        self, connect: Connect, registry: Registry
+    ) -> None:
+        @registry.on_connect
+        def load_little(request: Any, socket: Any, context: Any) -> None:
+            request.user = type(ann).objects.only("username").get()
+
+        ann = make_user()
+        client = connect(auth={"name": "ann"})
+        type(ann).objects.update(is_active=False)
+        client.clock.advance(10)
+        assert client.call("who") == ""
+
+    @pytest.mark.parametrize(
+        "cached_property", [functional.cached_property, functools.cached_property]
+    )
+    def test_computes_its_cached_properties_again(
+        self,
+        connect: Connect,
+        registry: Registry,
+        monkeypatch: pytest.MonkeyPatch,
+        cached_property: Any,
+    ) -> None:
+        greeting = cached_property(lambda user: f"Hello, {user.username}")
+        greeting.__set_name__(type(ann := make_user()), "greeting")
+        monkeypatch.setattr(type(ann), "greeting", greeting, raising=False)
+
+        @registry.on("greeting")
+        def greet(request: Any, socket: Any, context: Any) -> Any:
+            return request.user.greeting
+
+        client = connect(auth={"name": "ann"})
+        assert client.call("greeting") == "Hello, ann"
+        rename(ann)
+        client.clock.advance(10)
+        assert client.call("greeting") == "Hello, anne"
+        assert client.call("token") == "a token"
+
+    def test_forgets_what_was_loaded_with_it(self, connect: Connect, registry: Registry) -> None:
+        from django.contrib.auth.models import Group
+
+        @registry.on_connect
+        def load_groups(request: Any, socket: Any, context: Any) -> None:
+            request.user = type(ann).objects.prefetch_related("groups").get()
+
+        @registry.on("groups")
+        def groups(request: Any, socket: Any, context: Any) -> list[str]:
+            return [group.name for group in request.user.groups.all()]
+
+        create_permission_tables()
+        ann, group = make_user(), Group.objects.create(name="staff")
+        ann.groups.add(group)
+        client = connect(auth={"name": "ann"})
+        assert client.call("groups") == ["staff"]
+
+        members: Any = type(ann).groups.through
+        members.objects.all().delete()
+        client.clock.advance(10)
+        assert client.call("groups") == []
 
     @pytest.mark.parametrize("way", ["itself", "a group"])
     def test_has_the_permissions_of_now(self, connect: Connect, way: str) -> None:

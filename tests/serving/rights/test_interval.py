@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.cache import cache
+from django.core.exceptions import FieldDoesNotExist
 from django.db import DataError
 from django.test import override_settings
 from greenlet import greenlet
@@ -154,6 +156,44 @@ class TestTheIntervalsRecheck:
 
             assert asked == [1, 1, 1]
             assert other.connected
+
+    def test_goes_on_where_groups_have_no_permissions(
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from django.contrib.auth.models import Group
+
+        def get_field(name: str) -> Any:
+            if name == "permissions":
+                raise FieldDoesNotExist
+            return known(name)
+
+        ann = make_user()
+        ann.groups.add(Group.objects.create(name="staff"))
+        client = connect(ann)
+        client.clock.advance(60)
+        known = Group._meta.get_field
+        monkeypatch.setattr(Group._meta, "get_field", get_field)
+        self.update(ann, is_active=False)
+        client.clock.advance(60)
+
+        assert client.close_reason == REVOKED
+
+    def test_finds_a_session_that_a_cache_has_kept_for_longer_than_the_database(
+        self, connect: Connect
+    ) -> None:
+        from django.contrib.sessions.models import Session
+
+        engine = "django.contrib.sessions.backends.cached_db"
+        with override_settings(SESSION_ENGINE=engine):
+            client = connect(make_user())
+            client.clock.advance(60)
+            Session.objects.all()._raw_delete("default")
+            client.clock.advance(60)
+            assert client.connected
+
+            cache.clear()
+            client.clock.advance(60)
+            assert client.close_reason == REVOKED
 
     @pytest.mark.parametrize("engine", ["cache", "file"])
     def test_finds_a_session_that_has_ended_in_another_store(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import SESSION_KEY
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.http import Http404
 
 import socketio_server
@@ -46,6 +46,34 @@ class TestRecheck:
 
         assert room.asked == 1
         assert all(client.received for client in clients)
+
+    def test_disconnects_a_user_whom_the_backend_refuses(
+        self, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*args: Any) -> Any:
+            raise PermissionDenied("blocked")
+
+        ann = make_user()
+        client = connect(ann)
+        monkeypatch.setattr(GET_USER, refuse)
+        socketio_server.recheck(ann)
+
+        assert client.received == [("__disconnected__", "blocked")]
+        assert client.close_reason == REVOKED
+
+    def test_takes_a_user_whom_the_backend_refuses_out_of_its_room(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*args: Any) -> Any:
+            raise PermissionDenied("blocked")
+
+        ann = make_user()
+        with SocketIOClient(user=ann, registry=Registry()) as client:
+            monkeypatch.setattr(GET_USER, refuse)
+            socketio_server.recheck(ann)
+            socketio_server.emit("news", to=ann)
+
+            assert client.received == []
 
     def test_of_a_channel_verifies_all_who_are_on_it(self, connect: Connect, room: Room) -> None:
         clients = [connect(make_user()), connect(make_user("bob"))]

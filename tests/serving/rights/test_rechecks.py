@@ -19,7 +19,7 @@ from socketio_server.registry.guards import Guarded
 from socketio_server.serving import current, everywhere, outside
 from socketio_server.serving.rights import rechecks
 from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
-from socketio_server.serving.rights.rechecks import CLUSTER_EVENT, PIECE, Rechecks
+from socketio_server.serving.rights.rechecks import CLUSTER_EVENT, HEARING_DELAY, PIECE, Rechecks
 from socketio_server.sockets.this_process import CLIENTS
 from tests.fakes.rechecks import CountingHooks
 from tests.fakes.server import FakeClient, FakeServer
@@ -184,6 +184,25 @@ class TestOtherServers:
 
         assert site.jobs == []
         assert "Another server wants to recheck what this one does not know" in caplog.text
+
+
+class TestTheReturnOfALostBroker:
+    def test_lets_all_servers_verify_everybody_soon(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        later: list[tuple[float, Callable[[], None]]] = []
+        sent: list[Any] = []
+        monkeypatch.setattr(
+            site.server.clients.timekeeper, "call_later", lambda *call: later.append(call)
+        )
+        monkeypatch.setattr(everywhere, "emit_cluster", lambda *args, **more: sent.append(args))
+        site.rechecks.make_up()
+        assert sent == []
+
+        [(seconds, call)] = later
+        call()
+        assert seconds == HEARING_DELAY
+        assert sent == [(CLUSTER_EVENT, "everyone", "", "/", True)]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -13,6 +13,7 @@ from django.test import Client, override_settings
 
 from socketio_server.events import Registry
 from socketio_server.serving.rights import revocations
+from socketio_server.serving.rights.fingerprints import members_field
 from socketio_server.testing import ConnectionRefused, SocketIOClient
 from tests.serving.rights.site import REVOKED, Room, guarded_by_permission, make_permission
 from tests.support.users import (
@@ -307,6 +308,14 @@ class TestPermissions:
         permission.delete()
 
         assert client.close_reason == REVOKED
+
+
+class TestAModelOfUsersOfTheProjectsOwn:
+    @pytest.mark.parametrize("name", ["groups", "session_key"], ids=["no field", "no members"])
+    def test_need_not_have_groups(self, name: str) -> None:
+        from django.contrib.sessions.models import Session
+
+        assert members_field(Session, name) is None
 
 
 class TestProxyModels:
