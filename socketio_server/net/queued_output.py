@@ -21,6 +21,9 @@ from socketio_server.options import Options
 ENTRY_COST = 100
 """Bytes charged for each entry of a queue besides the message: its place, and the accounts here."""
 
+MESSAGE_COST = 300
+"""Bytes charged for each message besides its own: its objects, and who has it queued."""
+
 LAG_RATE = 16_000
 """Bytes a second: a client that reads as many is slow, but does not lag."""
 
@@ -120,7 +123,7 @@ class QueuedOutput:
         holders = self._holders.get(id(message))
         if holders is None:
             holders = self._holders[id(message)] = {}
-            self.total += len(message)
+            self.total += len(message) + MESSAGE_COST
         holders[backlog] = holders.get(backlog, 0) + 1
         self.total += ENTRY_COST
         while self.total > self._max_total:
@@ -138,7 +141,7 @@ class QueuedOutput:
             del holders[backlog]
             if not holders:
                 del self._holders[id(message)]
-                self.total -= len(message)
+                self.total -= len(message) + MESSAGE_COST
 
 
 class Backlog:

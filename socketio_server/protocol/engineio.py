@@ -10,7 +10,7 @@ packet as plain ``bytes``, because an object per packet would cost time on the h
 """
 
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 
 import msgspec
@@ -85,6 +85,8 @@ class Packet(msgspec.Struct, frozen=True, gc=False):
     data: str | bytes = ""
 
 
+_MESSAGE = PacketType.MESSAGE
+
 _TYPES = {str(int(packet_type)): packet_type for packet_type in PacketType}
 
 
@@ -110,28 +112,65 @@ def decode_packet(text: str) -> Packet:
         raise DecodeError("binary packet is not base64") from exc
 
 
-def decode_payload(body: bytes, max_packets: int) -> list[Packet]:
+class Payload:
+    """The packets in the body of a POST, each decoded when it is taken: many small ones take ten
+    times as much as the body once they are decoded.
+
+    :param data: the body.
+    """
+
+    __slots__ = ("_data", "_start", "is_over")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._start = 0  # of the next packet
+        self.is_over = False
+        """Whether all packets were taken."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it keeps."""
+        return len(self._data)
+
+    def take(self) -> Packet:
+        """Return the next packet, unless it is over.
+
+        :raises DecodeError: if the packet is malformed.
+        """
+        data, start = self._data, self._start
+        end = data.find(_SEPARATOR, start)
+        if end >= 0:
+            part = data[start:end]
+            self._start = end + 1
+        else:
+            part = data[start:]
+            self._data = b""
+            self.is_over = True
+        try:
+            text = part.decode()
+        except ValueError as exc:
+            raise DecodeError("packet is not UTF-8") from exc
+        if text[:1] == "4":  # as decode_packet, for nearly every packet
+            return Packet(_MESSAGE, text[1:])
+        return decode_packet(text)
+
+    def __iter__(self) -> Iterator[Packet]:
+        while not self.is_over:
+            yield self.take()
+
+
+def decode_payload(body: bytes, max_packets: int) -> Payload:
     """Decode the body of a polling POST (section HTTP long-polling).
 
     :param body: the whole body; the caller limits its size.
-    :param max_packets: how many packets it may hold; they are counted before the body is split,
-        because a body of nothing but separators would make a huge list.
-    :return: its packets, at least one.
-    :raises DecodeError: if there are too many packets, the body is not UTF-8, or one is malformed.
+    :param max_packets: how many packets it may hold; they are counted before the first is decoded.
+    :return: its packets, at least one, which are yet to be decoded.
+    :raises DecodeError: if there are too many packets.
     """
     packets = body.count(_SEPARATOR) + 1
     if packets > max_packets:
         raise DecodeError(f"{packets} packets in one payload, at most {max_packets} are allowed")
-    return [_decode_part(part) for part in body.split(_SEPARATOR)]
-
-
-def _decode_part(part: bytes) -> Packet:
-    """Decode one packet of a payload."""
-    try:
-        text = part.decode()
-    except ValueError as exc:
-        raise DecodeError("packet is not UTF-8") from exc
-    return decode_packet(text)
+    return Payload(body)
 
 
 def encode_payload(packets: Iterable[bytes]) -> bytes:

@@ -20,13 +20,13 @@ JSONP is not spoken.
 
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol import engineio
-from socketio_server.protocol.engineio import Packet, PacketType
+from socketio_server.protocol.engineio import Packet, PacketType, Payload
 
 PROTOCOL_VERSION = 3
 """The revision spoken, as in the query parameter ``EIO``."""
@@ -80,62 +80,88 @@ def decode_binary_packet(data: bytes) -> Packet:
     return Packet(PacketType.MESSAGE, data[1:])
 
 
-def decode_payload(body: bytes, max_packets: int, *, content_type: str = "") -> list[Packet]:
+class _Payload(Payload):
+    """The packets in the body of a POST, with their lengths before them.
+
+    :param data: at least one packet.
+    :param read: takes ``data`` and where a packet begins there; returns the packet, and where the
+        next one begins.
+    :param max_packets: how many packets may be taken.
+    """
+
+    __slots__ = ("_left", "_max_packets", "_read")
+
+    def __init__(
+        self, data: bytes, read: Callable[[bytes, int], tuple[Packet, int]], max_packets: int
+    ) -> None:
+        super().__init__(data)
+        self._read = read
+        self._left = self._max_packets = max_packets
+
+    def take(self) -> Packet:
+        """Return the next packet, unless it is over.
+
+        :raises DecodeError: if the packet is malformed, or there are too many.
+        """
+        if not self._left:
+            raise DecodeError(f"more than {self._max_packets} packets in one payload")
+        self._left -= 1
+        packet, self._start = self._read(self._data, self._start)
+        if self._start == len(self._data):
+            self._data = b""
+            self.is_over = True
+        return packet
+
+
+def decode_payload(body: bytes, max_packets: int, *, content_type: str = "") -> Payload:
     """Decode the body of a polling POST (section Payload).
+
+    The text form is cut as UTF-16, because its lengths count code units.
 
     :param body: the whole body; the caller limits its size.
     :param max_packets: how many packets it may hold; decoding stops at the next one.
     :param content_type: the request's ``Content-Type``, which tells the form.
-    :return: its packets, at least one.
-    :raises DecodeError: if there are too many packets or none, or one is malformed.
+    :return: its packets, at least one, which are yet to be decoded.
+    :raises DecodeError: if there are none, or text is not UTF-8.
     """
-    is_binary = content_type.partition(";")[0].strip().lower() == BINARY_CONTENT_TYPE
-    packets: list[Packet] = []
-    for packet in _binary_packets(body) if is_binary else _text_packets(body):
-        if len(packets) == max_packets:
-            raise DecodeError(f"more than {max_packets} packets in one payload")
-        packets.append(packet)
-    if not packets:
+    if not body:
         raise DecodeError("empty payload")
-    return packets
-
-
-def _text_packets(body: bytes) -> Iterator[Packet]:
-    """Yield the packets of a text payload.
-
-    The body is cut as UTF-16, because the lengths count its code units; a length that ends within
-    a character is an error.
-    """
+    if content_type.partition(";")[0].strip().lower() == BINARY_CONTENT_TYPE:
+        return _Payload(body, _read_binary, max_packets)
     try:
         units = body.decode().encode("utf-16-le")
-        end = 0
-        while end < len(units):
-            head = _TEXT_HEAD.match(units, end)
-            if head is None:
-                raise DecodeError("packet in a payload has no valid length")
-            end = _end_of_packet(units, head.end(), 2 * int(head[1][::2]))
-            yield decode_packet(units[head.end() : end].decode("utf-16-le"))
     except UnicodeDecodeError as exc:
-        raise DecodeError("payload is not UTF-8, or a length ends within a character") from exc
+        raise DecodeError("payload is not UTF-8") from exc
+    return _Payload(units, _read_text, max_packets)
 
 
-def _binary_packets(body: bytes) -> Iterator[Packet]:
-    """Yield the packets of a binary payload, where lengths are bytes."""
-    end = 0
-    while end < len(body):
-        head = _BINARY_HEAD.match(body, end)
-        if head is None:
-            raise DecodeError("packet in a payload has no valid length")
-        end = _end_of_packet(body, head.end(), int(head[2].translate(_DIGITS)))
-        data = body[head.end() : end]
-        if head[1] == b"\x01":
-            yield decode_binary_packet(data)
-            continue
-        try:
-            text = data.decode()
-        except UnicodeDecodeError as exc:
-            raise DecodeError("text packet is not UTF-8") from exc
-        yield decode_packet(text)
+def _read_text(units: bytes, start: int) -> tuple[Packet, int]:
+    """Decode one packet of a text payload (``_Payload``)."""
+    head = _TEXT_HEAD.match(units, start)
+    if head is None:
+        raise DecodeError("packet in a payload has no valid length")
+    end = _end_of_packet(units, head.end(), 2 * int(head[1][::2]))
+    try:
+        text = units[head.end() : end].decode("utf-16-le")
+    except UnicodeDecodeError as exc:
+        raise DecodeError("length in a payload ends within a character") from exc
+    return decode_packet(text), end
+
+
+def _read_binary(body: bytes, start: int) -> tuple[Packet, int]:
+    """Decode one packet of a binary payload, where lengths are bytes (``_Payload``)."""
+    head = _BINARY_HEAD.match(body, start)
+    if head is None:
+        raise DecodeError("packet in a payload has no valid length")
+    end = _end_of_packet(body, head.end(), int(head[2].translate(_DIGITS)))
+    data = body[head.end() : end]
+    if head[1] == b"\x01":
+        return decode_binary_packet(data), end
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as exc:
+        raise DecodeError("text packet is not UTF-8") from exc
+    return decode_packet(text), end
 
 
 def _end_of_packet(payload: bytes, start: int, size: int) -> int:

@@ -393,6 +393,46 @@ class TestManySmallPackets:
                 http.close()
 
 
+class TestManySmallEvents:
+    @pytest.mark.parametrize(
+        ("revision", "packet"),
+        [
+            pytest.param("4", '42["unknown"]', id="events"),
+            pytest.param("4", '421["echo"]', id="events that are answered"),
+            pytest.param("3", "431[]", id="acknowledgements"),
+        ],
+    )
+    def test_of_one_payload_are_kept_as_its_text(
+        self, share_attacked: StartServer, watch: Watch, revision: str, packet: str
+    ) -> None:
+        """Once they are decoded, they take ten times as much; nobody fetches the answers."""
+        server = share_attacked(
+            settings={"SOCKETIO_ALLOW_EIO3": True, "SOCKETIO_STALL_TIMEOUT": 1.0}
+        )
+        name = f"small packets of revision {revision}: {packet}"
+        body = (
+            "\x1e".join([packet] * 40_000)
+            if revision == "4"
+            else f"{len(packet)}:{packet}" * 40_000
+        )
+        with watch(server, "accounts", name, inputs=20 * 40_000, most=MOST):
+            posts = []
+            for _ in range(20):
+                http = Http(server.address)
+                opening = http.get(target("polling", EIO=revision)).text
+                (sid,) = re.findall('"sid":"([^"]*)"', opening)
+                path = target("polling", EIO=revision, sid=sid)
+                if revision == "4":
+                    http.request("POST", path, "40")
+                    http.get(path)
+                http.send_request("POST", path, body)
+                posts.append((http, path))
+            for http, path in posts:
+                http.read_response()
+                http.request("POST", path, "1" if revision == "4" else "1:1")  # if it is open
+                http.close()
+
+
 class TestJoiningAndLeaving:
     def test_in_a_loop_makes_one_socket(self, server: Server, watch: Watch) -> None:
         """Each made a socket and kept a handler busy."""

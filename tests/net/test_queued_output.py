@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socketio_server.net.queued_output import ENTRY_COST, LAG_RATE, Backlog, LostBecause
+from socketio_server.net.queued_output import (
+    ENTRY_COST,
+    LAG_RATE,
+    MESSAGE_COST,
+    Backlog,
+    LostBecause,
+)
 from socketio_server.options import Options
 from tests.fakes.loop import FakeLoop
 from tests.fakes.net import queued_output
@@ -90,7 +96,7 @@ class TestTheTotal:
         for queue in server.queues(10):
             queue.put(message)
 
-        assert server.output.total == 1000 + 10 * ENTRY_COST
+        assert server.output.total == 1000 + MESSAGE_COST + 10 * ENTRY_COST
 
     def test_counts_equal_messages_apart(self) -> None:
         server = Server()
@@ -98,7 +104,7 @@ class TestTheTotal:
             queue.put(b"x" * (1000 + number - number) + b"")
             queue.put(bytes(bytearray(1000)))
 
-        assert server.output.total >= 2 * 1000 + 4 * ENTRY_COST
+        assert server.output.total >= 2 * 1000 + 4 * (MESSAGE_COST + ENTRY_COST)
 
     def test_counts_a_message_until_its_last_client_has_taken_it(self) -> None:
         server = Server()
@@ -107,7 +113,7 @@ class TestTheTotal:
         first.put(message)
         second.put(message)
         first.take()
-        assert server.output.total == 1000 + ENTRY_COST
+        assert server.output.total == 1000 + MESSAGE_COST + ENTRY_COST
 
         second.take()
         assert server.output.total == 0
@@ -119,10 +125,10 @@ class TestTheTotal:
         message = b"x" * 1000
         queue.put(message)
         queue.put(message)
-        assert server.output.total == 1000 + 2 * ENTRY_COST
+        assert server.output.total == 1000 + MESSAGE_COST + 2 * ENTRY_COST
 
         queue.take()
-        assert server.output.total == 1000 + ENTRY_COST
+        assert server.output.total == 1000 + MESSAGE_COST + ENTRY_COST
 
     @given(
         st.lists(
@@ -152,7 +158,7 @@ class TestTheTotal:
             elif what == "lose":
                 queue.give_up(LostBecause.ERROR)
             held = [message for each in queues for message in each.messages]
-            shared = {id(message): len(message) for message in held}
+            shared = {id(message): len(message) + MESSAGE_COST for message in held}
             assert server.output.total == sum(shared.values()) + ENTRY_COST * len(held)
             assert server.output.total <= 5000
 
@@ -175,7 +181,7 @@ class TestTooMuchForTheProcess:
             [LostBecause.CROWDED],
             [],
         ]
-        assert server.output.total == 4000 + ENTRY_COST
+        assert server.output.total == 4000 + MESSAGE_COST + ENTRY_COST
 
     def test_takes_no_more_of_them_than_it_must(self, server: Server) -> None:
         queues = server.queues(5)

@@ -84,7 +84,7 @@ class TestEngineIO:
             forms.add(is_text)
             content_type = "text/plain;charset=UTF-8" if is_text else "application/octet-stream"
             body = answer.encode() if is_text else thaw(answer)
-            assert engineio3.decode_payload(body, 16, content_type=content_type) == packets
+            assert list(engineio3.decode_payload(body, 16, content_type=content_type)) == packets
         assert forms == ({True, False} if supports_binary else {True})
 
     def test_it_reads_our_frames(self) -> None:

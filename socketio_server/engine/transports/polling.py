@@ -27,7 +27,7 @@ from socketio_server.net.turns import LARGE, Turns
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.protocol.engineio import ErrorCode, Packet, PacketType
+from socketio_server.protocol.engineio import ErrorCode, PacketType, Payload
 from socketio_server.protocol.http1.responses import Response
 
 PROBE_POLL_TIME = 0.1
@@ -41,12 +41,6 @@ the process: about the memory of the client itself, and more than its next GET m
 
 AT_ONCE = 4096
 """Bytes of a POST that is taken apart at once; larger ones wait for their turn."""
-
-FEW = 64
-"""Packets of one POST that are not charged to the client, unless the POST is large."""
-
-PACKET_COST = 40
-"""Bytes that a decoded packet takes besides its data: the object, and its place in a queue."""
 
 PYTHON_AGENTS = ("python-", "Python/")
 """How the ``User-Agent`` of the official Python client begins."""
@@ -86,11 +80,6 @@ _MESSAGE = PacketType.MESSAGE
 _BAD_REQUEST = error_response(ErrorCode.BAD_REQUEST)
 
 _OK = Response(200, b"ok", "text/html")  # as the reference server answers a POST
-
-
-def _size_of(packet: Packet) -> int:
-    """Return the bytes that a decoded packet takes: far more than its text, if that is short."""
-    return PACKET_COST + sys.getsizeof(packet.data)
 
 
 class PollingTransport:
@@ -162,7 +151,7 @@ class PollingTransport:
         self._poll_timer: Watcher | None = None  # ends it while a probe is under way
         self._answers_soon = False  # the GET is answered at the end of this turn of the loop
         self._post: Exchange | None = None  # the POST whose packets are handed up
-        self._incoming: deque[Packet] = deque()  # its packets that are yet to be handed up
+        self._incoming: Payload | None = None  # its packets that are yet to be handed up
         self._is_taking = False  # a packet is being handed up just now
         self._paused = False  # the session wants no more packets for now
         self._turns = turns
@@ -183,19 +172,24 @@ class PollingTransport:
         """Whether a POST would be handled at once; or no GET has arrived since a ping was due.
         Such a missing GET proves as much as a missing pong.
         """
-        return not (self._paused or self._incoming or self._is_due) or (
+        return not (self._paused or self._incoming is not None or self._is_due) or (
             bool(self._queue) and self._queue[0] is PING
         )
 
     @property
     def is_taking(self) -> bool:
         """Whether many bytes wait for GETs, which arrive now and then (``Transport``)."""
-        return self._backlog is not None and self._queued_bytes > self._options.send_buffer
+        return self._backlog is not None and self._queue_cost > self._options.send_buffer
 
     @property
     def queued_bytes(self) -> int:
         """Bytes that wait for a GET."""
         return self._queued_bytes
+
+    @property
+    def _queue_cost(self) -> int:
+        """Bytes that wait for a GET, with those that the queue takes for each message."""
+        return self._queued_bytes + ENTRY_COST * len(self._queue)
 
     @property
     def is_finished(self) -> bool:
@@ -218,7 +212,7 @@ class PollingTransport:
         elif self._poll is None:
             self._begin_backlog_if_due()
         output = self._output
-        if self._queued_bytes > output.high_water:
+        if self._queue_cost > output.high_water:
             output.crossings += 1
             if self._queued_bytes > output.max_queued_bytes:
                 self.give_up(LostBecause.OVERFLOW)
@@ -246,9 +240,12 @@ class PollingTransport:
             self._report(reason)
 
     def ask_for_room(self) -> bool:
-        """Return whether no more than ``high_water`` bytes wait for the client (``Transport``)."""
+        """Return whether no more than ``high_water`` bytes wait for the client (``Transport``).
+
+        Each message counts ``ENTRY_COST`` more: many small ones take much more than their bytes.
+        """
         self._tells_of_room = (
-            self._session is not None and self._queued_bytes > self._output.high_water
+            self._session is not None and self._queue_cost > self._output.high_water
         )
         return not self._tells_of_room
 
@@ -344,7 +341,7 @@ class PollingTransport:
             self._backlog.taken(before - self._queued_bytes)
         else:
             self._begin_backlog_if_due()
-        if self._tells_of_room and self._queued_bytes <= self._output.high_water:
+        if self._tells_of_room and self._queue_cost <= self._output.high_water:
             self._tells_of_room = False
             if self._session is not None:
                 self._session.room_made(self)
@@ -377,25 +374,20 @@ class PollingTransport:
         if self._session is None or self._post is None:
             return
         try:
-            packets = self._decode_payload(body, content_type)
+            self._incoming = self._decode_payload(body, content_type)
         except DecodeError as error:
             self._fail_post(str(error))
             return
-        self._incoming.extend(packets)
-        if self._held or len(packets) > FEW:
-            self._hold(sum(map(_size_of, packets)))
+        if self._held:
+            self._hold(self._incoming.size)
         if not self._paused:
             self._take_packets()
 
     def _take_packets(self) -> None:
         """Hand up packets of the POST, in turns: a chatty client must not stop the others."""
-        incoming = self._incoming
         until = self._clock() + self._options.max_time_per_turn
-        while incoming and (session := self._session) is not None:
-            packet = incoming.popleft()
-            if self._held:  # the session counts the packet from here on
-                self._hold(self._held - _size_of(packet))
-            if not self._hand_up(session, packet):
+        while (incoming := self._incoming) is not None and (session := self._session) is not None:
+            if not self._hand_up(session, incoming):
                 return
             if self._paused:
                 return
@@ -406,21 +398,26 @@ class PollingTransport:
                 self._timer = self._loop.timer(wait)
                 self._loop.start(self._timer, PollingTransport._go_on, self)
                 return
-            if incoming and self._clock() > until:
+            if self._incoming is not None and self._clock() > until:
                 self._go_on_soon()
                 return
         self._end_post(_OK)
 
-    def _hand_up(self, session: TransportHandler, packet: Packet) -> bool:
-        """Give the session a packet; return ``False`` if it is malformed."""
+    def _hand_up(self, session: TransportHandler, incoming: Payload) -> bool:
+        """Give the session the next packet; return ``False`` if it is malformed."""
         self._is_taking = True
         try:
+            packet = incoming.take()
+            if incoming.is_over:
+                self._incoming = None
+                if self._held:  # the session counts the packet from here on
+                    self._hold(0)
             if packet.type is _MESSAGE:
                 session.message_received(self, packet.data)
             else:
                 session.packet_received(self, packet)
         except DecodeError as error:
-            self._incoming.clear()
+            self._incoming = None
             # At the end of this turn of the loop: the packets before it may still be answered.
             self._loop.run_callback(PollingTransport._fail_post, self, str(error))
             return False
@@ -438,7 +435,7 @@ class PollingTransport:
         self._end_post(_BAD_REQUEST)
 
     def _hold(self, size: int) -> None:
-        """Charge the client for a POST: its body, then its packets that are yet to be handed up."""
+        """Charge the client for a POST, until its last packet is handed up."""
         change, self._held = size - self._held, size
         if change and self._session is not None:
             self._session.bytes_held(change)
@@ -447,7 +444,7 @@ class PollingTransport:
         """Answer the POST, and drop its remaining packets."""
         if self._held:
             self._hold(0)
-        self._incoming.clear()
+        self._incoming = None
         on_quiet, self._on_quiet = self._on_quiet, None
         if on_quiet is not None:
             on_quiet()
@@ -481,7 +478,7 @@ class PollingTransport:
         They may while the client reads an answer, or is about to stop polling. As many bytes as the
         kernel holds for a WebSocket may wait until a heartbeat is missed.
         """
-        return self._probing or self._queued_bytes <= self._options.send_buffer or self.is_answering
+        return self._probing or self._queue_cost <= self._options.send_buffer or self.is_answering
 
     def try_again(self) -> None:
         """Do nothing: the client sends a GET when it wants more (``Holder``)."""
@@ -503,8 +500,7 @@ class PollingTransport:
         waiting = self._poll, self._post
         self._end_poll()
         self._stop_timer()
-        self._post = self._on_quiet = None
-        self._incoming.clear()
+        self._post = self._on_quiet = self._incoming = None
         try:
             self.discard_queue()
             for exchange in waiting:
@@ -519,11 +515,7 @@ class PollingTransport:
         Heartbeats are not counted: each is one object for all clients, some of which always have it
         queued. It would be the oldest message for good (``QueuedOutput``).
         """
-        if (
-            self._queued_bytes + ENTRY_COST * len(self._queue) <= LIGHT
-            or self._backlog is not None
-            or self._session is None
-        ):
+        if self._queue_cost <= LIGHT or self._backlog is not None or self._session is None:
             return
         backlog = self._backlog = Backlog(self, self._output)
         for outgoing in tuple(self._queue):
@@ -542,7 +534,7 @@ class PollingTransport:
     def _packets_of(self, outgoing: Outgoing) -> list[bytes]:
         return outgoing.packets
 
-    def _decode_payload(self, body: bytes, content_type: str) -> list[Packet]:
+    def _decode_payload(self, body: bytes, content_type: str) -> Payload:
         return engineio.decode_payload(body, self._options.max_packets_per_payload)
 
     def _answer_soon(self) -> None:

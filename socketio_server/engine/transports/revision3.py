@@ -9,7 +9,7 @@ from socketio_server.engine.transports.base import Outgoing
 from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.engine.transports.websocket import WebSocketTransport
 from socketio_server.protocol import engineio3
-from socketio_server.protocol.engineio import Packet
+from socketio_server.protocol.engineio import Payload
 
 
 class WebSocketTransport3(WebSocketTransport):
@@ -41,6 +41,6 @@ class PollingTransport3(PollingTransport):
     def _packets_of(self, outgoing: Outgoing) -> list[bytes]:
         return outgoing.packets3
 
-    def _decode_payload(self, body: bytes, content_type: str) -> list[Packet]:
+    def _decode_payload(self, body: bytes, content_type: str) -> Payload:
         limit = self._options.max_packets_per_payload
         return engineio3.decode_payload(body, limit, content_type=content_type)

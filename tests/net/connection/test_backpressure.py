@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from socketio_server.net.connection import Connection
-from socketio_server.net.queued_output import ENTRY_COST, LostBecause
+from socketio_server.net.queued_output import ENTRY_COST, MESSAGE_COST, LostBecause
 from socketio_server.options import Options
 from tests.fakes.net import RecordingConnectionHandler, read_available, socket_pair
 from tests.net.connection.wire import BIG, Wire
@@ -97,9 +97,9 @@ class TestWhatWaits:
         assert wire.output.total == 0
 
         wire.connection.write(BIG)
-        assert wire.output.total == len(BIG) + ENTRY_COST
+        assert wire.output.total == len(BIG) + MESSAGE_COST + ENTRY_COST
         wire.connection.write(b"more")
-        assert wire.output.total == len(BIG) + 4 + 2 * ENTRY_COST
+        assert wire.output.total == len(BIG) + 4 + 2 * (MESSAGE_COST + ENTRY_COST)
 
         wire.drain()
         assert wire.output.total == 0
@@ -119,7 +119,7 @@ class TestWhatWaits:
 
         wire.connection.write(BIG)  # too much to be held back
         wire.connection.uncork()
-        assert wire.output.total == len(BIG) + ENTRY_COST
+        assert wire.output.total == len(BIG) + MESSAGE_COST + ENTRY_COST
 
     def test_above_the_high_water_mark_each_write_is_noted(self, wire: Wire) -> None:
         wire.connection.write(b"x" * 1000)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socketio_server.net.connection import Connection
-from socketio_server.net.queued_output import ENTRY_COST, LostBecause
+from socketio_server.net.queued_output import ENTRY_COST, MESSAGE_COST, LostBecause
 from socketio_server.options import Options
 from tests.fakes.loop import FakeLoop
 from tests.fakes.net import RecordingConnectionHandler, queued_output, read_available, socket_pair
@@ -147,7 +147,7 @@ class TestTheOrder:
     def test_what_goes_first_counts_as_queued(self, wire: Wire) -> None:
         wire.connection.write(BIG)
         wire.connection.write_first(b"a ping")
-        assert wire.output.total == len(BIG) + len(b"a ping") + 2 * ENTRY_COST
+        assert wire.output.total == len(BIG) + len(b"a ping") + 2 * (MESSAGE_COST + ENTRY_COST)
 
         wire.drain()
         assert wire.output.total == 0
@@ -170,7 +170,7 @@ class TestTheOrder:
             before = first.output.total
             for wire in (first, second):
                 wire.connection.write_first(ping)
-            assert first.output.total == before + 2 * (len(ping) + ENTRY_COST)
+            assert first.output.total == before + 2 * (len(ping) + MESSAGE_COST + ENTRY_COST)
             for wire in (first, second):
                 wire.connection.abort()
 

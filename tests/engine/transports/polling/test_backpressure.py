@@ -4,7 +4,7 @@ import pytest
 
 from socketio_server.engine.transports.base import PING, PONG, PROBE_PONG
 from socketio_server.engine.transports.polling import LIGHT
-from socketio_server.net.queued_output import ENTRY_COST
+from socketio_server.net.queued_output import ENTRY_COST, MESSAGE_COST
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.engine.transports.polling.client import Client
@@ -44,7 +44,7 @@ class TestBackpressure:
         assert client.session.messages == [str(i) for i in range(40)]
 
     def test_the_session_is_told_when_there_is_room_again(self) -> None:
-        size = len(outgoing("x" * 100).frames)
+        size = len(outgoing("x" * 100).frames) + ENTRY_COST
         client = Client(Options(high_water=16 * size))
         client.transport.packets_per_answer = 16
         assert client.transport.ask_for_room()
@@ -56,6 +56,16 @@ class TestBackpressure:
         assert client.session.rooms == 0
         client.fetch()
         assert client.session.rooms == 1
+        assert client.transport.ask_for_room()
+
+    def test_many_small_messages_leave_no_room(self) -> None:
+        """Each takes much more than its few bytes."""
+        client = Client(Options(high_water=16 * ENTRY_COST))
+        for _ in range(16):
+            client.transport.send(outgoing(""))
+        assert not client.transport.ask_for_room()
+
+        client.fetch()
         assert client.transport.ask_for_room()
 
     def test_the_end_of_a_slow_client_is_told_once(self) -> None:
@@ -85,7 +95,7 @@ class TestBackpressure:
         assert client.output.total == 0
         client.transport.send(large)
         client.loop.run()
-        assert client.output.total == len(large.frames) + ENTRY_COST
+        assert client.output.total == len(large.frames) + MESSAGE_COST + ENTRY_COST
 
         client.fetch()
         assert client.output.total == 0
@@ -103,7 +113,7 @@ class TestBackpressure:
         else:
             poll.is_gone = True
         client.loop.run()
-        assert client.output.total == len(large.frames) + ENTRY_COST
+        assert client.output.total == len(large.frames) + MESSAGE_COST + ENTRY_COST
 
         client.fetch()
         assert client.output.total == 0
@@ -114,7 +124,7 @@ class TestBackpressure:
         large = outgoing("x" * LIGHT)
         client.transport.send_first(PING)
         client.transport.send(large)
-        assert client.output.total == len(large.frames) + ENTRY_COST
+        assert client.output.total == len(large.frames) + MESSAGE_COST + ENTRY_COST
 
         client.fetch()
         assert client.output.total == 0
@@ -129,7 +139,7 @@ class TestBackpressure:
         for _ in range(LIGHT // ENTRY_COST):
             client.transport.send(outgoing(""))
         count, size = LIGHT // ENTRY_COST, len(outgoing("").frames)
-        assert client.output.total == count * (size + ENTRY_COST)
+        assert client.output.total == count * (size + MESSAGE_COST + ENTRY_COST)
 
     def test_one_that_fetches_nothing_is_given_up(self) -> None:
         client = Client(Options(stall_timeout=10.0))

@@ -3,7 +3,7 @@
 import pytest
 
 from socketio_server.engine.transports.base import PING
-from socketio_server.engine.transports.polling import AT_ONCE, FEW
+from socketio_server.engine.transports.polling import AT_ONCE
 from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
@@ -30,7 +30,6 @@ class TestPost:
         [
             pytest.param(b"", id="empty"),
             pytest.param(b"hello", id="no packet"),
-            pytest.param(b"4fine\x1e9", id="one bad packet"),
             pytest.param(b"4\xff", id="no UTF-8"),
             pytest.param(b"b!", id="no base64"),
             pytest.param(b"3\x1e" * 5, id="too many packets"),
@@ -121,27 +120,36 @@ class TestPost:
         assert post.status == 200
         assert client.transport.is_reading
 
-    @pytest.mark.parametrize("count", [FEW + 1, AT_ONCE])
-    def test_its_packets_are_charged_as_objects_until_they_are_handed_up(
-        self, client: Client, count: int
+    def test_a_large_one_is_charged_until_its_last_packet_is_handed_up(
+        self, client: Client
     ) -> None:
         held: list[int] = []
         client.session.on_packet = lambda packet: held.append(client.session.held)
+        body = b"\x1e".join([b"6"] * AT_ONCE)
         client.transport.pause_reading()
-        client.post_messages(count)
+        client.post(body)
         waiting = client.session.held
         client.transport.resume_reading()
         client.loop.run()
 
-        assert waiting > count * 80
-        assert held == sorted(held, reverse=True)
-        assert held[-1] == client.session.held == 0
+        assert waiting == len(body)
+        assert held == [waiting] * (AT_ONCE - 1) + [0]
+        assert client.session.held == 0
 
-    def test_a_few_packets_are_not_charged(self, client: Client) -> None:
+    def test_a_small_one_is_not_charged(self, client: Client) -> None:
         client.transport.pause_reading()
-        client.post_messages(FEW)
+        client.post_messages(64)
 
         assert client.session.held == 0
+
+    def test_the_packets_before_a_malformed_one_are_handed_up(self, client: Client) -> None:
+        """As in the reference server; the session ends behind them."""
+        post = client.post(b"4first\x1e4second\x1e?\x1e4third")
+        client.loop.run()
+
+        assert client.session.messages == ["first", "second"]
+        assert post.response == BAD_REQUEST
+        assert client.session.closed == [CloseReason.PARSE_ERROR]
 
     def test_a_pause_before_that_turn_loses_nothing(self, client: Client) -> None:
         post = FakeExchange()
