@@ -92,10 +92,7 @@ READERS = {"slow", "burst"}
 
 
 def _to_the_other(*options: str, seconds: float = 1.5) -> Load:
-    """Return the load of a client at one process, who sends to a room with itself and another.
-
-    It is short, because our server slows a client down that has sent 50,000 packets.
-    """
+    """Return the load of a client at one process, who sends to a room with itself and another."""
     options = (*options, "--stuck", "5")
     return Load(mode="fanout", connections=2, seconds=seconds, action="message", options=options)
 

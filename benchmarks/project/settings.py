@@ -65,5 +65,6 @@ LOGGING = {
 if not IS_PLAIN:
     SOCKETIO_MESSAGE_LOG_FORMAT = None
     SOCKETIO_MAX_CONNECTIONS = 16_000
+    SOCKETIO_MAX_PACKET_BURST = 10_000_000  # one client may send as fast as it can
     SOCKETIO_BROKER_URL = os.environ.get("BENCHMARK_BROKER")
     SOCKETIO_EVENTS: list[str] = []  # our own events.py only, not one that is found by chance

@@ -145,7 +145,9 @@ class HttpConnection:
         deadlines = self.server.deadlines[self._state]
         assert deadlines is not None  # both have one
         deadlines.add(self)
-        self.tcp.start(self, data or b"")
+        self.tcp.start(self)
+        if data:
+            self._read_head(data, has_moved=True)
 
     def _move_to(self, state: State) -> None:
         """Change the state, and with it the deadline."""
@@ -248,8 +250,11 @@ class HttpConnection:
 
     # --- Heads --------------------------------------------------------------------------------
 
-    def _read_head(self, data: bytes) -> None:
-        """Begin an exchange when the head of a request is complete."""
+    def _read_head(self, data: bytes, *, has_moved: bool = False) -> None:
+        """Begin an exchange when the head of a request is complete.
+
+        :param has_moved: whether another worker has found that the request is for this one.
+        """
         try:
             end = find_head_end(data, self._scanned)
             head = None if end is None else parse_head(data[:end])
@@ -258,7 +263,8 @@ class HttpConnection:
             return
         if head is not None:
             self._scanned = 0
-            if not (self.server.has_siblings and self._pass_on(head, data)):
+            is_own = has_moved or not self.server.has_siblings
+            if is_own or not self._pass_on(head, data):
                 self._buffer = data[end:]
                 self._begin(head)
         elif self.peer_ended:
@@ -322,7 +328,7 @@ class HttpConnection:
     def _forget(self) -> None:
         """Close this process's descriptor: another worker has the connection."""
         self._move_to(GONE)
-        self.tcp.abort()
+        self.tcp.release()
 
     def _wait_in(self, state: State, data: bytes) -> None:
         """Read no more until the connection moves."""

@@ -44,7 +44,8 @@ class Siblings:
     def __init__(self, folder: str, name: str, loop: SharingLoop) -> None:
         self._handover = Handover(folder, name, loop, self._adopt)
         self._takers: list[Take] = []
-        self._decoder = msgspec.msgpack.Decoder(_Moved)
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(_Moved).decode
 
     def add(self, take: Take) -> int:
         """Add a listener; return its number.
@@ -97,12 +98,12 @@ class Siblings:
         :param data: the request that the worker is to answer, and what came behind it.
         :param waiter: called when there is room, if there is none now.
         """
-        message = msgspec.msgpack.encode(_Moved(listener, address, data))
+        message = self._encode(_Moved(listener, address, data))
         return self._handover.give(owner, fd, message, waiter)
 
     def _adopt(self, sock: _socket.socket, data: bytes) -> None:
         try:
-            moved = self._decoder.decode(data)
+            moved = self._decode(data)
             take = self._takers[moved.listener]
         except (msgspec.DecodeError, IndexError):
             logger.warning("Another worker sent what is no request: is it of the same release?")

@@ -58,7 +58,7 @@ class ConnectionHandler(CallbackOwner, Protocol):
         """
 
     def connection_lost(self, because: LostBecause) -> None:
-        """The connection is gone; called exactly once, as the last call."""
+        """The connection is gone; called exactly once, as the last call, unless it is released."""
 
 
 class Connection:
@@ -284,6 +284,14 @@ class Connection:
     def abort(self, because: LostBecause = LostBecause.CLOSED) -> None:
         """Close now, and drop the queued bytes. Idempotent."""
         self._fail(because)
+
+    def release(self) -> None:
+        """Close this process's descriptor of a connection that another process has now.
+
+        The handler is called no more.
+        """
+        self._handler = None
+        self._fail(LostBecause.CLOSED)
 
     def callback_raised(self) -> None:
         """Close now (``CallbackOwner``)."""

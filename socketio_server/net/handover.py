@@ -175,10 +175,12 @@ class Handover:
         return others
 
     def _give(self, owner: str, fd: int, data: bytes, waiter: Waiter) -> Outcome:
-        if not _NAME.fullmatch(owner):
+        way = self._ways.get(owner)
+        if way is None and not _NAME.fullmatch(owner):
             return Outcome.GONE
         try:
-            way = self._ways.get(owner) or self._open_way(owner)
+            if way is None:
+                way = self._open_way(owner)
             outcome = way.send(fd, data, waiter)
         except BlockingIOError:  # too many workers connect to it
             return Outcome.BUSY

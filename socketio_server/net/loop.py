@@ -8,6 +8,7 @@ a ``Loop``, which knows whose callback it is.
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from gevent import monkey
@@ -107,6 +108,7 @@ class GuardedLoop:
         self._guard = self._call_guarded  # one object for all watchers
         self.io: Callable[..., Any] = loop.io
         self.timer: Callable[[float], Any] = loop.timer
+        self._poller: Any = None  # epoll's set, from the first descriptor to forget on
 
     def start(
         self,
@@ -141,16 +143,13 @@ class GuardedLoop:
         libev leaves that to the kernel, which does it when the last descriptor of a connection is
         closed. As another process has one, the loop would be woken by all that comes on it.
         """
-        number = self._loop.fileno()
-        if number is None:  # the loop uses another mechanism
-            return
-        poller = monkey.get_original("select", "epoll").fromfd(os.dup(number))
-        try:
-            poller.unregister(fd)
-        except OSError:  # the loop did not watch it
-            pass
-        finally:
-            poller.close()
+        if self._poller is None:
+            number = self._loop.fileno()
+            if number is None:  # the loop uses another mechanism
+                return
+            self._poller = monkey.get_original("select", "epoll").fromfd(os.dup(number))
+        with suppress(OSError):  # the loop did not watch it
+            self._poller.unregister(fd)
 
     def _call_guarded(self, callback: Callable[[Any], object], owner: CallbackOwner) -> None:
         try:

@@ -104,6 +104,18 @@ class Delivery:
         return self.close_reason is None and self._hold is None and self._session.transport.writable
 
     @property
+    def clear_lane(self) -> Connection | None:
+        """The fastlane, if a message to this client only need not wait for room."""
+        fastlane = self.fastlane
+        if (
+            fastlane is not None
+            and fastlane.queued <= fastlane.output.high_water
+            and self._session.line is None
+        ):
+            return fastlane
+        return None
+
+    @property
     def places(self) -> tuple[str, ...]:
         """The channels held, and the rooms of our own."""
         return self.channels + self.rooms
@@ -158,14 +170,10 @@ class Delivery:
 
         :param timekeeper: lets the greenlet wait.
         """
-        fastlane, session = self.fastlane, self._session
-        if (
-            fastlane is not None
-            and fastlane.queued <= fastlane.output.high_water
-            and session.line is None
-        ):
+        fastlane = self.clear_lane
+        if fastlane is not None:
             fastlane.write(outgoing.frames)  # nearly always
-        elif self._may_queue(session):
+        elif self._may_queue(self._session):
             self.deliver(outgoing)
         else:
             with self.room(timekeeper):

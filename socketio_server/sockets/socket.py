@@ -22,6 +22,7 @@ from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.operations import Operations
 from socketio_server.sockets.targets import (
+    EVERYONE,
     OTHERS,
     Channels,
     Selection,
@@ -154,8 +155,11 @@ class Socket:
 
         :raises TypeError: if it can't be encoded.
         """
-        self.broadcast(message)
-        self.send(message)
+        if self._goes_like_others():
+            self._publish(MESSAGE, (message,), select(EVERYONE))
+        else:
+            self.broadcast(message)
+            self.send(message)
 
     def send_and_broadcast_channel(self, message: Any, channel: str | None = None) -> None:
         """Send a message to this client and to every other client on a channel.
@@ -163,8 +167,12 @@ class Socket:
         :param channel: without one, on any of this socket's channels, each client once.
         :raises TypeError: if the message can't be encoded.
         """
-        self.broadcast_channel(message, channel)
-        self.send(message)
+        held = self._delivery.channels
+        if self._goes_like_others() and (held if channel is None else channel in held):
+            self._publish(MESSAGE, (message,), select(held if channel is None else channel))
+        else:
+            self.broadcast_channel(message, channel)
+            self.send(message)
 
     def subscribe(self, channel: str) -> bool:
         """Put this socket on a channel; fires no event.
@@ -310,6 +318,14 @@ class Socket:
             args, size = clients.freeze(namespace, event, args)
             send = partial(publish, clients, namespace, event, args, selection, volatile=volatile)
             clients.transactions.defer(send, size)
+
+    def _goes_like_others(self) -> bool:
+        """Return whether one event for all does the same as one for this client, and one for the
+        others: it is sent now, and need not wait for this client.
+        """
+        transactions = self._clients.transactions
+        is_deferred = transactions is not None and transactions.is_open()
+        return self._delivery.clear_lane is not None and not is_deferred
 
     def _defer(self, event: str, args: tuple[Any, ...], *, volatile: bool = False) -> None:
         """Send an event to this client when the caller's transaction is committed."""

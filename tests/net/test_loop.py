@@ -1,9 +1,12 @@
 """The guard round the loop's callbacks."""
 
 import logging
+import os
+import select
 from dataclasses import dataclass, field
 
 import pytest
+from gevent import get_hub
 
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.loop import GuardedLoop
@@ -127,3 +130,24 @@ class TestDeadlines:
         loops.fake.advance(1.0)
         assert due == ["good", "later"]
         assert ended == ["bad"]
+
+
+class TestForget:
+    """A descriptor whose connection another process has is taken out of epoll's set."""
+
+    def test_what_comes_on_it_wakes_the_loop_no_more(self) -> None:
+        loop = get_hub().loop
+        number = loop.fileno()
+        if number is None:
+            pytest.skip("the loop does not use epoll")
+        guarded = GuardedLoop(loop, Refusals(lambda: 0.0))
+        for _ in range(2):
+            with socket_pair() as (ours, _), select.epoll.fromfd(os.dup(number)) as own:
+                own.register(ours.fileno())
+                guarded.forget(ours.fileno())
+                with pytest.raises(FileNotFoundError):
+                    own.unregister(ours.fileno())
+
+    def test_one_that_is_not_watched_may_be_forgotten(self) -> None:
+        with socket_pair() as (ours, _):
+            GuardedLoop(get_hub().loop, Refusals(lambda: 0.0)).forget(ours.fileno())

@@ -8,6 +8,7 @@ import pytest
 from gevent.event import Event
 
 from socketio_server.cluster.broker import Recipients
+from socketio_server.engine.transports.base import Outgoing
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
 from tests.fakes.hub import PATIENCE, settle
@@ -57,6 +58,48 @@ class TestTheFastlane:
         clients.deliver_encoded(Recipients(namespace="/"), several)
 
         assert connection.written == [several[0].frames + several[1].frames]
+
+    @pytest.mark.parametrize(
+        ("send", "channels", "events"),
+        [
+            (lambda socket: socket.send_and_broadcast("hi"), ["full"], 2),
+            (lambda socket: socket.send_and_broadcast("hi"), [], 1),
+            (lambda socket: socket.send_and_broadcast_channel("hi"), ["a", "b"], 1),
+            (lambda socket: socket.send_and_broadcast_channel("hi", "a"), ["a"], 1),
+            (lambda socket: socket.send_and_broadcast_channel("hi", "a"), ["b"], 2),
+            (lambda socket: socket.send_and_broadcast_channel("hi"), [], 2),
+        ],
+        ids=[
+            "to all, while it must wait",
+            "to all",
+            "on its channels",
+            "on its channel",
+            "on others' channel",
+            "on none",
+        ],
+    )
+    def test_makes_one_event_of_those_for_this_client_and_for_others(
+        self,
+        server: FakeServer,
+        send: Callable[[Socket], object],
+        channels: list[str],
+        events: int,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        client = server.connect(channels=channels)
+        connection = offer_fastlane(client)
+        connection.queued = connection.output.high_water + 1 if channels == ["full"] else 0
+        encode, encoded = server.clients.encode, []
+
+        def note(*args: Any) -> Outgoing:
+            encoded.append(args)
+            return encode(*args)
+
+        monkeypatch.setattr(server.clients, "encode", note)
+        send(client.socket)
+
+        assert len(encoded) == events
+        assert [b"hi" in frames for frames in connection.written] == [True]
 
     def test_is_left_while_a_subscription_is_decided(
         self, server: FakeServer, client: FakeClient

@@ -67,6 +67,13 @@ class TestClosing:
         assert len(read_available(wire.peer)) < len(BIG)
         assert is_at_end(wire.peer)
 
+    def test_a_release_tells_nobody(self, wire: Wire) -> None:
+        wire.connection.release()
+        wire.loop.run()
+
+        assert wire.connection.closed
+        assert wire.handler.lost == []
+
     def test_an_abort_ends_a_close_that_takes_too_long(self, wire: Wire) -> None:
         wire.connection.write(BIG)
         wire.connection.close()
