@@ -72,8 +72,8 @@ class Identity:
         # comes from there.
         self._kept: Any = None if is_of_session(user) else user
         self._has_user = user is not None
-        # The key of the user whom the session named at first: if the kept user is the same, it goes
-        # with the session.
+        # The key of the user whom the session named at first: if the kept user is the same, or the
+        # middleware that set it had read the session, it goes with the session.
         self._logged_in: Any = UNREAD
         self._joined_at: float | None = None  # when its sockets were put into the user's room
         self._look_number = 0  # another when what was read, or is being read, is out of date
@@ -170,6 +170,19 @@ class Identity:
         """Whether the request has a user, anonymous or not."""
         return self._has_user
 
+    @property
+    def is_borrowed(self) -> bool:
+        """Whether the user is not the session's own, and yet set by a middleware that knew who is
+        logged in: as to impersonate somebody. Then it is gone with the login.
+        """
+        kept, lender = self._kept, self._logged_in
+        is_model = isinstance(kept, Model) and kept.pk is not None
+        return is_model and lender is not UNREAD and lender not in (None, _key_of(kept))
+
+    def is_lent_by(self, user: Any) -> bool:
+        """Return whether a user, anonymous or not, is the one who was logged in at first."""
+        return bool(user.is_authenticated and _key_of(user) == self._logged_in)
+
     def look_again(self) -> None:
         """Let the next one that looks read the session and user anew."""
         self._last = self._joined_at = None
@@ -177,7 +190,7 @@ class Identity:
 
     def log_out(self) -> None:
         """See the session as ended, before it is: it will be in a moment."""
-        if self._kept is None:
+        if self._kept is None or self.is_borrowed:
             self._look_number += 1
             snapshot = self._last = self._read()
             if snapshot.session is not None:
@@ -295,9 +308,13 @@ class Identity:
         if not isinstance(kept, Model) or kept.pk is None or self._freshness.interval is None:
             return kept
         if self._logged_in is UNREAD:
-            self._logged_in = None if session is None else session.get(auth.SESSION_KEY)
-        goes_with = self._logged_in == kept._meta.pk.value_to_string(kept)
-        self._kept = reread_user(kept, session if goes_with else None)
+            now = None if session is None else session.get(auth.SESSION_KEY)
+            self._logged_in = now if now == _key_of(kept) else None
+        if self.is_borrowed and not self.is_lent_by(read_user(session)):
+            self._kept = make_anonymous()
+        else:
+            goes_with = self._logged_in == _key_of(kept)
+            self._kept = reread_user(kept, session if goes_with else None)
         return self._kept
 
     def _join_room_of(self, user: Any) -> None:
@@ -306,3 +323,9 @@ class Identity:
         router = self._router()
         if router is not None:
             router.set_user_room(find_room(user))
+
+
+def _key_of(user: Any) -> str:
+    """Return the primary key of a user as sessions have it."""
+    key: str = user._meta.pk.value_to_string(user)
+    return key

@@ -43,16 +43,24 @@ def read(identities: Sequence[Identity]) -> list[tuple[Fingerprint, Any]]:
     """Read the fingerprints and users of clients anew: each session and each user once."""
     model = auth.get_user_model()
     sessions = _read_sessions(identities)
-    keys = [_key_of_user(identity, sessions, model) for identity in identities]
-    users = {
-        user.pk: user
-        for user in model._base_manager.filter(pk__in={key for key in keys if key is not None})
-    }
+    own = [sessions.get(identity.key or "", {}) for identity in identities]
+    pairs = list(zip(identities, own, strict=True))
+    keys = [_key_of_user(each, session, model) for each, session in pairs]
+    lenders = [
+        _to_key(session.get(auth.SESSION_KEY), model) if each.is_borrowed else None
+        for each, session in pairs
+    ]
+    wanted = {key for key in (*keys, *lenders) if key is not None}
+    users = {user.pk: user for user in model._base_manager.filter(pk__in=wanted)}
     permissions = _read_permissions(users, model)
     found: list[tuple[Fingerprint, Any]] = []
-    for identity, key in zip(identities, keys, strict=True):
-        user = users.get(key)
-        if identity.kept is None and not _fits(user, sessions.get(identity.key or "", {})):
+    for identity, session, key, lender in zip(identities, own, keys, lenders, strict=True):
+        user, owner = users.get(key), users.get(lender)
+        if identity.kept is None and not _fits(user, session):
+            user = None
+        if identity.is_borrowed and not (
+            _describe(owner) and _fits(owner, session) and identity.is_lent_by(owner)
+        ):
             user = None
         held = frozenset[Hashable]() if user is None else permissions.get(key, frozenset())
         found.append((Fingerprint(_describe(user), held), user))
@@ -83,14 +91,16 @@ def _describe(user: Any) -> Hashable:
     return user.pk, password, *(getattr(user, flag, None) for flag in FLAGS)
 
 
-def _key_of_user(
-    identity: Identity, sessions: Mapping[str, Mapping[str, Any]], model: Any
-) -> Hashable:
+def _key_of_user(identity: Identity, session: Mapping[str, Any], model: Any) -> Hashable:
     """Return the primary key of a client's user."""
     if identity.kept is not None:
         written = identity.kept.pk if isinstance(identity.kept, model) else None
     else:
-        written = sessions.get(identity.key or "", {}).get(auth.SESSION_KEY)
+        written = session.get(auth.SESSION_KEY)
+    return _to_key(written, model)
+
+
+def _to_key(written: Any, model: Any) -> Hashable:
     try:  # a session has it as text, and a token may have
         key: Hashable = None if written is None else model._meta.pk.to_python(written)
     except ValidationError:

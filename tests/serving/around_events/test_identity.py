@@ -392,6 +392,45 @@ class TestAUserOfTheProjectsMiddleware:
         assert (other.call("who"), other.call("token")) == ("anne", "a token")
 
 
+class TestAUserWhoIsImpersonated:
+    """The project's middleware sets it where another is logged in."""
+
+    @pytest.fixture
+    def boss(self) -> Any:
+        make_user()
+        return make_user("boss")
+
+    @pytest.fixture
+    def browser(self, boss: Any) -> Client:
+        return browser_of(boss)
+
+    @pytest.fixture
+    def client(self, connect: Connect, browser: Client) -> Any:
+        middleware = [
+            *WITH_SESSIONS["MIDDLEWARE"],
+            f"{__name__}.read_session",
+            f"{__name__}.put_ann",
+        ]
+        with override_settings(MIDDLEWARE=middleware):
+            client = connect(client=browser)
+        return client
+
+    def test_stays_while_the_other_is_logged_in(self, client: Any, boss: Any) -> None:
+        type(boss).objects.filter(pk=boss.pk).update(first_name="B.")
+        client.clock.advance(10)
+        assert client.call("who") == "ann"
+
+    def test_is_anonymous_once_the_other_is_blocked(self, client: Any, boss: Any) -> None:
+        type(boss).objects.filter(pk=boss.pk).update(is_active=False)
+        client.clock.advance(10)
+        assert client.call("who") == ""
+
+    def test_is_anonymous_once_the_other_has_logged_out(self, client: Any, browser: Client) -> None:
+        browser.logout()
+        client.clock.advance(10)
+        assert client.call("who") == ""
+
+
 class TestAProjectWithoutTheMiddleware:
     @pytest.mark.parametrize(
         ("name", "middleware"),

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.core.exceptions import FieldDoesNotExist
 from django.db import DataError
-from django.test import override_settings
+from django.test import Client, override_settings
 from greenlet import greenlet
 
 from socketio_server.decorators import permission_required, user_passes_test
@@ -27,6 +28,7 @@ from tests.serving.rights.site import (
     make_permission,
 )
 from tests.support.users import (
+    WITH_SESSIONS,
     Connect,
     browser_of,
     make_user,
@@ -485,6 +487,52 @@ class TestTheIntervalsRecheck:
         verified, beside = seen
         assert beside == verified == ann
         assert beside is not verified
+
+
+def put_ann(get_response: Any) -> Any:
+    """Middleware that lets whoever is logged in be ann."""
+
+    def call(request: Any) -> Any:
+        if request.user.is_authenticated:
+            request.user = get_user_model()._default_manager.get(username="ann")
+        return get_response(request)
+
+    return call
+
+
+class TestAUserWhoIsImpersonated:
+    @pytest.fixture
+    def boss(self) -> Any:
+        make_user()
+        return make_user("boss")
+
+    @pytest.fixture
+    def browser(self, boss: Any) -> Client:
+        return browser_of(boss)
+
+    @pytest.fixture
+    def client(self, connect: Connect, browser: Client) -> SocketIOClient:
+        with override_settings(MIDDLEWARE=[*WITH_SESSIONS["MIDDLEWARE"], f"{__name__}.put_ann"]):
+            client = connect(None, browser=browser)
+        client.clock.advance(120)
+        assert client.connected
+        return client
+
+    def test_is_disconnected_at_once_when_the_other_logs_out(
+        self, client: SocketIOClient, browser: Client
+    ) -> None:
+        browser.logout()
+
+        assert client.close_reason == REVOKED
+
+    @pytest.mark.parametrize("values", [{"is_active": False}, {"password": "another"}])
+    def test_is_disconnected_by_the_interval_when_the_other_is_blocked(
+        self, client: SocketIOClient, boss: Any, values: dict[str, Any]
+    ) -> None:
+        type(boss).objects.filter(pk=boss.pk).update(**values)
+        client.clock.advance(60)
+
+        assert client.close_reason == REVOKED
 
 
 class TestAUserOfATokens:
