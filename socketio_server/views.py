@@ -233,7 +233,6 @@ def _refuse(
 
 
 def _respond(response: Response) -> HttpResponse:
-    # Passed to the constructor, because that is faster than setting them afterwards.
     # ``private``, because Django 4.2.16 and 5.2.0 cache an answer for all in spite of ``no-store``.
     headers = {
         "Content-Type": response.content_type,

@@ -79,10 +79,9 @@ class _Connection:
 
     def send(self, commands: bytes) -> None:
         """Send commands (``RedisConnection``)."""
+        # At first without gevent's sendall, which asks the kernel for its buffer's size.
         sent = self._sock.send(commands)
-        if sent < len(
-            commands
-        ):  # gevent's sendall would ask the kernel for its buffer's size first
+        if sent < len(commands):
             self._sock.sendall(memoryview(commands)[sent:])
 
     def receive(self) -> list[Any]:
@@ -93,9 +92,8 @@ class _Connection:
             if not data:
                 raise ConnectionError("it has closed the connection")
             self._reader.feed(data)
-            while (
-                reply := self._reader.gets()
-            ) is not False:  # which RESP 2 does not know as a value
+            # False stands for no reply: RESP 2 does not know it as a value.
+            while (reply := self._reader.gets()) is not False:
                 replies.append(reply)
         return replies
 

@@ -23,7 +23,8 @@ class Query(NamedTuple):
     """A command whose reply somebody waits for.
 
     :param command: packed.
-    :param replied: called with the reply, or with ``None`` if there is none; must not wait.
+    :param replied: called with the reply, if there is one, and at last with ``None``; must not
+        wait.
     """
 
     command: bytes
@@ -133,7 +134,7 @@ class Sender:
                     self._take(waiting.popleft(), reply)
         finally:
             for query in queries:
-                query.replied(None)  # which changes nothing if it was replied to
+                query.replied(None)  # no reply follows
 
     def _take(self, item: bytes | Query, reply: Any) -> None:
         """Take Redis's answer to a command."""

@@ -30,7 +30,7 @@ class AnswerRouter(Tenant, Protocol):
     def refuse_packet(self, error: DecodeError) -> None:
         """End the session, because a packet is malformed."""
 
-    def start_reading(self) -> "Reading":
+    def start_decoding(self) -> "BoundedDecoder":
         """Begin to decode the answers that one caller has waited for."""
 
 
@@ -85,13 +85,13 @@ class ClientAnswer:
         self.kept = None
         self._router.let_go(self)
 
-    def start_reading(self) -> "Reading":
+    def start_decoding(self) -> "BoundedDecoder":
         """Begin to decode the answers that one caller has waited for."""
-        return self._router.start_reading()
+        return self._router.start_decoding()
 
 
-class Reading:
-    """Decodes answers in the greenlet of the caller that has waited for them (``Reading``).
+class BoundedDecoder:
+    """Decodes answers in the greenlet of the caller that has waited for them (``AnswerDecoder``).
 
     What they take once they are decoded takes room until the handler that called has ended, or
     until it takes room for the answers to another call: then it has no use for these any more, most
@@ -111,7 +111,7 @@ class Reading:
         self._taken: list[tuple[Tenant, int]] = []
         self._has_job: bool | None = None  # None until room is needed
 
-    def read(self, answer: ClientAnswer) -> Sequence[Any] | None:
+    def decode(self, answer: ClientAnswer) -> Sequence[Any] | None:
         """Return an answer's values; may wait.
 
         :return: ``None`` if it is malformed, was dropped, or found no room in time.
@@ -119,7 +119,7 @@ class Reading:
         try:
             if answer.size <= SMALL:
                 return answer.values()
-            return self._read_large(answer)
+            return self._decode_large(answer)
         except DecodeError:
             return None
         finally:
@@ -130,7 +130,7 @@ class Reading:
         if not self._has_job:
             self._leave()
 
-    def _read_large(self, answer: ClientAnswer) -> Sequence[Any] | None:
+    def _decode_large(self, answer: ClientAnswer) -> Sequence[Any] | None:
         if not self._take_room(answer.tenant, answer.decoded_size()):
             return None
         is_large = answer.size > LARGE

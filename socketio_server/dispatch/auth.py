@@ -28,9 +28,9 @@ def charge_for_auth(account: ClientAccount, member: Member, text: str) -> None:
     :param text: the packet that it came with.
     """
     member.auth_cost = socketio.estimate_size(text)
-    account.hold(member.auth_cost)
+    account.charge(member.auth_cost)
 
 
 def return_charge(account: ClientAccount, member: Member) -> None:
     """Charge a client no more for the ``auth`` of a socket that has ended."""
-    account.hold(-member.auth_cost)
+    account.charge(-member.auth_cost)

@@ -100,8 +100,8 @@ class ClientAccount:
         """The inboxes that wait for a free handler (``Account``)."""
         self._is_full = False  # whether reading from the client is paused
 
-    def hold(self, change: int) -> None:
-        """Count a change of ``held_bytes``."""
+    def charge(self, change: int) -> None:
+        """Charge the client for more bytes, or for fewer if ``change`` is negative."""
         self.held_bytes += change
         self.weigh()
 

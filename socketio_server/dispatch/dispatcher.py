@@ -14,7 +14,7 @@ from typing import Any
 from gevent.event import Event as GeventEvent
 from greenlet import getcurrent
 
-from socketio_server.dispatch.answers import Reading
+from socketio_server.dispatch.answers import BoundedDecoder
 from socketio_server.dispatch.client_account import InputTotal
 from socketio_server.dispatch.decoded import DecodedRoom
 from socketio_server.dispatch.developer_hints import DeveloperHints
@@ -141,7 +141,7 @@ class Dispatcher:
         )
         self.total = InputTotal(options.max_pending_total)
         """Counts what all clients make the server hold (``RouterKeeper``)."""
-        self.remote_clients = RemoteClients(self.total, stats.refusals, self.start_reading)
+        self.remote_clients = RemoteClients(self.total, stats.refusals, self.start_decoding)
         """The clients of other processes whose answers wait here."""
         self.room = DecodedRoom(loop, options, clock=clock)
         """The room for decoded packets (``InboxKeeper``)."""
@@ -247,10 +247,10 @@ class Dispatcher:
             return 0
         return item.answer.decoded_size() if isinstance(item, Acknowledged) else estimate_size(item)
 
-    def start_reading(self) -> Reading:
+    def start_decoding(self) -> BoundedDecoder:
         """Begin to decode the answers that one caller has waited for (``RouterKeeper``)."""
         timekeeper, patience = self._clients.timekeeper, self.options.stall_timeout
-        return Reading(self.room, self.pool, timekeeper, patience)
+        return BoundedDecoder(self.room, self.pool, timekeeper, patience)
 
     # ------------------------------------------------------------------------------------------
 
@@ -398,7 +398,7 @@ class Dispatcher:
         self._tell_end(member)
 
     def _tell_end(self, member: Member) -> None:
-        """Tell the project that a client has gone, and is to be found no more."""
+        """Unregister a client, and tell the project that it has gone."""
         delivery = member.delivery
         channels, reason = delivery.channels, delivery.close_reason
         self._clients.discard(delivery)

@@ -34,7 +34,7 @@ class SubscriptionRevoked(NamedTuple):
 
 Item = str | bytes | Assembly | Acknowledged | Move | SubscriptionRevoked | PacketType | CloseReason
 """The items of an inbox, in order: ``CONNECT``; events, not yet decoded (``socketio.Kept``),
-acknowledgements, moves and losses; at the end the reason why the connection ended."""
+acknowledgements, moves and revoked subscriptions; at the end why the connection ended."""
 
 
 _LIFE = (Move, SubscriptionRevoked, PacketType, CloseReason)

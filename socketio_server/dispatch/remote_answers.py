@@ -9,7 +9,7 @@ it holds most: its session can't be ended from here.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from socketio_server.dispatch.answers import ClientAnswer, Reading
+from socketio_server.dispatch.answers import BoundedDecoder, ClientAnswer
 from socketio_server.dispatch.client_account import InputTotal
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.refusals import RefusalKind, Refusals
@@ -47,15 +47,15 @@ class RemoteClients:
     """The clients of other processes whose answers wait here.
 
     :param total: counts the bytes of all clients.
-    :param start_reading: begins to decode the answers that one caller has waited for.
+    :param start_decoding: begins to decode the answers that one caller has waited for.
     """
 
     def __init__(
-        self, total: InputTotal, refusals: Refusals, start_reading: Callable[[], Reading]
+        self, total: InputTotal, refusals: Refusals, start_decoding: Callable[[], BoundedDecoder]
     ) -> None:
         self.total = total
         self.refusals = refusals
-        self.start_reading = start_reading
+        self.start_decoding = start_decoding
         self.holding: dict[str | None, RemoteClient] = {}
         """By id, those that hold something and whose ids are known."""
 
@@ -98,9 +98,9 @@ class RemoteClient:
                 self._all.holding.pop(self._id, None)
             self._count(-answer.size)
 
-    def start_reading(self) -> Reading:
+    def start_decoding(self) -> BoundedDecoder:
         """Begin to decode the answers that one caller has waited for (``AnswerRouter``)."""
-        return self._all.start_reading()
+        return self._all.start_decoding()
 
     def refuse_packet(self, error: DecodeError) -> None:
         """Count a malformed answer (``AnswerRouter``)."""

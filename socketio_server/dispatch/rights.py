@@ -202,7 +202,7 @@ class Rights:
             if more is not None:
                 logger.error(
                     "The rights of socket %s can't be verified again, so it keeps them until the "
-                    "next recheck. Mend the handler or test that the traceback tells%s",
+                    "next recheck. Fix the handler or test that the traceback tells%s",
                     member.delivery.id,
                     more,
                     exc_info=error,

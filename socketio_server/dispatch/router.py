@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from greenlet import greenlet
 
-from socketio_server.dispatch.answers import ClientAnswer, Reading
+from socketio_server.dispatch.answers import BoundedDecoder, ClientAnswer
 from socketio_server.dispatch.auth import charge_for_auth, is_auth_too_large, return_charge
 from socketio_server.dispatch.client_account import ClientAccount, InputTotal
 from socketio_server.dispatch.happenings import Happening
@@ -90,7 +90,7 @@ class RouterKeeper(Protocol):
     def total(self) -> InputTotal:
         """Counts what all clients make the server hold."""
 
-    def start_reading(self) -> Reading:
+    def start_decoding(self) -> BoundedDecoder:
         """Begin to decode the answers that one caller has waited for."""
 
 
@@ -184,7 +184,7 @@ class NamespaceRouter(ClientAccount):
         if head.attachments:
             max_size = keeper.options.max_payload
             self._assembly = socketio.Assembly(data, head, max_size=max_size)
-            self.hold(getsizeof(self._assembly))
+            self.charge(getsizeof(self._assembly))
             keeper.attachments_due(self)
         elif head.type is PacketType.CONNECT:
             self._connect(data, head)
@@ -199,25 +199,25 @@ class NamespaceRouter(ClientAccount):
         size = getsizeof(assembly)
         if assembly.add(data):
             self._assembly = None
-            self.hold(-size)
+            self.charge(-size)
             self._keeper.attachments_came(self)
             self._route(assembly.head, assembly)
         else:
-            self.hold(getsizeof(assembly) - size)
+            self.charge(getsizeof(assembly) - size)
 
     def bytes_held(self, change: int) -> None:
         """The session holds more or fewer bytes: of incomplete messages in its transports, and of
         its handshake (``SessionHandler``).
         """
         self._session_bytes += change
-        self.hold(change)
+        self.charge(change)
 
     def session_closed(self, reason: CloseReason) -> None:
         """Run every member's last handlers (``SessionHandler``)."""
         members, self._members = self._members, {}
         try:
             if self._assembly is not None:
-                self.hold(-getsizeof(self._assembly))
+                self.charge(-getsizeof(self._assembly))
             if self._session_bytes:
                 self.bytes_held(-self._session_bytes)
             self._closing = self._assembly = None
@@ -282,17 +282,17 @@ class NamespaceRouter(ClientAccount):
         if self._answers is None:
             self._answers = set()
         self._answers.add(answer)
-        self.hold(answer.size)
+        self.charge(answer.size)
 
     def let_go(self, answer: ClientAnswer) -> None:
         """Charge the client no more for an answer (``AnswerRouter``). Idempotent."""
         if self._answers is not None and answer in self._answers:
             self._answers.remove(answer)
-            self.hold(-answer.size)
+            self.charge(-answer.size)
 
-    def start_reading(self) -> Reading:
+    def start_decoding(self) -> BoundedDecoder:
         """Begin to decode the answers that one caller has waited for (``AnswerRouter``)."""
-        return self._keeper.start_reading()
+        return self._keeper.start_decoding()
 
     def callback_raised(self) -> None:
         """End the session (``CallbackOwner``)."""

@@ -70,7 +70,7 @@ class Subscriptions:
         handlers = event.select_for(member.delivery.namespace, channel)
         if channel not in held and (handlers or self._runner.has_middleware):
             member.delivery.hold(channel, self._options.max_queued_bytes, self._clients.output)
-        is_open = member.delivery.awaits_decision(channel)
+        awaits_decision = member.delivery.awaits_decision(channel)
         changed = member.socket.subscribe(channel)
         self._rights.subscribed(member, channel)
         if not handlers and self._hints is not None:
@@ -86,7 +86,7 @@ class Subscriptions:
         else:
             member.release_messages(accepted=True)
             self._runner.acknowledge(member, packet, changed)
-            if is_open and channel in member.delivery.channels:
+            if awaits_decision and channel in member.delivery.channels:
                 member.subscribed(channel)
             self._hooks.log_message(member.socket.request, "subscribe", channel)
 

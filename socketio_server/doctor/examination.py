@@ -185,7 +185,7 @@ class Examination:
         if f"path={self._site.path}".casefold() not in attributes:
             raise Wrong(
                 f"The session's cookie is for another path than {self._site.path}: "
-                f"{set_now[0].partition(';')[2].strip()}. Set FORCE_SCRIPT_NAME, or mend "
+                f"{set_now[0].partition(';')[2].strip()}. Set FORCE_SCRIPT_NAME, or fix "
                 "proxy_cookie_path."
             )
         if self._site.is_secure and "secure" not in attributes:

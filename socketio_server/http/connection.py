@@ -94,7 +94,7 @@ class HttpServer(ExchangeServer, Protocol):
         """Hand a connection over to another worker.
 
         :param owner: the worker's name, from a session's id; ``None``: any that takes new clients.
-        :param data: the request that the worker is to answer, and what came behind it.
+        :param data: the request that the worker is to answer, and all bytes behind it.
         :param waiter: called when there is room, if there is none now.
         """
 

@@ -95,7 +95,7 @@ class Siblings:
         :param owner: the worker's name, as a client's ``sid`` has it; ``None``: any that takes new
             clients.
         :param address: the peer's.
-        :param data: the request that the worker is to answer, and what came behind it.
+        :param data: the request that the worker is to answer, and all bytes behind it.
         :param waiter: called when there is room, if there is none now.
         """
         message = self._encode(_Moved(listener, address, data))

@@ -19,7 +19,6 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 
-from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.dispatch.cluster_events import ClusterEvents
 from socketio_server.dispatch.developer_hints import DeveloperHints
 from socketio_server.dispatch.dispatcher import Dispatcher
@@ -47,7 +46,6 @@ from socketio_server.serving.rights import revocations
 from socketio_server.serving.rights.rechecks import Rechecks
 from socketio_server.serving.timekeeper import GeventTimekeeper
 from socketio_server.serving.transactions import DjangoTransactions
-from socketio_server.sockets.acknowledgements import NoTimekeeper, UnchargedAnswer
 from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.operations import Operations
 from socketio_server.sockets.socket import Socket
@@ -138,16 +136,12 @@ class Server:
             worker=worker,
             turns=turns,
         )
-        timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
-        clients.output = self.engine.output
-        clients.timekeeper = timekeeper
-        if options.on_commit:
-            clients.transactions = DjangoTransactions(options.max_queued_bytes)
+        self._timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
         self._broker = make_broker(
             clients,
             options,
             operations=Operations(clients, current.describe_server),
-            patience=timekeeper,
+            patience=self._timekeeper,
             refusals=self._stats.refusals,
             clock=monotonic,
             on_return=self._rechecks.make_up,
@@ -187,9 +181,15 @@ class Server:
         :raises OSError: if the address can't be listened on.
         """
         self._log.open()
-        self._clients.broker = self._broker
-        self._clients.run_cluster_event = self._rechecks.intercept(self._cluster_events.run)
-        self._clients.keep_answer = self._dispatcher.remote_clients.keep
+        on_commit, most = self.options.on_commit, self.options.max_queued_bytes
+        self._clients.serve(
+            broker=self._broker,
+            timekeeper=self._timekeeper,
+            transactions=DjangoTransactions(most) if on_commit else None,
+            run_cluster_event=self._rechecks.intercept(self._cluster_events.run),
+            keep_answer=self._dispatcher.remote_clients.keep,
+            output=self.engine.output,
+        )
         # Before anything waits: without it, senders would connect as a process without a server.
         current.server = self
         current.rechecks = self._rechecks
@@ -281,14 +281,9 @@ class Server:
         if self._siblings is not None:
             self._siblings.stop()
         self._broker.stop(BROKER_STOP_TIMEOUT)
-        self._clients.broker = MemoryBroker(self._clients)
-        self._clients.run_cluster_event = None
-        self._clients.keep_answer = UnchargedAnswer
         current.server = current.rechecks = None
         self._rechecks.stop()
-        self._clients.output = None
-        self._clients.timekeeper = NoTimekeeper()
-        self._clients.transactions = None
+        self._clients.stop_serving()
         self._log.close(FLUSH_TIME)
         return not (abandoned["handlers"] or abandoned["requests"])
 

@@ -38,14 +38,14 @@ class Answer(Protocol):
     def drop(self) -> None:
         """Forget it. Idempotent."""
 
-    def start_reading(self) -> "Reading":
-        """Begin to read the answers that one caller has waited for."""
+    def start_decoding(self) -> "AnswerDecoder":
+        """Begin to decode the answers that one caller has waited for."""
 
 
-class Reading(Protocol):
+class AnswerDecoder(Protocol):
     """Decodes the answers that one caller has waited for, one after another."""
 
-    def read(self, answer: Any) -> Sequence[Any] | None:
+    def decode(self, answer: Any) -> Sequence[Any] | None:
         """Return the values of an answer, and drop it; may wait for memory, and for others.
 
         :return: ``None`` if it is malformed, or there was no memory for it.
@@ -57,7 +57,7 @@ class Reading(Protocol):
 
 class UnchargedAnswer:
     """The answer of another process's client, where no server runs and it harms no client
-    (``Answer``, ``Reading``).
+    (``Answer``, ``AnswerDecoder``).
 
     :param socket_id: the client.
     :param packet: what it answered, in MessagePack.
@@ -83,11 +83,11 @@ class UnchargedAnswer:
     def drop(self) -> None:
         """Do nothing."""
 
-    def start_reading(self) -> "Reading":
+    def start_decoding(self) -> "AnswerDecoder":
         """Return itself."""
         return self
 
-    def read(self, answer: Answer) -> Sequence[Any] | None:
+    def decode(self, answer: Answer) -> Sequence[Any] | None:
         """Return the values of an answer; ``None`` if it is malformed."""
         try:
             return answer.values()
@@ -280,11 +280,11 @@ class Waiter:
         values: dict[str, Any] = {}
         missing = [*self._left, *self._due]
         unnamed: list[Any] = []
-        reading = None
+        decoder = None
         try:
             for socket_id, answer in (*self._answers.items(), *zip(repeat(None), self._unnamed)):
-                reading = reading or answer.start_reading()
-                found = reading.read(answer)
+                decoder = decoder or answer.start_decoding()
+                found = decoder.decode(answer)
                 if socket_id is None:
                     unnamed += () if found is None else (unpack(found),)
                 elif found is None:
@@ -292,8 +292,8 @@ class Waiter:
                 else:
                     values[socket_id] = unpack(found)
         finally:
-            if reading is not None:
-                reading.end()
+            if decoder is not None:
+                decoder.end()
         answers = Answers(values, tuple(missing))
         if unnamed:
             answers.unnamed = tuple(unnamed)

@@ -65,7 +65,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         self.broker: Broker = MemoryBroker(self)
         """Carries broadcasts."""
         self.timekeeper: Timekeeper = NoTimekeeper()
-        """Lets callers wait for clients; set by the server while it runs."""
+        """Lets callers wait for clients."""
         self.transactions: Transactions | None = None
         """Puts off what sockets send in a transaction; ``None``: they send at once."""
         self.handshake_describer: Callable[[], Callable[[Any], dict[str, Any]]] = lambda: _nothing
@@ -75,14 +75,39 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         """Lets handlers run for an event of another server; ``None`` while no server runs here."""
         self.keep_answer: Callable[[str | None, bytes], Answer] = UnchargedAnswer
         """Keeps the acknowledgement of another process's client until a caller reads it; takes the
-        client's id, if it is known, and MessagePack. Set by the server while it runs."""
+        client's id, if it is known, and MessagePack."""
         self.output: QueuedOutput | None = None
-        """Counts the bytes that wait for all clients; set by the server while it runs."""
+        """Counts the bytes that wait for all clients; ``None`` while no server runs."""
         self.messages_out = 0
         """Sent events, counted once for each recipient."""
         self._recipients: dict[str, Recipient] = {}  # by id
         # By namespace, in order of connection.
         self._members: dict[str, dict[Recipient, S]] = {}
+
+    def serve(
+        self,
+        *,
+        broker: Broker,
+        timekeeper: Timekeeper,
+        transactions: Transactions | None,
+        run_cluster_event: RunClusterEvent,
+        keep_answer: Callable[[str | None, bytes], Answer],
+        output: QueuedOutput,
+    ) -> None:
+        """Use the parts of a server that starts, until ``stop_serving``."""
+        self.broker = broker
+        self.timekeeper = timekeeper
+        self.transactions = transactions
+        self.run_cluster_event = run_cluster_event
+        self.keep_answer = keep_answer
+        self.output = output
+
+    def stop_serving(self) -> None:
+        """Do without a server again."""
+        self.broker = MemoryBroker(self)
+        self.timekeeper = NoTimekeeper()
+        self.transactions = self.run_cluster_event = self.output = None
+        self.keep_answer = UnchargedAnswer
 
     def encode_with(self, default: Callable[[Any], Any]) -> None:
         """Let messages hold the types of ``default``, a ``json.JSONEncoder.default``."""

@@ -354,11 +354,11 @@ class Operations:
                 if answer is None:
                     answered(socket_id, None)
                     continue
-                reading = answer.start_reading()
+                decoder = answer.start_decoding()
                 try:
-                    answered(socket_id, reading.read(answer))
+                    answered(socket_id, decoder.decode(answer))
                 finally:
-                    reading.end()
+                    decoder.end()
 
     def run_event(
         self, namespace: str, data: Sequence[Any], answer: Callable[[Any], None] | None

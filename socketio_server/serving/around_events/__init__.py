@@ -1,1 +1,3 @@
-"""Django's part around handlers: database connections, locale, message log."""
+"""Django's part around handlers: database connections, users and sessions, locale, signals, and the
+log of messages.
+"""

@@ -98,7 +98,7 @@ class BlockWatch:
         modules = [_module_of(each).partition(".")[0] for each in stack]
         if modules[0] == "gevent" or not _DEBUGGERS.isdisjoint(modules):
             return  # the loop itself waits, or it will run next
-        own = [i for i, each in enumerate(stack) if _is_projects(each)] or [0]
+        own = [i for i, each in enumerate(stack) if _is_of_project(each)] or [0]
         culprit = stack[own[0]]
         code = culprit.f_code
         name = code.co_qualname
@@ -126,7 +126,7 @@ def _module_of(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", ""))
 
 
-def _is_projects(frame: FrameType) -> bool:
+def _is_of_project(frame: FrameType) -> bool:
     """Return whether a frame runs the project's code; ``manage.py`` is below all other."""
     file = frame.f_code.co_filename
     return _module_of(frame) != "__main__" and not file.startswith(("<", *_FOREIGN))

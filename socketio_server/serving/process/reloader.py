@@ -1,6 +1,7 @@
-"""The parent of a ``runserver_socketio`` that reloads: it starts the server, and waits for changes.
+"""A ``runserver_socketio`` that reloads: its parent starts the server, and waits for changes.
 
-The server runs below it on patched modules (``restart``); the parent itself is not patched.
+The server runs below it on patched modules (``restart``); the parent itself is not patched. Both
+put off what the project's code raises while Django starts.
 """
 
 import signal

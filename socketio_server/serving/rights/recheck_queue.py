@@ -116,7 +116,7 @@ class RecheckQueue:
         except Exception:
             logger.exception(
                 "Rights can't be verified again, so clients keep them until the next "
-                "recheck. Mend what the traceback tells"
+                "recheck. Fix what the traceback tells"
             )
         finally:
             self._hooks.release()

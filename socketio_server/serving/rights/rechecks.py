@@ -161,7 +161,7 @@ class Rechecks:
             try:
                 self.ask(msgspec.convert(dict(zip(_FIELDS, args, strict=True)), Scope))
             except (ValueError, msgspec.ValidationError):  # of a server of another version
-                logger.warning("Another server wants to recheck what this one does not know")
+                logger.warning("Ignored a recheck of another server, which has another version")
 
         return take_or_run
 

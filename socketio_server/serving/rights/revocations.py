@@ -40,7 +40,7 @@ class _Request(threading.local):
     """Whom to verify again when its view has returned; ``None``: there is no request, or it has."""
 
     has_new_session = False
-    """Whether a session was made by what came last: then the next one that goes was replaced."""
+    """Whether the last signal was of a new session: if so, the next one deleted was replaced."""
 
 
 _request = _Request()

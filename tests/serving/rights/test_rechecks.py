@@ -183,7 +183,7 @@ class TestOtherServers:
         tell("/", CLUSTER_EVENT, args, None)
 
         assert site.jobs == []
-        assert "Another server wants to recheck what this one does not know" in caplog.text
+        assert "Ignored a recheck of another server, which has another version" in caplog.text
 
 
 class TestTheReturnOfALostBroker:
