@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 import gevent
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from socketio_server.cluster.broker import Envelope, LocalNode, LocalOperations, Recipients
 from socketio_server.cluster.envelopes import to_recipients
@@ -154,12 +154,18 @@ class Answerer:
             self._respond(namespace, response, request.uid)
 
         def answered(socket_id: str, values: Sequence[Any] | None) -> None:
+            packet: Raw | UnsetType = UNSET
+            if values:
+                try:
+                    packet = encode_value(values[0])
+                except OverflowError:  # an integer that MessagePack can't carry
+                    values = None
             if values is None and not wants_ids:
                 return  # Node's servers don't tell that a client has left
             response = Response(
                 type=ACKNOWLEDGEMENT,
                 request_id=request.request_id,
-                packet=encode_value(values[0]) if values else UNSET,
+                packet=packet,
                 socket_id=socket_id if wants_ids else UNSET,
                 gone=True if values is None else UNSET,
             )

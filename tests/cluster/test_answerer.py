@@ -176,9 +176,11 @@ class TestQuestions:
 
 
 class TestAcknowledgements:
-    def ask(self, process: Process, flags: dict[str, Any] | None) -> None:
+    def ask(self, process: Process, flags: dict[str, Any] | None, *answers: Any) -> None:
         opts = Opts(rooms=["a"], skip=["b"], flags=flags)
-        process.operations.answers = [("one", ["first", "second"]), ("two", []), ("three", None)]
+        process.operations.answers = [
+            *(answers or (("one", ["first", "second"]), ("two", []), ("three", None)))
+        ]
         packet = Packet(2, ["question", 1], "/")
         process.handle(Ask(uid="asker1", request_id="r", packet=packet, opts=opts))
 
@@ -208,6 +210,16 @@ class TestAcknowledgements:
             Response(type=9, request_id="r", packet=encode_value("first"), socket_id="one"),
             Response(type=9, request_id="r", socket_id="two"),
             Response(type=9, request_id="r", socket_id="three", gone=True),
+        ]
+
+    def test_that_can_not_be_passed_on_are_missing_and_cost_nobody_elses(
+        self, process: Process
+    ) -> None:
+        """JSON's integers have no end."""
+        self.ask(process, {"ids": True}, ("one", [[10**30]]), ("two", ["second"]))
+        assert [response for _, response in process.responses[1:]] == [
+            Response(type=9, request_id="r", socket_id="one", gone=True),
+            Response(type=9, request_id="r", packet=encode_value("second"), socket_id="two"),
         ]
 
     @pytest.mark.parametrize(
