@@ -1,6 +1,6 @@
 """Sends that wait until a database transaction is committed (``transaction.on_commit``)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from weakref import WeakKeyDictionary
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
@@ -14,14 +14,17 @@ rollback, and what is sent is not subtracted."""
 class DeferredSend:
     """A send as Django keeps it until the commit."""
 
-    __slots__ = ("_send", "size")
+    __slots__ = ("_send", "is_waiting", "size")
 
     def __init__(self, send: Callable[[], None], size: int) -> None:
         self._send = send
         self.size = size
+        self.is_waiting = True
+        """Whether it was not sent. (Tests run what waits, and Django keeps it.)"""
 
     def __call__(self) -> None:
         """Send it: the transaction is committed."""
+        self.is_waiting = False
         self._send()
 
 
@@ -74,7 +77,17 @@ def _find_connection(alias: str) -> BaseDatabaseWrapper | None:
     return next(found, None)
 
 
+def count_waiting() -> int:
+    """Return how many sends wait for commits of the caller's connections."""
+    found = connections.all(initialized_only=True)
+    return sum(each.is_waiting for connection in found for each in _deferred(connection))
+
+
 def _count_waiting(connection: BaseDatabaseWrapper) -> int:
     """Return the bytes of the sends that wait for a connection's commit."""
+    return sum(each.size for each in _deferred(connection))
+
+
+def _deferred(connection: BaseDatabaseWrapper) -> Iterator[DeferredSend]:
     callbacks = (callback for _, callback, *_ in connection.run_on_commit)
-    return sum(each.size for each in callbacks if isinstance(each, DeferredSend))
+    return (each for each in callbacks if isinstance(each, DeferredSend))

@@ -12,6 +12,7 @@ from socketio_server.exceptions import ValidationError
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.names import MAIN_NAMESPACE, MESSAGE, SUBSCRIBE, UNSUBSCRIBE
 from socketio_server.registry.events import REGISTRY, Registry
+from socketio_server.serving.transactions import count_waiting
 from socketio_server.serving.users import room_of
 from socketio_server.sockets.acknowledgements import unpack
 from socketio_server.sockets.targets import check_event_name
@@ -260,8 +261,14 @@ class SocketIOClient(Peer):
         wanted = [each if isinstance(each, tuple) else (MESSAGE, each) for each in expected]
         received = self.received
         if received != wanted:
+            waiting = count_waiting()
+            more = (
+                f"\nMessages that wait for the commit: {waiting}. "
+                "captureOnCommitCallbacks(execute=True) sends them"
+            )
             raise AssertionError(
                 f"Expected events:\n{_list(wanted)}\nReceived events:\n{_list(received)}"
+                f"{more if waiting else ''}"
             )
         self._received.clear()
 

@@ -143,3 +143,12 @@ class TestWhatWaitsForTheCommit(TestCase):
         client = self.enterContext(SocketIOClient(registry=self.registry))
         client.send("hi")
         client.assert_received_nothing()
+
+    def test_is_named_where_it_is_missed(self) -> None:
+        client = self.enterContext(SocketIOClient(registry=self.registry))
+        with self.captureOnCommitCallbacks(execute=True):
+            client.send("sent")
+        client.assert_received("sent", "sent")
+        client.send("hi")
+        with pytest.raises(AssertionError, match=r"that wait for the commit: 1\. captureOn"):
+            client.assert_received("hi", "hi")

@@ -1,9 +1,11 @@
 """Who a client is at the time of an event: its user and session, read at the first look."""
 
 import copy
+import logging
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, cast
 
 from django.contrib import auth
@@ -25,6 +27,8 @@ from socketio_server.serving.around_events.session_users import (
 from socketio_server.serving.around_events.sessions import MergingStore, is_read_only, merging
 from socketio_server.serving.around_events.snapshots import UNREAD, Freshness, Snapshot
 from socketio_server.serving.users import find_room
+
+logger = logging.getLogger("socketio_server")
 
 
 class Identity:
@@ -237,7 +241,11 @@ class Identity:
                 snapshot.messages.update(HttpResponse())
             session = snapshot.session
             if session is not None:
-                self._key = session.session_key or self._key
+                key = session.session_key
+                if key != self._key:
+                    if (key and self._key) or auth.SESSION_KEY in session:
+                        _tell_of_new_key()
+                    self._key = key or self._key
                 if session.modified and session.session_key and not is_read_only(session):
                     session.save()
         except UpdateError as error:
@@ -329,3 +337,12 @@ def _key_of(user: Any) -> str:
     """Return the primary key of a user as sessions have it."""
     key: str = user._meta.pk.value_to_string(user)
     return key
+
+
+@cache
+def _tell_of_new_key() -> None:
+    logger.warning(
+        "A handler has given a session a new key, by login() or cycle_key() say. The browser keeps "
+        "the old one, and its next page is not logged in, because an event can't set cookies: do "
+        "that in views (said once)"
+    )

@@ -1,14 +1,17 @@
 """``request.session`` in handlers: that of now, and saved after each event."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth import login
 from django.contrib.messages import add_message, get_messages
 from django.db import DatabaseError
 from django.test import Client, override_settings
 from pytest_django import DjangoAssertNumQueries
 
 from socketio_server.events import Registry, Reject
+from socketio_server.serving.around_events import identity
 from socketio_server.serving.around_events.sessions import KEPT_KEYS, Saves
 from tests.support.users import Connect, browser_of, make_user
 
@@ -180,6 +183,42 @@ class TestTheSession:
         view.save()
         client.call("set", "size", "large")
         assert dict(view.load()) == {"colour": "red", "shape": "round", "size": "large"}
+
+    @pytest.mark.parametrize(
+        ("before", "act"),
+        [
+            (None, lambda request: login(request, make_user("ben"))),
+            ("ann", lambda request: login(request, make_user("ben"))),
+            ("ann", lambda request: request.session.cycle_key()),
+        ],
+        ids=["login", "login as another", "cycle_key"],
+    )
+    def test_gets_no_new_key_from_a_handler_unnoticed(
+        self,
+        connect: Connect,
+        registry: Registry,
+        caplog: pytest.LogCaptureFixture,
+        before: str | None,
+        act: Callable[[Any], None],
+    ) -> None:
+        """The browser would not hear of it."""
+        identity._tell_of_new_key.cache_clear()
+        registry.on("act")(lambda request, socket, context: act(request))
+        client = connect(client=browser_of(make_user(before))) if before else connect()
+        client.emit("act")
+
+        (line,) = (record.getMessage() for record in caplog.records)
+        assert line.startswith("A handler has given a session a new key, by login()")
+
+    def test_that_keeps_its_key_or_is_made_by_a_handler_is_not_remarked_on(
+        self, connect: Connect, registry: Registry, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        identity._tell_of_new_key.cache_clear()
+        registry.on("make")(lambda request, socket, context: request.session.create())
+        connect().emit("make")
+        connect(client=browser_of(make_user())).emit("set", "colour", "red")
+
+        assert caplog.records == []
 
     def test_can_be_another_at_the_handler_s_wish(
         self, connect: Connect, registry: Registry
