@@ -8,7 +8,7 @@ from gevent.event import Event
 
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.statistics import Snapshot
-from socketio_server.protocol.redis_requests import (
+from socketio_server.protocol.cluster_requests import (
     Question,
     Request,
     Response,

@@ -6,7 +6,7 @@ from gevent.event import Event
 from msgspec import UNSET
 
 from socketio_server.cluster.broker import Responses
-from socketio_server.protocol.redis_requests import ACKNOWLEDGEMENT, Response
+from socketio_server.protocol.cluster_requests import ACKNOWLEDGEMENT, Response
 
 
 class Inquiry:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from socketio_server.cluster.broker import Envelope, LocalNode, Responses
 from socketio_server.net.statistics import Snapshot
-from socketio_server.protocol.redis_requests import Question, Request, Response
+from socketio_server.protocol.cluster_requests import Question, Request, Response
 
 
 class MemoryBroker:

@@ -13,7 +13,7 @@ from socketio_server.dispatch.answers import BoundedDecoder, ClientAnswer
 from socketio_server.dispatch.client_account import InputTotal
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.refusals import RefusalKind, Refusals
-from socketio_server.protocol.redis_requests import decode_value, estimate_size
+from socketio_server.protocol.cluster_requests import decode_value, estimate_size
 
 
 class RemoteAnswer(ClientAnswer):

@@ -1,8 +1,8 @@
 """The broadcasts that Socket.IO servers exchange over Redis: bytes in, values out, and back.
 
 Knows the wire of ``@socket.io/redis-adapter`` 8 and ``@socket.io/redis-emitter`` 5, which has no
-specification besides their sources. Broadcasts are MessagePack. ``protocol.redis_requests`` has the
-requests and responses, and ``cluster.redis`` talks to Redis.
+specification besides their sources. Broadcasts are MessagePack. ``protocol.cluster_requests`` has
+the requests and responses, and ``cluster.redis`` talks to Redis.
 
 Node calls a channel a *room*, and a socket's id is a room, too.
 """

@@ -33,7 +33,7 @@ def make_broker(
     if options.broker_url is None:
         return MemoryBroker(node)
     with _explained():
-        from socketio_server.cluster.redis import RedisBroker
+        from socketio_server.cluster.redis.broker import RedisBroker
 
         return RedisBroker(
             node,
@@ -53,7 +53,7 @@ def make_publisher(node: LocalNode, url: str, prefix: str, *, clock: Callable[[]
     :raises ImproperlyConfigured: as ``make_broker``.
     """
     with _explained():
-        from socketio_server.cluster.redis_publisher import RedisPublisher
+        from socketio_server.cluster.redis.publisher import RedisPublisher
 
         return RedisPublisher(node, url, prefix, clock)
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from socketio_server.engine.engine import Engine
 from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
-from socketio_server.protocol.redis_requests import ServerFields
+from socketio_server.protocol.cluster_requests import ServerFields
 from socketio_server.serving.rights.recheck_scopes import Scope
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from gevent.event import Event
 
 from socketio_server.exceptions import DecodeError
-from socketio_server.protocol.redis_requests import decode_value
+from socketio_server.protocol.cluster_requests import decode_value
 
 MAX_PENDING = 1000
 """Acknowledgements that one client may owe; beyond it, the oldest is given up."""

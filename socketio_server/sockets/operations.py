@@ -14,14 +14,7 @@ from msgspec import UNSET
 
 from socketio_server.cluster.broker import Envelope, Recipients, Responses
 from socketio_server.cluster.envelopes import to_opts
-from socketio_server.protocol.names import (
-    MAIN_NAMESPACE,
-    RESERVED_HEAD,
-    USER_ROOM_HEAD,
-    may_be_socket_id,
-)
-from socketio_server.protocol.redis_adapter import Opts, Packet, room_names
-from socketio_server.protocol.redis_requests import (
+from socketio_server.protocol.cluster_requests import (
     COUNT,
     LIMIT,
     NO_SOCKETS,
@@ -42,6 +35,13 @@ from socketio_server.protocol.redis_requests import (
     SocketFields,
     encode_value,
 )
+from socketio_server.protocol.names import (
+    MAIN_NAMESPACE,
+    RESERVED_HEAD,
+    USER_ROOM_HEAD,
+    may_be_socket_id,
+)
+from socketio_server.protocol.redis_adapter import Opts, Packet, room_names
 from socketio_server.sockets.acknowledgements import Answer, Answers, Waiter
 from socketio_server.sockets.clients import Clients, ClientSocket
 from socketio_server.sockets.recipient import Recipient

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from socketio_server.protocol.cluster_requests import SocketFields
 from socketio_server.protocol.names import RESERVED_HEAD
 from socketio_server.protocol.redis_adapter import room_names
-from socketio_server.protocol.redis_requests import SocketFields
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -18,7 +18,7 @@ class TestBroker:
     def test_without_redis_py_a_broker_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert run() == []
 
-        for module in ("redis", "redis_connections", "redis_publisher"):
+        for module in ("redis.broker", "redis.connections", "redis.publisher"):
             monkeypatch.delitem(sys.modules, f"socketio_server.cluster.{module}", raising=False)
         monkeypatch.setitem(sys.modules, "redis", None)
         (message,) = run()

@@ -11,9 +11,9 @@ from gevent.queue import Queue
 from redis import ConnectionError
 
 from socketio_server.cluster.broker import Envelope, Recipients
-from socketio_server.cluster.redis_connections import pack
+from socketio_server.cluster.redis.connections import pack
 from socketio_server.engine.transports.base import Outgoing
-from socketio_server.protocol.redis_requests import ServerFields, SocketFields
+from socketio_server.protocol.cluster_requests import ServerFields, SocketFields
 from tests.support.tools import PATIENCE
 
 

@@ -12,7 +12,7 @@ from socketio_server.cluster.broker import Responses
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.dispatch.decoded import SMALL
 from socketio_server.options import Options
-from socketio_server.protocol.redis_requests import Response, encode_value
+from socketio_server.protocol.cluster_requests import Response, encode_value
 from socketio_server.sockets.operations import Operations
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.targets import EVERYONE, select

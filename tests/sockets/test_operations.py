@@ -18,8 +18,7 @@ from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.protocol.redis_adapter import Opts, Packet
-from socketio_server.protocol.redis_requests import (
+from socketio_server.protocol.cluster_requests import (
     Ask,
     Disconnect,
     FetchSockets,
@@ -33,6 +32,7 @@ from socketio_server.protocol.redis_requests import (
     decode_response,
     encode_value,
 )
+from socketio_server.protocol.redis_adapter import Opts, Packet
 from socketio_server.sockets import operations as operations_module
 from socketio_server.sockets.acknowledgements import Answers
 from socketio_server.sockets.operations import Operations

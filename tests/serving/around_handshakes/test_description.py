@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-from socketio_server.protocol.redis_requests import SocketFields
+from socketio_server.protocol.cluster_requests import SocketFields
 from socketio_server.serving import outside
 from socketio_server.serving.around_handshakes.description import TIME_KEY, describe, describer
 from socketio_server.sockets.records import read_record

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from socketio_server.cluster.broker import Envelope
-from socketio_server.cluster.redis_publisher import PAUSE, RedisPublisher
+from socketio_server.cluster.redis.publisher import PAUSE, RedisPublisher
 from socketio_server.exceptions import BrokerUnavailable
-from socketio_server.protocol.redis_adapter import Broadcast, Opts, decode_broadcast
-from socketio_server.protocol.redis_requests import (
+from socketio_server.protocol.cluster_requests import (
     Disconnect,
     FetchSockets,
     Response,
@@ -18,6 +17,7 @@ from socketio_server.protocol.redis_requests import (
     decode_request,
     encode_response,
 )
+from socketio_server.protocol.redis_adapter import Broadcast, Opts, decode_broadcast
 from tests.cluster.fakes import FakeNode
 from tests.support.redis import RedisServer
 from tests.support.tools import PATIENCE

@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from socketio_server.cluster import answerer as answerer_module
-from socketio_server.cluster.answerer import MAX_ASK_TIMEOUT, Answerer
 from socketio_server.cluster.broker import Envelope, Recipients
+from socketio_server.cluster.redis import answerer as answerer_module
+from socketio_server.cluster.redis.answerer import MAX_ASK_TIMEOUT, Answerer
 from socketio_server.exceptions import DecodeError
-from socketio_server.protocol.redis_adapter import ChannelNames, Opts, Packet
-from socketio_server.protocol.redis_requests import (
+from socketio_server.protocol.cluster_requests import (
     Ask,
     Disconnect,
     FetchSockets,
@@ -30,6 +29,7 @@ from socketio_server.protocol.redis_requests import (
     decode_response,
     encode_value,
 )
+from socketio_server.protocol.redis_adapter import ChannelNames, Opts, Packet
 from tests.cluster.fakes import FakeNode, FakeOperations
 from tests.fakes.hub import settle
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gevent.event import Event
 
-from socketio_server.cluster.redis_connections import (
+from socketio_server.cluster.redis.connections import (
     FAULTS,
     Connect,
     RedisConnection,

@@ -7,20 +7,14 @@ import gevent
 import pytest
 from msgspec import Raw
 
-from socketio_server.cluster import redis as redis_module
 from socketio_server.cluster.broker import Envelope
-from socketio_server.cluster.redis import SWEEP_INTERVAL, RedisBroker
+from socketio_server.cluster.redis import broker as broker_module
+from socketio_server.cluster.redis.broker import SWEEP_INTERVAL, RedisBroker
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.refusals import Refusals
 from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
-from socketio_server.protocol.redis_adapter import (
-    Broadcast,
-    Opts,
-    decode_broadcast,
-    encode_broadcast,
-)
-from socketio_server.protocol.redis_requests import (
+from socketio_server.protocol.cluster_requests import (
     ACKNOWLEDGEMENT,
     CLIENT_COUNT,
     Disconnect,
@@ -29,6 +23,12 @@ from socketio_server.protocol.redis_requests import (
     decode_request,
     encode_request,
     encode_response,
+)
+from socketio_server.protocol.redis_adapter import (
+    Broadcast,
+    Opts,
+    decode_broadcast,
+    encode_broadcast,
 )
 from tests.cluster.fakes import FakeNode, FakeOperations, FakePatience, FakeRedis
 from tests.fakes.hub import settle
@@ -108,7 +108,7 @@ class Cluster:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     redis: list[FakeRedis] = []
-    monkeypatch.setattr(redis_module, "connector", lambda *args: lambda: redis[0].connect())
+    monkeypatch.setattr(broker_module, "connector", lambda *args: lambda: redis[0].connect())
     cluster = Cluster()
     redis.append(cluster.redis)
     yield cluster

@@ -15,11 +15,10 @@ from redis.client import PubSub
 from socketio_server.cluster.broker import Envelope, LocalNode, Responses
 from socketio_server.cluster.envelopes import to_broadcast
 from socketio_server.cluster.inquiries import Inquiry
-from socketio_server.cluster.redis_connections import FAULTS, connection_pool, describe
+from socketio_server.cluster.redis.connections import FAULTS, connection_pool, describe
 from socketio_server.exceptions import BrokerUnavailable, DecodeError
 from socketio_server.net.statistics import Snapshot
-from socketio_server.protocol.redis_adapter import UID_LENGTH, ChannelNames, encode_broadcast
-from socketio_server.protocol.redis_requests import (
+from socketio_server.protocol.cluster_requests import (
     Question,
     Request,
     Response,
@@ -27,6 +26,7 @@ from socketio_server.protocol.redis_requests import (
     decode_response,
     encode_request,
 )
+from socketio_server.protocol.redis_adapter import UID_LENGTH, ChannelNames, encode_broadcast
 
 UID = "emitter"
 """The name of all that publish and don't listen, as in Node."""

@@ -12,8 +12,7 @@ from msgspec import UNSET, Raw, UnsetType
 from socketio_server.cluster.broker import Envelope, LocalNode, LocalOperations, Recipients
 from socketio_server.cluster.envelopes import to_recipients
 from socketio_server.exceptions import DecodeError
-from socketio_server.protocol.redis_adapter import ChannelNames, Opts, room_names
-from socketio_server.protocol.redis_requests import (
+from socketio_server.protocol.cluster_requests import (
     ACKNOWLEDGEMENT,
     CLIENT_COUNT,
     COUNT,
@@ -35,6 +34,7 @@ from socketio_server.protocol.redis_requests import (
     encode_response,
     encode_value,
 )
+from socketio_server.protocol.redis_adapter import ChannelNames, Opts, room_names
 
 MAX_UNDERWAY = 1000
 """Requests that are answered side by side; more are dropped."""

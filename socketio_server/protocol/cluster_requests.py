@@ -1,4 +1,4 @@
-"""The requests and responses of ``@socket.io/redis-adapter``: bytes in, values out, and back.
+"""What servers ask each other, on the wire of Node's Redis adapter: bytes in, values out, and back.
 
 By them a server asks the others for their sockets, changes these, or lets code run there. They are
 JSON; those with a client's data are MessagePack, because it may be binary: what begins with a brace

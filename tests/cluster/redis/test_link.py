@@ -3,8 +3,8 @@
 import pytest
 from redis import ConnectionError
 
-from socketio_server.cluster.redis_connections import RedisConnection
-from socketio_server.cluster.redis_link import MAX_TEXT, Link
+from socketio_server.cluster.redis.connections import RedisConnection
+from socketio_server.cluster.redis.link import MAX_TEXT, Link
 from tests.cluster.fakes import FakeConnection
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import gevent
 
-from socketio_server.cluster.answerer import Answerer
 from socketio_server.cluster.broker import (
     Envelope,
     LocalNode,
@@ -22,18 +21,27 @@ from socketio_server.cluster.broker import (
     Patience,
     Responses,
 )
-from socketio_server.cluster.bursts import Burst
 from socketio_server.cluster.envelopes import to_broadcast
 from socketio_server.cluster.inquiries import Inquiry
-from socketio_server.cluster.redis_connections import connector, pack
-from socketio_server.cluster.redis_link import Link
-from socketio_server.cluster.redis_listener import Heard, Kind, Listener, Topic
-from socketio_server.cluster.redis_sender import PING_INTERVAL, Query, Sender
+from socketio_server.cluster.redis.answerer import Answerer
+from socketio_server.cluster.redis.bursts import Burst
+from socketio_server.cluster.redis.connections import connector, pack
+from socketio_server.cluster.redis.link import Link
+from socketio_server.cluster.redis.listener import Heard, Kind, Listener, Topic
+from socketio_server.cluster.redis.sender import PING_INTERVAL, Query, Sender
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.log import show
 from socketio_server.net.refusals import RefusalKind, Refusals
 from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
+from socketio_server.protocol.cluster_requests import (
+    Question,
+    Request,
+    Response,
+    decode_request,
+    decode_response,
+    encode_request,
+)
 from socketio_server.protocol.names import SOCKET_ID_LENGTH
 from socketio_server.protocol.redis_adapter import (
     UID_LENGTH,
@@ -41,14 +49,6 @@ from socketio_server.protocol.redis_adapter import (
     ChannelNames,
     decode_broadcast,
     encode_broadcast,
-)
-from socketio_server.protocol.redis_requests import (
-    Question,
-    Request,
-    Response,
-    decode_request,
-    decode_response,
-    encode_request,
 )
 
 START_TIMEOUT = 1.0

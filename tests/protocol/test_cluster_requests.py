@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from socketio_server.exceptions import DecodeError
-from socketio_server.protocol.redis_adapter import Opts, Packet
-from socketio_server.protocol.redis_requests import (
+from socketio_server.protocol.cluster_requests import (
     ACKNOWLEDGEMENT,
     CLIENT_COUNT,
     EVENT_ANSWER,
@@ -35,6 +34,7 @@ from socketio_server.protocol.redis_requests import (
     encode_value,
     estimate_size,
 )
+from socketio_server.protocol.redis_adapter import Opts, Packet
 
 
 def nested(depth: int) -> list[Any]:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from gevent.event import Event
 from redis import ResponseError
 
-from socketio_server.cluster.redis_connections import RedisConnection, pack, pack_publish
-from socketio_server.cluster.redis_link import Link
+from socketio_server.cluster.redis.connections import RedisConnection, pack, pack_publish
+from socketio_server.cluster.redis.link import Link
 
 MAX_BATCH = 100
 """Commands that are sent before their answers are read."""

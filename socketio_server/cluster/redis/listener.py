@@ -8,8 +8,8 @@ from gevent.event import Event
 from redis import ResponseError
 
 from socketio_server.cluster.broker import Patience
-from socketio_server.cluster.redis_connections import FAULTS, RedisConnection, pack
-from socketio_server.cluster.redis_link import Link
+from socketio_server.cluster.redis.connections import FAULTS, RedisConnection, pack
+from socketio_server.cluster.redis.link import Link
 
 MAX_NAMES = 1000
 """Channels that one command subscribes to."""

@@ -8,7 +8,7 @@ import pytest
 from gevent.socket import socketpair
 from redis import ConnectionError, ConnectionPool, ResponseError
 
-from socketio_server.cluster.redis_connections import (
+from socketio_server.cluster.redis.connections import (
     FAULTS,
     RedisConnection,
     connector,

@@ -3,9 +3,9 @@
 import pytest
 from redis import ConnectionError, ResponseError
 
-from socketio_server.cluster.redis_connections import pack
-from socketio_server.cluster.redis_link import Link
-from socketio_server.cluster.redis_sender import MAX_BATCH, Sender
+from socketio_server.cluster.redis.connections import pack
+from socketio_server.cluster.redis.link import Link
+from socketio_server.cluster.redis.sender import MAX_BATCH, Sender
 from tests.cluster.fakes import FakeConnection
 
 LIMIT = 10_000

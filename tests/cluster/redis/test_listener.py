@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from redis import ConnectionError, ResponseError
 
-from socketio_server.cluster.redis_connections import pack
-from socketio_server.cluster.redis_link import Link
-from socketio_server.cluster.redis_listener import MAX_NAMES, Heard, Listener, Topic
+from socketio_server.cluster.redis.connections import pack
+from socketio_server.cluster.redis.link import Link
+from socketio_server.cluster.redis.listener import MAX_NAMES, Heard, Listener, Topic
 from tests.cluster.fakes import FakeConnection, FakePatience
 
 ROOM = Topic("/", "room")
