@@ -1,7 +1,8 @@
 """The acknowledgements of clients, for callers who wait for them in greenlets of their own.
 
 They are charged and bounded as events are: text that waits is charged to its client (``router``),
-what it takes once it is decoded needs room (``decoded``), and to decode a large one takes a turn.
+what it takes once it is decoded needs room (``decoded_memory``), and to decode a large one takes a
+turn.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 
 from gevent.event import Event
 
-from socketio_server.dispatch.decoded import SMALL, SMALL_DECODED, DecodedRoom, Tenant
+from socketio_server.dispatch.decoded_memory import SMALL, SMALL_DECODED, DecodedMemory, Tenant
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.turns import LARGE
 from socketio_server.net.workers import Pool
@@ -102,9 +103,9 @@ class BoundedDecoder:
     """
 
     def __init__(
-        self, room: DecodedRoom, pool: Pool, timekeeper: Timekeeper, patience: float
+        self, memory: DecodedMemory, pool: Pool, timekeeper: Timekeeper, patience: float
     ) -> None:
-        self._room = room
+        self._memory = memory
         self._pool = pool
         self._timekeeper = timekeeper
         self._patience = patience
@@ -154,7 +155,7 @@ class BoundedDecoder:
         if self._has_job is None:
             self._has_job = self._pool.call_at_end(self._leave)
         ready = Event()
-        if self._room.take(tenant, size, ready.set, withdraws=True):
+        if self._memory.take(tenant, size, ready.set, withdraws=True):
             self._taken.append((tenant, size))
             return True
         began = self._timekeeper.now
@@ -165,10 +166,10 @@ class BoundedDecoder:
             if ready.is_set():
                 self._taken.append((tenant, size))
             else:  # what the caller keeps itself is no other client's fault
-                self._room.withdraw(size, ready.set, makes_room=not self._taken)
+                self._memory.withdraw(size, ready.set, makes_room=not self._taken)
         return ready.is_set()
 
     def _leave(self) -> None:
         taken, self._taken = self._taken, []
         for tenant, size in taken:
-            self._room.leave(tenant, size)
+            self._memory.leave(tenant, size)

@@ -16,7 +16,7 @@ from greenlet import getcurrent
 
 from socketio_server.dispatch.answers import BoundedDecoder
 from socketio_server.dispatch.client_account import InputTotal
-from socketio_server.dispatch.decoded import DecodedRoom
+from socketio_server.dispatch.decoded_memory import DecodedMemory
 from socketio_server.dispatch.developer_hints import DeveloperHints
 from socketio_server.dispatch.event_hooks import EventHooks
 from socketio_server.dispatch.handler_runner import HandlerRunner
@@ -143,8 +143,8 @@ class Dispatcher:
         """Counts what all clients make the server hold (``RouterKeeper``)."""
         self.remote_clients = RemoteClients(self.total, stats.refusals, self.start_decoding)
         """The clients of other processes whose answers wait here."""
-        self.room = DecodedRoom(loop, options, clock=clock)
-        """The room for decoded packets (``InboxKeeper``)."""
+        self.decoded_memory = DecodedMemory(loop, options, clock=clock)
+        """The memory for decoded packets (``InboxKeeper``)."""
         self._live = 0  # members that were accepted, or may yet be, and have not ended
         self._idle = GeventEvent()  # set while there are none
         self._idle.set()
@@ -250,7 +250,7 @@ class Dispatcher:
     def start_decoding(self) -> BoundedDecoder:
         """Begin to decode the answers that one caller has waited for (``RouterKeeper``)."""
         timekeeper, patience = self._clients.timekeeper, self.options.stall_timeout
-        return BoundedDecoder(self.room, self.pool, timekeeper, patience)
+        return BoundedDecoder(self.decoded_memory, self.pool, timekeeper, patience)
 
     # ------------------------------------------------------------------------------------------
 

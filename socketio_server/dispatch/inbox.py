@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any, Generic, Protocol, TypeVar
 
-from socketio_server.dispatch.decoded import SMALL, DecodedRoom, Tenant
+from socketio_server.dispatch.decoded_memory import SMALL, DecodedMemory, Tenant
 from socketio_server.net.statistics import Stats
 from socketio_server.net.turns import LARGE
 from socketio_server.net.workers import Job, Pool
@@ -34,8 +34,8 @@ class InboxKeeper(Protocol):
         """A monotonic clock, in seconds."""
 
     @property
-    def room(self) -> DecodedRoom:
-        """The room for decoded items."""
+    def decoded_memory(self) -> DecodedMemory:
+        """The memory for decoded items."""
 
     def decoded_size(self, item: Any) -> int:
         """Estimate how many bytes an item takes once it is decoded."""
@@ -121,20 +121,20 @@ class Inbox(Generic[T]):
             else:
                 self._account.waiting_bytes -= item.__sizeof__()
 
-    def work_in(self, room: int) -> None:
+    def work_in(self, taken: int) -> None:
         """Handle waiting items, for one turn, of which the first is no small one.
 
-        :param room: bytes that it has taken of the room for decoded items.
+        :param taken: bytes that this item has taken, decoded.
         """
         if not (self._items and self._items[0].__sizeof__() > SMALL):  # it was dropped
-            self._keeper.room.leave(self._account, room)
-            room = 0
-        self.work(room)
+            self._keeper.decoded_memory.leave(self._account, taken)
+            taken = 0
+        self.work(taken)
 
-    def work(self, room: int = 0) -> None:
+    def work(self, taken: int = 0) -> None:
         """Handle waiting items, for one turn (``Job``).
 
-        :param room: bytes that the first item has taken of the room for decoded items.
+        :param taken: bytes of decoded memory that the first item has taken.
         """
         items, keeper, account = self._items, self._keeper, self._account
         run, handle = self._scope.run, keeper.handle
@@ -143,10 +143,10 @@ class Inbox(Generic[T]):
         while items:  # they may have been dropped
             item = items[0]
             size = item.__sizeof__()
-            if size > SMALL and not room:
-                room = keeper.decoded_size(item)
-                turn = _Turn(self, keeper.pool, room, is_large=size > LARGE)
-                if not keeper.room.take(account, room, turn.begin):
+            if size > SMALL and not taken:
+                taken = keeper.decoded_size(item)
+                turn = _Turn(self, keeper.pool, taken, is_large=size > LARGE)
+                if not keeper.decoded_memory.take(account, taken, turn.begin):
                     break
                 if size > LARGE:
                     turn.begin()
@@ -161,9 +161,9 @@ class Inbox(Generic[T]):
                 keeper.pool.run(self)
                 raise
             finally:
-                if room:
-                    keeper.room.leave(account, room)
-                    room = 0
+                if taken:
+                    keeper.decoded_memory.leave(account, taken)
+                    taken = 0
             if items:
                 remaining -= 1
                 if (
@@ -196,12 +196,12 @@ class Inbox(Generic[T]):
 class _Turn:
     """A turn of an inbox whose first item has room to be decoded (``Job``)."""
 
-    __slots__ = ("_inbox", "_is_large", "_pool", "_room")
+    __slots__ = ("_inbox", "_is_large", "_pool", "_taken")
 
-    def __init__(self, inbox: Inbox[Any], pool: Pool, room: int, *, is_large: bool) -> None:
+    def __init__(self, inbox: Inbox[Any], pool: Pool, taken: int, *, is_large: bool) -> None:
         self._inbox = inbox
         self._pool = pool
-        self._room = room
+        self._taken = taken
         self._is_large = is_large
 
     def begin(self) -> None:
@@ -213,4 +213,4 @@ class _Turn:
 
     def work(self) -> None:
         """Handle the item, and the small ones behind it."""
-        self._inbox.work_in(self._room)
+        self._inbox.work_in(self._taken)

@@ -218,7 +218,7 @@ class Server:
             "channels": clients.channels.total,
             "queued_bytes": self.engine.output.total,
             "waiting_bytes": self._dispatcher.total.bytes,
-            "decoded_bytes": self._dispatcher.room.taken,
+            "decoded_bytes": self._dispatcher.decoded_memory.taken,
             "messages_in": stats.messages_in,
             "messages_out": clients.messages_out,
             "events": stats.events,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from socketio_server.dispatch.decoded import DecodedRoom
+from socketio_server.dispatch.decoded_memory import DecodedMemory
 from socketio_server.engine.session import Session
 from socketio_server.net import handover, workers
 from socketio_server.net.handover import MAX_MESSAGE, Handover, Outcome
@@ -286,7 +286,7 @@ class TestOtherDeadlines:
 
         faults.add(Tenant, "give_up")
         tenant = Tenant()
-        room = DecodedRoom(guarded.loop, Options(), clock=guarded.fake.clock)
+        room = DecodedMemory(guarded.loop, Options(), clock=guarded.fake.clock)
         room.take(tenant, 10**9, lambda: None)
         room.take(tenant, 10**9, lambda: None)
         guarded.fake.advance(11.0)

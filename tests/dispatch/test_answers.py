@@ -6,7 +6,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from socketio_server.dispatch.decoded import SMALL
+from socketio_server.dispatch.decoded_memory import SMALL
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
@@ -157,7 +157,7 @@ class TestAnAnswerThatWaits:
 
         assert call.get(timeout=PATIENCE).missing == (client_id,)
         assert client.closed == [CloseReason.PARSE_ERROR]
-        assert server.dispatcher.total.bytes == server.dispatcher.room.taken == 0
+        assert server.dispatcher.total.bytes == server.dispatcher.decoded_memory.taken == 0
 
     def test_may_have_attachments(self) -> None:
         server = make_server()
@@ -170,7 +170,7 @@ class TestAnAnswerThatWaits:
 
         arrays, data = call.get(timeout=PATIENCE).values[client_id]
         assert (len(arrays[0]), len(data)) == (ARRAYS, 60_000)
-        assert server.dispatcher.total.bytes == server.dispatcher.room.taken == 0
+        assert server.dispatcher.total.bytes == server.dispatcher.decoded_memory.taken == 0
 
 
 class TestRoomForAnAnswer:
@@ -183,11 +183,11 @@ class TestRoomForAnAnswer:
         client.emit("message", "go")
         answer(client, "first")
         wait_for(lambda: "first" in socket.context)
-        assert server.dispatcher.room.taken > ARRAYS * 50
+        assert server.dispatcher.decoded_memory.taken > ARRAYS * 50
 
         answer(client, "second", "[2]")
         assert socket.context["second"] == 2
-        assert server.dispatcher.room.taken == 0
+        assert server.dispatcher.decoded_memory.taken == 0
 
     def test_is_given_back_where_the_handler_takes_room_for_another(self) -> None:
         """A handler that asks a thousand clients, one by one, keeps no thousand answers."""
@@ -205,14 +205,14 @@ class TestRoomForAnAnswer:
         client.emit("ask")
         answer(client, "first")
         wait_for(lambda: "first" in context)
-        taken = server.dispatcher.room.taken
+        taken = server.dispatcher.decoded_memory.taken
         answer(client, "second")
         wait_for(lambda: "second" in context)
-        assert server.dispatcher.room.taken == taken
+        assert server.dispatcher.decoded_memory.taken == taken
 
         gate.set()
         settle()
-        assert server.dispatcher.room.taken == 0
+        assert server.dispatcher.decoded_memory.taken == 0
 
     def test_is_given_back_at_once_by_callers_that_are_no_handlers(self) -> None:
         server = make_server()
@@ -221,7 +221,7 @@ class TestRoomForAnAnswer:
         answer(client)
 
         assert len(call.get(timeout=PATIENCE).values) == 1
-        assert server.dispatcher.room.taken == 0
+        assert server.dispatcher.decoded_memory.taken == 0
 
     def test_is_waited_for(self) -> None:
         server = make_server(max_decoded_total=2_000_000)
@@ -238,7 +238,7 @@ class TestRoomForAnAnswer:
         wait_for(lambda: "first" in contexts[1])
         other.leave()
         settle()
-        assert server.dispatcher.room.taken == 0
+        assert server.dispatcher.decoded_memory.taken == 0
 
     def test_is_not_waited_for_any_longer_than_a_client_that_takes_nothing(self) -> None:
         """Then the call has no answer, and the client goes whose handlers keep the room."""
@@ -254,7 +254,7 @@ class TestRoomForAnAnswer:
         assert call.get(timeout=PATIENCE).missing == (other_id,)
         assert (keeper.closed, other.closed) == ([CloseReason.TRANSPORT_ERROR], [])
         settle()
-        assert server.dispatcher.room.taken == server.dispatcher.total.bytes == 0
+        assert server.dispatcher.decoded_memory.taken == server.dispatcher.total.bytes == 0
 
     def test_that_a_caller_itself_has_taken_costs_no_client_its_session(self) -> None:
         server = make_server(max_decoded_total=4_000_000, stall_timeout=0.01)
@@ -266,7 +266,7 @@ class TestRoomForAnAnswer:
         answers = call.get(timeout=PATIENCE)
         assert (len(answers.values), len(answers.missing)) == (1, 2)
         assert [client.closed for client in clients] == [[], [], []]
-        assert server.dispatcher.room.taken == server.dispatcher.total.bytes == 0
+        assert server.dispatcher.decoded_memory.taken == server.dispatcher.total.bytes == 0
 
     def test_is_given_back_where_a_caller_that_waits_for_it_is_killed(self) -> None:
         server = make_server(max_decoded_total=2_000_000)
@@ -281,4 +281,4 @@ class TestRoomForAnAnswer:
         call.kill()
         keeper.leave()
         settle()
-        assert server.dispatcher.room.taken == server.dispatcher.total.bytes == 0
+        assert server.dispatcher.decoded_memory.taken == server.dispatcher.total.bytes == 0

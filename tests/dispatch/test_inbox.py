@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 from gevent.event import Event
 
-from socketio_server.dispatch.decoded import DecodedRoom
+from socketio_server.dispatch.decoded_memory import DecodedMemory
 from socketio_server.dispatch.inbox import Inbox
 from socketio_server.net.statistics import Stats
 from socketio_server.net.turns import LARGE
@@ -48,7 +48,7 @@ class Box:
         )
         self.clock = monotonic
         self.stats = Stats(monotonic)
-        self.room = DecodedRoom(FakeLoop(), self.options, clock=monotonic)
+        self.decoded_memory = DecodedMemory(FakeLoop(), self.options, clock=monotonic)
         self.inbox: Inbox[str] = Inbox(self, self, Context())
 
     def handle(self, inbox: Inbox[str], item: str) -> None:
@@ -257,18 +257,18 @@ class TestRoomToDecode:
         go_on = Event()
         box = Box(action=lambda item: go_on.wait())
         in_loop(lambda: box.put("x" * 3000, "small"))
-        assert box.room.taken == 3000 * DECODED
+        assert box.decoded_memory.taken == 3000 * DECODED
 
         go_on.set()
         settle()
-        assert box.room.taken == 0
+        assert box.decoded_memory.taken == 0
         assert len(box.handled) == 2
 
     def test_is_not_needed_by_small_ones(self) -> None:
         go_on = Event()
         box = Box(action=lambda item: go_on.wait())
         in_loop(lambda: box.put("x" * 1000))
-        assert box.room.taken == 0
+        assert box.decoded_memory.taken == 0
         go_on.set()
         settle()
 
@@ -276,27 +276,27 @@ class TestRoomToDecode:
     def test_one_waits_for_it_as_text(self, size: int) -> None:
         other = Box()
         box = Box()
-        assert box.room.take(other, 10**9, lambda: None)
+        assert box.decoded_memory.take(other, 10**9, lambda: None)
         box.put("x" * size, "small")
         settle()
         assert box.handled == []
         assert box.waiting_bytes == getsizeof("x" * size) + getsizeof("small")
 
-        box.room.leave(other, 10**9)
+        box.decoded_memory.leave(other, 10**9)
         wait_for(lambda: len(box.handled) == 2)
-        assert box.room.taken == 0
+        assert box.decoded_memory.taken == 0
         assert box.free_handlers == 1
 
     def test_is_given_back_for_one_that_is_dropped_meanwhile(self) -> None:
         other = Box()
         box = Box()
-        assert box.room.take(other, 10**9, lambda: None)
+        assert box.decoded_memory.take(other, 10**9, lambda: None)
         box.put("x" * 3000)
         settle()
         box.inbox.drop(but=())
         box.put("small")
-        box.room.leave(other, 10**9)
+        box.decoded_memory.leave(other, 10**9)
         settle()
         assert box.handled == ["small"]
-        assert box.room.taken == 0
+        assert box.decoded_memory.taken == 0
         assert box.free_handlers == 1

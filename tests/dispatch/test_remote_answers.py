@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from socketio_server.cluster.broker import Responses
 from socketio_server.cluster.memory import MemoryBroker
-from socketio_server.dispatch.decoded import SMALL
+from socketio_server.dispatch.decoded_memory import SMALL
 from socketio_server.options import Options
 from socketio_server.protocol.cluster_requests import Response, encode_value
 from socketio_server.sockets.operations import Operations
@@ -75,7 +75,7 @@ class Cluster:
     @property
     def taken(self) -> int:
         """Room that is taken for what is decoded."""
-        return self.server.dispatcher.room.taken
+        return self.server.dispatcher.decoded_memory.taken
 
     def call(self) -> "gevent.Greenlet[..., Any]":
         """Ask all clients, in a greenlet of the caller's own."""

@@ -24,7 +24,7 @@ class TestAfterAMemoryError:
         client.send(message(50_000), message(5000), '2["message","small"]')
         settle_all(server)
         assert client.socket.context["got"] == "small"
-        assert server.dispatcher.room.taken == 0
+        assert server.dispatcher.decoded_memory.taken == 0
 
     def test_while_a_packet_is_decoded(
         self, server: FakeServer, monkeypatch: pytest.MonkeyPatch
@@ -43,7 +43,7 @@ class TestAfterAMemoryError:
         other.send('2["message","small"]')
         settle()
         assert context is other.socket.context
-        assert server.dispatcher.room.taken == 0
+        assert server.dispatcher.decoded_memory.taken == 0
         assert len(server.clients) == 1
 
     def test_while_the_dispatcher_works(
@@ -57,7 +57,7 @@ class TestAfterAMemoryError:
         client.send(message(50_000))
         settle_all(server)
         assert "Internal error" in caplog.text
-        assert server.dispatcher.room.taken == 0
+        assert server.dispatcher.decoded_memory.taken == 0
 
         client.leave()
         settle()

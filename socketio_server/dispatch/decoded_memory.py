@@ -1,4 +1,5 @@
-"""Bounds the memory of decoded packets: JSON takes much more memory once it is decoded.
+"""Bounds the memory of decoded packets: JSON takes much more memory once it is decoded. *Room* is
+what of it is free.
 
 A packet that is not small is decoded when there is room for it, and takes that room until its
 handlers have ended. Those that find none wait in order, as text. If one has to wait for long, the
@@ -59,8 +60,8 @@ class _Applicant(NamedTuple):
     withdraws: bool
 
 
-class DecodedRoom:
-    """The room for decoded packets, of all clients together.
+class DecodedMemory:
+    """The memory for decoded packets, of all clients together.
 
     :param clock: a monotonic clock, in seconds.
     """

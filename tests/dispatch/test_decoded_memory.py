@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from socketio_server.dispatch.decoded import (
+from socketio_server.dispatch.decoded_memory import (
     MODEST_DECODED,
     MODEST_SHARE,
     SMALL_DECODED,
-    DecodedRoom,
+    DecodedMemory,
 )
 from socketio_server.options import Options
 from tests.fakes.loop import FakeLoop
@@ -37,20 +37,20 @@ class House:
 
     def __init__(self) -> None:
         self.loop = FakeLoop()
-        self.room = DecodedRoom(self.loop, OPTIONS, clock=self.loop.clock)
+        self.memory = DecodedMemory(self.loop, OPTIONS, clock=self.loop.clock)
         self.tenants = [Tenant() for _ in range(4)]
         self.ran: list[int] = []
 
     def take(self, tenant: int, size: int) -> bool:
-        return self.room.take(self.tenants[tenant], size, lambda: self.ran.append(size))
+        return self.memory.take(self.tenants[tenant], size, lambda: self.ran.append(size))
 
     def take_and_withdraw(self, tenant: int, size: int, *, makes_room: bool) -> None:
         run = partial(self.ran.append, size)
-        assert not self.room.take(self.tenants[tenant], size, run, withdraws=True)
-        self.room.withdraw(size, run, makes_room=makes_room)
+        assert not self.memory.take(self.tenants[tenant], size, run, withdraws=True)
+        self.memory.withdraw(size, run, makes_room=makes_room)
 
     def leave(self, tenant: int, size: int) -> None:
-        self.room.leave(self.tenants[tenant], size)
+        self.memory.leave(self.tenants[tenant], size)
 
     @property
     def given_up(self) -> list[int]:
@@ -63,7 +63,7 @@ class TestRoom:
         assert house.take(0, 5 * LARGE)
         assert house.take(1, 3 * LARGE)
         assert not house.take(2, LARGE)
-        assert house.room.taken == MOST
+        assert house.memory.taken == MOST
 
     def test_is_given_in_order(self) -> None:
         house = House()
@@ -72,7 +72,7 @@ class TestRoom:
         assert not house.take(2, 2 * LARGE)  # there would be room for it
         house.leave(0, 5 * LARGE)
         assert house.ran == [6 * LARGE, 2 * LARGE]
-        assert house.room.taken == MOST
+        assert house.memory.taken == MOST
 
     def test_is_there_for_any_packet_that_is_alone(self) -> None:
         house = House()
@@ -81,7 +81,7 @@ class TestRoom:
         house.leave(0, 10 * MOST)
         assert house.ran == [10 * MOST]
         house.leave(1, 10 * MOST)
-        assert house.room.taken == 0
+        assert house.memory.taken == 0
 
     def test_is_not_needed_by_small_packets(self) -> None:
         house = House()
@@ -89,24 +89,24 @@ class TestRoom:
         house.take(1, MOST)
         for _ in range(1000):
             assert house.take(2, SMALL_DECODED)
-        assert house.room.taken == MOST
+        assert house.memory.taken == MOST
         house.leave(2, SMALL_DECODED)
-        assert house.room.taken == MOST
+        assert house.memory.taken == MOST
 
     def test_has_a_part_for_modest_packets_which_larger_ones_do_not_take(self) -> None:
         house = House()
         house.take(0, MOST)
         house.take(1, MOST)
         assert house.take(2, MODEST_DECODED)
-        assert house.room.taken == MOST + MODEST_DECODED
+        assert house.memory.taken == MOST + MODEST_DECODED
         house.leave(2, MODEST_DECODED)
-        assert house.room.taken == MOST
+        assert house.memory.taken == MOST
 
     def test_has_a_bounded_part_for_modest_packets(self) -> None:
         house = House()
         while house.take(0, MODEST_DECODED):
             pass
-        assert house.room.taken <= OPTIONS.max_decoded_total // MODEST_SHARE
+        assert house.memory.taken <= OPTIONS.max_decoded_total // MODEST_SHARE
         assert house.take(1, LARGE)
 
 
@@ -122,7 +122,7 @@ class TestPatience:
         house.loop.advance(2.0)
         assert house.given_up == [1]
         assert house.tenants[1].told == ["its handlers keep the memory that other packets wait for"]
-        assert house.room.taken == MOST  # until its handlers have ended
+        assert house.memory.taken == MOST  # until its handlers have ended
 
     def test_so_are_as_many_as_the_packet_needs(self) -> None:
         house = House()
@@ -214,7 +214,7 @@ class TestPatienceOfOnesOwn:
         house = House()
         house.take(0, MOST)
         run = partial(house.ran.append, LARGE)
-        house.room.take(house.tenants[1], LARGE, run, withdraws=True)
+        house.memory.take(house.tenants[1], LARGE, run, withdraws=True)
         house.loop.advance(60.0)
         assert house.given_up == []
         assert house.loop.timers == 0
@@ -226,20 +226,20 @@ class TestPatienceOfOnesOwn:
         house = House()
         house.take(0, 5 * LARGE)
         run = partial(house.ran.append, 6 * LARGE)
-        house.room.take(house.tenants[1], 6 * LARGE, run, withdraws=True)
+        house.memory.take(house.tenants[1], 6 * LARGE, run, withdraws=True)
         assert not house.take(2, 2 * LARGE)
-        house.room.withdraw(6 * LARGE, run, makes_room=False)
+        house.memory.withdraw(6 * LARGE, run, makes_room=False)
         assert house.ran == [2 * LARGE]
-        assert house.room.taken == 7 * LARGE
+        assert house.memory.taken == 7 * LARGE
 
     def test_begins_that_of_the_next_one(self) -> None:
         house = House()
         house.take(0, MOST)
         run = partial(house.ran.append, LARGE)
-        house.room.take(house.tenants[1], LARGE, run, withdraws=True)
+        house.memory.take(house.tenants[1], LARGE, run, withdraws=True)
         house.take(2, LARGE)
         house.loop.advance(60.0)
-        house.room.withdraw(LARGE, run, makes_room=False)
+        house.memory.withdraw(LARGE, run, makes_room=False)
         house.loop.advance(9.0)
         assert house.given_up == []
         house.loop.advance(2.0)
