@@ -103,7 +103,7 @@ class PollingTransport:
         "_held",
         "_incoming",
         "_is_due",
-        "_is_taking",
+        "_is_handing_up",
         "_loop",
         "_on_quiet",
         "_options",
@@ -152,7 +152,7 @@ class PollingTransport:
         self._answers_soon = False  # the GET is answered at the end of this turn of the loop
         self._post: Exchange | None = None  # the POST whose packets are handed up
         self._incoming: Payload | None = None  # its packets that are yet to be handed up
-        self._is_taking = False  # a packet is being handed up just now
+        self._is_handing_up = False  # a packet is being handed up just now
         self._paused = False  # the session wants no more packets for now
         self._turns = turns
         self._held = 0  # bytes of the POST that are charged to the client
@@ -405,7 +405,7 @@ class PollingTransport:
 
     def _hand_up(self, session: TransportHandler, incoming: Payload) -> bool:
         """Give the session the next packet; return ``False`` if it is malformed."""
-        self._is_taking = True
+        self._is_handing_up = True
         try:
             packet = incoming.take()
             if incoming.is_over:
@@ -422,7 +422,7 @@ class PollingTransport:
             self._loop.run_callback(PollingTransport._fail_post, self, str(error))
             return False
         finally:
-            self._is_taking = False
+            self._is_handing_up = False
         return True
 
     def _fail_post(self, why: str) -> None:
@@ -454,7 +454,7 @@ class PollingTransport:
 
     def _go_on_soon(self) -> None:
         """Go on with the POST, if there is one, after the loop has served other clients."""
-        if self._post is not None and not self._is_taking and not self._is_due:
+        if self._post is not None and not self._is_handing_up and not self._is_due:
             self._is_due = True
             self._turns.add(PollingTransport._go_on, self)
 
@@ -576,7 +576,7 @@ class PollingTransport:
         session, self._session = self._session, None
         self._answer_soon()
         self._paused = False
-        if self._post is not None and not self._is_taking:  # it needs its answer
+        if self._post is not None and not self._is_handing_up:  # it needs its answer
             self._loop.run_callback(PollingTransport._go_on, self)
         if session is not None:
             session.transport_closed(self, reason)
