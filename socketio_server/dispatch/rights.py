@@ -22,6 +22,9 @@ from socketio_server.sockets.socket import Socket
 DENIED = "Permission denied"
 """What a client is told that is refused without a message."""
 
+FAILED = object()
+"""Instead of what tells the rights of a user: a test has failed when they were verified."""
+
 Outcomes = dict[tuple[str, str], str | None]
 """By namespace and channel, why the clients of one session may not be on it; ``None``: they may."""
 
@@ -63,12 +66,12 @@ class Grant:
         client is on it."""
         self.verified_by: object = None
         """What tells the rights of its user as it was verified last (``serving``); ``None``: they
-        were not read."""
+        were not read. ``FAILED``: not all could be verified."""
 
     @property
     def has_own_tests(self) -> bool:
         """Whether a test of the connection may decide by more than Django knows of a user."""
-        return self.rights.has_own_tests(self.member)
+        return self.rights.has_own_tests(self.member.delivery.namespace)
 
     def verify(self, channels: Iterable[str] | None, outcomes: Outcomes) -> bool:
         """Verify the client again, and take from it what it may no longer.
@@ -115,9 +118,9 @@ class Rights:
         ):
             self._grants[member] = Grant(member, self)
 
-    def has_own_tests(self, member: Member) -> bool:
+    def has_own_tests(self, namespace: str) -> bool:
         """Return whether a test of a connection may decide by more than Django knows of a user."""
-        handlers = self._registry.on_connect.select(member.delivery.namespace, ())
+        handlers = self._registry.on_connect.select(namespace, ())
         return any(has_own_test(each.handler) for each in handlers)
 
     def forget(self, member: Member) -> None:
@@ -137,7 +140,8 @@ class Rights:
         grant = self._grants.get(member)
         if grant is not None and channel not in member.delivery.channels:
             grant.channels[channel] = False
-            grant.verified_by = None
+            if grant.verified_by is not FAILED:
+                grant.verified_by = None
 
     def has_asked(self, member: Member, channel: str) -> bool:
         """Return whether a client has asked for a guarded channel, which it may be on already."""

@@ -207,11 +207,31 @@ class Identity:
         """Get no more of what is sent to the user, until the user is read."""
         self._join_room_of(None)
 
+    def goes_with(self, session: Any) -> bool:
+        """Return whether the kept user is the one whom the session named at first: if so, it is
+        logged out when the session ends.
+
+        :param session: the session of now, or its data; ``None`` if the project has none.
+        """
+        kept = self._kept
+        if not isinstance(kept, Model) or kept.pk is None:
+            return False
+        if self._logged_in is UNREAD:
+            now = None if session is None else session.get(auth.SESSION_KEY)
+            self._logged_in = now if now == _key_of(kept) else None
+        return bool(self._logged_in == _key_of(kept))
+
     @contextmanager
-    def seeing(self, user: Any) -> Iterator[None]:
-        """Let the current greenlet, and no event of the client, see a user that was read."""
-        snapshot = self._events[getcurrent()] = self._read()
-        snapshot.user = user
+    def seeing(self, user: Any = UNREAD) -> Iterator[None]:
+        """Let the current greenlet, and no event of the client, see a user that was read; without
+        one, the session and user that were read last, however old they are.
+        """
+        if user is UNREAD:
+            snapshot = self._last or self._read()
+        else:
+            snapshot = self._read()
+            snapshot.user = user
+        self._events[getcurrent()] = snapshot
         try:
             yield
         finally:
@@ -313,15 +333,13 @@ class Identity:
             )
         if kept is None:
             return read_user(session)
-        if not isinstance(kept, Model) or kept.pk is None or self._freshness.interval is None:
+        is_of_handshake = self._freshness.interval is None and not self._look_number
+        if not isinstance(kept, Model) or kept.pk is None or is_of_handshake:
             return kept
-        if self._logged_in is UNREAD:
-            now = None if session is None else session.get(auth.SESSION_KEY)
-            self._logged_in = now if now == _key_of(kept) else None
+        goes_with = self.goes_with(session)
         if self.is_borrowed and not self.is_lent_by(read_user(session)):
             self._kept = make_anonymous()
         else:
-            goes_with = self._logged_in == _key_of(kept)
             self._kept = reread_user(kept, session if goes_with else None)
         return self._kept
 

@@ -64,14 +64,10 @@ def reread_user(user: Any, session: SessionBase | None) -> Any:
 
     :param session: of which it is the user, too.
     """
-    again = copy.copy(user._wrapped if isinstance(user, SimpleLazyObject) else user)
-    _forget_caches(again)
     if session is not None:
         now = read_user(session)
-        if now.pk != user.pk:
-            return now
-        again.__dict__.update(now.__dict__)
-        return again
+        return now if now.pk != user.pk else renew(user, now)
+    again = _copy(user)
     try:
         again.refresh_from_db()
     except type(again).DoesNotExist:
@@ -81,13 +77,24 @@ def reread_user(user: Any, session: SessionBase | None) -> Any:
     return make_anonymous() if was_active and not getattr(again, "is_active", True) else again
 
 
-def _forget_caches(user: Any) -> None:
-    """Let a user forget what it has looked up, and keep what was added to the object."""
-    own, model = user.__dict__, type(user)
+def renew(user: Any, now: Any) -> Any:
+    """Return a user as it was read now, with what was added to the object."""
+    again = _copy(user)
+    again.__dict__.update(now.__dict__)
+    return again
+
+
+def _copy(user: Any) -> Any:
+    """Return a copy of a user that has forgotten what it has looked up, and keeps what was added to
+    the object.
+    """
+    again = copy.copy(user._wrapped if isinstance(user, SimpleLazyObject) else user)
+    own, model = again.__dict__, type(again)
     for name in list(own):
         if name in _CACHES or isinstance(getattr_static(model, name, None), _CACHED_PROPERTIES):
             del own[name]
-    user._state.fields_cache.clear()
+    again._state.fields_cache.clear()
+    return again
 
 
 def make_anonymous() -> Any:

@@ -7,8 +7,9 @@ client, has ``Rechecks``. What a client loses is decided in ``dispatch.rights``.
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import astuple, dataclass, field, fields
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,7 +18,7 @@ from django.db import transaction
 
 from socketio_server.dispatch.developer_hints import DeveloperHints
 from socketio_server.dispatch.member import Member
-from socketio_server.dispatch.rights import Grant, Outcomes
+from socketio_server.dispatch.rights import FAILED, Grant, Outcomes, Rights
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.serving import current, everywhere, users
 from socketio_server.serving.around_events.identity import Identity
@@ -102,6 +103,11 @@ class _Case:
     may_change: bool
     """Whether the database says who they are."""
     grants: list[Grant] = field(default_factory=list)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a test has failed when they were verified last."""
+        return any(grant.verified_by is FAILED for grant in self.grants)
 
 
 class Rechecks:
@@ -227,12 +233,26 @@ class Rechecks:
     def _look(self) -> None:
         """Look at the next batch; all batches of a round are spread over the interval."""
         if not self._round:
-            cases = [case for case in _by_session(self._grants.values()) if case.may_change]
-            self._round.extend(_batches(cases, BATCH))
+            self._round.extend(_batches(self._find_cases(), BATCH))
             self._pause = self._interval / max(len(self._round), 1)
         if self._round:
             self._queue.add(None, self._compare(self._round.popleft(), None))
         self._wait(self._pause)
+
+    def _find_cases(self) -> list[_Case]:
+        """Return those who may lose a right without a signal, or could not be verified."""
+
+        @cache
+        def has_own_tests(rights: Rights, namespace: str) -> bool:
+            return rights.has_own_tests(namespace)
+
+        return [
+            case
+            for case in _by_session(self._grants.values())
+            if case.may_change
+            or case.has_failed
+            or has_own_tests(case.grants[0].rights, case.grants[0].member.delivery.namespace)
+        ]
 
     def _compare(self, batch: Sequence[_Case], scope: Scope | None) -> Work:
         """Verify those of a batch whose fingerprint has changed, and those who have none yet: a
@@ -240,15 +260,21 @@ class Rechecks:
 
         :param scope: whose work it is.
         """
-        cases = [case for case in batch if case.identity is not None]
-        found = fingerprints.read([case.identity for case in cases if case.identity is not None])
-        for number, (case, (fingerprint, user)) in enumerate(zip(cases, found, strict=True), 1):
+        known: list[tuple[_Case, Identity]] = []
+        for case in batch:
+            if case.identity is not None and case.identity.has_user:
+                known.append((case, case.identity))
+            elif case.has_failed:
+                self._queue.add(scope, self._verify(case, None))
+        found = fingerprints.read([identity for _, identity in known]) if known else []
+        for number, ((case, _), (fingerprint, user)) in enumerate(
+            zip(known, found, strict=True), 1
+        ):
             same = [grant for grant in case.grants if grant.verified_by == fingerprint]
             others = [grant for grant in case.grants if grant.verified_by != fingerprint]
             for each in _by_session(others):
                 self._queue.add(scope, self._verify(each, None, fingerprint=fingerprint))
-            if fingerprint.user is not None:
-                self._ask_own_tests(same, user)
+            self._ask_own_tests(same, user)
             if number % PIECE == 0:
                 yield
 
@@ -256,7 +282,7 @@ class Rechecks:
         """Make the project's own tests of connections, whose user has not changed."""
         for grant in grants:
             identity = identity_of(grant.member.socket.request)
-            if identity is not None and identity.kept is None and grant.has_own_tests:
+            if identity is not None and grant.has_own_tests:
                 with identity.seeing(user):
                     grant.verify((), {})
 
@@ -299,7 +325,7 @@ class Rechecks:
         """
         known = [fingerprint if channels is None else grant.verified_by for grant in case.grants]
         for grant in case.grants:
-            grant.verified_by = None  # where this fails, the next look verifies again
+            grant.verified_by = FAILED  # unless all goes well: the next look verifies again
         first, user = case.identity, None
         if first is not None:
             if is_ending:
@@ -318,7 +344,8 @@ class Rechecks:
             before = list(grant.channels)
             is_verified = True
             for some in _batches(before if channels is None else channels, PIECE) or [()]:
-                is_verified = grant.verify(some, outcomes) and is_verified
+                with nullcontext() if identity is None else identity.seeing():
+                    is_verified = grant.verify(some, outcomes) and is_verified
                 asked += len(some)
                 if asked >= PIECE:
                     asked = 0

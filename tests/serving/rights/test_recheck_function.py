@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth import SESSION_KEY
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.http import Http404
+from django.test import override_settings
 
 import socketio_server
 from socketio_server import EVERYONE
@@ -74,6 +75,18 @@ class TestRecheck:
             socketio_server.emit("news", to=ann)
 
             assert client.received == []
+
+    @override_settings(SOCKETIO_REFRESH_INTERVAL=0)
+    def test_reads_a_session_and_its_user_once_for_all_its_clients(
+        self, connect: Connect, django_assert_num_queries: Any
+    ) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        clients = [connect(ann, browser=browser) for _ in range(3)]
+        with django_assert_num_queries(2):
+            socketio_server.recheck(ann)
+
+        assert all(client.connected for client in clients)
 
     def test_of_a_channel_verifies_all_who_are_on_it(self, connect: Connect, room: Room) -> None:
         clients = [connect(make_user()), connect(make_user("bob"))]
@@ -205,6 +218,30 @@ class TestAnonymousClients:
 
             socketio_server.recheck(EVERYONE)
             assert client.received == [("__unsubscribed__", "room-1", "Permission denied")]
+
+    def test_are_verified_after_each_interval_until_they_can_be(self) -> None:
+        registry, asked, fails = Registry(), [], [False]
+
+        @registry.authorize(channel="^room-1$")
+        def may_enter(request: Any, socket: Any, context: Any, channel: str) -> bool:
+            asked.append(channel)
+            if fails[0]:
+                raise LookupError("no such table")
+            return len(asked) == 1
+
+        registry.authorize(channel="^lobby$")(lambda request, socket, context, channel: True)
+        with SocketIOClient(registry=registry, raise_handler_errors=False) as client:
+            client.subscribe("room-1")
+            fails[0] = True
+            socketio_server.recheck(EVERYONE)
+            client.subscribe("lobby")
+            client.clock.advance(60)
+            assert client.received == []
+
+            fails[0] = False
+            client.clock.advance(120)
+            assert client.received == [("__unsubscribed__", "room-1", "Permission denied")]
+            assert len(asked) == 4
 
 
 def test_a_test_that_only_the_decorator_knows_is_made_upon_recheck(registry: Registry) -> None:
