@@ -109,6 +109,17 @@ class TestMessagesToAUser:
         socketio_server.emit("news", 2, to=ann)
         assert client.received == [("news", 1)]
 
+    def test_do_not_reach_any_tab_of_a_session_that_was_verified_after_a_logout(
+        self, connect: Connect, registry: Registry
+    ) -> None:
+        registry.authorize(lambda request, socket, context, channel: True)
+        ann = make_user()
+        browser = browser_of(ann)
+        tabs = [connect(client=browser) for _ in range(3)]
+        browser.logout()
+        socketio_server.emit("news", to=ann)
+        assert [tab.received for tab in tabs] == [[], [], []]
+
     def test_do_not_reach_a_client_that_was_logged_out_while_its_user_was_read(
         self, connect: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
 
 from socketio_server.testing import SocketIOClient
@@ -103,3 +104,14 @@ def browser_of(user: Any) -> Client:
     browser = Client()
     browser.force_login(user)
     return browser
+
+
+def request_of(browser: Client) -> HttpRequest:
+    """A request of a browser, as a view gets it."""
+    from django.contrib.auth.middleware import AuthenticationMiddleware
+
+    request = HttpRequest()
+    request.session = browser.session
+    request.COOKIES = {name: morsel.value for name, morsel in browser.cookies.items()}
+    AuthenticationMiddleware(lambda request: HttpResponse()).process_request(request)
+    return request

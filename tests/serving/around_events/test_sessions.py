@@ -8,12 +8,15 @@ from django.contrib.auth import login
 from django.contrib.messages import add_message, get_messages
 from django.db import DatabaseError
 from django.test import Client, override_settings
+from gevent.event import Event
 from pytest_django import DjangoAssertNumQueries
 
 from socketio_server.events import Registry, Reject
 from socketio_server.serving.around_events import identity
+from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.serving.around_events.sessions import KEPT_KEYS, Saves
-from tests.support.users import Connect, browser_of, make_user
+from tests.fakes.server import FakeServer
+from tests.support.users import Connect, browser_of, make_user, request_of
 
 pytestmark = pytest.mark.usefixtures("tables")
 
@@ -137,6 +140,30 @@ class TestTheSession:
         client.call("set", "colour", "red")
         assert not Session.objects.exists()
         assert client.connected
+
+    def test_that_has_run_out_is_not_saved_again(self, connect: Connect) -> None:
+        from django.contrib.sessions.models import Session
+
+        client = connect(client=browser_of(make_user()))
+        client.call("get", "colour")
+        Session.objects.update(expire_date="2000-01-01 00:00:00+00:00")
+        (before,) = Session.objects.values()
+        client.call("set", "colour", "red")
+        assert list(Session.objects.values()) == [before]
+
+    def test_is_that_of_the_key_which_a_handler_s_login_has_made(
+        self, connect: Connect, registry: Registry
+    ) -> None:
+        @registry.on("log in")
+        def log_in(request: Any, socket: Any, context: Any) -> None:
+            login(request, ann)
+
+        ann = make_user()
+        client = connect()
+        client.call("log in")
+        client.call("set", "colour", "red")
+        client.clock.advance(10)
+        assert client.call("get", "colour") == "red"
 
     def test_that_cannot_be_saved_is_an_error_of_the_handler(
         self, connect: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch
@@ -270,6 +297,31 @@ class TestTheSession:
             client.call("set", "colour", "red")
             client.clock.advance(10)
             assert client.call("get", "colour") is None
+
+
+class TestEventsOfTwoNamespaces:
+    def test_see_nothing_of_each_other_s_session_that_is_not_saved(self) -> None:
+        server = FakeServer(hooks=DjangoHooks(None, refresh_interval=10.0))
+        go_on = Event()
+        seen: list[Any] = []
+
+        @server.registry.on("set")
+        def set_(request: Any, socket: Any, context: Any) -> None:
+            request.session["colour"] = "red"
+            go_on.wait()
+
+        @server.registry.on("look", namespace="/two")
+        def look(request: Any, socket: Any, context: Any) -> None:
+            seen.append(request.session.get("colour"))
+
+        client = server.connect(request=request_of(browser_of(make_user())))
+        for packet in ("0/two,", '2["set"]', '2/two,["look"]'):
+            client.send(packet)
+        assert seen == [None]
+
+        go_on.set()
+        client.send('2/two,["look"]')
+        assert seen == [None, "red"]
 
 
 class TestMessages:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.core.exceptions import FieldDoesNotExist
@@ -120,6 +121,31 @@ class TestTheIntervalsRecheck:
             client.clock.advance(60)
 
             assert client.close_reason == REVOKED
+
+    def test_finds_a_session_whose_backend_was_taken_out_of_the_settings(
+        self, connect: Connect
+    ) -> None:
+        client = connect(make_user())
+        client.clock.advance(60)
+        other = "django.contrib.auth.backends.AllowAllUsersModelBackend"
+        with override_settings(AUTHENTICATION_BACKENDS=[other]):
+            client.clock.advance(60)
+
+        assert client.close_reason == REVOKED
+
+    def test_finds_what_a_session_has_lost_that_an_older_secret_key_has_signed(
+        self, connect: Connect
+    ) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
+            client = connect(ann, browser=browser)
+            client.clock.advance(60)
+            assert client.connected
+            self.update(ann, is_active=False)
+            client.clock.advance(60)
+
+        assert client.close_reason == REVOKED
 
     def test_finds_a_session_that_has_run_out(self, connect: Connect) -> None:
         from django.contrib.sessions.models import Session

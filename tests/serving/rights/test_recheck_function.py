@@ -193,6 +193,28 @@ class TestRecheck:
 
         assert client.received == [("__unsubscribed__", "room-1", "Permission denied")]
 
+    def test_is_made_up_for_at_the_interval_where_a_handler_raised(
+        self, connect: Connect, registry: Registry, room: Room
+    ) -> None:
+        fails: list[bool] = []
+
+        @registry.authorize
+        def fail(*args: Any) -> bool:
+            if fails:
+                raise LookupError("no such table")
+            return True
+
+        ann = make_user()
+        client = connect(ann, raise_handler_errors=False)
+        client.clock.advance(60)
+        fails.append(True)
+        socketio_server.recheck(ann)
+
+        fails.clear()
+        room.members.clear()
+        client.clock.advance(60)
+        assert client.received == [("__unsubscribed__", "room-1", "Permission denied")]
+
     def test_is_made_up_for_where_the_user_could_not_be_read(
         self, connect: Connect, monkeypatch: pytest.MonkeyPatch
     ) -> None:

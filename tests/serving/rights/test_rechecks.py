@@ -11,26 +11,37 @@ from django.core.signals import request_finished
 from django.db import connections, transaction
 from django.db.models.signals import post_save
 from django.test import TestCase, override_settings
+from gevent.event import Event
 
 import socketio_server
 from socketio_server import EVERYONE
+from socketio_server.decorators import permission_required
 from socketio_server.net.workers import Job
 from socketio_server.registry.guards import Guarded
 from socketio_server.serving import current, everywhere, outside
+from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.serving.rights import rechecks
 from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
-from socketio_server.serving.rights.rechecks import CLUSTER_EVENT, HEARING_DELAY, PIECE, Rechecks
+from socketio_server.serving.rights.rechecks import (
+    CLUSTER_EVENT,
+    HEARING_DELAY,
+    PIECE,
+    Rechecks,
+    scope_of,
+)
 from socketio_server.sockets.this_process import CLIENTS
+from tests.fakes.hub import settle
 from tests.fakes.rechecks import CountingHooks
 from tests.fakes.server import FakeClient, FakeServer
-from tests.support.users import WITH_USERS
+from tests.serving.rights.site import held_permissions, make_permission
+from tests.support.users import WITH_USERS, browser_of, make_user, request_of
 
 
 class Site:
     """A server whose clients are guarded, with rechecks whose workers the test runs."""
 
-    def __init__(self) -> None:
-        self.server = FakeServer()
+    def __init__(self, hooks: DjangoHooks | None = None) -> None:
+        self.server = FakeServer(hooks=hooks)
         grants = self.server.dispatcher.rights._grants
         self.members = {"room-1", "room-2"}
         self.jobs: list[Job] = []
@@ -95,6 +106,52 @@ class TestWhoIsVerified:
         site.work()
 
         assert channels(client) == [["room-1", "room-2"]]
+
+    def test_is_who_is_connecting_too_because_its_user_may_be_read_just_now(
+        self, site: Site
+    ) -> None:
+        asked: list[object] = []
+        go_on = Event()
+        site.server.registry.on_connect(Guarded(lambda *args: go_on.wait(), asked.append))
+        site.server.open().send("0")
+        assert len(asked) == 1
+        site.rechecks.ask(Scope("user", "~user:auth.user:1"))
+        site.work()
+        assert len(asked) == 2
+
+        go_on.set()
+        settle()
+
+    @pytest.mark.usefixtures("tables")
+    def test_is_let_do_nothing_meanwhile_by_what_was_read_before(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        site = Site(DjangoHooks(None, refresh_interval=3600.0))
+
+        @site.server.registry.on("look")
+        def look(request: Any, socket: Any, context: Any) -> bool:
+            may: bool = request.user.has_perm("auth.add_user")
+            return may
+
+        @site.server.registry.on_connect(namespace="/staff")
+        @permission_required("auth.add_user")
+        def connect(request: Any, socket: Any, context: Any) -> None: ...
+
+        ann = make_user()
+        ann.user_permissions.add(make_permission())
+        client = site.server.connect(request=request_of(browser_of(ann)))
+        client.send('21["look"]')
+        assert client.received() == ["31[true]"]
+
+        held_permissions().all().delete()
+        turns: Iterator[Callable[[], object]] = iter(
+            [lambda: None, lambda: client.send("0/staff,")]
+        )
+        monkeypatch.setattr(site.hooks, "before_event", lambda: next(turns)())
+        site.rechecks.ask(scope_of(ann, "/"))
+        site.work()  # its first turn finds the client, the second would verify it
+
+        assert client.received() == ['4/staff,{"message":"Permission denied"}']
 
     def test_is_nobody_who_has_left_meanwhile(
         self, site: Site, monkeypatch: pytest.MonkeyPatch

@@ -8,7 +8,6 @@ import pytest
 from django.contrib.auth import login, update_session_auth_hash
 from django.core.signals import request_finished, request_started
 from django.db.models.signals import post_delete
-from django.http import HttpRequest
 from django.test import Client, override_settings
 
 from socketio_server.events import Registry
@@ -21,17 +20,10 @@ from tests.support.users import (
     Connect,
     browser_of,
     make_user,
+    request_of,
 )
 
 pytestmark = pytest.mark.usefixtures("tables")
-
-
-def request_of(browser: Client) -> HttpRequest:
-    """A request of a browser, as a view gets it."""
-    request = HttpRequest()
-    request.session = browser.session
-    request.COOKIES = {name: morsel.value for name, morsel in browser.cookies.items()}
-    return request
 
 
 @contextmanager
@@ -186,6 +178,18 @@ class TestWhatAViewChanges:
         finally:
             request_finished.send(None)
 
+    def test_is_heard_with_the_next_request_where_its_own_never_finished(
+        self, connect: Connect
+    ) -> None:
+        ann = make_user()
+        client = connect(ann)
+        with answering():
+            ann.delete()
+            assert client.connected
+            request_started.send(None)
+
+            assert client.close_reason == REVOKED
+
     def test_is_heard_at_once_while_the_answer_is_sent(self, connect: Connect) -> None:
         ann = make_user()
         client = connect(ann)
@@ -298,6 +302,49 @@ class TestPermissions:
             group.permissions.clear()
         else:
             group.delete()
+
+        assert client.close_reason == REVOKED
+
+    def test_of_a_group_are_asked_for_again_only_from_its_members(
+        self, connect: Connect, permission: Any
+    ) -> None:
+        from django.contrib.auth.models import Group
+
+        asked: list[str] = []
+
+        def note(request: Any, socket: Any, context: Any, channel: str) -> bool:
+            asked.append(request.user.username)
+            return True
+
+        registry = Registry()
+        registry.authorize(note)
+        group = Group.objects.create(name="staff")
+        ann, bob = make_user(), make_user("bob")
+        ann.groups.add(group)
+        with (
+            SocketIOClient(user=ann, registry=registry) as member,
+            SocketIOClient(user=bob, registry=registry) as other,
+        ):
+            for client in (member, other):
+                client.subscribe("room")
+            member.clock.advance(60)
+            asked.clear()
+            group.permissions.add(permission)
+
+            assert asked == ["ann"]
+
+    @override_settings(SOCKETIO_RECHECK_INTERVAL=0)
+    def test_of_a_group_end_the_connection_where_there_is_no_interval(
+        self, connect: Connect, permission: Any
+    ) -> None:
+        from django.contrib.auth.models import Group
+
+        group = Group.objects.create(name="staff")
+        group.permissions.add(permission)
+        ann = make_user()
+        ann.groups.add(group)
+        client = connect(ann)
+        group.permissions.remove(permission)
 
         assert client.close_reason == REVOKED
 
