@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ LONG = 120.0
 SETTINGS = """
 DATABASES["default"]["TEST"] = {"NAME": FOLDER / "test.sqlite3", "MIGRATE": False}
 SOCKETIO_EVENTS = ["site_events"]
+SOCKETIO_PUBLIC_URL = "https://live.example.com"
 ROOT_URLCONF = "site_urls"
 """
 
@@ -42,7 +44,7 @@ def add(request, socket, context, name):
 
 @events.on("setting")
 def setting(request, socket, context, name):
-    return getattr(settings, name)
+    return repr(getattr(settings, name))
 """
 
 URLS = """
@@ -91,7 +93,10 @@ class LiveTests(SocketIOLiveServerTestCase):
         self.live.call("add", "another")
 
     def test_the_server_has_the_settings_of_the_class(self):
-        assert self.live.call("setting", "SOCKETIO_MAX_CHANNELS") == 7
+        assert self.live.call("setting", "SOCKETIO_MAX_CHANNELS") == "7"
+
+    def test_its_pages_connect_to_itself(self):
+        assert self.live.call("setting", "SOCKETIO_PUBLIC_URL") == "None"
 
     def test_static_files_are_served(self):
         url = f"{self.live_server_url}/static/socketio_server/django-socketio.js"
@@ -100,6 +105,8 @@ class LiveTests(SocketIOLiveServerTestCase):
 """
 
 PYTESTS = """
+import signal
+
 import pytest
 from django.contrib.auth.models import Group
 
@@ -113,6 +120,13 @@ def test_both_processes_share_the_database(socketio_live_server, name):
     client.call("add", name)
     assert Group.objects.get().name == name
     assert str(socketio_live_server) == socketio_live_server.url
+    client.close()
+
+
+def test_control_c_is_for_the_tests(socketio_live_server):
+    socketio_live_server._process.send_signal(signal.SIGINT)
+    client = client_of(socketio_live_server.url)
+    assert client.call("groups") == []
     client.close()
 """
 
@@ -144,7 +158,7 @@ class TestTheTestCase:
     def test_runs_the_server_on_the_database_of_the_tests(self, tmp_path: Path) -> None:
         status, output = run(tmp_path, "manage.py", "test", "test_by_unittest")
         assert status == 0, output
-        assert "Ran 4 tests" in output
+        assert "Ran 5 tests" in output
 
     def test_names_the_setting_where_the_database_is_in_memory(
         self, monkeypatch: pytest.MonkeyPatch
@@ -167,6 +181,14 @@ class TestTheTestCase:
 
 
 class TestTheFixture:
+    @pytest.fixture
+    def transactional_db(self) -> None:
+        """Needs no database, because no server is started."""
+
+    @pytest.fixture
+    def _socketio_live_servers(self) -> Callable[[frozenset[str]], object]:
+        return lambda databases: databases
+
     def test_gives_one_server_to_all_tests_beside_test_cases_with_their_own(
         self, tmp_path: Path
     ) -> None:
@@ -176,4 +198,9 @@ class TestTheFixture:
             *("--ds=site_settings", "test_by_pytest.py", "test_by_unittest.py"),
         )
         assert status == 0, output
-        assert "6 passed" in output
+        assert "8 passed" in output
+
+    def test_serves_the_databases_that_the_test_names(self, request: pytest.FixtureRequest) -> None:
+        request.node.add_marker(pytest.mark.django_db(databases=["default", "other"]))
+        server = request.getfixturevalue("socketio_live_server")
+        assert server == {"default", "other"}
