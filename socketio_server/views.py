@@ -13,6 +13,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import ResolverMatch
@@ -222,7 +223,8 @@ def _refuse(
         if not login_middleware.refuses(request):
             return None
         why = f"client is not logged in, and LoginRequiredMiddleware is in use (from {address})"
-        engine.stats.refusals.add(RefusalKind.LOGIN, address, why, logging.INFO)
+        level = logging.WARNING if settings.DEBUG else logging.INFO  # the console sends to the log
+        engine.stats.refusals.add(RefusalKind.LOGIN, address, why, level)
         return _LOGIN_REQUIRED
     if error is not ErrorCode.UNSUPPORTED_PROTOCOL_VERSION:
         has_transport = "transport" in handshake.params

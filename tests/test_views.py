@@ -102,6 +102,21 @@ class TestLoginRequiredMiddleware:
         assert service.engine.stats.refusals.counts == {"login": 1}
         assert len(service.engine) == 0
 
+    @pytest.mark.parametrize("is_debug", [True, False])
+    def test_the_terminal_says_so_while_the_console_leads_to_it(
+        self,
+        client: Client,
+        url: str,
+        service: Service,
+        caplog: pytest.LogCaptureFixture,
+        is_debug: bool,
+    ) -> None:
+        with override_settings(DEBUG=is_debug):
+            client.get(url, HANDSHAKE)
+
+        levels = {r.levelname for r in caplog.records if r.name == "socketio_server"}
+        assert ("WARNING" in levels) is is_debug
+
     def test_a_client_that_would_be_refused_anyway_hears_why(
         self, client: Client, url: str, service: Service
     ) -> None:
