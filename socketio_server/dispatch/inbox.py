@@ -169,7 +169,7 @@ class Inbox(Generic[T]):
                 if (
                     size > LARGE
                     or not remaining
-                    or keeper.clock() - began > keeper.options.max_time_per_turn
+                    or keeper.clock() - began > keeper.pool.time_per_job
                 ):
                     keeper.pool.run(self)
                     break

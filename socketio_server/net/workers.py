@@ -45,6 +45,9 @@ class CallJob:
 class Pool(Protocol):
     """Runs jobs: in the server's workers, or for the test client in the test's own thread."""
 
+    time_per_job: float
+    """Seconds that a job may take at once while others wait; it goes on behind them."""
+
     def run(self, job: Job) -> None:
         """Run a job soon, after the jobs that wait already; may be called from any greenlet."""
 
@@ -150,6 +153,8 @@ class WorkerPool:
         self._loop = loop
         self._size = size
         self._turn = options.max_time_per_turn
+        self.time_per_job = self._turn
+        """The share of a turn of each job that waited when it began (``Pool``)."""
         self._clock = clock
         self._turn_ends = 0.0
         self.parked: list[Worker] = []
@@ -259,6 +264,7 @@ class WorkerPool:
         """Hand the waiting jobs to workers, for one turn."""
         self._woken = False
         self._turn_ends = self._clock() + self._turn
+        self.time_per_job = self._turn / (len(self.waiting) or 1)
         while self.waiting:
             if not self.parked and self._count >= self._size:
                 return  # the next free worker takes the waiting jobs

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from typing import Any, Protocol
 
 from gevent.event import Event
@@ -111,6 +112,9 @@ class World:
         """Run a job at once, or soon if the queue is being run (``Pool``)."""
         self._queue.append(job.work)
         self.settle()
+
+    time_per_job = inf
+    """Everybody is in time here (``Pool``)."""
 
     patience = 0.0
     """Senders never wait for a client to read its messages (``Timekeeper``)."""

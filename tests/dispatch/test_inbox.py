@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
+from itertools import count
 from sys import getsizeof
 from time import monotonic
 
@@ -37,16 +38,12 @@ class Box:
     free_handlers: int = 1
     queued: deque[Job] | None = None
     action: Callable[[str], object] = lambda item: None
-    seconds: float = UNHURRIED
+    clock: Callable[[], float] = monotonic
     is_open: bool = True
     pool: WorkerPool = field(default_factory=lambda: make_pool())
 
     def __post_init__(self) -> None:
-        self.options = Options(
-            max_events_per_turn=self.turn,
-            max_time_per_turn=self.seconds,
-        )
-        self.clock = monotonic
+        self.options = Options(max_events_per_turn=self.turn)
         self.stats = Stats(monotonic)
         self.decoded_memory = DecodedMemory(FakeLoop(), self.options, clock=monotonic)
         self.inbox: Inbox[str] = Inbox(self, self, Context())
@@ -134,7 +131,7 @@ class TestInbox:
     def test_one_whose_handlers_take_their_time_leaves_turns_to_the_others(self) -> None:
         done: list[str] = []
         pool = make_pool(1)
-        slow = Box(seconds=0.0, action=done.append, pool=pool)
+        slow = Box(clock=count(step=2 * UNHURRIED).__next__, action=done.append, pool=pool)
         modest = Box(action=done.append, pool=pool)
         slow.put("s1", "s2", "s3")
         modest.put("m1")

@@ -11,7 +11,7 @@ from gevent.event import Event
 from greenlet import getcurrent, greenlet
 
 from socketio_server.net.workers import MAX_PARKED, WorkerPool
-from tests.fakes.hub import Task, in_loop, make_pool, settle, wait_for
+from tests.fakes.hub import UNHURRIED, Task, in_loop, make_pool, settle, wait_for
 
 
 def run_all(pool: WorkerPool, tasks: list[Task]) -> None:
@@ -282,6 +282,15 @@ class TestWorkerPool:
 
         assert "timeout" in caplog.records[0].getMessage()
         assert done == ["next"]
+
+
+class TestTimePerJob:
+    def test_is_a_share_of_the_turn_for_each_job_that_waits(self) -> None:
+        pool = make_pool(1, turn=UNHURRIED)
+        shares: list[float] = []
+        run_all(pool, [Task(lambda: shares.append(pool.time_per_job))] * 4)
+        run_all(pool, [Task(lambda: shares.append(pool.time_per_job))])
+        assert shares == [UNHURRIED / 4] * 4 + [UNHURRIED]
 
 
 class TestHeavyJobs:
