@@ -277,8 +277,7 @@ class Dispatcher:
             elif isinstance(item, Acknowledged):
                 self._acknowledged(member, item)
             elif isinstance(item, Move):
-                tell = member.subscribed if item.is_on else member.unsubscribed
-                tell(item.channel)
+                member.tell_moved(item)
             elif isinstance(item, SubscriptionRevoked):
                 self._subscriptions.left(member, item.channel)
             else:
@@ -416,6 +415,10 @@ class Dispatcher:
             self._runner.fire(member, event, handlers, channel)
         except Exception:
             logger.exception("Internal error in %s of socket %s", event.name, member.delivery.id)
+
+    def taken_off(self, member: Member, channel: str) -> None:
+        """A member was taken off a channel (``RouterKeeper``)."""
+        self.rights.unsubscribed(member, channel)
 
     def tell(self, member: Member, happening: Happening, **details: Any) -> None:
         """Tell the project what happened to a socket (``RouterKeeper``)."""

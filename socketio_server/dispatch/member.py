@@ -85,6 +85,9 @@ class MemberRouter(Account, Protocol):
     def tell(self, member: "Member", happening: Happening, **details: Any) -> None:
         """Tell the project what happened to a member's socket; never raises."""
 
+    def taken_off(self, member: "Member", channel: str) -> None:
+        """A member was taken off a channel; called at once, before it may be put on it again."""
+
     def set_user_room(self, room: str | None) -> None:
         """Note the client's user, by its room, and put the members into the room."""
 
@@ -184,15 +187,26 @@ class Member(Inbox[Item]):
 
     def subscribed(self, channel: str) -> None:
         """Tell the project of a channel that the socket is on now (``SocketOwner``)."""
-        self.router.tell(self, Happening.CHANNEL_SUBSCRIBED, channel=channel)
+        self.tell_moved(Move(channel, is_on=True))
 
     def unsubscribed(self, channel: str) -> None:
         """Tell the project of a channel that the socket is on no more (``SocketOwner``)."""
-        self.router.tell(self, Happening.CHANNEL_UNSUBSCRIBED, channel=channel, reason=None)
+        self.router.taken_off(self, channel)
+        self.tell_moved(Move(channel, is_on=False))
 
     def moved(self, channel: str, *, is_on: bool) -> None:
         """Tell the project later, as one of the client's events (``SocketOwner``)."""
+        if not is_on:
+            self.router.taken_off(self, channel)
         self.put(Move(channel, is_on))
+
+    def tell_moved(self, move: Move) -> None:
+        """Tell the project that the socket is on a channel, or no more."""
+        if move.is_on:
+            self.router.tell(self, Happening.CHANNEL_SUBSCRIBED, channel=move.channel)
+        else:
+            happening = Happening.CHANNEL_UNSUBSCRIBED
+            self.router.tell(self, happening, channel=move.channel, reason=None)
 
     def disconnect(self, *, close: bool) -> None:
         """Take the client out of the namespace, or of all (``SocketOwner``)."""

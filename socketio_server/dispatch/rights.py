@@ -235,11 +235,8 @@ class Rights:
             self.end_connection(grant.member, why)
 
     def _verify_channel(self, grant: Grant, channel: str, outcomes: Outcomes) -> None:
-        member = grant.member
-        if grant.channels.get(channel) and channel not in member.delivery.channels:
-            del grant.channels[channel]  # the server has taken the client off it
         if channel in grant.channels:
-            why = self._why_unsubscribed(member, channel, outcomes)
+            why = self._why_unsubscribed(grant.member, channel, outcomes)
             if why is not None:
                 self._end_subscription(grant, channel, why)
 

@@ -83,6 +83,9 @@ class RouterKeeper(Protocol):
     def tell(self, member: Member, happening: Happening, **details: Any) -> None:
         """Tell the project what happened to a member's socket; must not raise."""
 
+    def taken_off(self, member: Member, channel: str) -> None:
+        """A member was taken off a channel."""
+
     def change_user_room(self, member: Member, room: str | None) -> None:
         """Put a member into the room of its user; ``None``: it is anonymous."""
 
@@ -330,6 +333,10 @@ class NamespaceRouter(ClientAccount):
     def tell(self, member: Member, happening: Happening, **details: Any) -> None:
         """Tell the project what happened to a member's socket (``MemberRouter``)."""
         self._keeper.tell(member, happening, **details)
+
+    def taken_off(self, member: Member, channel: str) -> None:
+        """A member was taken off a channel (``MemberRouter``)."""
+        self._keeper.taken_off(member, channel)
 
     def set_user_room(self, room: str | None) -> None:
         """Note the user, and put the client's members into the user's room.

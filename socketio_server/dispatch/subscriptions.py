@@ -86,7 +86,9 @@ class Subscriptions:
         else:
             member.release_messages(accepted=True)
             self._runner.acknowledge(member, packet, changed)
-            if awaits_decision and channel in member.delivery.channels:
+            if channel not in member.delivery.channels:
+                self._rights.unsubscribed(member, channel)  # on_subscribe has taken it off again
+            elif awaits_decision:
                 member.subscribed(channel)
             self._hooks.log_message(member.socket.request, "subscribe", channel)
 
@@ -120,7 +122,6 @@ class Subscriptions:
             self._refuse_channel(member, packet, "invalid")
             return
         changed = member.socket.unsubscribe(channel)
-        self._rights.unsubscribed(member, channel)
         self._run_unsubscribe(member, channel)
         self._runner.acknowledge(member, packet, changed)
         self._hooks.log_message(member.socket.request, "unsubscribe", channel)

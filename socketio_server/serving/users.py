@@ -45,7 +45,7 @@ def _model_of(user: Model) -> type[Model]:
 
 def users_of(rooms: Iterable[str]) -> list[Any]:
     """Return the users of these rooms, in order, without those that are deleted."""
-    places = [room.removeprefix(USER_ROOM_HEAD).split(":", 1) for room in dict.fromkeys(rooms)]
+    places = [room.removeprefix(USER_ROOM_HEAD).split(":", 1) for room in rooms]
     found: dict[tuple[str, str], Any] = {}
     for label in dict.fromkeys(label for label, _ in places):
         users = apps.get_model(label)._base_manager

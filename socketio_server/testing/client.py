@@ -189,7 +189,7 @@ class SocketIOClient(Peer):
         return unpack(self._acks.pop(ack_id))
 
     def subscribe(self, channel: str) -> bool:
-        """Subscribe to a channel: ``on_subscribe`` runs.
+        """Subscribe to a channel: ``authorize`` is asked, and ``on_subscribe`` runs.
 
         :return: ``False`` if the client was on it already.
         :raises SubscriptionRefused: if the server refuses.

@@ -22,7 +22,8 @@ class ConnectionRefused(SocketIOError):
 
 
 class SubscriptionRefused(SocketIOError):
-    """Raised by ``subscribe`` when ``on_subscribe`` refuses, or the channel's name is invalid.
+    """Raised by ``subscribe`` when ``authorize`` or ``on_subscribe`` refuses, or the channel's name
+    is invalid.
 
     :param message: ``error`` in the client's acknowledgement.
     :param data: ``data`` in that acknowledgement.

@@ -54,14 +54,14 @@ class LiveServer:
             "SOCKETIO_PUBLIC_URL": None,  # or the tests' pages would go to the public site
             **(server_settings or {}),
         }
-        order = host, settings.DEBUG, _names_of(databases), overrides
+        order = pickle.dumps((host, settings.DEBUG, _names_of(databases), overrides))
         self._process = subprocess.Popen(_COMMAND, stdin=PIPE, stdout=PIPE, env=_environment())
         outside.live_servers += 1
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
         with suppress(BrokenPipeError):  # it has ended, and there is no line to read
-            stdin.write(pickle.dumps(order))
+            stdin.write(order)
             stdin.flush()
         port = stdout.readline()
         if not port:

@@ -5,10 +5,12 @@ from collections.abc import Callable
 import pytest
 from gevent.event import Event
 
+from socketio_server.cluster.broker import Recipients
 from socketio_server.dispatch.rights import Grant
 from socketio_server.events import Reject
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.registry.guards import Guarded
+from socketio_server.sockets.operations import Operations
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import Boom, Context, Journal
 from tests.fakes.hub import settle
@@ -141,6 +143,49 @@ class TestAChannel:
         verify(server, client)
 
         assert client.socket.channels == ["room-9"]
+
+    @pytest.mark.parametrize("way", ["socket", "operations"])
+    def test_is_the_server_s_own_where_it_has_taken_and_given_it(
+        self, server: Journal, rights: Rights, client: FakeClient, way: str
+    ) -> None:
+        if way == "socket":
+            client.socket.unsubscribe("room-1")
+            client.socket.subscribe("room-1")
+        else:
+            operations = Operations(server.clients)
+            recipients = Recipients(namespace="/")
+            operations.leave(recipients, ["room-1"])
+            operations.join(recipients, ["room-1"])
+            settle()
+        rights.channels = set()
+        verify(server, client)
+
+        assert client.socket.channels == ["lobby", "room-1"]
+
+    def test_is_the_client_s_own_where_it_has_asked_after_the_server_took_it(
+        self, server: Journal, rights: Rights, client: FakeClient
+    ) -> None:
+        client.socket.unsubscribe("room-1")
+        client.emit("__subscribe__", "room-1")
+        rights.channels = set()
+        verify(server, client)
+
+        assert client.socket.channels == ["lobby"]
+
+    def test_that_on_subscribe_took_is_the_server_s_own_when_it_is_given(
+        self, server: Journal, rights: Rights, client: FakeClient
+    ) -> None:
+        @server.registry.on_subscribe(channel="^room-3$")
+        def leave(request: object, socket: Socket, context: Context, channel: str) -> None:
+            socket.unsubscribe(channel)
+
+        rights.channels = {"room-3"}
+        client.emit("__subscribe__", "room-3")
+        client.socket.subscribe("room-3")
+        rights.channels = set()
+        verify(server, client)
+
+        assert client.socket.channels == ["lobby", "room-3"]
 
     def test_that_the_client_has_left_or_lost_is_not_verified(
         self, server: Journal, rights: Rights, client: FakeClient

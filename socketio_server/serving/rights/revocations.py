@@ -7,6 +7,7 @@ session flushed after ``user_logged_out``, or its key replaced after a change of
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -14,9 +15,11 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.contrib.sessions.backends import signed_cookies
 from django.core.signals import request_finished, request_started
 from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.http import parse_cookie
 from django.utils.module_loading import import_string
 
 from socketio_server.serving.around_handshakes.refused_hosts import Application
@@ -90,11 +93,28 @@ def watch(application: Application) -> Application:
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         response = application(environ, start_response)
         scopes = _request.scopes
+        if scopes and any(scope.kind == "user" for scope in scopes):
+            _notice_new_key(environ, scopes)
         if not scopes or all(scope.kind != "replaced" for scope in scopes):
             _finish()
         return response
 
     return call
+
+
+def _notice_new_key(environ: dict[str, Any], scopes: list[Scope]) -> None:
+    """Announce that the request's session has another key, with a new password say, if it is not in
+    the database, so that no signal tells of it.
+    """
+    store = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
+    if hasattr(store, "get_model_class") or issubclass(store, signed_cookies.SessionStore):
+        return
+    old = parse_cookie(environ.get("HTTP_COOKIE", "")).get(settings.SESSION_COOKIE_NAME)
+    if not old or Scope("logout", digest_of(old)) in scopes:
+        return
+    with suppress(Exception):  # the store is down: who verifies the user logs it
+        if not store().exists(old):
+            scopes.append(Scope("replaced", digest_of(old)))
 
 
 def _tell(scope: Scope, using: str | None = None) -> None:
@@ -157,6 +177,7 @@ def _logged_out(request: Any, **kwargs: Any) -> None:
 
 def _logged_in(request: Any, **kwargs: Any) -> None:
     """Somebody has logged in, under a new key if there was a session before."""
+    _request.has_new_session = False  # it is the login's: what is deleted next is another
     old = getattr(request, "COOKIES", {}).get(settings.SESSION_COOKIE_NAME)
     if old and _request.scopes is not None and old != request.session.session_key:
         _tell(Scope("replaced", digest_of(old)))

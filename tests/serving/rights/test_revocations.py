@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.contrib.auth import login, update_session_auth_hash
+from django.contrib.auth import login, logout, update_session_auth_hash
 from django.core.signals import request_finished, request_started
 from django.db.models.signals import post_delete
 from django.test import Client, override_settings
@@ -92,8 +92,6 @@ class TestLoggingOut:
     def test_in_a_handler_ends_its_own_connection_behind_it(
         self, registry: Registry, connect: Connect
     ) -> None:
-        from django.contrib.auth import logout
-
         @registry.on("log out")
         def log_out(request: Any, socket: Any, context: Any) -> str:
             logout(request)
@@ -153,7 +151,7 @@ class TestASessionWhoseKeyIsReplaced:
 class TestWhatAViewChanges:
     """It is announced when the view has returned, however slowly its answer is taken."""
 
-    def answer(self, view: Callable[[], object]) -> None:
+    def answer(self, view: Callable[[], object], cookies: str = "") -> None:
         """Let a view answer a request, as the server does, and send nothing of the answer."""
 
         def application(environ: object, start_response: object) -> list[bytes]:
@@ -161,7 +159,7 @@ class TestWhatAViewChanges:
             view()
             return [b"answer"]
 
-        revocations.watch(application)({}, lambda *args: None)
+        revocations.watch(application)({"HTTP_COOKIE": cookies}, lambda *args: None)
 
     def test_is_heard_before_the_answer_is_sent(self, connect: Connect) -> None:
         ann = make_user()
@@ -221,6 +219,55 @@ class TestWhatAViewChanges:
             request_finished.send(None)
         assert here.close_reason == "session replaced"
         assert there.close_reason == REVOKED
+
+    @override_settings(SESSION_ENGINE="django.contrib.sessions.backends.cache")
+    @pytest.mark.parametrize("does_log_out", [False, True])
+    def test_waits_for_new_cookies_of_sessions_in_a_cache_too(
+        self, connect: Connect, does_log_out: bool
+    ) -> None:
+        ann = make_user()
+        browser = browser_of(ann)
+        here, there = connect(ann, browser=browser), connect(ann)
+        cookies = browser.cookies.output(header="", attrs=[])
+
+        def change_password() -> None:
+            ann.set_password("another")
+            ann.save()
+            request = request_of(browser)
+            request.user = ann
+            if does_log_out:
+                logout(request)
+            else:
+                update_session_auth_hash(request, ann)
+
+        try:
+            self.answer(change_password, cookies)
+            assert here.connected is not does_log_out
+        finally:
+            request_finished.send(None)
+        assert here.close_reason == (REVOKED if does_log_out else "session replaced")
+        assert there.close_reason == REVOKED
+
+    def test_ends_the_other_sessions_that_a_login_deletes(self, connect: Connect) -> None:
+        from django.contrib.sessions.backends.db import SessionStore
+        from django.contrib.sessions.models import Session
+
+        ann = make_user()
+        client = connect(ann)
+
+        def log_in() -> None:
+            others = list(Session.objects.all())
+            request = request_of(Client())
+            request.session = SessionStore()
+            login(request, ann)
+            for session in others:
+                session.delete()
+
+        try:
+            self.answer(log_in)
+        finally:
+            request_finished.send(None)
+        assert client.close_reason == REVOKED
 
 
 class TestAUserWho:
