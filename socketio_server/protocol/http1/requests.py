@@ -6,6 +6,7 @@ section 11.2).
 """
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -16,6 +17,13 @@ from socketio_server.exceptions import SocketIOError
 MAX_REQUEST_LINE = 8190
 MAX_HEADERS = 100
 MAX_HEAD_SIZE = 65_536
+
+MAX_COOKIE_WORK = 2**23
+"""Backslashes in a request's cookies times bytes of them, where Python reads cookies slowly."""
+
+_READS_COOKIES_SLOWLY = sys.version_info < (3, 11, 10) or (3, 12) <= sys.version_info < (3, 12, 6)
+"""Whether ``http.cookies``, which Django reads cookies with, searches all that is left of a quoted
+cookie at each of its backslashes (CVE-2024-7592)."""
 
 _CACHED_SIZE = 2048
 """Bytes up to which a parsed header block is cached.
@@ -55,7 +63,8 @@ class Headers:
 
     :param fields: names in lower case and values, in order of arrival.
     :param size: bytes of their lines.
-    :raises BadHead: if the body's length or the host is in doubt.
+    :raises BadHead: if the body's length or the host is in doubt, or cookies would take long to
+        read.
     """
 
     __slots__ = ("closes", "content_length", "environ", "has_body", "is_chunked", "size")
@@ -136,7 +145,8 @@ def parse_head(data: bytes) -> Head:
     A target in absolute form is split into the usual one and the host, which replaces the header's.
 
     :param data: the head, with the empty line.
-    :raises BadHead: if a line is malformed, there are too many, or the body's length is in doubt.
+    :raises BadHead: if a line is malformed, there are too many, the body's length is in doubt, or
+        cookies would take long to read.
     """
     end = data.find(b"\n") + 1
     match = _REQUEST_LINE.fullmatch(data[:end].decode("latin-1"))
@@ -202,7 +212,7 @@ def _share(value: str) -> str:
 
 
 def _check(environ: Mapping[str, str], *, is_http_11: bool) -> int:
-    """Check the headers that tell where the request ends, and its host (RFC 9112 3.2, 6).
+    """Check the headers that tell where the request ends, its host (RFC 9112 3.2, 6) and cookies.
 
     :return: the body's length; 0 if there is none.
     """
@@ -217,4 +227,11 @@ def _check(environ: Mapping[str, str], *, is_http_11: bool) -> int:
     host = environ.get("HTTP_HOST")
     if (host is None and is_http_11) or (host is not None and "," in host):
         raise BadHead("exactly one Host header is required")
+    cookies = environ.get("HTTP_COOKIE")
+    if (
+        cookies is not None
+        and _READS_COOKIES_SLOWLY
+        and cookies.count("\\") * len(cookies) > MAX_COOKIE_WORK
+    ):
+        raise BadHead("cookies have too many backslashes", status=431)
     return 0 if length is None else int(length)

@@ -55,6 +55,16 @@ _CLOSE_CODES = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 _BAD_UTF8 = "invalid UTF-8"
 _UTF8_DECODER = codecs.getincrementaldecoder("utf-8")
 
+_FEW_FRAGMENTS = 64
+"""Frames that any message may have, because senders flush small pieces."""
+
+_FRAGMENT_SHARE = 16
+"""One in so many of the frames that a message may have needs no bytes to explain it, if that is
+more."""
+
+_FRAGMENT_SIZE = 1024
+"""Bytes of a message that explain one more frame."""
+
 _LARGE = 65_536
 """Bytes from which on a frame is taken in pieces: more than one read brings."""
 
@@ -102,7 +112,8 @@ class Parser:
 
     :param max_message_size: bytes that one message may have, in one frame or in several, both
         before and after inflating.
-    :param max_fragments: frames that one message may have.
+    :param max_fragments: frames that one message may have, at most; one of few bytes may have
+        fewer, because the other clients wait while its frames are taken.
     :param inflates: whether messages may be compressed, because the handshake agreed on it.
     """
 
@@ -325,10 +336,11 @@ class Parser:
             )
         if message is None:
             return self._max_message_size
-        if message.frames == self._max_fragments:
+        few = max(_FEW_FRAGMENTS, self._max_fragments // _FRAGMENT_SHARE)
+        most = min(self._max_fragments, few + message.size // _FRAGMENT_SIZE)
+        if message.frames >= most:
             raise self._fail(
-                CloseCode.MESSAGE_TOO_BIG,
-                f"too many fragments, at most {self._max_fragments} are allowed",
+                CloseCode.MESSAGE_TOO_BIG, f"too many fragments, at most {most} are allowed"
             )
         return self._max_message_size - message.size
 

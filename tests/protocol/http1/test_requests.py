@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from socketio_server.protocol.http1 import requests
 from socketio_server.protocol.http1.requests import (
+    MAX_COOKIE_WORK,
     MAX_HEAD_SIZE,
     MAX_HEADERS,
     MAX_REQUEST_LINE,
@@ -323,6 +325,46 @@ class TestSize:
     def test_of_the_body_behind_it_does_not_count(self) -> None:
         head = self.head_of_size(100)
         assert find_head_end(head + b"x" * 2 * MAX_HEAD_SIZE) == 100
+
+
+class TestCookies:
+    """Some releases of Python search the rest of a quoted cookie at each backslash."""
+
+    @pytest.fixture(autouse=True)
+    def slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(requests, "_READS_COOKIES_SLOWLY", True)
+
+    def test_with_too_many_backslashes_for_their_size_are_refused(self) -> None:
+        with pytest.raises(BadHead, match="too many backslashes") as refused:
+            read(HOST, 'Cookie: a="' + '\\"' * 30_000 + '"')
+        assert refused.value.status == 431
+
+    def test_of_several_headers_count_together(self) -> None:
+        cookie = "Cookie: " + "\\" * 2000
+        read(HOST, cookie)
+        with pytest.raises(BadHead, match="too many backslashes"):
+            read(HOST, cookie, cookie)
+
+    @pytest.mark.parametrize(
+        "cookie",
+        [
+            "a" * 60_000,
+            "a" * 8_000 + "\\" * 500,
+            "a" * (MAX_COOKIE_WORK // 200 - 100) + "\\" * 100,
+            'messages="' + '\\"' * 1000 + '"',
+        ],
+    )
+    def test_with_as_many_as_honest_ones_have_are_taken(self, cookie: str) -> None:
+        assert read(HOST, f"Cookie: {cookie}").environ["HTTP_COOKIE"] == cookie
+
+    def test_may_have_any_number_where_python_reads_them_fast(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(requests, "_READS_COOKIES_SLOWLY", False)
+        assert read(HOST, "Cookie: " + "\\" * 60_000).environ["HTTP_COOKIE"]
+
+    def test_are_counted_only_in_the_cookies(self) -> None:
+        assert read(HOST, "X: " + "\\" * 60_000).environ["HTTP_X"]
 
 
 class TestContentLength:

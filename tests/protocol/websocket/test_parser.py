@@ -333,6 +333,23 @@ class TestLimits:
         wire = frame(TEXT) + frame(CONTINUATION) * 3
         assert_fails(parser, wire, CloseCode.MESSAGE_TOO_BIG)
 
+    def test_a_message_of_few_bytes_may_have_few_fragments(self) -> None:
+        wire = frame(TEXT) + frame(CONTINUATION) * 62
+        assert events_of(new_parser(), wire + frame(FIN | CONTINUATION)) == [""]
+        assert_fails(new_parser(), wire + frame(CONTINUATION) * 2, CloseCode.MESSAGE_TOO_BIG)
+
+    def test_a_message_may_have_another_fragment_for_each_kilobyte(self) -> None:
+        wire = frame(BINARY, bytes(10 * 1024)) + frame(CONTINUATION) * 72
+        assert events_of(new_parser(), wire + frame(FIN | CONTINUATION)) == [bytes(10 * 1024)]
+        assert_fails(new_parser(), wire + frame(CONTINUATION) * 2, CloseCode.MESSAGE_TOO_BIG)
+
+    @pytest.mark.parametrize("size", [1024, 4096])
+    def test_a_large_message_may_come_in_fragments_of_kilobytes(self, size: int) -> None:
+        parser = new_parser(max_message_size=1_000_000)
+        count = 1_000_000 // size
+        wire = frame(BINARY, bytes(size)) + frame(CONTINUATION, bytes(size)) * (count - 1)
+        assert events_of(parser, wire + frame(FIN | CONTINUATION)) == [bytes(size * count)]
+
     def test_the_limit_is_named(self) -> None:
         parser = new_parser(max_message_size=10)
         parser.receive_data(text(b"x" * 11))
