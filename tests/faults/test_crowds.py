@@ -1,6 +1,7 @@
 """Very many clients that do the wrong thing at the same time."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Thread
 
@@ -77,6 +78,23 @@ class TestStalledReaders:
             wait_until(
                 lambda: look(server, "stats")["channels"] == 0, "the channel to be forgotten"
             )
+
+
+class TestEventsBelowALargeOne:
+    def test_of_60_clients_are_handled_in_turns(self, server: Server, watch: Watch) -> None:
+        count, event = 20, '42["unheard",[' + "1e15," * 6_200 + "0]]"
+        with watch(server, "crowds", "60 clients, 31 kB of numbers", inputs=60 * count):
+            clients = crowd(server, 60)
+
+            def flood(client: WebSocket) -> None:
+                for _ in range(count):
+                    client.send_text(event)
+                assert ask(client, '["echo",1]') == "[1]"
+
+            with ThreadPoolExecutor(len(clients)) as executor:
+                list(executor.map(flood, clients))
+            for client in clients:
+                client.close()
 
 
 class TestResets:
