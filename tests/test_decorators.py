@@ -180,13 +180,6 @@ class TestARefusal:
         assert refusal.__cause__ is absence
 
 
-class TestAPermissionWithoutAnApp:
-    def test_is_refused(self) -> None:
-        """Superusers would have it, and nobody else."""
-        with pytest.raises(EventError, match=r"'sell' is no permission: .*app\.codename"):
-            permission_required(["shop.buy", "sell"])
-
-
 class TestADecoratorThatIsUsedBare:
     def test_wants_its_permission(self) -> None:
         with pytest.raises(EventError, match=r'@permission_required\("app.codename"\).*handler`'):
