@@ -4,9 +4,10 @@ what of it is free.
 A packet that is not small is decoded when there is room for it, and takes that room until its
 handlers have ended. Those that find none wait in order, as text. If one has to wait for long, the
 client is given up whose handlers take most of the room: its calls, which may be what they wait for,
-fail then. Those behind it have to wait for less each time, because the next handlers may be such as
-well, one after another. An acknowledgement takes room as well, while the handler that asked for it
-may keep it.
+fail then. As soon as one has waited as long behind others, clients that have gone are given up and
+leave the line, if a client waits that has not. Those behind have to wait for less each time,
+because the next handlers may be such as well, one after another. An acknowledgement takes room as
+well, while the handler that asked for it may keep it.
 
 Nobody waits behind packets that are much larger: small ones need no room, because the number of
 handlers bounds them, and modest ones have a part of the room for themselves.
@@ -36,9 +37,15 @@ MODEST_SHARE = 4
 MIN_PATIENCE = 0.1
 """The shortest wait for a client to be given up, as a share of the longest."""
 
+_WHY = "its handlers keep the memory that other packets wait for"
+
 
 class Tenant(Protocol):
     """A client whose packets are decoded."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a client of this process: another's handlers can't be given up."""
 
     @property
     def is_open(self) -> bool:
@@ -52,12 +59,16 @@ class Tenant(Protocol):
 
 
 class _Applicant(NamedTuple):
-    """A packet that waits for room."""
+    """A packet that waits for room.
+
+    :param joined: when it began to wait, in seconds.
+    """
 
     tenant: Tenant
     size: int
     run: Callable[[], None]
     withdraws: bool
+    joined: float
 
 
 class DecodedMemory:
@@ -67,6 +78,7 @@ class DecodedMemory:
     """
 
     def __init__(self, loop: Loop, options: Options, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
         most = options.max_decoded_total
         make = partial(_Part, loop, options.stall_timeout, clock)
         self._modest = make(most // MODEST_SHARE)
@@ -89,7 +101,8 @@ class DecodedMemory:
         """
         if size <= SMALL_DECODED:
             return True
-        return self._part_for(size).take(_Applicant(tenant, size, run, withdraws))
+        applicant = _Applicant(tenant, size, run, withdraws, self._clock())
+        return self._part_for(size).take(applicant)
 
     def withdraw(self, size: int, run: Callable[[], None], *, makes_room: bool) -> None:
         """Wait for room no longer.
@@ -121,8 +134,10 @@ class _Part:
         """Bytes that are taken."""
         self._most = most
         self._patience = patience
+        self._clock = clock
         self._haste = 1.0  # the share of the patience that the next one that waits has
         self._shares: dict[Tenant, int] = {}  # of the taken bytes
+        self._given_up: set[Tenant] = set()  # until they have no share
         self._waiting: deque[_Applicant] = deque()
         # The first of those that wait; one at a time, because it holds up the others.
         self._deadline: Deadlines[_Applicant] = Deadlines(
@@ -157,6 +172,8 @@ class _Part:
 
     def _let_in(self) -> None:
         """Let those in that wait for room, as far as there is some."""
+        if self._waiting and self._clock() - self._waiting[0].joined > self._patience:
+            self._give_up_the_gone()
         while self._waiting and self._fits(self._waiting[0].size):
             applicant = self._waiting.popleft()
             self._limit_wait()
@@ -180,17 +197,41 @@ class _Part:
         share = self._shares.pop(tenant, 0) + size
         if share:
             self._shares[tenant] = share
+        else:
+            self._given_up.discard(tenant)
 
     def _waited_too_long(self, applicant: _Applicant) -> None:
         """Make room for a packet, and wait again."""
         self._deadline.add(applicant)
-        self._make_room(applicant)
+        self._give_up_the_gone()
+        if self._waiting[0] is applicant:
+            self._make_room(applicant)
+
+    def _give_up_the_gone(self) -> None:
+        """If a client waits that has not gone, give up those that have: they leave the line."""
+        staying: deque[_Applicant] = deque()
+        gone: list[_Applicant] = []
+        for each in self._waiting:
+            (staying if each.withdraws or each.tenant.is_open else gone).append(each)
+        if not staying:
+            return
+        for tenant in [*self._shares, *(each.tenant for each in gone)]:
+            if tenant.is_local and not tenant.is_open and tenant not in self._given_up:
+                tenant.give_up(_WHY)
+                self._given_up.add(tenant)
+        if gone:
+            self._waiting = staying
+            self._limit_wait()
+        for each in gone:
+            self._add(each.tenant, each.size)  # until its turn finds that it was dropped
+            each.run()
 
     def _make_room(self, applicant: _Applicant) -> None:
         """Give up the clients that take most, until a packet will fit."""
         self._haste = max(self._haste / 2, MIN_PATIENCE)
         missing = self.taken + applicant.size - self._most
         for tenant in sorted(self._shares, key=self._shares.__getitem__, reverse=True):
-            if missing > 0 and tenant.is_open:
+            if missing > 0 and tenant.is_local and tenant not in self._given_up:
                 missing -= self._shares[tenant]
-                tenant.give_up("its handlers keep the memory that other packets wait for")
+                tenant.give_up(_WHY)
+                self._given_up.add(tenant)

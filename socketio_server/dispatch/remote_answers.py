@@ -73,8 +73,11 @@ class RemoteClient:
 
     __slots__ = ("_all", "_answers", "_id", "counted")
 
+    is_local = False
+    """Its session can't be ended from here (``Tenant``)."""
+
     is_open = False
-    """Its session can't be ended from here."""
+    """Whether its session lasts is not known here (``Tenant``)."""
 
     def __init__(self, all_clients: RemoteClients, socket_id: str | None) -> None:
         self._all = all_clients

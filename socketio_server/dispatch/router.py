@@ -123,6 +123,9 @@ class NamespaceRouter(ClientAccount):
         "user_room",
     )
 
+    is_local = True
+    """Its session is one of this process (``Tenant``)."""
+
     def __init__(
         self,
         session: Session,

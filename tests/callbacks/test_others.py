@@ -278,6 +278,7 @@ class TestOtherDeadlines:
         self, guarded: Guarded, faults: Faults
     ) -> None:
         class Tenant:
+            is_local = True
             is_open = True
             ends = 0
 

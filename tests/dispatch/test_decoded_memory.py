@@ -23,8 +23,9 @@ OPTIONS = Options(max_decoded_total=MOST + MOST // (MODEST_SHARE - 1), stall_tim
 class Tenant:
     """A client whose handlers end when a test says so."""
 
-    def __init__(self) -> None:
-        self.is_open = True
+    def __init__(self, *, is_local: bool = True) -> None:
+        self.is_local = is_local
+        self.is_open = is_local
         self.told: list[str] = []
 
     def give_up(self, why: str) -> None:
@@ -205,6 +206,93 @@ class TestPatience:
         assert house.given_up == []
         house.loop.advance(0.2)
         assert house.given_up == [0]
+
+
+class TestClientsThatHaveGone:
+    """A client sends what takes long to handle, and goes."""
+
+    def test_are_given_up_whatever_they_take(self) -> None:
+        house = House()
+        house.take(0, 5 * LARGE)
+        house.take(1, 3 * LARGE)
+        house.tenants[1].is_open = False
+        house.take(2, LARGE)
+        house.loop.advance(11.0)
+        assert house.tenants[1].told
+
+    def test_are_given_up_once(self) -> None:
+        house = House()
+        house.take(0, 5 * LARGE)
+        house.take(1, 3 * LARGE)
+        house.tenants[1].is_open = False
+        house.take(2, LARGE)
+        house.loop.advance(21.0)
+        assert len(house.tenants[1].told) == 1
+
+    def test_are_given_up_when_a_packet_has_waited_behind_others(self) -> None:
+        """Each of them may be quick enough to end before the next one's patience."""
+        house = House()
+        house.take(0, MOST)
+        house.take(1, MOST)
+        house.take(2, MOST)
+        house.take(3, LARGE)
+        for tenant in (0, 1, 2):
+            house.tenants[tenant].is_open = False
+        house.loop.advance(9.0)
+        house.leave(0, MOST)
+        house.loop.advance(2.0)
+        assert not house.tenants[1].told
+        house.leave(1, MOST)
+        assert house.tenants[2].told
+        house.leave(2, MOST)
+        assert house.ran == [MOST, MOST, LARGE]
+
+    def test_keep_nobody_waiting_who_stays(self) -> None:
+        """Their events were dropped, and their handlers find none."""
+        house = House()
+        for tenant in (0, 1, 2):
+            house.take(tenant, MOST)
+            house.tenants[tenant].is_open = False
+        house.take(3, LARGE)
+        house.loop.advance(11.0)
+        assert [len(tenant.told) for tenant in house.tenants] == [1, 1, 1, 0]
+        assert house.ran == [MOST, MOST]
+        for tenant in (0, 1, 2):
+            house.leave(tenant, MOST)
+        assert house.ran == [MOST, MOST, LARGE]
+        assert house.memory.taken == LARGE
+
+    def test_are_heard_while_nobody_waits_for_long(self) -> None:
+        house = House()
+        house.take(0, MOST)
+        house.take(1, MOST)
+        house.tenants[1].is_open = False
+        house.take(2, LARGE)
+        house.loop.advance(9.0)
+        house.leave(0, MOST)
+        assert house.ran == [MOST]
+        assert not house.tenants[1].told
+
+    def test_wait_as_others_do_if_all_that_wait_have_gone(self) -> None:
+        house = House()
+        house.take(0, MOST)
+        house.take(1, MOST)
+        house.tenants[1].is_open = False
+        house.loop.advance(11.0)
+        assert house.given_up == [0, 1]
+        assert not house.tenants[1].told
+        house.leave(0, MOST)
+        assert house.ran == [MOST]
+
+    def test_are_not_clients_of_other_processes(self) -> None:
+        house = House()
+        house.tenants[0] = Tenant(is_local=False)
+        house.take(0, 5 * LARGE)
+        house.take(1, 3 * LARGE)
+        house.take(2, LARGE)
+        house.loop.advance(11.0)
+        assert not house.tenants[0].told
+        assert house.tenants[1].told
 
 
 class TestPatienceOfOnesOwn:

@@ -39,6 +39,7 @@ class Box:
     queued: deque[Job] | None = None
     action: Callable[[str], object] = lambda item: None
     clock: Callable[[], float] = monotonic
+    is_local: bool = True
     is_open: bool = True
     pool: WorkerPool = field(default_factory=lambda: make_pool())
 

@@ -228,6 +228,25 @@ class TestWhatHandlersWorkOn:
             for client in clients:
                 client.cut()
 
+    def test_of_clients_that_have_gone_hold_up_nobody_for_long(
+        self, share_attacked: StartServer, watch: Watch
+    ) -> None:
+        """One after another, they would take a minute."""
+        server = share_attacked(
+            settings={"SOCKETIO_MAX_DECODED_TOTAL": 5_000_000, "SOCKETIO_STALL_TIMEOUT": 1.0}
+        )
+        with watch(server, "accounts", "handlers of clients that have gone", inputs=60, most=MOST):
+            clients, other = crowd(server, 20), join(server)
+            event = frame(TEXT, f'42["keep",1.0,{fill("[]", 90_000)}]')
+            send_all(clients, event * 3)
+            wait_until(lambda: look(server, "stats")["decoded_bytes"] > 0, "some to be decoded")
+            for client in clients:
+                client.cut()
+            began = monotonic()
+            assert ask(other, f'["echo",{fill("[]", 90_000)}]').startswith("[[[]")
+            assert monotonic() - began < 30
+            other.cut()
+
     def test_that_wait_for_their_client_hold_up_no_smaller_packet(
         self, server: Server, watch: Watch
     ) -> None:
