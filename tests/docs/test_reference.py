@@ -294,7 +294,7 @@ class TestSecurity:
         ("name", "text"),
         [
             ("max_payload", "{:,} bytes"),
-            ("max_fragments", "| {:,} |"),
+            ("max_fragments", "| {:,}, and no more than"),
             ("max_packets_per_payload", "| {:,}, counted"),
             ("max_attachments", "| {}, placeholders"),
             ("max_channel_length", "1 to {} printable"),

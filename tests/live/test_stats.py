@@ -97,7 +97,7 @@ class TestStats:
             client.subscribe("room-1")
         for _ in range(3):
             sender.ask("message", "x" * 10_000)
-        assert 30_000 < stats(site)["queued_bytes"] < 31_000
+        assert 30_000 < stats(site)["queued_bytes"] < 33_000  # with what each message takes besides
         for _ in range(3):
             assert len(slow.next_message()) == 10_000
         assert stats(site)["queued_bytes"] == 0
