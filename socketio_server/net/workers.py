@@ -164,8 +164,9 @@ class WorkerPool:
         """Jobs that no worker has taken yet."""
         self.at_end: dict[Worker, Callable[[], None]] = {}
         """What is to be called when the jobs of these workers have ended."""
-        self._woken = False  # whether a call of _serve is due
-        self._timer = loop.timer(0.0)  # calls _serve after the loop has polled all descriptors
+        self._woken = False  # whether a call of _serve or _serve_next_turn is due
+        self._is_over = False  # whether it is the latter: no job runs before it
+        self._timer = loop.timer(0.0)  # calls it after the loop has polled all descriptors
         self._turns = turns or Turns(loop, options, clock=clock)
         self._heavy: deque[Job] = deque()  # heavy jobs that no worker has taken yet
         self._missed = 0  # of these, how many had their turn while no worker was free
@@ -232,15 +233,13 @@ class WorkerPool:
         """
         if self._clock() < self._turn_ends:
             return False
-        if not self._woken:
-            self._woken = True
-            self._loop.start(self._timer, WorkerPool._serve, self)
+        if not self._is_over:
+            self._end_turn()
         return True
 
     def callback_raised(self) -> None:
         """Serve the waiting jobs in the next turn (``CallbackOwner``)."""
-        self._woken = True
-        self._loop.start(self._timer, WorkerPool._serve, self)
+        self._end_turn()
 
     def park(self, worker: Worker) -> Job:
         """Wait for a job, in the calling worker."""
@@ -260,8 +259,19 @@ class WorkerPool:
                     "A handler did not cancel a gevent timeout, which fired after the handler's end"
                 )
 
+    def _end_turn(self) -> None:
+        """Serve the waiting jobs in the next turn."""
+        self._woken = self._is_over = True
+        self._loop.start(self._timer, WorkerPool._serve_next_turn, self)
+
+    def _serve_next_turn(self) -> None:
+        self._is_over = False
+        self._serve()
+
     def _serve(self) -> None:
         """Hand the waiting jobs to workers, for one turn."""
+        if self._is_over:  # the job that called run() was the turn's last
+            return
         self._woken = False
         self._turn_ends = self._clock() + self._turn
         self.time_per_job = self._turn / (len(self.waiting) or 1)

@@ -10,7 +10,10 @@ import pytest
 from gevent.event import Event
 from greenlet import getcurrent, greenlet
 
+from socketio_server.net.loop import GuardedLoop
+from socketio_server.net.refusals import Refusals
 from socketio_server.net.workers import MAX_PARKED, WorkerPool
+from socketio_server.options import Options
 from tests.fakes.hub import UNHURRIED, Task, in_loop, make_pool, settle, wait_for
 
 
@@ -282,6 +285,35 @@ class TestWorkerPool:
 
         assert "timeout" in caplog.records[0].getMessage()
         assert done == ["next"]
+
+
+class TestATurnThatIsOver:
+    def test_lets_the_loop_poll_even_if_jobs_run_themselves_again(self) -> None:
+        """As inboxes do that go on behind others."""
+        hub = gevent.get_hub()
+        loop = GuardedLoop(hub.loop, Refusals(monotonic))
+        now = [0.0]
+        options = Options(max_time_per_turn=0.5)
+        pool = WorkerPool(hub, loop, options, 1, clock=lambda: now[0])
+        polls: list[None] = []
+        seen: list[int] = []
+        checker = hub.loop.check()
+        checker.start(polls.append, None)
+        try:
+
+            def work() -> None:
+                seen.append(len(polls))
+                now[0] += 1.0  # the turn is over
+                if len(seen) < 5:
+                    pool.run(job)
+
+            job = Task(work)
+            run_all(pool, [job])
+            wait_for(lambda: len(seen) == 5)
+        finally:
+            checker.stop()
+            checker.close()
+        assert len(set(seen)) == 5
 
 
 class TestTimePerJob:
