@@ -203,18 +203,21 @@ class _Part:
     def _waited_too_long(self, applicant: _Applicant) -> None:
         """Make room for a packet, and wait again."""
         self._deadline.add(applicant)
-        self._give_up_the_gone()
+        leaving = self._give_up_the_gone()
         if self._waiting[0] is applicant:
-            self._make_room(applicant)
+            self._make_room(applicant, leaving)
 
-    def _give_up_the_gone(self) -> None:
-        """If a client waits that has not gone, give up those that have: they leave the line."""
+    def _give_up_the_gone(self) -> int:
+        """If a client waits that has not gone, give up those that have: they leave the line.
+
+        :return: of the taken bytes, how many are those of packets that leave it now.
+        """
         staying: deque[_Applicant] = deque()
         gone: list[_Applicant] = []
         for each in self._waiting:
             (staying if each.withdraws or each.tenant.is_open else gone).append(each)
         if not staying:
-            return
+            return 0
         for tenant in [*self._shares, *(each.tenant for each in gone)]:
             if tenant.is_local and not tenant.is_open and tenant not in self._given_up:
                 tenant.give_up(_WHY)
@@ -225,11 +228,15 @@ class _Part:
         for each in gone:
             self._add(each.tenant, each.size)  # until its turn finds that it was dropped
             each.run()
+        return sum(each.size for each in gone)
 
-    def _make_room(self, applicant: _Applicant) -> None:
-        """Give up the clients that take most, until a packet will fit."""
+    def _make_room(self, applicant: _Applicant, leaving: int = 0) -> None:
+        """Give up the clients that take most, until a packet will fit.
+
+        :param leaving: bytes that are about to be given back.
+        """
         self._haste = max(self._haste / 2, MIN_PATIENCE)
-        missing = self.taken + applicant.size - self._most
+        missing = self.taken - leaving + applicant.size - self._most
         for tenant in sorted(self._shares, key=self._shares.__getitem__, reverse=True):
             if missing > 0 and tenant.is_local and tenant not in self._given_up:
                 missing -= self._shares[tenant]

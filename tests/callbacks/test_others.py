@@ -108,6 +108,17 @@ class TestWorkers:
         assert faults.raised == 1
         wait_for(lambda: not pool.busy)
 
+    @covers("WorkerPool._serve_next_turn")
+    def test_do_their_jobs_though_it_fails_again_in_the_next_turn(self, faults: Faults) -> None:
+        for _ in range(2):
+            faults.add(workers, "Worker")
+        done: list[str] = []
+        pool = make_pool()
+        in_loop(lambda: pool.run(Task(lambda: done.append("job"))))
+        wait_for(lambda: done == ["job"])
+        assert faults.raised == 2
+        wait_for(lambda: not pool.busy)
+
     @covers("_TurnWaiter.begin")
     def test_go_on_with_their_job_after_a_fault_in_their_turn(self, faults: Faults) -> None:
         faults.add(workers._TurnWaiter, "begin")

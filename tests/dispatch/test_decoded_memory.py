@@ -262,6 +262,19 @@ class TestClientsThatHaveGone:
         assert house.ran == [MOST, MOST, LARGE]
         assert house.memory.taken == LARGE
 
+    def test_cost_nobody_who_is_there_more_than_the_packet_needs(self) -> None:
+        house = House()
+        house.take(0, 3 * LARGE)
+        house.take(1, 3 * LARGE)
+        house.take(2, 3 * LARGE)
+        house.take(3, 3 * LARGE)
+        gone = Tenant()
+        gone.is_open = False
+        house.memory.take(gone, 10 * MOST, lambda: None)
+        house.loop.advance(11.0)
+        assert gone.told
+        assert house.given_up == [0]
+
     def test_are_heard_while_nobody_waits_for_long(self) -> None:
         house = House()
         house.take(0, MOST)

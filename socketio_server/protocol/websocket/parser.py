@@ -62,7 +62,7 @@ _FRAGMENT_SHARE = 16
 """One in so many of the frames that a message may have needs no bytes to explain it, if that is
 more."""
 
-_FRAGMENT_SIZE = 1024
+_FRAGMENT_SIZE = 256
 """Bytes of a message that explain one more frame."""
 
 _LARGE = 65_536
@@ -337,7 +337,8 @@ class Parser:
         if message is None:
             return self._max_message_size
         few = max(_FEW_FRAGMENTS, self._max_fragments // _FRAGMENT_SHARE)
-        most = min(self._max_fragments, few + message.size // _FRAGMENT_SIZE)
+        size = max(message.size, message.inflated)
+        most = min(self._max_fragments, few + size // _FRAGMENT_SIZE)
         if message.frames >= most:
             raise self._fail(
                 CloseCode.MESSAGE_TOO_BIG, f"too many fragments, at most {most} are allowed"

@@ -480,6 +480,17 @@ class TestLimits:
         assert events_of(new_parser(max_fragments=3), wire) == [""]
         assert_fails(new_parser(max_fragments=2), wire, CloseCode.MESSAGE_TOO_BIG)
 
+    def test_what_a_message_inflates_to_explains_its_fragments(self) -> None:
+        compressor = zlib.compressobj(wbits=-15)
+        pieces = [
+            compressor.compress(b"x" * 4000) + compressor.flush(zlib.Z_SYNC_FLUSH)
+            for _ in range(240)
+        ]
+        first, *others, last = pieces
+        wire = frame(RSV1 | BINARY, first) + b"".join(frame(CONTINUATION, each) for each in others)
+        wire += frame(FIN | CONTINUATION, last.removesuffix(TAIL))
+        assert events_of(new_parser(max_message_size=1_000_000), wire) == [b"x" * 960_000]
+
     @pytest.mark.parametrize("is_split", [False, True])
     def test_a_bomb_never_takes_more_memory_than_a_message(self, is_split: bool) -> None:
         data = bomb(200_000_000)
