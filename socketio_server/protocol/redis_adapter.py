@@ -10,6 +10,7 @@ Node calls a channel a *room*, and a socket's id is a room, too.
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 import msgspec
@@ -104,7 +105,30 @@ class _Message(msgspec.Struct, array_like=True):
     opts: Opts
 
 
-_encode = msgspec.msgpack.Encoder().encode
+_encoder = msgspec.msgpack.Encoder()
+
+
+def _encode(message: tuple[Any, ...]) -> bytes:
+    """Encode a message, with integers that MessagePack can't carry as the floats that they are in
+    JavaScript.
+    """
+    try:
+        return _encoder.encode(message)
+    except OverflowError:
+        return _encoder.encode(_limit_integers(message))
+
+
+def _limit_integers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _limit_integers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_limit_integers(item) for item in value]
+    if type(value) is int and not -(2**63) <= value < 2**64:
+        try:
+            return float(value)
+        except OverflowError:
+            return inf if value > 0 else -inf
+    return value
 
 
 def encode_broadcast(broadcast: Broadcast) -> bytes:

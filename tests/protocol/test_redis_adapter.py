@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 import msgspec
@@ -101,6 +102,15 @@ class TestBroadcast:
     ) -> None:
         broadcast = Broadcast("abcdef", "/", ["name", *data], rooms, skip, volatile)
         assert decode_broadcast(encode_broadcast(broadcast)) == broadcast
+
+    @pytest.mark.parametrize(
+        ("integer", "arrives"), [(2**70, 2.0**70), (-(2**70), -(2.0**70)), (10**400, inf)]
+    )
+    def test_has_integers_that_are_too_large_as_floats(self, integer: int, arrives: float) -> None:
+        data = ["news", {"numbers": [integer, 1]}]
+        broadcast = Broadcast("uid", "/", data, (), (), volatile=False)
+        found = decode_broadcast(encode_broadcast(broadcast))
+        assert found.data == ["news", {"numbers": [arrives, 1]}]
 
 
 class TestExtensions:

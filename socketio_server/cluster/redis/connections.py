@@ -117,6 +117,8 @@ def connection_pool(url: str, timeout: float) -> ConnectionPool:
         raise ValueError("it names several servers, and Redis Cluster and shards are not supported")
     else:
         pool = ConnectionPool.from_url(url, protocol=PROTOCOL)
+    # redis-py counts connections that were given up, too, and refuses more than so many.
+    pool.max_connections = UNLIMITED
     options = pool.connection_kwargs
     if options["protocol"] != PROTOCOL:
         raise ValueError(f"its protocol must be {PROTOCOL}")
@@ -173,3 +175,7 @@ def pack_publish(channel: bytes, message: bytes) -> bytes:
         len(message),
         message,
     )
+
+
+UNLIMITED = 2**31 - 1
+"""Connections of one pool: those who use it decide."""

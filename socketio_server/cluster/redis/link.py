@@ -71,8 +71,9 @@ class Link:
         """Let a part use one connection after the other, until the link stops."""
         delay = FIRST_DELAY
         while not self.stopping.is_set():
-            connection = connect()
+            connection: RedisConnection | None = None
             try:
+                connection = connect()
                 connection.connect()
                 delay = FIRST_DELAY
                 part.use(connection)
@@ -82,7 +83,8 @@ class Link:
                 part.connection_failed()
                 self._lost(part, error)
             finally:
-                connection.disconnect()
+                if connection is not None:
+                    connection.disconnect()
             self.stopping.wait(uniform(delay / 2, delay))
             delay = min(2 * delay, LONGEST_DELAY)
 

@@ -103,17 +103,19 @@ class Listener:
 
         :param ping: whether to have Redis send something, so that a dead connection is noticed.
         """
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             return
         commands, self._wishes = self._wishes, []
         if ping:
             commands.append(_PING)
         if commands:
             try:
-                self._connection.send(b"".join(commands))
+                connection.send(b"".join(commands))
             except FAULTS:
-                self._connection.disconnect()
-                self._connection = None  # the reader notices, and subscribes anew
+                connection.disconnect()
+                if self._connection is connection:  # else the reader has noticed
+                    self._connection = None  # it notices, and subscribes anew
 
     def use(self, connection: RedisConnection) -> None:
         """Subscribe to all topics, and read (``Part``)."""

@@ -177,6 +177,18 @@ class TestPublishing:
             cluster.broker.publish(envelope(object()))
         assert cluster.node.delivered == []
 
+    def test_is_encoded_before_its_arguments_may_change(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While local clients get it, other greenlets may run."""
+        items = [1]
+        monkeypatch.setattr(cluster.node, "deliver", lambda envelope: items.clear())
+        cluster.start()
+        cluster.broker.publish(envelope(items))
+        settle()
+        ((_, message),) = cluster.redis.published
+        assert decode_broadcast(message).data == ["news", [1]]
+
 
 class TestHearing:
     def test_an_event_is_delivered(self, cluster: Cluster) -> None:

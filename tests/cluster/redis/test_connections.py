@@ -45,6 +45,13 @@ def connection(pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> RedisC
     return connection
 
 
+class TestConnections:
+    @pytest.mark.parametrize("url", ["redis://localhost", "redis+sentinel://localhost/main"])
+    def test_may_be_as_many_one_after_the_other_as_redis_is_lost(self, url: str) -> None:
+        connect = connector(url, 5.0)
+        assert len({id(connection) for connection in [connect() for _ in range(200)]}) == 200
+
+
 class TestReceiving:
     def test_returns_all_replies_that_have_arrived(
         self, connection: RedisConnection, pair: tuple[Any, Any]
