@@ -317,9 +317,13 @@ def estimate_size(data: bytes) -> int:
             to_open -= count
             size += _MAP_SIZE + 2 * _VALUE_SIZE * count
             try:
-                pending += map(bytes, _items(value))
+                items = [bytes(item) for item in _items(value)]
             except DecodeError:
                 size += _most(value)
+                continue
+            pending += items
+            if kind in _MAPS:  # what is left are the keys
+                size += 4 * (len(value) - sum(map(len, items)))
         else:
             size += _most(value)
     return size

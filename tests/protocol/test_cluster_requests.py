@@ -243,6 +243,7 @@ class TestValuesOfAcknowledgements:
             pytest.param([number / 7 for number in range(50_000)], id="numbers"),
             pytest.param([f"{number:05}" for number in range(50_000)], id="short texts"),
             pytest.param({f"{number}": "é" for number in range(50_000)}, id="a large map"),
+            pytest.param({"😀" + "k" * 50_000: 1}, id="a long key"),
             pytest.param({"a": [{"b": "c"}] * 9, "d": b"e" * 10_000}, id="a little of all"),
             pytest.param({"a": "😀" * 50_000}, id="emojis"),
         ],
