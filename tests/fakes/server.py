@@ -1,5 +1,6 @@
 """All of a server above its sessions, and clients of it."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from itertools import count
@@ -26,7 +27,7 @@ from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.subscriptions import Channels
 from tests.fakes.engine import HERE, RecordingKeeper, RecordingTransport, receive
-from tests.fakes.hub import make_pool, settle
+from tests.fakes.hub import UNHURRIED, make_pool, settle
 from tests.fakes.loop import FakeLoop
 
 
@@ -112,7 +113,11 @@ class FakeServer:
         self.hooks = hooks or RecordingHooks()
         self.loop = FakeLoop()
         self.stats = Stats(self.loop.clock)
-        self.pool = pool or make_pool(self.options.max_concurrent_handlers, options=self.options)
+        # However slow the machine is, no turn ends by its time, unless the test says so.
+        turn = self.options.max_time_per_turn
+        turn = UNHURRIED if turn == Options().max_time_per_turn else turn
+        unhurried = dataclasses.replace(self.options, max_time_per_turn=turn)
+        self.pool = pool or make_pool(self.options.max_concurrent_handlers, options=unhurried)
         self.dispatcher = Dispatcher(
             registry=self.registry,
             clients=self.clients,
