@@ -56,16 +56,16 @@ class RemoteClients:
         self.total = total
         self.refusals = refusals
         self.start_decoding = start_decoding
-        self.holding: dict[str | None, RemoteClient] = {}
-        """By id, those that hold something and whose ids are known."""
+        self.holding: dict[str, RemoteClient] = {}
+        """By id, those that hold something; whose ids nobody tells are left out."""
 
     def keep(self, socket_id: str | None, packet: bytes) -> RemoteAnswer:
         """Return an answer, which its caller may hold.
 
         :param socket_id: the client; ``None``: its server does not tell.
         """
-        client = self.holding.get(socket_id) or RemoteClient(self, socket_id)
-        return RemoteAnswer(packet, client)
+        known = None if socket_id is None else self.holding.get(socket_id)
+        return RemoteAnswer(packet, known or RemoteClient(self, socket_id))
 
 
 class RemoteClient:
@@ -97,7 +97,7 @@ class RemoteClient:
         """Charge the client no more for an answer (``AnswerRouter``). Idempotent."""
         if answer in self._answers:
             self._answers.remove(answer)
-            if not self._answers:
+            if not self._answers and self._id is not None:
                 self._all.holding.pop(self._id, None)
             self._count(-answer.size)
 

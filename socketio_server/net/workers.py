@@ -103,7 +103,7 @@ class Worker(greenlet):
                     if at_end:
                         pool.job_ended(self)
                     # No job stays alive because its worker is parked.
-                    job = waiting.popleft() if waiting and not pool.turn_is_over() else None
+                    job = waiting.popleft() if waiting and not pool.end_turn_if_due() else None
         finally:
             pool.dismiss()
 
@@ -165,7 +165,7 @@ class WorkerPool:
         self.at_end: dict[Worker, Callable[[], None]] = {}
         """What is to be called when the jobs of these workers have ended."""
         self._woken = False  # whether a call of _serve or _serve_next_turn is due
-        self._is_over = False  # whether it is the latter: no job runs before it
+        self._is_over = False  # whether this turn is: no job runs before _serve_next_turn
         self._timer = loop.timer(0.0)  # calls it after the loop has polled all descriptors
         self._turns = turns or Turns(loop, options, clock=clock)
         self._heavy: deque[Job] = deque()  # heavy jobs that no worker has taken yet
@@ -227,9 +227,11 @@ class WorkerPool:
         worker.switch(job)
         return True
 
-    def turn_is_over(self) -> bool:
-        """Return whether the waiting jobs must wait for another turn, after the loop has served
-        its descriptors; if so, schedule that turn.
+    def end_turn_if_due(self) -> bool:
+        """End this turn if its time is over.
+
+        :return: ``True`` if so: then the waiting jobs are served in another turn, after the loop
+            has polled all descriptors.
         """
         if self._clock() < self._turn_ends:
             return False
@@ -265,6 +267,7 @@ class WorkerPool:
         self._loop.start(self._timer, WorkerPool._serve_next_turn, self)
 
     def _serve_next_turn(self) -> None:
+        """Serve the waiting jobs, after the loop has polled all descriptors."""
         self._is_over = False
         self._serve()
 
@@ -278,7 +281,7 @@ class WorkerPool:
         while self.waiting:
             if not self.parked and self._count >= self._size:
                 return  # the next free worker takes the waiting jobs
-            if self.turn_is_over():
+            if self.end_turn_if_due():
                 return
             self._take_worker().switch(self.waiting.popleft())
 

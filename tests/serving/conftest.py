@@ -8,7 +8,7 @@ from django.test import override_settings
 
 from socketio_server.events import Registry
 from socketio_server.testing import SocketIOClient
-from tests.support.users import WITH_SESSIONS, Connect, create_tables
+from tests.support.users import WITH_SESSIONS, Connect, create_tables, make_user
 
 
 @pytest.fixture
@@ -17,6 +17,13 @@ def tables(db: None) -> Iterator[None]:
     with override_settings(**WITH_SESSIONS):
         create_tables()
         yield
+
+
+@pytest.fixture
+def boss(tables: None) -> Any:
+    """A user who may act as ann, who is there as well."""
+    make_user()
+    return make_user("boss")
 
 
 @pytest.fixture

@@ -143,14 +143,16 @@ class RedisBroker:
         :raises TypeError: if an argument can't be encoded; then it was sent to nobody.
         """
         broadcast = to_broadcast(envelope, self._uid, self._node)
+        if broadcast is None:
+            self._node.deliver(envelope)
+            return
         # Before it is delivered, which may take a while: the arguments may change in the meantime.
-        message = None if broadcast is None else encode_broadcast(broadcast)
+        message = encode_broadcast(broadcast)
         self._node.deliver(envelope)
-        if broadcast is not None and message is not None:
-            channel = self._channels.broadcast(broadcast.namespace, broadcast.rooms)
-            self._sender.publish(channel, message)
-            if self._sender.is_crowded and self._patience.may_wait():
-                self._patience.let_others_run()
+        channel = self._channels.broadcast(broadcast.namespace, broadcast.rooms)
+        self._sender.publish(channel, message)
+        if self._sender.is_crowded and self._patience.may_wait():
+            self._patience.let_others_run()
 
     def tell(self, namespace: str, request: Request) -> None:
         """Publish a request (``Broker``)."""

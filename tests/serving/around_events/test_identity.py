@@ -396,11 +396,6 @@ class TestAUserWhoIsImpersonated:
     """The project's middleware sets it where another is logged in."""
 
     @pytest.fixture
-    def boss(self) -> Any:
-        make_user()
-        return make_user("boss")
-
-    @pytest.fixture
     def browser(self, boss: Any) -> Client:
         return browser_of(boss)
 
