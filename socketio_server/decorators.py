@@ -86,7 +86,8 @@ def _guard(
             passes, absence = False, error
         if not passes:
             refusal = PermissionDenied(message)
-            why_anonymous = "" if user.is_authenticated else _why_anonymous(request)
+            is_anonymous = not getattr(user, "is_authenticated", True)
+            why_anonymous = _why_anonymous(request) if is_anonymous else ""
             for each in (note, why_anonymous):
                 if each:
                     refusal.add_note(each)

@@ -64,6 +64,11 @@ class TestWhoMayRunAHandler:
         assert run(user_passes_test(lambda user: False), ANN) == "Permission denied"
         assert run(user_passes_test(lambda user: None, "Not today."), ANN) == "Not today."
 
+    def test_user_passes_test_takes_what_else_a_project_has_for_users(self) -> None:
+        device = SimpleNamespace(active=False)
+
+        assert run(user_passes_test(lambda device: device.active), device) == "Permission denied"
+
     def test_of_several_decorators_all_must_let_pass(self) -> None:
         both = [login_required, permission_required("shop.sell")]
 

@@ -76,7 +76,8 @@ class Subscriptions:
         if not handlers and self._hints is not None:
             self._hints.unhandled_subscription(channel, packet.namespace)
         refusal = self._runner.fire_refusable(member, event, handlers, (channel,))
-        if refusal is None and is_guarded and self._rights.has_lost(member, channel):
+        is_on = channel in member.delivery.channels  # else on_subscribe has taken it off again
+        if refusal is None and is_guarded and not is_on and self._rights.has_lost(member, channel):
             refusal = DENIED, None
         if refusal is not None:
             member.socket.unsubscribe(channel)
@@ -86,8 +87,8 @@ class Subscriptions:
         else:
             member.release_messages(accepted=True)
             self._runner.acknowledge(member, packet, changed)
-            if channel not in member.delivery.channels:
-                self._rights.unsubscribed(member, channel)  # on_subscribe has taken it off again
+            if not is_on:
+                self._rights.unsubscribed(member, channel)
             elif awaits_decision:
                 member.subscribed(channel)
             self._hooks.log_message(member.socket.request, "subscribe", channel)

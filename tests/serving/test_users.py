@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 import socketio_server
 from socketio_server.channels import CHANNELS
+from socketio_server.decorators import login_required
 from socketio_server.events import Registry
 from socketio_server.serving.around_events import identity
 from socketio_server.serving.around_events.watched_requests import identity_of
@@ -119,6 +121,33 @@ class TestMessagesToAUser:
         browser.logout()
         socketio_server.emit("news", to=ann)
         assert [tab.received for tab in tabs] == [[], [], []]
+
+    @pytest.mark.parametrize("refuses", [False, True], ids=["are none", "are refused"])
+    def test_do_not_reach_any_tab_of_a_session_whose_users_rights(
+        self,
+        connect: Connect,
+        registry: Registry,
+        monkeypatch: pytest.MonkeyPatch,
+        refuses: bool,
+    ) -> None:
+        """The first tab is asked, and its answer is that of the others."""
+        registry.authorize(login_required(lambda request, socket, context, channel: True))
+        ann = make_user()
+        browser = browser_of(ann)
+        tabs = [connect(client=browser) for _ in range(2)]
+        for tab in tabs:
+            tab.subscribe("room-1")
+        if refuses:
+
+            def refuse(*args: Any) -> None:
+                raise PermissionDenied
+
+            monkeypatch.setattr("django.contrib.auth.backends.ModelBackend.get_user", refuse)
+            socketio_server.recheck(ann)
+        else:
+            type(ann)(pk=ann.pk, is_active=False).save()
+        socketio_server.emit("news", to=ann)
+        assert [[each[0] for each in tab.received] for tab in tabs] == [["__unsubscribed__"]] * 2
 
     def test_do_not_reach_a_client_that_was_logged_out_while_its_user_was_read(
         self, connect: Connect, registry: Registry, monkeypatch: pytest.MonkeyPatch

@@ -194,9 +194,10 @@ class Identity:
 
     def log_out(self) -> None:
         """See the session as ended, before it is: it will be in a moment."""
-        if self._kept is None or self.is_borrowed:
+        snapshot = self._read()
+        if self._kept is None or self.is_borrowed or self.goes_with(snapshot.session):
             self._look_number += 1
-            snapshot = self._last = self._read()
+            self._last = snapshot
             if snapshot.session is not None:
                 snapshot.fill({})
             if self._has_user:
@@ -232,9 +233,11 @@ class Identity:
             snapshot = self._read()
             snapshot.user = user
         self._events[getcurrent()] = snapshot
+        snapshot.is_shown = True
         try:
             yield
         finally:
+            snapshot.is_shown = False
             self.leave()
 
     def see_as(self, other: "Identity") -> None:
@@ -290,9 +293,11 @@ class Identity:
 
     def forget(self) -> None:
         """Forget what the event of the current greenlet has seen and changed."""
-        snapshot = self._events.pop(getcurrent(), None)
-        if snapshot is not None and snapshot is self._last:
-            self._last = None
+        snapshot = self._events.get(getcurrent())
+        if snapshot is not None and not snapshot.is_shown:
+            self.leave()
+            if snapshot is self._last:
+                self._last = None
 
     # ------------------------------------------------------------------------------------------
 
@@ -333,10 +338,11 @@ class Identity:
             )
         if kept is None:
             return read_user(session)
-        is_of_handshake = self._freshness.interval is None and not self._look_number
-        if not isinstance(kept, Model) or kept.pk is None or is_of_handshake:
+        if not isinstance(kept, Model) or kept.pk is None:
             return kept
         goes_with = self.goes_with(session)
+        if self._freshness.interval is None and not self._look_number:
+            return kept  # the handshake's
         if self.is_borrowed and not self.is_lent_by(read_user(session)):
             self._kept = make_anonymous()
         else:

@@ -14,12 +14,14 @@ class Snapshot:
     :param read_at: by the clock of ``Freshness``.
     """
 
-    __slots__ = ("messages", "read_at", "session", "user")
+    __slots__ = ("is_shown", "messages", "read_at", "session", "user")
 
     def __init__(self, session: Any, read_at: float) -> None:
         self.session = session
         self.read_at = read_at
         self.user: Any = UNREAD
+        self.is_shown = False
+        """Whether it is shown to somebody who verifies the client, and is not to be forgotten."""
         self.messages: Any = None
         """The messages of this event, where the project stores them in sessions."""
 

@@ -109,17 +109,19 @@ class RecheckQueue:
     def _do_piece(self, scope: Scope | None, work: Work) -> None:
         is_done = True
         try:
-            self._hooks.before_event()
-            for _ in work:
-                is_done = False
-                break
+            try:
+                self._hooks.before_event()
+                for _ in work:
+                    is_done = False
+                    break
+            finally:
+                self._hooks.release()
         except Exception:
             logger.exception(
                 "Rights can't be verified again, so clients keep them until the next "
                 "recheck. Fix what the traceback tells"
             )
         finally:
-            self._hooks.release()
             if is_done:
                 self._finish(scope)
             else:

@@ -196,10 +196,10 @@ class Rechecks:
             verified = {grant.member.socket for case in cases for grant in case.grants}
             sockets = [socket for socket in sockets if socket not in verified]
             for batch in _batches(sockets, BATCH):
-                self._refresh_user_rooms(batch, scope)
+                self._queue.add(scope, self._refresh_user_rooms(batch, scope))
                 yield
 
-    def _refresh_user_rooms(self, sockets: Sequence[Socket], scope: Scope) -> None:
+    def _refresh_user_rooms(self, sockets: Sequence[Socket], scope: Scope) -> Work:
         """Let clients that are not verified leave the room of a user who they are no more."""
         for socket in sockets:
             is_anonymous = not socket._delivery.rooms
@@ -213,6 +213,7 @@ class Rechecks:
             else:
                 identity.look_again()
                 _read_user(identity)
+        yield
 
     # --- The recheck after each interval ------------------------------------------------------
 
@@ -326,13 +327,14 @@ class Rechecks:
         known = [fingerprint if channels is None else grant.verified_by for grant in case.grants]
         for grant in case.grants:
             grant.verified_by = FAILED  # unless all goes well: the next look verifies again
-        first, user = case.identity, None
+        first, user, is_refused = case.identity, None, False
         if first is not None:
             if is_ending:
                 first.log_out()
             else:
                 first.look_again()
                 user = _read_user(first)  # is read once for all of them
+                is_refused = user is None and first.has_user
         # A cache of sessions may know one that the database does not.
         is_current = fingerprint is None or fingerprint.tells_of(user)
         outcomes: Outcomes = {}
@@ -341,6 +343,8 @@ class Rechecks:
             identity = identity_of(grant.member.socket.request)
             if identity is not None and identity is not first and first is not None:
                 identity.see_as(first)
+                if is_refused:
+                    identity.leave_room()
             before = list(grant.channels)
             is_verified = True
             for some in _batches(before if channels is None else channels, PIECE) or [()]:

@@ -3,6 +3,7 @@ middleware, backends, tests and tokens.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -72,12 +73,15 @@ class PlanBackend:
 
     plan = "gold"
     banned: frozenset[str] = frozenset()
+    unreachable: frozenset[int] = frozenset()
     asked = 0
 
     def get_user(self, user_id: int) -> Any:
         from django.contrib.auth.models import User
 
         type(self).asked += 1
+        if user_id in self.unreachable:
+            raise LookupError("no directory")
         user: Any = User.objects.exclude(username__in=self.banned).filter(pk=user_id).first()
         if user is not None:
             user.plan = self.plan
@@ -87,7 +91,7 @@ class PlanBackend:
 class TestABackendWithAGetUserOfItsOwn:
     @pytest.fixture(autouse=True)
     def backend(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[PlanBackend]]:
-        for name in ("plan", "banned", "asked"):
+        for name in ("plan", "banned", "unreachable", "asked"):
             monkeypatch.setattr(PlanBackend, name, getattr(PlanBackend, name))
         with override_settings(AUTHENTICATION_BACKENDS=[f"{__name__}.PlanBackend"]):
             yield PlanBackend
@@ -120,6 +124,20 @@ class TestABackendWithAGetUserOfItsOwn:
 
         assert client.close_reason == REVOKED
         assert other.connected
+
+    def test_may_fail_for_one_user_and_is_heard_of_the_others(
+        self, connect: Connect, backend: type[PlanBackend]
+    ) -> None:
+        ann = make_user()
+        client, other = connect(ann), connect(make_user("bob"))
+        client.clock.advance(60)
+        backend.unreachable = frozenset([ann.pk])
+        backend.banned = frozenset(["bob"])
+        with suppress(LookupError):
+            client.clock.advance(60)
+
+        assert client.connected
+        assert other.close_reason == REVOKED
 
     def test_is_asked_once_for_each_user(
         self, connect: Connect, backend: type[PlanBackend]

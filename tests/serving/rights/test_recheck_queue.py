@@ -9,6 +9,7 @@ from socketio_server.serving.rights.recheck_queue import MAX_WORKERS, RecheckQue
 from socketio_server.serving.rights.recheck_scopes import Scope
 from tests.fakes.rechecks import CountingHooks
 from tests.fakes.server import FakeServer
+from tests.serving.rights.site import fail_to_read
 
 ANN, BOB = Scope("user", "~user:auth.user:1"), Scope("user", "~user:auth.user:2")
 
@@ -76,6 +77,19 @@ class TestWorkers:
         assert site.log == [ANN]
         assert site.hooks.left == 2
         assert "Rights can't be verified again, so clients keep them until the" in caplog.text
+
+    def test_take_a_scope_again_after_its_database_could_not_be_released(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(site.hooks, "release", fail_to_read)
+            site.queue.ask(ANN)
+            site.work()
+        site.queue.ask(ANN)
+        site.work()
+
+        assert site.log == [ANN, ANN]
+        assert "Rights can't be verified again" in caplog.text
 
     def test_take_a_scope_again_after_one_was_killed_with_it(self, site: Site) -> None:
         site.error = KeyboardInterrupt()
