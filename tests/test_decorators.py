@@ -34,7 +34,7 @@ class User:
 ANN, NOBODY = User("ann", "shop.buy"), User()
 
 
-def run(decorate: Callable[[Any], Any], user: User) -> str:
+def run(decorate: Callable[[Any], Any], user: User | SimpleNamespace) -> str:
     """Call a decorated handler; return its result, or why it refused."""
 
     @decorate
