@@ -68,6 +68,11 @@ CLUSTER_GOALS = [
         *("ms", "pair1000", "lat_us_p50", 1e-3),
         ratios=NODE,
     ),
+    Goal(
+        "fan-out to 1,000 at two processes: the sender's CPU per message",
+        *("ms", "pair1000", "sender_us", 1e-3, 2),
+        ratios=NODE,
+    ),
     Goal("to a client of the other: its process's CPU", "µs", "pair", "receiver_us", ratios=NODE),
     Goal("to a client of the other: the sender's CPU", "µs", "pair", "sender_us", ratios=NODE),
     Goal("to a client of the other: Redis's CPU", "µs", "pair", "redis_us", ratios={}),

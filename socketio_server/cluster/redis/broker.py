@@ -28,7 +28,7 @@ from socketio_server.cluster.redis.bursts import Burst
 from socketio_server.cluster.redis.connections import connector, pack
 from socketio_server.cluster.redis.link import Link
 from socketio_server.cluster.redis.listener import Heard, Kind, Listener, Topic
-from socketio_server.cluster.redis.sender import PING_INTERVAL, Query, Sender
+from socketio_server.cluster.redis.sender import Query, Sender
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.log import show
 from socketio_server.net.refusals import RefusalKind, Refusals
@@ -56,6 +56,9 @@ START_TIMEOUT = 1.0
 
 CONFIRMATION_TIMEOUT = 1.0
 """Seconds that a subscription waits for Redis."""
+
+PING_INTERVAL = 2.0
+"""Seconds after which Redis is asked for a sign of life."""
 
 READ_TIMEOUT = 5.0
 """Seconds without a sign of life from Redis, which is pinged more often, after which it is lost."""
@@ -126,6 +129,7 @@ class RedisBroker:
             self._add_namespace(namespace)
         for part in (self._sender, self._listener):
             self._greenlets.append(gevent.spawn(self._link.keep_connected, part, self._connect))
+        self._greenlets.append(gevent.spawn(self._ping))
         until = self._clock() + START_TIMEOUT
         for name in list(self._listener.topics):
             self._wait(name, max(0.0, until - self._clock()))
@@ -239,6 +243,12 @@ class RedisBroker:
     def _wait(self, name: bytes, timeout: float) -> None:
         if self._link.is_up and not self._listener.is_confirmed(name):
             self._listener.wait(name, timeout)
+
+    def _ping(self) -> None:
+        """Wake the sender from time to time, in a greenlet of its own."""
+        while True:
+            gevent.sleep(PING_INTERVAL)
+            self._sender.ping()
 
     # --- In the sender's greenlet -------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from gevent import get_hub
+from gevent.ssl import SSLSocket
 from hiredis import Reader
 from redis import ConnectionError, ConnectionPool, InvalidResponse, RedisError, ResponseError
 from redis.backoff import NoBackoff
@@ -61,20 +63,28 @@ class _Connection:
     """A connection that redis-py makes, and hiredis reads (``RedisConnection``).
 
     :param connection: redis-py's, not yet connected.
+    :param timeout: seconds that Redis may be silent for while somebody waits.
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, timeout: float) -> None:
         self._connection = connection
+        self._hub = get_hub()
+        self._timer = self._hub.loop.timer(timeout, timeout)
         self._sock: Any = None  # from connect() on
+        self._readable: Any = None  # the loop's watcher of the socket, except with TLS
         self._reader = Reader(protocolError=InvalidResponse, replyError=ResponseError)
 
     def connect(self) -> None:
         """Connect (``RedisConnection``)."""
         self._connection.connect()
         self._sock = self._connection._sock  # it has no public name
+        if not isinstance(self._sock, SSLSocket):  # that may have decrypted more than was read
+            self._readable = self._hub.loop.io(self._sock.fileno(), 1)
 
     def disconnect(self) -> None:
         """Disconnect (``RedisConnection``)."""
+        self._hub.cancel_wait(self._readable, ConnectionError("disconnected"), close_watcher=True)
+        self._readable = None
         self._connection.disconnect()
 
     def send(self, commands: bytes) -> None:
@@ -88,6 +98,8 @@ class _Connection:
         """Wait for replies (``RedisConnection``)."""
         replies: list[Any] = []
         while not replies:
+            if self._readable is not None:
+                self._wait(self._readable)
             data = self._sock.recv(READ_SIZE)
             if not data:
                 raise ConnectionError("it has closed the connection")
@@ -97,11 +109,24 @@ class _Connection:
                 replies.append(reply)
         return replies
 
+    def _wait(self, readable: Any) -> None:
+        """Wait for bytes: with one timer for all times, and before ``recv`` is tried in vain.
+
+        gevent's ``recv`` makes a timer each time, which takes longer than the rest.
+
+        :raises TimeoutError: if none come in time.
+        """
+        self._timer.again(self._hub.cancel_wait, readable, TimeoutError("timed out"))
+        try:
+            self._hub.wait(readable)
+        finally:
+            self._timer.stop()
+
 
 def connector(url: str, timeout: float) -> Connect:
     """Return a function that makes connections; see ``connection_pool``."""
     pool = connection_pool(url, timeout)
-    return lambda: _Connection(pool.make_connection())
+    return lambda: _Connection(pool.make_connection(), timeout)
 
 
 def connection_pool(url: str, timeout: float) -> ConnectionPool:

@@ -13,9 +13,6 @@ from socketio_server.cluster.redis.link import Link
 MAX_BATCH = 100
 """Commands that are sent before their answers are read."""
 
-PING_INTERVAL = 2.0
-"""Seconds after which an idle connection is tried."""
-
 _PING = pack(b"PING")
 
 
@@ -37,7 +34,7 @@ class Sender:
     No sender of a message waits for Redis: what can't be sent is dropped and counted.
 
     :param limit: bytes that may wait.
-    :param on_turn: called in the sending greenlet before it sends, and when it has been idle.
+    :param on_turn: called in the sending greenlet before it sends.
     """
 
     name = "sender"
@@ -80,6 +77,10 @@ class Sender:
             self._queue.append(query)
             self._wake.set()
 
+    def ping(self) -> None:
+        """Have Redis reply, so that a dead connection is noticed."""
+        self.query(Query(_PING, replied=lambda reply: None))
+
     def wake(self) -> None:
         """Let ``on_turn`` be called soon."""
         self._wake.set()
@@ -96,9 +97,8 @@ class Sender:
         self._has_failed = False
         self._link.connected(self)
         while self._queue or not self._is_closing:
-            if not self._queue and not self._wake.wait(PING_INTERVAL):
-                connection.send(_PING)
-                connection.receive()
+            if not self._queue:
+                self._wake.wait()
             self._wake.clear()
             self._on_turn()
             if self._queue:

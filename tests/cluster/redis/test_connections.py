@@ -1,6 +1,6 @@
 """What a broker's URL means."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -16,6 +16,7 @@ from socketio_server.cluster.redis.connections import (
     pack,
     pack_publish,
 )
+from tests.support.tools import PATIENCE
 
 
 @pytest.fixture
@@ -27,7 +28,11 @@ def pair() -> Iterator[tuple[Any, Any]]:
 
 
 @pytest.fixture
-def connection(pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> RedisConnection:
+def connect(
+    pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., RedisConnection]:
+    """Returns a connection with a time limit."""
+
     class Connection:
         """redis-py's, connected to the test."""
 
@@ -40,9 +45,18 @@ def connection(pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> RedisC
             self._sock.close()
 
     monkeypatch.setattr(ConnectionPool, "make_connection", lambda pool: Connection())
-    connection = connector("redis://localhost", 5.0)()
-    connection.connect()
-    return connection
+
+    def connect(timeout: float = PATIENCE) -> RedisConnection:
+        connection = connector("redis://localhost", timeout)()
+        connection.connect()
+        return connection
+
+    return connect
+
+
+@pytest.fixture
+def connection(connect: Callable[..., RedisConnection]) -> RedisConnection:
+    return connect()
 
 
 class TestConnections:
@@ -87,12 +101,9 @@ class TestReceiving:
         with pytest.raises(ConnectionError, match="closed the connection"):
             connection.receive()
 
-    def test_raises_when_nothing_comes(
-        self, connection: RedisConnection, pair: tuple[Any, Any]
-    ) -> None:
-        pair[0].settimeout(0.01)
+    def test_raises_when_nothing_comes(self, connect: Callable[..., RedisConnection]) -> None:
         with pytest.raises(TimeoutError):
-            connection.receive()
+            connect(0.01).receive()
 
     def test_raises_what_is_no_reply(
         self, connection: RedisConnection, pair: tuple[Any, Any]
