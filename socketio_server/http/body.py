@@ -26,15 +26,17 @@ class CollectedBody:
     :raises BadBody: with status 413, if the request's head announces more.
     """
 
-    __slots__ = ("_body", "_max_size", "_parts", "_size")
+    __slots__ = ("_body", "_data", "_is_dropped", "_max_size", "size")
 
     def __init__(self, head: Head, max_size: int) -> None:
         if head.headers.content_length > max_size:
             raise BadBody("request body is too large", status=413)
         self._body = body_of(head)
         self._max_size = max_size
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._data: bytes | bytearray = b""  # a bytearray if it arrives in several parts
+        self.size = 0
+        """Bytes that have arrived."""
+        self._is_dropped = False
 
     def receive(self, data: bytes) -> bytes | None:
         """Take the next bytes of the connection.
@@ -44,15 +46,25 @@ class CollectedBody:
         """
         body = self._body
         part, behind = body.receive(data)
-        self._size += len(part)
-        if self._size > self._max_size:
+        self.size += len(part)
+        if self.size > self._max_size:
             raise BadBody("request body is too large", status=413)
-        self._parts.append(part)
+        if not self._data:
+            self._data = b"" if self._is_dropped else part
+        elif part:
+            if type(self._data) is bytes:
+                self._data = bytearray(self._data)
+            self._data += part
         return behind if body.is_complete else None
 
+    def drop(self) -> None:
+        """Keep nothing of the body, and look for its end only."""
+        self._is_dropped = True
+        self._data = b""
+
     def join(self) -> bytes:
-        """Return the body."""
-        return b"".join(self._parts)
+        """Return the body; nothing, if it was dropped."""
+        return bytes(self._data)
 
 
 class BodySource(Protocol):

@@ -73,6 +73,9 @@ MOVES: Mapping[State, frozenset[State]] = {
 }
 """The states that may follow each state."""
 
+KEPT = 4096
+"""Bytes that may arrive behind a request before it is answered: with more, reading pauses."""
+
 _HAS_SOMETHING_TO_SEND = frozenset({HELD, MOVING, STREAMING, ANSWERING, CLOSING})
 
 
@@ -343,6 +346,8 @@ class HttpConnection:
         has_body = head.headers.has_body
         if not has_body:
             self._move_to(ANSWERING)
+            if self._buffer:
+                self._keep(b"")
         exchange.start()
         if self.exchange is not exchange:
             return  # it was refused, or the connection has become a WebSocket
@@ -419,7 +424,7 @@ class HttpConnection:
             return
         self._move_to(IDLE)
         if self._buffer:
-            self.tcp.resume_reading()
+            self.tcp.pause_reading()  # because as much may arrive as is taken from the buffer
             self.server.guarded_loop.run_callback(HttpConnection._read_on, self)
 
     def detach(self) -> tuple[Connection, bytes]:
@@ -440,12 +445,13 @@ class HttpConnection:
     def _keep(self, data: bytes) -> None:
         """Keep bytes of the next request until this one is answered."""
         self._buffer += data
-        if len(self._buffer) > BODY_HIGH_WATER:
+        if len(self._buffer) > KEPT:
             self.tcp.pause_reading()
 
     def _read_on(self) -> None:
         """Read the bytes that arrived while the last request was answered."""
         if self._state is IDLE and self._buffer:
+            self.tcp.resume_reading()
             self._read_head(self._buffer)
 
     def _end(self) -> None:

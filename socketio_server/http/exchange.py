@@ -212,15 +212,22 @@ class SessionExchange(_Exchange):
                 self._body = CollectedBody(head, server.options.max_payload)
             except BadBody as error:
                 self._refuse_body(error.status)
+                return
+            if head.method != "POST":
+                self._body.drop()
 
     def receive(self, data: bytes) -> bytes | None:
         """Take bytes of the body; return those behind it, or ``None`` if it is not complete."""
-        assert self._body is not None  # the head announced one
+        body, target = self._body, self._target
+        assert body is not None  # the head announced one
         try:
-            return self._body.receive(data)
+            behind = body.receive(data)
         except BadBody as error:
             self._refuse_body(error.status)
             return None
+        if behind is None and self.head.method == "POST" and isinstance(target, PollingTransport):
+            target.post_arrives(self, body.size)
+        return behind
 
     def complete(self) -> None:
         """Answer the complete request, now or later."""
@@ -266,6 +273,12 @@ class SessionExchange(_Exchange):
             return True
         return self.head.method != "GET"  # no client half-closes and waits for a poll
 
+    def drop_body(self) -> None:
+        """Keep nothing of the body (``Exchange``); the refusal follows when all has arrived."""
+        self._target = error_response(ErrorCode.BAD_REQUEST)
+        if self._body is not None:
+            self._body.drop()
+
     def abort(self) -> None:
         """Close the connection without an answer (``Exchange``)."""
         self._carrier.tcp.callback_raised()
@@ -277,7 +290,7 @@ class SessionExchange(_Exchange):
             if because is LostBecause.FAULT:
                 target.callback_raised()
             else:
-                target.poll_lost(self)
+                target.request_lost(self)
 
     def _refuse_body(self, status: int) -> None:
         """Refuse the request because of its body, and end its session."""

@@ -223,6 +223,8 @@ class FakeExchange:
         """Whether its client has gone, be it without anybody's knowledge."""
         self.is_slow = False
         """Whether its client has yet to take some of the answer."""
+        self.is_dropped = False
+        """Whether nothing of its body is to be kept."""
 
     def reply(self, response: Response) -> None:
         assert self.response is None, "answered twice"
@@ -233,6 +235,9 @@ class FakeExchange:
 
     def is_underway(self) -> bool:
         return self.is_slow
+
+    def drop_body(self) -> None:
+        self.is_dropped = True
 
     def abort(self) -> None:
         self.is_gone = True

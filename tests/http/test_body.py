@@ -22,6 +22,19 @@ class TestACollectedBody:
         assert body.receive(b"lo, world") == b", world"
         assert body.join() == b"hello"
 
+    def test_may_arrive_in_many_parts(self) -> None:
+        body = CollectedBody(head("Content-Length: 5"), 5)
+        for part in (b"", b"h", b"el", b"lo"):
+            body.receive(part)
+        assert body.join() == b"hello"
+
+    def test_that_is_dropped_ends_where_it_would_have(self) -> None:
+        body = CollectedBody(head("Content-Length: 5"), 5)
+        body.receive(b"hel")
+        body.drop()
+        assert body.receive(b"lo, world") == b", world"
+        assert body.join() == b""
+
     def test_is_refused_before_it_comes_if_its_head_announces_more(self) -> None:
         with pytest.raises(BadBody) as refused:
             CollectedBody(head("Content-Length: 6"), 5)

@@ -8,13 +8,13 @@ from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socketio_server.http.connection import MOVES, State
+from socketio_server.http.connection import KEPT, MOVES, State
 from socketio_server.net.connection import READ_SIZE
 from socketio_server.net.deadlines import GRACE
 from socketio_server.options import Options
 from tests.fakes.engine import outgoing
 from tests.fakes.loop import FakeIO
-from tests.fakes.net import socket_pair
+from tests.fakes.net import read_available, socket_pair
 from tests.http.site import (
     CHUNKED,
     EXPECT,
@@ -161,6 +161,17 @@ class TestRequestsThatFollowWithoutWaiting:
         site.run()
         assert send_what_is_taken(peer, rest) == b""
         assert len(site.handlers[0].messages) == 500
+
+    def test_are_kept_up_to_one_read(self, site: Site, peer: Peer, target: str) -> None:
+        """However many are answered between two reads."""
+        data = memoryview(request("POST", target, b"4" + b"x" * 400) * 600)
+        peer.sock.setblocking(False)
+        while len(site.handlers[0].messages) < 600:
+            with suppress(BlockingIOError):
+                data = data[peer.sock.send(data) :]
+            site.loop.turn()
+            assert len(peer.http._buffer) <= KEPT + READ_SIZE
+            read_available(peer.sock)
 
     def test_are_answered_as_well_if_they_come_while_an_answer_is_on_its_way(
         self, site: Site, peer: Peer, target: str

@@ -1,16 +1,19 @@
 """Bodies of requests, as they arrive on a connection: a session's and an upload."""
 
 import gc
+import json
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 from gevent.event import Event
 
 from socketio_server.http.body import StreamedBody
+from socketio_server.http.exchange import SessionExchange
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.fakes.engine import outgoing
+from tests.fakes.net import socket_pair
 from tests.http.site import (
     BIG,
     CHUNKED,
@@ -160,6 +163,116 @@ class TestBodiesOfASession:
     ) -> None:
         peer.send(head("POST", target, "Content-Length: 1001", EXPECT))
         assert peer.answer().status == 413
+
+
+class TestBodiesOfASessionThatArriveInParts:
+    """What has arrived is charged to the session, which has one at a time."""
+
+    @pytest.fixture
+    def other(self, site: Site) -> Iterator[Peer]:
+        """Another connection of the same client."""
+        with socket_pair() as (ours, theirs):
+            yield (made := Peer(site, ours, theirs))
+            made.connection.abort()
+            site.run()
+
+    @pytest.mark.parametrize("coded", [False, True], ids=["length", "chunks"])
+    def test_are_charged_until_they_are_complete(
+        self, site: Site, peer: Peer, target: str, coded: bool
+    ) -> None:
+        data = request("POST", target, b"4" + b"x" * 999)
+        if coded:
+            data = head("POST", target, CHUNKED) + in_chunks(b"4" + b"x" * 499, b"x" * 500)
+        for byte in bytes_of(data[:-1]):
+            peer.sock.sendall(byte)
+            site.loop.run()
+        assert site.handlers[0].held == 1000 - (not coded)
+        peer.send(data[-1:])
+
+        assert peer.answer().status == 200
+        assert site.handlers[0].held == 0
+
+    @pytest.mark.parametrize("reset", [False, True])
+    def test_are_charged_no_more_once_their_client_has_gone(
+        self, site: Site, peer: Peer, target: str, reset: bool
+    ) -> None:
+        peer.send(request("POST", target, b"4hello")[:-1])
+        assert site.handlers[0].held == 5
+        if reset:
+            peer.connection.abort()
+            site.run()
+        else:
+            peer.close()
+
+        assert site.handlers[0].held == 0
+
+    def test_have_no_second_beside_them(
+        self, site: Site, peer: Peer, other: Peer, target: str
+    ) -> None:
+        peer.send(request("POST", target, b"4hello")[:-1])
+        other.send(head("POST", target, "Content-Length: 100", EXPECT))
+
+        answer = other.answer()
+        assert (answer.status, answer.headers["connection"]) == (400, "close")
+        assert other.is_cut
+        assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
+        assert site.handlers[0].held == 0
+        peer.send(b"o")
+        assert peer.answer().status == 400
+        assert site.handlers[0].messages == []
+
+    def test_are_forgotten_for_the_next_if_the_loop_did_not_report_the_loss_yet(
+        self, site: Site, peer: Peer, other: Peer, target: str
+    ) -> None:
+        peer.send(request("POST", target, b"4hello")[:-1])
+        peer.connection.pause_reading()
+        peer.close()
+        other.send(request("POST", target, b"4hello")[:-1])
+        peer.connection.resume_reading()
+        site.run()
+        assert peer.connection.closed
+        other.send(b"o")
+
+        assert other.answer().body == b"ok"
+        assert site.handlers[0].messages == ["hello"]
+        assert site.handlers[0].closed == []
+
+    def test_are_dropped_with_their_session_and_refused_once_they_are_complete(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.send(request("POST", target, b"4" + b"x" * 999)[:-1])
+        exchange = peer.http.exchange
+        assert isinstance(exchange, SessionExchange)
+        assert exchange._body is not None
+        site.sessions[0].close(CloseReason.PING_TIMEOUT)
+        assert exchange._body.join() == b""
+        assert peer.answers() == []
+
+        peer.send(b"x")
+        answer = peer.answer()
+        assert (answer.status, json.loads(answer.body)["code"]) == (400, 3)
+
+    def test_that_never_end_are_given_up_after_their_session(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        peer.send(request("POST", target, b"4hello")[:-1])
+        site.sessions[0].close(CloseReason.PING_TIMEOUT)
+        site.loop.advance(site.options.body_timeout)
+
+        assert peer.answer().status == 408
+        assert site.handlers[0].closed == [CloseReason.PING_TIMEOUT]
+
+    @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+    def test_that_nobody_wants_are_not_kept(
+        self, site: Site, peer: Peer, target: str, method: str
+    ) -> None:
+        peer.send(request(method, target, b"x" * 999)[:-1])
+        exchange = peer.http.exchange
+        assert isinstance(exchange, SessionExchange)
+        assert exchange._body is not None
+
+        assert exchange._body.join() == b""
+        assert site.handlers[0].held == 0
 
 
 class TestUploads:

@@ -62,6 +62,9 @@ class Exchange(Protocol):
     def is_underway(self) -> bool:
         """Return whether the client has yet to read some of the answer."""
 
+    def drop_body(self) -> None:
+        """Keep nothing of the body, which has arrived in part, and refuse the request later."""
+
     def abort(self) -> None:
         """Close the client's connection without an answer."""
 
@@ -98,6 +101,7 @@ class PollingTransport:
     __slots__ = (
         "_answer",
         "_answers_soon",
+        "_arriving",
         "_backlog",
         "_clock",
         "_held",
@@ -150,6 +154,7 @@ class PollingTransport:
         self._poll: Exchange | None = None  # the GET that waits
         self._poll_timer: Watcher | None = None  # ends it while a probe is under way
         self._answers_soon = False  # the GET is answered at the end of this turn of the loop
+        self._arriving: Exchange | None = None  # the POST whose body has arrived in part
         self._post: Exchange | None = None  # the POST whose packets are handed up
         self._incoming: Payload | None = None  # its packets that are yet to be handed up
         self._is_handing_up = False  # a packet is being handed up just now
@@ -278,6 +283,7 @@ class PollingTransport:
     def hand_over(self) -> Iterable[Outgoing]:
         """Stop, and return the queued messages for the transport that takes over."""
         self._end_backlog()
+        self._end_arriving()
         queue, self._queue = self._queue, deque()
         self._queued_bytes = 0
         self._session = None
@@ -308,10 +314,12 @@ class PollingTransport:
             self._poll_timer = self._loop.timer(PROBE_POLL_TIME)
             self._loop.start(self._poll_timer, PollingTransport._answer_poll, self)
 
-    def poll_lost(self, poll: Exchange) -> None:
-        """The client of a waiting GET has gone."""
-        if poll is self._poll:
+    def request_lost(self, request: Exchange) -> None:
+        """The client of a waiting GET, or of a POST, has gone."""
+        if request is self._poll:
             self._end_poll()
+        elif request is self._arriving:
+            self._end_arriving()
 
     def answer_at_once(self) -> Response:
         """Return an answer with the queued messages; with a noop packet if there are none."""
@@ -347,6 +355,17 @@ class PollingTransport:
                 self._session.room_made(self)
         return Response(200, self._encode_payload(packets or [engineio.NOOP]))
 
+    def post_arrives(self, post: Exchange, size: int) -> None:
+        """Charge the client for a body that has arrived in part, or refuse the POST.
+
+        :param size: bytes of the body so far.
+        """
+        if self._session is None:
+            post.drop_body()
+        elif post is self._arriving or self._admit(post):
+            self._arriving = post
+            self._hold(size)
+
     def answer_post(self, body: bytes, content_type: str, post: Exchange) -> None:
         """Hand up the packets of a payload, as fast as the session accepts them; answer then.
 
@@ -355,18 +374,40 @@ class PollingTransport:
         if self._session is None:
             post.reply(_BAD_REQUEST)
             return
-        if self._post is not None:
-            self._fail("second POST while one is pending")
-            post.reply(_BAD_REQUEST)
+        if post is self._arriving:
+            self._arriving = None
+        elif not self._admit(post):
             return
         self._post = post
         if len(body) <= AT_ONCE:
+            if self._held:
+                self._hold(0)
             self._take_apart(body, content_type)
         else:
             self._is_due = True
             self._hold(len(body))
             work = partial(PollingTransport._take_apart, body=body, content_type=content_type)
             self._turns.add(work, self, is_large=len(body) > LARGE)
+
+    def _admit(self, post: Exchange) -> bool:
+        """Return whether no other POST is under way; if one is, refuse this, and end the session.
+
+        The other does not count if its client has given it up, and the loop did not report it yet.
+        """
+        if self._arriving is not None and self._arriving.has_ended():
+            self._end_arriving()
+        if self._post is None and self._arriving is None:
+            return True
+        self._fail("second POST while one is pending")
+        post.reply(_BAD_REQUEST)
+        return False
+
+    def _end_arriving(self) -> None:
+        """Drop the body that has arrived in part."""
+        post, self._arriving = self._arriving, None
+        if post is not None:
+            post.drop_body()
+            self._hold(0)
 
     def _take_apart(self, body: bytes, content_type: str) -> None:
         """Hand up the packets of a payload, unless the session ended before its turn had come."""
@@ -435,7 +476,7 @@ class PollingTransport:
         self._end_post(_BAD_REQUEST)
 
     def _hold(self, size: int) -> None:
-        """Charge the client for a POST, until its last packet is handed up."""
+        """Charge the client for a POST, from its first bytes until its last packet is handed up."""
         change, self._held = size - self._held, size
         if change and self._session is not None:
             self._session.bytes_held(change)
@@ -572,6 +613,7 @@ class PollingTransport:
         self.close(CloseReason.PARSE_ERROR)
 
     def _report(self, reason: CloseReason) -> None:
+        self._end_arriving()
         self._hold(0)
         session, self._session = self._session, None
         self._answer_soon()

@@ -19,6 +19,7 @@ from socketio_server.net.turns import LARGE, Turns
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.protocol.websocket.closing_parser import ClosingParser
 from socketio_server.protocol.websocket.frames import (
     Close,
     CloseCode,
@@ -415,9 +416,9 @@ class WebSocketTransport:
         After calling this, add the connection to ``_closings``.
         """
         self._closing = True
+        self._parser = ClosingParser(self._parser)
         self._connection.write(encode_close(code, reason))
-        self._connection.resume_reading()
-        self._paused = False
+        self.resume_reading()
 
     def _fail_soon(self, code: int, reason: str) -> None:
         """Refuse a frame of the peer, and handle no later one.
@@ -436,6 +437,10 @@ class WebSocketTransport:
             self._session.client_refused(RefusalKind.PACKET, reason)
         if not self._closing:
             self._send_close(code, reason)
+        self._parser.end()
+        self._is_due = False
+        self._stop_timer()
+        self._connection.resume_reading()
         self._closings.add(self._connection)
         self._connection.hang_up()
         self._report(CloseReason.PARSE_ERROR)

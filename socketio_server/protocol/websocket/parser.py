@@ -33,7 +33,9 @@ from socketio_server.protocol.websocket.masking import (
 )
 from socketio_server.protocol.websocket.permessage_deflate import Inflater
 
-_CONTROL = 0x08  # the bit that control frames' opcodes share
+CONTROL = 0x08
+"""The bit that control frames' opcodes share."""
+
 _RESERVED_BITS = 0x70
 _MASKED = 0x80
 _TEXT_FRAME = FIN | Opcode.TEXT
@@ -225,7 +227,7 @@ class Parser:
             first, data = frame
             if first == _TEXT_FRAME:
                 return self._decode_text(data)
-            if first & _CONTROL:
+            if first & CONTROL:
                 return self._take_control(first, data)
             message = self._take_data(first, data)
             if message is not None:
@@ -317,11 +319,8 @@ class Parser:
 
     def _check_start(self, first: int, second: int) -> int:
         """Check a frame's first two bytes; return how many bytes of data it may have."""
-        if first not in _FIRST_BYTES and not (self._inflates and first in _COMPRESSED_FIRST_BYTES):
-            raise self._fail(CloseCode.PROTOCOL_ERROR, _explain_first_byte(first))
-        if second < _MASKED:  # section 5.1
-            raise self._fail(CloseCode.PROTOCOL_ERROR, "frame is not masked")
-        if first & _CONTROL:  # section 5.5; may come between the frames of a message (5.4)
+        self._check_first_bytes(first, second)
+        if first & CONTROL:  # section 5.5; may come between the frames of a message (5.4)
             if second & 0x7F > MAX_CONTROL_SIZE:
                 raise self._fail(CloseCode.PROTOCOL_ERROR, "control frame is too long")
             return MAX_CONTROL_SIZE
@@ -344,6 +343,13 @@ class Parser:
                 CloseCode.MESSAGE_TOO_BIG, f"too many fragments, at most {most} are allowed"
             )
         return self._max_message_size - message.size
+
+    def _check_first_bytes(self, first: int, second: int) -> None:
+        """Check a frame's first two bytes as far as its kind and size don't matter."""
+        if first not in _FIRST_BYTES and not (self._inflates and first in _COMPRESSED_FIRST_BYTES):
+            raise self._fail(CloseCode.PROTOCOL_ERROR, _explain_first_byte(first))
+        if second < _MASKED:  # section 5.1
+            raise self._fail(CloseCode.PROTOCOL_ERROR, "frame is not masked")
 
     def _check_length(self, extended: bytes | bytearray) -> int:
         """Return an extended payload length (section 5.2), if it is valid."""
@@ -429,7 +435,7 @@ class Parser:
     def _take_close(self, data: bytes) -> Close:
         """Return a close frame's code and reason (5.5.1), and discard all bytes after it."""
         if not data:
-            self._end()
+            self.end()
             return Close(None, "")
         if len(data) == 1:
             raise self._fail(CloseCode.PROTOCOL_ERROR, "close frame with half a close code")
@@ -437,7 +443,7 @@ class Parser:
         if not any(code in codes for codes in _CLOSE_CODES):
             raise self._fail(CloseCode.PROTOCOL_ERROR, "close frame with an invalid close code")
         reason = self._decode_text(data[2:])
-        self._end()
+        self.end()
         return Close(code, reason)
 
     def _decode_text(self, data: bytes) -> str:
@@ -456,11 +462,11 @@ class Parser:
 
     def _fail(self, code: CloseCode, reason: str) -> ProtocolError:
         """Note that the peer broke the protocol; return the error to raise for it."""
-        self._end()
+        self.end()
         self._failure = code, reason
         return ProtocolError(code, reason)
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Drop the buffered bytes, and discard all further ones."""
         self._ended = True
         self._buffer = b""

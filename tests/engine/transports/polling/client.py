@@ -39,6 +39,12 @@ class Client:
         self.loop.run()
         return post
 
+    def begin_post(self, size: int) -> FakeExchange:
+        """Begin a POST of which so many bytes arrive, and no more."""
+        post = FakeExchange()
+        self.transport.post_arrives(post, size)
+        return post
+
     def post_messages(self, count: int) -> FakeExchange:
         """Begin a POST of so many messages: "0", "1" and so on."""
         return self.post(b"\x1e".join(b"4%d" % i for i in range(count)))

@@ -109,7 +109,7 @@ class TestBackpressure:
         large = outgoing("x" * LIGHT)
         client.transport.send(large)
         if is_told:
-            client.transport.poll_lost(poll)
+            client.transport.request_lost(poll)
         else:
             poll.is_gone = True
         client.loop.run()

@@ -142,7 +142,7 @@ class TestAGetThatGoesAway:
 
     def test_it_gets_no_answer(self, client: Client) -> None:
         poll = client.get()
-        client.transport.poll_lost(poll)
+        client.transport.request_lost(poll)
         client.transport.send(outgoing("not lost"))
         client.loop.run()
 
@@ -150,14 +150,14 @@ class TestAGetThatGoesAway:
         assert client.transport.queued_bytes
 
     def test_the_next_one_takes_its_place(self, client: Client) -> None:
-        client.transport.poll_lost(client.get())
+        client.transport.request_lost(client.get())
         client.transport.send(outgoing("not lost"))
 
         assert client.fetch() == ["4not lost"]
         assert client.session.closed == []
 
     def test_the_next_one_may_wait_itself(self, client: Client) -> None:
-        client.transport.poll_lost(client.get())
+        client.transport.request_lost(client.get())
         poll = client.get()
         client.transport.send(outgoing("hello"))
         client.loop.run()
@@ -167,7 +167,7 @@ class TestAGetThatGoesAway:
     def test_what_was_sent_at_that_moment_is_not_lost(self, client: Client) -> None:
         poll = client.get()
         client.transport.send(outgoing("not lost"))
-        client.transport.poll_lost(poll)
+        client.transport.request_lost(poll)
         client.loop.run()
 
         assert poll.response is None
@@ -180,7 +180,7 @@ class TestAGetThatGoesAway:
         client.loop.run()
 
         assert poll.response is None
-        client.transport.poll_lost(poll)
+        client.transport.request_lost(poll)
         assert client.fetch() == ["4not lost"]
 
     def test_one_that_has_gone_when_it_is_looked_at_takes_nothing(self, client: Client) -> None:
@@ -196,7 +196,7 @@ class TestAGetThatGoesAway:
         first = client.get()
         first.is_gone = True
         second = client.get()
-        client.transport.poll_lost(first)
+        client.transport.request_lost(first)
         client.transport.send(outgoing("hello"))
         client.loop.run()
 
@@ -210,7 +210,7 @@ class TestAGetThatGoesAway:
         second = FakeExchange()
         second.is_gone = True
         client.transport.answer_get(second)
-        client.transport.poll_lost(second)
+        client.transport.request_lost(second)
         client.transport.send(outgoing("hello"))
         client.loop.run()
 
@@ -232,7 +232,7 @@ class TestAGetThatGoesAway:
         client.transport.start_probe()
         poll = client.get()
         client.loop.advance(PROBE_POLL_TIME * 0.75)
-        client.transport.poll_lost(poll)
+        client.transport.request_lost(poll)
         poll = client.get()
         client.loop.advance(PROBE_POLL_TIME * 0.75)
         assert poll.response is None
@@ -252,6 +252,6 @@ class TestAGetThatGoesAway:
             client.transport.send(outgoing("hello"))
             client.loop.run()
         else:
-            client.transport.poll_lost(poll)
+            client.transport.request_lost(poll)
 
         assert not client.loop.watchers

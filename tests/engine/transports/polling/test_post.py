@@ -1,9 +1,11 @@
 """The POSTs of a polling client: packets that are handed up, rates and pauses."""
 
+from collections.abc import Callable
+
 import pytest
 
 from socketio_server.engine.transports.base import PING
-from socketio_server.engine.transports.polling import AT_ONCE
+from socketio_server.engine.transports.polling import AT_ONCE, PollingTransport
 from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
@@ -179,6 +181,93 @@ class TestPost:
         client.post_messages(5)
 
         assert not client.loop.watchers
+
+
+class TestPostThatArrivesInParts:
+    def test_is_charged_as_it_arrives(self, client: Client) -> None:
+        post = client.begin_post(0)
+        for size in (1000, 5000):
+            client.transport.post_arrives(post, size)
+            assert client.session.held == size
+
+    @pytest.mark.parametrize("size", [100, AT_ONCE + 1])
+    def test_is_taken_in_once_it_is_complete(self, client: Client, size: int) -> None:
+        post = client.begin_post(10)
+        client.transport.answer_post(b"4".ljust(size, b"x"), "text/plain", post)
+        client.loop.run()
+
+        assert post.status == 200
+        assert client.session.messages == ["x" * (size - 1)]
+        assert client.session.held == 0
+        assert client.post(b"4next").status == 200
+
+    def test_is_charged_no_more_once_its_client_is_lost(self, client: Client) -> None:
+        client.transport.request_lost(client.begin_post(1000))
+
+        assert client.session.held == 0
+        assert client.post(b"4next").status == 200
+
+    def test_is_refused_at_its_head_while_another_is_under_way(self, client: Client) -> None:
+        first = client.begin_post(1000)
+        second = client.begin_post(0)
+
+        assert second.response == BAD_REQUEST
+        assert client.session.closed == [CloseReason.PARSE_ERROR]
+        assert client.session.refusals == ["packet: second POST while one is pending"]
+        assert first.is_dropped
+        assert client.session.held == 0
+
+    def test_is_refused_at_its_head_while_another_waits_for_the_session(
+        self, client: Client
+    ) -> None:
+        client.transport.pause_reading()
+        first = client.post(b"4one")
+        assert client.begin_post(0).response == BAD_REQUEST
+        client.loop.run()
+
+        assert first.status == 200
+        assert client.session.closed == [CloseReason.PARSE_ERROR]
+
+    def test_keeps_a_whole_one_from_being_taken_in_before_it(self, client: Client) -> None:
+        client.begin_post(1000)
+
+        assert client.post(b"4two").response == BAD_REQUEST
+        assert client.session.messages == []
+
+    @pytest.mark.parametrize("size", [0, 1000])
+    def test_is_forgotten_for_the_next_if_its_client_has_gone_unnoticed(
+        self, client: Client, size: int
+    ) -> None:
+        first = client.begin_post(size)
+        first.is_gone = True
+        second = client.begin_post(500)
+        assert first.is_dropped
+        assert client.session.held == 500
+
+        client.transport.request_lost(first)
+        assert client.session.held == 500
+        client.transport.answer_post(b"4hello", "text/plain", second)
+        assert second.status == 200
+        assert client.session.closed == []
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            pytest.param(lambda t: t.close(CloseReason.FORCED_CLOSE), id="close"),
+            pytest.param(lambda t: t.callback_raised(), id="internal error"),
+            pytest.param(lambda t: t.hand_over(), id="upgrade"),
+        ],
+    )
+    def test_keeps_nothing_once_the_session_has_gone(
+        self, client: Client, end: Callable[[PollingTransport], None]
+    ) -> None:
+        post = client.begin_post(1000)
+        end(client.transport)
+
+        assert post.is_dropped
+        assert client.session.held == 0
+        assert client.begin_post(10).is_dropped
+        assert client.session.held == 0
 
 
 class TestRates:

@@ -4,7 +4,7 @@ import pytest
 
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.protocol.websocket.frames import Close, Opcode
+from socketio_server.protocol.websocket.frames import Close, Opcode, Pong
 from tests.engine.transports.websocket.link import Link
 from tests.fakes.engine import outgoing
 from tests.support.websocket import frame
@@ -108,6 +108,61 @@ class TestClosing:
 
         link.client.received()
         assert link.client.is_cut
+
+    @pytest.mark.parametrize("size", [900, 500])
+    def test_nothing_that_the_client_sends_after_it_is_kept(self, link: Link, size: int) -> None:
+        """Nobody would be charged for it."""
+        begun = frame(Opcode.BINARY, b"x" * 900)
+        link.client.send_bytes(begun[:size])
+        link.loop.run()
+        link.transport.close(CloseReason.FORCED_CLOSE)
+        link.client.send_bytes(begun[size:] + frame(Opcode.BINARY, b"x" * 900)[:-1])
+        link.loop.run()
+
+        assert link.transport._parser.unfinished == 0
+
+    def test_a_ping_after_it_is_answered(self, link: Link) -> None:
+        link.transport.close(CloseReason.FORCED_CLOSE)
+        link.client.send_bytes(frame(Opcode.TEXT, b"4too late") + frame(Opcode.PING, b"hello"))
+        link.loop.run()
+
+        assert link.client.received() == [Close(1000, ""), Pong(b"hello")]
+
+    @pytest.mark.parametrize("size", [3, 400])
+    def test_a_close_behind_a_frame_under_way_is_found(self, link: Link, size: int) -> None:
+        begun = frame(Opcode.TEXT, b"4" + b"x" * 800)
+        link.client.send_bytes(begun[:size])
+        link.loop.run()
+        link.transport.close(CloseReason.FORCED_CLOSE)
+        link.client.send_bytes(begun[size:] + frame(Opcode.CLOSE, b"\x03\xe8"))
+        link.loop.run()
+
+        link.client.received()
+        assert link.client.is_cut
+
+    def test_a_close_among_frames_that_wait_is_found(self, link: Link) -> None:
+        link.session.on_packet = lambda packet: link.transport.pause_reading()
+        link.client.send_bytes(2 * frame(Opcode.TEXT, b"4x") + frame(Opcode.CLOSE, b"\x03\xe8"))
+        link.loop.run()
+        link.transport.close(CloseReason.FORCED_CLOSE)
+        link.loop.run()
+
+        assert link.session.messages == ["x"]
+        link.client.received()
+        assert link.client.is_cut
+
+    def test_what_the_client_sends_after_it_leaves_turns_to_the_others(self) -> None:
+        link = Link(Options(max_events_per_turn=5))
+        link.start()
+        link.transport.close(CloseReason.FORCED_CLOSE)
+        link.client.send_bytes(frame(Opcode.TEXT, b"") * 20 + frame(Opcode.CLOSE, b"\x03\xe8"))
+        for _ in range(3):
+            link.loop.turn()
+        assert not link.connection.closed
+
+        link.loop.run()
+        assert link.connection.closed
+        link.close()
 
     def test_closing_again_changes_nothing(self, link: Link) -> None:
         link.transport.close(CloseReason.PING_TIMEOUT)
