@@ -26,17 +26,17 @@ class CollectedBody:
     :raises BadBody: with status 413, if the request's head announces more.
     """
 
-    __slots__ = ("_body", "_data", "_is_dropped", "_max_size", "size")
+    __slots__ = ("_body", "_data", "_max_size", "size")
 
     def __init__(self, head: Head, max_size: int) -> None:
         if head.headers.content_length > max_size:
             raise BadBody("request body is too large", status=413)
         self._body = body_of(head)
         self._max_size = max_size
-        self._data: bytes | bytearray = b""  # a bytearray if it arrives in several parts
+        # A bytearray if it arrives in several parts; None once it was dropped.
+        self._data: bytes | bytearray | None = b""
         self.size = 0
         """Bytes that have arrived."""
-        self._is_dropped = False
 
     def receive(self, data: bytes) -> bytes | None:
         """Take the next bytes of the connection.
@@ -49,9 +49,9 @@ class CollectedBody:
         self.size += len(part)
         if self.size > self._max_size:
             raise BadBody("request body is too large", status=413)
-        if not self._data:
-            self._data = b"" if self._is_dropped else part
-        elif part:
+        if self._data == b"":
+            self._data = part
+        elif self._data is not None:
             if type(self._data) is bytes:
                 self._data = bytearray(self._data)
             self._data += part
@@ -59,12 +59,11 @@ class CollectedBody:
 
     def drop(self) -> None:
         """Keep nothing of the body, and look for its end only."""
-        self._is_dropped = True
-        self._data = b""
+        self._data = None
 
     def join(self) -> bytes:
         """Return the body; nothing, if it was dropped."""
-        return bytes(self._data)
+        return bytes(self._data or b"")
 
 
 class BodySource(Protocol):

@@ -160,7 +160,7 @@ def packets_wait_for_their_turn(world: World, faults: Faults) -> None:
     world.run()
 
 
-@case("PollingTransport._take_apart")
+@case("PollingTransport._take_large")
 def a_payload_waits_for_its_turn(world: World, faults: Faults) -> None:
     target = world.polling()
     faults.add(RecordingSessionHandler, "text_received")

@@ -8,7 +8,6 @@ here waits.
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import ClassVar, Protocol
 
 from socketio_server.engine.transports.base import (
@@ -108,6 +107,7 @@ class PollingTransport:
         "_incoming",
         "_is_due",
         "_is_handing_up",
+        "_large",
         "_loop",
         "_on_quiet",
         "_options",
@@ -156,6 +156,8 @@ class PollingTransport:
         self._answers_soon = False  # the GET is answered at the end of this turn of the loop
         self._arriving: Exchange | None = None  # the POST whose body has arrived in part
         self._post: Exchange | None = None  # the POST whose packets are handed up
+        # Its body and content type, if it is large, until it is taken apart.
+        self._large: tuple[bytes, str] | None = None
         self._incoming: Payload | None = None  # its packets that are yet to be handed up
         self._is_handing_up = False  # a packet is being handed up just now
         self._paused = False  # the session wants no more packets for now
@@ -376,7 +378,7 @@ class PollingTransport:
             return
         if post is self._arriving:
             self._arriving = None
-        elif not self._admit(post):
+        elif (self._post or self._arriving) is not None and not self._admit(post):
             return
         self._post = post
         if len(body) <= AT_ONCE:
@@ -385,9 +387,9 @@ class PollingTransport:
             self._take_apart(body, content_type)
         else:
             self._is_due = True
+            self._large = body, content_type
             self._hold(len(body))
-            work = partial(PollingTransport._take_apart, body=body, content_type=content_type)
-            self._turns.add(work, self, is_large=len(body) > LARGE)
+            self._turns.add(PollingTransport._take_large, self, is_large=len(body) > LARGE)
 
     def _admit(self, post: Exchange) -> bool:
         """Return whether no other POST is under way; if one is, refuse this, and end the session.
@@ -409,11 +411,15 @@ class PollingTransport:
             post.drop_body()
             self._hold(0)
 
-    def _take_apart(self, body: bytes, content_type: str) -> None:
-        """Hand up the packets of a payload, unless the session ended before its turn had come."""
+    def _take_large(self) -> None:
+        """Hand up the packets of a large payload, unless the session ended before its turn."""
         self._is_due = False
-        if self._session is None or self._post is None:
-            return
+        large, self._large = self._large, None
+        if large is not None:
+            self._take_apart(*large)
+
+    def _take_apart(self, body: bytes, content_type: str) -> None:
+        """Hand up the packets of a payload."""
         try:
             self._incoming = self._decode_payload(body, content_type)
         except DecodeError as error:
@@ -614,6 +620,7 @@ class PollingTransport:
 
     def _report(self, reason: CloseReason) -> None:
         self._end_arriving()
+        self._large = None
         self._hold(0)
         session, self._session = self._session, None
         self._answer_soon()

@@ -241,6 +241,7 @@ class WebSocketTransport:
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
         self._closings.discard(self._connection)
+        self._parser.end()  # while this waits for its turn
         self._is_due = False
         self._stop_timer()
         clean = because in (LostBecause.EOF, LostBecause.CLOSED)

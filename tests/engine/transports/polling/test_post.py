@@ -1,6 +1,7 @@
 """The POSTs of a polling client: packets that are handed up, rates and pauses."""
 
 from collections.abc import Callable
+from sys import getrefcount
 
 import pytest
 
@@ -171,6 +172,17 @@ class TestPost:
 
         assert client.session.messages == []
         assert post.status == 200
+
+    def test_one_whose_session_ends_before_its_turn_is_dropped_at_once(
+        self, client: Client
+    ) -> None:
+        body = b"4" + b"x" * AT_ONCE
+        references = getrefcount(body)
+        client.transport.answer_post(body, "text/plain", FakeExchange())
+        assert getrefcount(body) > references
+        client.transport.close(CloseReason.FORCED_CLOSE)
+
+        assert getrefcount(body) == references
 
     def test_a_large_one_that_is_malformed_ends_the_session(self, client: Client) -> None:
         assert client.post(b"?" * (AT_ONCE + 1)).response == BAD_REQUEST

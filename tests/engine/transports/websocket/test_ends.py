@@ -2,6 +2,7 @@
 
 import pytest
 
+from socketio_server.net.queued_output import LostBecause
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.websocket.frames import Close, Opcode, Pong
@@ -196,6 +197,17 @@ class TestWhenTheClientEnds:
 
         assert link.session.messages == ["bye"]
         assert link.session.closed == [CloseReason.TRANSPORT_CLOSE]
+
+    def test_nothing_that_waits_for_its_turn_is_kept(self) -> None:
+        link = Link(Options(max_events_per_turn=1))
+        link.start()
+        link.client.send_bytes(frame(Opcode.TEXT, b"4hello") * 100)
+        link.loop.turn()
+        link.client.sock.close()
+        link.transport.give_up(LostBecause.ERROR)
+        link.loop.turn()
+
+        assert link.transport._parser.is_empty
 
     def test_going_without_a_close_is_a_transport_close(self, link: Link) -> None:
         link.client.sock.close()
