@@ -21,12 +21,19 @@ GUNICORN = page("docs/how-to/gunicorn.md")
 ADDRESS = "127.0.0.1:9000"
 MACHINES = {"a": "10.0.0.1:9000", "b": "10.0.0.2:9000"}
 """The machines on the page, and where they are."""
+PROXY = "10.0.0.3"
+"""The proxy on the page."""
+SCHEME_VIEW = """
+from django.http import HttpResponse
+
+urlpatterns += [path("scheme/", lambda request: HttpResponse(request.scheme))]
+"""
 
 
 def test_its_command_serves_the_site(tutorial: Project, tmp_path: Path) -> None:
     project = tutorial.copy(tmp_path / "project")
     project.follow(GUNICORN)
-    (block,) = GUNICORN.of("sh")
+    block, _ = GUNICORN.of("sh")
     (command,) = (line for line in block.text.splitlines() if line.startswith("gunicorn "))
     assert ADDRESS in command
     arguments = shlex.split(command.replace(ADDRESS, "127.0.0.1:0"))[1:]
@@ -45,6 +52,28 @@ def test_its_command_serves_the_site(tutorial: Project, tmp_path: Path) -> None:
             return len(workers) == int(arguments[arguments.index("-w") + 1])
 
         wait_until(are_all_there, "all workers")
+    finally:
+        assert server.stop() == 0
+
+
+def test_the_command_of_a_machine_believes_its_proxy(tutorial: Project, tmp_path: Path) -> None:
+    project = tutorial.copy(tmp_path / "project")
+    project.follow(GUNICORN)
+    project.replace("mysite/settings.py", PROXY, "127.0.0.1")
+    with (project.folder / "mysite" / "urls.py").open("a", encoding="utf-8") as urls:
+        urls.write(SCHEME_VIEW)
+    _, block = GUNICORN.of("sh")
+    text = block.text.replace(MACHINES["a"], "127.0.0.1:0").replace(PROXY, "127.0.0.1")
+    node, _, *arguments = shlex.split(text)
+    variable, _, name = node.partition("=")
+    server = project.serve_by_gunicorn(*arguments, environment={variable: name})
+    try:
+        with Http(server.address) as http:
+            assert http.get("/scheme/").text == "http"
+            assert http.get("/scheme/", {"X-Forwarded-Proto": "https"}).text == "https"
+        session = Polling(server.address)
+        assert session.handshake["sid"].startswith(f"{name}-")
+        session.close()
     finally:
         assert server.stop() == 0
 

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from configparser import ConfigParser
+from itertools import dropwhile
 
 import pytest
 from django.core.management import get_commands, load_command_class
@@ -110,7 +111,7 @@ def check_make(arguments: list[str]) -> None:
 
 def check_command(words: list[str]) -> None:
     """Fail unless a command is one that does what the page says, as far as that can be told."""
-    program, *arguments = words
+    program, *arguments = dropwhile(re.compile(r"[A-Z]+=").match, words)
     program = program.removeprefix(".venv/bin/")
     if program in ("python", "python3") and "manage.py" in arguments:
         check_manage(arguments[arguments.index("manage.py") + 1 :])
