@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.crowd import close_all
+from tests.faults.crowd import OFFER, Wire, close_all, deflated, plain
 from tests.faults.noise import SEED, Noise
 from tests.faults.watch import Row, Watch, table
 from tests.support.server import Server
@@ -91,6 +91,14 @@ def impatient(share_attacked: StartServer) -> Server:
 def deflating(share_attacked: StartServer) -> Server:
     """A server that compresses messages, and takes compressed ones."""
     return share_attacked(settings={"SOCKETIO_PER_MESSAGE_DEFLATE": True})
+
+
+@pytest.fixture(params=["plain", "deflated"])
+def wire(request: pytest.FixtureRequest) -> Wire:
+    """A server, without compression and with it; what makes frames; headers of the handshake."""
+    if request.param == "plain":
+        return request.getfixturevalue("server"), plain, {}
+    return request.getfixturevalue("deflating"), deflated, OFFER
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
 import re
 import selectors
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 
 from tests.support.http import Http
@@ -14,6 +15,12 @@ from tests.support.wire import Polling, target
 
 WEBSOCKET = target("websocket")
 STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
+
+OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate"}
+"""Headers of a client that compresses its messages."""
+
+Wire = tuple[Server, Callable[[str], bytes], dict[str, str]]
+"""A server, what makes frames for it, and headers of the handshake (``conftest.py``)."""
 
 OPEN: list[WebSocket | Polling | Http] = []
 """What a test has opened with the functions below; closed at its end (``conftest.py``)."""
@@ -103,6 +110,22 @@ def crowd_over_polling(server: Server, count: int, *, channel: str) -> list[Poll
         session.send(f'421["__subscribe__","{channel}"]')
         assert session.receive() == ["431[true]"]
     return sessions
+
+
+def deflate(data: bytes) -> bytes:
+    """Return a compressed message (RFC 7692 section 7.2.1)."""
+    compressor = zlib.compressobj(9, wbits=-15)
+    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def deflated(text: str) -> bytes:
+    """Return a compressed frame."""
+    return frame(TEXT, deflate(text.encode()), reserved=4)
+
+
+def plain(text: str) -> bytes:
+    """Return a frame that is not compressed."""
+    return frame(TEXT, text)
 
 
 def close_code(websocket: WebSocket) -> int | None:

@@ -5,8 +5,7 @@ Each test is an attack that once took gigabytes, seconds or all handlers.
 
 import json
 import re
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import cycle
 from threading import Thread
@@ -14,8 +13,20 @@ from time import monotonic
 
 import pytest
 
-from tests.faults.crowd import ask, close_all, close_code, connect, crowd, join, join_over_polling
-from tests.faults.watch import MAX_ANSWER, MIB, Watch, limited_space, look
+from tests.faults.crowd import (
+    OFFER,
+    Wire,
+    ask,
+    close_all,
+    close_code,
+    connect,
+    crowd,
+    deflated,
+    join,
+    join_over_polling,
+    plain,
+)
+from tests.faults.watch import MAX_ANSWER, MIB, MOST, Watch, limited_space, look
 from tests.support.http import Http, Refused
 from tests.support.redis import RedisServer
 from tests.support.server import Server
@@ -26,16 +37,11 @@ from tests.support.wire import TransportName, target
 
 pytestmark = pytest.mark.timeout(180)
 
-MOST = 128 * MIB
-"""Bytes that any attack may make the server hold for a while."""
-
 LARGE = 980_000
 """Characters of a message that is as large as allowed."""
 
 CALLED = 20
 """Clients that answer at once."""
-
-OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate"}
 
 
 def fill(unit: str, size: int = LARGE) -> str:
@@ -52,18 +58,6 @@ WORST = {
     "one emoji in much text": '"' + "x" * (LARGE - 10) + '😀"',
 }
 """JSON that costs most, in memory or in time."""
-
-
-def deflated(text: str) -> bytes:
-    """Return a compressed frame."""
-    compressor = zlib.compressobj(9, wbits=-15)
-    data = compressor.compress(text.encode()) + compressor.flush(zlib.Z_SYNC_FLUSH)
-    return frame(TEXT, data[:-4], reserved=4)
-
-
-def plain(text: str) -> bytes:
-    """Return a frame that is not compressed."""
-    return frame(TEXT, text)
 
 
 def send_all(clients: list[WebSocket], data: bytes) -> None:
@@ -99,16 +93,6 @@ def waiting(server: Server) -> int:
     return count
 
 
-@pytest.fixture(params=["plain", "deflated"])
-def wire(
-    request: pytest.FixtureRequest,
-) -> tuple[Server, Callable[[str], bytes], dict[str, str]]:
-    """A server, with compression or without it; what makes frames; headers of the handshake."""
-    if request.param == "plain":
-        return request.getfixturevalue("server"), plain, {}
-    return request.getfixturevalue("deflating"), deflated, OFFER
-
-
 @pytest.fixture(scope="module")
 def cluster(share_attacked: StartServer) -> Iterator[tuple[Server, Server]]:
     """Two servers with a Redis between them."""
@@ -122,9 +106,6 @@ def cluster(share_attacked: StartServer) -> Iterator[tuple[Server, Server]]:
     )
     yield one, other
     redis.stop()
-
-
-Wire = tuple[Server, Callable[[str], bytes], dict[str, str]]
 
 
 class TestLargeHeaders:
@@ -162,12 +143,22 @@ class TestLargeHeaders:
 
 
 class TestEventsThatWait:
-    @pytest.mark.parametrize("kind", ["empty arrays", "one emoji in much text"])
-    def test_are_held_as_text_and_bounded(self, server: Server, watch: Watch, kind: str) -> None:
+    @pytest.mark.parametrize(
+        ("wire", "kind"),
+        [
+            ("plain", "empty arrays"),
+            ("plain", "one emoji in much text"),
+            ("deflated", "empty arrays"),
+        ],
+        indirect=["wire"],
+    )
+    def test_are_held_as_text_and_bounded(self, wire: Wire, watch: Watch, kind: str) -> None:
         """Decoded, one megabyte of them takes up to 45."""
-        event = frame(TEXT, f'42["unknown",{WORST[kind]}]')
-        with watch(server, "accounts", f"events that wait: {kind}", inputs=60, most=MOST):
-            clients = crowd(server, 20)
+        server, encode, headers = wire
+        event = encode(f'42["unknown",{WORST[kind]}]')
+        name = f"events that wait: {kind}{', deflated' if headers else ''}"
+        with watch(server, "accounts", name, inputs=60, most=MOST):
+            clients = [join(server, headers=headers) for _ in range(20)]
             for client in clients:
                 client.send_text('42["wait",3]')
             senders = [Thread(target=send_all, args=([client], event * 3)) for client in clients]
@@ -278,12 +269,28 @@ class TestLargeMessages:
 
     def test_of_sixty_clients_do(self, wire: Wire, watch: Watch) -> None:
         server, encode, headers = wire
-        event = encode(f'42["unknown",{WORST["deep arrays"]}]')
+        kinds = ("deep arrays", "empty arrays")  # most time, and most memory
+        events = [encode(f'42["unknown",{WORST[kind]}]') for kind in kinds]
         name = f"large messages of 60{', deflated' if headers else ''}"
         with watch(server, "accounts", name, inputs=60, most=MOST, patience=90):
             clients = [join(server, headers=headers) for _ in range(60)]
-            send_all(clients, event)
+            send_each(clients, events * 30)
             send_all(clients, encode('421["echo",1]'))
+            for client in clients:
+                client.cut()
+
+    def test_of_all_kinds_do_where_they_are_compressed(
+        self, deflating: Server, watch: Watch
+    ) -> None:
+        """The answers are compressed as well; the last kind waits for an attachment."""
+        place = '{"_placeholder":true,"num":0}'
+        events = [deflated(f'421["echo",{text}]') for text in WORST.values()]
+        binary = deflated(f'451-["unknown",{WORST["deep arrays"]},{place}]') + frame(BINARY, b"x")
+        kinds = cycle([*events, binary])
+        name = "large messages: all kinds, deflated"
+        with watch(deflating, "accounts", name, inputs=20 * 3, most=MOST, patience=90):
+            clients = [join(deflating, headers=OFFER) for _ in range(20)]
+            send_each(clients, [next(kinds) * 3 for _ in clients])
             for client in clients:
                 client.cut()
 
@@ -466,6 +473,48 @@ class TestJoiningAndLeaving:
             assert look(server, "census")["tally"]["slow"] <= before + 5
             websocket.close()
 
+    def test_in_one_payload_makes_one_socket(self, server: Server, watch: Watch) -> None:
+        with watch(server, "accounts", "joining and leaving: POST", inputs=2 * 15_000, most=MOST):
+            before = look(server, "census")["tally"].get("slow", 0)
+            session = join_over_polling(server)
+            session.send(*["40/slow,", "41/slow,"] * 15_000, '421["echo",1]')
+            while "431[1]" not in session.receive():
+                pass
+            assert look(server, "census")["tally"]["slow"] <= before + 5
+            session.close()
+
+
+class TestBelowWhatIsCounted:
+    """What is small is counted neither for the client nor for the process: it must not be much of
+    very many clients together."""
+
+    COUNT = 500
+
+    def test_events_and_parts_of_messages(self, server: Server, watch: Watch) -> None:
+        event = frame(TEXT, f'42["unknown","{"x" * 16_000}"]')
+        part = frame(TEXT, f'42["unknown","{"x" * 16_000}', fin=False)
+        with watch(server, "accounts", "just not counted: bytes", inputs=self.COUNT, most=MOST):
+            clients = crowd(server, self.COUNT)
+            before = look(server, "stats")["messages_in"]
+            for client in clients:
+                client.send(frame(TEXT, '42["wait",1]') + event + part)
+            wait_until(
+                lambda: look(server, "stats")["messages_in"] >= before + 2 * self.COUNT,
+                "all to be read",
+            )
+            for client in clients:
+                client.cut()
+
+    def test_packets_once_they_are_decoded(self, server: Server, watch: Watch) -> None:
+        event = plain(f'42["keep",1,{fill("[]", 2600)}]')
+        with watch(server, "accounts", "just not counted: decoded", inputs=self.COUNT, most=MOST):
+            clients = crowd(server, self.COUNT)
+            for client in clients:
+                client.send(event)
+            for client in clients:
+                assert ask(client, '["echo",1]') == "[1]"  # once the first handler has ended
+                client.cut()
+
 
 class TestAfterAMemoryError:
     def test_the_server_goes_on_and_counts_nobody_for_ever(
@@ -493,15 +542,23 @@ class TestWhatIsKept:
                 assert websocket.receive_text().startswith('44/slow,{"message":"Auth is too large"')
                 websocket.close()
 
+    @pytest.mark.parametrize("compresses", [False, True], ids=["plain", "deflated"])
     def test_packets_whose_attachments_never_come_are_text_and_end(
-        self, share_attacked: StartServer, watch: Watch
+        self, share_attacked: StartServer, watch: Watch, compresses: bool
     ) -> None:
-        server = share_attacked(settings={"SOCKETIO_ATTACHMENT_TIMEOUT": 2.0})
-        with watch(server, "accounts", "attachments that never come", inputs=40, most=MOST):
-            clients = crowd(server, 40)
-            for number, client in enumerate(clients):
-                kind = '51-["echo",' if number % 2 else "61-1["
-                client.send_text("4" + kind + WORST["empty arrays"] + "]")
+        server = share_attacked(
+            settings={
+                "SOCKETIO_ATTACHMENT_TIMEOUT": 2.0,
+                "SOCKETIO_PER_MESSAGE_DEFLATE": compresses,
+            }
+        )
+        encode = deflated if compresses else plain
+        heads = ('451-["echo",', "461-1[")
+        packets = [encode(f"{head}{WORST['empty arrays']}]") for head in heads]
+        name = f"attachments that never come{', deflated' if compresses else ''}"
+        with watch(server, "accounts", name, inputs=40, most=MOST):
+            clients = [join(server, headers=OFFER if compresses else {}) for _ in range(40)]
+            send_each(clients, packets * 20)
             for client in clients:
                 assert close_code(client) == 1007
 

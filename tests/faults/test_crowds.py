@@ -8,7 +8,9 @@ from threading import Thread
 import pytest
 
 from tests.faults.crowd import (
+    Wire,
     ask,
+    close_code,
     connect,
     crowd,
     crowd_over_polling,
@@ -16,11 +18,11 @@ from tests.faults.crowd import (
     join,
     join_over_polling,
 )
-from tests.faults.watch import MIB, Memory, Watch, look
+from tests.faults.watch import MIB, MOST, Memory, Watch, look
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.types import StartServer
-from tests.support.websocket import WebSocket
+from tests.support.websocket import CONTINUATION, WebSocket, frame
 from tests.support.wire import Polling
 
 pytestmark = pytest.mark.timeout(180)
@@ -81,20 +83,51 @@ class TestStalledReaders:
 
 
 class TestEventsBelowALargeOne:
-    def test_of_60_clients_are_handled_in_turns(self, server: Server, watch: Watch) -> None:
-        count, event = 20, '42["unheard",[' + "1e15," * 6_200 + "0]]"
-        with watch(server, "crowds", "60 clients, 31 kB of numbers", inputs=60 * count):
-            clients = crowd(server, 60)
+    def test_of_60_clients_are_handled_in_turns(self, wire: Wire, watch: Watch) -> None:
+        server, encode, headers = wire
+        count, event = 20, encode('42["unheard",[' + "1e15," * 6_200 + "0]]")
+        name = f"60 clients, 31 kB of numbers{', deflated' if headers else ''}"
+        with watch(server, "crowds", name, inputs=60 * count, most=MOST):
+            clients = [join(server, headers=headers) for _ in range(60)]
 
             def flood(client: WebSocket) -> None:
                 for _ in range(count):
-                    client.send_text(event)
+                    client.send(event)
                 assert ask(client, '["echo",1]') == "[1]"
 
             with ThreadPoolExecutor(len(clients)) as executor:
                 list(executor.map(flood, clients))
             for client in clients:
                 client.close()
+
+
+class TestMessagesInVeryManyFrames:
+    """Frames cost work though they bring nothing."""
+
+    FEW = 64
+    """How many a message of few bytes may have."""
+
+    def test_of_60_clients_are_refused(self, wire: Wire, watch: Watch) -> None:
+        server, encode, headers = wire
+        name = f"60 clients, 1,002 frames a message{', deflated' if headers else ''}"
+        with watch(server, "crowds", name, inputs=60 * (10 * self.FEW + 1002), most=MOST):
+            clients = [join(server, headers=headers) for _ in range(60)]
+            few, many = (in_frames(encode('421["echo",1]'), n) for n in (self.FEW, 1002))
+            for client in clients:
+                client.send(few * 10)
+            for client in clients:
+                for _ in range(10):
+                    assert client.receive_text() == "431[1]"
+            for client in clients:
+                client.send(many)
+            for client in clients:
+                assert close_code(client) == 1009
+
+
+def in_frames(whole: bytes, count: int) -> bytes:
+    """Return a message of one frame as so many, of which all but the first are empty."""
+    empty = frame(CONTINUATION, fin=False) * (count - 2)
+    return bytes([whole[0] & 0x7F]) + whole[1:] + empty + frame(CONTINUATION)
 
 
 class TestResets:

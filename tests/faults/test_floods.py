@@ -7,9 +7,19 @@ from threading import Thread
 
 import pytest
 
-from tests.faults.crowd import ask, connect, crowd, host_of, join, join_over_polling, statuses
+from tests.faults.crowd import (
+    OFFER,
+    ask,
+    connect,
+    crowd,
+    deflated,
+    host_of,
+    join,
+    join_over_polling,
+    statuses,
+)
 from tests.faults.project.views import LARGE
-from tests.faults.watch import Watch, look
+from tests.faults.watch import MOST, Watch, look
 from tests.support.http import Http, Refused
 from tests.support.server import Server
 from tests.support.tools import wait_until
@@ -20,6 +30,7 @@ pytestmark = pytest.mark.timeout(120)
 
 MAX_CHANNELS = 256
 MAX_CHANNEL_LENGTH = 128
+MAX_NAMESPACES = 16
 
 
 def send_in_background(websocket: WebSocket, data: bytes) -> Thread:
@@ -57,14 +68,15 @@ class TestFrames:
             ("acknowledgements", frame(TEXT, "431[]")),
             ("unknown events", frame(TEXT, '42["x"]')),
             ("empty fragments", frame(TEXT, "6", fin=False) + frame(0, b"")),
+            ("unknown events, deflated", deflated('42["x"]')),
         ],
         ids=lambda value: value if isinstance(value, str) else "frame",
     )
     def test_a_flood_of_what_needs_no_answer_holds_nobody_up(
-        self, server: Server, watch: Watch, name: str, data: bytes
+        self, deflating: Server, watch: Watch, name: str, data: bytes
     ) -> None:
-        with watch(server, "floods", name, inputs=20_000):
-            websocket = join(server)
+        with watch(deflating, "floods", name, inputs=20_000, most=MOST):
+            websocket = join(deflating, headers=OFFER)
             sending = send_in_background(websocket, data * 20_000)
             sending.join()
             assert ask(websocket, '["echo",1]') == "[1]"
@@ -205,6 +217,30 @@ class TestSubscriptions:
             assert look(server, "stats")["channels"] == MAX_CHANNELS
             websocket.close()
 
+    def test_in_all_namespaces_end_with_their_client(self, server: Server, watch: Watch) -> None:
+        """Names as long as they may be, and as many as there may be."""
+        parts = [f"/part-{number}" for number in range(MAX_NAMESPACES - 1)]
+        names = [f"{number:0{MAX_CHANNEL_LENGTH}}" for number in range(MAX_CHANNELS)]
+        wanted = b"".join(
+            frame(TEXT, f'42{part},1["__subscribe__","{name}"]') for name in names for part in parts
+        )
+        count = 5 * len(names) * len(parts)
+        with watch(server, "subscriptions", "in 16 namespaces", inputs=count, most=MOST):
+            clients = crowd(server, 5)
+            for client in clients:
+                for part in parts:
+                    client.send_text(f"40{part},")
+                    assert client.receive_text().startswith(f'40{part},{{"sid"')
+                client.send_text("40/part-99,")
+                assert client.receive_text().startswith("44/part-99,")
+                sending = send_in_background(client, wanted)
+                for _ in range(len(names) * len(parts)):
+                    assert client.receive_text().endswith(",1[true]")
+                sending.join()
+            assert look(server, "stats")["channels"] == len(names) * len(parts)
+            for client in clients:
+                client.reset()
+
     def test_come_and_go_without_a_trace(self, server: Server, watch: Watch) -> None:
         count = 5_000
         with watch(server, "subscriptions", "there and back", inputs=count * 2):
@@ -266,6 +302,19 @@ class TestSubscriptions:
             assert ask(victim, '["echo",3]') == "[3]"
             for client in (victim, spy, sender):
                 client.close()
+
+
+class TestNamespaces:
+    @pytest.mark.parametrize(
+        "name", ["a line break\n", "a bell \x07", "long ".ljust(140), "nobody!"]
+    )
+    def test_with_odd_names_are_refused(self, server: Server, watch: Watch, name: str) -> None:
+        with watch(server, "subscriptions", f"namespaces: {name[:5]}", inputs=1):
+            websocket = join(server)
+            websocket.send_text(f"40/part-1{name},")
+            assert websocket.receive_text().startswith(f"44/part-1{name},")
+            assert ask(websocket, '["echo",1]') == "[1]"
+            websocket.close()
 
 
 RESERVED = (

@@ -2,16 +2,19 @@
 
 import json
 import struct
-import zlib
+import sys
 from contextlib import suppress
 from time import monotonic
 
 import pytest
 
 from tests.faults.crowd import (
+    OFFER,
+    Wire,
     ask,
     close_code,
     crowd,
+    deflate,
     host_of,
     join,
     join_over_polling,
@@ -22,15 +25,20 @@ from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.websocket import (
     BINARY,
+    CLOSE,
     CONTINUATION,
+    PING,
     TEXT,
     Closed,
     frame,
     frame_head,
 )
+from tests.support.wire import target
 
 MAX_PAYLOAD = 1_000_000
 MAX_FRAGMENTS = 1024
+
+READS_COOKIES_SLOWLY = sys.version_info < (3, 11, 10) or (3, 12) <= sys.version_info < (3, 12, 6)
 
 ENDLESS = 8.0
 """Seconds after which an attacker that was not stopped gives up."""
@@ -100,18 +108,56 @@ class TestMessages:
             websocket.close()
 
 
+BROKEN = {
+    "no mask": (frame(TEXT, "6", masked=False), 1002),
+    "the second reserved bit": (frame(TEXT, "6", reserved=2), 1002),
+    "the third reserved bit": (frame(TEXT, "6", reserved=1), 1002),
+    "a compressed ping": (frame(PING, b"", reserved=4), 1002),
+    "a compressed continuation": (
+        frame(TEXT, "4", fin=False) + frame(CONTINUATION, b"", reserved=4),
+        1002,
+    ),
+    **{f"opcode {opcode}": (frame(opcode), 1002) for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)},
+    "a ping in fragments": (frame(PING, fin=False), 1002),
+    "a long ping": (frame(PING, bytes(126)), 1002),
+    "a length that could be shorter": (b"\x81\xfe\x00\x01" + bytes(5), 1002),
+    "a length of 64 bits that could be shorter": (b"\x81\xff" + bytes(7) + b"\x01", 1002),
+    "a negative length": (b"\x81\xff" + b"\xff" * 8, 1002),
+    "a continuation of nothing": (frame(CONTINUATION, b"6"), 1002),
+    "a message in a message": (frame(TEXT, "6", fin=False) + frame(TEXT, "6"), 1002),
+    "half a close code": (frame(CLOSE, b"\x03"), 1002),
+    "a close code that is none": (frame(CLOSE, b"\x03\xed"), 1002),
+    "a reason that is no text": (frame(CLOSE, b"\x03\xe8\xff"), 1007),
+    "bytes that are no text": (frame(TEXT, b"\xff"), 1007),
+    "a fragment that is no text": (frame(TEXT, b"4\xff", fin=False), 1007),
+}
+"""Frames that break the protocol, and what the server closes with."""
+
+
+class TestBrokenFrames:
+    def test_close_the_connection(self, wire: Wire, watch: Watch) -> None:
+        server, _, headers = wire
+        name = f"broken frames{', deflated' if headers else ''}"
+        with watch(server, "oversize", name, inputs=len(BROKEN)):
+            found = {}
+            for what, (data, _) in BROKEN.items():
+                websocket = join(server, headers=headers)
+                websocket.send(data + frame(TEXT, '42["message"]'))
+                found[what] = close_code(websocket)
+            assert found == {what: code for what, (_, code) in BROKEN.items()}
+
+
 class TestBombs:
     """Small things that become large."""
 
     def test_are_inflated_no_further_than_allowed(self, deflating: Server, watch: Watch) -> None:
-        bombs = [deflated(b"x" * size) for size in (MAX_PAYLOAD + 1, 100 * MAX_PAYLOAD)]
-        offer = {"Sec-WebSocket-Extensions": "permessage-deflate"}
+        bombs = [deflate(b"x" * size) for size in (MAX_PAYLOAD + 1, 100 * MAX_PAYLOAD)]
         with watch(deflating, "oversize", "zip bombs", inputs=len(bombs) * 2 * 20):
             for bomb in bombs * 20:
-                websocket = join(deflating, headers=offer)
+                websocket = join(deflating, headers=OFFER)
                 websocket.send(frame(TEXT, bomb, reserved=4))
                 assert close_code(websocket) == 1009
-                websocket = join(deflating, headers=offer)
+                websocket = join(deflating, headers=OFFER)
                 with suppress(OSError):
                     websocket.send(frame(TEXT, bomb[:-20], fin=False, reserved=4))
                     websocket.send(frame(CONTINUATION, bomb[-20:]))
@@ -148,12 +194,6 @@ class TestBombs:
                     if closed.code != 1007:
                         raise
                 websocket.cut()
-
-
-def deflated(data: bytes) -> bytes:
-    """Return a compressed message (RFC 7692 section 7.2.1)."""
-    compressor = zlib.compressobj(9, wbits=-15)
-    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 class TestBodies:
@@ -271,6 +311,19 @@ class TestHeads:
                 )
                 assert ask(websocket, f'["echo",{number}]') == f"[{number}]"
                 websocket.close()
+
+    def test_with_cookies_that_take_long_to_read_hold_nobody_up(
+        self, server: Server, watch: Watch
+    ) -> None:
+        """Some Pythons take seconds for them, and refuse them therefore (CVE-2024-7592)."""
+        cookie = 'a="' + '\\"' * 30_000 + '"'
+        with watch(server, "oversize", "cookies of escaped quotes", inputs=20):
+            found = set()
+            for _ in range(10):
+                for path in (target("polling"), "/stats/"):
+                    with Http(server.address) as http:
+                        found.add(http.get(path, {"Cookie": cookie}).status)
+            assert found == ({431} if READS_COOKIES_SLOWLY else {200})
 
 
 class TestAttachments:

@@ -18,7 +18,7 @@ from tests.faults.crowd import (
     join,
     join_over_polling,
 )
-from tests.faults.watch import Watch, look
+from tests.faults.watch import MOST, Watch, look
 from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.tools import PATIENCE, wait_until
@@ -178,7 +178,7 @@ class TestStandingStill:
     ) -> None:
         """Sessions cost their client no connection, and what waits for each is its own."""
         count, size = 150, 900_000
-        with watch(brisk, "slow clients", "sessions that fetch nothing", inputs=count):
+        with watch(brisk, "slow clients", "sessions that fetch nothing", inputs=count, most=MOST):
             speaker = join(brisk)
             sessions = [join_over_polling(brisk) for _ in range(count)]
             for session in sessions:

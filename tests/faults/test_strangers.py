@@ -10,6 +10,8 @@ from tests.faults.crowd import OPEN, ask, host_of, join
 from tests.faults.watch import Watch, look
 from tests.support.http import Http, Refused
 from tests.support.server import Server
+from tests.support.tools import wait_until
+from tests.support.types import StartServer
 from tests.support.websocket import WebSocket, handshake_headers
 from tests.support.wire import Polling, target
 
@@ -158,6 +160,79 @@ class TestOtherSites:
                 assert ask_over_polling(session, number) == [f"43{number}[{number}]"]
             assert look(server, "census")["tally"] == before
             session.close()
+
+    def test_get_nothing_with_a_plain_page_of_a_secure_site(
+        self, share_attacked: StartServer, watch: Watch
+    ) -> None:
+        """Who sits in the network writes the pages of ``http://``."""
+        proxy = ("HTTP_X_FORWARDED_PROTO", "https")
+        server = share_attacked(settings={"SECURE_PROXY_SSL_HEADER": proxy})
+        secure = {"X-Forwarded-Proto": "https"}
+        plain = {**secure, "Origin": f"http://{host_of(server)}", "Cookie": COOKIES}
+        with watch(server, "other sites", "plain pages of a secure site", inputs=5):
+            session = Polling(
+                server.address, headers={**secure, "Origin": f"https://{host_of(server)}"}
+            )
+            OPEN.append(session)
+            assert attempts(server, session.handshake["sid"], plain) == [403] * 4
+            with Http(server.address) as http:
+                assert http.get(target("polling"), plain).status == 403
+            session.close()
+
+
+class TestAKickedClient:
+    def test_is_out_of_reach_until_it_joins_again_and_gets_everything_once_then(
+        self, server: Server, watch: Watch
+    ) -> None:
+        with watch(server, "gone is gone", "kicked clients", inputs=25):
+            before = look(server, "census")["tally"].get("too late", 0)
+            channels = look(server, "stats")["channels"]
+            speaker = join(server)
+            for number in range(25):
+                client = join(server)
+                assert ask(client, '["__subscribe__","room"]') == "[true]"
+                client.send_text('42["kick"]')
+                assert client.receive_text() == "41"
+                ask(speaker, '["say","room","for those who are there"]')
+                ask(speaker, '["say","too-late","for nobody"]')
+                client.send_text("40")
+                assert client.receive_text().startswith('40{"sid"')
+                assert ask(client, '["__subscribe__","room"]') == "[true]"
+                ask(speaker, f'["say","room",{number}]')
+                assert client.receive_text() == f'42["message",{number}]'
+                assert ask(client, '["echo",1]') == "[1]"
+                client.close()
+            speaker.close()
+            assert look(server, "census")["tally"].get("too late", 0) == before
+            assert look(server, "stats")["channels"] == channels
+
+
+class TestAStrangerThatIsJudged:
+    def test_gets_nothing_of_the_channel_and_answers_no_question_to_it(
+        self, server: Server, watch: Watch
+    ) -> None:
+        """The ids of acknowledgements can be guessed."""
+        with watch(server, "gone is gone", "guessed answers", inputs=1000):
+            member, host, speaker = join(server), join(server), join(server)
+            stranger = join(server, query={"stranger": "1"})
+            assert ask(member, '["__subscribe__","judged"]') == "[true]"
+            stranger.send_text('421["__subscribe__","judged"]')
+            wait_until(
+                lambda: look(server, "census")["tally"].get("judged"), "the stranger to be judged"
+            )
+            host.send_text('421["survey","judged",60]')
+            question = member.receive_text()
+            ack_id = int(question.removeprefix("42").partition("[")[0])
+            for guessed in range(max(0, ack_id - 500), ack_id + 500):
+                stranger.send_text(f'43{guessed}["forged"]')
+            assert ask(speaker, '["say","judged","for members"]') == "[]"
+            assert member.receive_text() == '42["message","for members"]'
+            member.send_text(f"43{ack_id}[1]")
+            assert host.receive_text() == "431[1,0]"
+            host.send_text('42["judge"]')
+            assert stranger.receive_text().startswith('431[{"error"')
+            for client in (member, host, speaker, stranger):
+                client.close()
 
 
 class TestAStolenSid:

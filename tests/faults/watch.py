@@ -25,6 +25,9 @@ MAX_GROWTH = 64 * 1024 * 1024
 REST = 5.0
 """Seconds in which memory may come back after an attack."""
 
+MOST = 128 * 1024 * 1024
+"""Bytes that any attack may make a server hold for a while."""
+
 USUAL = 20 * 1024 * 1024
 """Bytes by which it may have grown then; the table tells what it was after ``REST``."""
 
@@ -33,6 +36,9 @@ SPACE = 512 * 1024 * 1024
 reserved, by threads for instance."""
 
 MIB = 1024 * 1024
+
+MEMORY = "MiB before → peak → after"
+"""What the column of the server's memory tells."""
 
 
 class Row(NamedTuple):
@@ -236,7 +242,7 @@ def check_remains(server: Server, before: Mapping[str, int]) -> None:
 
 def table(rows: list[Row]) -> list[str]:
     """Return the table's lines."""
-    heads = ("tried", "inputs", "seconds", "slowest answer", "answers", "MiB", "descriptors")
+    heads = ("tried", "inputs", "seconds", "worst bystander", "answers", MEMORY, "descriptors")
     cells = [heads] + [
         (
             f"{row.area}: {row.what}",

@@ -3,12 +3,14 @@
 Counted in memory rather than written into the journal: there are tens of thousands of connections.
 """
 
+import re
 from collections import Counter
 from contextlib import suppress
 from typing import Any
 
 import gevent
 from django.http import HttpRequest
+from gevent.event import Event
 
 import socketio_server
 from socketio_server import events
@@ -51,7 +53,7 @@ def subscribed(request: HttpRequest, socket: Socket, context: Context, channel: 
 def unsubscribed(request: HttpRequest, socket: Socket, context: Context, channel: str) -> None:
     """Check that what ends at a connection's end had begun, and ends once."""
     if channel not in context["held"] and context["last"] != "on_connect":
-        FAULTS.append("on_unsubscribe came twice")
+        FAULTS.append(f"on_unsubscribe of {channel} came twice")
     context["held"].discard(channel)
 
 
@@ -184,3 +186,39 @@ def connected_slowly(request: HttpRequest, socket: Socket, context: Context) -> 
     """Take a while, and count it."""
     TALLY["slow"] += 1
     gevent.sleep(1.0)
+
+
+@events.on_connect(namespace=re.compile("/part-[^!]+"))
+def connected_in_part(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """Let everybody in."""
+
+
+@events.on("kick")
+def kick(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """End the connection, and try what may do nothing then."""
+    socket.disconnect()
+    socket.send("too late")
+    socket.subscribe("too-late")  # which lasts until the last handler has run
+    context["held"].add("too-late")
+    TALLY["too late"] += socket.connected()
+
+
+JUDGED = Event()
+"""Set when it is time to refuse strangers."""
+
+
+@events.on_subscribe(channel="^judged")
+def judge(request: HttpRequest, socket: Socket, context: Context, channel: str) -> bool:
+    """Let those in that are known, and refuse the others when it is time."""
+    if "stranger" not in request.GET:
+        return True
+    TALLY["judged"] += 1
+    JUDGED.wait()
+    context["held"].discard(channel)
+    return False
+
+
+@events.on("judge")
+def be_judged(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """Let the strangers be refused."""
+    JUDGED.set()
