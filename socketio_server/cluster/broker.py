@@ -73,18 +73,22 @@ class LocalNode(Protocol):
         :raises ValueError: if the message is larger than what may wait for a client.
         """
 
+    def encode_with_values(
+        self, namespace: str, event_name: str, args: Sequence[Any]
+    ) -> tuple[Outgoing, list[Any]]:
+        """Encode an event, and return its name and arguments as clients decode them, too.
+
+        Those are JSON's types, ``bytes``, and tuples for some lists. Parts may be the caller's own
+        objects: to be encoded before anybody may change them.
+
+        :raises TypeError: if an argument can't be encoded.
+        :raises ValueError: if the message is larger than what may wait for a client.
+        """
+
     def deliver_encoded(
         self, recipients: Recipients, several: Sequence[Outgoing], *, volatile: bool = False
     ) -> None:
         """Send events to their recipients in this process, in one write to each."""
-
-    def plain(self, values: Sequence[Any]) -> list[Any]:
-        """Return values as clients decode them: JSON's types, ``bytes``, and tuples for some lists.
-
-        Parts may be the caller's own objects: to be encoded before anybody may change them.
-
-        :raises TypeError: if one can't be encoded.
-        """
 
     def has_client(self, socket_id: str, namespace: str) -> bool:
         """Return whether a client is connected to this process."""

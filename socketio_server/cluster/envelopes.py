@@ -1,17 +1,17 @@
 """Envelopes and recipients as they stand on the wire, and back."""
 
+from typing import Any
+
 from socketio_server.cluster.broker import Envelope, LocalNode, Recipients
 from socketio_server.protocol.redis_adapter import Broadcast, Opts
 
 
-def to_broadcast(envelope: Envelope, uid: str, node: LocalNode) -> Broadcast | None:
+def to_broadcast(envelope: Envelope, uid: str, data: list[Any]) -> Broadcast | None:
     """Return an envelope as other servers read it; ``None`` if it is for nobody.
 
     :param uid: the sending server.
-    :param node: encodes the arguments.
-    :raises TypeError: if an argument can't be encoded.
+    :param data: the event's name and arguments, as clients decode them.
     """
-    data = node.plain((envelope.event_name, *envelope.args))
     rooms = _rooms_of(envelope)
     if rooms is None:
         return None
@@ -46,10 +46,10 @@ def to_recipients(
 
 
 def _rooms_of(recipients: Recipients) -> tuple[str, ...] | None:
-    rooms = (*(recipients.channels or ()), *recipients.socket_ids)
-    if not rooms and recipients.channels is not None:
-        return None  # without a room it would be everyone
-    return rooms
+    channels, socket_ids = recipients.channels, recipients.socket_ids
+    if channels is None:
+        return socket_ids
+    return channels + socket_ids or None  # without a room it would be everyone
 
 
 def _skipped_rooms_of(recipients: Recipients) -> tuple[str, ...]:

@@ -257,38 +257,45 @@ def _is_native(values: Iterable[Any]) -> bool:
     return True
 
 
-_SAME = frozenset([int, bool, type(None)])
-"""Types whose values JSON never changes."""
+_SAME = frozenset([str, int, bool, type(None)])
+"""Types whose values JSON does not change."""
 
 _PLAIN_DEPTH = 16
 """Levels that are searched for other values."""
 
 
-def is_plain(values: Iterable[Any], depth: int = _PLAIN_DEPTH) -> bool:
-    """Return whether JSON carries all values as they are, but for tuples, which become lists.
+def dump_plain(values: tuple[Any, ...]) -> bytes | None:
+    """Encode an array, if JSON carries all its items as they are, but for tuples, which become
+    lists.
 
-    ``False`` for some that it does: they are unusual, and not worth a search.
+    :return: the JSON; ``None`` also for some items that it does carry so: they are unusual, and not
+        worth a search.
+    """
+    try:
+        return _encode(values) if _is_plain(values, _PLAIN_DEPTH) else None
+    except UnicodeEncodeError:  # a lone surrogate
+        return None
+
+
+def _is_plain(values: Iterable[Any], depth: int) -> bool:
+    """Return whether JSON carries all values as they are, if their strings have no lone surrogates.
 
     :param depth: how many levels may follow.
     """
     for value in values:
         cls = type(value)
-        if cls is str:
-            if not value.isascii() and _to_text(value) is not value:
-                return False
-        elif cls is dict:
-            if not depth or not is_plain(value.values(), depth - 1):
-                return False
-            for key in value:
-                if type(key) is not str or not key.isascii():
+        if cls in _SAME:
+            continue
+        if cls is dict:
+            for key, item in value.items():
+                if type(key) is not str:
+                    return False
+                if type(item) not in _SAME and not (depth and _is_plain((item,), depth - 1)):
                     return False
         elif cls is list or cls is tuple:
-            if not depth or not is_plain(value, depth - 1):
+            if not depth or not _is_plain(value, depth - 1):
                 return False
-        elif cls is float:
-            if not isfinite(value):
-                return False
-        elif cls not in _SAME:
+        elif cls is not float or not isfinite(value):
             return False
     return True
 

@@ -321,15 +321,6 @@ class Encoder:
         self._dump = dumper.dump
         self._dump_foreign = dumper.dump_foreign
 
-    def plain(self, values: Sequence[Any]) -> list[Any]:
-        """Return values as peers decode them: JSON's types, ``bytes``, and tuples for some lists.
-
-        Parts may be the caller's own objects.
-
-        :raises TypeError: as for :meth:`event`.
-        """
-        return list(values) if jsoncodec.is_plain(values) else self.copy(values)
-
     def copy(self, values: Sequence[Any]) -> list[Any]:
         """Return values as peers decode them: JSON's types and ``bytes``.
 
@@ -367,6 +358,22 @@ class Encoder:
         else:
             head = encode_head(b"2", namespace, ack_id)
         return Encoded(head + json, attachments)
+
+    def event_with_values(
+        self, event_name: str, args: Sequence[Any], namespace: str = "/"
+    ) -> tuple[Encoded, list[Any]]:
+        """Encode an event, and return its name and arguments as peers decode them, too.
+
+        Those are JSON's types, ``bytes``, and tuples for some lists. Parts may be the caller's own
+        objects.
+
+        :raises TypeError: as for :meth:`event`.
+        """
+        values = (event_name, *args)
+        json = jsoncodec.dump_plain(values)  # one search of the values for both results
+        if json is not None:  # nearly always
+            return Encoded(encode_head(b"2", namespace) + json), list(values)
+        return self.event(event_name, args, namespace), self.copy(values)
 
     def ack(self, ack_id: int, values: Sequence[Any], *, namespace: str = "/") -> Encoded:
         """Encode an acknowledgement (section ACK), as a BINARY_ACK if it has binary data.

@@ -9,7 +9,7 @@ from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.protocol import engineio, socketio4
-from socketio_server.protocol.socketio import Encoder
+from socketio_server.protocol.socketio import Encoded, Encoder
 from socketio_server.sockets.acknowledgements import (
     Answer,
     Collector,
@@ -212,16 +212,19 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         :raises TypeError: if an argument can't be encoded.
         :raises ValueError: if the message is larger than what may wait for a client.
         """
-        encoded = self.encoder.event(event_name, args, namespace, ack_id)
-        outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
-        output = self.output
-        if output is not None and len(outgoing.frames) > output.max_queued_bytes:
-            raise ValueError(
-                f"{event_name!r} takes {len(outgoing.frames)} bytes, and no more than "
-                f"{output.max_queued_bytes} (SOCKETIO_MAX_QUEUED_BYTES) may wait for a client: "
-                "send it in pieces"
-            )
-        return outgoing
+        return self._frame(event_name, self.encoder.event(event_name, args, namespace, ack_id))
+
+    def encode_with_values(
+        self, namespace: str, event_name: str, args: Sequence[Any]
+    ) -> tuple[Outgoing, list[Any]]:
+        """Encode an event, and return its name and arguments as clients decode them
+        (``LocalNode``).
+
+        :raises TypeError: if an argument can't be encoded.
+        :raises ValueError: as ``encode``.
+        """
+        encoded, values = self.encoder.event_with_values(event_name, args, namespace)
+        return self._frame(event_name, encoded), values
 
     def freeze(
         self, namespace: str, event_name: str, args: Sequence[Any]
@@ -235,13 +238,6 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         """
         size = len(self.encode(namespace, event_name, args).frames)
         return tuple(self.copy(args)), size
-
-    def plain(self, values: Sequence[Any]) -> list[Any]:
-        """Return values as clients decode them (``LocalNode``).
-
-        :raises TypeError: if one can't be encoded.
-        """
-        return self.encoder.plain(values)
 
     def copy(self, values: Sequence[Any]) -> list[Any]:
         """Return values as clients decode them; later changes don't affect them.
@@ -327,6 +323,18 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
             for each in self._find(recipients)
             if each not in skipped and not (sure and self._is_doubtful(each, recipients))
         ]
+
+    def _frame(self, event_name: str, encoded: Encoded) -> Outgoing:
+        """Return an encoded event as it is sent."""
+        outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
+        output = self.output
+        if output is not None and len(outgoing.frames) > output.max_queued_bytes:
+            raise ValueError(
+                f"{event_name!r} takes {len(outgoing.frames)} bytes, and no more than "
+                f"{output.max_queued_bytes} (SOCKETIO_MAX_QUEUED_BYTES) may wait for a client: "
+                "send it in pieces"
+            )
+        return outgoing
 
     def _is_doubtful(self, recipient: Recipient, recipients: Recipients) -> bool:
         is_named = recipient.id in recipients.socket_ids

@@ -123,6 +123,9 @@ def select(
     :raises ValueError: if a channel's name is empty, a user is anonymous, or ``to`` is ``OTHERS``
         without a sender.
     """
+    if isinstance(to, str) and skip == () and skip_channels == ():  # nearly always
+        check_channel(to, "to")
+        return Selection((to,), None, _NOBODY, ())
     skipped, skipped_users = _skipped(skip)
     skipped_channels = channels_of(skip_channels, "skip_channels") + skipped_users
     if isinstance(to, SocketSession):

@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 from gevent.event import Event
 from gevent.queue import Queue
 from redis import ConnectionError
@@ -39,7 +38,7 @@ class FakeNode:
     def deliver_encoded(
         self, recipients: Recipients, several: Sequence[Outgoing], *, volatile: bool = False
     ) -> None:
-        fields = msgspec.structs.asdict(recipients)
+        fields = {name: getattr(recipients, name) for name in Recipients.__struct_fields__}
         events = [json.loads(outgoing.packets[0]) for outgoing in several]
         self.writes.append(len(several))
         self.delivered += [
@@ -47,9 +46,10 @@ class FakeNode:
             for name, *args in events
         ]
 
-    def plain(self, values: Sequence[Any]) -> list[Any]:
-        plain: list[Any] = json.loads(json.dumps(values))
-        return plain
+    def encode_with_values(
+        self, namespace: str, event_name: str, args: Sequence[Any]
+    ) -> tuple[Outgoing, list[Any]]:
+        return self.encode(namespace, event_name, args), json.loads(json.dumps([event_name, *args]))
 
     def has_client(self, session_id: str, namespace: str) -> bool:
         return (session_id, namespace) in self.clients

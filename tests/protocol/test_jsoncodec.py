@@ -5,6 +5,7 @@ import enum
 import json
 import math
 from collections import OrderedDict, defaultdict, namedtuple
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -384,7 +385,11 @@ def as_lists(value: Any) -> Any:
 
 
 class TestValuesForOtherServers:
-    """``Encoder.plain``: values for MessagePack, as a client would decode them from JSON."""
+    """``Encoder.event_with_values``: for MessagePack, as a client would decode them from JSON."""
+
+    @staticmethod
+    def values_of(*values: Any) -> list[Any]:
+        return Encoder().event_with_values("news", values)[1][1:]
 
     @given(st.lists(ANY_JSON | st.tuples(ANY_JSON) | st.binary() | st.lists(NESTED)))
     def test_are_the_same_whether_they_are_copied_or_not(self, values: list[Any]) -> None:
@@ -393,16 +398,16 @@ class TestValuesForOtherServers:
             copied = encoder.copy(values)
         except (TypeError, DecodeError) as error:
             with pytest.raises(type(error)):
-                encoder.plain(values)
+                self.values_of(*values)
         else:
-            assert repr(as_lists(encoder.plain(values))) == repr(copied)
+            assert repr(as_lists(self.values_of(*values))) == repr(copied)
 
     @pytest.mark.parametrize(
         "value",
         ["text", "żółw", 1, -0.5, True, None, ["a", 1], ("a",), {"a": {"b": [1]}}],
     )
     def test_usual_ones_are_not_copied(self, value: Any) -> None:
-        assert Encoder().plain((value,))[0] is value
+        assert self.values_of(value)[0] is value
 
     @pytest.mark.parametrize(
         "value",
@@ -419,8 +424,14 @@ class TestValuesForOtherServers:
         ],
     )
     def test_others_are_converted(self, value: Any) -> None:
+        assert self.values_of(value) == Encoder().copy((value,))
+
+    @given(ANY_JSON | st.binary() | NESTED, st.sampled_from(["/", "/chat"]))
+    def test_go_with_the_event_for_clients(self, value: Any, namespace: str) -> None:
         encoder = Encoder()
-        assert encoder.plain((value,)) == encoder.copy((value,))
+        with suppress(TypeError, DecodeError):
+            encoded, _ = encoder.event_with_values("news", (value,), namespace)
+            assert encoded == encoder.event("news", (value,), namespace)
 
     def test_a_copy_does_not_change_with_the_original(self) -> None:
         value = ["a"]

@@ -103,11 +103,11 @@ class RedisBroker:
         self._uid = secrets.token_urlsafe(UID_LENGTH)[:UID_LENGTH]
         # What each of our messages begins with: MessagePack's two headers, of the array and of its
         # first string, and the uid.
-        self._own_head = encode_broadcast(Broadcast(self._uid, "/", []))[: 2 + UID_LENGTH]
+        own_head = encode_broadcast(Broadcast(self._uid, "/", []))[: 2 + UID_LENGTH]
         self._channels = ChannelNames(options.broker_prefix)
         self._link = Link(url, clock, on_return)
         self._sender = Sender(self._link, options.broker_max_queued_bytes, self._take_turn)
-        self._listener = Listener(self._link, patience, heard=self._heard)
+        self._listener = Listener(self._link, patience, own_head, heard=self._heard)
         self._burst = Burst(node)
         self._max_time = options.max_time_per_turn
         self._turn_began = clock()  # since when others have waited for the listener's greenlet
@@ -146,13 +146,15 @@ class RedisBroker:
 
         :raises TypeError: if an argument can't be encoded; then it was sent to nobody.
         """
-        broadcast = to_broadcast(envelope, self._uid, self._node)
+        outgoing, data = self._node.encode_with_values(
+            envelope.namespace, envelope.event_name, envelope.args
+        )
+        broadcast = to_broadcast(envelope, self._uid, data)
         if broadcast is None:
-            self._node.deliver(envelope)
             return
         # Before it is delivered, which may take a while: the arguments may change in the meantime.
         message = encode_broadcast(broadcast)
-        self._node.deliver(envelope)
+        self._node.deliver_encoded(envelope, (outgoing,), volatile=envelope.volatile)
         channel = self._channels.broadcast(broadcast.namespace, broadcast.rooms)
         self._sender.publish(channel, message)
         if self._sender.is_crowded and self._patience.may_wait():
@@ -282,8 +284,7 @@ class RedisBroker:
         """Deliver what other processes have published; let others run from time to time."""
         try:
             for topic, channel, message in messages:
-                if not message.startswith(self._own_head):
-                    self._take(topic, channel, message)
+                self._take(topic, channel, message)
                 if self._clock() - self._turn_began > self._max_time:
                     self._burst.end()
                     self._patience.let_others_run()

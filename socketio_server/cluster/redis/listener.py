@@ -39,15 +39,9 @@ class Topic(NamedTuple):
     kind: Kind = Kind.BROADCAST
 
 
-class Heard(NamedTuple):
-    """A message that was heard.
-
-    :param channel: that of Redis; a topic of a pattern has many.
-    """
-
-    topic: Topic
-    channel: bytes
-    message: bytes
+Heard = tuple[Topic, bytes, bytes]
+"""A message that was heard: its topic, the channel of Redis, and its bytes. A topic whose name is a
+pattern has many channels."""
 
 
 class Listener:
@@ -56,6 +50,7 @@ class Listener:
     Its own greenlet reads, and the sender's greenlet writes (``flush``), because no two may write.
 
     :param patience: lets callers wait for confirmations.
+    :param own_head: what this process's own messages begin with; they are ignored.
     :param heard: called with the messages that have arrived together; it may let others run.
     """
 
@@ -65,12 +60,14 @@ class Listener:
         self,
         link: Link,
         patience: Patience,
+        own_head: bytes,
         heard: Callable[[Sequence[Heard]], None],
     ) -> None:
         self.topics: dict[bytes, Topic] = {}
         """By channel or pattern, what is to be heard."""
         self._link = link
         self._patience = patience
+        self._own_head = own_head
         self._heard = heard
         self._confirmed: set[bytes] = set()  # Redis has confirmed these subscriptions
         self._waiters: dict[bytes, Event] = {}  # set when Redis confirms
@@ -146,16 +143,16 @@ class Listener:
 
     def _take(self, replies: Sequence[Any]) -> Iterator[Heard]:
         """Yield the messages in what Redis sends, and note which subscriptions it confirms."""
+        own_head = self._own_head
         for reply in replies:
             if isinstance(reply, ResponseError):
                 raise reply  # to a subscription; no message follows
             kind, name = reply[0], reply[1]
-            topic = self.topics.get(name)
-            if topic is None:
-                continue
             if kind == b"message" or kind == b"pmessage":
-                yield Heard(topic, reply[-2], reply[-1])
-            elif kind == b"subscribe" or kind == b"psubscribe":
+                message = reply[-1]
+                if not message.startswith(own_head) and name in self.topics:
+                    yield self.topics[name], reply[-2], message
+            elif name in self.topics and (kind == b"subscribe" or kind == b"psubscribe"):
                 self._confirmed.add(name)
                 waiter = self._waiters.pop(name, None)
                 if waiter is not None:

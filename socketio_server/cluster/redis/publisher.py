@@ -68,7 +68,10 @@ class RedisPublisher:
         :raises TypeError: if an argument can't be encoded.
         :raises BrokerUnavailable: if Redis can't be reached.
         """
-        broadcast = to_broadcast(envelope, UID, self._node)
+        _, data = self._node.encode_with_values(
+            envelope.namespace, envelope.event_name, envelope.args
+        )
+        broadcast = to_broadcast(envelope, UID, data)
         if broadcast is None:
             return
         channel = self._channels.broadcast(broadcast.namespace, broadcast.rooms)

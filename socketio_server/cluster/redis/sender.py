@@ -1,8 +1,7 @@
 """Sends a process's messages to Redis, in order, from one greenlet."""
 
-from collections import deque
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
 
 from gevent.event import Event
 from redis import ResponseError
@@ -16,16 +15,20 @@ MAX_BATCH = 100
 _PING = pack(b"PING")
 
 
-class Query(NamedTuple):
-    """A command whose reply somebody waits for.
+class Query(bytes):
+    """A packed command whose reply somebody waits for.
 
-    :param command: packed.
     :param replied: called with the reply, if there is one, and at last with ``None``; must not
         wait.
     """
 
-    command: bytes
     replied: Callable[[Any], None]
+
+    def __new__(cls, command: bytes, replied: Callable[[Any], None]) -> Self:
+        """Return a packed command with its ``replied``."""
+        self = super().__new__(cls, command)
+        self.replied = replied
+        return self
 
 
 class Sender:
@@ -49,7 +52,7 @@ class Sender:
         self._link = link
         self._limit = limit
         self._on_turn = on_turn
-        self._queue: deque[bytes | Query] = deque()  # packed commands, and queries
+        self._queue: list[bytes] = []  # packed commands; some are queries
         self._wake = Event()
         self._has_failed = False  # the last connection, and there is no other yet
         self._is_closing = False
@@ -108,40 +111,47 @@ class Sender:
     def connection_failed(self) -> None:
         """Drop all that waits (``Part``)."""
         self._has_failed = True
-        queue = list(self._queue)
-        self._queue.clear()
-        for item in queue:
-            if isinstance(item, Query):
-                item.replied(None)
-            else:
-                self.unsent += 1
+        queue, self._queue = self._queue, []
+        queries = _queries(queue)
+        self.unsent += len(queue) - len(queries)
+        for query in queries:
+            query.replied(None)
         self.queued_bytes = 0
         if self._is_closing:
             self._link.stopping.set()
 
     def _send_some(self, connection: RedisConnection) -> None:
         """Send messages, and read Redis's answers to them."""
-        batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
-        queries = [item for item in batch if isinstance(item, Query)]
-        commands = b"".join(item.command if isinstance(item, Query) else item for item in batch)
-        self.queued_bytes -= len(commands) - sum(len(query.command) for query in queries)
+        batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+        queries = _queries(batch)
+        commands = b"".join(batch)
+        self.queued_bytes -= len(commands) - sum(map(len, queries))
         self.unsent += len(batch) - len(queries)
         try:
             connection.send(commands)
-            waiting = deque(batch)
-            while waiting:
-                for reply in connection.receive():
-                    self._take(waiting.popleft(), reply)
+            waiting = iter(batch)
+            left = len(batch)
+            while left > 0:
+                replies = connection.receive()
+                left -= len(replies)
+                self._take(waiting, replies)
         finally:
             for query in queries:
                 query.replied(None)  # no reply follows
 
-    def _take(self, item: bytes | Query, reply: Any) -> None:
-        """Take Redis's answer to a command."""
-        if isinstance(reply, ResponseError):
-            self._link.refused(reply)
-        elif isinstance(item, Query):
-            item.replied(reply)
-        else:
-            self.unsent -= 1
-            self.sent += 1
+    def _take(self, commands: Iterator[bytes], replies: Sequence[Any]) -> None:
+        """Take Redis's answers to the next commands."""
+        sent = 0
+        for reply, command in zip(replies, commands, strict=False):
+            if isinstance(reply, ResponseError):
+                self._link.refused(reply)
+            elif isinstance(command, Query):
+                command.replied(reply)
+            else:
+                sent += 1
+        self.unsent -= sent
+        self.sent += sent
+
+
+def _queries(commands: Sequence[bytes]) -> list[Query]:
+    return [command for command in commands if isinstance(command, Query)]

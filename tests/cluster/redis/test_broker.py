@@ -182,7 +182,7 @@ class TestPublishing:
     ) -> None:
         """While local clients get it, other greenlets may run."""
         items = [1]
-        monkeypatch.setattr(cluster.node, "deliver", lambda envelope: items.clear())
+        monkeypatch.setattr(cluster.node, "deliver_encoded", lambda *args, **kw: items.clear())
         cluster.start()
         cluster.broker.publish(envelope(items))
         settle()

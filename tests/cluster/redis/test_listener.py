@@ -47,7 +47,8 @@ def ears() -> Ears:
 
 @pytest.fixture
 def listener(ears: Ears) -> Listener:
-    return Listener(Link("redis://localhost", lambda: 0.0), FakePatience(), heard=ears.hear)
+    link = Link("redis://localhost", lambda: 0.0)
+    return Listener(link, FakePatience(), b"own", heard=ears.hear)
 
 
 def use(listener: Listener, *answers: list[bytes]) -> FakeConnection:
@@ -133,6 +134,12 @@ class TestMessages:
         use(listener, [b"message", b"room", b"hi"], [b"pmessage", b"a??", b"abc", b"ho"])
 
         assert ears.heard == [(ROOM, b"room", b"hi"), (SOCKETS, b"abc", b"ho")]
+
+    def test_of_this_process_are_ignored(self, listener: Listener, ears: Ears) -> None:
+        listener.add(b"room", ROOM)
+        use(listener, [b"message", b"room", b"own hi"], [b"message", b"room", b"ho"])
+
+        assert ears.heard == [(ROOM, b"room", b"ho")]
 
     def test_on_channels_that_were_left_are_ignored(self, listener: Listener, ears: Ears) -> None:
         listener.add(b"room", ROOM)
