@@ -33,6 +33,10 @@ FAULTS = (RedisError, OSError)
 """What is raised if Redis can't be reached, or refuses."""
 
 
+_NO_REPLY = object()
+"""Stands for a reply that has not arrived in full."""
+
+
 class RedisConnection(Protocol):
     """A connection to Redis. One greenlet may send while another receives.
 
@@ -72,7 +76,9 @@ class _Connection:
         self._timer = self._hub.loop.timer(timeout, timeout)
         self._sock: Any = None  # from connect() on
         self._readable: Any = None  # the loop's watcher of the socket, except with TLS
-        self._reader = Reader(protocolError=InvalidResponse, replyError=ResponseError)
+        self._reader = Reader(
+            protocolError=InvalidResponse, replyError=ResponseError, notEnoughData=_NO_REPLY
+        )
 
     def connect(self) -> None:
         """Connect (``RedisConnection``)."""
@@ -104,9 +110,7 @@ class _Connection:
             if not data:
                 raise ConnectionError("it has closed the connection")
             self._reader.feed(data)
-            # False stands for no reply: RESP 2 does not know it as a value.
-            while (reply := self._reader.gets()) is not False:
-                replies.append(reply)
+            replies.extend(iter(self._reader.gets, _NO_REPLY))
         return replies
 
     def _wait(self, readable: Any) -> None:
