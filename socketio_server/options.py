@@ -285,7 +285,10 @@ class Options:
 
     max_queued_total: Number = 96_000_000
     """Bytes that may wait for all clients of the process, shared ones counted once; beyond it, the
-    clients are closed whose messages have waited longest."""
+    clients are closed whose messages have waited longest. With ``max_pending_total`` and
+    ``max_decoded_total`` it has another bound: half of the sum of all three, and no less than the
+    largest. Usually one of them is much while the others are little; all of them at once would take
+    more memory than a process should have."""
 
     send_buffer: Number = 131_072
     """``SO_SNDBUF`` of each connection, because the kernel would buffer megabytes for a stalled

@@ -9,6 +9,7 @@ it is bounded for the process: above the limit, clients are closed, those first 
 from collections import deque
 from typing import Protocol
 
+from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.workers import Job
 from socketio_server.options import Options
 
@@ -33,12 +34,14 @@ class Laden(Protocol):
 class InputTotal:
     """The bytes that all laden clients make the server hold.
 
-    :param most: how many they may be.
+    :param held: counts what they make it hold of every kind.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, options: Options, held: HeldTotal) -> None:
         self.bytes = 0
-        self._most = most
+        self._most = options.max_pending_total
+        self._held = held
+        held.add_reliever(self._relieve)
         self._laden: set[Laden] = set()
         self._is_relieving = False
 
@@ -49,16 +52,22 @@ class InputTotal:
             self._laden.add(client)
         else:
             self._laden.discard(client)
-        if self.bytes > self._most and not self._is_relieving:
-            self._relieve()
+        self._held.count(change)
+        self._relieve()
+
+    @property
+    def _is_exceeded(self) -> bool:
+        return self._held.has_too_many(self.bytes, self._most)
 
     def _relieve(self) -> None:
         """Give up the clients that hold most, until the rest fits."""
+        if self._is_relieving or not self._is_exceeded:
+            return
         self._is_relieving = True
         try:
             for client in sorted(self._laden, key=lambda client: client.counted, reverse=True):
                 client.give_up("too many bytes wait for handlers, or for their rest")
-                if self.bytes <= self._most:
+                if not self._is_exceeded:
                     break
         finally:
             self._is_relieving = False

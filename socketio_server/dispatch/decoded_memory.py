@@ -19,6 +19,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.loop import Loop
 from socketio_server.options import Options
 
@@ -75,12 +76,15 @@ class DecodedMemory:
     """The memory for decoded packets, of all clients together.
 
     :param clock: a monotonic clock, in seconds.
+    :param held: counts what all clients make the server hold.
     """
 
-    def __init__(self, loop: Loop, options: Options, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, loop: Loop, options: Options, held: HeldTotal, *, clock: Callable[[], float]
+    ) -> None:
         self._clock = clock
         most = options.max_decoded_total
-        make = partial(_Part, loop, options.stall_timeout, clock)
+        make = partial(_Part, loop, options.stall_timeout, clock, held)
         self._modest = make(most // MODEST_SHARE)
         self._large = make(most - most // MODEST_SHARE)
 
@@ -129,13 +133,22 @@ class _Part:
     :param most: bytes that may be taken.
     """
 
-    def __init__(self, loop: Loop, patience: float, clock: Callable[[], float], most: int) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        patience: float,
+        clock: Callable[[], float],
+        held: HeldTotal,
+        most: int,
+    ) -> None:
         self.taken = 0
         """Bytes that are taken."""
+        self._held = held
         self._most = most
         self._patience = patience
         self._clock = clock
         self._haste = 1.0  # the share of the patience that the next one that waits has
+        self._next_look = 0.0  # for clients that have gone, in seconds
         self._shares: dict[Tenant, int] = {}  # of the taken bytes
         self._given_up: set[Tenant] = set()  # until they have no share
         self._waiting: deque[_Applicant] = deque()
@@ -172,7 +185,9 @@ class _Part:
 
     def _let_in(self) -> None:
         """Let those in that wait for room, as far as there is some."""
-        if self._waiting and self._clock() - self._waiting[0].joined > self._patience:
+        now = self._clock()
+        if self._waiting and now > max(self._waiting[0].joined + self._patience, self._next_look):
+            self._next_look = now + self._patience * MIN_PATIENCE  # the line may be long
             self._give_up_the_gone()
         while self._waiting and self._fits(self._waiting[0].size):
             applicant = self._waiting.popleft()
@@ -193,7 +208,10 @@ class _Part:
         return not self.taken or self.taken + size <= self._most
 
     def _add(self, tenant: Tenant, size: int) -> None:
+        before = min(self.taken, self._most)
         self.taken += size
+        # What a single packet takes beyond the bound is not for others to make room for.
+        self._held.count(min(self.taken, self._most) - before)
         share = self._shares.pop(tenant, 0) + size
         if share:
             self._shares[tenant] = share

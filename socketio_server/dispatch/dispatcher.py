@@ -30,6 +30,7 @@ from socketio_server.dispatch.subscriptions import Subscriptions
 from socketio_server.engine.session import Session
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.log import place_of
 from socketio_server.net.loop import Loop
 from socketio_server.net.refusals import RefusalKind
@@ -76,6 +77,7 @@ class Dispatcher:
     :param clients: the registry of clients.
     :param stats: counts events.
     :param clock: a monotonic clock, in seconds.
+    :param held: counts what all clients make the server hold, with their output; ``None``: without.
     :param hints: told of events for which no handler ran, and of handlers that refuse clients;
         ``None``: nobody is told.
     :param middleware: wraps every event, if there is any.
@@ -94,6 +96,7 @@ class Dispatcher:
         options: Options,
         stats: Stats,
         clock: Callable[[], float],
+        held: HeldTotal | None = None,
         hints: DeveloperHints | None = None,
         middleware: CallNext | None = None,
         grants: dict[Member, Grant] | None = None,
@@ -139,11 +142,12 @@ class Dispatcher:
             clock=clock,
             on_raised=NamespaceRouter.callback_raised,
         )
-        self.total = InputTotal(options.max_pending_total)
+        held = held or HeldTotal(options)
+        self.total = InputTotal(options, held)
         """Counts what all clients make the server hold (``RouterKeeper``)."""
         self.remote_clients = RemoteClients(self.total, stats.refusals, self.start_decoding)
         """The clients of other processes whose answers wait here."""
-        self.decoded_memory = DecodedMemory(loop, options, clock=clock)
+        self.decoded_memory = DecodedMemory(loop, options, held, clock=clock)
         """The memory for decoded packets (``InboxKeeper``)."""
         self._live = 0  # members that were accepted, or may yet be, and have not ended
         self._idle = GeventEvent()  # set while there are none

@@ -189,7 +189,7 @@ class NamespaceRouter(ClientAccount):
         head = self._protocol.read_head(data, keeper.options.max_attachments)
         if head.attachments:
             max_size = keeper.options.max_payload
-            self._assembly = socketio.Assembly(data, head, max_size=max_size)
+            self._assembly = socketio.Assembly(socketio.keep(data), head, max_size=max_size)
             self.charge(getsizeof(self._assembly))
             keeper.attachments_due(self)
         elif head.type is PacketType.CONNECT:
@@ -276,8 +276,8 @@ class NamespaceRouter(ClientAccount):
             member.drop_events()
         for answer in tuple(self._answers or ()):
             answer.drop()
+        self.session.client_refused(RefusalKind.PENDING, why)  # even if it has gone
         if self.session.is_open:
-            self.session.client_refused(RefusalKind.PENDING, why)
             transport = self.session.transport
             self.session.close(CloseReason.TRANSPORT_ERROR)
             transport.give_up(LostBecause.CLOSED)  # what it holds is not to wait for a goodbye

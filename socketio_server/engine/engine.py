@@ -29,6 +29,7 @@ from socketio_server.engine.transports.revision3 import PollingTransport3, WebSo
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.loop import Loop
 from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.net.refusals import RefusalKind
@@ -79,6 +80,7 @@ class Engine:
     :param worker: the name of this process among those that hand connections over to each other,
         the beginning of its sessions' ids; empty if there are no others.
     :param turns: the turns of large work, shared with the rest of the server; ``None``: its own.
+    :param held: counts what all clients make the server hold; ``None``: only the engine's part.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Engine:
         clock: Callable[[], float],
         worker: str = "",
         turns: Turns | None = None,
+        held: HeldTotal | None = None,
     ) -> None:
         self._turns = turns or Turns(loop, options, clock=clock)
         self._loop = loop
@@ -105,7 +108,7 @@ class Engine:
         """The server's counters."""
         self.origins = OriginGuard(options, self._site_of, self.refuse)
         """Lets pages of the site's own and of allowed origins in."""
-        self.output = QueuedOutput(loop, options, clock=clock)
+        self.output = QueuedOutput(loop, options, clock=clock, held=held)
         """The account of the messages that are queued for all clients."""
         self.admission = Admission(
             max_connections=options.max_connections,

@@ -12,6 +12,10 @@ from socketio_server.net.loop import Loop, Watcher
 
 T = TypeVar("T")
 
+AT_ONCE = 0.01
+"""Seconds after which the loop serves others before more items fall due: what one of them makes the
+server drop may be much."""
+
 GRACE = 0.1
 """Seconds in which a late loop may read the bytes that arrived meanwhile, before items fall due. A
 loop that is no later than that is on time."""
@@ -149,16 +153,22 @@ class Deadlines(Generic[T]):
         self._stop_timer()
         due = list(takewhile(lambda item: self._due[item] <= until, self._due))
         now = self._clock()
+        is_over = True
         self._firing = True
         try:
             for item in due:
                 if (time := self._due.pop(item, None)) is not None:
                     self.lateness = now - time
                     self._loop.call(self._on_due, item, self._on_raised)
+                    if self._clock() - now > AT_ONCE:
+                        is_over = False
+                        break
         finally:
             self._firing = False
-        if self._due:
+        if self._due and is_over:
             self._arm(next(iter(self._due.values())) - self._clock())
+        elif self._due:
+            self._postpone(until, 0)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -12,9 +12,12 @@ Nothing here keeps the messages themselves, or is called while clients read thei
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
+from itertools import islice
+from operator import attrgetter
 from typing import Protocol
 
 from socketio_server.net.deadlines import Deadlines
+from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.loop import CallbackOwner, Loop
 from socketio_server.options import Options
 
@@ -23,6 +26,9 @@ ENTRY_COST = 100
 
 MESSAGE_COST = 300
 """Bytes charged for each message besides its own: its objects, and who has it queued."""
+
+MOST_COMPARED = 1000
+"""How many clients that have the oldest message queued are compared before one of them goes."""
 
 LAG_RATE = 16_000
 """Bytes a second: a client that reads as many is slow, but does not lag."""
@@ -76,9 +82,17 @@ class QueuedOutput:
     A message that is queued for many clients is counted once, by the identity of its ``bytes``.
 
     :param clock: a monotonic clock, in seconds.
+    :param held: counts what all clients make the server hold; ``None``: nothing but this.
     """
 
-    def __init__(self, loop: Loop, options: Options, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        options: Options,
+        *,
+        clock: Callable[[], float],
+        held: HeldTotal | None = None,
+    ) -> None:
         self.max_queued_bytes = options.max_queued_bytes
         """Bytes that may be queued for one client."""
         self.high_water = min(options.high_water, options.max_queued_bytes // 2)
@@ -114,34 +128,51 @@ class QueuedOutput:
         )
         """The backlogs, by the time of their last sample."""
         self._max_total = options.max_queued_total
+        self._held = held or HeldTotal(options)
+        self._held.add_reliever(self._relieve, is_first=True)
         # By a message's id, its backlogs, and how often each has it; the oldest message first. The
         # id is unique, because a queue keeps the message alive.
         self._holders: dict[int, dict[Backlog, int]] = {}
 
     def add(self, message: bytes | bytearray | memoryview, backlog: "Backlog") -> None:
         """Count a message for a backlog. This may close any backlog, the given one included."""
+        cost = ENTRY_COST
         holders = self._holders.get(id(message))
         if holders is None:
             holders = self._holders[id(message)] = {}
-            self.total += len(message) + MESSAGE_COST
+            cost += len(message) + MESSAGE_COST
         holders[backlog] = holders.get(backlog, 0) + 1
-        self.total += ENTRY_COST
-        while self.total > self._max_total:
-            for holder in list(next(iter(self._holders.values()))):
-                holder.give_up(LostBecause.CROWDED)
+        self._count(cost)
+        if self.total > self._max_total:
+            self._relieve()
 
     def discard(self, message: bytes | bytearray | memoryview, backlog: "Backlog") -> None:
         """Stop counting a message for a backlog; do nothing if it was not counted."""
         holders = self._holders.get(id(message))
         if holders is None or backlog not in holders:
             return
-        self.total -= ENTRY_COST
+        cost = ENTRY_COST
         holders[backlog] -= 1
         if not holders[backlog]:
             del holders[backlog]
             if not holders:
                 del self._holders[id(message)]
-                self.total -= len(message) + MESSAGE_COST
+                cost += len(message) + MESSAGE_COST
+        self._count(-cost)
+        if not self._holders:
+            self._holders.clear()  # a dict that is emptied key by key keeps its memory
+
+    def _count(self, change: int) -> None:
+        self.total += change
+        self._held.count(change)
+
+    def _relieve(self) -> None:
+        """Give up clients until the rest fits: of those that have the oldest message queued, the
+        one first for which most is queued.
+        """
+        while self._held.has_too_many(self.total, self._max_total):
+            holders = islice(next(iter(self._holders.values())), MOST_COMPARED)
+            max(holders, key=attrgetter("waiting")).give_up(LostBecause.CROWDED)
 
 
 class Backlog:
@@ -164,6 +195,11 @@ class Backlog:
         self._stalls.add(self)
         if not holder.is_download:
             output.looks.add(self)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that are queued."""
+        return self._queued - self._taken
 
     def add(self, message: bytes | bytearray | memoryview) -> None:
         """A message was queued. This may close the backlog."""

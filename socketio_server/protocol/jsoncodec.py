@@ -85,10 +85,12 @@ def estimate_size(text: str | bytes) -> int:
     """Estimate how many bytes JSON takes once it is decoded, rather too many than too few."""
     if isinstance(text, str):
         lists, dicts, commas = text.count("["), text.count("{"), text.count(",")
-        characters = len(text)
-    else:  # some character may make each of a string take four bytes
+        is_narrow = text.isascii() and "\\u" not in text
+    else:
         lists, dicts, commas = text.count(b"["), text.count(b"{"), text.count(b",")
-        characters = 4 * len(text)
+        is_narrow = False
+    # Some character, or its escape, may make each of a string take four bytes.
+    characters = len(text) if is_narrow else 4 * len(text)
     return characters + _LIST_SIZE * lists + _DICT_SIZE * dicts + _ITEM_SIZE * commas
 
 

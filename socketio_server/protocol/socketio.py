@@ -169,6 +169,7 @@ def decode(
             return Packet(_EVENT, "/", data)
     head = read_head(text, len(attachments))
     data = _parse(text[head.start :]) if head.start < len(text) else None
+    del text  # it may take four bytes for each character, and the pause may be long
     plain_type = _PLAIN_TYPES.get(head.type)
     if plain_type is not None:
         if head.attachments != len(attachments):
@@ -197,14 +198,14 @@ class Assembly:
 
     Its JSON stays text until ``decode`` is called.
 
-    :param text: the packet's text.
+    :param text: the packet's text, as ``keep`` returns it.
     :param head: its head, with the number of ``attachments`` to collect.
     :param max_size: bytes that its attachments may have together.
     """
 
     __slots__ = ("_attachments", "_max_size", "_size", "_text", "head")
 
-    def __init__(self, text: str, head: Head, *, max_size: int) -> None:
+    def __init__(self, text: str | bytes, head: Head, *, max_size: int) -> None:
         self._text = text
         self.head = head
         """The packet's head."""
@@ -236,7 +237,7 @@ class Assembly:
 
     def decode(self, pause: Callable[[], None] | None = None) -> Packet:
         """Decode the packet once it is complete, as :func:`decode`."""
-        return decode(self._text, self._attachments, pause)
+        return decode(_read_kept(self._text), self._attachments, pause)
 
 
 Kept = str | bytes | Assembly
@@ -262,12 +263,11 @@ def estimate_size(kept: Kept) -> int:
 
 def decode_kept(kept: Kept, pause: Callable[[], None] | None = None) -> Packet:
     """Decode a packet that has waited, as :func:`decode`."""
-    if type(kept) is str:
-        return decode(kept)
-    if type(kept) is bytes:
-        return decode(kept.decode("utf-8", "surrogatepass"))
-    assert type(kept) is Assembly
-    return kept.decode(pause)
+    return kept.decode(pause) if isinstance(kept, Assembly) else decode(_read_kept(kept))
+
+
+def _read_kept(kept: str | bytes) -> str:
+    return kept if isinstance(kept, str) else kept.decode("utf-8", "surrogatepass")
 
 
 def _fill_slots(data: Any, attachments: Sequence[bytes]) -> None:

@@ -27,6 +27,7 @@ from socketio_server.dispatch.rights import Grant
 from socketio_server.engine.engine import GOODBYE_TIME, Engine
 from socketio_server.http.listener import HttpListener
 from socketio_server.http.siblings import Siblings
+from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.log_queue import LogQueue
 from socketio_server.net.loop import GuardedLoop, SharingLoop
 from socketio_server.net.statistics import Snapshot, Stats
@@ -123,8 +124,10 @@ class Server:
         most = limit_connections(options.max_connections)
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
-        turns = Turns(loop, options, clock=monotonic)
-        self._dispatcher, self._cluster_events, self._rechecks = self._make_dispatcher(loop, turns)
+        turns, held = Turns(loop, options, clock=monotonic), HeldTotal(options)
+        self._dispatcher, self._cluster_events, self._rechecks = self._make_dispatcher(
+            loop, turns, held
+        )
         worker = _name_worker(options.node, is_alone=folder is None)
         self._siblings = None if folder is None else Siblings(folder, worker, loop)
         self.engine = Engine(
@@ -135,6 +138,7 @@ class Server:
             clock=monotonic,
             worker=worker,
             turns=turns,
+            held=held,
         )
         self._timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
         self._broker = make_broker(
@@ -292,7 +296,7 @@ class Server:
         return any(listener.request_workers.busy for listener in self._listeners)
 
     def _make_dispatcher(
-        self, loop: SharingLoop, turns: Turns
+        self, loop: SharingLoop, turns: Turns, held: HeldTotal
     ) -> tuple[Dispatcher, ClusterEvents, Rechecks]:
         """Return what runs the handlers: of clients' events, of the cluster's, and of rechecks."""
         options = self.options
@@ -331,6 +335,7 @@ class Server:
             options=options,
             stats=self._stats,
             clock=monotonic,
+            held=held,
             hints=hints,
             middleware=load_middleware(options.middleware),
         )

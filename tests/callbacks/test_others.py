@@ -12,6 +12,7 @@ from socketio_server.dispatch.decoded_memory import DecodedMemory
 from socketio_server.engine.session import Session
 from socketio_server.net import handover, workers
 from socketio_server.net.handover import MAX_MESSAGE, Handover, Outcome
+from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.refusals import Refusals
 from socketio_server.net.turns import Turns
@@ -298,7 +299,9 @@ class TestOtherDeadlines:
 
         faults.add(Tenant, "give_up")
         tenant = Tenant()
-        room = DecodedMemory(guarded.loop, Options(), clock=guarded.fake.clock)
+        room = DecodedMemory(
+            guarded.loop, Options(), HeldTotal(Options()), clock=guarded.fake.clock
+        )
         room.take(tenant, 10**9, lambda: None)
         room.take(tenant, 10**9, lambda: None)
         guarded.fake.advance(11.0)

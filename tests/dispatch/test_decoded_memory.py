@@ -8,6 +8,7 @@ from socketio_server.dispatch.decoded_memory import (
     SMALL_DECODED,
     DecodedMemory,
 )
+from socketio_server.net.held_total import HeldTotal
 from socketio_server.options import Options
 from tests.fakes.loop import FakeLoop
 
@@ -38,7 +39,8 @@ class House:
 
     def __init__(self) -> None:
         self.loop = FakeLoop()
-        self.memory = DecodedMemory(self.loop, OPTIONS, clock=self.loop.clock)
+        self.held = HeldTotal(OPTIONS)
+        self.memory = DecodedMemory(self.loop, OPTIONS, self.held, clock=self.loop.clock)
         self.tenants = [Tenant() for _ in range(4)]
         self.ran: list[int] = []
 
@@ -109,6 +111,23 @@ class TestRoom:
             pass
         assert house.memory.taken <= OPTIONS.max_decoded_total // MODEST_SHARE
         assert house.take(1, LARGE)
+
+    def test_counts_for_what_all_clients_make_the_server_hold(self) -> None:
+        house = House()
+        house.take(0, 5 * LARGE)
+        house.take(1, MODEST_DECODED)
+        assert house.held.bytes == 5 * LARGE + MODEST_DECODED
+        house.leave(0, 5 * LARGE)
+        house.leave(1, MODEST_DECODED)
+        assert house.held.bytes == 0
+
+    def test_that_a_packet_takes_beyond_the_bound_does_not_count(self) -> None:
+        """Nobody else could make so much room."""
+        house = House()
+        house.take(0, 10 * MOST)
+        assert house.held.bytes == MOST
+        house.leave(0, 10 * MOST)
+        assert house.held.bytes == 0
 
 
 class TestPatience:
@@ -274,6 +293,33 @@ class TestClientsThatHaveGone:
         house.loop.advance(11.0)
         assert gone.told
         assert house.given_up == [0]
+
+    def test_are_not_looked_for_each_time_that_there_is_room(self) -> None:
+        """The line may be long."""
+        house = House()
+        looks = []
+
+        class Watched:
+            is_local = True
+
+            @property
+            def is_open(self) -> bool:
+                looks.append(house.loop.now)
+                return True
+
+            def give_up(self, why: str) -> None:
+                raise AssertionError("it is here")
+
+        for tenant in (0, 1, 2, 3):
+            house.take(tenant, 2 * LARGE)
+        house.memory.take(Watched(), MOST, lambda: None)
+        for _ in range(20):
+            house.memory.take(Watched(), LARGE, lambda: None)
+        house.loop.advance(9.9)
+        for tenant in (0, 1, 2):
+            house.loop.now += 0.2
+            house.leave(tenant, 2 * LARGE)
+        assert len(set(looks)) == 1
 
     def test_are_heard_while_nobody_waits_for_long(self) -> None:
         house = House()

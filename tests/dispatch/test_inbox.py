@@ -13,6 +13,7 @@ from gevent.event import Event
 
 from socketio_server.dispatch.decoded_memory import DecodedMemory
 from socketio_server.dispatch.inbox import Inbox
+from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.statistics import Stats
 from socketio_server.net.turns import LARGE
 from socketio_server.net.workers import Job, WorkerPool
@@ -46,7 +47,9 @@ class Box:
     def __post_init__(self) -> None:
         self.options = Options(max_events_per_turn=self.turn)
         self.stats = Stats(monotonic)
-        self.decoded_memory = DecodedMemory(FakeLoop(), self.options, clock=monotonic)
+        self.decoded_memory = DecodedMemory(
+            FakeLoop(), self.options, HeldTotal(self.options), clock=monotonic
+        )
         self.inbox: Inbox[str] = Inbox(self, self, Context())
 
     def handle(self, inbox: Inbox[str], item: str) -> None:

@@ -5,6 +5,7 @@ import socket as socket_module
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.queued_output import LostBecause, QueuedOutput
 from socketio_server.options import Options
 from tests.fakes.loop import FakeLoop
@@ -79,9 +80,11 @@ def socket_pair() -> Iterator[tuple[socket_module.socket, socket_module.socket]]
         yield ours, theirs
 
 
-def queued_output(loop: FakeLoop, options: Options | None = None) -> QueuedOutput:
+def queued_output(
+    loop: FakeLoop, options: Options | None = None, held: HeldTotal | None = None
+) -> QueuedOutput:
     """What waits for all clients of a server."""
-    return QueuedOutput(loop, options or Options(), clock=loop.clock)
+    return QueuedOutput(loop, options or Options(), clock=loop.clock, held=held)
 
 
 @contextmanager

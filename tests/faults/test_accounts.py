@@ -256,6 +256,33 @@ class TestWhatHandlersWorkOn:
                 client.cut()
 
 
+class TestEverythingAtOnce:
+    def test_is_bounded_together(self, share_attacked: StartServer, watch: Watch) -> None:
+        """Answers that nobody reads, packets that wait, and those that handlers keep."""
+        server = share_attacked(settings={"SOCKETIO_STALL_TIMEOUT": 600.0})
+        with watch(server, "accounts", "everything at once", inputs=90, most=MOST, patience=90):
+            silent = crowd(server, 24, receive_buffer=4096)
+            send_all(silent, plain(f'421["echo",{fill("1e15")}]'))
+            wait_until(
+                lambda: look(server, "stats")["queued_bytes"] > 20 * 3_000_000,
+                "answers to wait",
+                timeout=90,
+            )
+            clients = crowd(server, 30)
+            for client in clients:
+                client.send_text('42["wait",30]')
+            send_all(clients, plain(f'42["unknown",{WORST["empty arrays"]}]') * 2)
+            keeper = join(server)
+            keeper.send_text(f'42["keep",1.0,{WORST["empty arrays"]}]')
+            wait_until(lambda: look(server, "stats")["decoded_bytes"] > 40 * MIB, "one to be kept")
+            stats = look(server, "stats")
+            assert stats["queued_bytes"] + stats["waiting_bytes"] + 36 * MIB <= 107_000_000
+            assert stats["queued_bytes"] > 20_000_000
+            assert stats["waiting_bytes"] > 20_000_000
+            for client in (*silent, *clients, keeper):
+                client.cut()
+
+
 class TestLargeMessages:
     @pytest.mark.parametrize("kind", WORST)
     def test_of_many_clients_take_turns(self, server: Server, watch: Watch, kind: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socketio_server.net.deadlines import GRACE, LATE_TURNS, TICK, Deadlines
+from socketio_server.net.deadlines import AT_ONCE, GRACE, LATE_TURNS, TICK, Deadlines
 from tests.fakes.loop import FakeLoop
 
 DELAY = 8.0
@@ -214,6 +214,27 @@ class TestWhateverHappens:
         assert [item for item, _ in queue.due[len(queue.due) - len(waiting) :]] == list(waiting)
         assert [time for _, time in queue.due] == sorted(time for _, time in queue.due)
         assert queue.loop.timers == 0
+
+
+class TestWhatTakesLong:
+    def test_lets_the_loop_serve_others_before_the_next_item(self, queue: Queue) -> None:
+        for item in "abc":
+            queue.deadlines.add(item)
+        queue.loop.advance(DELAY - 1)
+        queue.deadlines.add("d")
+        queue.loop.now = DELAY
+        queue.loop.seconds_per_look = 2 * AT_ONCE
+        turns = []
+        while len(queue.due) < 3:
+            before = len(queue.due)
+            queue.loop.turn()
+            turns.append(len(queue.due) - before)
+        assert max(turns) == 1
+        assert turns[-3:] == [1, 1, 1]
+
+        queue.loop.seconds_per_look = 0.0
+        queue.loop.advance(DELAY)
+        assert [item for item, _ in queue.due] == ["a", "b", "c", "d"]
 
 
 class TestALoopThatIsLate:

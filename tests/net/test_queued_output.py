@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from socketio_server.net.held_total import OWN_SHARE, HeldTotal
 from socketio_server.net.queued_output import (
     ENTRY_COST,
     LAG_RATE,
@@ -77,7 +78,8 @@ class Server:
 
     def __post_init__(self) -> None:
         self.loop = FakeLoop()
-        self.output = queued_output(self.loop, self.options)
+        self.held = HeldTotal(self.options)
+        self.output = queued_output(self.loop, self.options, self.held)
 
     def queues(self, count: int) -> list[Queue]:
         return [Queue(self) for _ in range(count)]
@@ -161,6 +163,7 @@ class TestTheTotal:
             shared = {id(message): len(message) + MESSAGE_COST for message in held}
             assert server.output.total == sum(shared.values()) + ENTRY_COST * len(held)
             assert server.output.total <= 5000
+            assert server.held.bytes == server.output.total
 
 
 class TestTooMuchForTheProcess:
@@ -168,7 +171,7 @@ class TestTooMuchForTheProcess:
     def server(self) -> Server:
         return Server(Options(max_queued_total=10_000))
 
-    def test_takes_those_who_hold_the_oldest(self, server: Server) -> None:
+    def test_takes_who_holds_most_of_those_who_hold_the_oldest(self, server: Server) -> None:
         old, both, new = server.queues(3)
         message = b"x" * 4000
         old.put(message)
@@ -176,12 +179,34 @@ class TestTooMuchForTheProcess:
         new.put(b"y" * 4000)
         both.put(b"z" * 4000)
 
-        assert [queue.lost for queue in (old, both, new)] == [
-            [LostBecause.CROWDED],
-            [LostBecause.CROWDED],
-            [],
-        ]
-        assert server.output.total == 4000 + MESSAGE_COST + ENTRY_COST
+        assert [queue.lost for queue in (old, both, new)] == [[], [LostBecause.CROWDED], []]
+        assert server.output.total == 2 * (4000 + MESSAGE_COST + ENTRY_COST)
+
+    def test_takes_as_many_of_them_as_it_must(self, server: Server) -> None:
+        queues = server.queues(6)
+        message = b"x" * 4000
+        for queue in queues[:4]:
+            queue.put(message)
+        for queue in queues[4:]:
+            queue.put(bytes(bytearray(4000)))
+
+        assert [bool(queue.lost) for queue in queues] == [True] * 4 + [False] * 2
+
+    def test_takes_none_for_what_they_have_read(self, server: Server) -> None:
+        """Not all that was ever queued for a client waits."""
+        queues = server.queues(2)
+        message = b"x" * 2000
+        for _ in range(4):
+            queues[0].put(b"x")
+            queues[0].put(bytes(bytearray(2000)))
+            queues[0].take()
+            queues[0].take()
+        for queue in queues:
+            queue.put(message)
+        queues[1].put(bytes(bytearray(2000)))
+        queues[1].put(bytes(bytearray(6000)))
+
+        assert [bool(queue.lost) for queue in queues] == [False, True]
 
     def test_takes_no_more_of_them_than_it_must(self, server: Server) -> None:
         queues = server.queues(5)
@@ -196,6 +221,34 @@ class TestTooMuchForTheProcess:
 
         assert queue.lost == [LostBecause.CROWDED]
         assert server.is_clean
+
+
+class TestTooMuchOfEveryKind:
+    """Others make the server hold much as well."""
+
+    @pytest.fixture
+    def server(self) -> Server:
+        return Server(
+            Options(max_queued_total=10_000, max_pending_total=10_000, max_decoded_total=1)
+        )
+
+    def test_takes_those_who_hold_the_oldest(self, server: Server) -> None:
+        first, second = server.queues(2)
+        first.put(bytes(bytearray(3000)))
+        second.put(bytes(bytearray(3000)))
+        server.held.count(6000)
+
+        assert [bool(queue.lost) for queue in (first, second)] == [True, False]
+
+    def test_leaves_a_part_to_messages(self, server: Server) -> None:
+        first, second = server.queues(2)
+        first.put(bytes(bytearray(3000)))
+        second.put(bytes(bytearray(10_000 // OWN_SHARE - MESSAGE_COST - ENTRY_COST)))
+        server.held.count(100_000)
+        assert [bool(queue.lost) for queue in (first, second)] == [True, False]
+
+        second.put(b"one more")
+        assert second.lost == [LostBecause.CROWDED]
 
 
 class TestStandingStill:

@@ -5,9 +5,11 @@ import enum
 import json
 import math
 from collections import OrderedDict, defaultdict, namedtuple
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from sys import getsizeof
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socketio_server.exceptions import DecodeError
-from socketio_server.protocol.jsoncodec import MAX_DEPTH, parse
+from socketio_server.protocol.jsoncodec import MAX_DEPTH, estimate_size, parse
 from socketio_server.protocol.socketio import Encoded, Encoder, decode
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates as well
@@ -147,6 +149,37 @@ class TestJSON:
             for string in strings
         ]
         assert decode("2" + json.dumps(["message", *strings])).data[1:] == expected
+
+
+def size_of(value: Any) -> int:
+    """Bytes that a decoded value takes."""
+    children: list[Any] = []
+    if isinstance(value, dict):
+        children = [*value, *value.values()]
+    elif isinstance(value, list):
+        children = value
+    return getsizeof(value) + sum(map(size_of, children))
+
+
+class TestTheEstimateOfItsSize:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            pytest.param("[" + "[]," * 999 + "[]]", id="empty arrays"),
+            pytest.param("[" + "1e15," * 999 + "0]", id="numbers"),
+            pytest.param('["' + "x" * 10_000 + '"]', id="text of one byte for each character"),
+            pytest.param('["' + "x" * 10_000 + '😀"]', id="text of four bytes for each character"),
+            pytest.param('["' + "x" * 10_000 + "\\ud83d\\ude00" + '"]', id="one that is escaped"),
+        ],
+    )
+    @pytest.mark.parametrize("encode", [str, str.encode])
+    def test_is_rather_too_large_than_too_small(
+        self, text: str, encode: Callable[[str], str | bytes]
+    ) -> None:
+        assert estimate_size(encode(text)) >= size_of(parse(text)) - 200
+
+    def test_is_close_for_usual_text(self) -> None:
+        assert estimate_size('["' + "x" * 10_000 + '"]') < 11_000
 
 
 class Colour(enum.Enum):

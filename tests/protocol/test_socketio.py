@@ -374,6 +374,14 @@ class TestPacketsThatWait:
         assembly.add(b"x" * 10_000)
         assert 10_000 < getsizeof(assembly) < 10_500
 
+    def test_with_attachments_are_decoded_in_either_form(self) -> None:
+        text = "😀" + "x" * 1000
+        wire = f'51-["message","{text}",{{"_placeholder":true,"num":0}}]'
+        assembly = Assembly(keep(wire), read_head(wire), max_size=100_000)
+        assembly.add(b"data")
+        assert getsizeof(assembly) < 1300
+        assert assembly.decode().data == ["message", text, b"data"]
+
 
 class TestSending:
     """Sections "Sending and receiving data" and "Acknowledgement": to the wire."""

@@ -226,12 +226,42 @@ class TestWhatWaitsForTheHandlersOfAllClients:
         gone.leave()
         other.send(message(10_000))
         assert other.closed == []
+        assert gone.refusals == ["pending: too many bytes wait for handlers, or for their rest"]
 
         gates["/"].set()
         settle()
         assert len(context["got"]) == 1
         assert len(got(other)) == 3
         assert len(server.clients) == 1
+
+
+class TestWhatIsHeldOfEveryKind:
+    """What waits for handlers, what is decoded, and output are bounded together, too."""
+
+    def test_takes_clients_whose_packets_wait_if_no_output_can_go(self) -> None:
+        server = make_server(
+            max_queued_total=1, max_pending_total=160_000, max_decoded_total=240_000
+        )
+        gates = gate(server, "/")
+        clients = [server.connect() for _ in range(3)]
+        for client, size in zip(clients, (10_000, 30_000, 60_000), strict=True):
+            client.send(message(100), message(size))
+        memory = server.dispatcher.decoded_memory
+        assert memory.take(clients[0].router, 190_000, lambda: None)
+        assert [client.closed for client in clients] == [[], [], []]
+
+        assert memory.take(clients[0].router, 10**7, lambda: None)
+        ended = [CloseReason.TRANSPORT_ERROR]
+        assert [client.closed for client in clients] == [[], [], ended]
+        gates["/"].set()
+
+
+class TestAttachmentsThatAreDue:
+    def test_one_character_does_not_make_their_packet_large(self) -> None:
+        server = make_server()
+        client = server.connect()
+        client.send('51-["message","😀' + "x" * 100_000 + '"]')
+        assert server.dispatcher.total.bytes < 110_000
 
 
 class TestHandlersOfOneClient:

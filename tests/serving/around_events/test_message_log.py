@@ -70,6 +70,8 @@ class TestMessageLog:
             ("100% %s %(TIME)s", "100% %s %(TIME)s"),
             ("x" * 200, "x" * 200),
             ("x" * 201, "x" * 200 + "…"),
+            ([1e15] * 1000, str([1e15] * 1000)[:200] + "…"),
+            ({"a": "x" * 1000}, "{'a': '" + "x" * 193 + "…"),
         ],
     )
     def test_what_clients_send_is_escaped_and_cut(
