@@ -283,12 +283,12 @@ class Options:
     """Bytes that may wait for one client; beyond it, the client is closed, because no message is
     dropped silently."""
 
-    max_queued_total: Number = 96_000_000
+    max_queued_total: Number = 80_000_000
     """Bytes that may wait for all clients of the process, shared ones counted once; beyond it, the
-    clients are closed whose messages have waited longest. With ``max_pending_total`` and
-    ``max_decoded_total`` it has another bound: half of the sum of all three, and no less than the
-    largest. Usually one of them is much while the others are little; all of them at once would take
-    more memory than a process should have."""
+    clients are closed whose messages have waited longest. The largest of this,
+    ``max_pending_total`` and ``max_decoded_total`` is a bound for all of it together: usually one
+    of them is much while the others are little, and the sum would take more memory than a process
+    should have."""
 
     send_buffer: Number = 131_072
     """``SO_SNDBUF`` of each connection, because the kernel would buffer megabytes for a stalled

@@ -63,7 +63,7 @@ class TestValues:
             ("stall_timeout", 10),
             ("max_lag", 30),
             ("download_timeout", 300),
-            ("max_queued_total", 96_000_000),
+            ("max_queued_total", 80_000_000),
             ("max_fragments", 1024),
             ("max_attachments", 10),
             ("max_channels", 256),

@@ -205,7 +205,7 @@ class _Part:
 
     def _fits(self, size: int) -> bool:
         """Return whether there is room; a packet that is alone always has it."""
-        return not self.taken or self.taken + size <= self._most
+        return not self.taken or (self.taken + size <= self._most and self._held.has_room(size))
 
     def _add(self, tenant: Tenant, size: int) -> None:
         before = min(self.taken, self._most)

@@ -139,6 +139,7 @@ class HandlerRunner:
             self.clean_up(member, packet.data[0])
         else:
             outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
+            del encoded  # it may be large, and the wait for room long
             member.delivery.send(outgoing, self._clients.timekeeper)
 
     def clean_up(self, member: Member, event_name: str) -> None:

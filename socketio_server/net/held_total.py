@@ -2,7 +2,7 @@
 
 Messages that are queued for clients, packets that wait for handlers, and decoded packets have a
 bound each. All three at their bounds would take more memory than the process should have. Therefore
-their sum has one as well: some of any kind may be much, but not all of them at once.
+they share one as well, the largest of the three: any kind may be much, but not all of them at once.
 """
 
 from collections.abc import Callable
@@ -18,9 +18,14 @@ class HeldTotal:
 
     def __init__(self, options: Options) -> None:
         self.bytes = 0
-        kinds = (options.max_queued_total, options.max_pending_total, options.max_decoded_total)
-        self._most = max(sum(kinds) // 2, *kinds)
+        self._most = max(
+            options.max_queued_total, options.max_pending_total, options.max_decoded_total
+        )
         self._relievers: list[Callable[[], None]] = []
+
+    def has_room(self, size: int) -> bool:
+        """Return whether there may be so many bytes more without anybody given up."""
+        return self.bytes + size <= self._most
 
     def has_too_many(self, own: int, most: int) -> bool:
         """Return whether there are too many bytes of a kind: by its own bound, or by that of all.

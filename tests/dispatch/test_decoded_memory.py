@@ -121,6 +121,15 @@ class TestRoom:
         house.leave(1, MODEST_DECODED)
         assert house.held.bytes == 0
 
+    def test_is_less_where_clients_make_the_server_hold_much_else(self) -> None:
+        house = House()
+        house.held.count(OPTIONS.max_queued_total - 3 * LARGE)
+        assert house.take(0, 2 * LARGE)
+        assert not house.take(1, 2 * LARGE)
+        assert house.take(2, MODEST_DECODED)
+        house.leave(0, 2 * LARGE)
+        assert house.ran == [2 * LARGE]
+
     def test_that_a_packet_takes_beyond_the_bound_does_not_count(self) -> None:
         """Nobody else could make so much room."""
         house = House()

@@ -5,7 +5,7 @@ import pytest
 from socketio_server.net.held_total import OWN_SHARE, HeldTotal
 from socketio_server.options import Options
 
-OPTIONS = Options(max_queued_total=400, max_pending_total=300, max_decoded_total=300)
+OPTIONS = Options(max_queued_total=500, max_pending_total=300, max_decoded_total=300)
 """500 for all kinds together."""
 
 
@@ -29,19 +29,18 @@ class Kind:
 
 class TestTheBound:
     @pytest.mark.parametrize(
-        ("queued", "pending", "decoded", "most"),
-        [
-            pytest.param(400, 300, 300, 500, id="half of the bounds of all kinds"),
-            pytest.param(800, 100, 100, 800, id="at least that of any one"),
-        ],
+        ("queued", "pending", "decoded"), [(500, 300, 300), (300, 500, 300), (300, 300, 500)]
     )
-    def test_comes_from_those_of_its_kinds(
-        self, queued: int, pending: int, decoded: int, most: int
+    def test_is_the_largest_of_those_of_its_kinds(
+        self, queued: int, pending: int, decoded: int
     ) -> None:
         held = HeldTotal(
             Options(max_queued_total=queued, max_pending_total=pending, max_decoded_total=decoded)
         )
-        held.count(most)
+        held.count(400)
+        assert held.has_room(100)
+        assert not held.has_room(101)
+        held.count(100)
         assert not held.has_too_many(100, 100)
         held.count(1)
         assert held.has_too_many(100, 100)
