@@ -42,7 +42,7 @@ from socketio_server.serving.brokers import make_broker
 from socketio_server.serving.middleware import load_middleware
 from socketio_server.serving.process import asyncio_loops, forks, restart
 from socketio_server.serving.process.block_watch import BlockWatch
-from socketio_server.serving.process.freed_memory import FreedMemory
+from socketio_server.serving.process.freed_memory import FreedMemory, give_back_large_blocks
 from socketio_server.serving.rights import revocations
 from socketio_server.serving.rights.rechecks import Rechecks
 from socketio_server.serving.timekeeper import GeventTimekeeper
@@ -204,6 +204,7 @@ class Server:
         for listener in self._listeners:
             listener.start()
         forks.install(listener.socket for listener in self._listeners)
+        give_back_large_blocks()
         self._freed_memory.start()
         if self._block_watch is not None:
             self._block_watch.start()

@@ -1,5 +1,8 @@
 """Memory that a peak has left behind goes back to the system."""
 
+import subprocess
+import sys
+
 import pytest
 
 from socketio_server.serving.process.freed_memory import (
@@ -81,3 +84,29 @@ class TestThisProcess:
 
     def test_is_on_a_system_whose_c_library_gives_memory_back(self) -> None:
         assert find_trim() is not None
+
+
+KEEP_ONE_OF_EACH_ROUND = """
+from socketio_server.serving.process.freed_memory import give_back_large_blocks, resident_bytes
+
+give_back_large_blocks()
+kept = []
+for _ in range(3):
+    blocks = [b"x" * 1_000_000 for _ in range(50)]
+    most = resident_bytes()
+    kept.append(blocks[-1])  # all others lie below it
+    del blocks
+    print(most - resident_bytes())
+"""
+
+
+@pytest.mark.skipif(find_trim() is None, reason="needs glibc")
+class TestLargeBlocks:
+    def test_are_given_back_as_soon_as_they_are_freed(self) -> None:
+        run = subprocess.run(
+            [sys.executable, "-c", KEEP_ONE_OF_EACH_ROUND],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert min(map(int, run.stdout.split())) > 45_000_000
