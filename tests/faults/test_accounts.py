@@ -259,7 +259,13 @@ class TestWhatHandlersWorkOn:
 class TestEverythingAtOnce:
     def test_is_bounded_together(self, share_attacked: StartServer, watch: Watch) -> None:
         """Answers that nobody reads, packets that wait, and those that handlers keep."""
-        server = share_attacked(settings={"SOCKETIO_STALL_TIMEOUT": 600.0})
+        server = share_attacked(
+            settings={
+                "SOCKETIO_STALL_TIMEOUT": 600.0,
+                "SOCKETIO_PING_INTERVAL": 2.0,  # shows who has gone
+                "SOCKETIO_PING_TIMEOUT": 120.0,
+            }
+        )
         with watch(server, "accounts", "everything at once", inputs=90, most=MOST, patience=90):
             silent = crowd(server, 24, receive_buffer=4096)
             send_all(silent, plain(f'421["echo",{fill("1e15")}]'))
