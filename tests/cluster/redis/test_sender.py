@@ -1,11 +1,13 @@
 """Sending to Redis: bounded, in order, and waiting for nobody."""
 
+from typing import Any
+
 import pytest
 from redis import ConnectionError, ResponseError
 
 from socketio_server.cluster.redis.connections import pack
 from socketio_server.cluster.redis.link import Link
-from socketio_server.cluster.redis.sender import MAX_BATCH, Sender
+from socketio_server.cluster.redis.sender import MAX_BATCH, Query, Sender
 from tests.cluster.fakes import FakeConnection
 
 LIMIT = 10_000
@@ -79,6 +81,50 @@ class TestSending:
         assert [record.getMessage() for record in caplog.records] == [
             "Redis (redis://localhost) has refused a command: NOPERM"
         ]
+
+
+class TestQueries:
+    """Commands whose replies somebody waits for."""
+
+    def test_are_sent_in_order_with_messages_and_count_as_none(self, sender: Sender) -> None:
+        connection = FakeConnection()
+        connection.answers.extend([1, [b"a", 2], 0])
+        connection.at_once = 2
+        replies: list[Any] = []
+        sender.publish(b"a", b"one")
+        sender.query(Query(pack(b"PUBSUB", b"NUMSUB", b"a"), replies.append))
+        sender.publish(b"b", b"two")
+        send(sender, connection)
+
+        assert connection.sent == b"".join(
+            [
+                pack(b"PUBLISH", b"a", b"one"),
+                pack(b"PUBSUB", b"NUMSUB", b"a"),
+                pack(b"PUBLISH", b"b", b"two"),
+            ]
+        )
+        assert replies == [[b"a", 2], None]
+        assert (sender.sent, sender.unsent, sender.queued_bytes) == (2, 0, 0)
+
+    def test_have_no_reply_if_the_connection_is_lost(self, sender: Sender) -> None:
+        replies: list[Any] = []
+        sender.query(Query(pack(b"PUBSUB", b"NUMSUB", b"a"), replies.append))
+        with pytest.raises(ConnectionError):
+            sender.use(FakeConnection())
+        sender.query(Query(pack(b"PUBSUB", b"NUMSUB", b"b"), replies.append))
+        sender.connection_failed()
+
+        assert replies == [None, None]
+        assert sender.unsent == 0
+
+    def test_a_ping_has_a_reply_that_nobody_waits_for(self, sender: Sender) -> None:
+        connection = FakeConnection()
+        connection.answers.append(b"PONG")
+        sender.ping()
+        send(sender, connection)
+
+        assert connection.sent == pack(b"PING")
+        assert (sender.sent, sender.unsent) == (0, 0)
 
 
 class TestTheBound:
