@@ -39,6 +39,10 @@ class ChannelNames:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
 
+    def all(self) -> bytes:
+        """Return a pattern of them all."""
+        return _escape(self._prefix) + b"*"
+
     def broadcast(self, namespace: str, rooms: Sequence[str] = ()) -> bytes:
         """Return the channel of a broadcast: for exactly one room it has one of its own."""
         base = f"{self._prefix}#{namespace}#"

@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gevent.event import Event
@@ -174,6 +174,15 @@ class FakePatience:
         event.wait(PATIENCE)
 
 
+def unpack(commands: bytes) -> Iterator[list[bytes]]:
+    """Yield the words of each command."""
+    lines = commands.split(b"\r\n")
+    while lines[0]:
+        count = int(lines[0][1:])
+        yield lines[2 : 2 * count + 1 : 2]
+        del lines[: 2 * count + 1]
+
+
 class FakeRedis:
     """A Redis in this process, for parts that have a greenlet each."""
 
@@ -186,6 +195,8 @@ class FakeRedis:
         """How many servers there are."""
         self.is_gone = False
         """Whether nobody can connect."""
+        self.pings = 0
+        """How often a connection was tried that hears nothing."""
         self._listeners: list[FakeRedisConnection] = []
 
     def connect(self) -> "FakeRedisConnection":
@@ -213,6 +224,7 @@ class FakeRedis:
         elif command == b"PUBSUB":
             connection.answers.put([names[1], self.servers])
         elif command == b"PING":
+            self.pings += connection not in self._listeners
             connection.answers.put([b"pong", b""] if connection in self._listeners else b"PONG")
         else:
             if connection not in self._listeners:
@@ -238,11 +250,8 @@ class FakeRedisConnection:
         """Nothing is left open."""
 
     def send(self, commands: bytes) -> None:
-        lines = commands.split(b"\r\n")
-        while lines[0]:
-            count = int(lines[0][1:])
-            self._redis.obey(self, lines[2 : 2 * count + 1 : 2])
-            del lines[: 2 * count + 1]
+        for words in unpack(commands):
+            self._redis.obey(self, words)
 
     def receive(self) -> list[Any]:
         answers = [self.answers.get()]

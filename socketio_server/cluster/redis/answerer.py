@@ -37,13 +37,14 @@ from socketio_server.protocol.cluster_requests import (
 from socketio_server.protocol.redis_adapter import ChannelNames, Opts, room_names
 
 MAX_UNDERWAY = 1000
-"""Requests that are answered side by side; more are dropped."""
+"""Requests that wait for clients side by side, and as many others that are answered side by side;
+more are dropped."""
 
 ASK_TIMEOUT = 5.0
 """Seconds that clients have for their acknowledgements if the asking server does not tell."""
 
-MAX_ASK_TIMEOUT = 3600.0
-"""Seconds that they have at most."""
+MAX_ASK_TIMEOUT = 600.0
+"""Seconds that they have at most: the asking server may have ended, and nobody tells."""
 
 Lookup = ListSockets | ListRooms | FetchSockets
 """A request that is answered from what this process knows."""
@@ -68,7 +69,7 @@ class Answerer:
         self._operations = operations
         self._channels = channels
         self._publish = publish
-        self._underway = 0
+        self._underway = {True: 0, False: 0}  # by whether they wait for clients
 
     def handle(self, namespace: str, request: Request) -> None:
         """Change sockets at once, or answer soon.
@@ -87,9 +88,10 @@ class Answerer:
         elif isinstance(request, ServerEvent):
             self._run_event(namespace, request)
         else:
-            if self._underway >= MAX_UNDERWAY:
+            waits = isinstance(request, Ask)
+            if self._underway[waits] >= MAX_UNDERWAY:
                 raise DecodeError("more requests at once than are answered")
-            self._underway += 1
+            self._underway[waits] += 1
             gevent.spawn(self._answer, namespace, request)
 
     def _answer(self, namespace: str, request: Lookup | Ask) -> None:
@@ -105,7 +107,7 @@ class Answerer:
                 "report it with its traceback"
             )
         finally:
-            self._underway -= 1
+            self._underway[isinstance(request, Ask)] -= 1
 
     def _look_up(self, namespace: str, request: Lookup) -> Response:
         request_id, operations = request.request_id, self._operations

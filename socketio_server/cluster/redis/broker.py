@@ -107,14 +107,23 @@ class RedisBroker:
         self._channels = ChannelNames(options.broker_prefix)
         self._link = Link(url, clock, on_return)
         self._sender = Sender(self._link, options.broker_max_queued_bytes, self._take_turn)
-        self._listener = Listener(self._link, patience, own_head, heard=self._heard)
+        self._listener = Listener(
+            self._link,
+            patience,
+            own_head,
+            all_channels=self._channels.all(),
+            heard=self._heard,
+            # It reads all the time, and notices first.
+            failed=self._sender.ping,
+        )
         self._burst = Burst(node)
         self._max_time = options.max_time_per_turn
         self._turn_began = clock()  # since when others have waited for the listener's greenlet
         self._answerer = Answerer(node, operations, self._channels, self._sender.publish)
         self._inquiries: dict[str, tuple[str, Inquiry]] = {}  # by request id, behind a namespace
         self._pinged_at = self._swept_at = clock()
-        self._unwanted: set[bytes] = set()  # topics that nobody wanted at the last sweep
+        # Namespaces and their channels that nobody wanted at the last sweep, or since.
+        self._unwanted: set[tuple[str, str | None]] = set()
         self._permanent: frozenset[str] = frozenset()  # namespaces that are always listened to
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self._heard_count = 0
@@ -204,6 +213,7 @@ class RedisBroker:
 
     def listen(self, namespace: str, channel: str | None = None, *, wait: bool = True) -> None:
         """Return when what other processes publish on a channel arrives here (``Broker``)."""
+        self._unwanted.discard((namespace, channel))
         if channel is None:
             name = self._channels.broadcast(namespace)
             if name not in self._listener.topics:
@@ -232,14 +242,15 @@ class RedisBroker:
         """Listen to what is for everyone in a namespace and for single sockets of it, and to what
         other servers ask and answer.
         """
+        common = Topic(namespace, is_vital=namespace in self._permanent)
         sockets = self._channels.to_sockets(namespace)
-        self._listener.add(sockets, Topic(namespace, is_pattern=True))
+        self._listener.add(sockets, common._replace(is_pattern=True))
         for uid in (None, self._uid):
             name = self._channels.response(namespace, uid)
-            self._listener.add(name, Topic(namespace, kind=Kind.RESPONSE))
-        self._listener.add(self._channels.request(namespace), Topic(namespace, kind=Kind.REQUEST))
+            self._listener.add(name, common._replace(kind=Kind.RESPONSE))
+        self._listener.add(self._channels.request(namespace), common._replace(kind=Kind.REQUEST))
         # The last one, because others wait for it.
-        self._listener.add(self._channels.broadcast(namespace), Topic(namespace))
+        self._listener.add(self._channels.broadcast(namespace), common)
         self._sender.wake()
 
     def _wait(self, name: bytes, timeout: float) -> None:
@@ -268,15 +279,18 @@ class RedisBroker:
     def _sweep(self) -> None:
         """Unsubscribe from what nobody here has wanted since the last sweep."""
         needed = self._permanent.union(namespace for namespace, _ in self._inquiries.values())
+        topics = list(self._listener.topics.items())
         unwanted = {
-            name
-            for name, (namespace, channel, *_) in self._listener.topics.items()
+            (namespace, channel)
+            for _, (namespace, channel, *_) in topics
             if not self._node.is_wanted(namespace, channel)
             and not (channel is None and namespace in needed)
         }
-        for name in unwanted & self._unwanted:
-            self._listener.remove(name)
-        self._unwanted = unwanted
+        leaving = unwanted & self._unwanted
+        for name, (namespace, channel, *_) in topics:
+            if (namespace, channel) in leaving:
+                self._listener.remove(name)
+        self._unwanted = unwanted - leaving
 
     # --- In the listener's greenlet -----------------------------------------------------------
 

@@ -6,6 +6,7 @@ from random import uniform
 from typing import Protocol
 
 from gevent.event import Event
+from redis import ResponseError
 
 from socketio_server.cluster.redis.connections import (
     FAULTS,
@@ -21,7 +22,7 @@ LONGEST_DELAY = 5.0
 LOG_INTERVAL = 10.0
 """Seconds in which Redis's refusals are logged once."""
 
-MAX_TEXT = 200
+MAX_TEXT = 500
 """Characters of an error in the log: redis-py's text about Sentinel has a thousand."""
 
 logger = logging.getLogger("socketio_server")
@@ -60,6 +61,7 @@ class Link:
         self._on_return = on_return
         self._failed: set[str] = set()  # the names of the parts without a connection
         self._lost_since: float | None = None  # while no connection is missing
+        self._told: set[str] = set()  # why Redis is lost, as the log says
         self._refused_at: float | None = None  # when a refusal was logged
 
     @property
@@ -75,11 +77,12 @@ class Link:
             try:
                 connection = connect()
                 connection.connect()
-                delay = FIRST_DELAY
                 part.use(connection)
             except Exception as error:  # a mistake of ours must not leave the process deaf
                 if not isinstance(error, FAULTS):
                     logger.exception("Internal error in a connection to Redis")
+                if part.name not in self._failed:  # it was connected
+                    delay = FIRST_DELAY
                 part.connection_failed()
                 self._lost(part, error)
             finally:
@@ -89,11 +92,12 @@ class Link:
             delay = min(2 * delay, LONGEST_DELAY)
 
     def connected(self, part: Part) -> None:
-        """Note that a part has a connection."""
+        """Note that a part has a connection, and that Redis lets it do what it must."""
         self._failed.discard(part.name)
         if not self._failed and self._lost_since is not None:
             seconds = self._clock() - self._lost_since
             self._lost_since = None
+            self._told.clear()
             logger.warning("Redis (%s) is back after %s s.", self.name, round(seconds, 1))
             if self._on_return is not None:
                 self._on_return()
@@ -106,16 +110,23 @@ class Link:
             logger.error("Redis (%s) has refused a command: %s", self.name, error)
 
     def _lost(self, part: Part, error: Exception) -> None:
-        """Note that a part has no connection; log it once until all parts have theirs again."""
+        """Note that a part has no connection. Log it once until all parts have theirs again, and
+        once each refusal: who repairs the one may have to know of the other.
+        """
         if self.stopping.is_set():
             return
+        reason = str(error)[:MAX_TEXT].rstrip(".")
+        is_news = isinstance(error, ResponseError) and reason not in self._told
         if self._lost_since is None:
             self._lost_since = self._clock()
             self.losses += 1
+            is_news = True
+        if is_news:
+            self._told.add(reason)
             logger.warning(
                 "Redis (%s) is lost: %s. Until it is back, messages reach the clients of this "
                 "process only.",
                 self.name,
-                str(error)[:MAX_TEXT].rstrip("."),
+                reason,
             )
         self._failed.add(part.name)

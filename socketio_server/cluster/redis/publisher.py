@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from redis import Redis
+from redis import Redis, ResponseError
 from redis.client import PubSub
 
 from socketio_server.cluster.broker import Envelope, LocalNode, Responses
@@ -35,7 +35,8 @@ TIMEOUT = 1.0
 """Seconds that Redis may take."""
 
 PAUSE = 1.0
-"""Seconds after a fault in which Redis is not asked again, because each caller would wait."""
+"""Seconds after Redis was not reached in which it is not asked again, because each caller would
+wait."""
 
 MAX_RESPONSE = 16_000_000
 """Bytes of a response; longer ones are ignored."""
@@ -66,7 +67,7 @@ class RedisPublisher:
         """Publish an envelope (``Broker``).
 
         :raises TypeError: if an argument can't be encoded.
-        :raises BrokerUnavailable: if Redis can't be reached.
+        :raises BrokerUnavailable: if Redis can't be reached, or refuses.
         """
         _, data = self._node.encode_with_values(
             envelope.namespace, envelope.event_name, envelope.args
@@ -81,7 +82,7 @@ class RedisPublisher:
     def tell(self, namespace: str, request: Request) -> None:
         """Publish a request (``Broker``).
 
-        :raises BrokerUnavailable: if Redis can't be reached.
+        :raises BrokerUnavailable: if Redis can't be reached, or refuses.
         """
         if isinstance(request, ServerEvent):
             request.uid = UID
@@ -97,7 +98,7 @@ class RedisPublisher:
     ) -> Responses:
         """Publish a request, and wait for the responses to it (``Broker``).
 
-        :raises BrokerUnavailable: if Redis can't be reached.
+        :raises BrokerUnavailable: if Redis can't be reached, or refuses.
         """
         question.uid = secrets.token_urlsafe(UID_LENGTH)[:UID_LENGTH]
         channel = self._channels.request(namespace)
@@ -130,9 +131,10 @@ class RedisPublisher:
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:
-        """Note a fault of Redis, and keep away from it for a while.
+        """Note that Redis can't be reached, and keep away from it for a while.
 
-        :raises BrokerUnavailable: if it can't be reached.
+        :raises BrokerUnavailable: if it can't be reached; or if it refuses, which concerns nobody
+            else.
         """
         if self._failed is not None:
             when, error = self._failed
@@ -140,6 +142,10 @@ class RedisPublisher:
                 raise self._unavailable(error)
         try:
             yield
+        except ResponseError as refusal:
+            raise BrokerUnavailable(
+                f"Redis ({self._name}) has refused a command: {refusal}"
+            ) from refusal
         except FAULTS as fault:
             self._failed = self._clock(), fault
             raise self._unavailable(fault) from fault

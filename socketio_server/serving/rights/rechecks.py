@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import astuple, dataclass, field, fields
-from functools import cache, partial
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -39,9 +39,6 @@ PIECE = 50
 
 CLUSTER_EVENT = "~recheck"
 """The event by which servers tell each other whom to verify again."""
-
-HEARING_DELAY = 1.0
-"""Seconds from when a broker is back to when its subscriptions surely are."""
 
 T = TypeVar("T")
 
@@ -148,10 +145,8 @@ class Rechecks:
         self._queue.ask(scope)
 
     def make_up(self) -> None:
-        """Verify everybody again, in all processes, because servers could not tell each other: in a
-        moment, when this one hears the others again.
-        """
-        self._clients.timekeeper.call_later(HEARING_DELAY, partial(_send, Scope("everyone")))
+        """Verify everybody again, in all processes, because servers could not tell each other."""
+        _send(Scope("everyone"))
 
     def intercept(self, run: RunEvent) -> RunEvent:
         """Return a function that takes the events of other servers that are for this object, and

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
@@ -166,6 +167,22 @@ class TestQuestions:
         settle()
         process.handle(ListRooms(request_id="again"))
         assert len(process.published) == 2
+
+    def test_those_that_wait_for_clients_keep_no_places_of_others(
+        self, process: Process, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(answerer_module, "MAX_UNDERWAY", 1)
+        acknowledged = Event()
+        monkeypatch.setattr(
+            process.operations, "pass_on", lambda *args, **options: acknowledged.wait()
+        )
+        ask = Ask(request_id="a", packet=Packet(2, ["question"], "/"), opts=Opts(rooms=[]))
+        process.handle(ask)
+        with pytest.raises(DecodeError):
+            process.handle(ask)
+        process.handle(ListRooms(request_id="r"))
+        assert [response.request_id for _, response in process.responses] == ["r"]
+        acknowledged.set()
 
     def test_an_internal_error_is_logged(
         self, process: Process, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -319,6 +319,22 @@ class TestListening:
         cluster.pass_time(SWEEP_INTERVAL + 1)
         assert cluster.redis.subscriptions == cluster.permanent | {b"socket.io#/#wanted#"}
 
+    def test_one_that_somebody_was_on_meanwhile_is_kept_as_long_again(
+        self, cluster: Cluster
+    ) -> None:
+        cluster.start()
+        cluster.broker.listen("/", "room")
+        cluster.broker.listen("/new")
+        before = set(cluster.redis.subscriptions)
+        cluster.pass_time(SWEEP_INTERVAL + 1)
+        cluster.broker.listen("/", "room")
+        cluster.broker.listen("/new")
+        cluster.pass_time(SWEEP_INTERVAL + 1)
+        assert cluster.redis.subscriptions == before
+
+        cluster.pass_time(SWEEP_INTERVAL + 1)
+        assert cluster.redis.subscriptions == cluster.permanent
+
     def test_a_channel_that_was_left_can_be_listened_to_again(self, cluster: Cluster) -> None:
         cluster.start()
         cluster.broker.listen("/", "room")
@@ -326,6 +342,13 @@ class TestListening:
             cluster.pass_time(SWEEP_INTERVAL + 1)
         cluster.broker.listen("/", "room")
         assert ROOM in cluster.redis.subscriptions
+
+    def test_a_lost_connection_lets_the_other_one_be_tried(self, cluster: Cluster) -> None:
+        """Else Redis seems to be back while messages go to one that has ended."""
+        cluster.start()
+        cluster.redis.cut()
+        settle()
+        assert cluster.redis.pings == 1
 
     def test_a_lost_redis_keeps_nobody_waiting(self, cluster: Cluster) -> None:
         cluster.start()

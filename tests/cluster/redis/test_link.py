@@ -1,8 +1,9 @@
 """Connections to Redis: made again after each loss, of which the log tells once."""
 
 import pytest
-from redis import ConnectionError
+from redis import ConnectionError, ResponseError
 
+from socketio_server.cluster.redis import link as link_module
 from socketio_server.cluster.redis.connections import RedisConnection
 from socketio_server.cluster.redis.link import MAX_TEXT, Link
 from tests.cluster.fakes import FakeConnection
@@ -70,6 +71,25 @@ class TestKeepingConnected:
         assert "x" * MAX_TEXT in caplog.text
         assert "x" * (MAX_TEXT + 1) not in caplog.text
 
+    def test_a_refusal_is_told_once_although_redis_is_lost_already(
+        self, link: Link, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Who starts Redis again must know why it is not back."""
+        errors = [ConnectionError("Gone."), *(2 * [ResponseError("NOPERM")])]
+        part = FakePart(link, losses=3)
+        part.use = lambda connection: use(errors.pop(0))  # type: ignore[method-assign]
+
+        def use(error: Exception) -> None:
+            if not errors:
+                link.stopping.set()
+            raise error
+
+        run(link, part)
+        assert [message[:41] for message in caplog.messages] == [
+            "Redis (redis://localhost/1) is lost: Gone",
+            "Redis (redis://localhost/1) is lost: NOPE",
+        ]
+
     def test_a_mistake_of_ours_is_logged_and_ends_only_the_connection(
         self, link: Link, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -81,6 +101,26 @@ class TestKeepingConnected:
         assert link.is_up
         assert caplog.messages[0] == "Internal error in a connection to Redis"
         assert caplog.records[0].exc_info is not None
+
+    def test_the_pauses_grow_until_a_part_says_that_it_is_connected(
+        self, link: Link, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pauses: list[float] = []
+
+        def pause(low: float, high: float) -> float:
+            pauses.append(high)
+            return 0.0
+
+        monkeypatch.setattr(link_module, "uniform", pause)
+
+        class Refused(FakePart):
+            def use(self, connection: RedisConnection) -> None:
+                if self.failures in (3, 5):
+                    super().use(connection)
+                raise ResponseError("NOPERM")
+
+        run(link, Refused(link, losses=5))
+        assert pauses == [0.1, 0.2, 0.4, 0.1, 0.2, 0.1]
 
     def test_what_can_not_be_reached_is_tried_again(self, link: Link) -> None:
         part = FakePart(link, losses=1)

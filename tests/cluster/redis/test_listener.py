@@ -1,15 +1,18 @@
 """Hearing from Redis: subscriptions, their confirmations, and messages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import gevent
 import pytest
 from redis import ConnectionError, ResponseError
 
 from socketio_server.cluster.redis.connections import pack
 from socketio_server.cluster.redis.link import Link
 from socketio_server.cluster.redis.listener import MAX_NAMES, Heard, Listener, Topic
-from tests.cluster.fakes import FakeConnection, FakePatience
+from tests.cluster.fakes import FakeConnection, FakePatience, unpack
+from tests.fakes.hub import settle
+from tests.support.tools import PATIENCE
 
 ROOM = Topic("/", "room")
 SOCKETS = Topic("/", is_pattern=True)
@@ -20,24 +23,48 @@ class Ears:
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []
+        self.failures = 0
 
     def hear(self, messages: Sequence[Heard]) -> None:
         self.heard += messages
 
+    def fail(self) -> None:
+        self.failures += 1
 
-class BreaksAtFlush(FakeConnection):
-    """A connection that breaks while the sender writes to it, between two answers."""
 
-    def __init__(self, listener: Listener) -> None:
+class Answering(FakeConnection):
+    """A connection on which Redis answers each command, and that breaks when there is nothing more
+    to hear.
+    """
+
+    def __init__(self, *forbidden: bytes) -> None:
         super().__init__()
-        self._listener = listener
-        self.reads = 0
+        self.commands: list[list[bytes]] = []
+        """Those that were sent."""
+        self.most_awaited = 0
+        """How many answers were awaited at the same time."""
+        self.when_read: Callable[[], None] = lambda: None
+        """Called before each read."""
+        self._forbidden = forbidden
+
+    def send(self, commands: bytes) -> None:
+        super().send(commands)
+        for command in unpack(commands):
+            self.commands.append(command)
+            self._answer(*command)
+        self.most_awaited = max(self.most_awaited, len(self.answers))
 
     def receive(self) -> list[Any]:
-        self.reads += 1
-        self.fails = True
-        self._listener.flush(ping=True)
-        return [[b"pong", b""]]
+        self.when_read()
+        return super().receive()
+
+    def _answer(self, verb: bytes, *names: bytes) -> None:
+        if verb == b"PING":
+            self.answers.append([b"pong", b""])
+        elif set(names) & set(self._forbidden):
+            self.answers.append(ResponseError("NOPERM No permissions to access a channel"))
+        else:
+            self.answers += [[verb.lower(), name, 1] for name in names]
 
 
 @pytest.fixture
@@ -46,15 +73,21 @@ def ears() -> Ears:
 
 
 @pytest.fixture
-def listener(ears: Ears) -> Listener:
-    link = Link("redis://localhost", lambda: 0.0)
-    return Listener(link, FakePatience(), b"own", heard=ears.hear)
+def link() -> Link:
+    return Link("redis://localhost", lambda: 0.0)
 
 
-def use(listener: Listener, *answers: list[bytes]) -> FakeConnection:
-    """Let the listener read these answers from a connection, which breaks after them."""
-    connection = FakeConnection()
-    connection.answers.extend(answers)
+@pytest.fixture
+def listener(ears: Ears, link: Link) -> Listener:
+    return Listener(
+        link, FakePatience(), b"own", all_channels=b"socket.io*", heard=ears.hear, failed=ears.fail
+    )
+
+
+def use(listener: Listener, *heard: list[bytes], forbidden: bytes = b"none") -> Answering:
+    """Let the listener hear these messages on a connection, which breaks after them."""
+    connection = Answering(forbidden)
+    connection.answers.extend(heard)
     with pytest.raises(ConnectionError):
         listener.use(connection)
     return connection
@@ -76,6 +109,15 @@ class TestSubscriptions:
 
         assert connection.sent == pack(b"SUBSCRIBE", *names[:-1]) + pack(b"SUBSCRIBE", names[-1])
 
+    def test_only_so_many_answers_wait_to_be_read(self, listener: Listener) -> None:
+        """Redis need not keep more, and could not go on without."""
+        for number in range(10 * MAX_NAMES):
+            listener.add(b"%d" % number, ROOM)
+        connection = use(listener)
+
+        assert len(connection.commands) == 10
+        assert connection.most_awaited == MAX_NAMES
+
     def test_later_ones_are_sent_by_flush(self, listener: Listener) -> None:
         connection = use(listener)
         listener.add(b"room", ROOM)
@@ -83,14 +125,35 @@ class TestSubscriptions:
         listener.remove(b"room")
         listener.flush(ping=True)
 
-        assert connection.sent == b"".join(
-            [
-                pack(b"SUBSCRIBE", b"room"),
-                pack(b"PSUBSCRIBE", b"??"),
-                pack(b"UNSUBSCRIBE", b"room"),
-                pack(b"PING"),
-            ]
-        )
+        assert connection.commands == [
+            [b"SUBSCRIBE", b"room"],
+            [b"PSUBSCRIBE", b"??"],
+            [b"UNSUBSCRIBE", b"room"],
+            [b"PING"],
+        ]
+
+    def test_those_of_the_meantime_belong_to_the_first(
+        self, listener: Listener, link: Link, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connection = Answering()
+
+        def subscribe() -> None:
+            connection.when_read = lambda: None
+            listener.add(b"one", ROOM)
+            listener.add(b"two", ROOM)
+
+        connection.when_read = subscribe
+        monkeypatch.setattr(link, "connected", lambda part: connection.commands.append([b"up"]))
+        listener.add(b"room", ROOM)
+        with pytest.raises(ConnectionError):
+            listener.use(connection)
+
+        assert connection.commands == [
+            [b"SUBSCRIBE", b"room"],
+            [b"SUBSCRIBE", b"one"],
+            [b"SUBSCRIBE", b"two"],
+            [b"up"],
+        ]
 
     def test_flush_leaves_faults_to_the_reader(self, listener: Listener) -> None:
         use(listener).fails = True
@@ -98,33 +161,165 @@ class TestSubscriptions:
         listener.flush(ping=True)
 
     def test_the_reader_ends_after_flush_has_failed(self, listener: Listener) -> None:
-        connection = BreaksAtFlush(listener)
+        connection = Answering()
+        reads: list[bool] = []
+
+        def break_between_two_answers() -> None:
+            reads.append(True)
+            connection.answers.append([b"message", b"room", b"hi"])
+            connection.fails = True
+            listener.flush(ping=True)
+
+        connection.when_read = break_between_two_answers
         connection.connect()
         with pytest.raises(OSError, match="lost while subscribing"):
             listener.use(connection)
 
-        assert connection.reads == 1
+        assert len(reads) == 1
         assert not connection.is_connected
-
-    def test_one_that_redis_refuses_ends_the_connection(self, listener: Listener) -> None:
-        connection = FakeConnection()
-        connection.answers.append(ResponseError("NOPERM"))
-        with pytest.raises(ResponseError, match="NOPERM"):
-            listener.use(connection)
 
     def test_they_are_confirmed_by_redis(self, listener: Listener) -> None:
         listener.add(b"room", ROOM)
         assert not listener.is_confirmed(b"room")
 
-        use(listener, [b"subscribe", b"room", b"1"], [b"pong", b""])
+        use(listener)
         assert listener.is_confirmed(b"room")
 
-    def test_a_lost_connection_confirms_nothing_more(self, listener: Listener) -> None:
+    def test_a_lost_connection_confirms_nothing_more(self, listener: Listener, ears: Ears) -> None:
         listener.add(b"room", ROOM)
-        use(listener, [b"subscribe", b"room", b"1"])
+        use(listener)
         listener.connection_failed()
 
         assert not listener.is_confirmed(b"room")
+        assert ears.failures == 1
+
+
+class TestConnected:
+    @pytest.fixture
+    def is_connected(self, link: Link, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
+        """Return whether the link was told so."""
+        told: list[object] = []
+        monkeypatch.setattr(link, "connected", told.append)
+        return lambda: bool(told)
+
+    def test_means_that_redis_has_confirmed_all(
+        self, listener: Listener, is_connected: Callable[[], bool]
+    ) -> None:
+        listener.add(b"room", ROOM)
+        listener.add(b"??", SOCKETS)
+        silent = FakeConnection()
+        silent.answers.append([b"subscribe", b"room", b"1"])
+        with pytest.raises(ConnectionError):
+            listener.use(silent)
+        assert not is_connected()
+
+        use(listener)
+        assert is_connected()
+
+    def test_is_not_said_when_redis_refuses_what_the_server_can_not_do_without(
+        self, listener: Listener, is_connected: Callable[[], bool]
+    ) -> None:
+        listener.add(b"??", SOCKETS._replace(is_vital=True))
+        with pytest.raises(ResponseError, match="NOPERM"):
+            listener.use(Answering(b"??"))
+        assert not is_connected()
+
+    def test_is_said_when_redis_refuses_others(
+        self, listener: Listener, is_connected: Callable[[], bool]
+    ) -> None:
+        listener.add(b"room", ROOM)
+        use(listener, forbidden=b"room")
+        assert is_connected()
+
+
+class TestRefusals:
+    """Redis has access rules for channels."""
+
+    @pytest.mark.parametrize(
+        ("topic", "rules"), [(ROOM, r"\+subscribe &socket\.io\*"), (SOCKETS, r"\+psubscribe &a\?")]
+    )
+    def test_say_which_rules_are_missing(
+        self, listener: Listener, topic: Topic, rules: str
+    ) -> None:
+        listener.add(b"a?", topic._replace(is_vital=True))
+        with pytest.raises(ResponseError, match=rf"'a\?': NOPERM.* channel\. .* rules {rules}$"):
+            listener.use(Answering(b"a?"))
+
+    def test_for_other_causes_name_no_rules(self, listener: Listener) -> None:
+        listener.add(b"room", ROOM._replace(is_vital=True))
+        connection = FakeConnection()
+        connection.answers.append(ResponseError("ERR unknown command"))
+        with pytest.raises(ResponseError, match=r"^SUBSCRIBE 'room': ERR unknown command$"):
+            listener.use(connection)
+
+    def test_concern_only_the_channel_that_is_forbidden(
+        self, listener: Listener, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Redis refuses the whole command, and does not say which."""
+        names = [b"one", b"two", b"three"]
+        for name in names:
+            listener.add(name, ROOM)
+        use(listener, forbidden=b"two")
+
+        assert [name for name in names if listener.is_confirmed(name)] == [b"one", b"three"]
+        assert caplog.messages == [
+            "Redis (redis://localhost) has refused a command: SUBSCRIBE 'two': NOPERM No "
+            "permissions to access a channel. Its user needs the access rules +subscribe "
+            "&socket.io*"
+        ]
+
+    def test_of_later_subscriptions_end_no_connection(
+        self, listener: Listener, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        connection = Answering(b"forbidden")
+
+        def subscribe() -> None:
+            connection.when_read = lambda: None
+            listener.add(b"forbidden", ROOM)
+            listener.add(b"room", ROOM)
+            listener.flush(ping=False)
+
+        connection.when_read = subscribe
+        with pytest.raises(ConnectionError):
+            listener.use(connection)
+        assert listener.is_confirmed(b"room")
+        assert "SUBSCRIBE 'forbidden'" in caplog.text
+
+    def test_keep_nobody_waiting(self, listener: Listener, link: Link) -> None:
+        connection = Answering(b"room")
+        waiting = gevent.spawn(listener.wait, b"room", PATIENCE)
+        settle()
+        listener.add(b"room", ROOM)
+        with pytest.raises(ConnectionError):
+            listener.use(connection)
+        settle()
+        assert waiting.ready()
+        listener.wait(b"room", PATIENCE)
+
+    def test_of_other_commands_are_only_logged(
+        self, listener: Listener, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        connection = Answering(b"room")
+
+        def unsubscribe() -> None:
+            connection.when_read = lambda: None
+            listener.topics[b"room"] = ROOM
+            listener.remove(b"room")
+            listener.flush(ping=False)
+
+        connection.when_read = unsubscribe
+        with pytest.raises(ConnectionError):
+            listener.use(connection)
+        assert caplog.messages == [
+            "Redis (redis://localhost) has refused a command: NOPERM No permissions to access a "
+            "channel"
+        ]
+
+    def test_that_no_command_has_asked_for_end_the_connection(self, listener: Listener) -> None:
+        connection = FakeConnection()
+        connection.answers.append(ResponseError("ERR max number of clients reached"))
+        with pytest.raises(ResponseError, match="max number of clients"):
+            listener.use(connection)
 
 
 class TestMessages:
@@ -144,6 +339,6 @@ class TestMessages:
     def test_on_channels_that_were_left_are_ignored(self, listener: Listener, ears: Ears) -> None:
         listener.add(b"room", ROOM)
         listener.remove(b"room")
-        use(listener, [b"message", b"room", b"hi"], [b"unsubscribe", b"room", b"0"])
+        use(listener, [b"message", b"room", b"hi"])
 
         assert ears.heard == []

@@ -110,6 +110,28 @@ class TestWithoutRedis:
             publisher.publish(envelope())
 
 
+class TestRefusals:
+    def test_of_one_message_keep_no_other_from_redis(
+        self, own_redis: RedisServer, publisher: RedisPublisher
+    ) -> None:
+        own_redis.client.acl_setuser(
+            "default", enabled=True, reset_channels=True, channels=["socket.io#/#room#"]
+        )
+        with pytest.raises(BrokerUnavailable, match=r"has refused a command: .*permissions"):
+            publisher.publish(envelope(channels=("another",)))
+        publisher.publish(envelope())
+
+    def test_of_the_responses_are_told_to_who_asks(
+        self, own_redis: RedisServer, publisher: RedisPublisher
+    ) -> None:
+        own_redis.client.acl_setuser(
+            "default", enabled=True, reset_channels=True, channels=["socket.io#*"]
+        )
+        question = FetchSockets(request_id="r", opts=Opts(rooms=[]))
+        with pytest.raises(BrokerUnavailable, match="has refused a command"):
+            publisher.ask("/", question, PATIENCE)
+
+
 class TestOperations:
     def fetch(self) -> FetchSockets:
         return FetchSockets(request_id="r", opts=Opts(rooms=[]))

@@ -24,7 +24,6 @@ from socketio_server.serving.rights import rechecks
 from socketio_server.serving.rights.recheck_scopes import Scope, digest_of
 from socketio_server.serving.rights.rechecks import (
     CLUSTER_EVENT,
-    HEARING_DELAY,
     PIECE,
     Rechecks,
     scope_of,
@@ -244,21 +243,12 @@ class TestOtherServers:
 
 
 class TestTheReturnOfALostBroker:
-    def test_lets_all_servers_verify_everybody_soon(
+    def test_lets_all_servers_verify_everybody(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        later: list[tuple[float, Callable[[], None]]] = []
         sent: list[Any] = []
-        monkeypatch.setattr(
-            site.server.clients.timekeeper, "call_later", lambda *call: later.append(call)
-        )
         monkeypatch.setattr(everywhere, "emit_cluster", lambda *args, **more: sent.append(args))
         site.rechecks.make_up()
-        assert sent == []
-
-        [(seconds, call)] = later
-        call()
-        assert seconds == HEARING_DELAY
         assert sent == [(CLUSTER_EVENT, "everyone", "", "/", True)]
 
 
