@@ -55,7 +55,7 @@ Paths = Annotated[
     Meta(description="a list of dotted paths"),
 ]
 BrokerUrl = Annotated[
-    Annotated[str, Meta(pattern=r"\A(rediss?|redis\+sentinel)://[^\s/?#]+\S*\Z|\Aunix://\S*/\S+\Z")]
+    Annotated[str, Meta(pattern=r"\A(rediss?(\+sentinel)?)://[^\s/?#]+\S*\Z|\Aunix://\S*/\S+\Z")]
     | None,
     Meta(
         description=(

@@ -103,6 +103,7 @@ GOOD = [
     ("broker_url", "rediss://user:secret@example.com:6380/1?ssl_cert_reqs=none"),
     ("broker_url", "unix:///run/redis.sock?db=1"),
     ("broker_url", "redis+sentinel://one:26379,two/main/0"),
+    ("broker_url", "rediss+sentinel://one/main?sentinel_password=secret"),
     ("broker_prefix", "staging"),
     ("broker_shared_with_node", True),
     ("share_query", True),

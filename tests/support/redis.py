@@ -15,10 +15,14 @@ from tests.support.tools import PATIENCE, free_port, require, wait_until
 
 
 class RedisServer:
-    """A running ``redis-server`` on a port of its own, without persistence."""
+    """A running ``redis-server`` on a port of its own, without persistence.
 
-    def __init__(self) -> None:
+    :param options: more of its command's own.
+    """
+
+    def __init__(self, *options: str) -> None:
         require("redis-server")
+        self._options = options
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
         self.client = Redis(port=self.port)
@@ -41,7 +45,9 @@ class RedisServer:
         command = ["redis-server", "--port", str(self.port), "--dir", str(self.folder)]
         options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [*command, *options, *self._options], stdout=log, stderr=log
+            )
         wait_until(self._answers, "Redis to answer")
 
     def subscriptions(self, pattern: str = "*") -> set[str]:

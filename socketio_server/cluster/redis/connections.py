@@ -1,4 +1,4 @@
-"""Connections to Redis, made by redis-py from the broker's URL.
+"""Connections to Redis, made by redis-py and read by hiredis.
 
 redis-py connects: it knows TLS, passwords, Unix sockets and Sentinel. What a server sends and
 receives on the connection then passes redis-py by, because that reads reply by reply, and spends
@@ -7,31 +7,16 @@ more on each than hiredis needs for all that have arrived.
 
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
 
 from gevent import get_hub
 from gevent.ssl import SSLSocket
 from hiredis import Reader
-from redis import ConnectionError, ConnectionPool, InvalidResponse, RedisError, ResponseError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis import ConnectionError, InvalidResponse, ResponseError
 
-SENTINEL_SCHEME = "redis+sentinel"
-SENTINEL_PORT = 26379
-
-PROTOCOL = 2
-"""The version of RESP: what is published comes as plain arrays."""
-
-CONNECT_TIMEOUT = 2.0
-"""Seconds that a connection may take to be made."""
+from socketio_server.cluster.redis.pools import connection_pool
 
 READ_SIZE = 65_536
 """Bytes asked for in one read."""
-
-FAULTS = (RedisError, OSError)
-"""What is raised if Redis can't be reached, or refuses."""
-
 
 _NO_REPLY = object()
 """Stands for a reply that has not arrived in full."""
@@ -40,7 +25,7 @@ _NO_REPLY = object()
 class RedisConnection(Protocol):
     """A connection to Redis. One greenlet may send while another receives.
 
-    All but ``disconnect`` raise one of ``FAULTS`` if Redis is lost.
+    All but ``disconnect`` raise one of ``pools.FAULTS`` if Redis is lost.
     """
 
     def connect(self) -> None:
@@ -133,63 +118,6 @@ def connector(url: str, timeout: float) -> Connect:
     return lambda: _Connection(pool.make_connection(), timeout)
 
 
-def connection_pool(url: str, timeout: float) -> ConnectionPool:
-    """Return a pool of connections to Redis.
-
-    :param url: ``redis://``, ``rediss://``, ``unix://`` or ``redis+sentinel://``.
-    :param timeout: seconds that Redis may take to read or to answer.
-    :raises ValueError: if the URL is malformed.
-    """
-    if url.startswith(f"{SENTINEL_SCHEME}:"):
-        pool = _sentinel_pool(url, timeout)
-    elif "," in urlsplit(url).netloc:
-        raise ValueError("it names several servers, and Redis Cluster and shards are not supported")
-    else:
-        pool = ConnectionPool.from_url(url, protocol=PROTOCOL)
-    # redis-py counts connections that were given up, too, and refuses more than so many.
-    pool.max_connections = UNLIMITED
-    options = pool.connection_kwargs
-    if options["protocol"] != PROTOCOL:
-        raise ValueError(f"its protocol must be {PROTOCOL}")
-    # redis-py would try again by itself, and a message that is published again comes twice.
-    options.update(socket_timeout=timeout, decode_responses=False, retry=Retry(NoBackoff(), 0))
-    if not url.startswith("unix:"):
-        options["socket_connect_timeout"] = min(timeout, CONNECT_TIMEOUT)
-    try:
-        pool.make_connection()
-    except (TypeError, RedisError) as error:  # an unknown option
-        raise ValueError(str(error)) from error
-    return pool
-
-
-def _sentinel_pool(url: str, timeout: float) -> ConnectionPool:
-    """Return a pool of connections to the master that Redis Sentinel names."""
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
-    username, _, password = credentials.partition(":")
-    service, _, db = parts.path.strip("/").partition("/")
-    sentinels = []
-    for host in hosts.split(","):
-        address = urlsplit(f"//{host}")
-        sentinels.append((address.hostname or "localhost", address.port or SENTINEL_PORT))
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py's own lack
-        sentinels,
-        sentinel_kwargs={"socket_timeout": timeout, "socket_connect_timeout": CONNECT_TIMEOUT},
-        username=unquote(username) or None,
-        password=unquote(password) or None,
-        db=int(db or 0),
-        protocol=PROTOCOL,
-    )
-    pool: ConnectionPool = sentinel.master_for(unquote(service)).connection_pool  # type: ignore[no-untyped-call]
-    return pool
-
-
-def describe(url: str) -> str:
-    """Return where Redis is, for the log: the URL without name and password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
 def pack(*words: bytes) -> bytes:
     """Return a command as Redis reads it (RESP 2, array of bulk strings)."""
     bulk = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
@@ -204,7 +132,3 @@ def pack_publish(channel: bytes, message: bytes) -> bytes:
         len(message),
         message,
     )
-
-
-UNLIMITED = 2**31 - 1
-"""Connections of one pool: those who use it decide."""

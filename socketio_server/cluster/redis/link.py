@@ -8,12 +8,8 @@ from typing import Protocol
 from gevent.event import Event
 from redis import ResponseError
 
-from socketio_server.cluster.redis.connections import (
-    FAULTS,
-    Connect,
-    RedisConnection,
-    describe,
-)
+from socketio_server.cluster.redis.connections import Connect, RedisConnection
+from socketio_server.cluster.redis.pools import FAULTS, describe
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0

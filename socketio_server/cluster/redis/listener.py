@@ -9,8 +9,9 @@ from gevent.event import Event
 from redis import ResponseError
 
 from socketio_server.cluster.broker import Patience
-from socketio_server.cluster.redis.connections import FAULTS, RedisConnection, pack
+from socketio_server.cluster.redis.connections import RedisConnection, pack
 from socketio_server.cluster.redis.link import Link
+from socketio_server.cluster.redis.pools import FAULTS
 from socketio_server.net.log import show
 
 MAX_NAMES = 1000

@@ -15,7 +15,7 @@ from redis.client import PubSub
 from socketio_server.cluster.broker import Envelope, LocalNode, Responses
 from socketio_server.cluster.envelopes import to_broadcast
 from socketio_server.cluster.inquiries import Inquiry
-from socketio_server.cluster.redis.connections import FAULTS, connection_pool, describe
+from socketio_server.cluster.redis.pools import FAULTS, connection_pool, describe
 from socketio_server.exceptions import BrokerUnavailable, DecodeError
 from socketio_server.net.statistics import Snapshot
 from socketio_server.protocol.cluster_requests import (
@@ -159,7 +159,7 @@ class RedisPublisher:
 
     def stop(self, timeout: float) -> None:
         """Close the connections (``Broker``)."""
-        self._redis.close()
+        self._redis.connection_pool.disconnect()
 
     def count(self, snapshot: Snapshot) -> None:
         """Add nothing (``Broker``)."""

@@ -1,4 +1,4 @@
-"""What a broker's URL means."""
+"""Connections to Redis: what they send, and what they read."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,13 +9,12 @@ from gevent.socket import socketpair
 from redis import ConnectionError, ConnectionPool, ResponseError
 
 from socketio_server.cluster.redis.connections import (
-    FAULTS,
     RedisConnection,
     connector,
-    describe,
     pack,
     pack_publish,
 )
+from socketio_server.cluster.redis.pools import FAULTS
 from tests.support.tools import PATIENCE
 
 
@@ -136,40 +135,6 @@ class TestSending:
         pair[0].settimeout(0.01)
         with pytest.raises(TimeoutError):
             connection.send(bytes(10_000_000))
-
-
-class TestConnector:
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "redis://localhost",
-            "redis://user:secret@localhost:6380/1",
-            "rediss://localhost",
-            "unix:///run/redis.sock?db=1",
-            "redis+sentinel://one,two:26380/main/1",
-            "redis+sentinel://user:secret@one/main",
-        ],
-    )
-    def test_makes_connections_of_all_kinds(self, url: str) -> None:
-        assert connector(url, 5.0)() is not None
-
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "redis://localhost:port",
-            "redis://localhost?protocol=3",
-            "redis://localhost?nonsense=1",
-            "redis+sentinel://one/main/zero",
-        ],
-    )
-    def test_refuses_what_can_not_be_understood(self, url: str) -> None:
-        with pytest.raises(ValueError, match=r"[a-z]"):
-            connector(url, 5.0)
-
-
-class TestDescribe:
-    def test_names_no_secrets(self) -> None:
-        assert describe("redis://user:secret@one:6380/1?password=s") == "redis://one:6380/1"
 
 
 class TestPack:

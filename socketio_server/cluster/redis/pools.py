@@ -1,0 +1,164 @@
+"""What the broker's URL means: pools of redis-py's connections, to one Redis or to the master that
+Redis's Sentinels name.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from redis import ConnectionError, ConnectionPool, Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, SentinelConnectionPool
+
+SENTINEL = "+sentinel"
+"""What ends the scheme of a URL that names Redis's Sentinels."""
+
+SENTINEL_OPTION = "sentinel_"
+"""What begins the options in it that are for connections to them."""
+
+SENTINEL_PORT = 26379
+
+GET_MASTER = "GET-MASTER-ADDR-BY-NAME"
+
+PROTOCOL = 2
+"""The version of RESP: what is published comes as plain arrays."""
+
+CONNECT_TIMEOUT = 2.0
+"""Seconds that a connection may take to be made, unless the URL says otherwise."""
+
+UNLIMITED = 2**31 - 1
+"""Connections of one pool: those who use it decide."""
+
+FAULTS = (RedisError, OSError)
+"""What is raised if Redis can't be reached, or refuses."""
+
+
+def connection_pool(url: str, timeout: float) -> ConnectionPool:
+    """Return a pool of connections to Redis.
+
+    :param url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or
+        ``rediss+sentinel://``.
+    :param timeout: seconds that Redis may take to read or to answer.
+    :raises ValueError: if the URL is malformed.
+    """
+    parts = urlsplit(url)
+    if not parts.scheme.endswith(SENTINEL) and "," in parts.netloc:
+        raise ValueError("it names several servers, and Redis Cluster and shards are not supported")
+    try:
+        if parts.scheme.endswith(SENTINEL):
+            pool = _sentinel_pool(url, timeout)
+        else:
+            pool = ConnectionPool.from_url(url, protocol=PROTOCOL)
+        pool.make_connection()
+    except (TypeError, RedisError) as error:  # an unknown option
+        raise ValueError(str(error)) from error
+    # redis-py counts connections that were given up, too, and refuses more than so many.
+    pool.max_connections = UNLIMITED
+    options = pool.connection_kwargs
+    if options["protocol"] != PROTOCOL:
+        raise ValueError(f"its protocol must be {PROTOCOL}")
+    # redis-py would try again by itself, and a message that is published again comes twice.
+    options.update(socket_timeout=timeout, decode_responses=False, retry=Retry(NoBackoff(), 0))
+    if parts.scheme != "unix":
+        options.setdefault("socket_connect_timeout", min(timeout, CONNECT_TIMEOUT))
+    return pool
+
+
+class _Sentinels:
+    """Redis's Sentinels, who know which server is the master now.
+
+    :param addresses: hosts and ports.
+    :param options: of redis-py, for connections to them.
+    :raises TypeError: if redis-py does not know an option.
+    """
+
+    def __init__(self, addresses: Sequence[tuple[str, int]], options: dict[str, Any]) -> None:
+        self._addresses = addresses
+        self._options = options
+        Redis(**options)
+
+    def discover_master(self, service: str) -> tuple[str, int]:
+        """Return the host and port of a service's master; redis-py's pool calls it.
+
+        :raises MasterNotFoundError: if no Sentinel knows it.
+        """
+        failures = []
+        for host, port in self._addresses:
+            try:
+                with Redis(host, port, **self._options) as sentinel:
+                    found = sentinel.execute_command("SENTINEL", GET_MASTER, service)
+            except FAULTS as fault:
+                failures.append(f"{host}:{port}: {fault}")
+            else:
+                if found:
+                    return found[0], int(found[1])
+                failures.append(f"{host}:{port} does not know it")
+        raise MasterNotFoundError(
+            f"no Sentinel names the master of {service!r} ({'; '.join(failures)})"
+        )
+
+
+def _sentinel_pool(url: str, timeout: float) -> ConnectionPool:
+    """Return a pool of connections to the master that Redis's Sentinels name."""
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    service, _, db = parts.path.removeprefix("/").partition("/")
+    if not service:
+        raise ValueError(f"it names no service: {parts.scheme}://{hosts}/service/0")
+    if db and not db.isdecimal():
+        raise ValueError(f"its database must be a number, not {db!r}")
+    addresses = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    query = parse_qsl(parts.query)
+    of_redis = [option for option in query if not option[0].startswith(SENTINEL_OPTION)]
+    of_sentinels = [
+        (name.removeprefix(SENTINEL_OPTION), value)
+        for name, value in query
+        if name.startswith(SENTINEL_OPTION)
+    ]
+    options = {
+        "protocol": PROTOCOL,
+        **_read(f"redis://{credentials}@/{db}?{urlencode(of_redis)}"),
+        "ssl": parts.scheme.startswith("rediss"),
+    }
+    sentinels = _Sentinels(
+        [(each.hostname or "localhost", each.port or SENTINEL_PORT) for each in addresses],
+        {
+            **{name: value for name, value in options.items() if name.startswith("ssl")},
+            "socket_timeout": min(timeout, CONNECT_TIMEOUT),
+            "socket_connect_timeout": min(timeout, CONNECT_TIMEOUT),
+            **_read(f"redis://?{urlencode(of_sentinels)}"),
+            "protocol": PROTOCOL,
+            "decode_responses": True,
+            "retry": Retry(NoBackoff(), 0),
+        },
+    )
+    return SentinelConnectionPool(  # type: ignore[no-untyped-call]  # redis-py's own lack
+        unquote(service), sentinels, redis_connect_func=_verify_master, **options
+    )
+
+
+def _read(url: str) -> dict[str, Any]:
+    """Return what a URL of one server says, as redis-py's options."""
+    options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    return options
+
+
+def _verify_master(connection: Any) -> None:
+    """Begin a connection that a Sentinel has led to: after a failover it may be a replica, on which
+    nobody else would hear what is published.
+
+    :raises ConnectionError: if it is no master.
+    """
+    connection.on_connect()
+    connection.send_command("ROLE")
+    role = connection.read_response()[0]
+    if role not in (b"master", "master"):
+        raise ConnectionError(f"{connection.host}:{connection.port} is no master any more")
+
+
+def describe(url: str) -> str:
+    """Return where Redis is, for the log: the URL without name and password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
