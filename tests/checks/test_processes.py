@@ -38,6 +38,15 @@ class TestBroker:
         assert message.id == "socketio_server.E006"
         assert "Redis Cluster and shards are not supported" in message.msg
 
+    @override_settings(SOCKETIO_BROKER_URL="redis+sentinel://user:secret@one,two/")
+    def test_a_url_of_sentinels_names_what_they_watch_over(self) -> None:
+        (message,) = run()
+        assert message.id == "socketio_server.E006"
+        assert message.msg == (
+            "SOCKETIO_BROKER_URL can't be understood: it names no service: "
+            "redis+sentinel://one,two/service/0"
+        )
+
     @override_settings(SOCKETIO_BROKER_URL="localhost")
     def test_what_is_no_url_is_left_to_the_settings_own_check(self) -> None:
         assert ids() == ["socketio_server.E001"]
