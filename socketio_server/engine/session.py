@@ -174,6 +174,10 @@ class Session:
         """End the session, behind all messages that were sent before. Idempotent."""
         self.transport.close(reason)
 
+    def leave_to_parent(self) -> None:
+        """Send nothing from this process, which was forked from the one that has the client."""
+        self.transport = _CLOSED[self.transport.name]
+
     def callback_raised(self) -> None:
         """End the session and its transport now (``CallbackOwner``)."""
         self.transport.callback_raised()

@@ -120,8 +120,10 @@ class _Exchange:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the connection is closed, even if ``lost`` was not called yet."""
-        return self._carrier.tcp.closed
+        """Whether the connection is closed, even if ``lost`` was not called yet, or another
+        process has it.
+        """
+        return self._carrier.tcp.closed or self._carrier.server.is_copy
 
     def switch(self, answer: bytes) -> tuple[Connection, bytes]:
         """Send the answer to a handshake and hand over the connection (``Upgradable``).
@@ -409,7 +411,7 @@ class WsgiExchange(_Exchange):
         :param closes: whether the connection ends with that.
         """
         self._body = None
-        if self._carrier.exchange is self:
+        if self._carrier.exchange is self and not self._carrier.server.is_copy:
             self._carrier.end_exchange(closes=closes)
 
     def pause_reading(self) -> None:

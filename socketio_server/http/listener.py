@@ -59,6 +59,7 @@ class HttpListener(pywsgi.WSGIServer):
             get_hub(), loop, options, options.max_connections, clock=clock
         )
         self.wall_clock = wall_clock
+        self.is_copy = False
         self.has_siblings = siblings is not None
         self._siblings = siblings
         self._number = 0 if siblings is None else siblings.add(self.handle)

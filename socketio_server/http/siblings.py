@@ -13,6 +13,7 @@ import msgspec
 
 from socketio_server.net.handover import Handover, Outcome, Waiter
 from socketio_server.net.loop import SharingLoop
+from socketio_server.net.refusals import Refusals
 
 logger = logging.getLogger("socketio_server.http")
 
@@ -39,10 +40,11 @@ class Siblings:
     :param folder: of the workers' Unix sockets.
     :param name: this worker's name.
     :param loop: the loop that connections live on.
+    :param refusals: counts connections that are lost.
     """
 
-    def __init__(self, folder: str, name: str, loop: SharingLoop) -> None:
-        self._handover = Handover(folder, name, loop, self._adopt)
+    def __init__(self, folder: str, name: str, loop: SharingLoop, refusals: Refusals) -> None:
+        self._handover = Handover(folder, name, loop, self._adopt, refusals)
         self._takers: list[Take] = []
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(_Moved).decode
@@ -72,8 +74,16 @@ class Siblings:
         """Whether other workers take new clients."""
         return self._handover.others_accept
 
+    def close_door(self) -> None:
+        """Take what was handed over already, and no more connections. Idempotent."""
+        self._handover.close_door()
+
+    def leave_to_parent(self) -> None:
+        """Leave everything to the process that this one was forked from."""
+        self._handover.leave_to_parent()
+
     def stop(self) -> None:
-        """Take no more connections. Idempotent."""
+        """Neither take nor give connections any more. Idempotent."""
         self._handover.stop()
 
     def count(self) -> int:

@@ -58,6 +58,8 @@ class HandlerServer(Protocol):
     """The keys that every request's environ begins with."""
     wall_clock: Callable[[], float]
     """Seconds since the epoch."""
+    is_copy: bool
+    """Whether this process was forked from the server's, which has the connections."""
 
 
 class HandlerSocket(Upgradable, Protocol):

@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from socketio_server.net.loop import CallbackOwner, SharingLoop, Watcher
+from socketio_server.net.refusals import RefusalKind, Refusals
 
 MAX_MESSAGE = 212_992
 """Bytes of one message: Linux's default of ``SO_SNDBUF``, above which it accepts none. The head of
@@ -85,6 +86,7 @@ class Handover:
     :param name: this worker's, which no other has.
     :param loop: the loop that connections live on.
     :param adopt: takes the connections.
+    :param refusals: counts connections that are lost.
     """
 
     def __init__(
@@ -93,10 +95,12 @@ class Handover:
         name: str,
         loop: SharingLoop,
         adopt: Adopt,
+        refusals: Refusals,
     ) -> None:
         self._folder = folder
         self._loop = loop
         self._adopt = adopt
+        self._refusals = refusals
         self._path = os.path.join(folder, name)
         self._mark = self._path + ACCEPTING
         self._door: _Door | None = None
@@ -109,7 +113,7 @@ class Handover:
         """
         with suppress(FileNotFoundError):  # of an earlier process with this number
             os.unlink(self._path)
-        self._door = _Door(self._path, self._loop, self._adopt)
+        self._door = _Door(self._path, self._loop, self._adopt, self._refusals)
         with open(self._mark, "wb"):
             pass
 
@@ -123,16 +127,33 @@ class Handover:
         """Whether other workers take new clients."""
         return bool(self._accepting())
 
-    def stop(self) -> None:
-        """Take no more connections, and forget the other workers. Idempotent."""
+    def close_door(self) -> None:
+        """Take the connections that were handed over already, and no more. Idempotent.
+
+        Other workers find no such worker from here on.
+        """
         self.retire()
-        if self._door is not None:
-            self._door.close()
-            self._door = None
+        door, self._door = self._door, None
+        if door is not None:
             with suppress(OSError):
                 os.unlink(self._path)
+            door.close()
+
+    def stop(self) -> None:
+        """Neither take nor give connections any more. Idempotent."""
+        self.close_door()
         for way in list(self._ways.values()):
             way.close()
+
+    def leave_to_parent(self) -> None:
+        """Close the sockets in a process that was forked from this worker's.
+
+        Others would go on to hand connections over after the worker's end.
+        """
+        if self._door is not None:
+            self._door.leave_to_parent()
+        for way in self._ways.values():
+            way.leave_to_parent()
 
     def count(self) -> int:
         """Return how many workers there are, this one included; one that was killed is none, though
@@ -203,8 +224,8 @@ def _is_alive(name: str) -> bool:
     """Return whether the process of a worker's name, which ends with its number, still runs."""
     try:
         os.kill(int(name.rpartition("-")[2]), 0)
-    except ProcessLookupError:
-        return False
+    except OSError as error:
+        return error.errno != errno.ESRCH  # otherwise the process is another user's
     return True
 
 
@@ -257,6 +278,9 @@ class _Way:
 
     callback_raised = close
 
+    def leave_to_parent(self) -> None:
+        self._sock.close()
+
     def _go_on(self) -> None:
         """Let connections move while there is room."""
         self._stop_writer()
@@ -273,9 +297,10 @@ class _Way:
 class _Door:
     """Where other workers connect."""
 
-    def __init__(self, path: str, loop: SharingLoop, adopt: Adopt) -> None:
+    def __init__(self, path: str, loop: SharingLoop, adopt: Adopt, refusals: Refusals) -> None:
         self._loop = loop
         self._adopt = adopt
+        self.refusals = refusals
         self.senders: set[_Sender] = set()
         self.space = bytearray(MAX_MESSAGE)
         """Room for one message of any sender at a time."""
@@ -288,12 +313,24 @@ class _Door:
         self._listen()
 
     def close(self) -> None:
+        """Accept the workers that have connected, and take what all have sent.
+
+        What is shut down lets nobody in any more, but keeps what came before (unix(7)).
+        """
+        self._sock.shutdown(_socket.SHUT_RD)
+        while self._accept():
+            pass
         self._watcher.close()
         if self._pause is not None:
             self._pause.close()
         self._sock.close()
         for sender in tuple(self.senders):
-            sender.close()
+            sender.finish()
+
+    def leave_to_parent(self) -> None:
+        self._sock.close()
+        for sender in self.senders:
+            sender.leave_to_parent()
 
     def callback_raised(self) -> None:
         """Go on: the one that came is closed, and comes again (``CallbackOwner``)."""
@@ -312,13 +349,14 @@ class _Door:
             self._told = True
             logger.warning("Another worker must wait until it may connect: %s (said once)", error)
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Accept a worker; return whether there was one."""
         try:
             fd, _ = self._sock._accept()
         except OSError as error:
             if error.errno in _EXHAUSTED:
                 self._rest(error)
-            return  # otherwise the other one has gone
+            return False  # otherwise the other one has gone
         sock = _socket.socket(fileno=fd)
         try:
             if _user_of(sock) == os.geteuid():
@@ -329,6 +367,7 @@ class _Door:
         except BaseException:  # an internal error
             sock.close()
             raise
+        return True
 
 
 class _Sender:
@@ -350,35 +389,55 @@ class _Sender:
 
     callback_raised = close
 
+    def finish(self) -> None:
+        """Take what has come, up to the end."""
+        self._sock.shutdown(_socket.SHUT_RD)
+        while self._take_one():
+            pass
+
+    def leave_to_parent(self) -> None:
+        self._sock.close()
+
     def _receive(self) -> None:
-        space = self._door.space
         for _ in range(MESSAGES_AT_ONCE):
-            try:
-                size, rights, flags, _ = self._sock.recvmsg_into(
-                    (space,), _socket.CMSG_SPACE(_DESCRIPTOR), _socket.MSG_CMSG_CLOEXEC
-                )
-            except BlockingIOError:
+            if not self._take_one():
                 return
-            except OSError:
-                size, rights, flags = 0, [], 0
-            if not size:
-                self.close()
-                return
-            descriptors = array("i")
-            for _level, _kind, content in rights:
-                descriptors.frombytes(content[: len(content) // _DESCRIPTOR * _DESCRIPTOR])
-            if len(descriptors) == 1:
-                # One that raises must not end the sender: the connections behind it would be lost.
-                sock = _socket.socket(fileno=descriptors[0])
-                adopt = partial(self._adopt, data=bytes(space[:size]))
-                self._loop.call(adopt, sock, _socket.socket.close)
-                continue
-            for descriptor in descriptors:
-                os.close(descriptor)
-            if flags & _socket.MSG_CTRUNC:
-                logger.warning("A connection of another worker is lost: too many open files")
-            else:
-                logger.warning("Another worker sent no connection: is it of the same release?")
+
+    def _take_one(self) -> bool:
+        """Take a connection; return whether there may be more."""
+        space = self._door.space
+        try:
+            size, rights, flags, _ = self._sock.recvmsg_into(
+                (space,), _socket.CMSG_SPACE(_DESCRIPTOR), _socket.MSG_CMSG_CLOEXEC
+            )
+        except BlockingIOError:
+            return False
+        except OSError:
+            size, rights, flags = 0, [], 0
+        if not size:
+            self.close()
+            return False
+        descriptors = array("i")
+        for _level, _kind, content in rights:
+            descriptors.frombytes(content[: len(content) // _DESCRIPTOR * _DESCRIPTOR])
+        if len(descriptors) == 1:
+            # One that raises must not end the sender: the connections behind it would be lost.
+            sock = _socket.socket(fileno=descriptors[0])
+            adopt = partial(self._adopt, data=bytes(space[:size]))
+            self._loop.call(adopt, sock, _socket.socket.close)
+            return True
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if flags & _socket.MSG_CTRUNC:
+            self._door.refusals.add(
+                RefusalKind.CONNECTION,
+                None,
+                "one of another worker, which is lost: too many open files; raise the limit "
+                "(LimitNOFILE), or run more workers",
+            )
+        else:
+            logger.warning("Another worker sent no connection: is it of the same release?")
+        return True
 
 
 def _unix_socket() -> Any:

@@ -11,7 +11,7 @@ Heavy jobs, which keep the loop for long, take turns with the large work of all 
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from gevent.hub import Hub, Waiter
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -252,7 +252,8 @@ class WorkerPool:
         while True:
             try:
                 # Not the hub's own switch(), which looks for a hook that workers don't have.
-                job: Job = greenlet.switch(self._hub)
+                hub: Any = worker.parent  # or what ends a process that the last job has forked
+                job: Job = greenlet.switch(hub)
                 return job
             except GreenletExit:  # the interpreter ends
                 raise

@@ -7,12 +7,14 @@ those of processes and sockets count (``docs/how-to/gunicorn.md`` says which of 
 
 import atexit
 import dataclasses
+import fcntl
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -186,19 +188,31 @@ def keep_alive_timeout_of(cfg: Any, options: Options) -> float:
 def _shared_folder(cfg: Any) -> str | None:
     """Return the folder of the workers' own sockets, which only their user may enter.
 
-    The first arbiter makes it; one that replaces it (SIGUSR2) inherits it by the environment, and
-    the last one removes it.
+    The first arbiter makes it, where gunicorn has its workers' temporary files; one that replaces
+    it (SIGUSR2) inherits it by the environment, and the last one removes it.
 
     :return: ``None`` on systems on which connections can't move.
     """
     if sys.platform != "linux":
         return None
     if FOLDER not in os.environ:
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="socketio-")
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="socketio-", dir=cfg.worker_tmp_dir)
         os.chown(os.environ[FOLDER], cfg.uid, cfg.gid)
+    _lock(os.environ[FOLDER])
     atexit.unregister(_remove)
     atexit.register(_remove, os.environ[FOLDER], os.getpid())
     return os.environ[FOLDER]
+
+
+@cache
+def _lock(folder: str) -> None:
+    """Keep systemd from cleaning the folder, as long as this process or one of its workers runs.
+
+    It removes old files below ``/tmp``, but not from a folder that somebody has locked
+    (tmpfiles.d(5), "Age").
+    """
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(os.open(folder, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_SH)
 
 
 def _remove(folder: str, arbiter: int) -> None:

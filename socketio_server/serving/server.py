@@ -35,7 +35,7 @@ from socketio_server.net.turns import Turns
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY, Registry
-from socketio_server.serving import current
+from socketio_server.serving import current, outside
 from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.serving.around_handshakes import refused_hosts, wrong_paths
 from socketio_server.serving.brokers import make_broker
@@ -129,7 +129,9 @@ class Server:
             loop, turns, held
         )
         worker = _name_worker(options.node, is_alone=folder is None)
-        self._siblings = None if folder is None else Siblings(folder, worker, loop)
+        self._siblings = (
+            None if folder is None else Siblings(folder, worker, loop, self._stats.refusals)
+        )
         self.engine = Engine(
             loop,
             options,
@@ -203,7 +205,7 @@ class Server:
             self._siblings.start()
         for listener in self._listeners:
             listener.start()
-        forks.install(listener.socket for listener in self._listeners)
+        forks.install((listener.socket for listener in self._listeners), self._leave_to_parent)
         give_back_large_blocks()
         self._freed_memory.start()
         if self._block_watch is not None:
@@ -265,8 +267,10 @@ class Server:
             listener.hand_over_waiting()
         self.engine.drain(gevent.sleep, goodbye_time)
         drained = self._dispatcher.wait_until_idle(until - monotonic())
-        while (self._answers_requests() or not self.engine.is_drained) and monotonic() < until:
-            gevent.sleep(DRAIN_CHECK_INTERVAL)
+        self._wait_for_answers(until)
+        if self._siblings is not None:
+            self._siblings.close_door()
+            self._wait_for_answers(until)  # to what came through it at last
         abandoned = {
             "handlers": not drained,
             "requests": self._answers_requests(),
@@ -292,6 +296,23 @@ class Server:
         self._log.close(FLUSH_TIME)
         return not (abandoned["handlers"] or abandoned["requests"])
 
+    def _leave_to_parent(self) -> None:
+        """Serve nobody in a process that was forked from the server's."""
+        current.server = current.rechecks = None
+        for listener in self._listeners:
+            listener.is_copy = True
+            listener.request_workers.waiting.clear()
+        self._handler_pool.waiting.clear()
+        if self._siblings is not None:
+            self._siblings.leave_to_parent()
+        self._clients.leave_to_parent()
+        outside.connect()  # for what sockets send to others
+
+    def _wait_for_answers(self, until: float) -> None:
+        """Wait until all clients have their answers and messages, or it is so late."""
+        while (self._answers_requests() or not self.engine.is_drained) and monotonic() < until:
+            gevent.sleep(DRAIN_CHECK_INTERVAL)
+
     def _answers_requests(self) -> bool:
         """Return whether the application answers a request just now."""
         return any(listener.request_workers.busy for listener in self._listeners)
@@ -301,7 +322,7 @@ class Server:
     ) -> tuple[Dispatcher, ClusterEvents, Rechecks]:
         """Return what runs the handlers: of clients' events, of the cluster's, and of rechecks."""
         options = self.options
-        pool = WorkerPool(
+        pool = self._handler_pool = WorkerPool(
             gevent.get_hub(),
             loop,
             options,

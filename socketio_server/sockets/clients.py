@@ -109,6 +109,16 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         self.transactions = self.run_cluster_event = self.output = None
         self.keep_answer = UnchargedAnswer
 
+    def leave_to_parent(self) -> None:
+        """Have no clients in this process, which was forked from the one that has them."""
+        for members in self._members.values():
+            for recipient in members:
+                recipient.leave_to_parent()
+        self._recipients.clear()
+        self._members.clear()
+        self.channels.clear()
+        self.stop_serving()
+
     def encode_with(self, default: Callable[[Any], Any]) -> None:
         """Let messages hold the types of ``default``, a ``json.JSONEncoder.default``."""
         self.encoder = Encoder(default)

@@ -258,6 +258,15 @@ class Delivery:
         if self._ledger is not None:
             self._ledger.close()
 
+    def leave_to_parent(self) -> None:
+        """Send nothing from this process, which was forked from the one that has the client.
+
+        Wake nobody, because the parent's greenlets must not run here.
+        """
+        self.close_reason = CloseReason.TRANSPORT_CLOSE
+        self.fastlane = self.owner = None
+        self._session.leave_to_parent()
+
     # --- Acknowledgements ---------------------------------------------------------------------
 
     def ask(

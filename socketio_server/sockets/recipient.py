@@ -60,5 +60,8 @@ class Recipient(Protocol):
         off it.
         """
 
+    def leave_to_parent(self) -> None:
+        """Send the client nothing from this process, which was forked from the one that has it."""
+
     def disconnect(self, *, close: bool) -> None:
         """Take the client out of the namespace; with ``close``, end its whole session."""

@@ -43,6 +43,11 @@ class Channels(Mapping[str, list[str]]):
         if not channels:
             registry.pop(recipient.namespace, None)
 
+    def clear(self) -> None:
+        """Unregister everybody."""
+        self._subscribers.clear()
+        self._in_rooms.clear()
+
     def subscribers(self, namespace: str, channel: str) -> Collection[Recipient]:
         """Return the subscribers of a channel or room, in order of subscription.
 

@@ -157,8 +157,9 @@ class Doors:
     def __init__(self, guarded: Guarded, folder: Path) -> None:
         self.folder = folder
         self.adopted: list[bytes] = []
-        self.first = Handover(str(folder), "1", guarded.loop, self.adopt)
-        self.other = Handover(str(folder), "2", guarded.loop, self.adopt)
+        refusals = Refusals(guarded.fake.clock)
+        self.first = Handover(str(folder), "1", guarded.loop, self.adopt, refusals)
+        self.other = Handover(str(folder), "2", guarded.loop, self.adopt, refusals)
         self.first.start()
         self.other.start()
         self.guarded = guarded

@@ -98,8 +98,9 @@ class Site:
         self.engine = Engine(
             self.loop, options, self.accept, self.stats, clock=self.loop.clock, worker=worker
         )
+        self.is_copy = False
         self.has_siblings = bool(worker)
-        self.siblings = Siblings(str(folder), worker, self.loop)
+        self.siblings = Siblings(str(folder), worker, self.loop, self.stats.refusals)
         self.request_workers = make_pool(100, options=options)
         self.environ: dict[str, Any] = {"wsgi.url_scheme": "http"}
         self.application: Application = greet

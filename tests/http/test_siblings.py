@@ -1,5 +1,6 @@
 """Connections that move: from the worker that accepted them to the one whose session they want."""
 
+import errno
 import os
 import shutil
 import socket
@@ -168,6 +169,46 @@ class TestAConnection:
         assert len(peer.statuses()) == 1
         assert watched(workers.other) == watched(workers.other)[:1]  # its door
 
+    def test_arrives_though_the_worker_ends(self, workers: Workers, peer: Peer) -> None:
+        """It was handed over before the worker had accepted the one that did so."""
+        peer.send(request("POST", workers.other.open_session(), b"4hello"))
+        assert peer.connection.closed
+        workers.other.siblings.stop()
+        workers.run()
+
+        assert peer.answer().body == b"ok"
+        assert workers.other.handlers[0].messages == ["hello"]
+
+    def test_arrives_though_the_worker_ends_behind_others(
+        self, workers: Workers, peer: Peer, stack: ExitStack
+    ) -> None:
+        target = workers.other.open_session()
+        peer.send(request("POST", target, b"4hello"))
+        workers.run()
+        peers = [peer]
+        for _ in range(2 * handover.MESSAGES_AT_ONCE):
+            ours, theirs = stack.enter_context(socket_pair())
+            peers.append(Peer(workers.first, ours, theirs))
+            peers[-1].send(request("POST", target, b"4hello"))
+        workers.other.siblings.stop()
+        workers.run()
+
+        assert [each.answer().body for each in peers] == [b"ok"] * len(peers)
+
+    def test_stays_where_it_is_if_the_worker_takes_no_more(
+        self, workers: Workers, peer: Peer
+    ) -> None:
+        target = workers.other.open_session()
+        peer.send(request("POST", target, b"4hello"))
+        workers.run()
+        peer.answer()
+        peer.send(request("POST", workers.first.open_session(), b"4hello"))
+        workers.run()
+        peer.answer()
+        workers.other.siblings.close_door()
+        peer.send(request("POST", target, b"4hello"))
+        assert peer.answer().body.startswith(b"POST")  # the first worker's application
+
     def test_stays_where_it_is_if_the_worker_has_ended(self, workers: Workers, peer: Peer) -> None:
         target = workers.other.open_session()
         peer.send(request("POST", target, b"4hello"))
@@ -257,13 +298,16 @@ class TestAConnectionForABusyWorker:
 
     def test_stays_where_it_is_if_the_worker_ends(self, workers: Workers, stack: ExitStack) -> None:
         peers = workers.fill(stack)
+        asked: list[str] = []
+        workers.first.application = partial(note, asked, "first")
         workers.other.siblings.stop()
         workers.run()
-        answered = [peer for peer in peers if peer.statuses() == [200]]  # by the application
-        assert answered
-        for peer in answered:
-            peer.send(request("GET", "/page"))
-            assert peer.answer().body == b"GET /page "
+        assert [peer.statuses() for peer in peers] == [[200]] * 10
+        assert 0 < len(asked) < 10  # the others had moved
+        for peer in peers:
+            peer.sock.sendall(request("GET", "/page"))
+            workers.run()
+            assert peer.answer().status == 200
 
     def test_may_end_while_it_waits(self, workers: Workers, stack: ExitStack) -> None:
         peers = workers.fill(stack)
@@ -417,6 +461,21 @@ class TestTheDoor:
             workers.run()
             assert theirs.recv(1) == b""
 
+    def test_counts_what_is_lost_because_there_are_too_many_open_files(
+        self, workers: Workers, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with self.enter(workers) as door, socket_pair() as (ours, theirs):
+            workers.run()
+            for _ in range(3):
+                rights = array("i", (ours.fileno(),))
+                door.sendmsg([b"lost"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            ours.close()
+            with without_descriptors():
+                workers.run()
+            assert theirs.recv(1) == b""
+        assert workers.other.stats.refusals.counts == {"connection": 3}
+        assert caplog.text.count("too many open files; raise the limit (LimitNOFILE)") == 1
+
     def test_is_closed_to_other_users(
         self, workers: Workers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -460,3 +519,18 @@ class TestTheDoor:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         sock.connect(str(workers.folder / "2"))
         return sock
+
+
+class TestTheCountOfWorkers:
+    def test_is_that_of_the_living_though_some_may_not_be_signalled(
+        self, workers: Workers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (workers.folder / "3").touch()  # a worker that was killed leaves it
+        errors = {2: errno.EPERM, 3: errno.ESRCH}
+
+        def kill(pid: int, signum: int) -> None:
+            if pid in errors:
+                raise OSError(errors[pid], os.strerror(errors[pid]))
+
+        monkeypatch.setattr(os, "kill", kill)
+        assert workers.first.siblings.count() == 2

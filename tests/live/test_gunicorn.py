@@ -4,11 +4,13 @@ Each worker keeps its own sessions; a connection moves to the worker whose sessi
 for.
 """
 
+import fcntl
 import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from socket import AF_UNIX, socket
 from threading import Barrier
 from threading import Event as ThreadEvent
@@ -393,3 +395,15 @@ class TestTheFolderOfTheWorkers:
         wait_until(lambda: list(folder.glob("*.accepting")), "the worker to accept clients")
         assert server.stop() == 0
         assert not folder.exists()
+
+    def test_is_where_gunicorn_has_temporary_files_and_locked_against_systemds_cleaning(
+        self, start_server: StartServer, tmp_path: Path
+    ) -> None:
+        start_server(gunicorn=under_gunicorn("--worker-tmp-dir", str(tmp_path)))
+        (folder,) = tmp_path.glob("socketio-*")
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)

@@ -3,11 +3,14 @@
 import json
 import logging
 import multiprocessing
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
+from typing import Any
 
 from django.contrib.auth import login, logout
 from django.contrib.auth.models import User
@@ -23,6 +26,7 @@ from django.views.decorators.csrf import csrf_exempt
 import socketio_server
 from socketio_server.channels import CHANNELS
 from socketio_server.clients import CLIENTS
+from tests.project.forking import in_child
 from tests.project.gates import open_gate, spin, wait_at
 from tests.project.journal import record
 
@@ -73,7 +77,26 @@ def nap(number: int) -> int:
     return number
 
 
-FUNCTIONS: dict[str, Callable[..., None]] = {
+def call_forked(function: str, *args: Any) -> str:
+    """Call a function of the package's face in a forked process; return what became of it."""
+    return in_child(lambda: getattr(socketio_server, function)(*args))
+
+
+def return_forked() -> None:
+    """Return from the view in a forked process, too."""
+    if child := os.fork():
+        record("forked", "", child=child)
+
+
+def exit_forked() -> None:
+    """End a forked process inside of the view."""
+    if child := os.fork():
+        record("forked", "", child=child)
+    else:
+        sys.exit()
+
+
+FUNCTIONS: dict[str, Callable[..., str | None]] = {
     "send": socketio_server.send,
     "broadcast": socketio_server.broadcast,
     "broadcast_channel": socketio_server.broadcast_channel,
@@ -84,6 +107,9 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "run_forked": run_forked,
     "log_forked": log_forked,
     "compute_in_processes": compute_in_processes,
+    "call_forked": call_forked,
+    "return_forked": return_forked,
+    "exit_forked": exit_forked,
 }
 
 
@@ -141,10 +167,10 @@ def stats(request: HttpRequest) -> JsonResponse:
 def outside(request: HttpRequest, function: str) -> HttpResponse:
     """Call a function with the arguments in the body; a view is no handler."""
     try:
-        FUNCTIONS[function](*json.loads(request.body))
+        result = FUNCTIONS[function](*json.loads(request.body))
     except socketio_server.NoSocket as error:
         return HttpResponse(str(error), status=404)
-    return HttpResponse("done")
+    return HttpResponse(result or "done")
 
 
 @csrf_exempt

@@ -21,6 +21,7 @@ import socketio_server
 from socketio_server import events
 from socketio_server.sockets.socket import Socket
 from tests.project.asynchronous import count_users
+from tests.project.forking import in_child
 from tests.project.gates import open_gate, spin, wait_at
 from tests.project.journal import record
 
@@ -77,6 +78,8 @@ def obey(request: HttpRequest, socket: Socket, context: Context, message: Any) -
             wait_at(gate)
             record("passed", gate, socket)
             return "passed"
+        case {"do": "fork", "method": str(name), "args": list(args)}:
+            return in_child(lambda: getattr(socket, name)(*args))
         case {"do": "spin"}:
             record("spinning", "", socket)
             spin()

@@ -30,7 +30,7 @@ class TestForkedProcesses:
             from socketio_server.serving.process import forks
 
             listener = socket.create_server(("127.0.0.1", 0))
-            forks.install([listener])
+            forks.install([listener], list)
             if child := os.fork():
                 assert os.waitpid(child, 0)[1] == 0
                 assert listener.getsockname()[1]
@@ -52,7 +52,7 @@ class TestForkedProcesses:
             from socketio_server.serving.process import forks
 
             listener = socket.create_server(("127.0.0.1", 0))
-            forks.install([listener])
+            forks.install([listener], list)
             descriptor = listener.fileno()
             listener.close()
             sleep(0)
@@ -78,9 +78,9 @@ class TestForkedProcesses:
             from socketio_server.serving.process import forks
 
             first = socket.create_server(("127.0.0.1", 0))
-            forks.install([first])
+            forks.install([first], list)
             second = socket.create_server(("127.0.0.1", 0))
-            forks.install([second])
+            forks.install([second], list)
             if child := os.fork():
                 assert os.waitpid(child, 0)[1] == 0
             else:
