@@ -48,7 +48,7 @@ class TestFailover:
         near, far = [connect(to=server) for server in servers]
         check_that_messages_arrive(publisher, near, far)
 
-        sentinel.master.shut_down()
+        sentinel.fail_over()
         for server in servers:
             server.wait_for_output("is back after")
         wait_until(lambda: sentinel.replica.servers() == 2, "the servers to be on the new one")

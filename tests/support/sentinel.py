@@ -1,7 +1,7 @@
 """A Redis that a Sentinel watches over, and its replica."""
 
 import subprocess
-from typing import Self
+from typing import Any, Self
 
 from redis import Redis, RedisError
 
@@ -18,8 +18,11 @@ dir {{folder}}
 requirepass "{PASSWORD}"
 sentinel monitor {SERVICE} 127.0.0.1 {{master}} 1
 sentinel down-after-milliseconds {SERVICE} 2000
-sentinel failover-timeout {SERVICE} 10000
+sentinel failover-timeout {SERVICE} 3000
 """
+
+FAILOVER = 2 * PATIENCE
+"""Seconds that the Sentinel may take: it tries again if the replica did not answer in time."""
 
 
 class Sentinel:
@@ -66,6 +69,15 @@ class Sentinel:
         sentinels = f"127.0.0.1:{free_port()},127.0.0.1:{self.port}"
         password = PASSWORD.replace(" ", "%20")
         return f"redis+sentinel://{sentinels}/{SERVICE}/0?sentinel_password={password}"
+
+    def fail_over(self) -> None:
+        """End the master; return when the Sentinel has named the other one."""
+        self.master.shut_down()
+        wait_until(self._names_replica, "another master", FAILOVER)
+
+    def _names_replica(self) -> bool:
+        address: Any = self.client.sentinel_get_master_addr_by_name(SERVICE)
+        return int(address[1]) == self.replica.port
 
     def _is_replicated(self) -> bool:
         return bool(self.replica.client.info("replication")["master_link_status"] == "up")
