@@ -13,6 +13,10 @@ from socketio_server.options import Options
 
 T = TypeVar("T")
 
+ITEM_COST = 100
+"""Bytes charged for each waiting item besides its own: its place, and the memory around small
+objects, which stays reserved where a few of them remain."""
+
 
 class InboxKeeper(Protocol):
     """Handles the items of inboxes: one for all inboxes of a server."""
@@ -89,7 +93,7 @@ class Inbox(Generic[T]):
         """Queue an item behind all earlier ones."""
         self._items.append(item)
         account = self._account
-        waiting = account.waiting_bytes = account.waiting_bytes + item.__sizeof__()
+        waiting = account.waiting_bytes = account.waiting_bytes + item.__sizeof__() + ITEM_COST
         if waiting > account.high:
             account.weigh()
         if not self._is_working:
@@ -119,7 +123,7 @@ class Inbox(Generic[T]):
             if isinstance(item, but):
                 self._items.append(item)
             else:
-                self._account.waiting_bytes -= item.__sizeof__()
+                self._account.waiting_bytes -= item.__sizeof__() + ITEM_COST
 
     def work_in(self, taken: int) -> None:
         """Handle waiting items, for one turn, of which the first is no small one.
@@ -152,7 +156,7 @@ class Inbox(Generic[T]):
                     turn.begin()
                     break
             del items[0]
-            waiting = account.waiting_bytes = account.waiting_bytes - size
+            waiting = account.waiting_bytes = account.waiting_bytes - size - ITEM_COST
             if waiting < account.low:
                 account.weigh()
             try:

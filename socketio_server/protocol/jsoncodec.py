@@ -123,6 +123,7 @@ def _is_too_deep(text: str) -> bool:
 _SCALARS = frozenset(
     [str, int, float, bool, type(None), datetime, date, time, timedelta, Decimal, UUID]
 )
+_UNCHANGED = _SCALARS - {str}
 _BINARY = (bytes, bytearray, memoryview)
 _KEPT = (*_BINARY, datetime, date, time, timedelta, Decimal, UUID)
 
@@ -190,27 +191,41 @@ class Dumper:
         return json, tuple(binary.attachments)
 
     def _convert(self, value: Any, binary: "_Binary") -> Any:
-        """Return a copy that msgspec can encode, with placeholders for binary data."""
-        if isinstance(value, dict):
-            converted = {self._to_key(k): self._convert(v, binary) for k, v in value.items()}
-            if converted.get(_PLACEHOLDER) is True:
+        """Return what msgspec can encode, with placeholders for binary data; the value itself, if
+        that is it already.
+        """
+        cls = type(value)
+        if cls in _UNCHANGED:
+            return value
+        if cls is dict or isinstance(value, dict):
+            pairs = {self._to_key(k): self._convert(v, binary) for k, v in value.items()}
+            if pairs.get(_PLACEHOLDER) is True:
                 binary.has_lookalike = True
-            return converted
+            return pairs
+        if cls is list or cls is tuple:
+            copied: list[Any] | None = None
+            for index, item in enumerate(value):
+                if type(item) not in _UNCHANGED:
+                    converted = self._convert(item, binary)
+                    if converted is not item:
+                        copied = copied or [*value]
+                        copied[index] = converted
+            return copied or value
+        if cls is str:
+            return value if value.isascii() else _to_text(value)
         if isinstance(value, (list, tuple)):
-            return [self._convert(item, binary) for item in value]
+            return self._convert([*value], binary)
         if isinstance(value, _BINARY):
             binary.attachments.append(bytes(value))
             return {_PLACEHOLDER: True, "num": len(binary.attachments) - 1}
-        if type(value) is str:
-            return _to_text(value)
-        if type(value) in _SCALARS:
-            return value
         # The result is of a builtin type, but may hold values of all the types above.
         builtin = msgspec.to_builtins(value, builtin_types=_KEPT, enc_hook=self._to_native)
         return self._convert(builtin, binary)
 
     def _to_key(self, key: Any) -> Any:
         """Return an object's key in a form that msgspec encodes as ``json`` would."""
+        if type(key) is str and key.isascii():
+            return key
         if isinstance(key, str):
             return _to_text(str.__str__(key))
         if key is None or isinstance(key, bool):

@@ -12,7 +12,7 @@ import pytest
 from gevent.event import Event
 
 from socketio_server.dispatch.decoded_memory import DecodedMemory
-from socketio_server.dispatch.inbox import Inbox
+from socketio_server.dispatch.inbox import ITEM_COST, Inbox
 from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.statistics import Stats
 from socketio_server.net.turns import LARGE
@@ -147,7 +147,7 @@ class TestInbox:
         go_on = Event()
         box = Box(action=lambda item: go_on.wait())
         in_loop(lambda: box.put("in work", "waits"))
-        assert box.waiting_bytes == getsizeof("waits")
+        assert box.waiting_bytes == getsizeof("waits") + ITEM_COST
 
         go_on.set()
         settle()
@@ -157,7 +157,7 @@ class TestInbox:
         go_on = Event()
         box = Box(action=lambda item: go_on.wait())
         in_loop(lambda: box.put("in work", 5))  # type: ignore[arg-type]
-        assert box.waiting_bytes == getsizeof(5)
+        assert box.waiting_bytes == getsizeof(5) + ITEM_COST
         go_on.set()
         settle()
         assert box.waiting_bytes == 0
@@ -165,7 +165,7 @@ class TestInbox:
     def test_the_account_is_weighed_when_it_asked_for_it(self) -> None:
         gates = [Event() for _ in range(4)]
         box = Box(action=lambda item: gates[int(item[0])].wait(), high=2000, low=1500)
-        text = "x" * (1000 - getsizeof("1"))
+        text = "x" * (1000 - getsizeof("1") - ITEM_COST)
         box.put(*[f"{number}{text}" for number in range(3)])
         assert box.weighed == [3000]
         settle()
@@ -281,7 +281,8 @@ class TestRoomToDecode:
         box.put("x" * size, "small")
         settle()
         assert box.handled == []
-        assert box.waiting_bytes == getsizeof("x" * size) + getsizeof("small")
+        charged = getsizeof("x" * size) + getsizeof("small") + 2 * ITEM_COST
+        assert box.waiting_bytes == charged
 
         box.decoded_memory.leave(other, 10**9)
         wait_for(lambda: len(box.handled) == 2)

@@ -19,7 +19,13 @@ from socketio_server.engine.transports.base import (
 )
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.loop import Loop, Watcher
-from socketio_server.net.queued_output import ENTRY_COST, Backlog, LostBecause, QueuedOutput
+from socketio_server.net.queued_output import (
+    ENTRY_COST,
+    MESSAGE_COST,
+    Backlog,
+    LostBecause,
+    QueuedOutput,
+)
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.token_bucket import TokenBucket
 from socketio_server.net.turns import LARGE, Turns
@@ -199,6 +205,14 @@ class PollingTransport:
         return self._queued_bytes + ENTRY_COST * len(self._queue)
 
     @property
+    def _is_above_high_water(self) -> bool:
+        """Whether more than ``high_water`` bytes wait, each message with what it takes besides its
+        own if no other client gets it: much more, if it is small.
+        """
+        cost = self._queue_cost + MESSAGE_COST * len(self._queue)
+        return cost > self._output.high_water
+
+    @property
     def is_finished(self) -> bool:
         """Whether the session is over, and the client has fetched everything."""
         return self._session is None and not self._queue
@@ -219,7 +233,7 @@ class PollingTransport:
         elif self._poll is None:
             self._begin_backlog_if_due()
         output = self._output
-        if self._queue_cost > output.high_water:
+        if self._is_above_high_water:
             output.crossings += 1
             if self._queued_bytes > output.max_queued_bytes:
                 self.give_up(LostBecause.OVERFLOW)
@@ -247,13 +261,8 @@ class PollingTransport:
             self._report(reason)
 
     def ask_for_room(self) -> bool:
-        """Return whether no more than ``high_water`` bytes wait for the client (``Transport``).
-
-        Each message counts ``ENTRY_COST`` more: many small ones take much more than their bytes.
-        """
-        self._tells_of_room = (
-            self._session is not None and self._queue_cost > self._output.high_water
-        )
+        """Return whether no more than ``high_water`` bytes wait for the client (``Transport``)."""
+        self._tells_of_room = self._session is not None and self._is_above_high_water
         return not self._tells_of_room
 
     def pause_reading(self) -> None:
@@ -351,7 +360,7 @@ class PollingTransport:
             self._backlog.taken(before - self._queued_bytes)
         else:
             self._begin_backlog_if_due()
-        if self._tells_of_room and self._queue_cost <= self._output.high_water:
+        if self._tells_of_room and not self._is_above_high_water:
             self._tells_of_room = False
             if self._session is not None:
                 self._session.room_made(self)
@@ -523,9 +532,11 @@ class PollingTransport:
         """Whether the queued messages may wait (``Holder``).
 
         They may while the client reads an answer, or is about to stop polling. As many bytes as the
-        kernel holds for a WebSocket may wait until a heartbeat is missed.
+        kernel holds for a WebSocket may wait until a heartbeat is missed, unless the client's
+        handlers wait for room.
         """
-        return self._probing or self._queue_cost <= self._options.send_buffer or self.is_answering
+        is_light = self._queue_cost <= self._options.send_buffer and not self._tells_of_room
+        return is_light or self._probing or self.is_answering
 
     def try_again(self) -> None:
         """Do nothing: the client sends a GET when it wants more (``Holder``)."""

@@ -6,6 +6,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
+from socketio_server.dispatch.inbox import ITEM_COST
 from socketio_server.options import Options
 from tests.fakes.hub import PATIENCE, settle
 from tests.fakes.server import FakeClient, FakeServer
@@ -50,7 +51,7 @@ def gate(server: FakeServer, *namespaces: str) -> dict[str, Event]:
 def message(size: int, namespace: str = "/") -> str:
     """A packet that takes so many bytes while it waits."""
     head = "2" if namespace == "/" else f"2{namespace},"
-    rest = size - getsizeof(head + '["message",""]')
+    rest = size - getsizeof(head + '["message",""]') - ITEM_COST
     return f'{head}["message","{"x" * rest}"]'
 
 

@@ -20,11 +20,11 @@ class TestWhatWaitsForTheHandlers:
         server = make_server(max_pending_bytes=100_000)
         gates = gate(server, "/")
         client = server.connect()
-        client.send(message(100))
-        client.send(message(99_900))
+        client.send(message(200))
+        client.send(message(99_800))
         assert not client.transport.paused
 
-        client.send(message(100))
+        client.send(message(200))
         assert client.transport.paused
         assert server.dispatcher.total.bytes == 100_000
 
@@ -44,7 +44,7 @@ class TestWhatWaitsForTheHandlers:
             gates[len(handled) - 1].wait()
 
         client = server.connect()
-        client.send(message(100))
+        client.send(message(200))
         client.send(*[message(30_000)] * 4)
         for done, paused in enumerate([True, True, True, False]):
             assert client.transport.paused is paused
@@ -76,7 +76,7 @@ class TestWhatWaitsForTheHandlers:
         server = make_server()
         gates = gate(server, "/")
         client = server.connect()
-        client.send(message(100), message(50_000))
+        client.send(message(200), message(50_000))
         assert server.dispatcher.total.bytes > 0
 
         gates["/"].set()
@@ -89,7 +89,7 @@ class TestWhatWaitsForTheHandlers:
         client = server.connect()
         client.send("0/admin,")
         for namespace in gates:
-            client.send(message(100, namespace), message(50_000, namespace))
+            client.send(message(200, namespace), message(50_000, namespace))
         assert client.transport.paused
 
         gates["/admin"].set()
@@ -175,7 +175,7 @@ class TestWhatWaitsForTheHandlersOfAllClients:
         gates = gate(server, "/")
         clients = [server.connect() for _ in range(3)]
         for client in clients:
-            client.send(message(100))
+            client.send(message(200))
         for client, size in zip(clients, (50_000, 90_000, 50_000), strict=True):
             client.send(message(size))
         assert [client.closed for client in clients] == [[], [], []]
@@ -196,7 +196,7 @@ class TestWhatWaitsForTheHandlersOfAllClients:
         server = make_server(max_pending_total=200_000)
         clients = [server.connect() for _ in range(3)]
         clients[0].session.bytes_held(90_000)  # of a message, as its transport says
-        clients[1].send("51-" + message(60_000)[1:])
+        clients[1].send("51-" + message(61_000)[1:])
         assert server.dispatcher.total.bytes > 150_000
         assert [client.closed for client in clients] == [[], [], []]
 
@@ -222,7 +222,7 @@ class TestWhatWaitsForTheHandlersOfAllClients:
         gone, other = server.connect(), server.connect()
         context = gone.socket.context
         for client, size in ((gone, 80_000), (other, 10_000)):
-            client.send(message(100), message(size))
+            client.send(message(200), message(size))
         gone.leave()
         other.send(message(10_000))
         assert other.closed == []
@@ -245,7 +245,7 @@ class TestWhatIsHeldOfEveryKind:
         gates = gate(server, "/")
         clients = [server.connect() for _ in range(3)]
         for client, size in zip(clients, (10_000, 30_000, 60_000), strict=True):
-            client.send(message(100), message(size))
+            client.send(message(200), message(size))
         memory = server.dispatcher.decoded_memory
         assert memory.take(clients[0].router, 190_000, lambda: None)
         assert [client.closed for client in clients] == [[], [], []]
@@ -277,7 +277,7 @@ class TestHandlersOfOneClient:
         def third(request: object, socket: object, context: dict[str, Any], m: object) -> None:
             context["third"] = m
 
-        client.send(*[message(100, namespace) for namespace in gates])
+        client.send(*[message(200, namespace) for namespace in gates])
         gates["/third"].set()
         settle()
         assert "third" not in sockets["/third"].context

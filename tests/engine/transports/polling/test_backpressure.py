@@ -44,7 +44,7 @@ class TestBackpressure:
         assert client.session.messages == [str(i) for i in range(40)]
 
     def test_the_session_is_told_when_there_is_room_again(self) -> None:
-        size = len(outgoing("x" * 100).frames) + ENTRY_COST
+        size = len(outgoing("x" * 100).frames) + ENTRY_COST + MESSAGE_COST
         client = Client(Options(high_water=16 * size))
         client.transport.packets_per_answer = 16
         assert client.transport.ask_for_room()
@@ -60,7 +60,7 @@ class TestBackpressure:
 
     def test_many_small_messages_leave_no_room(self) -> None:
         """Each takes much more than its few bytes."""
-        client = Client(Options(high_water=16 * ENTRY_COST))
+        client = Client(Options(high_water=16 * (ENTRY_COST + MESSAGE_COST)))
         for _ in range(16):
             client.transport.send(outgoing(""))
         assert not client.transport.ask_for_room()
@@ -170,6 +170,14 @@ class TestBackpressure:
         client.loop.advance(60.0)
 
         assert client.session.closed == []
+
+    def test_not_so_while_its_handlers_wait_for_room(self) -> None:
+        client = Client(Options(stall_timeout=10.0, high_water=50_000))
+        client.transport.send(outgoing("x" * 100_000))
+        assert not client.transport.ask_for_room()
+
+        client.loop.advance(10.0)
+        assert client.session.closed == [CloseReason.TRANSPORT_ERROR]
 
     def test_one_that_takes_its_answer_slowly_is_not_given_up(self) -> None:
         client = Client(Options(stall_timeout=10.0))
