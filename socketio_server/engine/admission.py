@@ -51,6 +51,7 @@ class Admission:
         self._max_burst = max_burst
         self._trusted = frozenset(trusted)
         self._clock = clock
+        self._known = lru_cache(maxsize=1024)(self._find_client)
         self._total = 0
         self._connections: dict[str, int] = {}
         self._handshakes: dict[str, TokenBucket] = {}  # the most recent last
@@ -104,13 +105,13 @@ class Admission:
 
     def _client_at(self, address: str) -> str | None:
         """Return the key of the counters of an address; ``None`` if it is exempt."""
-        if address in self._trusted:
-            return None
-        client = _find_client(address) if len(address) <= MAX_ADDRESS_LENGTH else INVALID
+        return self._known(address) if len(address) <= MAX_ADDRESS_LENGTH else INVALID
+
+    def _find_client(self, address: str) -> str | None:
+        client = None if address in self._trusted else _find_client(address)
         return None if client in self._trusted else client
 
 
-@lru_cache(maxsize=1024)
 def _find_client(address: str) -> str | None:
     """Return the address or network of a client; ``None`` for loopback addresses, and for a Unix
     socket, which has none; one key for all texts that are no address.

@@ -5,6 +5,7 @@ The HTTP side of the Engine.IO protocol (v4, "Transports"); the rules of a hands
 """
 
 import logging
+import re
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +46,8 @@ SID_BYTES = 20
 
 WORKER_END = "."
 """Separates the worker's name from the secret of a ``sid``; no secret contains it."""
+
+_OWNER = re.compile(rb"[?&]sid=([^.&\s]+)\.")
 
 GOODBYE_TIME = 1.0
 """Seconds over which a shutdown spreads its goodbyes, because clients must not all reconnect at
@@ -180,15 +183,18 @@ class Engine:
             and "EIO" in params
         )
 
-    def find_owner(self, params: Query) -> str | None:
+    def find_owner(self, request_line: bytes) -> str | None:
         """Return the name of another worker that has the session which a request asks for.
 
+        :param request_line: it is not parsed here, because the owner will parse it: a wrong guess
+            costs no more than that.
         :return: ``None`` if it is this one, or the request is none of a session.
         """
-        if not self._worker or "transport" not in params or "EIO" not in params:
+        found = _OWNER.search(request_line) if self._worker else None
+        if found is None or b"transport=" not in request_line or b"EIO=" not in request_line:
             return None
-        owner, dot, _ = params.get("sid", "").partition(WORKER_END)
-        return owner if dot and owner != self._worker else None
+        owner = found[1].decode("latin-1")
+        return owner if owner != self._worker else None
 
     def verify_handshake(self, request: EngineRequest) -> ErrorCode | None:
         """Return the error in a request for a new session; ``None`` if it is valid."""

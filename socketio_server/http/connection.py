@@ -92,12 +92,19 @@ class HttpServer(ExchangeServer, Protocol):
     """Whether other workers may have the sessions that requests ask for."""
 
     def hand_over(
-        self, tcp: Connection, address: Any, owner: str | None, data: bytes, waiter: Waiter
+        self,
+        tcp: Connection,
+        address: Any,
+        owner: str | None,
+        data: bytes,
+        head_size: int,
+        waiter: Waiter,
     ) -> Outcome:
         """Hand a connection over to another worker.
 
         :param owner: the worker's name, from a session's id; ``None``: any that takes new clients.
         :param data: the request that the worker is to answer, and all bytes behind it.
+        :param head_size: bytes of the request's head; 0 if it is not complete.
         :param waiter: called when there is room, if there is none now.
         """
 
@@ -138,19 +145,20 @@ class HttpConnection:
         self._outbox: memoryview | None = None  # the rest of a session's answer
         self._closes = False  # whether the connection ends with that answer
 
-    def start(self, data: bytes | None = None) -> None:
+    def start(self, data: bytes | None = None, head_size: int = 0) -> None:
         """Start reading.
 
         :param data: the bytes that another worker has read already; ``None`` if it is new.
+        :param head_size: how many of them are a request's head; 0 if it is not complete.
         """
-        if data == b"":
-            self._state = IDLE
-        deadlines = self.server.deadlines[self._state]
-        assert deadlines is not None  # both have one
-        deadlines.add(self)
+        state = self._state = IDLE if data == b"" else HEAD
         self.tcp.start(self)
         if data:
-            self._read_head(data, has_moved=True)
+            self._read_head(data, head_size, has_moved=True)
+        if self._state is state:
+            deadlines = self.server.deadlines[state]
+            assert deadlines is not None  # both have one
+            deadlines.add(self)
 
     def _move_to(self, state: State) -> None:
         """Change the state, and with it the deadline."""
@@ -197,7 +205,7 @@ class HttpConnection:
         """Move to a worker that takes new clients, if there is one, before a request has come."""
         if self._state not in (IDLE, HEAD) or self.tcp.congested:
             return
-        outcome = self.server.hand_over(self.tcp, self.address, None, self._buffer, self)
+        outcome = self.server.hand_over(self.tcp, self.address, None, self._buffer, 0, self)
         if outcome is Outcome.MOVED:
             self._forget()
 
@@ -253,23 +261,25 @@ class HttpConnection:
 
     # --- Heads --------------------------------------------------------------------------------
 
-    def _read_head(self, data: bytes, *, has_moved: bool = False) -> None:
+    def _read_head(self, data: bytes, head_size: int = 0, *, has_moved: bool = False) -> None:
         """Begin an exchange when the head of a request is complete.
 
+        :param head_size: as in ``start``.
         :param has_moved: whether another worker has found that the request is for this one.
         """
         try:
-            end = find_head_end(data, self._scanned)
-            head = None if end is None else parse_head(data[:end])
+            end = head_size or find_head_end(data, self._scanned)
+            if end is not None:
+                self._scanned = 0
+                if not has_moved and self.server.has_siblings and self._pass_on(data, end):
+                    return
+                head = parse_head(data[:end])
         except BadHead as error:
             self._refuse_head(error)
             return
-        if head is not None:
-            self._scanned = 0
-            is_own = has_moved or not self.server.has_siblings
-            if is_own or not self._pass_on(head, data):
-                self._buffer = data[end:]
-                self._begin(head)
+        if end is not None:
+            self._buffer = data[end:]
+            self._begin(head)
         elif self.peer_ended:
             self._end()
         else:
@@ -291,16 +301,16 @@ class HttpConnection:
         self.tcp.write(encode_response(Response(status, b""), date=date, closes=True))
         self._end()
 
-    def _pass_on(self, head: Head, data: bytes) -> bool:
+    def _pass_on(self, data: bytes, head_size: int) -> bool:
         """Hand the connection over if another worker has the session that a request asks for, or
         if this one stops and another takes new clients.
 
         :param data: what was received, from the beginning of the request's head.
         :return: whether the request is no longer ours to answer now.
         """
-        if "sid=" in head.target:
-            _, _, query = head.target.partition("?")
-            owner = self.server.engine.find_owner(parse_query(query))
+        request_line = data[: data.find(b"\n")]
+        if b"sid=" in request_line:
+            owner = self.server.engine.find_owner(request_line)
             if owner is None:
                 return False
         elif self.server.engine.draining:
@@ -310,14 +320,14 @@ class HttpConnection:
         if self.tcp.tell_when_drained():
             self._wait_in(HELD, data)
             return True
-        return self._hand_over(owner, data)
+        return self._hand_over(owner, data, head_size)
 
-    def _hand_over(self, owner: str | None, data: bytes) -> bool:
+    def _hand_over(self, owner: str | None, data: bytes, head_size: int) -> bool:
         """Hand the connection over; return whether there was a worker that may take it.
 
         :param owner: the worker's name; ``None``: any that takes new clients.
         """
-        outcome = self.server.hand_over(self.tcp, self.address, owner, data, self)
+        outcome = self.server.hand_over(self.tcp, self.address, owner, data, head_size, self)
         if outcome is Outcome.MOVED:
             self._forget()
         elif outcome is Outcome.WAITS:
@@ -329,7 +339,7 @@ class HttpConnection:
         return outcome is not Outcome.GONE
 
     def _forget(self) -> None:
-        """Close this process's descriptor: another worker has the connection."""
+        """Leave the connection to another worker."""
         self._move_to(GONE)
         self.tcp.release()
 

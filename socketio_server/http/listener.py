@@ -89,17 +89,22 @@ class HttpListener(pywsgi.WSGIServer):
         """Serve a connection on the loop (overrides gevent's, which spawns a greenlet)."""
         self.handle(sock, address)
 
-    def handle(self, sock: Any, address: Any, data: bytes | None = None) -> None:
+    def handle(
+        self, sock: Any, address: Any, data: bytes | None = None, head_size: int = 0
+    ) -> None:
         """Serve a connection on the loop.
 
         :param data: the bytes that another worker has read from it; ``None``: it is new.
+        :param head_size: how many of them are a request's head; 0 if it is not complete.
         """
         connection = Connection(sock, self.guarded_loop, self.engine.output)
         self.guarded_loop.call(
-            partial(self._serve, address, data), connection, Connection.callback_raised
+            partial(self._serve, address, data, head_size), connection, Connection.callback_raised
         )
 
-    def _serve(self, address: Any, data: bytes | None, connection: Connection) -> None:
+    def _serve(
+        self, address: Any, data: bytes | None, head_size: int, connection: Connection
+    ) -> None:
         """Serve a connection, unless there are too many."""
         host = address[0] if isinstance(address, tuple) else ""
         leave = self._leave(host)
@@ -109,15 +114,22 @@ class HttpListener(pywsgi.WSGIServer):
             self.engine.stats.refusals.add(RefusalKind.CONNECTION, host, f"{refused}: {host}")
             return
         connection.on_closed = leave
-        HttpConnection(connection, address, self).start(data)
+        HttpConnection(connection, address, self).start(data, head_size)
 
     def hand_over(
-        self, tcp: Connection, address: Any, owner: str | None, data: bytes, waiter: Waiter
+        self,
+        tcp: Connection,
+        address: Any,
+        owner: str | None,
+        data: bytes,
+        head_size: int,
+        waiter: Waiter,
     ) -> Outcome:
         """Hand a connection over to another worker (``HttpServer``)."""
         if self._siblings is None:
             return Outcome.GONE
-        return self._siblings.give(self._number, owner, tcp.fileno(), address, data, waiter)
+        give, number = self._siblings.give, self._number
+        return give(number, owner, tcp.socket, address, data, head_size, waiter)
 
     def hand_over_waiting(self) -> None:
         """Hand the connections over that wait for a request, if other workers take new clients."""

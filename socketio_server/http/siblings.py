@@ -17,7 +17,7 @@ from socketio_server.net.refusals import Refusals
 
 logger = logging.getLogger("socketio_server.http")
 
-Take = Callable[[_socket.socket, Any, bytes], object]
+Take = Callable[[_socket.socket, Any, bytes, int], object]
 
 
 class _Moved(msgspec.Struct, array_like=True):
@@ -27,11 +27,13 @@ class _Moved(msgspec.Struct, array_like=True):
     :param address: the peer's address, as ``accept`` returned it.
     :param data: all that was read since the last request that was answered; empty if the
         connection waits for the next one.
+    :param head_size: bytes of the request's head; 0 if it is not complete.
     """
 
     listener: int
     address: tuple[Any, ...] | str
     data: bytes
+    head_size: int
 
 
 class Siblings:
@@ -52,8 +54,8 @@ class Siblings:
     def add(self, take: Take) -> int:
         """Add a listener; return its number.
 
-        :param take: serves a connection of another worker's same listener, with its peer's address
-            and the bytes that were read from it already.
+        :param take: serves a connection of another worker's same listener, with its peer's
+            address, the bytes that were read from it already, and how many of them are the head.
         """
         self._takers.append(take)
         return len(self._takers) - 1
@@ -94,24 +96,27 @@ class Siblings:
         self,
         listener: int,
         owner: str | None,
-        fd: int,
+        sock: _socket.socket,
         address: Any,
         data: bytes,
+        head_size: int,
         waiter: Waiter,
     ) -> Outcome:
-        """Give a connection to another worker; if it moved, close this process's descriptor.
+        """Give a connection to another worker; if it moves, the caller has no socket any more.
 
         :param listener: the number of the listener that accepted it.
         :param owner: the worker's name, as a client's ``sid`` has it; ``None``: any that takes new
             clients.
+        :param sock: the connection's.
         :param address: the peer's.
         :param data: the request that the worker is to answer, and all bytes behind it.
+        :param head_size: bytes of the request's head; 0 if it is not complete.
         :param waiter: called when there is room, if there is none now.
         """
-        message = self._encode(_Moved(listener, address, data))
-        return self._handover.give(owner, fd, message, waiter)
+        message = self._encode(_Moved(listener, address, data, head_size))
+        return self._handover.give(owner, sock, message, waiter)
 
-    def _adopt(self, sock: _socket.socket, data: bytes) -> None:
+    def _adopt(self, data: bytes, sock: _socket.socket) -> None:
         try:
             moved = self._decode(data)
             take = self._takers[moved.listener]
@@ -119,4 +124,4 @@ class Siblings:
             logger.warning("Another worker sent what is no request: is it of the same release?")
             sock.close()
             return
-        take(sock, moved.address, moved.data)
+        take(sock, moved.address, moved.data, moved.head_size)

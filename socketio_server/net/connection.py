@@ -29,6 +29,9 @@ MAX_PIECES = 512
 
 Data = bytes | bytearray | memoryview
 
+_NOTHING: deque[Data] = deque()
+"""The queue of all connections that have ended: writes are dropped while there is one."""
+
 SMALL = 16_384
 """Bytes of several messages that are joined to be sent: quicker than to pass each to the kernel."""
 
@@ -95,7 +98,8 @@ class Connection:
         loop: Loop,
         output: QueuedOutput,
     ) -> None:
-        sock.setblocking(False)
+        if sock.timeout != 0.0:
+            sock.setblocking(False)
         self._sock = sock
         self._loop = loop
         self._handler: ConnectionHandler | None = None
@@ -146,13 +150,16 @@ class Connection:
         if goes_first:
             self._reader.stop()
             self._reader.priority = 1
-        self.resume_reading()
+        self._paused = False
+        if not self._closing:
+            self._loop.start(self._reader, Connection._on_readable, self)
         if data:
             self._loop.run_callback(Connection._on_early_data, self, data)
 
-    def fileno(self) -> int:
-        """Return the socket's descriptor, for another process; -1 after the end."""
-        return self._sock.fileno()
+    @property
+    def socket(self) -> _socket.socket:
+        """The socket, for another process (``release``); closed after the end."""
+        return self._sock
 
     def pause_reading(self) -> None:
         """Stop reading, and leave the peer's bytes in the kernel. Idempotent."""
@@ -286,12 +293,12 @@ class Connection:
         self._fail(because)
 
     def release(self) -> None:
-        """Close this process's descriptor of a connection that another process has now.
+        """End the connection in this process, but leave the socket open for another one.
 
         The handler is called no more.
         """
         self._handler = None
-        self._fail(LostBecause.CLOSED)
+        self._end(LostBecause.CLOSED)
 
     def callback_raised(self) -> None:
         """Close now (``CallbackOwner``)."""
@@ -451,20 +458,25 @@ class Connection:
             self._reader = None
 
     def _fail(self, because: LostBecause) -> None:
-        """Release the socket now, and tell the handler from the loop."""
-        if self._closed_because is not None:
-            return
+        """Close the socket now, and tell the handler from the loop."""
+        if self._closed_because is None:
+            try:
+                self._end(because)
+            finally:  # whatever that raises
+                self._sock.close()
+
+    def _end(self, because: LostBecause) -> None:
         self._closed_because = because
         handler, self._handler = self._handler, None
         try:
-            self._stop_waiting()
+            if self._writer is not None or self._backlog is not None:
+                self._stop_waiting()
         finally:  # whatever that raises
-            self._buffer = deque()  # writes from here on end in _enqueue, which drops them
+            self._buffer = _NOTHING
             self._offset = 0
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
-            self._sock.close()
             if handler is not None:
                 self._loop.run_callback(_report_loss, handler, because)
             if self.on_closed is not None:

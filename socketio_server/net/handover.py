@@ -1,8 +1,10 @@
 """Hands connections over to other worker processes of the same machine, and takes theirs.
 
-The descriptor of a connection, and what was read from it, go through a Unix socket
-(``SCM_RIGHTS``, unix(7)); the process that gets them goes on as if it had accepted the connection
-itself. Nothing here waits. Linux only, because of ``SO_PEERCRED`` and ``SOCK_SEQPACKET``.
+The descriptors of connections, and what was read from them, go through a Unix socket
+(``SCM_RIGHTS``, unix(7)); the process that gets them goes on as if it had accepted the connections
+itself. Those of one turn of the loop go together: a message begins with how many there are, and
+the bytes that belong to each. Nothing here waits. Linux only, because of ``SO_PEERCRED`` and
+``SOCK_SEQPACKET``.
 """
 
 import _socket
@@ -12,12 +14,15 @@ import os
 import random
 import re
 import struct
+import sys
 from array import array
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
 from socketio_server.net.loop import CallbackOwner, SharingLoop, Watcher
@@ -27,8 +32,8 @@ MAX_MESSAGE = 212_992
 """Bytes of one message: Linux's default of ``SO_SNDBUF``, above which it accepts none. The head of
 a request and the reads behind it are less."""
 
-MESSAGES_AT_ONCE = 20
-"""Connections taken from one worker before others get their turn."""
+MAX_TOGETHER = 100
+"""Connections in one message: Linux passes on no more than 253 descriptors."""
 
 MAX_WAITING = 1000
 """Connections that wait at a time for one other worker."""
@@ -45,7 +50,9 @@ name."""
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
-_DESCRIPTOR = array("i", (0,)).itemsize
+_KIND = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK  # of all connections
+_RIGHTS_SPACE = _socket.CMSG_SPACE(MAX_TOGETHER * array("i").itemsize)
+_COUNT = array("I").itemsize
 _READ, _WRITE = 1, 2  # libev's event mask
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -56,7 +63,7 @@ class Outcome(Enum):
     """What became of a connection that was to be handed over."""
 
     MOVED = auto()
-    """The other worker has it."""
+    """The other worker gets it at the end of this turn of the loop."""
     GONE = auto()
     """There is no such worker any more."""
     WAITS = auto()
@@ -73,10 +80,10 @@ class Waiter(CallbackOwner, Protocol):
 
 
 class Adopt(Protocol):
-    """Takes connections of other workers."""
+    """Takes connections of other workers, and those back that another worker did not take."""
 
-    def __call__(self, sock: _socket.socket, data: bytes) -> None:
-        """Take a connected socket, and the bytes that came with it."""
+    def __call__(self, data: bytes, sock: _socket.socket) -> None:
+        """Take the bytes that came with a connected socket, and the socket."""
 
 
 class Handover:
@@ -143,7 +150,7 @@ class Handover:
         """Neither take nor give connections any more. Idempotent."""
         self.close_door()
         for way in list(self._ways.values()):
-            way.close()
+            way.finish()
 
     def leave_to_parent(self) -> None:
         """Close the sockets in a process that was forked from this worker's.
@@ -165,19 +172,26 @@ class Handover:
             names = set()
         return sum(map(_is_alive, names | {os.path.basename(self._path)}))
 
-    def give(self, owner: str | None, fd: int, data: bytes, waiter: Waiter) -> Outcome:
-        """Hand a connection over; if it moved, the caller closes its own descriptor.
+    def give(self, owner: str | None, sock: _socket.socket, data: bytes, waiter: Waiter) -> Outcome:
+        """Hand a connection over; if it moves, the caller has no socket any more.
+
+        If the other worker ends in this very moment, this one adopts the connection itself.
 
         :param owner: another worker's name, as a client gave it; ``None``: any that takes new
             clients.
-        :param fd: the connection's descriptor, which the loop may watch.
+        :param sock: the connection's, which the loop may watch.
         :param data: for the other worker's ``adopt``.
         :param waiter: called when there is room, if there is none now.
         """
+        if sock.fileno() < 0:  # it was lost, and its handler is yet to hear of it
+            return Outcome.GONE
         if owner is not None:
-            return self._give(owner, fd, data, waiter)
+            way = self._ways.get(owner)
+            if way is not None:  # nearly always
+                return way.send(sock, data, waiter)
+            return self._give(owner, sock, data, waiter)
         for name in self._accepting():
-            outcome = self._give(name, fd, data, waiter)
+            outcome = self._give(name, sock, data, waiter)
             if outcome is not Outcome.GONE:
                 return outcome
             with suppress(OSError):  # it was killed
@@ -195,27 +209,22 @@ class Handover:
         random.shuffle(others)
         return others
 
-    def _give(self, owner: str, fd: int, data: bytes, waiter: Waiter) -> Outcome:
+    def _give(self, owner: str, sock: _socket.socket, data: bytes, waiter: Waiter) -> Outcome:
         way = self._ways.get(owner)
-        if way is None and not _NAME.fullmatch(owner):
-            return Outcome.GONE
-        try:
-            if way is None:
+        if way is None:
+            if not _NAME.fullmatch(owner):
+                return Outcome.GONE
+            try:
                 way = self._open_way(owner)
-            outcome = way.send(fd, data, waiter)
-        except BlockingIOError:  # too many workers connect to it
-            return Outcome.BUSY
-        except OSError:
-            if owner in self._ways:
-                self._ways[owner].close()
-            return Outcome.GONE
-        if outcome is Outcome.MOVED:
-            self._loop.forget(fd)
-        return outcome
+            except BlockingIOError:  # too many workers connect to it
+                return Outcome.BUSY
+            except OSError:
+                return Outcome.GONE
+        return way.send(sock, data, waiter)
 
     def _open_way(self, owner: str) -> "_Way":
         path = os.path.join(self._folder, owner)
-        way = _Way(path, self._loop, lambda: self._ways.pop(owner, None))
+        way = _Way(path, self._loop, self._adopt, lambda: self._ways.pop(owner, None))
         self._ways[owner] = way
         return way
 
@@ -232,46 +241,54 @@ def _is_alive(name: str) -> bool:
 class _Way:
     """A connection to another worker, for as long as that lives."""
 
-    def __init__(self, path: str, loop: SharingLoop, on_closed: Callable[[], object]) -> None:
+    def __init__(
+        self, path: str, loop: SharingLoop, adopt: Adopt, on_closed: Callable[[], object]
+    ) -> None:
         self._sock = _unix_socket()
         try:
             self._sock.connect(path)
         except OSError:
             self._sock.close()
             raise
+        self._adopt = adopt
         self._on_closed = on_closed
         self._loop = loop
-        self._waiting: deque[Waiter] = deque()
+        self._leaving: list[_socket.socket] = []
+        self._data: list[bytes] = []  # of each that leaves
+        self._waiting: deque[Waiter] = deque()  # until those that leave have left
         self._writer: Watcher | None = None  # while the other worker has no room
         # The other worker sends nothing: what can be read is the end.
         self._watcher = loop.io(self._sock.fileno(), _READ)
         loop.start(self._watcher, _Way.close, self)
 
-    def send(self, fd: int, data: bytes, waiter: Waiter) -> Outcome:
-        if len(self._waiting) >= MAX_WAITING:
-            return Outcome.BUSY
+    def send(self, sock: _socket.socket, data: bytes, waiter: Waiter) -> Outcome:
+        """Send a connection at the end of this turn, or let it wait."""
         if self._writer is not None:
+            if len(self._waiting) >= MAX_WAITING:
+                return Outcome.BUSY
             self._waiting.append(waiter)
             return Outcome.WAITS
-        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", (fd,)))
-        try:
-            self._sock.sendmsg((data,), (rights,))
-        except BlockingIOError:
-            self._waiting.appendleft(waiter)  # it may have waited for longer than all others
-            self._writer = self._loop.io(self._sock.fileno(), _WRITE)
-            self._loop.start(self._writer, _Way._go_on, self)
-            return Outcome.WAITS
-        except OSError as error:
-            if error.errno == errno.ETOOMANYREFS:  # the user's descriptors under way
-                return Outcome.BUSY
-            raise
+        if not self._leaving:
+            self._loop.run_callback(_Way._send_all, self)
+        self._leaving.append(sock)
+        self._data.append(data)
         return Outcome.MOVED
 
+    def finish(self) -> None:
+        """Send what is to leave, and close."""
+        self._send_all()
+        self.close()
+
     def close(self) -> None:
+        """Take back the connections that have not left."""
         self._watcher.close()
         self._stop_writer()
         self._sock.close()
         self._on_closed()
+        leaving = [*zip(self._leaving, self._data, strict=True)]
+        self._leaving, self._data = [], []
+        for sock, data in leaving:
+            self._loop.call(partial(self._adopt, data), sock, _socket.socket.close)
         for waiter in self._waiting:  # each finds out that the worker has gone
             self._loop.run_callback(type(waiter).try_again, waiter)
         self._waiting.clear()
@@ -281,12 +298,50 @@ class _Way:
     def leave_to_parent(self) -> None:
         self._sock.close()
 
+    def _send_all(self) -> None:
+        """Send the connections that are to leave, as many together as there may be."""
+        while self._leaving and self._writer is None:
+            count = self._count_together()
+            together = self._leaving[:count]
+            descriptors = array("i", map(_socket.socket.fileno, together))
+            try:
+                self._send_together(descriptors, self._data[:count])
+            except BlockingIOError:
+                self._wait(self._loop.io(self._sock.fileno(), _WRITE))
+            except OSError as error:
+                if error.errno != errno.ETOOMANYREFS:  # it has ended
+                    self.close()
+                    return
+                self._wait(self._loop.timer(PAUSE))  # for the user's descriptors under way
+            else:
+                del self._leaving[:count], self._data[:count]
+                self._loop.forget(descriptors)
+                for sock in together:
+                    sock.close()
+
+    def _count_together(self) -> int:
+        """Return how many connections may go in one message."""
+        ends = [*accumulate(map(len, self._data[:MAX_TOGETHER]))]
+        return max(1, bisect_right(ends, MAX_MESSAGE // 2))
+
+    def _send_together(self, descriptors: "array[int]", data: list[bytes]) -> None:
+        sizes = array("I", (len(data), *map(len, data)))
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)
+        self._sock.sendmsg((sizes, *data), (rights,))
+
+    def _wait(self, writer: Watcher) -> None:
+        self._writer = writer
+        self._loop.start(writer, _Way._go_on, self)
+
     def _go_on(self) -> None:
-        """Let connections move while there is room."""
+        """Let connections leave while there is room."""
         self._stop_writer()
+        self._send_all()
         while self._waiting and self._writer is None:
-            waiter = self._waiting.popleft()
-            self._loop.call(type(waiter).try_again, waiter, type(waiter).callback_raised)
+            for _ in range(min(len(self._waiting), MAX_TOGETHER)):
+                waiter = self._waiting.popleft()
+                self._loop.call(type(waiter).try_again, waiter, type(waiter).callback_raised)
+            self._send_all()
 
     def _stop_writer(self) -> None:
         if self._writer is not None:
@@ -392,23 +447,18 @@ class _Sender:
     def finish(self) -> None:
         """Take what has come, up to the end."""
         self._sock.shutdown(_socket.SHUT_RD)
-        while self._take_one():
+        while self._receive():
             pass
 
     def leave_to_parent(self) -> None:
         self._sock.close()
 
-    def _receive(self) -> None:
-        for _ in range(MESSAGES_AT_ONCE):
-            if not self._take_one():
-                return
-
-    def _take_one(self) -> bool:
-        """Take a connection; return whether there may be more."""
+    def _receive(self) -> bool:
+        """Take the connections of a message; return whether there was one."""
         space = self._door.space
         try:
             size, rights, flags, _ = self._sock.recvmsg_into(
-                (space,), _socket.CMSG_SPACE(_DESCRIPTOR), _socket.MSG_CMSG_CLOEXEC
+                (space,), _RIGHTS_SPACE, _socket.MSG_CMSG_CLOEXEC
             )
         except BlockingIOError:
             return False
@@ -419,25 +469,41 @@ class _Sender:
             return False
         descriptors = array("i")
         for _level, _kind, content in rights:
-            descriptors.frombytes(content[: len(content) // _DESCRIPTOR * _DESCRIPTOR])
-        if len(descriptors) == 1:
-            # One that raises must not end the sender: the connections behind it would be lost.
-            sock = _socket.socket(fileno=descriptors[0])
-            adopt = partial(self._adopt, data=bytes(space[:size]))
-            self._loop.call(adopt, sock, _socket.socket.close)
+            descriptors.frombytes(content[: len(content) // _COUNT * _COUNT])
+        pieces = _split(bytes(space[:size]))
+        lost = len(pieces) - len(descriptors)
+        if lost < 0 or (lost and not flags & _socket.MSG_CTRUNC) or not pieces:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            logger.warning("Another worker sent no connection: is it of the same release?")
             return True
-        for descriptor in descriptors:
-            os.close(descriptor)
-        if flags & _socket.MSG_CTRUNC:
+        for descriptor, data in zip(descriptors, pieces, strict=False):
+            # Told the kind, it asks the system for less; it is non-blocking, and has its options.
+            sock = _socket.socket(-1, _KIND, 0, descriptor)
+            # One that raises must not end the sender: the connections behind it would be lost.
+            self._loop.call(partial(self._adopt, data), sock, _socket.socket.close)
+        for _ in range(lost):
             self._door.refusals.add(
                 RefusalKind.CONNECTION,
                 None,
                 "one of another worker, which is lost: too many open files; raise the limit "
                 "(LimitNOFILE), or run more workers",
             )
-        else:
-            logger.warning("Another worker sent no connection: is it of the same release?")
         return True
+
+
+def _split(message: bytes) -> list[bytes]:
+    """Return the data of each connection in a message; nothing if it can't be understood."""
+    sizes = array("I")
+    count = int.from_bytes(message[:_COUNT], sys.byteorder)
+    if not 0 < count <= MAX_TOGETHER or len(message) < (count + 1) * _COUNT:
+        return []
+    end = (count + 1) * _COUNT
+    sizes.frombytes(message[_COUNT:end])
+    if end + sum(sizes) != len(message):
+        return []
+    ends = [*accumulate(sizes, initial=end)]
+    return [message[start:stop] for start, stop in pairwise(ends)]
 
 
 def _unix_socket() -> Any:

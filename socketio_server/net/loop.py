@@ -7,8 +7,7 @@ a ``Loop``, which knows whose callback it is.
 
 import logging
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from gevent import monkey
@@ -88,10 +87,10 @@ class Loop(Protocol):
 class SharingLoop(Loop, Protocol):
     """A loop whose connections may go to other processes."""
 
-    def forget(self, fd: int) -> None:
-        """Stop watching a descriptor whose connection another process holds as well.
+    def forget(self, descriptors: Iterable[int]) -> None:
+        """Stop watching descriptors whose connections another process holds as well.
 
-        Call it before the descriptor is closed.
+        Call it before the descriptors are closed.
         """
 
 
@@ -137,8 +136,8 @@ class GuardedLoop:
             if not isinstance(error, Exception):
                 raise
 
-    def forget(self, fd: int) -> None:
-        """Take a descriptor out of epoll's set (``SharingLoop``).
+    def forget(self, descriptors: Iterable[int]) -> None:
+        """Take descriptors out of epoll's set (``SharingLoop``).
 
         libev leaves that to the kernel, which does it when the last descriptor of a connection is
         closed. As another process has one, the loop would be woken by all that comes on it.
@@ -148,8 +147,11 @@ class GuardedLoop:
             if number is None:  # the loop uses another mechanism
                 return
             self._poller = monkey.get_original("select", "epoll").fromfd(os.dup(number))
-        with suppress(OSError):  # the loop did not watch it
-            self._poller.unregister(fd)
+        for fd in descriptors:
+            try:  # noqa: SIM105  # suppress() takes longer than the call
+                self._poller.unregister(fd)
+            except OSError:  # the loop did not watch it
+                pass
 
     def _call_guarded(self, callback: Callable[[Any], object], owner: CallbackOwner) -> None:
         try:

@@ -1,7 +1,7 @@
 """Callbacks that serve several clients, or none yet."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,7 +42,7 @@ def covers(*entries: str) -> Callable[[T], T]:
 class QuietLoop(GuardedLoop):
     """A guarded loop without an epoll set."""
 
-    def forget(self, fd: int) -> None:
+    def forget(self, descriptors: Iterable[int]) -> None:
         pass
 
 
@@ -164,7 +164,7 @@ class Doors:
         self.other.start()
         self.guarded = guarded
 
-    def adopt(self, sock: Any, data: bytes) -> None:
+    def adopt(self, data: bytes, sock: Any) -> None:
         if data == b"bad":
             raise Fault
         sock.close()
@@ -178,15 +178,17 @@ class Doors:
             outcome = Outcome.MOVED
             while outcome is Outcome.MOVED:
                 ours, _ = stack.enter_context(socket_pair())
-                outcome = self.first.give("2", ours.fileno(), b"x" * (MAX_MESSAGE // 4), waiter)
+                outcome = self.first.give("2", ours, b"x" * (MAX_MESSAGE // 4), waiter)
+                self.first._ways["2"]._send_all()
             for waiter in waiters:
-                assert self.first.give("2", ours.fileno(), b"", waiter) is Outcome.WAITS
+                assert self.first.give("2", ours, b"", waiter) is Outcome.WAITS
 
     def give(self, data: bytes) -> Outcome:
         """Hand a connection to the second worker; check that no worker has it any more."""
         with socket_pair() as (ours, theirs):
-            outcome = self.first.give("2", ours.fileno(), data, Waiting())
-            ours.close()
+            outcome = self.first.give("2", ours, data, Waiting())
+            if outcome is not Outcome.MOVED:
+                ours.close()
             self.guarded.fake.run()
             assert is_at_end(theirs)
         return outcome
@@ -206,7 +208,7 @@ class TestWorkersThatHandConnectionsOver:
         with ExitStack() as stack:
             pairs = [stack.enter_context(socket_pair()) for _ in range(2)]
             for (ours, _), data in zip(pairs, (b"bad", b"good"), strict=True):
-                doors.first.give("2", ours.fileno(), data, Waiting())
+                doors.first.give("2", ours, data, Waiting())
             doors.guarded.fake.run()
         assert doors.adopted == [b"good"]
 
@@ -257,6 +259,15 @@ class TestWorkersThatHandConnectionsOver:
         faults.add(handover._Way, "_stop_writer")
         doors.guarded.fake.run()
         assert (faults.raised, waiting.called) == (1, ["try_again"])
+
+    @covers("_Way._send_all")
+    def test_take_back_what_was_to_leave_when_a_fault_occurred(
+        self, doors: Doors, faults: Faults
+    ) -> None:
+        faults.add(handover._Way, "_count_together")
+        doors.give(b"taken back")
+        doors.give(b"one")
+        assert (faults.raised, doors.adopted) == (1, [b"taken back", b"one"])
 
     @covers("_Way.close")
     def test_forget_one_that_ended_though_that_raises(self, doors: Doors, faults: Faults) -> None:

@@ -6,7 +6,7 @@ tested on real sockets without a moment of waiting.
 
 import select
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -88,7 +88,7 @@ class FakeLoop:
             raise ValueError(f"fd must be non-negative: {fd}")  # gevent's own words
         return FakeIO(self, fd, events)
 
-    def forget(self, fd: int) -> None:
+    def forget(self, descriptors: Iterable[int]) -> None:
         """Do nothing: this loop has no epoll set."""
 
     def timer(self, after: float) -> FakeTimer:

@@ -119,15 +119,21 @@ class Site:
         self.handlers.append(RecordingSessionHandler())
         return self.handlers[-1]
 
-    def take(self, sock: _socket.socket, address: Any, data: bytes | None) -> None:
+    def take(self, sock: _socket.socket, address: Any, data: bytes, head_size: int) -> None:
         """Serve a connection that another server has accepted."""
         connection = Connection(sock, self.loop, self.engine.output)
-        HttpConnection(connection, address, self).start(data)
+        HttpConnection(connection, address, self).start(data, head_size)
 
     def hand_over(
-        self, tcp: Connection, address: Any, owner: str | None, data: bytes, waiter: Waiter
+        self,
+        tcp: Connection,
+        address: Any,
+        owner: str | None,
+        data: bytes,
+        head_size: int,
+        waiter: Waiter,
     ) -> Outcome:
-        return self.siblings.give(0, owner, tcp.fileno(), address, data, waiter)
+        return self.siblings.give(0, owner, tcp.socket, address, data, head_size, waiter)
 
     def open_session(self) -> str:
         """Open a session over polling; return the target of its requests."""

@@ -186,7 +186,7 @@ class TestAConnection:
         peer.send(request("POST", target, b"4hello"))
         workers.run()
         peers = [peer]
-        for _ in range(2 * handover.MESSAGES_AT_ONCE):
+        for _ in range(2 * handover.MAX_TOGETHER):
             ours, theirs = stack.enter_context(socket_pair())
             peers.append(Peer(workers.first, ours, theirs))
             peers[-1].send(request("POST", target, b"4hello"))
@@ -208,6 +208,40 @@ class TestAConnection:
         workers.other.siblings.close_door()
         peer.send(request("POST", target, b"4hello"))
         assert peer.answer().body.startswith(b"POST")  # the first worker's application
+
+    def test_comes_back_if_the_worker_ends_in_the_very_moment(
+        self, workers: Workers, peer: Peer, stack: ExitStack
+    ) -> None:
+        target = workers.other.open_session()
+        peer.send(request("POST", target, b"4hello"))
+        workers.run()
+        ours, theirs = stack.enter_context(socket_pair())
+        late = Peer(workers.first, ours, theirs)
+        late.http.data_received(request("POST", target, b"4hello"))
+        workers.other.siblings.stop()
+        assert late.answers() == []
+        workers.run()
+        assert late.answer().body.startswith(b"POST")  # the first worker's application
+        theirs.sendall(request("GET", "/page"))
+        workers.run()
+        assert late.answer().body == b"GET /page "
+
+    def test_moves_together_with_others_of_the_same_turn(
+        self, workers: Workers, stack: ExitStack
+    ) -> None:
+        peers = []
+        for number in range(2 * handover.MAX_TOGETHER + 1):
+            ours, theirs = stack.enter_context(socket_pair())
+            peers.append(Peer(workers.first, ours, theirs))
+            body = b"4" + b"x" * (number * 100)
+            data = request("POST", workers.other.open_session(), body)
+            peers[-1].http.data_received(data)
+        for _ in range(10):
+            workers.run()
+
+        assert [peer.answer().body for peer in peers] == [b"ok"] * len(peers)
+        for number, handler in enumerate(workers.other.handlers):
+            assert handler.messages == ["x" * (number * 100)]
 
     def test_stays_where_it_is_if_the_worker_has_ended(self, workers: Workers, peer: Peer) -> None:
         target = workers.other.open_session()
@@ -295,6 +329,8 @@ class TestAConnectionForABusyWorker:
         statuses = [peer.statuses() for peer in workers.fill(stack)]
         assert [503] in statuses
         assert [] in statuses
+        for _ in range(10):
+            workers.run()
 
     def test_stays_where_it_is_if_the_worker_ends(self, workers: Workers, stack: ExitStack) -> None:
         peers = workers.fill(stack)
@@ -430,16 +466,26 @@ class TestAWorkerThatStops:
         assert not stopping.first.siblings.others_accept
 
 
+def send_raw(door: socket.socket, message: bytes, *connections: socket.socket) -> None:
+    """Send descriptors through a worker's door."""
+    rights = array("i", [each.fileno() for each in connections])
+    door.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+
+def send(door: socket.socket, data: bytes, *connections: socket.socket) -> None:
+    """Send one part with data, as for one connection."""
+    send_raw(door, array("I", (1, len(data))).tobytes() + data, *connections)
+
+
 class TestTheDoor:
     """It takes what comes from processes of the same user, and nothing that comes breaks it."""
 
-    @pytest.mark.parametrize("message", [b"garbage", b"\x93\x05\xa0\xc4\x00", b"\xff" * 1000])
+    @pytest.mark.parametrize("message", [b"garbage", b"\x94\x05\xa0\xc4\x00\x00", b"\xff" * 1000])
     def test_closes_what_is_no_request(
         self, workers: Workers, message: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         with socket_pair() as (ours, theirs), self.enter(workers) as door:
-            rights = array("i", (ours.fileno(),))
-            door.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            send(door, message, ours)
             ours.close()
             workers.run()
             assert theirs.recv(1) == b""
@@ -453,10 +499,20 @@ class TestTheDoor:
             workers.run()
         assert "Another worker sent no connection" in caplog.text
 
-    def test_takes_one_connection_at_a_time(self, workers: Workers) -> None:
+    @pytest.mark.parametrize("head", [b"", b"\1", b"\1\0\0\0", b"\0\0\0\0", b"\1\0\0\0\1\0\0\0"])
+    def test_takes_no_message_of_another_form(
+        self, workers: Workers, head: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
         with socket_pair() as (ours, theirs), self.enter(workers) as door:
-            rights = array("i", (ours.fileno(), ours.fileno()))
-            door.sendmsg([b"two"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            send_raw(door, head + b"xyz", ours)
+            ours.close()
+            workers.run()
+            assert theirs.recv(1) == b""
+        assert "Another worker sent no connection" in caplog.text
+
+    def test_takes_one_connection_for_each_part(self, workers: Workers) -> None:
+        with socket_pair() as (ours, theirs), self.enter(workers) as door:
+            send(door, b"two", ours, ours)
             ours.close()
             workers.run()
             assert theirs.recv(1) == b""
@@ -467,8 +523,7 @@ class TestTheDoor:
         with self.enter(workers) as door, socket_pair() as (ours, theirs):
             workers.run()
             for _ in range(3):
-                rights = array("i", (ours.fileno(),))
-                door.sendmsg([b"lost"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+                send(door, b"lost", ours)
             ours.close()
             with without_descriptors():
                 workers.run()
@@ -494,8 +549,7 @@ class TestTheDoor:
                     workers.run()  # the loop comes to rest
                     workers.other.loop.advance(handover.PAUSE)
             assert caplog.text.count("Another worker must wait until it may connect") == 1
-            rights = array("i", (ours.fileno(),))
-            door.sendmsg([b"garbage"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            send(door, b"garbage", ours)
             ours.close()
             workers.other.loop.advance(handover.PAUSE)
             assert theirs.recv(1) == b""

@@ -144,10 +144,10 @@ class TestForget:
         for _ in range(2):
             with socket_pair() as (ours, _), select.epoll.fromfd(os.dup(number)) as own:
                 own.register(ours.fileno())
-                guarded.forget(ours.fileno())
+                guarded.forget([ours.fileno()])
                 with pytest.raises(FileNotFoundError):
                     own.unregister(ours.fileno())
 
     def test_one_that_is_not_watched_may_be_forgotten(self) -> None:
         with socket_pair() as (ours, _):
-            GuardedLoop(get_hub().loop, Refusals(lambda: 0.0)).forget(ours.fileno())
+            GuardedLoop(get_hub().loop, Refusals(lambda: 0.0)).forget([ours.fileno()])

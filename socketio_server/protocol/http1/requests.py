@@ -127,15 +127,17 @@ def find_head_end(data: bytes, start: int = 0) -> int | None:
     :param start: how many of them were searched before.
     :raises BadHead: if the head is too large.
     """
-    start = max(0, start - 2)
+    if start:
+        start = max(0, start - 2)
     end = data.find(b"\n\r\n", start)
-    bare = data.find(b"\n\n", start, end if end >= 0 else None)
+    bare = data.find(b"\n\n", start, end if end >= 0 else len(data))
     found = bare + 2 if bare >= 0 else end + 3 if end >= 0 else None
     size = len(data) if found is None else found
-    if size > MAX_REQUEST_LINE and data.find(b"\n", 0, MAX_REQUEST_LINE) < 0:
-        raise BadHead("request line is too long", status=414)
-    if size > MAX_HEAD_SIZE:
-        raise BadHead("request head is too large", status=431)
+    if size > MAX_REQUEST_LINE:
+        if data.find(b"\n", 0, MAX_REQUEST_LINE) < 0:
+            raise BadHead("request line is too long", status=414)
+        if size > MAX_HEAD_SIZE:
+            raise BadHead("request head is too large", status=431)
     return found
 
 

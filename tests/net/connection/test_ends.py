@@ -69,6 +69,7 @@ class TestClosing:
 
     def test_a_release_tells_nobody(self, wire: Wire) -> None:
         wire.connection.release()
+        wire.connection.socket.close()
         wire.loop.run()
 
         assert wire.connection.closed
