@@ -68,7 +68,7 @@ class Admission:
         """
         if self._total >= self._max_connections:
             return "too many connections"
-        client = self._client_at(address)
+        client = self._known(address)  # the kernel's text, which is short
         if client is not None:
             count = self._connections.get(client, 0)
             if count >= self._max_per_address:
@@ -80,7 +80,7 @@ class Admission:
     def leave(self, address: str) -> None:
         """Uncount a closed connection."""
         self._total -= 1
-        client = self._client_at(address)
+        client = self._known(address)
         if client is None:
             return
         count = self._connections[client]

@@ -128,8 +128,9 @@ class HttpListener(pywsgi.WSGIServer):
         """Hand a connection over to another worker (``HttpServer``)."""
         if self._siblings is None:
             return Outcome.GONE
-        give, number = self._siblings.give, self._number
-        return give(number, owner, tcp.socket, address, data, head_size, waiter)
+        return self._siblings.give(
+            self._number, owner, tcp.socket, address, data, head_size, waiter
+        )
 
     def hand_over_waiting(self) -> None:
         """Hand the connections over that wait for a request, if other workers take new clients."""

@@ -477,11 +477,12 @@ class _Sender:
                 os.close(descriptor)
             logger.warning("Another worker sent no connection: is it of the same release?")
             return True
+        call, adopt = self._loop.call, self._adopt
         for descriptor, data in zip(descriptors, pieces, strict=False):
             # Told the kind, it asks the system for less; it is non-blocking, and has its options.
             sock = _socket.socket(-1, _KIND, 0, descriptor)
             # One that raises must not end the sender: the connections behind it would be lost.
-            self._loop.call(partial(self._adopt, data), sock, _socket.socket.close)
+            call(partial(adopt, data), sock, _socket.socket.close)
         for _ in range(lost):
             self._door.refusals.add(
                 RefusalKind.CONNECTION,
