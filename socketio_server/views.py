@@ -206,12 +206,16 @@ def _refuse(
         return Response(503, b"")
     if is_new and engine.is_full:
         engine.stats.refusals.add(
-            RefusalKind.HANDSHAKE, address, f"too many sessions (from {address})"
+            RefusalKind.HANDSHAKE,
+            address,
+            f"too many sessions (SOCKETIO_MAX_SESSIONS) (from {address})",
         )
         return Response(503, b"")
     if is_new and not engine.admission.may_shake_hands(address):
         engine.stats.refusals.add(
-            RefusalKind.HANDSHAKE, address, f"too many handshakes (from {address})"
+            RefusalKind.HANDSHAKE,
+            address,
+            f"too many handshakes (SOCKETIO_MAX_HANDSHAKES_PER_ADDRESS) (from {address})",
         )
         return Response(429, b"")
     if handshake.site is None:

@@ -231,7 +231,9 @@ class Dispatcher:
         router.session.close(CloseReason.FORCED_CLOSE)
 
     def _attachments_timed_out(self, router: NamespaceRouter) -> None:
-        router.refuse_packet(DecodeError("attachments did not arrive in time"))
+        router.refuse_packet(
+            DecodeError("attachments did not arrive in time (SOCKETIO_ATTACHMENT_TIMEOUT)")
+        )
 
     def forget(self, member: Member) -> None:
         """Unregister a member that has no items left to handle. Idempotent."""

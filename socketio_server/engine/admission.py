@@ -22,6 +22,9 @@ MAX_ADDRESS_LENGTH = 64
 INVALID = "invalid"
 """The key of all texts that are no address: who may choose a text gains nothing by it."""
 
+CROWDED = "too many connections from one address (SOCKETIO_MAX_CONNECTIONS_PER_ADDRESS)"
+"""Why a connection is refused whose address has as many as it may."""
+
 
 class Admission:
     """Counts connections and handshakes, and admits or refuses new ones.
@@ -72,7 +75,7 @@ class Admission:
         if client is not None:
             count = self._connections.get(client, 0)
             if count >= self._max_per_address:
-                return "too many connections from one address"
+                return CROWDED
             self._connections[client] = count + 1
         self._total += 1
         return None

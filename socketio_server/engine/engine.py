@@ -72,6 +72,9 @@ _REFUSALS = {
 }
 """How each error is counted and logged."""
 
+_SETTINGS_OF_BODIES = {408: " (SOCKETIO_BODY_TIMEOUT)", 413: " (SOCKETIO_MAX_PAYLOAD)"}
+"""What is logged, by the status with which a request's body is refused, of the limit."""
+
 
 class Engine:
     """Keeps the sessions of one server.
@@ -324,7 +327,9 @@ class Engine:
         session = self._sessions.get(request.params["sid"])
         if session is not None:
             self.client_refused(
-                session, RefusalKind.BODY, f"request body refused with status {status}"
+                session,
+                RefusalKind.BODY,
+                f"request body refused with status {status}{_SETTINGS_OF_BODIES.get(status, '')}",
             )
             session.close(CloseReason.PARSE_ERROR)
 

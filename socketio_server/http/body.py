@@ -138,7 +138,7 @@ class StreamedBody(io.RawIOBase):
         """Give up the body, because the client sends nothing while the reader waits."""
         if self._changed.is_set():  # it has, but the reader could not go on yet
             return
-        self._source.report_slow("request body did not arrive in time")
+        self._source.report_slow("request body did not arrive in time (SOCKETIO_BODY_TIMEOUT)")
         self.break_off(TimeoutError(errno.ETIMEDOUT, "the request body did not arrive in time"))
 
     def readable(self) -> bool:

@@ -43,10 +43,10 @@ class LostBecause(Enum):
     CLOSED = "closed by us"
     EOF = "closed by the peer"
     ERROR = "socket error"
-    OVERFLOW = "more bytes queued than allowed"
+    OVERFLOW = "more bytes queued than allowed (SOCKETIO_MAX_QUEUED_BYTES)"
     STALLED = "no progress while bytes were queued"
-    LAGGED = "too little progress while bytes were queued"
-    CROWDED = "more bytes queued for all clients than allowed"
+    LAGGED = "too little progress while bytes were queued (SOCKETIO_MAX_LAG)"
+    CROWDED = "more bytes queued for all clients than allowed (SOCKETIO_MAX_QUEUED_TOTAL)"
     FAULT = "internal error"
 
 

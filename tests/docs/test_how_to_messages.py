@@ -86,8 +86,22 @@ class TestBinary:
 
     def test_its_page_shows_what_it_says(self, serve: Serve, run_script: RunScript) -> None:
         run_script(serve(self.PAGE), script_of(self.PAGE)).wait_for(
-            ["three bytes: 3 bytes", "The digest has 32 bytes.", "12 pixels"]
+            [
+                *("three bytes: 3 bytes", "The digest has 32 bytes.", "12 pixels"),
+                *("arrived: 64000", "arrived: 128000", "arrived: 150000"),
+            ]
         )
+
+    @pytest.mark.parametrize("transport", ["polling", "websocket"])
+    def test_its_settings_are_enough_for_a_file_of_4_mb(
+        self, serve: Serve, run_script: RunScript, transport: str
+    ) -> None:
+        script = f"""
+            const socket = io({{ transports: ["{transport}"] }});
+            const file = {{ name: "large", data: new Uint8Array(4_000_000) }};
+            console.log((await socket.emitWithAck("upload", file)).size);
+        """
+        run_script(serve(self.PAGE), script).wait_for(["4000000"])
 
 
 class TestTypedMessages:

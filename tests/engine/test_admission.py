@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from socketio_server.engine import admission
-from socketio_server.engine.admission import HANDSHAKES_PER_SECOND, Admission
+from socketio_server.engine.admission import CROWDED, HANDSHAKES_PER_SECOND, Admission
 
 ALICE, BOB, PROXY = "192.0.2.1", "2001:db8::1", "192.0.2.80"
 LOOPBACK = ["127.0.0.1", "127.1.2.3", "::1", "::1%lo", "::ffff:127.0.0.1"]
@@ -68,7 +68,7 @@ class TestConnectionsInAll:
 class TestConnectionsOfOneAddress:
     @pytest.mark.parametrize("address", [ALICE, BOB, "fe80::1%eth0", *NO_ADDRESSES])
     def test_are_limited(self, door: Door, address: str) -> None:
-        assert door.enter(address, 3) == [None, None, "too many connections from one address"]
+        assert door.enter(address, 3) == [None, None, CROWDED]
         assert door.admission.total == 2
 
     def test_leave_other_addresses_alone(self, door: Door) -> None:
@@ -79,20 +79,20 @@ class TestConnectionsOfOneAddress:
         """Whoever has an address there has 2^64 of them."""
         neighbour, stranger = "2001:db8::ffff:1:2:3", "2001:db8:0:1::1"
         assert door.enter(BOB) == [None]
-        assert door.enter(neighbour, 2) == [None, "too many connections from one address"]
+        assert door.enter(neighbour, 2) == [None, CROWDED]
         assert door.enter(stranger) == [None]
         door.admission.leave(BOB)
         assert door.enter(neighbour) == [None]
 
     def test_of_ipv4_are_the_same_on_a_socket_of_ipv6(self, door: Door) -> None:
         assert door.enter(f"::ffff:{ALICE}", 2) == [None, None]
-        assert door.enter(ALICE) == ["too many connections from one address"]
+        assert door.enter(ALICE) == [CROWDED]
         assert door.enter("::ffff:192.0.2.2") == [None]
 
     def test_leave_room_for_further_ones_when_they_go(self, door: Door) -> None:
         door.enter(ALICE, 3)
         door.admission.leave(ALICE)
-        assert door.enter(ALICE, 2) == [None, "too many connections from one address"]
+        assert door.enter(ALICE, 2) == [None, CROWDED]
 
     def test_are_forgotten_when_all_have_gone(self, door: Door) -> None:
         for _ in range(3):

@@ -368,13 +368,19 @@ class TestBodies:
         assert isinstance(found, PollingTransport)
         assert found is site.sessions[0].transport
 
-    @pytest.mark.parametrize("status", [400, 408, 413])
-    def test_the_session_of_one_that_is_refused_ends(self, site: Site, status: int) -> None:
+    @pytest.mark.parametrize(
+        ("status", "setting"),
+        [(400, ""), (408, " (SOCKETIO_BODY_TIMEOUT)"), (413, " (SOCKETIO_MAX_PAYLOAD)")],
+    )
+    def test_the_session_of_one_that_is_refused_ends(
+        self, site: Site, caplog: pytest.LogCaptureFixture, status: int, setting: str
+    ) -> None:
         """What is missing would leave it open and deaf."""
         site.engine.body_refused(request(sid=site.open_polling()), status)
 
         assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
         assert site.stats.refusals.counts == {"body": 1}
+        assert f"request body refused with status {status}{setting} (from " in caplog.text
 
     def test_that_of_a_session_that_has_ended_changes_nothing(self, site: Site) -> None:
         sid = site.open_polling()

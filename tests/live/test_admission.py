@@ -137,7 +137,10 @@ class TestConnectionsOfOneAddress:
         served = [visitors.come_in_the_end(there) for _ in range(MOST)]
         with pytest.raises(ConnectionError):
             visitors.come(there)
-        fair.wait_for_output("too many connections from one address: " + own_address)
+        fair.wait_for_output(
+            r"too many connections from one address \(SOCKETIO_MAX_CONNECTIONS_PER_ADDRESS\): "
+            + own_address
+        )
         for http in served:
             assert http.get("/state/").status == 200
         served[0].close()
@@ -191,8 +194,10 @@ class TestHandshakesOfOneAddress:
             self.open_websockets(there, 200)
         assert refused.value.response.status == 429
         assert refused.value.response.body == b""
-        line = rf"Refused \(handshake\): too many handshakes \(from {own_address}\)"
-        reserved.wait_for_output(line)
+        reserved.wait_for_output(
+            r"Refused \(handshake\): too many handshakes \(SOCKETIO_MAX_HANDSHAKES_PER_ADDRESS\) "
+            rf"\(from {own_address}\)"
+        )
 
     def test_are_possible_again_after_a_while(self, reserved: Server, own_address: str) -> None:
         there = (own_address, reserved.address[1])

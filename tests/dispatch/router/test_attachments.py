@@ -65,7 +65,9 @@ class TestAttachments:
         client.send(b"x")
         server.loop.advance(TICK)
         assert client.closed == [CloseReason.PARSE_ERROR]
-        assert client.refusals == ["packet: attachments did not arrive in time"]
+        assert client.refusals == [
+            "packet: attachments did not arrive in time (SOCKETIO_ATTACHMENT_TIMEOUT)"
+        ]
 
     def test_of_a_client_that_has_gone_are_not_awaited(self) -> None:
         server = make_server(attachment_timeout=MOMENT)
