@@ -155,7 +155,11 @@ class BoundedDecoder:
         if self._has_job is None:
             self._has_job = self._pool.call_at_end(self._leave)
         ready = Event()
-        if self._memory.take(tenant, size, ready.set, withdraws=True):
+
+        def run(taken: int) -> None:
+            ready.set()
+
+        if self._memory.take(tenant, size, run, withdraws=True):
             self._taken.append((tenant, size))
             return True
         began = self._timekeeper.now
@@ -166,7 +170,7 @@ class BoundedDecoder:
             if ready.is_set():
                 self._taken.append((tenant, size))
             else:  # what the caller keeps itself is no other client's fault
-                self._memory.withdraw(size, ready.set, makes_room=not self._taken)
+                self._memory.withdraw(size, run, makes_room=not self._taken)
         return ready.is_set()
 
     def _leave(self) -> None:

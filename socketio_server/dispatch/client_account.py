@@ -53,22 +53,17 @@ class InputTotal:
         else:
             self._laden.discard(client)
         self._held.count(change)
-        self._relieve()
-
-    @property
-    def _is_exceeded(self) -> bool:
-        return self._held.has_too_many(self.bytes, self._most)
+        if self.bytes > self._most and not self._is_relieving:
+            self._relieve()
 
     def _relieve(self) -> None:
         """Give up the clients that hold most, until the rest fits."""
-        if self._is_relieving or not self._is_exceeded:
-            return
         self._is_relieving = True
         try:
             for client in sorted(self._laden, key=lambda client: client.counted, reverse=True):
-                client.give_up("too many bytes wait for handlers, or for their rest")
-                if not self._is_exceeded:
+                if not self._held.has_too_many(self.bytes, self._most):
                     break
+                client.give_up("too many bytes wait for handlers, or for their rest")
         finally:
             self._is_relieving = False
 

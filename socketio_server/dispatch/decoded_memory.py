@@ -67,7 +67,7 @@ class _Applicant(NamedTuple):
 
     tenant: Tenant
     size: int
-    run: Callable[[], None]
+    run: Callable[[int], None]
     withdraws: bool
     joined: float
 
@@ -94,12 +94,13 @@ class DecodedMemory:
         return self._modest.taken + self._large.taken
 
     def take(
-        self, tenant: Tenant, size: int, run: Callable[[], None], *, withdraws: bool = False
+        self, tenant: Tenant, size: int, run: Callable[[int], None], *, withdraws: bool = False
     ) -> bool:
         """Take room for a packet. After this, or after the call of ``run``, ``leave`` it.
 
         :param size: how many bytes it takes once it is decoded.
-        :param run: called as soon as there is room, if there is none now.
+        :param run: called as soon as there is room, if there is none now, with the bytes that are
+            taken: none, if the tenant was given up.
         :param withdraws: whether the caller waits with patience of its own, and then withdraws.
         :return: whether there is room.
         """
@@ -108,7 +109,7 @@ class DecodedMemory:
         applicant = _Applicant(tenant, size, run, withdraws, self._clock())
         return self._part_for(size).take(applicant)
 
-    def withdraw(self, size: int, run: Callable[[], None], *, makes_room: bool) -> None:
+    def withdraw(self, size: int, run: Callable[[int], None], *, makes_room: bool) -> None:
         """Wait for room no longer.
 
         :param run: as it was passed to ``take``; it was not called.
@@ -165,6 +166,7 @@ class _Part:
         self._waiting.append(applicant)
         if len(self._waiting) == 1:
             self._limit_wait()
+            self._held.await_room(self._let_in)
         return False
 
     def leave(self, tenant: Tenant, size: int) -> None:
@@ -172,7 +174,7 @@ class _Part:
         self._add(tenant, -size)
         self._let_in()
 
-    def withdraw(self, run: Callable[[], None], *, makes_room: bool) -> None:
+    def withdraw(self, run: Callable[[int], None], *, makes_room: bool) -> None:
         """Wait for room no longer."""
         applicant = next(each for each in self._waiting if each.run == run)
         is_first = applicant is self._waiting[0]
@@ -193,7 +195,9 @@ class _Part:
             applicant = self._waiting.popleft()
             self._limit_wait()
             self._add(applicant.tenant, applicant.size)
-            applicant.run()
+            applicant.run(applicant.size)
+        if self._waiting:
+            self._held.await_room(self._let_in)
 
     def _limit_wait(self) -> None:
         """Set the deadline of the first that waits, unless that has one of its own."""
@@ -205,7 +209,11 @@ class _Part:
 
     def _fits(self, size: int) -> bool:
         """Return whether there is room; a packet that is alone always has it."""
-        return not self.taken or (self.taken + size <= self._most and self._held.has_room(size))
+        return not self.taken or self._excess(size) <= 0
+
+    def _excess(self, size: int) -> int:
+        """Return by how many bytes it would be too much, at most 0 if it would not."""
+        return max(self.taken + size - self._most, self._held.excess(size))
 
     def _add(self, tenant: Tenant, size: int) -> None:
         before = min(self.taken, self._most)
@@ -221,40 +229,33 @@ class _Part:
     def _waited_too_long(self, applicant: _Applicant) -> None:
         """Make room for a packet, and wait again."""
         self._deadline.add(applicant)
-        leaving = self._give_up_the_gone()
+        self._give_up_the_gone()
         if self._waiting[0] is applicant:
-            self._make_room(applicant, leaving)
+            self._make_room(applicant)
 
-    def _give_up_the_gone(self) -> int:
-        """If a client waits that has not gone, give up those that have: they leave the line.
-
-        :return: of the taken bytes, how many are those of packets that leave it now.
-        """
+    def _give_up_the_gone(self) -> None:
+        """If a client waits that has not gone, give up those that have: they leave the line."""
         staying: deque[_Applicant] = deque()
         gone: list[_Applicant] = []
         for each in self._waiting:
             (staying if each.withdraws or each.tenant.is_open else gone).append(each)
         if not staying:
-            return 0
-        for tenant in [*self._shares, *(each.tenant for each in gone)]:
+            return
+        for tenant in dict.fromkeys([*self._shares, *(each.tenant for each in gone)]):
             if tenant.is_local and not tenant.is_open and tenant not in self._given_up:
                 tenant.give_up(_WHY)
-                self._given_up.add(tenant)
+                if tenant in self._shares:
+                    self._given_up.add(tenant)
         if gone:
             self._waiting = staying
             self._limit_wait()
         for each in gone:
-            self._add(each.tenant, each.size)  # until its turn finds that it was dropped
-            each.run()
-        return sum(each.size for each in gone)
+            each.run(0)
 
-    def _make_room(self, applicant: _Applicant, leaving: int = 0) -> None:
-        """Give up the clients that take most, until a packet will fit.
-
-        :param leaving: bytes that are about to be given back.
-        """
+    def _make_room(self, applicant: _Applicant) -> None:
+        """Give up the clients that take most, until a packet will fit."""
         self._haste = max(self._haste / 2, MIN_PATIENCE)
-        missing = self.taken - leaving + applicant.size - self._most
+        missing = self._excess(applicant.size)
         for tenant in sorted(self._shares, key=self._shares.__getitem__, reverse=True):
             if missing > 0 and tenant.is_local and tenant not in self._given_up:
                 missing -= self._shares[tenant]

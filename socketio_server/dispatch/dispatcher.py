@@ -142,7 +142,7 @@ class Dispatcher:
             clock=clock,
             on_raised=NamespaceRouter.callback_raised,
         )
-        held = held or HeldTotal(options)
+        held = held or HeldTotal(loop, options)
         self.total = InputTotal(options, held)
         """Counts what all clients make the server hold (``RouterKeeper``)."""
         self.remote_clients = RemoteClients(self.total, stats.refusals, self.start_decoding)

@@ -128,7 +128,7 @@ class Inbox(Generic[T]):
     def work_in(self, taken: int) -> None:
         """Handle waiting items, for one turn, of which the first is no small one.
 
-        :param taken: bytes that this item has taken, decoded.
+        :param taken: bytes that this item has taken, decoded; none, if it was dropped.
         """
         if not (self._items and self._items[0].__sizeof__() > SMALL):  # it was dropped
             self._keeper.decoded_memory.leave(self._account, taken)
@@ -149,11 +149,11 @@ class Inbox(Generic[T]):
             size = item.__sizeof__()
             if size > SMALL and not taken:
                 taken = keeper.decoded_size(item)
-                turn = _Turn(self, keeper.pool, taken, is_large=size > LARGE)
+                turn = _Turn(self, keeper.pool, is_large=size > LARGE)
                 if not keeper.decoded_memory.take(account, taken, turn.begin):
                     break
                 if size > LARGE:
-                    turn.begin()
+                    turn.begin(taken)
                     break
             del items[0]
             waiting = account.waiting_bytes = account.waiting_bytes - size - ITEM_COST
@@ -202,14 +202,18 @@ class _Turn:
 
     __slots__ = ("_inbox", "_is_large", "_pool", "_taken")
 
-    def __init__(self, inbox: Inbox[Any], pool: Pool, taken: int, *, is_large: bool) -> None:
+    def __init__(self, inbox: Inbox[Any], pool: Pool, *, is_large: bool) -> None:
         self._inbox = inbox
         self._pool = pool
-        self._taken = taken
+        self._taken = 0
         self._is_large = is_large
 
-    def begin(self) -> None:
-        """Take the turn soon; large items have turns of their own."""
+    def begin(self, taken: int) -> None:
+        """Take the turn soon; large items have turns of their own.
+
+        :param taken: bytes that the item has taken, decoded.
+        """
+        self._taken = taken
         if self._is_large:
             self._pool.run_heavy(self)
         else:

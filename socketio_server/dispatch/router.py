@@ -272,11 +272,13 @@ class NamespaceRouter(ClientAccount):
 
     def give_up(self, why: str) -> None:
         """End the session, and drop its waiting events (``Laden``, ``Tenant``)."""
+        before = self.waiting_bytes + self.held_bytes
         for member in self._all_members():
             member.drop_events()
         for answer in tuple(self._answers or ()):
             answer.drop()
-        self.session.client_refused(RefusalKind.PENDING, why)  # even if it has gone
+        if self.session.is_open or self.waiting_bytes + self.held_bytes < before:
+            self.session.client_refused(RefusalKind.PENDING, why)
         if self.session.is_open:
             transport = self.session.transport
             self.session.close(CloseReason.TRANSPORT_ERROR)

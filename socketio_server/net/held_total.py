@@ -3,10 +3,14 @@
 Messages that are queued for clients, packets that wait for handlers, and decoded packets have a
 bound each. All three at their bounds would take more memory than the process should have. Therefore
 they share one as well, the largest of the three: any kind may be much, but not all of them at once.
+
+Clients are given up for the shared bound in a callback of the loop, and not by who counts: that is
+a client at work, or a message on its way to many.
 """
 
 from collections.abc import Callable
 
+from socketio_server.net.loop import Loop
 from socketio_server.options import Options
 
 OWN_SHARE = 4
@@ -14,18 +18,23 @@ OWN_SHARE = 4
 
 
 class HeldTotal:
-    """The bytes that all clients of one server make it hold."""
+    """The bytes that all clients of one server make it hold (``CallbackOwner``)."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, loop: Loop, options: Options) -> None:
         self.bytes = 0
+        self._loop = loop
         self._most = max(
             options.max_queued_total, options.max_pending_total, options.max_decoded_total
         )
         self._relievers: list[Callable[[], None]] = []
+        self._waiting: list[Callable[[], None]] = []  # for room
+        self._is_due = False  # whether the loop will call back
 
-    def has_room(self, size: int) -> bool:
-        """Return whether there may be so many bytes more without anybody given up."""
-        return self.bytes + size <= self._most
+    def excess(self, size: int) -> int:
+        """Return by how many bytes it would be too much if there were so many more, at most 0 if it
+        would not.
+        """
+        return self.bytes + size - self._most
 
     def has_too_many(self, own: int, most: int) -> bool:
         """Return whether there are too many bytes of a kind: by its own bound, or by that of all.
@@ -43,9 +52,27 @@ class HeldTotal:
         """
         self._relievers.insert(0 if is_first else len(self._relievers), relieve)
 
+    def await_room(self, callback: Callable[[], None]) -> None:
+        """Have a function called once, as soon as there are fewer bytes; in a loop callback."""
+        if callback not in self._waiting:
+            self._waiting.append(callback)
+
     def count(self, change: int) -> None:
-        """Count more bytes, or fewer if ``change`` is negative. This may close any client."""
+        """Count more bytes, or fewer if ``change`` is negative."""
         self.bytes += change
-        if change > 0 and self.bytes > self._most:
+        if (self.bytes > self._most if change > 0 else self._waiting) and not self._is_due:
+            self._is_due = True
+            self._loop.run_callback(HeldTotal._settle, self)
+
+    def callback_raised(self) -> None:
+        """Go on (``CallbackOwner``)."""
+
+    def _settle(self) -> None:
+        """Give clients up until the rest fits, and let those go on that wait for room."""
+        self._is_due = False
+        if self.bytes > self._most:
             for relieve in self._relievers:
                 relieve()
+        waiting, self._waiting = self._waiting, []
+        for go_on in waiting:
+            go_on()

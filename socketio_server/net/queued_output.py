@@ -128,7 +128,7 @@ class QueuedOutput:
         )
         """The backlogs, by the time of their last sample."""
         self._max_total = options.max_queued_total
-        self._held = held or HeldTotal(options)
+        self._held = held or HeldTotal(loop, options)
         self._held.add_reliever(self._relieve, is_first=True)
         # By a message's id, its backlogs, and how often each has it; the oldest message first. The
         # id is unique, because a queue keeps the message alive.

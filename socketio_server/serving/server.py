@@ -124,7 +124,7 @@ class Server:
         most = limit_connections(options.max_connections)
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
-        turns, held = Turns(loop, options, clock=monotonic), HeldTotal(options)
+        turns, held = Turns(loop, options, clock=monotonic), HeldTotal(loop, options)
         self._dispatcher, self._cluster_events, self._rechecks = self._make_dispatcher(
             loop, turns, held
         )

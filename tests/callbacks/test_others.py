@@ -312,14 +312,34 @@ class TestOtherDeadlines:
         faults.add(Tenant, "give_up")
         tenant = Tenant()
         room = DecodedMemory(
-            guarded.loop, Options(), HeldTotal(Options()), clock=guarded.fake.clock
+            guarded.loop,
+            Options(),
+            HeldTotal(guarded.loop, Options()),
+            clock=guarded.fake.clock,
         )
-        room.take(tenant, 10**9, lambda: None)
-        room.take(tenant, 10**9, lambda: None)
+        room.take(tenant, 10**9, print)
+        room.take(tenant, 10**9, print)
         guarded.fake.advance(11.0)
         assert (faults.raised, tenant.ends) == (1, 0)
         guarded.fake.advance(10.0)
         assert tenant.ends == 1
+
+    @covers("HeldTotal._settle")
+    def test_of_too_many_bytes_come_again(self, guarded: Guarded, faults: Faults) -> None:
+        class Kind:
+            relieved = 0
+
+            def relieve(self) -> None:
+                self.relieved += 1
+
+        faults.add(Kind, "relieve")
+        kind = Kind()
+        held = HeldTotal(guarded.loop, Options())
+        held.add_reliever(kind.relieve)
+        for _ in range(2):
+            held.count(10**9)
+            guarded.fake.run()
+        assert (faults.raised, kind.relieved) == (1, 1)
 
     @covers("DatabaseConnections._expire")
     def test_of_database_connections_fall_due_again(self, guarded: Guarded, faults: Faults) -> None:

@@ -1,6 +1,7 @@
 """The room for decoded packets of all clients."""
 
 from functools import partial
+from weakref import ref
 
 from socketio_server.dispatch.decoded_memory import (
     MODEST_DECODED,
@@ -39,16 +40,16 @@ class House:
 
     def __init__(self) -> None:
         self.loop = FakeLoop()
-        self.held = HeldTotal(OPTIONS)
+        self.held = HeldTotal(self.loop, OPTIONS)
         self.memory = DecodedMemory(self.loop, OPTIONS, self.held, clock=self.loop.clock)
         self.tenants = [Tenant() for _ in range(4)]
         self.ran: list[int] = []
 
     def take(self, tenant: int, size: int) -> bool:
-        return self.memory.take(self.tenants[tenant], size, lambda: self.ran.append(size))
+        return self.memory.take(self.tenants[tenant], size, self.ran.append)
 
     def take_and_withdraw(self, tenant: int, size: int, *, makes_room: bool) -> None:
-        run = partial(self.ran.append, size)
+        run = partial(self.ran.append)  # unlike any other
         assert not self.memory.take(self.tenants[tenant], size, run, withdraws=True)
         self.memory.withdraw(size, run, makes_room=makes_room)
 
@@ -272,8 +273,7 @@ class TestClientsThatHaveGone:
         assert not house.tenants[1].told
         house.leave(1, MOST)
         assert house.tenants[2].told
-        house.leave(2, MOST)
-        assert house.ran == [MOST, MOST, LARGE]
+        assert house.ran == [MOST, 0, LARGE]
 
     def test_keep_nobody_waiting_who_stays(self) -> None:
         """Their events were dropped, and their handlers find none."""
@@ -284,10 +284,10 @@ class TestClientsThatHaveGone:
         house.take(3, LARGE)
         house.loop.advance(11.0)
         assert [len(tenant.told) for tenant in house.tenants] == [1, 1, 1, 0]
-        assert house.ran == [MOST, MOST]
-        for tenant in (0, 1, 2):
-            house.leave(tenant, MOST)
-        assert house.ran == [MOST, MOST, LARGE]
+        assert house.ran == [0, 0]
+        assert house.held.bytes == house.memory.taken == MOST
+        house.leave(0, MOST)
+        assert house.ran == [0, 0, LARGE]
         assert house.memory.taken == LARGE
 
     def test_cost_nobody_who_is_there_more_than_the_packet_needs(self) -> None:
@@ -298,10 +298,24 @@ class TestClientsThatHaveGone:
         house.take(3, 3 * LARGE)
         gone = Tenant()
         gone.is_open = False
-        house.memory.take(gone, 10 * MOST, lambda: None)
+        house.memory.take(gone, 10 * MOST, house.ran.append)
         house.loop.advance(11.0)
         assert gone.told
         assert house.given_up == [0]
+
+    def test_are_forgotten(self) -> None:
+        house = House()
+        house.take(0, MOST)
+        gone = Tenant()
+        gone.is_open = False
+        for _ in range(2):
+            house.memory.take(gone, MOST, house.ran.append)
+        house.take(1, MOST)
+        house.loop.advance(11.0)
+        assert len(gone.told) == 1
+        remembered = ref(gone)
+        del gone
+        assert remembered() is None
 
     def test_are_not_looked_for_each_time_that_there_is_room(self) -> None:
         """The line may be long."""
@@ -321,9 +335,9 @@ class TestClientsThatHaveGone:
 
         for tenant in (0, 1, 2, 3):
             house.take(tenant, 2 * LARGE)
-        house.memory.take(Watched(), MOST, lambda: None)
+        house.memory.take(Watched(), MOST, house.ran.append)
         for _ in range(20):
-            house.memory.take(Watched(), LARGE, lambda: None)
+            house.memory.take(Watched(), LARGE, house.ran.append)
         house.loop.advance(9.9)
         for tenant in (0, 1, 2):
             house.loop.now += 0.2
@@ -369,7 +383,7 @@ class TestPatienceOfOnesOwn:
     def test_does_not_end_by_itself(self) -> None:
         house = House()
         house.take(0, MOST)
-        run = partial(house.ran.append, LARGE)
+        run = partial(house.ran.append)
         house.memory.take(house.tenants[1], LARGE, run, withdraws=True)
         house.loop.advance(60.0)
         assert house.given_up == []
@@ -391,7 +405,7 @@ class TestPatienceOfOnesOwn:
     def test_begins_that_of_the_next_one(self) -> None:
         house = House()
         house.take(0, MOST)
-        run = partial(house.ran.append, LARGE)
+        run = partial(house.ran.append)
         house.memory.take(house.tenants[1], LARGE, run, withdraws=True)
         house.take(2, LARGE)
         house.loop.advance(60.0)
@@ -416,3 +430,44 @@ class TestPatienceOfOnesOwn:
         house.take(1, LARGE)
         house.take_and_withdraw(2, LARGE, makes_room=True)
         assert house.given_up == []
+
+
+class TestTheBoundOfAll:
+    """What clients make the server hold of other kinds leaves no room."""
+
+    OTHERS = Options().max_queued_total
+    """As much as there may be of everything."""
+
+    def test_is_waited_for(self) -> None:
+        house = House()
+        house.take(0, MODEST_DECODED)
+        house.take(1, LARGE)
+        house.held.count(self.OTHERS)
+        assert not house.take(2, MODEST_DECODED)
+        assert not house.take(3, LARGE)
+        house.held.count(-self.OTHERS)
+        house.loop.run()
+        assert house.ran == [MODEST_DECODED, LARGE]
+
+    def test_is_waited_for_as_often_as_it_takes(self) -> None:
+        house = House()
+        house.take(0, LARGE)
+        house.held.count(self.OTHERS)
+        house.take(1, LARGE)
+        for _ in range(3):
+            house.held.count(-1)
+            house.loop.run()
+        assert house.ran == []
+        house.held.count(3 - self.OTHERS)
+        house.loop.run()
+        assert house.ran == [LARGE]
+
+    def test_is_not_waited_for_longer_than_one_s_patience(self) -> None:
+        house = House()
+        house.take(0, LARGE)
+        house.held.count(self.OTHERS)
+        house.take(1, LARGE)
+        house.loop.advance(11.0)
+        assert house.given_up == [0]
+        house.leave(0, LARGE)
+        assert house.ran == [LARGE]

@@ -47,8 +47,9 @@ class Box:
     def __post_init__(self) -> None:
         self.options = Options(max_events_per_turn=self.turn)
         self.stats = Stats(monotonic)
+        loop = FakeLoop()
         self.decoded_memory = DecodedMemory(
-            FakeLoop(), self.options, HeldTotal(self.options), clock=monotonic
+            loop, self.options, HeldTotal(loop, self.options), clock=monotonic
         )
         self.inbox: Inbox[str] = Inbox(self, self, Context())
 
@@ -277,7 +278,7 @@ class TestRoomToDecode:
     def test_one_waits_for_it_as_text(self, size: int) -> None:
         other = Box()
         box = Box()
-        assert box.decoded_memory.take(other, 10**9, lambda: None)
+        assert box.decoded_memory.take(other, 10**9, print)
         box.put("x" * size, "small")
         settle()
         assert box.handled == []
@@ -292,7 +293,7 @@ class TestRoomToDecode:
     def test_is_given_back_for_one_that_is_dropped_meanwhile(self) -> None:
         other = Box()
         box = Box()
-        assert box.decoded_memory.take(other, 10**9, lambda: None)
+        assert box.decoded_memory.take(other, 10**9, print)
         box.put("x" * 3000)
         settle()
         box.inbox.drop(but=())

@@ -16,6 +16,7 @@ from socketio_server.dispatch.middleware import CallNext
 from socketio_server.engine.session import Session
 from socketio_server.events import Registry
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.loop import GuardedLoop
 from socketio_server.net.statistics import Stats
 from socketio_server.net.workers import WorkerPool
@@ -118,15 +119,19 @@ class FakeServer:
         turn = UNHURRIED if turn == Options().max_time_per_turn else turn
         unhurried = dataclasses.replace(self.options, max_time_per_turn=turn)
         self.pool = pool or make_pool(self.options.max_concurrent_handlers, options=unhurried)
+        loop = GuardedLoop(self.loop, self.stats.refusals) if is_guarded else self.loop
+        self.held = HeldTotal(loop, self.options)
+        """What all clients make the server hold."""
         self.dispatcher = Dispatcher(
             registry=self.registry,
             clients=self.clients,
             hooks=self.hooks,
             pool=self.pool,
-            loop=GuardedLoop(self.loop, self.stats.refusals) if is_guarded else self.loop,
+            loop=loop,
             options=self.options,
             stats=self.stats,
             clock=self.loop.clock,
+            held=self.held,
             hints=DeveloperHints(self.registry) if explains else None,
             middleware=middleware,
             on_raised=self.raised.append,

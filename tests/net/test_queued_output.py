@@ -78,7 +78,7 @@ class Server:
 
     def __post_init__(self) -> None:
         self.loop = FakeLoop()
-        self.held = HeldTotal(self.options)
+        self.held = HeldTotal(self.loop, self.options)
         self.output = queued_output(self.loop, self.options, self.held)
 
     def queues(self, count: int) -> list[Queue]:
@@ -237,7 +237,8 @@ class TestTooMuchOfEveryKind:
         first.put(bytes(bytearray(3000)))
         second.put(bytes(bytearray(3000)))
         server.held.count(6000)
-
+        assert first.lost == []
+        server.loop.run()
         assert [bool(queue.lost) for queue in (first, second)] == [True, False]
 
     def test_leaves_a_part_to_messages(self, server: Server) -> None:
@@ -245,9 +246,11 @@ class TestTooMuchOfEveryKind:
         first.put(bytes(bytearray(3000)))
         second.put(bytes(bytearray(10_000 // OWN_SHARE - MESSAGE_COST - ENTRY_COST)))
         server.held.count(100_000)
+        server.loop.run()
         assert [bool(queue.lost) for queue in (first, second)] == [True, False]
 
         second.put(b"one more")
+        server.loop.run()
         assert second.lost == [LostBecause.CROWDED]
 
 

@@ -247,13 +247,57 @@ class TestWhatIsHeldOfEveryKind:
         for client, size in zip(clients, (10_000, 30_000, 60_000), strict=True):
             client.send(message(200), message(size))
         memory = server.dispatcher.decoded_memory
-        assert memory.take(clients[0].router, 190_000, lambda: None)
+        assert memory.take(clients[0].router, 190_000, print)
+        server.loop.run()
         assert [client.closed for client in clients] == [[], [], []]
 
-        assert memory.take(clients[0].router, 10**7, lambda: None)
+        assert memory.take(clients[0].router, 10**7, print)
+        server.loop.run()
         ended = [CloseReason.TRANSPORT_ERROR]
         assert [client.closed for client in clients] == [[], [], ended]
         gates["/"].set()
+
+    def test_takes_no_client_in_the_middle_of_its_turn(self) -> None:
+        """The packet that it is about to handle may be gone again when the loop calls back."""
+        server = make_server(
+            max_queued_total=2_000_000,
+            max_pending_total=1_700_000,
+            max_decoded_total=1_200_000,
+            max_pending_bytes=1_000_000,
+        )
+        first = Event()
+        server.registry.on("first")(lambda *args: first.wait() and None)
+        client = server.connect()
+        client.emit("first")
+        client.send('2["message",[' + ",".join(["[]"] * 5000) + "]]")
+        client.send(*[message(20_000)] * 30)
+        server.held.count(1_990_000 - server.held.bytes)
+        first.set()
+        settle_all(server)
+        server.loop.run()
+        assert client.closed == []
+        assert len(got(client)) == 31
+        assert client.router.waiting_bytes == 0
+
+    def test_tells_once_of_a_client_that_has_gone(self) -> None:
+        server = make_server(
+            max_queued_total=400_000,
+            max_pending_total=200_000,
+            max_decoded_total=400_000,
+            max_pending_bytes=150_000,
+            max_auth_size=100_000,
+        )
+        never = Event()
+        server.registry.on("slow")(lambda *args: never.wait() and None)
+        gone = server.connect(auth={"list": [[] for _ in range(700)]})
+        gone.emit("slow")
+        gone.leave()
+        for _ in range(8):
+            client = server.connect()
+            client.emit("slow")
+            client.send(*[message(14_000)] * 5)
+        assert len(gone.refusals) <= 1
+        never.set()
 
 
 class TestAttachmentsThatAreDue:
