@@ -7,6 +7,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from ipaddress import ip_network
 from typing import Any, get_type_hints
 
 import msgspec
@@ -70,13 +71,34 @@ def problems() -> Iterator[Problem]:
 def _problem_of(name: str) -> Problem | None:
     """Return the problem with an option's setting; ``None`` if it is valid."""
     try:
-        _read(name)
+        value = _read(name)
     except msgspec.ValidationError:
         setting = _setting(name)
         expected = _TYPES[name].__metadata__[-1].description
         value = getattr(settings, setting)
         kind = "the text " if isinstance(value, str) else ""
         return Problem(setting, f"must be {expected}, not {kind}{value!r}.")
+    if name == "trusted_proxies":
+        for text in value:
+            wrong = _find_wrong_network(text)
+            if wrong is not None:
+                return Problem(_setting(name), f"has {text!r}, which is {wrong}")
+    return None
+
+
+def _find_wrong_network(text: str) -> str | None:
+    """Return why a text is no IP address or network, and the remedy; ``None`` if it is one."""
+    try:
+        ip_network(text)
+    except ValueError:
+        try:
+            whole = ip_network(text, strict=False)
+        except ValueError:
+            return (
+                'no IP address: write one as "192.0.2.80", or a network as "192.0.2.0/24"; names '
+                "of hosts are not looked up, because their addresses may change."
+            )
+        return f'an address and a network: write "{whole}" for all of the network.'
     return None
 
 

@@ -66,7 +66,9 @@ BrokerUrl = Annotated[
 ]
 SubscribeDefault = Annotated[Literal["allow", "deny"], Meta(description='"allow" or "deny"')]
 Prefix = Annotated[_Text, Meta(description="the beginning of names in Redis")]
-Addresses = Annotated[tuple[str, ...], Meta(description="a list of addresses")]
+Networks = Annotated[
+    tuple[str, ...], Meta(description='a list of IP addresses and networks as "192.0.2.0/24"')
+]
 Origins = Annotated[
     tuple[_Text, ...], Meta(description='a list of origins as "https://example.com", or ["*"]')
 ]
@@ -190,8 +192,9 @@ class Options:
     max_handshakes_per_address: Number = 200
     """Handshakes of one address at once, and ten more a second; with the same exemptions."""
 
-    trusted_proxies: Addresses = ()
-    """Addresses of reverse proxies, because all clients behind one share its address."""
+    trusted_proxies: Networks = ()
+    """Addresses of reverse proxies, or networks that they are in, because all clients behind one
+    share its address."""
 
     # --- Limits: seconds of silence -----------------------------------------------------------
 

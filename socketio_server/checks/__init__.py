@@ -7,6 +7,7 @@ from socketio_server.checks import databases, handlers, origins, processes, sett
 
 CHECKS = (
     settings.check_settings,
+    settings.check_limits,
     urls.check_urls,
     urls.check_bundle,
     settings.check_middleware,

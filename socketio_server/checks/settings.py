@@ -38,8 +38,32 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     for problem in conf.problems():
         yield Error(
             f"{problem.setting} {problem.message}",
-            hint="The module socketio_server.options describes all settings.",
+            hint='The page "Settings" of the documentation describes all of them.',
             id="socketio_server.E001",
+        )
+
+
+@with_options("max_payload", "max_pending_total", "max_queued_bytes", "max_queued_total")
+def check_limits(
+    payload: int, pending_total: int, queued: int, queued_total: int
+) -> Iterable[CheckMessage]:
+    """W013: what all clients together may have is no less than what one may."""
+    if pending_total < payload:
+        yield Warning(
+            f"SOCKETIO_MAX_PENDING_TOTAL ({pending_total}) is less than SOCKETIO_MAX_PAYLOAD "
+            f"({payload}): a client that sends as much as it may is disconnected.",
+            hint=(
+                "Raise SOCKETIO_MAX_PENDING_TOTAL to SOCKETIO_MAX_PAYLOAD, times the messages of "
+                "this size that come at once; or lower the latter."
+            ),
+            id="socketio_server.W013",
+        )
+    if queued_total < queued:
+        yield Warning(
+            f"SOCKETIO_MAX_QUEUED_TOTAL ({queued_total}) is less than SOCKETIO_MAX_QUEUED_BYTES "
+            f"({queued}): one slow client may keep all the room, and others be disconnected.",
+            hint="Lower SOCKETIO_MAX_QUEUED_BYTES, or raise SOCKETIO_MAX_QUEUED_TOTAL.",
+            id="socketio_server.W013",
         )
 
 

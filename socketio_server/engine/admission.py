@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 
 from socketio_server.net.token_bucket import TokenBucket
 
@@ -37,7 +37,8 @@ class Admission:
     :param max_per_address: connections of one address.
     :param max_burst: handshakes of one address at once; ten more a second are allowed.
     :param clock: a monotonic clock, in seconds.
-    :param trusted: addresses of proxies, exempt from the limits per address.
+    :param trusted: addresses and networks of proxies, exempt from the limits per address.
+    :raises ValueError: if one of these is neither.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Admission:
         self._max_connections = max_connections
         self._max_per_address = max_per_address
         self._max_burst = max_burst
-        self._trusted = frozenset(trusted)
+        self._trusted = tuple(map(ip_network, trusted))
         self._clock = clock
         self._known = lru_cache(maxsize=1024)(self._find_client)
         self._total = 0
@@ -111,24 +112,19 @@ class Admission:
         return self._known(address) if len(address) <= MAX_ADDRESS_LENGTH else INVALID
 
     def _find_client(self, address: str) -> str | None:
-        client = None if address in self._trusted else _find_client(address)
-        return None if client in self._trusted else client
-
-
-def _find_client(address: str) -> str | None:
-    """Return the address or network of a client; ``None`` for loopback addresses, and for a Unix
-    socket, which has none; one key for all texts that are no address.
-    """
-    if not address:
-        return None
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return INVALID
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
-    if found.is_loopback:
-        return None
-    if isinstance(found, IPv6Address):
-        return str(IPv6Network((found, IPV6_PREFIX), strict=False))
-    return str(found)
+        """Return the address or network of a client; ``None`` for trusted and loopback addresses,
+        and for a Unix socket, which has none; one key for all texts that are no address.
+        """
+        if not address:
+            return None
+        try:
+            found = ip_address(address.partition("%")[0])
+        except ValueError:
+            return INVALID
+        mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+        client = mapped or found
+        if client.is_loopback or any(found in each or client in each for each in self._trusted):
+            return None
+        if isinstance(client, IPv6Address):
+            return str(IPv6Network((client, IPV6_PREFIX), strict=False))
+        return str(client)

@@ -30,7 +30,31 @@ class TestSettings:
 
         assert message.id == "socketio_server.E001"
         assert "SOCKETIO_PNIG_INTERVAL" in message.msg
-        assert message.hint
+        assert message.hint == 'The page "Settings" of the documentation describes all of them.'
+
+    @pytest.mark.parametrize("proxy", ["nginx", "192.0.2", "", "192.0.2.1:80", "2001:db8::g"])
+    def test_a_proxy_without_an_ip_address_is_an_error_that_says_what_to_write(
+        self, proxy: str
+    ) -> None:
+        with override_settings(SOCKETIO_TRUSTED_PROXIES=["192.0.2.1", proxy]):
+            (message,) = run()
+
+        assert message.id == "socketio_server.E001"
+        assert message.msg == (
+            f"SOCKETIO_TRUSTED_PROXIES has {proxy!r}, which is no IP address: write one as "
+            '"192.0.2.80", or a network as "192.0.2.0/24"; names of hosts are not looked up, '
+            "because their addresses may change."
+        )
+
+    @override_settings(SOCKETIO_TRUSTED_PROXIES=["192.0.2.1/24"])
+    def test_an_address_with_a_networks_length_is_an_error_that_names_the_network(self) -> None:
+        (message,) = run()
+
+        assert message.id == "socketio_server.E001"
+        assert message.msg == (
+            "SOCKETIO_TRUSTED_PROXIES has '192.0.2.1/24', which is an address and a network: "
+            'write "192.0.2.0/24" for all of the network.'
+        )
 
     @pytest.mark.parametrize(
         "name", ["HOST", "PORT", "EVENTS", "TRANSPORTS", "ALLOWED_ORIGINS", "MAX_PAYLOAD"]
@@ -39,6 +63,31 @@ class TestSettings:
         """``manage.py check`` shows messages, never a traceback."""
         with override_settings(**{f"SOCKETIO_{name}": object()}):
             assert ids() == ["socketio_server.E001"]
+
+
+class TestLimits:
+    """W013."""
+
+    @pytest.mark.parametrize(
+        ("total", "single", "least"),
+        [
+            ("SOCKETIO_MAX_PENDING_TOTAL", "SOCKETIO_MAX_PAYLOAD", 67_108_864),
+            ("SOCKETIO_MAX_QUEUED_TOTAL", "SOCKETIO_MAX_QUEUED_BYTES", 80_000_000),
+        ],
+    )
+    def test_one_of_all_clients_below_that_of_one_is_a_warning_that_names_both(
+        self, total: str, single: str, least: int
+    ) -> None:
+        with override_settings(**{single: least + 1}):
+            (message,) = run()
+
+        assert message.id == "socketio_server.W013"
+        assert not message.is_serious(django_checks.ERROR)
+        assert message.msg.startswith(f"{total} ({least}) is less than {single} ({least + 1}): ")
+        assert message.hint
+        assert total in message.hint
+        with override_settings(**{single: least}):
+            assert run() == []
 
 
 def no_middleware() -> None:

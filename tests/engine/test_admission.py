@@ -9,8 +9,14 @@ from socketio_server.engine import admission
 from socketio_server.engine.admission import CROWDED, HANDSHAKES_PER_SECOND, Admission
 
 ALICE, BOB, PROXY = "192.0.2.1", "2001:db8::1", "192.0.2.80"
+PROXIES = [PROXY, "198.51.100.0/24", "2001:DB8:1::/48", "fe80::80%eth0", "::ffff:192.0.2.81"]
 LOOPBACK = ["127.0.0.1", "127.1.2.3", "::1", "::1%lo", "::ffff:127.0.0.1"]
-NOT_COUNTED = [*LOOPBACK, PROXY, f"::ffff:{PROXY}", ""]  # a Unix socket's peer has no address
+NOT_COUNTED = [
+    *LOOPBACK,
+    "",  # a Unix socket's peer has no address
+    *(PROXY, f"::ffff:{PROXY}", "198.51.100.7", "::ffff:198.51.100.255"),
+    *("2001:db8:1:2::3", "fe80::80%eth0", "::ffff:192.0.2.81"),
+]
 # A project's middleware may copy what the client says of itself.
 NO_ADDRESSES = ["nonsense", "192.0.2.1, 192.0.2.2", "%", "fe80::1%" + "x" * 1000]
 
@@ -26,7 +32,7 @@ class Door:
             max_connections=5,
             max_per_address=2,
             max_burst=3,
-            trusted=[PROXY],
+            trusted=PROXIES,
             clock=lambda: self.now,
         )
 
@@ -66,7 +72,7 @@ class TestConnectionsInAll:
 
 
 class TestConnectionsOfOneAddress:
-    @pytest.mark.parametrize("address", [ALICE, BOB, "fe80::1%eth0", *NO_ADDRESSES])
+    @pytest.mark.parametrize("address", [ALICE, BOB, "fe80::1%eth0", "198.51.101.1", *NO_ADDRESSES])
     def test_are_limited(self, door: Door, address: str) -> None:
         assert door.enter(address, 3) == [None, None, CROWDED]
         assert door.admission.total == 2
