@@ -287,6 +287,25 @@ class TestCommand:
             server.kill()
 
 
+class TestCapacity:
+    PAGE = "docs/capacity.md"
+
+    @pytest.mark.parametrize("column", [2, 3])
+    def test_the_parts_of_a_process_s_memory_add_up(self, column: int) -> None:
+        rows = page(self.PAGE).rows
+        first = next(at for at, row in enumerate(rows) if row[0] == "the process without clients")
+        last = next(at for at, row in enumerate(rows) if row[0] == "**all**")
+        parts = [int(row[column]) for row in rows[first:last]]
+        assert f"**{sum(parts)}**" == rows[last][column]
+
+    def test_its_bounds_are_those_of_the_defaults(self) -> None:
+        options = Options()
+        shared = [options.max_queued_total, options.max_pending_total, options.max_decoded_total]
+        text = "\n".join(page(self.PAGE).prose)
+        assert f"({max(shared) // 10**6} MB), [which they share]" in text
+        assert f"For {options.max_connections:,} connections at the defaults" in text
+
+
 class TestSecurity:
     PAGE = "docs/security.md"
 
