@@ -434,7 +434,6 @@ class HttpConnection:
             return
         self._move_to(IDLE)
         if self._buffer:
-            self.tcp.pause_reading()  # because as much may arrive as is taken from the buffer
             self.server.guarded_loop.run_callback(HttpConnection._read_on, self)
 
     def detach(self) -> tuple[Connection, bytes]:

@@ -173,6 +173,14 @@ class TestRequestsThatFollowWithoutWaiting:
             assert len(peer.http._buffer) <= KEPT + READ_SIZE
             read_available(peer.sock)
 
+    def test_are_kept_up_to_one_read_without_bodies_as_well(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        rest = send_what_is_taken(peer, request("GET", target) * 20_000)
+
+        assert rest
+        assert KEPT < len(peer.http._buffer) <= KEPT + READ_SIZE
+
     def test_are_answered_as_well_if_they_come_while_an_answer_is_on_its_way(
         self, site: Site, peer: Peer, target: str
     ) -> None:
