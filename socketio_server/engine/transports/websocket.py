@@ -431,16 +431,16 @@ class WebSocketTransport:
         self._loop.run_callback(WebSocketTransport._fail, self, code, reason)
 
     def _fail(self, code: int, reason: str) -> None:
-        """Refuse a frame of the peer, and drop all later bytes (RFC 6455 7.1.1 and 7.1.7)."""
+        """Refuse a frame of the peer, and drop all later bytes (RFC 6455 7.1.1 and 7.1.7).
+
+        The connection reads them to drop them, because a peer may send everything before it reads.
+        """
         if self._connection.closed:
             return
         if self._session is not None:
             self._session.client_refused(RefusalKind.PACKET, reason)
         if not self._closing:
             self._send_close(code, reason)
-        self._parser.end()
-        self._is_due = False
-        self._stop_timer()
         self._connection.resume_reading()
         self._closings.add(self._connection)
         self._connection.hang_up()

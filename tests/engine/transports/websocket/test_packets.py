@@ -132,6 +132,18 @@ class TestWhatBreaksTheProtocol:
         assert isinstance(event, Close)
         assert event.code == 1007
 
+    def test_a_client_may_then_send_all_it_has_before_it_reads(self, link: Link) -> None:
+        """Its bytes are read and dropped; else both would wait."""
+        for letter in "abcde":
+            link.transport.send(outgoing(letter * 200_000))
+        link.send("9")
+        assert link.transport.is_taking
+
+        link.client.sock.setblocking(False)
+        for _ in range(20):
+            link.client.send_bytes(b"x" * 50_000)
+            link.loop.run()
+
     def test_a_client_that_does_not_go_then_is_cut_off(self, link: Link) -> None:
         link.send("9")
         link.loop.advance(1.9)
