@@ -687,7 +687,8 @@ class TestOneSessionOverManyConnections:
                     connection = connect(server)
                     connection.send_request(method, session.target, headers=size)
                     connection.send(b"4".ljust(999_999, b"x"))
-            assert waiting(server) == 0  # the second POST has ended the session
+            if method == "POST":
+                assert waiting(server) == 0  # the second one has ended the session
             close_all()
             session.close()
 

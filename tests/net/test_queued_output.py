@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from sys import getsizeof
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from socketio_server.net.queued_output import (
     ENTRY_COST,
     LAG_RATE,
     MESSAGE_COST,
+    MOST_COMPARED,
     Backlog,
     LostBecause,
 )
@@ -132,6 +134,16 @@ class TestTheTotal:
         queue.take()
         assert server.output.total == 1000 + MESSAGE_COST + ENTRY_COST
 
+    def test_leaves_nothing_behind_when_all_is_taken(self) -> None:
+        server = Server()
+        (queue,) = server.queues(1)
+        for _ in range(1000):
+            queue.put(bytes(bytearray(10)))
+        for _ in range(1000):
+            queue.take()
+
+        assert getsizeof(server.output._holders) == getsizeof({})
+
     @given(
         st.lists(
             st.tuples(
@@ -181,6 +193,19 @@ class TestTooMuchForTheProcess:
 
         assert [queue.lost for queue in (old, both, new)] == [[], [LostBecause.CROWDED], []]
         assert server.output.total == 2 * (4000 + MESSAGE_COST + ENTRY_COST)
+
+    def test_compares_no_more_than_the_first_that_hold_it(self) -> None:
+        """However many there are: the server stands still meanwhile."""
+        server = Server(Options(max_queued_total=200_000))
+        *compared, last, other = server.queues(MOST_COMPARED + 2)
+        message = b"x" * 1000
+        for queue in (*compared, last):
+            queue.put(message)
+        compared[5].put(bytes(bytearray(1000)))
+        last.put(bytes(bytearray(2000)))
+        other.put(bytes(bytearray(200_000 - server.output.total)))
+
+        assert [queue for queue in (*compared, last, other) if queue.lost] == [compared[5]]
 
     def test_takes_as_many_of_them_as_it_must(self, server: Server) -> None:
         queues = server.queues(6)

@@ -86,6 +86,14 @@ class TestAfterOurClose:
         assert events_of(parser, wire[size:] + CLOSED)[-1] == Close(1000, "bye")
         assert kept(parser) == 0
 
+    def test_data_of_a_frame_under_way_is_not_taken_for_a_frame(self) -> None:
+        data = text(b"hello")
+        parser: Parser = closing_after()
+        assert events_of(parser, frame(FIN | BINARY, data)[: -len(data)]) == [""]
+
+        assert parser.take_text(data) is None
+        assert events_of(parser, data, CLOSED) == [Close(1000, "bye")]
+
     def test_nothing_of_a_message_under_way_is_kept(self) -> None:
         parser = new_parser()
         events_of(parser, frame(BINARY, b"x" * 1000), frame(FIN, b"x" * 90_000)[:80_000])
