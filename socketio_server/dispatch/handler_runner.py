@@ -129,18 +129,24 @@ class HandlerRunner:
         """Acknowledge a packet, if it has an id; a tuple gives several values, ``None`` none."""
         if packet.ack_id is None:
             return
-        values = () if answer is None else answer if isinstance(answer, tuple) else (answer,)
         try:
-            encoded = self._encoder.ack(packet.ack_id, values, namespace=packet.namespace)
+            outgoing = self._encode_answer(packet.ack_id, packet.namespace, answer)
         except TypeError as error:  # the handler's answer can't be encoded
             names = " or ".join(describe(registration.handler) for registration in handlers)
             why = f"{names or 'middleware'} returned a value that can't be sent: {error}"
             self._handler_raised(member, packet.data[0], TypeError(why))
             self.clean_up(member, packet.data[0])
         else:
-            outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
-            del encoded  # it may be large, and the wait for room long
             member.delivery.send(outgoing, self._clients.timekeeper)
+
+    def _encode_answer(self, ack_id: int, namespace: str, answer: Any) -> Outgoing:
+        """Encode an answer.
+
+        Nothing but the message is kept when it waits for room.
+        """
+        values = () if answer is None else answer if isinstance(answer, tuple) else (answer,)
+        encoded = self._encoder.ack(ack_id, values, namespace=namespace)
+        return Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
 
     def clean_up(self, member: Member, event_name: str) -> None:
         """Clean up after an event; what can't be saved is an error of its handlers."""

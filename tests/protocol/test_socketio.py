@@ -1,6 +1,7 @@
 """Socket.IO packets, as the protocol's revision 5 and the reference parser have them."""
 
 import copy
+import tracemalloc
 from sys import getsizeof
 from typing import Any
 
@@ -381,6 +382,19 @@ class TestPacketsThatWait:
         assembly.add(b"data")
         assert getsizeof(assembly) < 1300
         assert assembly.decode().data == ["message", text, b"data"]
+
+    def test_take_no_memory_for_their_text_while_the_search_for_placeholders_pauses(self) -> None:
+        text = '51-["a",{"_placeholder":true,"num":0},"\U0001f600"' + " " * 1_000_000 + "]"
+        assembly = Assembly(keep(text), read_head(text), max_size=10)
+        assembly.add(b"data")
+        taken: list[int] = []
+        tracemalloc.start()
+        try:
+            decode_kept(assembly, lambda: taken.append(tracemalloc.get_traced_memory()[0]))
+        finally:
+            tracemalloc.stop()
+        assert taken
+        assert max(taken) < 1_000_000
 
 
 class TestSending:

@@ -36,12 +36,13 @@ def resident_bytes() -> int:
 def give_back_large_blocks() -> None:
     """Have the C library keep no large blocks that are freed (mallopt(3)).
 
-    By itself it does so for each size only until a block of it was freed.
+    Unless its thresholds are set, glibc adapts them: when a large block is freed, it raises both,
+    and keeps the next blocks of that size.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
-        mallopt(_M_TRIM_THRESHOLD, 2 * LARGE_BLOCK)  # it does not follow any more
+        mallopt(_M_TRIM_THRESHOLD, 2 * LARGE_BLOCK)  # it may have been raised already
 
 
 def find_trim() -> Callable[[int], int] | None:
