@@ -7,7 +7,7 @@ from socketio_server.dispatch.event_hooks import EventHooks
 from socketio_server.dispatch.handler_runner import HandlerRunner, error_of
 from socketio_server.dispatch.member import Member
 from socketio_server.dispatch.rights import DENIED, Rights, bind
-from socketio_server.net.log import begin, show
+from socketio_server.net.log import beginning_of, show
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 from socketio_server.protocol.names import RESERVED_HEAD, may_be_socket_id
@@ -141,7 +141,7 @@ class Subscriptions:
         self, member: Member, packet: Packet, why: str, answer: str = "Invalid channel"
     ) -> None:
         """Refuse a channel whose name is invalid, or that is one too many."""
-        named = show(begin(packet.data[1])) if len(packet.data) > 1 else "none"
+        named = show(beginning_of(packet.data[1])) if len(packet.data) > 1 else "none"
         member.router.session.client_refused(RefusalKind.CHANNEL, f"channel {named}: {why}")
         self._runner.acknowledge(member, packet, {"error": answer})
 

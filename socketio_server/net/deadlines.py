@@ -12,9 +12,9 @@ from socketio_server.net.loop import Loop, Watcher
 
 T = TypeVar("T")
 
-AT_ONCE = 0.01
-"""Seconds after which the loop serves others before more items fall due: what one of them makes the
-server drop may be much."""
+TURN_TIME = 0.01
+"""Seconds of one turn of the loop in which ``on_due`` is called. Other due items wait for the next
+turn, because a single call may take long: it may free all that a client has sent."""
 
 GRACE = 0.1
 """Seconds in which a late loop may read the bytes that arrived meanwhile, before items fall due. A
@@ -153,22 +153,20 @@ class Deadlines(Generic[T]):
         self._stop_timer()
         due = list(takewhile(lambda item: self._due[item] <= until, self._due))
         now = self._clock()
-        is_over = True
         self._firing = True
         try:
             for item in due:
                 if (time := self._due.pop(item, None)) is not None:
                     self.lateness = now - time
                     self._loop.call(self._on_due, item, self._on_raised)
-                    if self._clock() - now > AT_ONCE:
-                        is_over = False
+                    if self._clock() - now > TURN_TIME:
+                        self._postpone(until, 0)
                         break
+            else:
+                if self._due:
+                    self._arm(next(iter(self._due.values())) - self._clock())
         finally:
             self._firing = False
-        if self._due and is_over:
-            self._arm(next(iter(self._due.values())) - self._clock())
-        elif self._due:
-            self._postpone(until, 0)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -22,7 +22,7 @@ def place_of(error: BaseException) -> tuple[str, int] | None:
     return trace.tb_frame.f_code.co_filename, trace.tb_lineno
 
 
-def begin(value: Any) -> str:
+def beginning_of(value: Any) -> str:
     """Return ``str(value)``, or a little more of its beginning than is logged.
 
     All of a large message would take a quarter of a second, and a hundred times its memory.

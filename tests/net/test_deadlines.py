@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socketio_server.net.deadlines import AT_ONCE, GRACE, LATE_TURNS, TICK, Deadlines
+from socketio_server.net.deadlines import GRACE, LATE_TURNS, TICK, TURN_TIME, Deadlines
 from tests.fakes.loop import FakeLoop
 
 DELAY = 8.0
@@ -223,7 +223,7 @@ class TestWhatTakesLong:
         queue.loop.advance(DELAY - 1)
         queue.deadlines.add("d")
         queue.loop.now = DELAY
-        queue.loop.seconds_per_look = 2 * AT_ONCE
+        queue.loop.seconds_per_look = 2 * TURN_TIME
         turns = []
         while len(queue.due) < 3:
             before = len(queue.due)

@@ -373,7 +373,7 @@ class PollingTransport:
         """
         if self._session is None:
             post.drop_body()
-        elif post is self._arriving or self._admit(post):
+        elif post is self._arriving or not self._refuse_second_post(post):
             self._arriving = post
             self._hold(size)
 
@@ -387,7 +387,7 @@ class PollingTransport:
             return
         if post is self._arriving:
             self._arriving = None
-        elif (self._post or self._arriving) is not None and not self._admit(post):
+        elif (self._post or self._arriving) is not None and self._refuse_second_post(post):
             return
         self._post = post
         if len(body) <= AT_ONCE:
@@ -400,18 +400,18 @@ class PollingTransport:
             self._hold(len(body))
             self._turns.add(PollingTransport._take_large, self, is_large=len(body) > LARGE)
 
-    def _admit(self, post: Exchange) -> bool:
-        """Return whether no other POST is under way; if one is, refuse this, and end the session.
+    def _refuse_second_post(self, post: Exchange) -> bool:
+        """Refuse a POST, and end the session, if another one is under way; return whether it is.
 
         The other does not count if its client has given it up, and the loop did not report it yet.
         """
         if self._arriving is not None and self._arriving.has_ended():
             self._end_arriving()
         if self._post is None and self._arriving is None:
-            return True
+            return False
         self._fail("second POST while one is pending")
         post.reply(_BAD_REQUEST)
-        return False
+        return True
 
     def _end_arriving(self) -> None:
         """Drop the body that has arrived in part."""

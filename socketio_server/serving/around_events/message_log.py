@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from socketio_server.net.log import MAX_LOGGED, begin
+from socketio_server.net.log import MAX_LOGGED, beginning_of
 
 message_logger = logging.getLogger("socketio_server.messages")
 
@@ -30,7 +30,7 @@ class MessageLog:
         values = _Values(
             meta,
             TYPE=kind,
-            MESSAGE=escape(begin(message)),
+            MESSAGE=escape(beginning_of(message)),
             TIME=datetime.now().strftime("%d/%b/%Y %H:%M:%S"),  # as Django's server
         )
         try:
