@@ -107,11 +107,11 @@ large = b"x" * 30_000_000
 del large  # and glibc would keep as much from now on
 give_back_large_blocks()
 blocks = [b""] * 200
+before = resident_bytes()
 for place in range(200):
     blocks[place] = b"x" * 200_000
-most = resident_bytes()
-blocks.clear()
-print(most - resident_bytes())
+blocks.clear()  # with nothing in between that takes memory behind them
+print(resident_bytes() - before)
 """
 
 
@@ -129,4 +129,4 @@ class TestLargeBlocks:
         assert min(run(KEEP_ONE_OF_EACH_ROUND)) > 45_000_000
 
     def test_and_many_smaller_ones_are_given_back_whatever_was_freed_before(self) -> None:
-        assert min(run(FREE_SMALLER_ONES_AFTER_A_LARGE_ONE)) > 35_000_000
+        assert max(run(FREE_SMALLER_ONES_AFTER_A_LARGE_ONE)) < 10_000_000
