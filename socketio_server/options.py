@@ -274,8 +274,8 @@ class Options:
 
     max_decoded_total: Number = 50_331_648
     """Bytes, estimated, that packets of all clients may take once they are decoded, until their
-    handlers have ended; beyond it, packets wait to be decoded. Those of up to 128 KiB are not
-    counted; those of up to 1 MiB have a quarter of it for themselves."""
+    handlers have ended; beyond it, packets wait to be decoded. Those of up to 32 KiB are not
+    counted; those of up to 1 MiB have half of it for themselves."""
 
     high_water: Number = 262_144
     """The high-water mark: bytes that may wait for one client before senders to it alone must wait.

@@ -218,6 +218,14 @@ def _refuse(
             f"too many handshakes (SOCKETIO_MAX_HANDSHAKES_PER_ADDRESS) (from {address})",
         )
         return Response(429, b"")
+    if is_new and not engine.admission.may_open_session(address):
+        engine.stats.refusals.add(
+            RefusalKind.HANDSHAKE,
+            address,
+            "too many sessions of one address (SOCKETIO_MAX_CONNECTIONS_PER_ADDRESS)"
+            f" (from {address})",
+        )
+        return Response(429, b"")
     if handshake.site is None:
         return engine.origins.refuse_host(handshake)
     if not engine.origins.allows(handshake):

@@ -23,16 +23,16 @@ from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.loop import Loop
 from socketio_server.options import Options
 
-SMALL = 2048
+SMALL = 512
 """Bytes of a packet that is decoded whatever room there is."""
 
-SMALL_DECODED = 131_072
+SMALL_DECODED = 32_768
 """Bytes that a packet takes once it is decoded, up to which it needs no room either."""
 
 MODEST_DECODED = 1_048_576
 """Bytes that a packet takes once it is decoded, up to which it never waits behind larger ones."""
 
-MODEST_SHARE = 4
+MODEST_SHARE = 2
 """One part in so many of the room is for modest packets."""
 
 MIN_PATIENCE = 0.1

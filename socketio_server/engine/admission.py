@@ -1,4 +1,4 @@
-"""Limits of connections and handshakes. Pure; the clock is passed in."""
+"""Limits of connections, handshakes and sessions. Pure; the clock is passed in."""
 
 from collections.abc import Callable, Collection
 from functools import lru_cache
@@ -22,12 +22,16 @@ MAX_ADDRESS_LENGTH = 64
 INVALID = "invalid"
 """The key of all texts that are no address: who may choose a text gains nothing by it."""
 
+SESSIONS_PER_CONNECTION = 2
+"""Sessions of one address for each connection that it may have: a client that lost its connections
+comes back, while its old session waits for a heartbeat."""
+
 CROWDED = "too many connections from one address (SOCKETIO_MAX_CONNECTIONS_PER_ADDRESS)"
 """Why a connection is refused whose address has as many as it may."""
 
 
 class Admission:
-    """Counts connections and handshakes, and admits or refuses new ones.
+    """Counts connections, handshakes and sessions, and admits or refuses new ones.
 
     IPv6 addresses with the same first 64 bits count as one, and an IPv4 address counts the same if
     it is mapped into IPv6. Loopback addresses and trusted proxies are exempt from the limits per
@@ -58,6 +62,7 @@ class Admission:
         self._known = lru_cache(maxsize=1024)(self._find_client)
         self._total = 0
         self._connections: dict[str, int] = {}
+        self._sessions: dict[str, int] = {}
         self._handshakes: dict[str, TokenBucket] = {}  # the most recent last
 
     @property
@@ -85,13 +90,26 @@ class Admission:
         """Uncount a closed connection."""
         self._total -= 1
         client = self._known(address)
-        if client is None:
-            return
-        count = self._connections[client]
-        if count > 1:
-            self._connections[client] = count - 1
-        else:
-            del self._connections[client]
+        if client is not None:
+            _uncount(self._connections, client)
+
+    def may_open_session(self, address: str) -> bool:
+        """Return ``False`` if the address has as many sessions as it may."""
+        client = self._client_at(address)
+        most = SESSIONS_PER_CONNECTION * self._max_per_address
+        return client is None or self._sessions.get(client, 0) < most
+
+    def session_opened(self, address: str) -> None:
+        """Count a session. Call ``session_ended`` once when it has ended."""
+        client = self._client_at(address)
+        if client is not None:
+            self._sessions[client] = self._sessions.get(client, 0) + 1
+
+    def session_ended(self, address: str) -> None:
+        """Uncount a session that has ended."""
+        client = self._client_at(address)
+        if client is not None:
+            _uncount(self._sessions, client)
 
     def may_shake_hands(self, address: str) -> bool:
         """Count a handshake; return ``False`` if the address had too many lately."""
@@ -128,3 +146,12 @@ class Admission:
         if isinstance(client, IPv6Address):
             return str(IPv6Network((client, IPV6_PREFIX), strict=False))
         return str(client)
+
+
+def _uncount(counts: dict[str, int], client: str) -> None:
+    """Count one less of a client, which has one."""
+    count = counts[client]
+    if count > 1:
+        counts[client] = count - 1
+    else:
+        del counts[client]

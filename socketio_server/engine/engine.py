@@ -123,7 +123,7 @@ class Engine:
             trusted=options.trusted_proxies,
             clock=clock,
         )
-        """Counts connections, and limits them."""
+        """Counts connections, handshakes and sessions, and limits them."""
         self._heartbeat: Heartbeat[Session] = Heartbeat(
             loop,
             interval=options.ping_interval,
@@ -380,6 +380,7 @@ class Engine:
         assert request.site is not None  # it is a handshake
         session = Session(self._make_sid(), self, request.site, revision, request.address)
         self._sessions[session.sid] = session
+        self.admission.session_opened(session.address)
         return session
 
     def _make_sid(self) -> str:
@@ -427,6 +428,7 @@ class Engine:
 
     def _drop(self, session: Session) -> None:
         del self._sessions[session.sid]
+        self.admission.session_ended(session.address)
         self._heartbeat.discard(session)
         self._awaited_pings.discard(session)
 

@@ -143,6 +143,14 @@ def a_poll_is_answered(world: World, faults: Faults) -> None:
     world.run()
 
 
+@case("PollingTransport._answer_now")
+def a_long_answer_waits_for_its_turn(world: World, faults: Faults) -> None:
+    world.connect(head("GET", world.polling()))
+    world.sessions[-1].send(outgoing("x" * 50_000))
+    faults.add(SessionExchange, "has_ended")
+    world.run()
+
+
 @case("PollingTransport._fail_post")
 def a_packet_is_refused(world: World, faults: Faults) -> None:
     target = world.polling()

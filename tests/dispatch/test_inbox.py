@@ -269,7 +269,7 @@ class TestRoomToDecode:
     def test_is_not_needed_by_small_ones(self) -> None:
         go_on = Event()
         box = Box(action=lambda item: go_on.wait())
-        in_loop(lambda: box.put("x" * 1000))
+        in_loop(lambda: box.put("x" * 400))
         assert box.decoded_memory.taken == 0
         go_on.set()
         settle()

@@ -112,6 +112,29 @@ class TestConnectionsOfOneAddress:
         assert door.enter(address, 5) == [None] * 5
 
 
+class TestSessionsOfOneAddress:
+    MOST = 4
+    """Twice as many as connections."""
+
+    @pytest.mark.parametrize("address", [ALICE, BOB, *NO_ADDRESSES])
+    def test_are_limited(self, door: Door, address: str) -> None:
+        for _ in range(self.MOST):
+            assert door.admission.may_open_session(address)
+            door.admission.session_opened(address)
+        assert not door.admission.may_open_session(address)
+        assert door.admission.may_open_session("198.51.100.77")
+
+        door.admission.session_ended(address)
+        assert door.admission.may_open_session(address)
+
+    @pytest.mark.parametrize("address", NOT_COUNTED)
+    def test_of_proxies_and_this_machine_are_not_limited(self, door: Door, address: str) -> None:
+        for _ in range(3 * self.MOST):
+            door.admission.session_opened(address)
+        assert door.admission.may_open_session(address)
+        door.admission.session_ended(address)
+
+
 class TestHandshakesOfOneAddress:
     def test_may_come_in_a_burst(self, door: Door) -> None:
         assert door.handshakes(ALICE, 5) == [True, True, True, False, False]

@@ -5,9 +5,11 @@ Each test is an attack that once took gigabytes, seconds or all handlers.
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import cycle
+from random import Random
 from threading import Thread
 from time import monotonic
 
@@ -511,6 +513,25 @@ class TestManySmallEvents:
                 http.close()
 
 
+class TestLargeAnswersToPolls:
+    def test_are_compressed_one_after_another(self, server: Server, watch: Watch) -> None:
+        text = b64encode(Random(1).randbytes(700_000)).decode()
+        with watch(server, "accounts", "large answers to polls", inputs=40, most=MOST):
+            sessions = [join_over_polling(server) for _ in range(40)]
+            for session in sessions:
+                session.send(f'421["echo","{text}"]')
+            polls = []
+            for session in sessions:
+                http = Http(server.address)
+                http.send_request("GET", session.target, headers={"Accept-Encoding": "gzip"})
+                polls.append(http)
+            for http in polls:
+                assert http.read_response().headers["content-encoding"] == "gzip"
+                http.close()
+            for session in sessions:
+                session.close()
+
+
 class TestJoiningAndLeaving:
     def test_in_a_loop_makes_one_socket(self, server: Server, watch: Watch) -> None:
         """Each made a socket and kept a handler busy."""
@@ -558,7 +579,7 @@ class TestBelowWhatIsCounted:
                 client.cut()
 
     def test_packets_once_they_are_decoded(self, server: Server, watch: Watch) -> None:
-        event = plain(f'42["keep",1,{fill("[]", 2600)}]')
+        event = plain(f'42["keep",1,{fill("[]", 650)}]')
         with watch(server, "accounts", "just not counted: decoded", inputs=self.COUNT, most=MOST):
             clients = crowd(server, self.COUNT)
             for client in clients:

@@ -237,6 +237,16 @@ class TestBodies:
                 send_for_ever(http, piece, trial)
             session.close()
 
+    def test_in_tiny_chunks_are_refused(self, server: Server, watch: Watch) -> None:
+        """Each costs as much as a large one."""
+        with watch(server, "oversize", "bodies in tiny chunks", inputs=60):
+            requests = [chunked(server, join_over_polling(server).target) for _ in range(60)]
+            for http in requests:
+                with suppress(OSError):  # it is refused while we send
+                    http.send(b"1\r\nx\r\n" * 40_000)
+            for http in requests:
+                http.close()
+
     @pytest.mark.parametrize("path", ["/mark/", "/body/"])
     def test_without_an_end_hold_nobody_up_whether_a_view_reads_them_or_not(
         self, server: Server, watch: Watch, path: str

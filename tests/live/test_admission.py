@@ -227,6 +227,26 @@ class TestHandshakesOfOneAddress:
         assert self.shake_hands(here, 3 * MOST) == [200] * 3 * MOST
 
 
+class TestSessionsOfOneAddress:
+    def test_are_twice_as_many_as_its_connections_at_most(
+        self, start_server: StartServer, own_address: str
+    ) -> None:
+        server = start_server(
+            arguments=EVERYWHERE,
+            settings={"SOCKETIO_MAX_CONNECTIONS_PER_ADDRESS": 2, "ALLOWED_HOSTS": ["*"]},
+        )
+        there = (own_address, server.address[1])
+        with Http(there) as http:
+            sids = [http.get(target("polling")).text.split('"')[3] for _ in range(4)]
+            assert http.get(target("polling")).status == 429
+            server.wait_for_output(
+                r"Refused \(handshake\): too many sessions of one address "
+                rf"\(SOCKETIO_MAX_CONNECTIONS_PER_ADDRESS\) \(from {own_address}\)"
+            )
+            http.request("POST", target("polling", sid=sids[0]), "1")
+            assert http.get(target("polling")).status == 200
+
+
 class TestTrustedProxies:
     def test_may_connect_and_shake_hands_without_limit(
         self, share_server: StartServer, own_address: str, visitors: Visitors

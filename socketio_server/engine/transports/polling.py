@@ -317,11 +317,14 @@ class PollingTransport:
                 poll.reply(_BAD_REQUEST)
                 return
             self._end_poll()  # the client has given it up, and the loop did not report it yet
-        if self._queue or self._session is None:
+        is_due = bool(self._queue) or self._session is None
+        if is_due and self._queued_bytes <= LARGE:
             self._reply(poll)
             return
         self._poll = poll
-        if self._probing:
+        if is_due:
+            self._answer_soon()
+        elif self._probing:
             self._poll_timer = self._loop.timer(PROBE_POLL_TIME)
             self._loop.start(self._poll_timer, PollingTransport._answer_poll, self)
 
@@ -602,7 +605,15 @@ class PollingTransport:
             self._loop.run_callback(PollingTransport._answer_poll, self)
 
     def _answer_poll(self) -> None:
-        """Answer the waiting GET with the messages that are queued by now."""
+        """Answer the waiting GET with the messages that are queued by now; many bytes get a turn of
+        their own, because they may have to be compressed.
+        """
+        if self._queued_bytes > LARGE:
+            self._turns.add(PollingTransport._answer_now, self, is_large=True)
+        else:
+            self._answer_now()
+
+    def _answer_now(self) -> None:
         self._answers_soon = False
         if self._poll is not None:
             self._reply(self._poll)

@@ -10,6 +10,8 @@ from socketio_server.protocol.http1.requests import FIELD, Head
 
 _MAX_CHUNK_LINE = 1024
 _MAX_TRAILERS = 8192
+_FREE_CHUNKS = 64  # beyond them, each must have so many bytes on average:
+_MIN_CHUNK = 256
 # RFC 9112 section 7.1; chunk extensions, behind a semicolon, are ignored.
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 
@@ -52,13 +54,17 @@ class SizedBody:
 
 
 class ChunkedBody:
-    """The body of a request that comes in chunks (RFC 9112 section 7.1)."""
+    """The body of a request that comes in chunks (RFC 9112 section 7.1).
 
-    __slots__ = ("_buffer", "_missing", "_trailers", "is_complete")
+    Of small ones it takes few, because each costs work, however few bytes it has.
+    """
+
+    __slots__ = ("_buffer", "_credit", "_missing", "_trailers", "is_complete")
 
     def __init__(self) -> None:
         self._buffer = b""  # the beginning of a line
         self._missing: int | None = None  # bytes of a chunk and its line end; None: a line is next
+        self._credit = _FREE_CHUNKS * _MIN_CHUNK  # bytes that the next chunks may lack
         self._trailers: int | None = None  # bytes of trailers so far; None before the last chunk
         self.is_complete = False
         """Whether all of it has come."""
@@ -118,6 +124,9 @@ class ChunkedBody:
         size = int(match[1], 16)
         if size:
             self._missing = size + 2
+            self._credit += size - _MIN_CHUNK
+            if self._credit < 0:
+                raise BadBody("chunks are too small")
         else:
             self._trailers = 0
 

@@ -21,11 +21,17 @@ CODINGS = (Coding("gzip", partial(gzip.compress, compresslevel=1, mtime=0)),)
 """The codings that the server knows, the preferred ones first. To add a coding, add it here."""
 
 
+_MAX_HEADER = 1000  # characters
+
+
 def choose_coding(accept_encoding: str) -> Coding | None:
     """Return the coding for an answer; ``None`` if the client accepts none that the server knows.
 
-    :param accept_encoding: the request's header of that name.
+    :param accept_encoding: the request's header of that name; one that takes long to read accepts
+        none.
     """
+    if len(accept_encoding) > _MAX_HEADER:
+        return None
     weights = _weights_of(accept_encoding)
     for coding in CODINGS:
         if weights.get(coding.name, weights.get("*", 0.0)) > 0:

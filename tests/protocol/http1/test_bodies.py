@@ -114,10 +114,24 @@ class TestAChunkedBody:
 
     def test_may_come_at_once_in_very_many_chunks(self) -> None:
         """In a time that grows with its size: with the square of it, this would take minutes."""
-        count = 500_000
-        body, behind = receive(ChunkedBody(), [b"1\r\nx\r\n" * count + b"0\r\n\r\n"])
-        assert len(body) == count
+        count = 100_000
+        chunk = b"100\r\n" + b"x" * 256 + b"\r\n"
+        body, behind = receive(ChunkedBody(), [chunk * count + b"0\r\n\r\n"])
+        assert len(body) == 256 * count
         assert behind == b""
+
+    @pytest.mark.parametrize(("size", "most"), [(1, 64), (128, 128), (255, 16_384)])
+    def test_may_have_few_small_chunks(self, size: int, most: int) -> None:
+        """Each costs work, however few bytes it has."""
+        body = ChunkedBody()
+        chunk = b"%x\r\n%b\r\n" % (size, b"x" * size)
+        body.receive(chunk * most)
+        with pytest.raises(BadBody, match="chunks are too small"):
+            body.receive(chunk)
+
+    def test_may_have_more_small_chunks_after_large_ones(self) -> None:
+        body = ChunkedBody()
+        body.receive(b"10000\r\n" + b"x" * 65_536 + b"\r\n" + b"1\r\nx\r\n" * 300)
 
     @pytest.mark.parametrize("behind", [b"GET / HTTP/1.1\r\n", b"\r\n", b"0\r\n\r\n"])
     def test_ends_before_what_comes_behind(self, behind: bytes) -> None:

@@ -58,6 +58,11 @@ class TestGzip:
     def test_is_not_for_others(self, accepted: str) -> None:
         assert choose_coding(accepted) is None
 
+    def test_is_not_for_those_who_accept_very_many_codings(self) -> None:
+        """To read them takes long."""
+        assert choose_coding("gzip, " + "a, " * 300) is not None
+        assert choose_coding("gzip, " + "a, " * 400) is None
+
     def test_leaves_no_trace_of_time(self) -> None:
         """Else equal answers would differ."""
         coding = choose_coding("gzip")

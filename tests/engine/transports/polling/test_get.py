@@ -30,6 +30,20 @@ class TestGet:
     def test_its_name_is_polling(self, client: Client) -> None:
         assert client.transport.name == "polling"
 
+    @pytest.mark.parametrize("is_waiting", [True, False])
+    def test_many_bytes_are_answered_one_client_after_another(self, is_waiting: bool) -> None:
+        """They may have to be compressed."""
+        client = Client()
+        poll = FakeExchange()
+        if is_waiting:
+            client.transport.answer_get(poll)
+        client.transport.send(outgoing("x" * 50_000))
+        if not is_waiting:
+            client.transport.answer_get(poll)
+        assert poll.response is None
+        client.loop.run()
+        assert len(poll.packets) == 1
+
     def test_it_takes_all_that_is_queued_in_one_payload(self, client: Client) -> None:
         client.transport.send(outgoing("one"))
         client.transport.send(PING)
