@@ -73,7 +73,8 @@ class ServerWorker(GeventWorker):
         self._announcement: Path | None = None
         if self._folder is not None:
             self._announcement = Path(self._folder, f"{os.getpid()}-{self.age}{COMING}")
-            self._announcement.touch()
+            with suppress(OSError):  # a full disk must not end the arbiter
+                self._announcement.touch()
 
     def patch(self) -> None:
         """Patch what the arbiter must have unpatched, and take gunicorn's sockets.
@@ -195,13 +196,17 @@ def _shared_folder(cfg: Any) -> str | None:
     """
     if sys.platform != "linux":
         return None
-    if FOLDER not in os.environ:
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="socketio-", dir=cfg.worker_tmp_dir)
-        os.chown(os.environ[FOLDER], cfg.uid, cfg.gid)
-    _lock(os.environ[FOLDER])
+    folder = os.environ.get(FOLDER)
+    if folder is None:
+        folder = os.environ[FOLDER] = tempfile.mkdtemp(prefix="socketio-", dir=cfg.worker_tmp_dir)
+        os.chown(folder, cfg.uid, cfg.gid)
+    elif not os.path.exists(folder):  # somebody has cleaned up
+        os.makedirs(folder, 0o700)
+        os.chown(folder, cfg.uid, cfg.gid)
+    _lock(folder)
     atexit.unregister(_remove)
-    atexit.register(_remove, os.environ[FOLDER], os.getpid())
-    return os.environ[FOLDER]
+    atexit.register(_remove, folder, os.getpid())
+    return folder
 
 
 @cache

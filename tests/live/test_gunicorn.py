@@ -6,6 +6,7 @@ for.
 
 import fcntl
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -407,3 +408,17 @@ class TestTheFolderOfTheWorkers:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         finally:
             os.close(descriptor)
+
+    def test_is_made_anew_for_the_next_worker_if_it_has_gone(
+        self, start_server: StartServer, tmp_path: Path
+    ) -> None:
+        server = start_server(gunicorn=under_gunicorn(), environment={"TMPDIR": str(tmp_path)})
+        (folder,) = wait_until(lambda: list(tmp_path.glob("socketio-*")), "the workers' folder")
+        wait_until(lambda: list(folder.glob("*.accepting")), "the worker to accept clients")
+        session = Polling(server.address)
+        shutil.rmtree(folder)
+        os.kill(worker_of(session), signal.SIGKILL)
+        session.cut()
+        wait_until(lambda: list(folder.glob("*.accepting")), "another worker to accept clients")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        Polling(server.address).close()

@@ -114,7 +114,7 @@ class RedisBroker:
             all_channels=self._channels.all(),
             heard=self._heard,
             # It reads all the time, and notices first.
-            failed=self._sender.ping,
+            failed=self._sender.verify,
         )
         self._burst = Burst(node)
         self._max_time = options.max_time_per_turn

@@ -18,6 +18,10 @@ from socketio_server.cluster.redis.pools import connection_pool
 READ_SIZE = 65_536
 """Bytes asked for in one read."""
 
+TICKS = 5
+"""How often, evenly spread, the loop has found nothing from Redis when it is lost. It is not where
+only this process stood still."""
+
 _NO_REPLY = object()
 """Stands for a reply that has not arrived in full."""
 
@@ -58,7 +62,9 @@ class _Connection:
     def __init__(self, connection: Any, timeout: float) -> None:
         self._connection = connection
         self._hub = get_hub()
-        self._timer = self._hub.loop.timer(timeout, timeout)
+        # Of low priority: bytes that have come count before it.
+        self._timer = self._hub.loop.timer(timeout / TICKS, timeout / TICKS, priority=-1)
+        self._ticks = 0
         self._sock: Any = None  # from connect() on
         self._readable: Any = None  # the loop's watcher of the socket, except with TLS
         self._reader = Reader(
@@ -105,11 +111,18 @@ class _Connection:
 
         :raises TimeoutError: if none come in time.
         """
-        self._timer.again(self._hub.cancel_wait, readable, TimeoutError("timed out"))
+        self._ticks = 0
+        self._timer.again(self._tick, readable)
         try:
             self._hub.wait(readable)
         finally:
             self._timer.stop()
+
+    def _tick(self, readable: Any) -> None:
+        """Count a part of the time; with the last one, end the wait."""
+        self._ticks += 1
+        if self._ticks == TICKS:
+            self._hub.cancel_wait(readable, TimeoutError("timed out"))
 
 
 def connector(url: str, timeout: float) -> Connect:

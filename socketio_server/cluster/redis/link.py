@@ -56,7 +56,8 @@ class Link:
         self._clock = clock
         self._on_return = on_return
         self._failed: set[str] = set()  # the names of the parts without a connection
-        self._lost_since: float | None = None  # while no connection is missing
+        self._doubted: set[str] = set()  # those whose connections may be dead
+        self._lost_since: float | None = None  # None while no connection is missing
         self._told: set[str] = set()  # why Redis is lost, as the log says
         self._refused_at: float | None = None  # when a refusal was logged
 
@@ -90,7 +91,17 @@ class Link:
     def connected(self, part: Part) -> None:
         """Note that a part has a connection, and that Redis lets it do what it must."""
         self._failed.discard(part.name)
-        if not self._failed and self._lost_since is not None:
+        self.answered(part)
+
+    def doubt(self, part: Part) -> None:
+        """Take a part's connection for dead until Redis has ``answered`` it: another part's was."""
+        if part.name not in self._failed:
+            self._doubted.add(part.name)
+
+    def answered(self, part: Part) -> None:
+        """Note that a part's connection is alive."""
+        self._doubted.discard(part.name)
+        if self._lost_since is not None and not (self._failed or self._doubted):
             seconds = self._clock() - self._lost_since
             self._lost_since = None
             self._told.clear()
@@ -126,3 +137,4 @@ class Link:
                 reason,
             )
         self._failed.add(part.name)
+        self._doubted.discard(part.name)

@@ -84,6 +84,11 @@ class Sender:
         """Have Redis reply, so that a dead connection is noticed."""
         self.query(Query(_PING, replied=lambda reply: None))
 
+    def verify(self) -> None:
+        """Have Redis reply before it counts as back, because another connection to it is lost."""
+        self._link.doubt(self)
+        self.ping()
+
     def wake(self) -> None:
         """Let ``on_turn`` be called soon."""
         self._wake.set()
@@ -135,6 +140,7 @@ class Sender:
                 replies = connection.receive()
                 left -= len(replies)
                 self._take(waiting, replies)
+            self._link.answered(self)
         finally:
             for query in queries:
                 query.replied(None)  # no reply follows

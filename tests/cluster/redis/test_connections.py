@@ -5,6 +5,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent import monkey
 from gevent.socket import socketpair
 from redis import ConnectionError, ConnectionPool, ResponseError
 
@@ -16,6 +17,9 @@ from socketio_server.cluster.redis.connections import (
 )
 from socketio_server.cluster.redis.pools import FAULTS
 from tests.support.tools import PATIENCE
+
+stand_still = monkey.get_original("time", "sleep")
+"""Keeps the loop from running, as a handler does that computes."""
 
 
 @pytest.fixture
@@ -71,6 +75,29 @@ class TestReceiving:
     ) -> None:
         pair[1].sendall(b":1\r\n$-1\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n+OK\r\n")
         assert connection.receive() == [1, None, [b"pong", b""], b"OK"]
+
+    def test_does_not_end_because_this_process_stood_still(
+        self, connect: Callable[..., RedisConnection], pair: tuple[Any, Any]
+    ) -> None:
+        """Redis was not silent: nobody could hear it."""
+        connection = connect(timeout=2.0)
+        replies = gevent.spawn(connection.receive)
+        gevent.idle()
+        stand_still(3.0)
+        gevent.idle()
+        assert not replies.ready()
+        pair[1].sendall(b":1\r\n")
+        assert replies.get(timeout=PATIENCE) == [1]
+
+    def test_takes_what_came_while_this_process_stood_still(
+        self, connect: Callable[..., RedisConnection], pair: tuple[Any, Any]
+    ) -> None:
+        connection = connect(timeout=1.0)
+        replies = gevent.spawn(connection.receive)
+        gevent.idle()
+        pair[1].sendall(b":1\r\n")
+        stand_still(2.0)
+        assert replies.get(timeout=PATIENCE) == [1]
 
     def test_waits_for_the_rest_of_a_reply(
         self, connection: RedisConnection, pair: tuple[Any, Any]

@@ -56,6 +56,43 @@ class TestKeepingConnected:
         run(told, FakePart(told, losses=1))
         assert returned == [True]
 
+    def test_is_back_when_the_other_part_s_connection_has_proved_alive(self) -> None:
+        """Both may have died at once, and only one has noticed."""
+        returned: list[bool] = []
+        told = Link("redis://localhost", lambda: 0.0, lambda: returned.append(told.is_up))
+        other = FakePart(told, losses=0)
+        other.name = "other"
+        told.connected(other)
+
+        part = FakePart(told, losses=1)
+        part.connection_failed = lambda: told.doubt(other)  # type: ignore[method-assign]
+        part.use = lambda connection: use(connection)  # type: ignore[method-assign]
+        uses = iter([ConnectionError("Gone."), None])
+
+        def use(connection: RedisConnection) -> None:
+            error = next(uses)
+            told.connected(part)
+            if error is not None:
+                raise error
+            told.stopping.set()
+
+        run(told, part)
+        assert returned == []
+        told.answered(other)
+        assert returned == [True]
+
+    def test_is_back_when_the_other_part_has_another_connection(self) -> None:
+        returned: list[bool] = []
+        told = Link("redis://localhost", lambda: 0.0, lambda: returned.append(told.is_up))
+        first, second = (FakePart(told, losses=losses) for losses in (1, 0))
+        second.name = "other"
+        told.doubt(second)
+        run(told, first)
+        assert returned == []
+        told.stopping.clear()
+        run(told, second)
+        assert returned == [True]
+
     def test_the_log_tells_of_loss_and_return(
         self, link: Link, caplog: pytest.LogCaptureFixture
     ) -> None:
