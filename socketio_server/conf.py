@@ -4,6 +4,7 @@
 ``Options`` is a setting. Each call reads the settings anew, because of ``override_settings``.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,6 +21,9 @@ PREFIX = "SOCKETIO_"
 
 _TYPES = get_type_hints(Options, include_extras=True)
 _DEFAULTS = Options()
+
+_CREDENTIALS = re.compile("//.*@")
+"""The name and password in a URL."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,11 @@ def _problem_of(name: str) -> Problem | None:
         setting = _setting(name)
         expected = _TYPES[name].__metadata__[-1].description
         value = getattr(settings, setting)
-        kind = "the text " if isinstance(value, str) else ""
-        return Problem(setting, f"must be {expected}, not {kind}{value!r}.")
+        if isinstance(value, str):
+            shown = f"the text {_CREDENTIALS.sub('//', value)!r}"
+        else:
+            shown = repr(value)
+        return Problem(setting, f"must be {expected}, not {shown}.")
     if name == "trusted_proxies":
         for text in value:
             wrong = _find_wrong_network(text)

@@ -219,6 +219,11 @@ class TestOptions:
         (problem,) = conf.problems()
         assert problem.message.endswith(", not the text '9000'.")
 
+    @override_settings(SOCKETIO_BROKER_URL="http://ann:a/@secret@localhost:6379/0")
+    def test_a_url_is_shown_without_its_password(self) -> None:
+        (problem,) = conf.problems()
+        assert problem.message.endswith(", not the text 'http://localhost:6379/0'.")
+
     def test_settings_are_read_late(self) -> None:
         with override_settings(SOCKETIO_PORT=1234):
             assert conf.options().port == 1234

@@ -480,7 +480,12 @@ class _Sender:
         call, adopt = self._loop.call, self._adopt
         for descriptor, data in zip(descriptors, pieces, strict=False):
             # Told the kind, it asks the system for less; it is non-blocking, and has its options.
-            sock = _socket.socket(-1, _KIND, 0, descriptor)
+            try:
+                sock = _socket.socket(-1, _KIND, 0, descriptor)
+            except OSError:
+                os.close(descriptor)
+                logger.warning("Another worker sent a descriptor that is no socket")
+                continue
             # One that raises must not end the sender: the connections behind it would be lost.
             call(partial(adopt, data), sock, _socket.socket.close)
         for _ in range(lost):

@@ -29,6 +29,12 @@ from socketio_server.protocol.socketio import check_event
 
 _BRACE = b"{"
 
+MAX_ROOMS = 1000
+"""Rooms that one request may let sockets join or leave: more than any honest server does, and few
+enough to be handled at once."""
+
+FewRooms = Annotated[list[Room], Meta(max_length=MAX_ROOMS)]
+
 
 class _Request(msgspec.Struct, tag_field="type", rename="camel", kw_only=True):
     """A request of one type.
@@ -56,14 +62,14 @@ class Join(_Request, tag=2):
     """Lets sockets join rooms."""
 
     opts: Opts
-    rooms: list[Room]
+    rooms: FewRooms
 
 
 class Leave(_Request, tag=3):
     """Lets sockets leave rooms."""
 
     opts: Opts
-    rooms: list[Room]
+    rooms: FewRooms
 
 
 class Disconnect(_Request, tag=4):

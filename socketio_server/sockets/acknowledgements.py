@@ -182,6 +182,12 @@ class Answers(_Answers):
     unknown: int = 0
     """How many of their clients, and servers of any kind, did not answer."""
 
+    def __repr__(self) -> str:
+        return (
+            f"Answers(values={self.values!r}, missing={self.missing!r}, unnamed={self.unnamed!r}, "
+            f"unknown={self.unknown!r})"
+        )
+
 
 class Ledger:
     """The acknowledgements that one client owes.

@@ -517,6 +517,23 @@ class TestTheDoor:
             workers.run()
             assert theirs.recv(1) == b""
 
+    def test_keeps_no_descriptor_that_is_no_socket(
+        self, workers: Workers, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with self.enter(workers) as door, socket_pair() as (ours, theirs):
+            workers.run()
+            reader, writer = os.pipe()
+            rights = array("i", [writer, ours.fileno()])
+            message = array("I", (2, 1, 1)).tobytes() + b"ab"
+            door.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            os.close(writer)
+            ours.close()
+            workers.run()
+            with open(reader, "rb") as pipe:
+                assert pipe.read() == b""  # nobody has its other end
+            assert theirs.recv(1) == b""
+        assert "Another worker sent a descriptor that is no socket" in caplog.text
+
     def test_counts_what_is_lost_because_there_are_too_many_open_files(
         self, workers: Workers, caplog: pytest.LogCaptureFixture
     ) -> None:

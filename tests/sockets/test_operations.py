@@ -483,6 +483,7 @@ class TestCall:
         assert answers == ({client.id: "here", "x": "X"}, ("y", "z"))
         assert answers.unnamed == ("N",)
         assert answers.unknown == 2
+        assert repr(answers).endswith("unnamed=('N',), unknown=2)")
         (question,) = others.asked
         assert question == Ask(
             request_id=question.request_id,

@@ -1,6 +1,7 @@
 """Answers the requests of other servers, which list, change and ask the sockets of this process."""
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import isfinite
@@ -132,7 +133,7 @@ class Answerer:
             response.users = [*operations.users(recipients)]
         else:
             limit = flags.get(LIMIT)
-            is_limited = type(limit) is int and limit >= 0
+            is_limited = type(limit) is int and 0 <= limit <= sys.maxsize
             response.sockets = [*operations.records(recipients, limit if is_limited else None)]
         return response
 

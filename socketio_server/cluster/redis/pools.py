@@ -4,7 +4,7 @@ Redis's Sentinels name.
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from redis import ConnectionError, ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
@@ -44,8 +44,8 @@ def connection_pool(url: str, timeout: float) -> ConnectionPool:
     :raises ValueError: if the URL is malformed.
     """
     parts = urlsplit(url)
-    if not parts.scheme.endswith(SENTINEL) and "," in parts.netloc:
-        raise ValueError("it names several servers, and Redis Cluster and shards are not supported")
+    if not parts.scheme.endswith(SENTINEL):
+        _verify(parts)
     try:
         if parts.scheme.endswith(SENTINEL):
             pool = _sentinel_pool(url, timeout)
@@ -64,6 +64,21 @@ def connection_pool(url: str, timeout: float) -> ConnectionPool:
     if parts.scheme != "unix":
         options.setdefault("socket_connect_timeout", min(timeout, CONNECT_TIMEOUT))
     return pool
+
+
+def _verify(parts: SplitResult) -> None:
+    """Raise ``ValueError`` if the URL of one server has what redis-py passes over, or shows."""
+    if "," in parts.netloc:
+        raise ValueError("it names several servers, and Redis Cluster and shards are not supported")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError(
+            "its port is no number: in a password, write / as %2F, # as %23 and ? as %3F"
+        ) from None
+    db = parts.path.removeprefix("/")
+    if parts.scheme != "unix" and db and not db.isdecimal():
+        raise ValueError(f"its database must be a number, not {db!r}")
 
 
 class _Sentinels:

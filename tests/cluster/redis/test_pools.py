@@ -30,7 +30,10 @@ class TestConnectionPool:
     @pytest.mark.parametrize(
         ("url", "why"),
         [
-            ("redis://localhost:port", "Port could not be cast to integer value as 'port'"),
+            ("redis://localhost:port", "its port is no number"),
+            ("redis://:pa/ss@localhost", "in a password, write / as %2F"),
+            ("redis://localhost/zero", "its database must be a number, not 'zero'"),
+            ("rediss://localhost/-1", "its database must be a number, not '-1'"),
             ("redis://localhost?protocol=3", "its protocol must be 2"),
             ("redis://localhost?nonsense=1", "unexpected keyword argument 'nonsense'"),
             ("redis://one,two", "it names several servers, and Redis Cluster and shards are not"),
