@@ -23,6 +23,7 @@ import gevent
 from django.core.exceptions import ImproperlyConfigured
 from gevent import monkey, socket
 from gevent.event import Event
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import Keepalive
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -90,16 +91,22 @@ class ServerWorker(GeventWorker):
         ]
 
     def load_wsgi(self) -> None:
-        """Load the project, and build its server; what fails here ends gunicorn, too.
-
-        :raises ImproperlyConfigured: if gunicorn is to speak TLS.
+        """Load the project, and build its server; what fails here ends gunicorn, too: a mistake in
+        the settings with one line, and without a traceback.
         """
+        try:
+            super().load_wsgi()
+            self._server = self._make_server()
+        except ImproperlyConfigured as error:
+            self.log.error("%s", error)
+            sys.exit(Arbiter.APP_LOAD_ERROR)
+
+    def _make_server(self) -> Server:
         if self.cfg.is_ssl:
             raise ImproperlyConfigured(
                 "socketio_server.gunicorn.Worker does not speak TLS: let a proxy as nginx do so, "
                 "and remove certfile and keyfile from gunicorn's settings."
             )
-        super().load_wsgi()
         options = self._options()
         if self.cfg.workers > 1 and options.broker_url is None and self.age == 1:
             self.log.warning(
@@ -107,9 +114,7 @@ class ServerWorker(GeventWorker):
                 "clients of their own worker only",
                 self.cfg.workers,
             )
-        self._server = Server(
-            BehindProxy(self.wsgi, self), self.sockets, options, folder=self._folder
-        )
+        return Server(BehindProxy(self.wsgi, self), self.sockets, options, folder=self._folder)
 
     def run(self) -> None:
         """Serve until gunicorn ends this worker, or it has answered ``max_requests``."""

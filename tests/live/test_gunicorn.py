@@ -387,6 +387,24 @@ class TestSettings:
         assert "does not speak TLS: let a proxy as nginx do so" in found.stdout + found.stderr
         assert found.returncode != 0
 
+    @pytest.mark.parametrize(
+        ("url", "why"),
+        [
+            ("redis://:secret@localhost/main", "database must be a number, not 'main'"),
+            ("http://:secret@localhost", "not the text 'http://localhost'."),
+        ],
+    )
+    def test_a_mistake_in_the_settings_is_one_line(
+        self, configure: MakeConfiguration, url: str, why: str
+    ) -> None:
+        settings = {"SOCKETIO_BROKER_URL": url}
+        found = configure(gunicorn=under_gunicorn(), settings=settings).run()
+        output = found.stdout + found.stderr
+        assert f"{why}\n" in output
+        assert "Exception in worker process" not in output
+        assert "secret" not in output
+        assert found.returncode != 0
+
 
 class TestTheFolderOfTheWorkers:
     def test_is_gone_when_they_are(self, start_server: StartServer, tmp_path: Any) -> None:

@@ -59,7 +59,8 @@ class TestPost:
         self, server: Server, client: Client, polling: Polling
     ) -> None:
         packet = b'42["message","' + b"x" * 300 + b'"]'
-        chunks = b"".join(b"%x\r\n%b\r\n" % (1, packet[i : i + 1]) for i in range(len(packet)))
+        parts = [packet[start : start + 7] for start in range(0, len(packet), 7)]
+        chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
         with Http(server.address) as http:
             http.send(
                 f"POST {polling.target} HTTP/1.1\r\nHost: {http.host}\r\n"
