@@ -121,14 +121,6 @@ class TestRefusals:
             publisher.publish(envelope(channels=("another",)))
         publisher.publish(envelope())
 
-    def test_of_what_is_too_large_do_not_either(self, clock: Clock) -> None:
-        with RedisServer("--proto-max-bulk-len", "1mb") as redis:
-            publisher = RedisPublisher(FakeNode(), redis.url, "socket.io", clock)
-            with pytest.raises(BrokerUnavailable, match="has refused a command: Protocol error"):
-                publisher.publish(envelope("x" * 3_000_000))
-            publisher.publish(envelope())
-            publisher.stop(0)
-
     def test_of_the_responses_are_told_to_who_asks(
         self, own_redis: RedisServer, publisher: RedisPublisher
     ) -> None:
