@@ -205,27 +205,13 @@ def _refuse(
         engine.stats.refusals.add(RefusalKind.STOPPING, address, why, logging.INFO)
         return Response(503, b"")
     if is_new and engine.is_full:
-        engine.stats.refusals.add(
-            RefusalKind.HANDSHAKE,
-            address,
-            f"too many sessions (SOCKETIO_MAX_SESSIONS) (from {address})",
-        )
-        return Response(503, b"")
+        return _refuse_one_more(engine, address, 503, "sessions (SOCKETIO_MAX_SESSIONS)")
     if is_new and not engine.admission.may_shake_hands(address):
-        engine.stats.refusals.add(
-            RefusalKind.HANDSHAKE,
-            address,
-            f"too many handshakes (SOCKETIO_MAX_HANDSHAKES_PER_ADDRESS) (from {address})",
-        )
-        return Response(429, b"")
+        why = "handshakes (SOCKETIO_MAX_HANDSHAKES_PER_ADDRESS)"
+        return _refuse_one_more(engine, address, 429, why)
     if is_new and not engine.admission.may_open_session(address):
-        engine.stats.refusals.add(
-            RefusalKind.HANDSHAKE,
-            address,
-            "too many sessions of one address (SOCKETIO_MAX_CONNECTIONS_PER_ADDRESS)"
-            f" (from {address})",
-        )
-        return Response(429, b"")
+        why = "sessions of one address (SOCKETIO_MAX_CONNECTIONS_PER_ADDRESS)"
+        return _refuse_one_more(engine, address, 429, why)
     if handshake.site is None:
         return engine.origins.refuse_host(handshake)
     if not engine.origins.allows(handshake):
@@ -244,6 +230,12 @@ def _refuse(
     version = show(handshake.params.get("EIO", ""))
     engine.refuse(error, address, why=f"{UNSUPPORTED_VERSION} (EIO={version})")
     return error_response(error, UNSUPPORTED_VERSION)
+
+
+def _refuse_one_more(engine: Engine, address: str, status: int, what: str) -> Response:
+    """Count and log a handshake beyond a limit; return its answer."""
+    engine.stats.refusals.add(RefusalKind.HANDSHAKE, address, f"too many {what} (from {address})")
+    return Response(status, b"")
 
 
 def _respond(response: Response) -> HttpResponse:
