@@ -5,6 +5,8 @@ import selectors
 import socket
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from threading import Thread
 from time import monotonic
 
 from tests.support.http import Http
@@ -110,6 +112,31 @@ def crowd_over_polling(server: Server, count: int, *, channel: str) -> list[Poll
         session.send(f'421["__subscribe__","{channel}"]')
         assert session.receive() == ["431[true]"]
     return sessions
+
+
+def send_all(clients: list[WebSocket], data: bytes) -> None:
+    """Have clients send the same at once, as far as the server reads it."""
+    send_each(clients, [data] * len(clients))
+
+
+def send_each(clients: list[WebSocket], frames: list[bytes], *, answers: int = 0) -> None:
+    """Have each client send its own at once, as far as the server reads it.
+
+    :param answers: how many of them each client waits for, unless it is closed: one that cuts its
+        connection spares the server what it has not looked at yet.
+    """
+
+    def talk(client: WebSocket, data: bytes) -> None:
+        with suppress(OSError):
+            client.send(data)
+            for _ in range(answers):
+                client.receive(timeout=90)
+
+    threads = [Thread(target=talk, args=each) for each in zip(clients, frames, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def deflate(data: bytes) -> bytes:

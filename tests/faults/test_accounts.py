@@ -3,13 +3,7 @@
 Each test is an attack that once took gigabytes, seconds or all handlers.
 """
 
-import json
-import re
-from base64 import b64encode
-from collections.abc import Iterator
 from contextlib import suppress
-from itertools import cycle
-from random import Random
 from threading import Thread
 from time import monotonic
 
@@ -27,106 +21,19 @@ from tests.faults.crowd import (
     join,
     join_over_polling,
     plain,
+    send_all,
+    send_each,
 )
-from tests.faults.watch import MAX_ANSWER, MIB, MOST, Watch, limited_space, look
+from tests.faults.watch import MAX_ANSWER, MIB, MOST, Watch, limited_space, look, waiting_bytes
+from tests.faults.worst import WORST, fill
 from tests.support.http import Http, Refused
-from tests.support.redis import RedisServer
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.types import StartServer
-from tests.support.websocket import BINARY, TEXT, WebSocket, frame, handshake_headers
+from tests.support.websocket import TEXT, frame, handshake_headers
 from tests.support.wire import TransportName, target
 
 pytestmark = pytest.mark.timeout(180)
-
-LARGE = 980_000
-"""Characters of a message that is as large as allowed."""
-
-CALLED = 20
-"""Clients that answer at once."""
-
-
-def fill(unit: str, size: int = LARGE) -> str:
-    """Repeat JSON with commas between, in an array."""
-    return "[" + ",".join([unit] * (size // (len(unit) + 1))) + "]"
-
-
-WORST = {
-    "empty arrays": fill("[]"),
-    "deep arrays": fill("[" * 98 + "]" * 98),
-    "long numbers": fill("8.988465674311578e307"),
-    "empty strings": fill('""'),
-    "half a character at the end": fill("[" * 98 + "]" * 98)[:-1] + ',"\\ud800"]',
-    "one emoji in much text": '"' + "x" * (LARGE - 10) + '😀"',
-}
-"""JSON that costs most, in memory or in time."""
-
-
-def send_all(clients: list[WebSocket], data: bytes) -> None:
-    """Have clients send the same at once, as far as the server reads it."""
-    send_each(clients, [data] * len(clients))
-
-
-def send_each(clients: list[WebSocket], frames: list[bytes]) -> None:
-    """Have each client send its own at once, as far as the server reads it."""
-
-    def send(client: WebSocket, data: bytes) -> None:
-        with suppress(OSError):
-            client.send(data)
-
-    threads = [Thread(target=send, args=each) for each in zip(clients, frames, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def send_and_read_each(clients: list[WebSocket], frames: list[bytes], answers: int) -> None:
-    """Have each client send its own at once, and wait for so many answers, or until it is closed.
-
-    A client that cuts its connection spares the server what it has not looked at yet.
-    """
-
-    def talk(client: WebSocket, data: bytes) -> None:
-        with suppress(OSError):
-            client.send(data)
-            for _ in range(answers):
-                client.receive(timeout=90)
-
-    threads = [Thread(target=talk, args=each) for each in zip(clients, frames, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def asked(client: WebSocket) -> int:
-    """Return the id that the server wants its question to be acknowledged with."""
-    packet = client.receive_text()
-    digits, _, name = packet.removeprefix("42").partition("[")
-    assert name.startswith('"question"'), packet
-    return int(digits)
-
-
-def waiting(server: Server) -> int:
-    """Return how many bytes wait for handlers."""
-    count: int = look(server, "stats")["waiting_bytes"]
-    return count
-
-
-@pytest.fixture(scope="module")
-def cluster(share_attacked: StartServer) -> Iterator[tuple[Server, Server]]:
-    """Two servers with a Redis between them."""
-    redis = RedisServer()
-    one, other = (
-        share_attacked(
-            settings={"SOCKETIO_BROKER_URL": redis.url, "SOCKETIO_STALL_TIMEOUT": 1.0},
-            environment={"TEST_PURPOSE": f"attacked cluster, {name}"},
-        )
-        for name in ("one", "other")
-    )
-    yield one, other
-    redis.stop()
 
 
 class TestLargeHeaders:
@@ -158,7 +65,7 @@ class TestLargeHeaders:
                 connection.send_request("GET", target(transport), headers={**headers, name: value})
                 with suppress(ConnectionError):  # it was refused
                     connection.read_response()
-                assert waiting(server) <= 5_000_000
+                assert waiting_bytes(server) <= 5_000_000
             assert look(server, "stats")["refusals"]["pending"] > 0
             close_all()
 
@@ -185,8 +92,8 @@ class TestEventsThatWait:
             senders = [Thread(target=send_all, args=([client], event * 3)) for client in clients]
             for sender in senders:
                 sender.start()
-            wait_until(lambda: waiting(server) > 20 * 500_000, "events to wait")
-            assert waiting(server) < 20 * 2_100_000
+            wait_until(lambda: waiting_bytes(server) > 20 * 500_000, "events to wait")
+            assert waiting_bytes(server) < 20 * 2_100_000
             for sender in senders:
                 sender.join()
             for client in clients:
@@ -206,7 +113,7 @@ class TestEventsThatWait:
             wait_until(
                 lambda: look(server, "stats")["refusals"].get("pending", 0) >= 20, "some to go"
             )
-            assert waiting(server) <= 10_000_000
+            assert waiting_bytes(server) <= 10_000_000
             for client in clients:
                 client.cut()
 
@@ -308,228 +215,6 @@ class TestEverythingAtOnce:
             assert stats["waiting_bytes"] > 10_000_000
             for client in (*silent, *clients, keeper):
                 client.cut()
-
-
-class TestLargeMessages:
-    @pytest.mark.parametrize("kind", WORST)
-    def test_of_many_clients_take_turns(self, server: Server, watch: Watch, kind: str) -> None:
-        event = plain(f'421["echo",{WORST[kind]}]')
-        name = f"large messages: {kind}"
-        with watch(server, "accounts", name, inputs=20 * 3, most=MOST, patience=90):
-            clients = crowd(server, 20)
-            send_and_read_each(clients, [event * 3] * 20, 3)
-            for client in clients:
-                client.cut()
-
-    def test_of_sixty_clients_do(self, wire: Wire, watch: Watch) -> None:
-        server, encode, headers = wire
-        kinds = ("deep arrays", "empty arrays")  # most time, and most memory
-        events = [encode(f'42["unknown",{WORST[kind]}]') for kind in kinds]
-        name = f"large messages of 60{', deflated' if headers else ''}"
-        with watch(server, "accounts", name, inputs=60, most=MOST, patience=90):
-            clients = [join(server, headers=headers) for _ in range(60)]
-            send_each(clients, events * 30)
-            send_all(clients, encode('421["echo",1]'))
-            for client in clients:
-                client.cut()
-
-    def test_of_all_kinds_do_where_they_are_compressed(
-        self, deflating: Server, watch: Watch
-    ) -> None:
-        """The answers are compressed as well; the last kind waits for an attachment."""
-        place = '{"_placeholder":true,"num":0}'
-        events = [deflated(f'421["echo",{text}]') for text in WORST.values()]
-        binary = deflated(f'451-1["echo",{WORST["deep arrays"]},{place}]') + frame(BINARY, b"x")
-        events += [binary]
-        name = "large messages: all kinds, deflated"
-        with watch(deflating, "accounts", name, inputs=len(events) * 3, most=MOST, patience=90):
-            clients = [join(deflating, headers=OFFER) for _ in range(len(events) * 3)]
-            send_and_read_each(clients, events * 3, 1)
-            for client in clients:
-                client.cut()
-
-    def test_with_an_attachment_do(self, server: Server, watch: Watch) -> None:
-        """All of their JSON is searched for the attachment's place."""
-        place = '{"_placeholder":true,"num":0}'
-        event = frame(TEXT, f'451-["unknown",{WORST["deep arrays"]},{place}]') + frame(BINARY, b"x")
-        with watch(server, "accounts", "large messages: binary", inputs=20, most=MOST, patience=90):
-            clients = crowd(server, 20)
-            send_all(clients, event)
-            for client in clients:
-                client.cut()
-
-    def test_that_only_inflate_do(self, deflating: Server, watch: Watch) -> None:
-        event = deflated("x" * (LARGE + 10_000))
-        with watch(deflating, "accounts", "much to inflate", inputs=800, most=MOST, patience=90):
-            clients = [join(deflating, headers=OFFER) for _ in range(40)]
-            bomb = deflated('42["unknown","' + "x" * LARGE + '"]')
-            assert len(event) < len(bomb) + 10
-            send_all(clients, bomb * 20)
-            for client in clients:
-                client.cut()
-
-
-class TestLargeAnswers:
-    """What the server has asked for costs no less than what clients send by themselves."""
-
-    @pytest.mark.parametrize("event", ["question", "hint"])
-    def test_of_many_clients_take_turns(self, wire: Wire, watch: Watch, event: str) -> None:
-        """Whether a handler or a callback waits for them."""
-        server, encode, headers = wire
-        name = f"large answers: {event}{', deflated' if headers else ''}"
-        with watch(server, "accounts", name, inputs=CALLED, most=MOST, patience=90):
-            clients = [join(server, headers=headers) for _ in range(CALLED)]
-            for client in clients:
-                client.send_text(f'42["{event}"]')
-            kinds = cycle(["empty arrays", "deep arrays"])
-            answers = [encode(f"43{asked(client)}[{WORST[next(kinds)]}]") for client in clients]
-            send_each(clients, answers)
-            for client in clients:
-                assert ask(client, '["echo",1]') == "[1]"
-                client.close()
-
-    def test_that_handlers_keep_are_bounded_once_they_are_decoded(
-        self, wire: Wire, watch: Watch
-    ) -> None:
-        """The handlers wait for another answer, which never comes."""
-        server, encode, headers = wire
-        name = f"large answers that handlers keep{', deflated' if headers else ''}"
-        with watch(server, "accounts", name, inputs=CALLED, most=MOST, patience=90):
-            clients = [join(server, headers=headers) for _ in range(CALLED)]
-            for client in clients:
-                client.send_text('42["interview"]')
-            answers = [encode(f"43{asked(client)}[{fill('[]', 200_000)}]") for client in clients]
-            send_each(clients, answers)
-            wait_until(lambda: look(server, "stats")["decoded_bytes"] > 15 * MIB, "much to be kept")
-            assert look(server, "stats")["decoded_bytes"] <= 48 * MIB
-            for client in clients:
-                client.cut()
-
-    def test_to_one_call_are_bounded(self, share_attacked: StartServer, watch: Watch) -> None:
-        server = share_attacked(settings={"SOCKETIO_STALL_TIMEOUT": 1.0})
-        name = "large answers to one call"
-        with watch(server, "accounts", name, inputs=40, most=MOST, patience=90):
-            clients, host = crowd(server, 40, channel="asked"), join(server)
-            host.send_text('421["survey","asked",5]')
-            answers = [plain(f"43{asked(client)}[{WORST['empty arrays']}]") for client in clients]
-            send_each(clients, answers)
-            assert waiting(server) <= 64 * MIB
-            came, missing = json.loads(host.receive_text().removeprefix("431"))
-            assert (came + missing, missing > 0) == (40, True)
-            for client in (*clients, host):
-                client.cut()
-
-
-class TestLargeAnswersThroughTheBroker:
-    """The clients that answer are another process's."""
-
-    def test_take_turns_and_are_bounded_in_both(
-        self, cluster: tuple[Server, Server], watch: Watch
-    ) -> None:
-        asking, answering = cluster
-        name = "large answers through the broker"
-        with (
-            watch(asking, "accounts", f"{name}, asking", inputs=40, most=MOST, patience=90),
-            watch(answering, "accounts", f"{name}, answering", inputs=40, most=MOST, patience=90),
-        ):
-            clients, host = crowd(answering, 40, channel="asked"), join(asking)
-            host.send_text('421["survey","asked",15]')
-            kinds = cycle(WORST.values())
-            answers = [plain(f"43{asked(client)}[{next(kinds)}]") for client in clients]
-            send_each(clients, answers)
-            assert waiting(asking) <= 64 * MIB
-            came, missing = json.loads(host.receive_text().removeprefix("431"))
-            assert came + missing == 40
-            assert came > 0
-            for client in (*clients, host):
-                client.cut()
-
-
-class TestManySmallPackets:
-    @pytest.mark.parametrize(
-        ("revision", "body"),
-        [
-            pytest.param("4", "\x1e".join(["6"] * 49_999), id="revision 4"),
-            pytest.param("3", "1:6" * 49_999, id="revision 3"),
-        ],
-    )
-    def test_of_one_payload_take_turns(
-        self, share_attacked: StartServer, watch: Watch, revision: str, body: str
-    ) -> None:
-        server = share_attacked(settings={"SOCKETIO_ALLOW_EIO3": True})
-        name = f"tiny packets of revision {revision}"
-        with watch(server, "accounts", name, inputs=20 * 49_999, most=MOST):
-            posts = []
-            for _ in range(20):
-                http = Http(server.address)
-                opening = http.get(target("polling", EIO=revision)).text
-                (sid,) = re.findall('"sid":"([^"]*)"', opening)
-                path = target("polling", EIO=revision, sid=sid)
-                http.send_request("POST", path, body)
-                posts.append((http, path))
-            for http, path in posts:
-                assert http.read_response().body == b"ok"
-                http.request("POST", path, "1" if revision == "4" else "1:1")
-                http.close()
-
-
-class TestManySmallEvents:
-    @pytest.mark.parametrize(
-        ("revision", "packet"),
-        [
-            pytest.param("4", '42["unknown"]', id="events"),
-            pytest.param("4", '421["echo"]', id="events that are answered"),
-            pytest.param("3", "431[]", id="acknowledgements"),
-        ],
-    )
-    def test_of_one_payload_are_kept_as_its_text(
-        self, share_attacked: StartServer, watch: Watch, revision: str, packet: str
-    ) -> None:
-        """Once they are decoded, they take ten times as much; nobody fetches the answers."""
-        server = share_attacked(
-            settings={"SOCKETIO_ALLOW_EIO3": True, "SOCKETIO_STALL_TIMEOUT": 1.0}
-        )
-        name = f"small packets of revision {revision}: {packet}"
-        body = (
-            "\x1e".join([packet] * 40_000)
-            if revision == "4"
-            else f"{len(packet)}:{packet}" * 40_000
-        )
-        with watch(server, "accounts", name, inputs=20 * 40_000, most=MOST):
-            posts = []
-            for _ in range(20):
-                http = Http(server.address)
-                opening = http.get(target("polling", EIO=revision)).text
-                (sid,) = re.findall('"sid":"([^"]*)"', opening)
-                path = target("polling", EIO=revision, sid=sid)
-                if revision == "4":
-                    http.request("POST", path, "40")
-                    http.get(path)
-                http.send_request("POST", path, body)
-                posts.append((http, path))
-            for http, path in posts:
-                http.read_response()
-                http.request("POST", path, "1" if revision == "4" else "1:1")  # if it is open
-                http.close()
-
-
-class TestLargeAnswersToPolls:
-    def test_are_compressed_one_after_another(self, server: Server, watch: Watch) -> None:
-        text = b64encode(Random(1).randbytes(700_000)).decode()
-        with watch(server, "accounts", "large answers to polls", inputs=40, most=MOST):
-            sessions = [join_over_polling(server) for _ in range(40)]
-            for session in sessions:
-                session.send(f'421["echo","{text}"]')
-            polls = []
-            for session in sessions:
-                http = Http(server.address)
-                http.send_request("GET", session.target, headers={"Accept-Encoding": "gzip"})
-                polls.append(http)
-            for http in polls:
-                assert http.read_response().headers["content-encoding"] == "gzip"
-                http.close()
-            for session in sessions:
-                session.close()
 
 
 class TestJoiningAndLeaving:
@@ -650,7 +335,7 @@ class TestWhatIsKept:
                 lambda: look(server, "stats")["refusals"].get("pending", 0) >= before + 50,
                 "some to go",
             )
-            assert waiting(server) <= 64 * MIB
+            assert waiting_bytes(server) <= 64 * MIB
             for client in clients:
                 client.cut()
 
@@ -677,7 +362,7 @@ class TestWhatIsKept:
                 send_all(clients, frame(TEXT, f'42["unknown",{WORST["empty arrays"]}]'))
                 for client in clients:
                     client.cut()
-                wait_until(lambda: waiting(server) == 0, "all of it to be gone")
+                wait_until(lambda: waiting_bytes(server) == 0, "all of it to be gone")
 
     def test_a_session_that_only_polls_may_send_as_much(self, server: Server, watch: Watch) -> None:
         with watch(server, "accounts", "payloads that wait", inputs=10, most=MOST):
@@ -689,82 +374,3 @@ class TestWhatIsKept:
                 with suppress(Refused):
                     session.wait_for_ok()
                 session.close()
-
-
-class TestOneSessionOverManyConnections:
-    """An address may have a hundred."""
-
-    @pytest.mark.parametrize("method", ["POST", "GET", "OPTIONS"])
-    def test_has_no_more_than_one_body_under_way(
-        self, server: Server, watch: Watch, method: str
-    ) -> None:
-        """Others are not wanted, and not kept."""
-        size = {"Content-Length": "1000000"}
-        name = f"bodies without an end of one session: {method}"
-        with watch(server, "accounts", name, inputs=60, most=24 * MIB):
-            session = join_over_polling(server)
-            for _ in range(60):
-                with suppress(ConnectionError):  # it was refused
-                    connection = connect(server)
-                    connection.send_request(method, session.target, headers=size)
-                    connection.send(b"4".ljust(999_999, b"x"))
-            if method == "POST":
-                assert waiting(server) == 0  # the second one has ended the session
-            close_all()
-            session.close()
-
-    def test_leaves_nothing_of_a_body_behind(self, server: Server, watch: Watch) -> None:
-        size = {"Content-Length": "1000000"}
-        with watch(server, "accounts", "bodies of sessions that end", inputs=20, most=MOST):
-            sessions = [join_over_polling(server) for _ in range(20)]
-            for session in sessions:
-                connection = connect(server)
-                connection.send_request("POST", session.target, headers=size)
-                connection.send(b"4".ljust(999_999, b"x"))
-            wait_until(lambda: waiting(server) >= 20 * 999_999, "all of it to arrive")
-            for session in sessions:
-                assert session.post("1").status == 400
-            assert waiting(server) == 0
-            close_all()
-
-    def test_has_no_messages_behind_the_server_s_close(self, server: Server, watch: Watch) -> None:
-        """A session's second WebSocket is closed at once; its client may send until it answers."""
-        part = frame(BINARY, b"x" * LARGE)[:-1]
-        with watch(server, "accounts", "messages behind a close", inputs=60, most=24 * MIB):
-            first = WebSocket(server.address, target("websocket"), behind=frame(TEXT, "40"))
-            sid = json.loads(first.receive_text()[1:])["sid"]
-            others: list[WebSocket] = []
-
-            def open_second() -> None:
-                with suppress(OSError):
-                    others.append(
-                        WebSocket(server.address, target("websocket", sid=sid), behind=part)
-                    )
-
-            threads = [Thread(target=open_second) for _ in range(60)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            for client in others:
-                with suppress(OSError):
-                    client.read_to_the_end()  # it cuts who does not answer its close
-                client.cut()
-            first.cut()
-
-
-class TestRequestsWithoutAPause:
-    def test_wait_in_the_kernel(self, server: Server, watch: Watch) -> None:
-        """More of them may arrive than are answered between two reads."""
-        count = 40_000
-        with watch(server, "accounts", "requests without a pause", inputs=count, most=8 * MIB):
-            session, connection = join_over_polling(server), connect(server)
-            request = f"POST {session.target} HTTP/1.1\r\nHost: {connection.host}\r\n"
-            data = (request + "Content-Length: 1\r\n\r\n3").encode()
-            connection.send(data)
-            answer = connection.sock.recv(65_536)
-            sender = Thread(target=connection.send, args=[data * (count - 1)])
-            sender.start()
-            connection.read_exactly(len(answer) * (count - 1))
-            sender.join()
-            session.close()

@@ -124,6 +124,12 @@ def look(server: Server, view: str) -> dict[str, Any]:
         return found
 
 
+def waiting_bytes(server: Server) -> int:
+    """Return how many bytes wait for handlers."""
+    count: int = look(server, "stats")["waiting_bytes"]
+    return count
+
+
 def held(server: Server) -> dict[str, int]:
     """Return what the server holds for its clients, its descriptors included."""
     stats = look(server, "stats")

@@ -1,0 +1,174 @@
+"""What takes long takes turns: nobody else waits for more than one piece of it."""
+
+import re
+from base64 import b64encode
+from random import Random
+
+import pytest
+
+from tests.faults.crowd import (
+    OFFER,
+    Wire,
+    crowd,
+    deflated,
+    join,
+    join_over_polling,
+    plain,
+    send_all,
+    send_each,
+)
+from tests.faults.watch import MOST, Watch
+from tests.faults.worst import LARGE, WORST
+from tests.support.http import Http
+from tests.support.server import Server
+from tests.support.types import StartServer
+from tests.support.websocket import BINARY, TEXT, frame
+from tests.support.wire import target
+
+pytestmark = pytest.mark.timeout(180)
+
+
+class TestLargeMessages:
+    @pytest.mark.parametrize("kind", WORST)
+    def test_of_many_clients_take_turns(self, server: Server, watch: Watch, kind: str) -> None:
+        event = plain(f'421["echo",{WORST[kind]}]')
+        name = f"large messages: {kind}"
+        with watch(server, "turns", name, inputs=20 * 3, most=MOST, patience=90):
+            clients = crowd(server, 20)
+            send_each(clients, [event * 3] * 20, answers=3)
+            for client in clients:
+                client.cut()
+
+    def test_of_sixty_clients_do(self, wire: Wire, watch: Watch) -> None:
+        server, encode, headers = wire
+        kinds = ("deep arrays", "empty arrays")  # most time, and most memory
+        events = [encode(f'42["unknown",{WORST[kind]}]') for kind in kinds]
+        name = f"large messages of 60{', deflated' if headers else ''}"
+        with watch(server, "turns", name, inputs=60, most=MOST, patience=90):
+            clients = [join(server, headers=headers) for _ in range(60)]
+            send_each(clients, events * 30)
+            send_all(clients, encode('421["echo",1]'))
+            for client in clients:
+                client.cut()
+
+    def test_of_all_kinds_do_where_they_are_compressed(
+        self, deflating: Server, watch: Watch
+    ) -> None:
+        """The answers are compressed as well; the last kind waits for an attachment."""
+        place = '{"_placeholder":true,"num":0}'
+        events = [deflated(f'421["echo",{text}]') for text in WORST.values()]
+        binary = deflated(f'451-1["echo",{WORST["deep arrays"]},{place}]') + frame(BINARY, b"x")
+        events += [binary]
+        name = "large messages: all kinds, deflated"
+        with watch(deflating, "turns", name, inputs=len(events) * 3, most=MOST, patience=90):
+            clients = [join(deflating, headers=OFFER) for _ in range(len(events) * 3)]
+            send_each(clients, events * 3, answers=1)
+            for client in clients:
+                client.cut()
+
+    def test_with_an_attachment_do(self, server: Server, watch: Watch) -> None:
+        """All of their JSON is searched for the attachment's place."""
+        place = '{"_placeholder":true,"num":0}'
+        event = frame(TEXT, f'451-["unknown",{WORST["deep arrays"]},{place}]') + frame(BINARY, b"x")
+        with watch(server, "turns", "large messages: binary", inputs=20, most=MOST, patience=90):
+            clients = crowd(server, 20)
+            send_all(clients, event)
+            for client in clients:
+                client.cut()
+
+    def test_that_only_inflate_do(self, deflating: Server, watch: Watch) -> None:
+        event = deflated("x" * (LARGE + 10_000))
+        with watch(deflating, "turns", "much to inflate", inputs=800, most=MOST, patience=90):
+            clients = [join(deflating, headers=OFFER) for _ in range(40)]
+            bomb = deflated('42["unknown","' + "x" * LARGE + '"]')
+            assert len(event) < len(bomb) + 10
+            send_all(clients, bomb * 20)
+            for client in clients:
+                client.cut()
+
+
+class TestManySmallPackets:
+    @pytest.mark.parametrize(
+        ("revision", "body"),
+        [
+            pytest.param("4", "\x1e".join(["6"] * 49_999), id="revision 4"),
+            pytest.param("3", "1:6" * 49_999, id="revision 3"),
+        ],
+    )
+    def test_of_one_payload_take_turns(
+        self, share_attacked: StartServer, watch: Watch, revision: str, body: str
+    ) -> None:
+        server = share_attacked(settings={"SOCKETIO_ALLOW_EIO3": True})
+        name = f"tiny packets of revision {revision}"
+        with watch(server, "turns", name, inputs=20 * 49_999, most=MOST):
+            posts = []
+            for _ in range(20):
+                http = Http(server.address)
+                opening = http.get(target("polling", EIO=revision)).text
+                (sid,) = re.findall('"sid":"([^"]*)"', opening)
+                path = target("polling", EIO=revision, sid=sid)
+                http.send_request("POST", path, body)
+                posts.append((http, path))
+            for http, path in posts:
+                assert http.read_response().body == b"ok"
+                http.request("POST", path, "1" if revision == "4" else "1:1")
+                http.close()
+
+
+class TestManySmallEvents:
+    @pytest.mark.parametrize(
+        ("revision", "packet"),
+        [
+            pytest.param("4", '42["unknown"]', id="events"),
+            pytest.param("4", '421["echo"]', id="events that are answered"),
+            pytest.param("3", "431[]", id="acknowledgements"),
+        ],
+    )
+    def test_of_one_payload_are_kept_as_its_text(
+        self, share_attacked: StartServer, watch: Watch, revision: str, packet: str
+    ) -> None:
+        """Once they are decoded, they take ten times as much; nobody fetches the answers."""
+        server = share_attacked(
+            settings={"SOCKETIO_ALLOW_EIO3": True, "SOCKETIO_STALL_TIMEOUT": 1.0}
+        )
+        name = f"small packets of revision {revision}: {packet}"
+        body = (
+            "\x1e".join([packet] * 40_000)
+            if revision == "4"
+            else f"{len(packet)}:{packet}" * 40_000
+        )
+        with watch(server, "turns", name, inputs=20 * 40_000, most=MOST):
+            posts = []
+            for _ in range(20):
+                http = Http(server.address)
+                opening = http.get(target("polling", EIO=revision)).text
+                (sid,) = re.findall('"sid":"([^"]*)"', opening)
+                path = target("polling", EIO=revision, sid=sid)
+                if revision == "4":
+                    http.request("POST", path, "40")
+                    http.get(path)
+                http.send_request("POST", path, body)
+                posts.append((http, path))
+            for http, path in posts:
+                http.read_response()
+                http.request("POST", path, "1" if revision == "4" else "1:1")  # if it is open
+                http.close()
+
+
+class TestLargeAnswersToPolls:
+    def test_are_compressed_one_after_another(self, server: Server, watch: Watch) -> None:
+        text = b64encode(Random(1).randbytes(700_000)).decode()
+        with watch(server, "turns", "large answers to polls", inputs=40, most=MOST):
+            sessions = [join_over_polling(server) for _ in range(40)]
+            for session in sessions:
+                session.send(f'421["echo","{text}"]')
+            polls = []
+            for session in sessions:
+                http = Http(server.address)
+                http.send_request("GET", session.target, headers={"Accept-Encoding": "gzip"})
+                polls.append(http)
+            for http in polls:
+                assert http.read_response().headers["content-encoding"] == "gzip"
+                http.close()
+            for session in sessions:
+                session.close()
