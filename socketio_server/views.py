@@ -28,7 +28,7 @@ from socketio_server.engine.engine import SID_BYTES, Engine
 from socketio_server.engine.origins import site_of
 from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session_cookie import Binding, cookies_of
-from socketio_server.engine.transports.polling import error_response
+from socketio_server.engine.transports.exchange import error_response
 from socketio_server.http.engine_requests import engine_request_of
 from socketio_server.http.wsgi import UPGRADE_KEY, Upgrade
 from socketio_server.net.log import show

@@ -20,11 +20,11 @@ from socketio_server.engine.request import EngineRequest, Query
 from socketio_server.engine.session import Session, SessionHandler
 from socketio_server.engine.session_cookie import Binding, cookies_of
 from socketio_server.engine.transports.base import Transport
+from socketio_server.engine.transports.exchange import error_response
 from socketio_server.engine.transports.polling import (
     PACKETS_FOR_PYTHON,
     PYTHON_AGENTS,
     PollingTransport,
-    error_response,
 )
 from socketio_server.engine.transports.revision3 import PollingTransport3, WebSocketTransport3
 from socketio_server.engine.transports.websocket import UpgradedConnection, WebSocketTransport

@@ -17,7 +17,8 @@ from gevent.event import Event
 
 from socketio_server.engine.request import EngineRequest
 from socketio_server.engine.session import Session
-from socketio_server.engine.transports.polling import PollingTransport, error_response
+from socketio_server.engine.transports.exchange import BAD_REQUEST
+from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.http.access_log import level_of, log_access
 from socketio_server.http.body import BODY_HIGH_WATER, CollectedBody, StreamedBody
 from socketio_server.http.engine_requests import engine_request, is_websocket
@@ -33,7 +34,6 @@ from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.queued_output import LostBecause
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.workers import WorkerPool
-from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.bodies import BadBody
 from socketio_server.protocol.http1.requests import Head
 from socketio_server.protocol.http1.responses import Response, encode_response, http_date
@@ -277,7 +277,7 @@ class SessionExchange(_Exchange):
 
     def drop_body(self) -> None:
         """Keep nothing of the body (``Exchange``); the refusal follows when all has arrived."""
-        self._target = error_response(ErrorCode.BAD_REQUEST)
+        self._target = BAD_REQUEST
         if self._body is not None:
             self._body.drop()
 
@@ -300,9 +300,7 @@ class SessionExchange(_Exchange):
         assert request is not None  # it has not arrived completely
         if isinstance(self._target, PollingTransport):
             self._carrier.server.engine.body_refused(request, status)
-        self.reply(
-            error_response(ErrorCode.BAD_REQUEST) if status == 400 else Response(status, b"")
-        )
+        self.reply(BAD_REQUEST if status == 400 else Response(status, b""))
 
     def _upgrade(self, request: EngineRequest) -> None:
         """Begin the probe of a session's upgrade, or refuse the WebSocket."""

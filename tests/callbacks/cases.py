@@ -151,14 +151,14 @@ def a_long_answer_waits_for_its_turn(world: World, faults: Faults) -> None:
     world.run()
 
 
-@case("PollingTransport._fail_post")
+@case("PostReceiver._fail_post")
 def a_packet_is_refused(world: World, faults: Faults) -> None:
     target = world.polling()
     faults.add(Engine, "client_refused")
     world.connect(request("POST", target, b"4hello\x1e0"))
 
 
-@case("PollingTransport._go_on")
+@case("PostReceiver._go_on")
 def packets_wait_for_their_turn(world: World, faults: Faults) -> None:
     target, session = world.polling(), world.sessions[-1]
     session.pause_reading()
@@ -168,7 +168,7 @@ def packets_wait_for_their_turn(world: World, faults: Faults) -> None:
     world.run()
 
 
-@case("PollingTransport._take_large")
+@case("PostReceiver._take_large")
 def a_payload_waits_for_its_turn(world: World, faults: Faults) -> None:
     target = world.polling()
     faults.add(RecordingSessionHandler, "text_received")

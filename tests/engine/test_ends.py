@@ -6,7 +6,8 @@ import gevent
 import pytest
 
 from socketio_server.engine.session import Session
-from socketio_server.engine.transports.polling import PollingTransport, error_response
+from socketio_server.engine.transports.exchange import BAD_REQUEST, error_response
+from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.net.deadlines import TICK
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import ErrorCode
@@ -39,7 +40,7 @@ class TestTheEndOfASession:
         sid = site.open_polling()
         site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
 
-        assert site.post(sid, b"4too late") == error_response(ErrorCode.BAD_REQUEST)
+        assert site.post(sid, b"4too late") == BAD_REQUEST
         assert site.handlers[0].messages == []
 
     @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ class TestTheEndOfASession:
 
     def test_a_bad_packet_ends_its_sender_s_session_and_no_other(self, site: Site) -> None:
         bad, good = site.open_polling(), site.open_polling()
-        assert site.post(bad, b"nonsense") == error_response(ErrorCode.BAD_REQUEST)
+        assert site.post(bad, b"nonsense") == BAD_REQUEST
 
         assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
         assert site.post(good, b"4hello").status == 200

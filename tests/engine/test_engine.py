@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from socketio_server.engine.session_cookie import Binding
-from socketio_server.engine.transports.polling import PollingTransport, error_response
+from socketio_server.engine.transports.exchange import BAD_REQUEST, error_response
+from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.engine.transports.websocket import UpgradedConnection
 from socketio_server.net.deadlines import TICK
 from socketio_server.protocol.close_reasons import CloseReason
@@ -279,7 +280,7 @@ class TestRequestsOfASession:
         sid = site.open_polling()
         response = site.respond(request(method, transport="polling", sid=sid), b"4hello")
 
-        assert response == error_response(ErrorCode.BAD_REQUEST)
+        assert response == BAD_REQUEST
         assert site.handlers[0].messages == []
 
     def test_a_session_over_websocket_takes_no_polling(self, site: Site) -> None:
@@ -288,8 +289,8 @@ class TestRequestsOfASession:
         sid = site.sessions[0].sid
 
         response = site.respond(request(transport="polling", sid=sid))
-        assert response == error_response(ErrorCode.BAD_REQUEST)
-        assert site.post(sid, b"4hello") == error_response(ErrorCode.BAD_REQUEST)
+        assert response == BAD_REQUEST
+        assert site.post(sid, b"4hello") == BAD_REQUEST
         assert site.sessions[0].is_open
 
 

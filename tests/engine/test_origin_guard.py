@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from socketio_server.engine.origins import site_of
-from socketio_server.engine.transports.polling import error_response
+from socketio_server.engine.transports.exchange import error_response
 from socketio_server.protocol.engineio import ErrorCode
 from tests.engine.site import Site, from_page, request
 from tests.fakes.engine import outgoing

@@ -3,7 +3,7 @@
 import pytest
 
 from socketio_server.engine.session import Session
-from socketio_server.engine.transports.polling import error_response
+from socketio_server.engine.transports.exchange import BAD_REQUEST, error_response
 from socketio_server.net.deadlines import TICK
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import ErrorCode
@@ -50,7 +50,7 @@ class TestUpgrade:
         site = Site(transports=("polling",))
         sid = site.open_polling()
         found = self.find(site, transport="websocket", sid=sid)
-        assert found == error_response(ErrorCode.BAD_REQUEST)
+        assert found == BAD_REQUEST
         site.close()
 
     def test_a_websocket_takes_over(self, site: Site) -> None:
@@ -64,7 +64,7 @@ class TestUpgrade:
         assert site.sessions[0].transport.name == "websocket"
         assert site.handlers[0].messages == ["hello"]
         response = site.respond(request(transport="polling", sid=sid))
-        assert response == error_response(ErrorCode.BAD_REQUEST)
+        assert response == BAD_REQUEST
 
     def test_where_another_websocket_probes_a_second_is_closed(self, site: Site) -> None:
         site.open_polling()

@@ -1,14 +1,14 @@
 """Engine.IO packets over HTTP long-polling.
 
-The session's packets wait in a queue until a GET fetches them as one payload; a POST carries the
-client's packets. The requests are ``Exchange``s: they are answered now or later, and no method
-here waits.
+The session's packets wait in a queue until a GET fetches them as one payload. A POST carries the
+client's packets (``posts.py``). The requests are ``Exchange``s: they are answered now or later, and
+no method here waits.
 """
 
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from socketio_server.engine.transports.base import (
     CLOSE,
@@ -17,7 +17,8 @@ from socketio_server.engine.transports.base import (
     Outgoing,
     TransportHandler,
 )
-from socketio_server.exceptions import DecodeError
+from socketio_server.engine.transports.exchange import BAD_REQUEST, Exchange
+from socketio_server.engine.transports.posts import PostReceiver
 from socketio_server.net.loop import Loop, Watcher
 from socketio_server.net.queued_output import (
     ENTRY_COST,
@@ -27,12 +28,10 @@ from socketio_server.net.queued_output import (
     QueuedOutput,
 )
 from socketio_server.net.refusals import RefusalKind
-from socketio_server.net.token_bucket import TokenBucket
 from socketio_server.net.turns import LARGE, Turns
 from socketio_server.options import Options
 from socketio_server.protocol import engineio
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.protocol.engineio import ErrorCode, PacketType, Payload
 from socketio_server.protocol.http1.responses import Response
 
 PROBE_POLL_TIME = 0.1
@@ -44,9 +43,6 @@ LIGHT = 4096
 """Bytes, each message with its ``ENTRY_COST``, that may wait for a client without being counted for
 the process: about the memory of the client itself, and more than its next GET mostly finds."""
 
-AT_ONCE = 4096
-"""Bytes of a POST that is taken apart at once; larger ones wait for their turn."""
-
 PYTHON_AGENTS = ("python-", "Python/")
 """How the ``User-Agent`` of the official Python client begins."""
 
@@ -55,42 +51,7 @@ PACKETS_FOR_PYTHON = 16
 the connection over more."""
 
 
-class Exchange(Protocol):
-    """A request of the client that waits for its answer. No method blocks."""
-
-    def reply(self, response: Response) -> None:
-        """Answer the request; called once. If the client has gone, do nothing."""
-
-    def has_ended(self) -> bool:
-        """Return whether the client has gone, even if the loop has not reported it yet."""
-
-    def is_underway(self) -> bool:
-        """Return whether the client has yet to read some of the answer."""
-
-    def drop_body(self) -> None:
-        """Keep nothing of the body, which has arrived in part, and refuse the request later."""
-
-    def abort(self) -> None:
-        """Close the client's connection without an answer."""
-
-
-def error_response(code: ErrorCode, message: str | None = None) -> Response:
-    """An Engine.IO error: 403 if forbidden, else 400, with the reference server's JSON.
-
-    :param message: replaces the reference server's message for this code.
-    """
-    status = 403 if code is ErrorCode.FORBIDDEN else 400
-    return Response(status, engineio.encode_error(code, message), "application/json")
-
-
-_MESSAGE = PacketType.MESSAGE
-
-_BAD_REQUEST = error_response(ErrorCode.BAD_REQUEST)
-
-_OK = Response(200, b"ok", "text/html")  # as the reference server answers a POST
-
-
-class PollingTransport:
+class PollingTransport(PostReceiver):
     """Carries the packets of one session over successive HTTP requests.
 
     :param session: gets the packets and the end.
@@ -106,30 +67,14 @@ class PollingTransport:
     __slots__ = (
         "_answer",
         "_answers_soon",
-        "_arriving",
         "_backlog",
-        "_clock",
-        "_held",
-        "_incoming",
-        "_is_due",
-        "_is_handing_up",
-        "_large",
-        "_loop",
-        "_on_quiet",
-        "_options",
         "_output",
-        "_paused",
         "_poll",
         "_poll_timer",
-        "_post",
         "_probing",
         "_queue",
         "_queued_bytes",
-        "_rate",
-        "_session",
         "_tells_of_room",
-        "_timer",
-        "_turns",
         "given_up",
         "packets_per_answer",
     )
@@ -143,10 +88,7 @@ class PollingTransport:
         output: QueuedOutput,
         turns: Turns,
     ) -> None:
-        self._session: TransportHandler | None = session  # None once closed or handed over
-        self._loop = loop
-        self._options = options
-        self._clock = clock
+        super().__init__(session, loop, options, clock, turns)
         self._queue: deque[Outgoing] = deque()
         self._queued_bytes = 0
         self._output = output
@@ -156,23 +98,10 @@ class PollingTransport:
         self._answer: Exchange | None = None  # the last GET, if its answer may be under way yet
         self.packets_per_answer = sys.maxsize
         """Packets that one answer may have, unless a single message has more."""
-        self._rate = TokenBucket(options.max_packet_rate, options.max_packet_burst, clock())
         self._poll: Exchange | None = None  # the GET that waits
         self._poll_timer: Watcher | None = None  # ends it while a probe is under way
         self._answers_soon = False  # the GET is answered at the end of this turn of the loop
-        self._arriving: Exchange | None = None  # the POST whose body has arrived in part
-        self._post: Exchange | None = None  # the POST whose packets are handed up
-        # Its body and content type, if it is large, until it is taken apart.
-        self._large: tuple[bytes, str] | None = None
-        self._incoming: Payload | None = None  # its packets that are yet to be handed up
-        self._is_handing_up = False  # a packet is being handed up just now
-        self._paused = False  # the session wants no more packets for now
-        self._turns = turns
-        self._held = 0  # bytes of the POST that are charged to the client
-        self._is_due = False  # the POST waits for its turn
-        self._timer: Watcher | None = None  # goes on with the POST of a client that is throttled
         self._tells_of_room = False  # the session is told when there is room again
-        self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
         self._probing = False  # a WebSocket is about to take over
 
     @property
@@ -265,16 +194,6 @@ class PollingTransport:
         self._tells_of_room = self._session is not None and self._is_above_high_water
         return not self._tells_of_room
 
-    def pause_reading(self) -> None:
-        """Hand up no more packets of the POST that is under way, and delay its answer."""
-        self._paused = True
-
-    def resume_reading(self) -> None:
-        """Go on with the waiting POST."""
-        if self._paused:
-            self._paused = False
-            self._go_on_soon()
-
     def start_probe(self) -> None:
         """A WebSocket probes: answer the waiting GET, because the client wants to stop polling."""
         self._probing = True
@@ -283,13 +202,6 @@ class PollingTransport:
     def end_probe(self) -> None:
         """The probe failed: let GETs wait without a limit again."""
         self._probing = False
-
-    def when_quiet(self, callback: Callable[[], None]) -> None:
-        """Call back once no POST is under way: now, or after all its packets were handed up."""
-        if self._post is not None:
-            self._on_quiet = callback
-        else:
-            callback()
 
     def hand_over(self) -> Iterable[Outgoing]:
         """Stop, and return the queued messages for the transport that takes over."""
@@ -314,7 +226,7 @@ class PollingTransport:
                 return  # the client has given it up, and sent the one that waits
             if not self._poll.has_ended():
                 self._fail("second GET while one is pending")
-                poll.reply(_BAD_REQUEST)
+                poll.reply(BAD_REQUEST)
                 return
             self._end_poll()  # the client has given it up, and the loop did not report it yet
         is_due = bool(self._queue) or self._session is None
@@ -369,165 +281,6 @@ class PollingTransport:
                 self._session.room_made(self)
         return Response(200, self._encode_payload(packets or [engineio.NOOP]))
 
-    def post_arrives(self, post: Exchange, size: int) -> None:
-        """Charge the client for a body that has arrived in part, or refuse the POST.
-
-        :param size: bytes of the body so far.
-        """
-        if self._session is None:
-            post.drop_body()
-        elif post is self._arriving or not self._refuse_second_post(post):
-            self._arriving = post
-            self._hold(size)
-
-    def answer_post(self, body: bytes, content_type: str, post: Exchange) -> None:
-        """Hand up the packets of a payload, as fast as the session accepts them; answer then.
-
-        :param content_type: the request's ``Content-Type``.
-        """
-        if self._session is None:
-            post.reply(_BAD_REQUEST)
-            return
-        if post is self._arriving:
-            self._arriving = None
-        elif (self._post or self._arriving) is not None and self._refuse_second_post(post):
-            return
-        self._post = post
-        if len(body) <= AT_ONCE:
-            if self._held:
-                self._hold(0)
-            self._take_apart(body, content_type)
-        else:
-            self._is_due = True
-            self._large = body, content_type
-            self._hold(len(body))
-            self._turns.add(PollingTransport._take_large, self, is_large=len(body) > LARGE)
-
-    def _refuse_second_post(self, post: Exchange) -> bool:
-        """Refuse a POST, and end the session, if another one is under way; return whether it is.
-
-        The other does not count if its client has given it up, and the loop did not report it yet.
-        """
-        if self._arriving is not None and self._arriving.has_ended():
-            self._end_arriving()
-        if self._post is None and self._arriving is None:
-            return False
-        self._fail("second POST while one is pending")
-        post.reply(_BAD_REQUEST)
-        return True
-
-    def _end_arriving(self) -> None:
-        """Drop the body that has arrived in part."""
-        post, self._arriving = self._arriving, None
-        if post is not None:
-            post.drop_body()
-            self._hold(0)
-
-    def _take_large(self) -> None:
-        """Hand up the packets of a large payload, unless the session ended before its turn."""
-        self._is_due = False
-        large, self._large = self._large, None
-        if large is not None:
-            self._take_apart(*large)
-
-    def _take_apart(self, body: bytes, content_type: str) -> None:
-        """Hand up the packets of a payload."""
-        try:
-            self._incoming = self._decode_payload(body, content_type)
-        except DecodeError as error:
-            self._fail_post(str(error))
-            return
-        if self._held:
-            self._hold(self._incoming.size)
-        if not self._paused:
-            self._take_packets()
-
-    def _take_packets(self) -> None:
-        """Hand up packets of the POST, in turns: a chatty client must not stop the others."""
-        until = self._clock() + self._options.max_time_per_turn
-        while (incoming := self._incoming) is not None and (session := self._session) is not None:
-            if not self._hand_up(session, incoming):
-                return
-            if self._paused:
-                return
-            if not self._rate.spend() and (wait := self._rate.wait(self._clock())):
-                session.client_refused(
-                    RefusalKind.RATE, "packets come too fast, the client is throttled"
-                )
-                self._timer = self._loop.timer(wait)
-                self._loop.start(self._timer, PollingTransport._go_on, self)
-                return
-            if self._incoming is not None and self._clock() > until:
-                self._go_on_soon()
-                return
-        self._end_post(_OK)
-
-    def _hand_up(self, session: TransportHandler, incoming: Payload) -> bool:
-        """Give the session the next packet; return ``False`` if it is malformed."""
-        self._is_handing_up = True
-        try:
-            packet = incoming.take()
-            if incoming.is_over:
-                self._incoming = None
-                if self._held:  # the session counts the packet from here on
-                    self._hold(0)
-            if packet.type is _MESSAGE:
-                session.message_received(self, packet.data)
-            else:
-                session.packet_received(self, packet)
-        except DecodeError as error:
-            self._incoming = None
-            # At the end of this turn of the loop: the packets before it may still be answered.
-            self._loop.run_callback(PollingTransport._fail_post, self, str(error))
-            return False
-        finally:
-            self._is_handing_up = False
-        return True
-
-    def _fail_post(self, why: str) -> None:
-        """Refuse the POST, and end the session.
-
-        Only a GET that waits gets the answers to the packets before: a session that a client's
-        fault has ended is unknown afterwards, as in the reference server.
-        """
-        self._fail(why)
-        self._end_post(_BAD_REQUEST)
-
-    def _hold(self, size: int) -> None:
-        """Charge the client for a POST, from its first bytes until its last packet is handed up."""
-        change, self._held = size - self._held, size
-        if change and self._session is not None:
-            self._session.bytes_held(change)
-
-    def _end_post(self, response: Response) -> None:
-        """Answer the POST, and drop its remaining packets."""
-        if self._held:
-            self._hold(0)
-        self._incoming = None
-        on_quiet, self._on_quiet = self._on_quiet, None
-        if on_quiet is not None:
-            on_quiet()
-        if self._post is not None:
-            self._post.reply(response)
-            self._post = None  # not before: callback_raised aborts it
-
-    def _go_on_soon(self) -> None:
-        """Go on with the POST, if there is one, after the loop has served other clients."""
-        if self._post is not None and not self._is_handing_up and not self._is_due:
-            self._is_due = True
-            self._turns.add(PollingTransport._go_on, self)
-
-    def _go_on(self) -> None:
-        self._is_due = False
-        self._stop_timer()
-        if not self._paused:
-            self._take_packets()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
-
     # --- Holder -------------------------------------------------------------------------------
 
     @property
@@ -558,10 +311,8 @@ class PollingTransport:
 
     def callback_raised(self) -> None:
         """End the session, and the connections of the requests that wait (``CallbackOwner``)."""
-        waiting = self._poll, self._post
+        waiting = self._poll, self._forget_post()
         self._end_poll()
-        self._stop_timer()
-        self._post = self._on_quiet = self._incoming = None
         try:
             self.discard_queue()
             for exchange in waiting:
@@ -594,9 +345,6 @@ class PollingTransport:
 
     def _packets_of(self, outgoing: Outgoing) -> list[bytes]:
         return outgoing.packets
-
-    def _decode_payload(self, body: bytes, content_type: str) -> Payload:
-        return engineio.decode_payload(body, self._options.max_packets_per_payload)
 
     def _answer_soon(self) -> None:
         """Answer the waiting GET at the end of this turn of the loop: more messages may follow."""
@@ -641,13 +389,9 @@ class PollingTransport:
         self.close(CloseReason.PARSE_ERROR)
 
     def _report(self, reason: CloseReason) -> None:
-        self._end_arriving()
-        self._large = None
-        self._hold(0)
+        self._drop_bodies()
         session, self._session = self._session, None
         self._answer_soon()
-        self._paused = False
-        if self._post is not None and not self._is_handing_up:  # it needs its answer
-            self._loop.run_callback(PollingTransport._go_on, self)
+        self._end_post_soon()
         if session is not None:
             session.transport_closed(self, reason)

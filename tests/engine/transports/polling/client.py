@@ -4,14 +4,10 @@ Nothing waits but in the loop, which a test moves: a request is an ``Exchange`` 
 answer.
 """
 
-from socketio_server.engine.transports.polling import error_response
 from socketio_server.options import Options
-from socketio_server.protocol.engineio import ErrorCode
 from tests.fakes.engine import FakeExchange, RecordingTransportHandler, make_polling, outgoing
 from tests.fakes.loop import FakeLoop
 from tests.fakes.net import queued_output
-
-BAD_REQUEST = error_response(ErrorCode.BAD_REQUEST)
 
 
 class Client:

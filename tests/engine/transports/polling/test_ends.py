@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from socketio_server.engine.transports.exchange import BAD_REQUEST
 from socketio_server.engine.transports.polling import PROBE_POLL_TIME, PollingTransport
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.http1.responses import Response
-from tests.engine.transports.polling.client import BAD_REQUEST, Client
+from tests.engine.transports.polling.client import Client
 from tests.fakes.engine import outgoing
 
 

@@ -3,12 +3,13 @@
 import pytest
 
 from socketio_server.engine.transports.base import PING
-from socketio_server.engine.transports.polling import PROBE_POLL_TIME, error_response
+from socketio_server.engine.transports.exchange import BAD_REQUEST, error_response
+from socketio_server.engine.transports.polling import PROBE_POLL_TIME
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
-from tests.engine.transports.polling.client import BAD_REQUEST, Client
+from tests.engine.transports.polling.client import Client
 from tests.fakes.engine import FakeExchange, outgoing, packets
 
 

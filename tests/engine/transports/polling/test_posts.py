@@ -6,13 +6,15 @@ from sys import getrefcount
 import pytest
 
 from socketio_server.engine.transports.base import PING
-from socketio_server.engine.transports.polling import AT_ONCE, PollingTransport
+from socketio_server.engine.transports.exchange import BAD_REQUEST
+from socketio_server.engine.transports.polling import PollingTransport
+from socketio_server.engine.transports.posts import AT_ONCE
 from socketio_server.exceptions import DecodeError
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import Packet, PacketType
 from socketio_server.protocol.http1.responses import Response
-from tests.engine.transports.polling.client import BAD_REQUEST, Client
+from tests.engine.transports.polling.client import Client
 from tests.fakes.engine import FakeExchange, outgoing
 
 
