@@ -5,17 +5,17 @@ in one worker, and the requests of its client come on any connection.
 """
 
 import _socket
-import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from socketio_server.net.handover import Handover, Outcome, Waiter
+from socketio_server.net.handover import OTHERS, Handover, Outcome, Waiter
 from socketio_server.net.loop import SharingLoop
-from socketio_server.net.refusals import Refusals
+from socketio_server.net.refusals import RefusalKind, Refusals
 
-logger = logging.getLogger("socketio_server.http")
+Natural = Annotated[int, Meta(ge=0, lt=2**32)]
 
 Take = Callable[[_socket.socket, Any, bytes, int], object]
 
@@ -24,16 +24,28 @@ class _Moved(msgspec.Struct, array_like=True):
     """What goes along with a connection.
 
     :param listener: the number of the socket that it was accepted from; the same for all workers.
-    :param address: the peer's address, as ``accept`` returned it.
+    :param host: the peer's IP address; empty at a Unix socket, whose peers nearly never have one.
+    :param numbers: the rest of its address: the port, and with IPv6 two more; none at a Unix
+        socket.
     :param data: all that was read since the last request that was answered; empty if the
         connection waits for the next one.
     :param head_size: bytes of the request's head; 0 if it is not complete.
     """
 
-    listener: int
-    address: tuple[Any, ...] | str
+    listener: Natural
+    host: str
+    numbers: Annotated[tuple[Natural, ...], Meta(max_length=3)]
     data: bytes
-    head_size: int
+    head_size: Natural
+
+    def __post_init__(self) -> None:
+        if self.head_size > len(self.data):
+            raise ValueError("head beyond the data")
+
+    @property
+    def address(self) -> Any:
+        """The peer's address, as ``accept`` returned it; empty at a Unix socket."""
+        return (self.host, *self.numbers) if self.numbers else ""
 
 
 class Siblings:
@@ -42,11 +54,12 @@ class Siblings:
     :param folder: of the workers' Unix sockets.
     :param name: this worker's name.
     :param loop: the loop that connections live on.
-    :param refusals: counts connections that are lost.
+    :param refusals: counts connections that are lost or refused.
     """
 
     def __init__(self, folder: str, name: str, loop: SharingLoop, refusals: Refusals) -> None:
         self._handover = Handover(folder, name, loop, self._adopt, refusals)
+        self._refusals = refusals
         self._takers: list[Take] = []
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(_Moved).decode
@@ -113,7 +126,8 @@ class Siblings:
         :param head_size: bytes of the request's head; 0 if it is not complete.
         :param waiter: called when there is room, if there is none now.
         """
-        message = self._encode(_Moved(listener, address, data, head_size))
+        host, *numbers = address if isinstance(address, tuple) else ("",)
+        message = self._encode(_Moved(listener, host, tuple(numbers), data, head_size))
         return self._handover.give(owner, sock, message, waiter)
 
     def _adopt(self, data: bytes, sock: _socket.socket) -> None:
@@ -121,7 +135,8 @@ class Siblings:
             moved = self._decode(data)
             take = self._takers[moved.listener]
         except (msgspec.DecodeError, IndexError):
-            logger.warning("Another worker sent what is no request: is it of the same release?")
             sock.close()
+            why = "another worker sent what is no request: is it of the same release?"
+            self._refusals.add(RefusalKind.CONNECTION, OTHERS, why)
             return
         take(sock, moved.address, moved.data, moved.head_size)

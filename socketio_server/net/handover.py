@@ -44,6 +44,9 @@ BACKLOG = 128
 PAUSE = 1.0
 """Seconds without new workers, after there were too many open files for one."""
 
+OTHERS = "workers"
+"""The client of refusals, for all other workers (``Refusals.add``)."""
+
 ACCEPTING = ".accepting"
 """Ends the name of the file that says that a worker takes new clients. No worker has it in its own
 name."""
@@ -53,6 +56,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
 _KIND = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK  # of all connections
 _RIGHTS_SPACE = _socket.CMSG_SPACE(MAX_TOGETHER * array("i").itemsize)
 _COUNT = array("I").itemsize
+_RESERVED = 32  # bytes of ``SO_SNDBUF`` that Linux keeps back
 _READ, _WRITE = 1, 2  # libev's event mask
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -69,7 +73,8 @@ class Outcome(Enum):
     WAITS = auto()
     """The other worker has no room for now; ``try_again`` will be called."""
     BUSY = auto()
-    """The other worker takes none for now, and too many wait for it."""
+    """The other worker takes none for now, and too many wait for it; or it can't take this one,
+    because too many bytes came with it."""
 
 
 class Waiter(CallbackOwner, Protocol):
@@ -93,7 +98,7 @@ class Handover:
     :param name: this worker's, which no other has.
     :param loop: the loop that connections live on.
     :param adopt: takes the connections.
-    :param refusals: counts connections that are lost.
+    :param refusals: counts connections that are lost or refused.
     """
 
     def __init__(
@@ -253,6 +258,9 @@ class _Way:
         self._adopt = adopt
         self._on_closed = on_closed
         self._loop = loop
+        send_buffer = self._sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF)
+        # Bytes of a message, without the sizes at its begin.
+        self._room = min(send_buffer - _RESERVED, MAX_MESSAGE) - (MAX_TOGETHER + 1) * _COUNT
         self._leaving: list[_socket.socket] = []
         self._data: list[bytes] = []  # of each that leaves
         self._waiting: deque[Waiter] = deque()  # until those that leave have left
@@ -263,6 +271,8 @@ class _Way:
 
     def send(self, sock: _socket.socket, data: bytes, waiter: Waiter) -> Outcome:
         """Send a connection at the end of this turn, or let it wait."""
+        if len(data) > self._room:
+            return Outcome.BUSY
         if self._writer is not None:
             if len(self._waiting) >= MAX_WAITING:
                 return Outcome.BUSY
@@ -322,7 +332,7 @@ class _Way:
     def _count_together(self) -> int:
         """Return how many connections may go in one message."""
         ends = [*accumulate(map(len, self._data[:MAX_TOGETHER]))]
-        return max(1, bisect_right(ends, MAX_MESSAGE // 2))
+        return max(1, bisect_right(ends, min(self._room, MAX_MESSAGE // 2)))
 
     def _send_together(self, descriptors: "array[int]", data: list[bytes]) -> None:
         sizes = array("I", (len(data), *map(len, data)))
@@ -355,7 +365,7 @@ class _Door:
     def __init__(self, path: str, loop: SharingLoop, adopt: Adopt, refusals: Refusals) -> None:
         self._loop = loop
         self._adopt = adopt
-        self.refusals = refusals
+        self._refusals = refusals
         self.senders: set[_Sender] = set()
         self.space = bytearray(MAX_MESSAGE)
         """Room for one message of any sender at a time."""
@@ -387,6 +397,10 @@ class _Door:
         for sender in self.senders:
             sender.leave_to_parent()
 
+    def refuse(self, why: str) -> None:
+        """Count what another process sent, and log it now and then."""
+        self._refusals.add(RefusalKind.CONNECTION, OTHERS, why)
+
     def callback_raised(self) -> None:
         """Go on: the one that came is closed, and comes again (``CallbackOwner``)."""
         self._listen()
@@ -417,8 +431,8 @@ class _Door:
             if _user_of(sock) == os.geteuid():
                 self.senders.add(_Sender(sock, self, self._loop, self._adopt))
             else:
-                logger.warning("A process of another user tried to hand over a connection")
                 sock.close()
+                self.refuse("a process of another user tried to hand one over")
         except BaseException:  # an internal error
             sock.close()
             raise
@@ -475,7 +489,7 @@ class _Sender:
         if lost < 0 or (lost and not flags & _socket.MSG_CTRUNC) or not pieces:
             for descriptor in descriptors:
                 os.close(descriptor)
-            logger.warning("Another worker sent no connection: is it of the same release?")
+            self._door.refuse("another worker sent none: is it of the same release?")
             return True
         call, adopt = self._loop.call, self._adopt
         for descriptor, data in zip(descriptors, pieces, strict=False):
@@ -484,16 +498,14 @@ class _Sender:
                 sock = _socket.socket(-1, _KIND, 0, descriptor)
             except OSError:
                 os.close(descriptor)
-                logger.warning("Another worker sent a descriptor that is no socket")
+                self._door.refuse("another worker sent a descriptor that is no socket")
                 continue
             # One that raises must not end the sender: the connections behind it would be lost.
             call(partial(adopt, data), sock, _socket.socket.close)
         for _ in range(lost):
-            self._door.refusals.add(
-                RefusalKind.CONNECTION,
-                None,
+            self._door.refuse(
                 "one of another worker, which is lost: too many open files; raise the limit "
-                "(LimitNOFILE), or run more workers",
+                "(LimitNOFILE), or run more workers"
             )
         return True
 

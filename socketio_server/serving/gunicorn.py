@@ -70,12 +70,17 @@ class ServerWorker(GeventWorker):
         super().__init__(*args, **kwargs)
         self._ended = Event()  # set when it is to end
         self._server: Server | None = None  # in the worker's own process
-        self._folder = _shared_folder(self.cfg)
+        self._folder = shared_folder(self.cfg)
         self._announcement: Path | None = None
         if self._folder is not None:
             self._announcement = Path(self._folder, f"{os.getpid()}-{self.age}{COMING}")
             with suppress(OSError):  # a full disk must not end the arbiter
                 self._announcement.touch()
+
+    def init_process(self) -> None:
+        """Begin in the worker's own process: what handlers start does not inherit the folder."""
+        os.environ.pop(FOLDER, None)
+        super().init_process()
 
     def patch(self) -> None:
         """Patch what the arbiter must have unpatched, and take gunicorn's sockets.
@@ -191,11 +196,12 @@ def keep_alive_timeout_of(cfg: Any, options: Options) -> float:
     return float(cfg.keepalive)
 
 
-def _shared_folder(cfg: Any) -> str | None:
+def shared_folder(cfg: Any) -> str | None:
     """Return the folder of the workers' own sockets, which only their user may enter.
 
     The first arbiter makes it, where gunicorn has its workers' temporary files; one that replaces
-    it (SIGUSR2) inherits it by the environment, and the last one removes it.
+    it (SIGUSR2) inherits it by the environment, and the last one removes it. gunicorn gives the
+    other one the environment that it had itself before it read its settings.
 
     :return: ``None`` on systems on which connections can't move.
     """
@@ -208,6 +214,7 @@ def _shared_folder(cfg: Any) -> str | None:
     elif not os.path.exists(folder):  # somebody has cleaned up
         os.makedirs(folder, 0o700)
         os.chown(folder, cfg.uid, cfg.gid)
+    cfg.env_orig[FOLDER] = folder
     _lock(folder)
     atexit.unregister(_remove)
     atexit.register(_remove, folder, os.getpid())

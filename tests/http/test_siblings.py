@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from socketio_server.net import handover
+from socketio_server.net.handover import Outcome
 from socketio_server.options import Options
 from tests.fakes.engine import outgoing
 from tests.fakes.loop import FakeIO
@@ -79,6 +81,16 @@ def stack(workers: Workers) -> Iterator[ExitStack]:
         yield stack
     for _ in range(10):
         workers.run()  # which ends the connections, too
+
+
+class Waiting:
+    """A connection that waits for another worker (``Waiter``)."""
+
+    def try_again(self) -> None:
+        """Do nothing."""
+
+    def callback_raised(self) -> None:
+        """Do nothing."""
 
 
 def leave_unread(workers: Workers, peer: Peer, behind: bytes = b"") -> None:
@@ -158,6 +170,39 @@ class TestAConnection:
         workers.run()
 
         assert peer.read().endswith(b"192.0.2.1")
+
+    @pytest.mark.parametrize(
+        ("address", "arrives"),
+        [
+            (("2001:db8::1", 80, 0, 3), ("2001:db8::1", 80, 0, 3)),
+            ("", ""),
+            ("/run/client", ""),
+            (b"\0abstract", ""),
+        ],
+    )
+    def test_keeps_the_address_of_an_ipv6_client_and_none_of_a_unix_sockets(
+        self, workers: Workers, address: Any, arrives: Any
+    ) -> None:
+        addresses: list[Any] = []
+
+        def take(sock: Any, address: Any, data: bytes, head_size: int) -> None:
+            addresses.append(address)
+            sock.close()
+
+        number = workers.other.siblings.add(take)
+        with socket_pair() as (ours, _):
+            siblings = workers.first.siblings
+            assert siblings.give(number, "2", ours, address, b"", 0, Waiting()) is Outcome.MOVED
+            workers.run()
+        assert addresses == [arrives]
+
+    def test_is_refused_if_more_came_with_it_than_the_kernel_passes_on(
+        self, workers: Workers
+    ) -> None:
+        with socket_pair() as (ours, _):
+            data = b"x" * handover.MAX_MESSAGE
+            siblings = workers.first.siblings
+            assert siblings.give(0, "2", ours, "", data, 0, Waiting()) is Outcome.BUSY
 
     @pytest.mark.parametrize("owner", ["3", "../2", "", "x" * 100, "2\0", "%00"])
     def test_stays_where_it_is_if_there_is_no_such_worker(
@@ -477,10 +522,38 @@ def send(door: socket.socket, data: bytes, *connections: socket.socket) -> None:
     send_raw(door, array("I", (1, len(data))).tobytes() + data, *connections)
 
 
+def record(
+    listener: Any = 0,
+    host: Any = "192.0.2.1",
+    numbers: Any = (80,),
+    data: Any = b"GET ",
+    head_size: Any = 0,
+) -> bytes:
+    """Encode what comes along with a connection."""
+    return msgspec.msgpack.encode((listener, host, numbers, data, head_size))
+
+
 class TestTheDoor:
     """It takes what comes from processes of the same user, and nothing that comes breaks it."""
 
-    @pytest.mark.parametrize("message", [b"garbage", b"\x94\x05\xa0\xc4\x00\x00", b"\xff" * 1000])
+    @pytest.mark.parametrize(
+        "message",
+        [
+            b"garbage",
+            b"\xff" * 1000,
+            pytest.param(record(listener=1), id="another listener"),
+            pytest.param(record(listener=-1), id="a negative listener"),
+            pytest.param(record(listener=2**63), id="a huge listener"),
+            pytest.param(record(host=["192.0.2.1"]), id="a list as host"),
+            pytest.param(record(numbers=["80"]), id="text as port"),
+            pytest.param(record(numbers=[[80]]), id="a list as port"),
+            pytest.param(record(numbers=[-1]), id="a negative port"),
+            pytest.param(record(numbers=[80, 0, 0, 0]), id="too many numbers"),
+            pytest.param(record(head_size=-1), id="a negative head"),
+            pytest.param(record(head_size=5), id="a head beyond the data"),
+            pytest.param(record(data=5), id="a number as data"),
+        ],
+    )
     def test_closes_what_is_no_request(
         self, workers: Workers, message: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -489,7 +562,17 @@ class TestTheDoor:
             ours.close()
             workers.run()
             assert theirs.recv(1) == b""
-        assert "Another worker sent what is no request" in caplog.text
+        assert "another worker sent what is no request" in caplog.text
+
+    def test_logs_what_it_refuses_now_and_then_and_counts_it(
+        self, workers: Workers, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with self.enter(workers) as door:
+            for _ in range(20):
+                door.send(b"nothing")
+            workers.run()
+        assert caplog.text.count("another worker") == 1
+        assert workers.other.stats.refusals.counts == {"connection": 20}
 
     def test_takes_no_message_without_a_connection(
         self, workers: Workers, caplog: pytest.LogCaptureFixture
@@ -497,7 +580,7 @@ class TestTheDoor:
         with self.enter(workers) as door:
             door.send(b"nothing")
             workers.run()
-        assert "Another worker sent no connection" in caplog.text
+        assert "another worker sent none" in caplog.text
 
     @pytest.mark.parametrize("head", [b"", b"\1", b"\1\0\0\0", b"\0\0\0\0", b"\1\0\0\0\1\0\0\0"])
     def test_takes_no_message_of_another_form(
@@ -508,7 +591,7 @@ class TestTheDoor:
             ours.close()
             workers.run()
             assert theirs.recv(1) == b""
-        assert "Another worker sent no connection" in caplog.text
+        assert "another worker sent none" in caplog.text
 
     def test_takes_one_connection_for_each_part(self, workers: Workers) -> None:
         with socket_pair() as (ours, theirs), self.enter(workers) as door:
@@ -532,7 +615,7 @@ class TestTheDoor:
             with open(reader, "rb") as pipe:
                 assert pipe.read() == b""  # nobody has its other end
             assert theirs.recv(1) == b""
-        assert "Another worker sent a descriptor that is no socket" in caplog.text
+        assert "another worker sent a descriptor that is no socket" in caplog.text
 
     def test_counts_what_is_lost_because_there_are_too_many_open_files(
         self, workers: Workers, caplog: pytest.LogCaptureFixture
@@ -555,7 +638,7 @@ class TestTheDoor:
         with self.enter(workers) as door:
             workers.run()
             assert door.recv(1) == b""
-        assert "A process of another user tried to hand over a connection" in caplog.text
+        assert "a process of another user tried to hand one over" in caplog.text
 
     def test_rests_while_there_are_too_many_open_files(
         self, workers: Workers, caplog: pytest.LogCaptureFixture

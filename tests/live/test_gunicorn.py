@@ -24,6 +24,7 @@ from tests.support.redis import RedisServer
 from tests.support.server import Server, under_gunicorn
 from tests.support.tools import PATIENCE, count_descriptors, wait_until
 from tests.support.types import Connect, MakeConfiguration, StartServer
+from tests.support.views import outside
 from tests.support.wire import (
     TRANSPORTS,
     Carrier,
@@ -426,6 +427,11 @@ class TestTheFolderOfTheWorkers:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         finally:
             os.close(descriptor)
+
+    def test_is_not_in_the_environment_of_what_handlers_start(self, site: Server) -> None:
+        environment = outside(site, "list_environment").text
+        assert "TEST_FOLDER" in environment
+        assert "SOCKETIO_WORKERS_FOLDER" not in environment
 
     def test_is_made_anew_for_the_next_worker_if_it_has_gone(
         self, start_server: StartServer, tmp_path: Path

@@ -71,6 +71,11 @@ def compute_in_processes() -> None:
         assert list(processes.map(nap, [1, 2])) == [1, 2]
 
 
+def list_environment() -> str:
+    """Return the environment of a program that a view starts."""
+    return subprocess.run(["env"], check=True, capture_output=True, text=True).stdout
+
+
 def nap(number: int) -> int:
     """Wait, which takes a turn of the process's loop."""
     time.sleep(0.01)
@@ -107,6 +112,7 @@ FUNCTIONS: dict[str, Callable[..., str | None]] = {
     "run_forked": run_forked,
     "log_forked": log_forked,
     "compute_in_processes": compute_in_processes,
+    "list_environment": list_environment,
     "call_forked": call_forked,
     "return_forked": return_forked,
     "exit_forked": exit_forked,
