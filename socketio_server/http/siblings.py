@@ -40,7 +40,7 @@ class _Moved(msgspec.Struct, array_like=True):
 
     def __post_init__(self) -> None:
         if self.head_size > len(self.data):
-            raise ValueError("head beyond the data")
+            raise ValueError(self.head_size)
 
     @property
     def address(self) -> Any:
