@@ -205,13 +205,15 @@ def _refuse(
         engine.stats.refusals.add(RefusalKind.STOPPING, address, why, logging.INFO)
         return Response(503, b"")
     if is_new and engine.is_full:
-        return _refuse_one_more(engine, address, 503, "sessions (SOCKETIO_MAX_SESSIONS)")
+        return _refuse_one_more(
+            engine, address, 503, RefusalKind.SESSION, "sessions (SOCKETIO_MAX_SESSIONS)"
+        )
     if is_new and not engine.admission.may_shake_hands(address):
         why = "handshakes (SOCKETIO_MAX_HANDSHAKES_PER_ADDRESS)"
-        return _refuse_one_more(engine, address, 429, why)
+        return _refuse_one_more(engine, address, 429, RefusalKind.HANDSHAKE, why)
     if is_new and not engine.admission.may_open_session(address):
         why = "sessions of one address (SOCKETIO_MAX_CONNECTIONS_PER_ADDRESS)"
-        return _refuse_one_more(engine, address, 429, why)
+        return _refuse_one_more(engine, address, 429, RefusalKind.ADDRESS, why)
     if handshake.site is None:
         return engine.origins.refuse_host(handshake)
     if not engine.origins.allows(handshake):
@@ -232,9 +234,11 @@ def _refuse(
     return error_response(error, UNSUPPORTED_VERSION)
 
 
-def _refuse_one_more(engine: Engine, address: str, status: int, what: str) -> Response:
+def _refuse_one_more(
+    engine: Engine, address: str, status: int, kind: RefusalKind, what: str
+) -> Response:
     """Count and log a handshake beyond a limit; return its answer."""
-    engine.stats.refusals.add(RefusalKind.HANDSHAKE, address, f"too many {what} (from {address})")
+    engine.stats.refusals.add(kind, address, f"too many {what} (from {address})")
     return Response(status, b"")
 
 

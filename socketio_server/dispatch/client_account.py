@@ -9,12 +9,15 @@ it is bounded for the process: above the limit, clients are closed, those first 
 from collections import deque
 from typing import Protocol
 
-from socketio_server.net.held_total import HeldTotal
+from socketio_server.net.held_total import TOO_MANY, HeldTotal
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.workers import Job
 from socketio_server.options import Options
 
 LADEN = 16_384
 """Bytes that one client may make the server hold without being counted for the process."""
+
+_TOO_MANY_WAIT = "too many bytes wait for handlers, or for their rest (SOCKETIO_MAX_PENDING_TOTAL)"
 
 
 class Laden(Protocol):
@@ -24,9 +27,10 @@ class Laden(Protocol):
     def counted(self) -> int:
         """Bytes of it that are counted."""
 
-    def give_up(self, why: str) -> None:
+    def give_up(self, kind: RefusalKind, why: str) -> None:
         """End the client's session, and drop its waiting events.
 
+        :param kind: how it is counted.
         :param why: for the log.
         """
 
@@ -63,7 +67,10 @@ class InputTotal:
             for client in sorted(self._laden, key=lambda client: client.counted, reverse=True):
                 if not self._held.has_too_many(self.bytes, self._most):
                     break
-                client.give_up("too many bytes wait for handlers, or for their rest")
+                if self.bytes > self._most:
+                    client.give_up(RefusalKind.PENDING, _TOO_MANY_WAIT)
+                else:
+                    client.give_up(RefusalKind.HELD_TOTAL, TOO_MANY)
         finally:
             self._is_relieving = False
 
@@ -143,6 +150,6 @@ class ClientAccount:
         """Read from the client again."""
         raise NotImplementedError
 
-    def give_up(self, why: str) -> None:
+    def give_up(self, kind: RefusalKind, why: str) -> None:
         """End the client's session, and drop its waiting events (``Laden``)."""
         raise NotImplementedError

@@ -21,6 +21,7 @@ from typing import NamedTuple, Protocol
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.loop import Loop
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 
 SMALL = 512
@@ -38,7 +39,7 @@ MODEST_SHARE = 2
 MIN_PATIENCE = 0.1
 """The shortest wait for a client to be given up, as a share of the longest."""
 
-_WHY = "its handlers keep the memory that other packets wait for"
+_WHY = "its handlers keep the memory that other packets wait for (SOCKETIO_MAX_DECODED_TOTAL)"
 
 
 class Tenant(Protocol):
@@ -52,9 +53,10 @@ class Tenant(Protocol):
     def is_open(self) -> bool:
         """Whether its session lasts."""
 
-    def give_up(self, why: str) -> None:
+    def give_up(self, kind: RefusalKind, why: str) -> None:
         """End its session, and drop its waiting events.
 
+        :param kind: how it is counted.
         :param why: for the log.
         """
 
@@ -243,7 +245,7 @@ class _Part:
             return
         for tenant in dict.fromkeys([*self._shares, *(each.tenant for each in gone)]):
             if tenant.is_local and not tenant.is_open and tenant not in self._given_up:
-                tenant.give_up(_WHY)
+                tenant.give_up(RefusalKind.DECODED, _WHY)
                 if tenant in self._shares:
                     self._given_up.add(tenant)
         if gone:
@@ -259,5 +261,5 @@ class _Part:
         for tenant in sorted(self._shares, key=self._shares.__getitem__, reverse=True):
             if missing > 0 and tenant.is_local and tenant not in self._given_up:
                 missing -= self._shares[tenant]
-                tenant.give_up(_WHY)
+                tenant.give_up(RefusalKind.DECODED, _WHY)
                 self._given_up.add(tenant)

@@ -226,7 +226,8 @@ class Dispatcher:
 
     def _connect_timed_out(self, router: NamespaceRouter) -> None:
         router.session.client_refused(
-            RefusalKind.CONNECT_TIMEOUT, "client joined no namespace in time"
+            RefusalKind.CONNECT_TIMEOUT,
+            "client joined no namespace in time (SOCKETIO_CONNECT_TIMEOUT)",
         )
         router.session.close(CloseReason.FORCED_CLOSE)
 

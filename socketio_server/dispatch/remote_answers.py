@@ -109,9 +109,9 @@ class RemoteClient:
         """Count a malformed answer (``AnswerRouter``)."""
         self._all.refusals.add(RefusalKind.CLUSTER, "answers", f"answer of a client: {error}")
 
-    def give_up(self, why: str) -> None:
+    def give_up(self, kind: RefusalKind, why: str) -> None:
         """Drop the client's answers (``Laden``, ``Tenant``)."""
-        self._all.refusals.add(RefusalKind.PENDING, "answers", f"answers through the broker: {why}")
+        self._all.refusals.add(kind, "answers", f"answers through the broker: {why}")
         for answer in tuple(self._answers):
             answer.drop()
 

@@ -270,7 +270,7 @@ class NamespaceRouter(ClientAccount):
         """Read from the client again."""
         self.session.resume_reading()
 
-    def give_up(self, why: str) -> None:
+    def give_up(self, kind: RefusalKind, why: str) -> None:
         """End the session, and drop its waiting events (``Laden``, ``Tenant``)."""
         before = self.waiting_bytes + self.held_bytes
         for member in self._all_members():
@@ -278,7 +278,7 @@ class NamespaceRouter(ClientAccount):
         for answer in tuple(self._answers or ()):
             answer.drop()
         if self.session.is_open or self.waiting_bytes + self.held_bytes < before:
-            self.session.client_refused(RefusalKind.PENDING, why)
+            self.session.client_refused(kind, why)
         if self.session.is_open:
             transport = self.session.transport
             self.session.close(CloseReason.TRANSPORT_ERROR)
@@ -395,7 +395,9 @@ class NamespaceRouter(ClientAccount):
             self.session.client_refused(RefusalKind.NAMESPACE, why)
             self._send_connect_error(namespace, "Invalid namespace")
         elif auth_size and is_auth_too_large(auth_size, self._all_members(), self._keeper.options):
-            self.session.client_refused(RefusalKind.NAMESPACE, "auth is too large")
+            self.session.client_refused(
+                RefusalKind.NAMESPACE, "auth is too large (SOCKETIO_MAX_AUTH_SIZE)"
+            )
             self._send_connect_error(namespace, "Auth is too large")
         else:
             auth = self._protocol.decode(text).data if auth_size else None

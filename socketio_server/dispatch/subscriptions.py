@@ -50,7 +50,7 @@ class Subscriptions:
         """
         channel = self._channel_of(packet)
         if channel is None:
-            self._refuse_channel(member, packet, "invalid")
+            self._refuse_channel(member, packet, self._why_invalid(packet))
             return
         why = self._find_obstacle(channel)
         if why is not None:
@@ -120,7 +120,7 @@ class Subscriptions:
         """Take the socket off the channel, then run ``on_unsubscribe``."""
         channel = self._channel_of(packet)
         if channel is None or channel.startswith(RESERVED_HEAD):
-            self._refuse_channel(member, packet, "invalid")
+            self._refuse_channel(member, packet, self._why_invalid(packet))
             return
         changed = member.socket.unsubscribe(channel)
         self._run_unsubscribe(member, channel)
@@ -144,6 +144,13 @@ class Subscriptions:
         named = show(beginning_of(packet.data[1])) if len(packet.data) > 1 else "none"
         member.router.session.client_refused(RefusalKind.CHANNEL, f"channel {named}: {why}")
         self._runner.acknowledge(member, packet, {"error": answer})
+
+    def _why_invalid(self, packet: Packet) -> str:
+        """Return why ``_channel_of`` finds no channel."""
+        named = packet.data[1] if len(packet.data) == 2 else None
+        if isinstance(named, str) and len(named) > self._options.max_channel_length:
+            return "longer than SOCKETIO_MAX_CHANNEL_LENGTH"
+        return "invalid"
 
     def _channel_of(self, packet: Packet) -> str | None:
         """Return the channel that a client names, or ``None`` if the name is not valid."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.token_bucket import TokenBucket
 
 HANDSHAKES_PER_SECOND = 10.0
@@ -26,8 +27,15 @@ SESSIONS_PER_CONNECTION = 2
 """Sessions of one address for each connection that it may have: a client that lost its connections
 comes back, while its old session waits for a heartbeat."""
 
-CROWDED = "too many connections from one address (SOCKETIO_MAX_CONNECTIONS_PER_ADDRESS)"
-"""Why a connection is refused whose address has as many as it may."""
+FULL = (
+    RefusalKind.CONNECTION,
+    "too many connections (SOCKETIO_MAX_CONNECTIONS, and at most 80 % of LimitNOFILE)",
+)
+CROWDED = (
+    RefusalKind.ADDRESS,
+    "too many connections from one address (SOCKETIO_MAX_CONNECTIONS_PER_ADDRESS)",
+)
+"""Why a connection is refused: the process, or its address, has as many as it may."""
 
 
 class Admission:
@@ -70,13 +78,13 @@ class Admission:
         """Open connections."""
         return self._total
 
-    def enter(self, address: str) -> str | None:
-        """Count a connection, or return the reason why it is refused.
+    def enter(self, address: str) -> tuple[RefusalKind, str] | None:
+        """Count a connection, or return how its refusal is counted, and the reason.
 
         After ``None``, call ``leave`` once when the connection is closed.
         """
         if self._total >= self._max_connections:
-            return "too many connections"
+            return FULL
         client = self._known(address)  # the kernel's text, which is short
         if client is not None:
             count = self._connections.get(client, 0)

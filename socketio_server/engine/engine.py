@@ -57,7 +57,10 @@ GOODBYES_AT_ONCE = 10
 """Goodbyes that a shutdown sends before it pauses."""
 
 _REFUSALS = {
-    ErrorCode.UNKNOWN_TRANSPORT: (RefusalKind.REQUEST, "unknown transport"),
+    ErrorCode.UNKNOWN_TRANSPORT: (
+        RefusalKind.REQUEST,
+        "unknown transport, or one that SOCKETIO_TRANSPORTS leaves out",
+    ),
     ErrorCode.UNKNOWN_SESSION: (RefusalKind.UNKNOWN_SID, "unknown session"),
     ErrorCode.BAD_HANDSHAKE_METHOD: (
         RefusalKind.REQUEST,
@@ -74,6 +77,12 @@ _REFUSALS = {
 
 _SETTINGS_OF_BODIES = {408: " (SOCKETIO_BODY_TIMEOUT)", 413: " (SOCKETIO_MAX_PAYLOAD)"}
 """What is logged, by the status with which a request's body is refused, of the limit."""
+
+_NO_PONG = "no pong in time (SOCKETIO_PING_TIMEOUT)"
+_UPLOADS = (
+    "the client was sending a large message, behind which its pong waits; send it in pieces, or "
+    "raise the setting for slow uploads"
+)
 
 
 class Engine:
@@ -326,9 +335,10 @@ class Engine:
         """
         session = self._sessions.get(request.params["sid"])
         if session is not None:
+            kind = RefusalKind.SLOW_BODY if status == 408 else RefusalKind.BODY
             self.client_refused(
                 session,
-                RefusalKind.BODY,
+                kind,
                 f"request body refused with status {status}{_SETTINGS_OF_BODIES.get(status, '')}",
             )
             session.close(CloseReason.PARSE_ERROR)
@@ -459,12 +469,19 @@ class Engine:
             else:
                 self._heartbeat.ask_again(session)
             return
-        # Nobody's fault: phones go through tunnels.
-        self._note(session, RefusalKind.PING_TIMEOUT, "no pong in time", logging.INFO)
+        if transport.is_receiving:
+            why, level = f"{_NO_PONG}: {_UPLOADS}", logging.WARNING
+        else:
+            why, level = _NO_PONG, logging.INFO  # nobody's fault: phones go through tunnels
+        self._note(session, RefusalKind.PING_TIMEOUT, why, level)
         session.close(CloseReason.PING_TIMEOUT)
 
     def _probe_timed_out(self, session: Session) -> None:
-        self._note(session, RefusalKind.UPGRADE_TIMEOUT, "upgrade not finished in time")
+        self._note(
+            session,
+            RefusalKind.UPGRADE_TIMEOUT,
+            "upgrade not finished in time (SOCKETIO_UPGRADE_TIMEOUT)",
+        )
         session.abandon_probe()
 
     def _note(

@@ -228,7 +228,7 @@ class HttpConnection:
                 self._move_to(GONE)
             if because in SLOW:
                 self.server.engine.stats.refusals.add(
-                    RefusalKind.SLOW_CLIENT, self.host, f"{because.value} (from {self.host})"
+                    SLOW[because], self.host, f"{because.value} (from {self.host})"
                 )
         finally:
             if exchange is not None:
@@ -250,14 +250,16 @@ class HttpConnection:
             self._refuse(503)
             return
         if self._state is HEAD:
-            self.report_slow("request head did not arrive in time")
+            why = "request head did not arrive in time (SOCKETIO_HEAD_TIMEOUT)"
+            self.report_slow(why, RefusalKind.SLOW_HEAD)
         self.tcp.abort()
 
-    def report_slow(self, why: str) -> None:
-        """Count and log a client that is too slow (``Carrier``)."""
-        self.server.engine.stats.refusals.add(
-            RefusalKind.SLOW_REQUEST, self.host, f"{why} (from {self.host})"
-        )
+    def report_slow(self, why: str, kind: RefusalKind = RefusalKind.SLOW_BODY) -> None:
+        """Count and log a client that is too slow (``Carrier``).
+
+        :param kind: whether its head or its body is.
+        """
+        self.server.engine.stats.refusals.add(kind, self.host, f"{why} (from {self.host})")
 
     # --- Heads --------------------------------------------------------------------------------
 

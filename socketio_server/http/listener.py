@@ -16,7 +16,6 @@ from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.handover import Outcome, Waiter
 from socketio_server.net.loop import Loop
-from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 
@@ -111,7 +110,8 @@ class HttpListener(pywsgi.WSGIServer):
         refused = self.engine.admission.enter(host)
         if refused is not None:
             connection.abort()
-            self.engine.stats.refusals.add(RefusalKind.CONNECTION, host, f"{refused}: {host}")
+            kind, why = refused
+            self.engine.stats.refusals.add(kind, host, f"{why}: {host}")
             return
         connection.on_closed = leave
         HttpConnection(connection, address, self).start(data, head_size)

@@ -13,6 +13,12 @@ from collections.abc import Callable
 from socketio_server.net.loop import Loop
 from socketio_server.options import Options
 
+TOO_MANY = (
+    "more bytes held for all clients than allowed (the largest of SOCKETIO_MAX_QUEUED_TOTAL, "
+    "SOCKETIO_MAX_PENDING_TOTAL and SOCKETIO_MAX_DECODED_TOTAL)"
+)
+"""Why a client is given up for the shared bound, for the log."""
+
 OWN_SHARE = 4
 """One part in so many of its own bound is for each kind, however much there is of the others."""
 

@@ -17,8 +17,9 @@ from operator import attrgetter
 from typing import Protocol
 
 from socketio_server.net.deadlines import Deadlines
-from socketio_server.net.held_total import HeldTotal
+from socketio_server.net.held_total import TOO_MANY, HeldTotal
 from socketio_server.net.loop import CallbackOwner, Loop
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 
 ENTRY_COST = 100
@@ -44,16 +45,23 @@ class LostBecause(Enum):
     EOF = "closed by the peer"
     ERROR = "socket error"
     OVERFLOW = "more bytes queued than allowed (SOCKETIO_MAX_QUEUED_BYTES)"
-    STALLED = "no progress while bytes were queued"
+    STALLED = "no progress while bytes were queued (SOCKETIO_STALL_TIMEOUT)"
+    PAUSED = "no progress in a download (SOCKETIO_DOWNLOAD_TIMEOUT)"
     LAGGED = "too little progress while bytes were queued (SOCKETIO_MAX_LAG)"
     CROWDED = "more bytes queued for all clients than allowed (SOCKETIO_MAX_QUEUED_TOTAL)"
+    HELD = TOO_MANY
     FAULT = "internal error"
 
 
-SLOW = frozenset(
-    {LostBecause.OVERFLOW, LostBecause.STALLED, LostBecause.LAGGED, LostBecause.CROWDED}
-)
-"""Why the server gives up a client that reads too little."""
+SLOW = {
+    LostBecause.OVERFLOW: RefusalKind.QUEUED,
+    LostBecause.STALLED: RefusalKind.STALLED,
+    LostBecause.PAUSED: RefusalKind.DOWNLOAD,
+    LostBecause.LAGGED: RefusalKind.LAGGING,
+    LostBecause.CROWDED: RefusalKind.QUEUED_TOTAL,
+    LostBecause.HELD: RefusalKind.HELD_TOTAL,
+}
+"""Why the server gives up a client that reads too little, and how that is counted."""
 
 
 class Holder(CallbackOwner, Protocol):
@@ -171,8 +179,9 @@ class QueuedOutput:
         one first for which most is queued.
         """
         while self._held.has_too_many(self.total, self._max_total):
+            because = LostBecause.CROWDED if self.total > self._max_total else LostBecause.HELD
             holders = islice(next(iter(self._holders.values())), MOST_COMPARED)
-            max(holders, key=attrgetter("waiting")).give_up(LostBecause.CROWDED)
+            max(holders, key=attrgetter("waiting")).give_up(because)
 
 
 class Backlog:
@@ -244,7 +253,8 @@ class Backlog:
         if self._holder.is_excused:
             self._stalls.add(self)
         else:
-            self._holder.give_up(LostBecause.STALLED)
+            is_download = self._stalls is self._output.downloads
+            self._holder.give_up(LostBecause.PAUSED if is_download else LostBecause.STALLED)
 
     def look(self) -> None:
         """Give up the client if it lags: a message waits for ``max_lag``, and it reads little."""

@@ -2,7 +2,8 @@
 
 A refusal can be counted for every message, but not logged, because a client could fill the disk
 with log lines. Therefore the same kind of refusal of the same client is logged once in ten seconds,
-with the number of those that were not. To add a kind, add it here and to the table in
+with the number of those that were not. Limits that have a setting each have a kind each, by which
+whoever reads the counters knows what to change. To add a kind, add it here and to the table in
 ``docs/how-to/monitoring.md``.
 """
 
@@ -25,6 +26,8 @@ class RefusalKind(StrEnum):
     """The kinds of refusals; each value is the name of a counter."""
 
     CONNECTION = "connection"
+    ADDRESS = "address"
+    SESSION = "session"
     HANDSHAKE = "handshake"
     STOPPING = "stopping"
     LOGIN = "login"
@@ -35,15 +38,22 @@ class RefusalKind(StrEnum):
     VERSION = "version"
     REQUEST = "request"
     HTTP = "http"
-    SLOW_REQUEST = "slow request"
+    SLOW_HEAD = "slow head"
+    SLOW_BODY = "slow body"
     BODY = "body"
     PACKET = "packet"
     NAMESPACE = "namespace"
     CHANNEL = "channel"
     MESSAGE = "message"
     PENDING = "pending"
+    DECODED = "decoded"
+    HELD_TOTAL = "held total"
     RATE = "rate"
-    SLOW_CLIENT = "slow client"
+    STALLED = "stalled"
+    DOWNLOAD = "download"
+    LAGGING = "lagging"
+    QUEUED = "queued"
+    QUEUED_TOTAL = "queued total"
     CONNECT_TIMEOUT = "connect timeout"
     UPGRADE_TIMEOUT = "upgrade timeout"
     PING_TIMEOUT = "ping timeout"

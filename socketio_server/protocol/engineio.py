@@ -169,7 +169,10 @@ def decode_payload(body: bytes, max_packets: int) -> Payload:
     """
     packets = body.count(_SEPARATOR) + 1
     if packets > max_packets:
-        raise DecodeError(f"{packets} packets in one payload, at most {max_packets} are allowed")
+        raise DecodeError(
+            f"{packets} packets in one payload, at most {max_packets} are allowed "
+            "(SOCKETIO_MAX_PACKETS_PER_PAYLOAD)"
+        )
     return Payload(body)
 
 

@@ -104,7 +104,10 @@ class _Payload(Payload):
         :raises DecodeError: if the packet is malformed, or there are too many.
         """
         if not self._left:
-            raise DecodeError(f"more than {self._max_packets} packets in one payload")
+            raise DecodeError(
+                f"more than {self._max_packets} packets in one payload "
+                "(SOCKETIO_MAX_PACKETS_PER_PAYLOAD)"
+            )
         self._left -= 1
         packet, self._start = self._read(self._data, self._start)
         if self._start == len(self._data):

@@ -139,7 +139,10 @@ def read_head(text: str, max_attachments: int = 10) -> Head:
         )
     attachments = int(announced) if announced else 0
     if attachments > max_attachments:
-        raise DecodeError(f"{attachments} attachments, at most {max_attachments} are allowed")
+        raise DecodeError(
+            f"{attachments} attachments, at most {max_attachments} are allowed "
+            "(SOCKETIO_MAX_ATTACHMENTS)"
+        )
     return Head(
         kind.type,
         namespace or "/",
@@ -226,7 +229,8 @@ class Assembly:
         self._size += len(data)
         if self._size > self._max_size:
             raise DecodeError(
-                f"attachments of {self._size} bytes, at most {self._max_size} are allowed"
+                f"attachments of {self._size} bytes, at most {self._max_size} are allowed "
+                "(SOCKETIO_MAX_PAYLOAD)"
             )
         self._attachments.append(data)
         return len(self._attachments) == self.head.attachments

@@ -205,7 +205,8 @@ class Delivery:
                 waited = timekeeper.now - began
             if limit != timeout and not self._is_turn(session, place):
                 session.client_refused(
-                    RefusalKind.SLOW_CLIENT, "client made other senders wait too long"
+                    RefusalKind.STALLED,
+                    "client made other senders wait too long (SOCKETIO_STALL_TIMEOUT)",
                 )
                 session.close(CloseReason.TRANSPORT_ERROR)
             yield None if timeout is None else timeout - waited
@@ -341,6 +342,7 @@ class Delivery:
             self._session.send(outgoing)
         elif hold.overflows:
             self._session.client_refused(
-                RefusalKind.SLOW_CLIENT, "too many bytes were held back for the client"
+                RefusalKind.QUEUED,
+                "too many bytes were held back for the client (SOCKETIO_MAX_QUEUED_BYTES)",
             )
             self._session.close(CloseReason.TRANSPORT_ERROR)

@@ -102,6 +102,7 @@ class Link:
     writable = True
     is_reading = True
     is_taking = False
+    is_receiving = False
     queued_bytes = 0
 
     def __init__(

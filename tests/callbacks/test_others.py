@@ -14,7 +14,7 @@ from socketio_server.net import handover, workers
 from socketio_server.net.handover import MAX_MESSAGE, Handover, Outcome
 from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.loop import GuardedLoop
-from socketio_server.net.refusals import Refusals
+from socketio_server.net.refusals import RefusalKind, Refusals
 from socketio_server.net.turns import Turns
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
@@ -306,7 +306,7 @@ class TestOtherDeadlines:
             is_open = True
             ends = 0
 
-            def give_up(self, why: str) -> None:
+            def give_up(self, kind: RefusalKind, why: str) -> None:
                 self.ends += 1
 
         faults.add(Tenant, "give_up")

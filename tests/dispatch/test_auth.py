@@ -11,7 +11,7 @@ class TestAuth:
         client = server.open()
         client.send("0" + json.dumps({"token": "x" * 100}))
         assert client.received() == ['4{"message":"Auth is too large"}']
-        assert client.refusals == ["namespace: auth is too large"]
+        assert client.refusals == ["namespace: auth is too large (SOCKETIO_MAX_AUTH_SIZE)"]
 
         auth = json.dumps({"token": "x" * 87})
         assert len(auth) == 100

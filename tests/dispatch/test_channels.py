@@ -84,12 +84,13 @@ class TestSubscribe:
     def test_what_is_refused_is_told_with_the_name_and_the_reason(self) -> None:
         server = Journal(Options(max_channels=1))
         client = server.connect(channels=["room"])
-        for args in ([], ["two\nlines"], ["another"]):
+        for args in ([], ["two\nlines"], ["x" * 129], ["another"]):
             client.emit("__subscribe__", *args)
 
         assert client.refusals == [
             "channel: channel none: invalid",
             "channel: channel 'two\\nlines': invalid",
+            f"channel: channel '{'x' * 129}': longer than SOCKETIO_MAX_CHANNEL_LENGTH",
             "channel: channel 'another': more than SOCKETIO_MAX_CHANNELS",
         ]
 

@@ -10,6 +10,7 @@ from socketio_server.dispatch.decoded_memory import (
     DecodedMemory,
 )
 from socketio_server.net.held_total import HeldTotal
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 from tests.fakes.loop import FakeLoop
 
@@ -30,9 +31,9 @@ class Tenant:
         self.is_open = is_local
         self.told: list[str] = []
 
-    def give_up(self, why: str) -> None:
+    def give_up(self, kind: RefusalKind, why: str) -> None:
         self.is_open = False
-        self.told.append(why)
+        self.told.append(f"{kind}: {why}")
 
 
 class House:
@@ -151,7 +152,10 @@ class TestPatience:
 
         house.loop.advance(2.0)
         assert house.given_up == [1]
-        assert house.tenants[1].told == ["its handlers keep the memory that other packets wait for"]
+        assert house.tenants[1].told == [
+            "decoded: its handlers keep the memory that other packets wait for "
+            "(SOCKETIO_MAX_DECODED_TOTAL)"
+        ]
         assert house.memory.taken == MOST  # until its handlers have ended
 
     def test_so_are_as_many_as_the_packet_needs(self) -> None:
@@ -330,7 +334,7 @@ class TestClientsThatHaveGone:
                 looks.append(house.loop.now)
                 return True
 
-            def give_up(self, why: str) -> None:
+            def give_up(self, kind: RefusalKind, why: str) -> None:
                 raise AssertionError("it is here")
 
         for tenant in (0, 1, 2, 3):

@@ -14,6 +14,7 @@ from gevent.event import Event
 from socketio_server.dispatch.decoded_memory import DecodedMemory
 from socketio_server.dispatch.inbox import ITEM_COST, Inbox
 from socketio_server.net.held_total import HeldTotal
+from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
 from socketio_server.net.turns import LARGE
 from socketio_server.net.workers import Job, WorkerPool
@@ -60,7 +61,7 @@ class Box:
     def decoded_size(self, item: str) -> int:
         return DECODED * len(item)
 
-    def give_up(self, why: str) -> None:
+    def give_up(self, kind: RefusalKind, why: str) -> None:
         raise AssertionError("nobody waits for long here")
 
     def weigh(self) -> None:

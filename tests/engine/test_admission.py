@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from socketio_server.engine import admission
-from socketio_server.engine.admission import CROWDED, HANDSHAKES_PER_SECOND, Admission
+from socketio_server.engine.admission import CROWDED, FULL, HANDSHAKES_PER_SECOND, Admission
+from socketio_server.net.refusals import RefusalKind
 
 ALICE, BOB, PROXY = "192.0.2.1", "2001:db8::1", "192.0.2.80"
 PROXIES = [PROXY, "198.51.100.0/24", "2001:DB8:1::/48", "fe80::80%eth0", "::ffff:192.0.2.81"]
@@ -36,7 +37,7 @@ class Door:
             clock=lambda: self.now,
         )
 
-    def enter(self, address: str, times: int = 1) -> list[str | None]:
+    def enter(self, address: str, times: int = 1) -> list[tuple[RefusalKind, str] | None]:
         """Open connections; return what was said of each."""
         return [self.admission.enter(address) for _ in range(times)]
 
@@ -60,15 +61,15 @@ class TestConnectionsInAll:
 
     @pytest.mark.parametrize("address", NOT_COUNTED)
     def test_are_limited_whoever_they_are(self, door: Door, address: str) -> None:
-        assert door.enter(address, 6) == [None] * 5 + ["too many connections"]
+        assert door.enter(address, 6) == [None] * 5 + [FULL]
         assert door.admission.total == 5
 
     def test_leave_room_for_others_when_they_go(self, door: Door) -> None:
         door.enter("127.0.0.1", 5)
-        assert door.enter(BOB) == ["too many connections"]
+        assert door.enter(BOB) == [FULL]
         door.admission.leave("127.0.0.1")
         assert door.enter(BOB) == [None]
-        assert door.enter(BOB) == ["too many connections"]
+        assert door.enter(BOB) == [FULL]
 
 
 class TestConnectionsOfOneAddress:

@@ -1,6 +1,7 @@
 """The engine: handshakes and requests by ``sid``."""
 
 import json
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,7 @@ from socketio_server.protocol.http1.responses import Response
 from tests.engine.site import COOKIE, HANDSHAKE, Site, from_page, request, upgrade
 from tests.fakes.engine import MOMENT, outgoing, packets
 from tests.fakes.websocket import websocket
+from tests.support.websocket import frame
 
 
 class TestHandshakeOverPolling:
@@ -370,17 +372,21 @@ class TestBodies:
         assert found is site.sessions[0].transport
 
     @pytest.mark.parametrize(
-        ("status", "setting"),
-        [(400, ""), (408, " (SOCKETIO_BODY_TIMEOUT)"), (413, " (SOCKETIO_MAX_PAYLOAD)")],
+        ("status", "setting", "kind"),
+        [
+            (400, "", "body"),
+            (408, " (SOCKETIO_BODY_TIMEOUT)", "slow body"),
+            (413, " (SOCKETIO_MAX_PAYLOAD)", "body"),
+        ],
     )
     def test_the_session_of_one_that_is_refused_ends(
-        self, site: Site, caplog: pytest.LogCaptureFixture, status: int, setting: str
+        self, site: Site, caplog: pytest.LogCaptureFixture, status: int, setting: str, kind: str
     ) -> None:
         """What is missing would leave it open and deaf."""
         site.engine.body_refused(request(sid=site.open_polling()), status)
 
         assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
-        assert site.stats.refusals.counts == {"body": 1}
+        assert site.stats.refusals.counts == {kind: 1}
         assert f"request body refused with status {status}{setting} (from " in caplog.text
 
     def test_that_of_a_session_that_has_ended_changes_nothing(self, site: Site) -> None:
@@ -444,6 +450,20 @@ class TestRefusals:
         impatient.loop.advance(2 * TICK)
 
         assert impatient.stats.refusals.counts == {"ping timeout": 1}
+
+    def test_one_behind_a_large_message_is_warned_of_with_the_remedy(
+        self, impatient: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        impatient.open_websocket(frame(2, b"x" * 50_000)[:-1])
+        impatient.loop.advance(2 * TICK)
+
+        assert impatient.stats.refusals.counts == {"ping timeout": 1}
+        (record,) = caplog.records
+        assert record.levelno == logging.WARNING
+        assert (
+            "no pong in time (SOCKETIO_PING_TIMEOUT): the client was sending a large message, "
+            "behind which its pong waits; send it in pieces" in record.getMessage()
+        )
 
     def test_an_upgrade_that_takes_too_long_is_counted(self) -> None:
         site = Site(upgrade_timeout=MOMENT)

@@ -99,6 +99,8 @@ class RecordingTransport:
         """Whether senders have to wait."""
         self.is_taking = False
         """Whether the client takes what waits for it."""
+        self.is_receiving = False
+        """Whether a large message of the client has arrived in part."""
         self._session = session
 
     @property

@@ -42,7 +42,7 @@ class TestStalledReaders:
         messages, size = 250, 8192
         with watch(server, "crowds", "500 stalled readers, 8 KiB messages", inputs=messages * 510):
             before = Memory.of(server.pid).now
-            refused = look(server, "stats")["refusals"].get("slow client", 0)
+            refused = look(server, "stats")["refusals"].get("queued", 0)
             stalled: list[WebSocket | Polling] = [
                 *crowd(server, 400, channel="flood", receive_buffer=4096),
                 *crowd_over_polling(server, 100, channel="flood"),
@@ -69,7 +69,7 @@ class TestStalledReaders:
                 thread.join()
             assert received == [list(range(messages))] * len(readers)
             wait_until(
-                lambda: look(server, "stats")["refusals"]["slow client"] == refused + len(stalled),
+                lambda: look(server, "stats")["refusals"]["queued"] == refused + len(stalled),
                 "the stalled to be closed",
             )
             assert Memory.of(server.pid).peak < before + MAX_PEAK

@@ -155,7 +155,7 @@ class TestStandingStill:
     def test_of_members_of_a_busy_room_ends_them(self, brisk: Server, watch: Watch) -> None:
         inputs = 40 * 200
         with watch(brisk, "slow clients", "members that take nothing", inputs=inputs):
-            before = look(brisk, "stats")["refusals"].get("slow client", 0)
+            before = look(brisk, "stats")["refusals"].get("stalled", 0)
             stalled = crowd(brisk, 190, channel="busy", receive_buffer=4096)
             others = crowd(brisk, 10, channel="busy")
             speaker = join(brisk)
@@ -164,7 +164,7 @@ class TestStandingStill:
                 for other in others:
                     assert _number_of(other.receive_text()) == number
             wait_until(
-                lambda: look(brisk, "stats")["refusals"].get("slow client") == before + 190,
+                lambda: look(brisk, "stats")["refusals"].get("stalled") == before + 190,
                 "the stalled to be given up",
             )
             ask(speaker, json.dumps(["flood", "busy", 40, 41, 50_000]))

@@ -218,7 +218,7 @@ class TestDeadlines:
         site.loop.advance(site.options.head_timeout / 10)
         assert peer.connection.closed
         assert peer.answers() == []
-        assert site.stats.refusals.counts == {"slow request": 1}
+        assert site.stats.refusals.counts == {"slow head": 1}
 
     def test_a_connection_that_says_nothing_has_as_much_time_as_a_head(
         self, site: Site, peer: Peer

@@ -456,7 +456,7 @@ class TestDownloads:
             site.run()
 
         assert peer.connection.closed
-        assert site.stats.refusals.counts == {"slow client": 1}
+        assert site.stats.refusals.counts == {"download": 1}
         sent = len(peer.read())
         assert f'"GET /a HTTP/1.1" 200 {sent} (cut off)' in caplog.text
 

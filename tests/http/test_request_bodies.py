@@ -35,12 +35,12 @@ from tests.http.site import (
 class TestBodiesOfASession:
     """Sizes are judged before anything is kept."""
 
-    def assert_refused(self, site: Site, peer: Peer, status: int) -> None:
+    def assert_refused(self, site: Site, peer: Peer, status: int, kind: str = "body") -> None:
         answer = peer.answer()
         assert (answer.status, answer.headers["connection"]) == (status, "close")
         assert site.handlers[0].messages == []
         assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
-        assert site.stats.refusals.counts == {"body": 1}
+        assert site.stats.refusals.counts == {kind: 1}
 
     def test_as_much_as_is_allowed_may_come(self, peer: Peer, target: str) -> None:
         peer.send(request("POST", target, b"4" + b"x" * 999))
@@ -91,7 +91,7 @@ class TestBodiesOfASession:
         assert peer.answers() == []
 
         site.loop.advance(site.options.body_timeout / 4)
-        self.assert_refused(site, peer, 408)
+        self.assert_refused(site, peer, 408, "slow body")
 
     def test_one_that_came_in_time_is_not(self, site: Site, peer: Peer, target: str) -> None:
         site.sessions[0].pause_reading()
@@ -435,7 +435,7 @@ class TestUploads:
         site.run()
 
         assert [type(error) for error in errors] == [TimeoutError, TimeoutError]
-        assert site.stats.refusals.counts == {"slow request": 1}
+        assert site.stats.refusals.counts == {"slow body": 1}
         assert peer.answer().body == b"ignored"
         assert peer.is_cut
 

@@ -199,14 +199,14 @@ def a_malformed_head(stranger: Stranger) -> None:
         assert http.read_response().status == 400
 
 
-@way("slow request")
+@way("slow head")
 def a_slow_head(stranger: Stranger) -> None:
     with Http(stranger.server.address) as http:
         http.send(b"GET / HTTP/1.1\r\n")
         assert http.read_to_the_end() == b""
 
 
-@way("slow request")
+@way("slow body")
 def a_slow_upload(stranger: Stranger) -> None:
     with Http(stranger.server.address) as http:
         http.send(
@@ -220,7 +220,7 @@ def a_large_payload(stranger: Stranger) -> None:
     assert stranger.session().post("4" * 10_001).status == 413
 
 
-@way("body")
+@way("slow body")
 def a_slow_payload(stranger: Stranger) -> None:
     path = stranger.session().target
     with Http(stranger.server.address) as http:
@@ -269,7 +269,7 @@ def no_channel_to_leave(stranger: Stranger) -> None:
     assert stranger.client().unsubscribe("") == {"error": "Invalid channel"}
 
 
-@way("slow client")
+@way("queued")
 def too_little_is_fetched(stranger: Stranger) -> None:
     stranger.session().send("40")
     for _ in range(10):

@@ -86,8 +86,10 @@ class TestASlowHead:
         with Http(hasty.address) as http:
             http.send(HEAD)
             wait_for_end(http)
-        hasty.wait_for_output(r"Refused \(slow request\): request head did not arrive in time")
-        assert stats(hasty)["refusals"] == {"slow request": 1}
+        hasty.wait_for_output(
+            r"Refused \(slow head\): request head did not arrive in time \(SOCKETIO_HEAD_TIMEOUT\)"
+        )
+        assert stats(hasty)["refusals"] == {"slow head": 1}
         assert "Traceback" not in hasty.output
 
     def test_is_nobody_elses_concern(self, hasty: Server, connect: Connect) -> None:

@@ -276,7 +276,7 @@ class TestTooMuchOfEveryKind:
 
         second.put(b"one more")
         server.loop.run()
-        assert second.lost == [LostBecause.CROWDED]
+        assert second.lost == [LostBecause.HELD]
 
 
 class TestStandingStill:

@@ -54,5 +54,7 @@ class TestSlowClients:
         settle()
 
         assert slow.closed == [CloseReason.TRANSPORT_ERROR]
-        assert slow.refusals == ["slow client: too many bytes were held back for the client"]
+        assert slow.refusals == [
+            "queued: too many bytes were held back for the client (SOCKETIO_MAX_QUEUED_BYTES)"
+        ]
         assert sender.closed == []

@@ -233,7 +233,9 @@ class TestWhoeverWaits:
         settle()
 
         assert client.closed == [CloseReason.TRANSPORT_ERROR]
-        assert client.refusals == ["slow client: client made other senders wait too long"]
+        assert client.refusals == [
+            "stalled: client made other senders wait too long (SOCKETIO_STALL_TIMEOUT)"
+        ]
         assert client.received() == []
 
     def test_closes_nobody_who_made_room_while_the_loop_was_busy(self) -> None:

@@ -92,6 +92,12 @@ PONG = Outgoing(engineio.PONG)
 CLOSE = Outgoing(engineio.CLOSE)
 PROBE_PONG = Outgoing(engineio.PROBE_PONG)
 
+TOO_FAST = (
+    "packets come too fast, the client is throttled "
+    "(SOCKETIO_MAX_PACKET_RATE, SOCKETIO_MAX_PACKET_BURST)"
+)
+"""What is logged of a client that sends above the rate and the burst."""
+
 HEARTBEATS = frozenset({PING, PONG, PROBE_PONG})
 """What is sent first (``Transport.send_first``)."""
 
@@ -157,6 +163,10 @@ class Transport(CallbackOwner, Protocol):
         need not be waited for, because its progress is watched.
         """
 
+    @property
+    def is_receiving(self) -> bool:
+        """Whether the client is about to send a large message, behind which its pong waits."""
+
     def send(self, outgoing: Outgoing) -> None:
         """Send a message, or queue it; after a close, drop it."""
 
@@ -195,6 +205,7 @@ class ClosedTransport:
     writable = False
     is_reading = False
     is_taking = False
+    is_receiving = False
     queued_bytes = 0
 
     def __init__(self, name: str) -> None:

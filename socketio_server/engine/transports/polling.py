@@ -23,6 +23,7 @@ from socketio_server.net.loop import Loop, Watcher
 from socketio_server.net.queued_output import (
     ENTRY_COST,
     MESSAGE_COST,
+    SLOW,
     Backlog,
     LostBecause,
     QueuedOutput,
@@ -306,7 +307,7 @@ class PollingTransport(PostReceiver):
         self.discard_queue()
         if self._session is not None and not self.given_up:
             self.given_up = True
-            self._session.client_refused(RefusalKind.SLOW_CLIENT, because.value)
+            self._session.client_refused(SLOW[because], because.value)
             self._loop.run_callback(PollingTransport._report, self, CloseReason.TRANSPORT_ERROR)
 
     def callback_raised(self) -> None:

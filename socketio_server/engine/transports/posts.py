@@ -7,7 +7,7 @@ here waits.
 
 from collections.abc import Callable
 
-from socketio_server.engine.transports.base import TransportHandler
+from socketio_server.engine.transports.base import TOO_FAST, TransportHandler
 from socketio_server.engine.transports.exchange import BAD_REQUEST, Exchange
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.loop import Loop, Watcher
@@ -97,6 +97,11 @@ class PostReceiver:
         else:
             callback()
 
+    @property
+    def is_receiving(self) -> bool:
+        """Whether a POST has arrived in part (``Transport``)."""
+        return self._arriving is not None
+
     def post_arrives(self, post: Exchange, size: int) -> None:
         """Charge the client for a body that has arrived in part, or refuse the POST.
 
@@ -179,9 +184,7 @@ class PostReceiver:
             if self._paused:
                 return
             if not self._rate.spend() and (wait := self._rate.wait(self._clock())):
-                session.client_refused(
-                    RefusalKind.RATE, "packets come too fast, the client is throttled"
-                )
+                session.client_refused(RefusalKind.RATE, TOO_FAST)
                 self._timer = self._loop.timer(wait)
                 self._loop.start(self._timer, PostReceiver._go_on, self)
                 return

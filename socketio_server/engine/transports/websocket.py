@@ -7,7 +7,7 @@ Sits between a ``Connection`` (bytes) and a session (packets); RFC 6455 itself i
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
-from socketio_server.engine.transports.base import Outgoing, TransportHandler
+from socketio_server.engine.transports.base import TOO_FAST, Outgoing, TransportHandler
 from socketio_server.exceptions import DecodeError, ProtocolError
 from socketio_server.net.connection import Connection
 from socketio_server.net.deadlines import Deadlines
@@ -186,6 +186,11 @@ class WebSocketTransport:
         """Whether the client's packets are read just now (``Transport``)."""
         return not (self._paused or self._is_due)
 
+    @property
+    def is_receiving(self) -> bool:
+        """Whether a large message has arrived in part (``Transport``)."""
+        return self._held > 0
+
     def ask_for_room(self) -> bool:
         """Return whether no more than ``high_water`` bytes wait for the client (``Transport``)."""
         connection = self._connection
@@ -247,7 +252,7 @@ class WebSocketTransport:
         clean = because in (LostBecause.EOF, LostBecause.CLOSED)
         try:
             if because in SLOW and self._session is not None:
-                self._session.client_refused(RefusalKind.SLOW_CLIENT, because.value)
+                self._session.client_refused(SLOW[because], because.value)
         finally:
             self._report(CloseReason.TRANSPORT_CLOSE if clean else CloseReason.TRANSPORT_ERROR)
 
@@ -360,9 +365,7 @@ class WebSocketTransport:
             self._rate = TokenBucket(rate, burst, self._clock(), tokens=burst - burst // 2)
         if not self._rate.spend() and (wait := self._rate.wait(self._clock())):
             if self._session is not None:
-                self._session.client_refused(
-                    RefusalKind.RATE, "packets come too fast, the client is throttled"
-                )
+                self._session.client_refused(RefusalKind.RATE, TOO_FAST)
             self._continue_after(wait)
 
     def _check_ping(self) -> None:
@@ -371,7 +374,9 @@ class WebSocketTransport:
         if self._pings is None:
             self._pings = TokenBucket(most, most, now)
         if not self._pings.take(now):
-            raise ProtocolError(CloseCode.POLICY_VIOLATION, "too many pings")
+            raise ProtocolError(
+                CloseCode.POLICY_VIOLATION, "too many pings (SOCKETIO_MAX_WEBSOCKET_PINGS)"
+            )
 
     def _continue_soon(self, *, is_large: bool = False) -> None:
         """Handle frames again after the loop has served other clients.

@@ -340,7 +340,8 @@ class Parser:
         most = min(self._max_fragments, few + size // _FRAGMENT_SIZE)
         if message.frames >= most:
             raise self._fail(
-                CloseCode.MESSAGE_TOO_BIG, f"too many fragments, at most {most} are allowed"
+                CloseCode.MESSAGE_TOO_BIG,
+                f"too many fragments, at most {most} are allowed (SOCKETIO_MAX_FRAGMENTS)",
             )
         return self._max_message_size - message.size
 
@@ -457,7 +458,8 @@ class Parser:
         """Note that a message is too big; return the error to raise for it."""
         return self._fail(
             CloseCode.MESSAGE_TOO_BIG,
-            f"message is too big, at most {self._max_message_size} bytes are allowed",
+            f"message is too big, at most {self._max_message_size} bytes are allowed "
+            "(SOCKETIO_MAX_PAYLOAD)",
         )
 
     def _fail(self, code: CloseCode, reason: str) -> ProtocolError:

@@ -183,7 +183,8 @@ class TestWhatWaitsForTheHandlersOfAllClients:
         clients[0].send(message(20_000))
         assert [client.closed for client in clients] == [[], [CloseReason.TRANSPORT_ERROR], []]
         assert clients[1].refusals == [
-            "pending: too many bytes wait for handlers, or for their rest"
+            "pending: too many bytes wait for handlers, or for their rest "
+            "(SOCKETIO_MAX_PENDING_TOTAL)"
         ]
         assert server.dispatcher.total.bytes < 125_000
 
@@ -226,7 +227,10 @@ class TestWhatWaitsForTheHandlersOfAllClients:
         gone.leave()
         other.send(message(10_000))
         assert other.closed == []
-        assert gone.refusals == ["pending: too many bytes wait for handlers, or for their rest"]
+        assert gone.refusals == [
+            "pending: too many bytes wait for handlers, or for their rest "
+            "(SOCKETIO_MAX_PENDING_TOTAL)"
+        ]
 
         gates["/"].set()
         settle()

@@ -144,7 +144,9 @@ class TestTheConnectTimeout:
         server.loop.advance(TICK)
 
         assert client.closed == [CloseReason.FORCED_CLOSE]
-        assert client.refusals == ["connect timeout: client joined no namespace in time"]
+        assert client.refusals == [
+            "connect timeout: client joined no namespace in time (SOCKETIO_CONNECT_TIMEOUT)"
+        ]
 
     def test_one_that_joined_is_left_alone(self) -> None:
         server = make_server(connect_timeout=MOMENT)

@@ -76,7 +76,7 @@ class TestBackpressure:
 
         assert client.session.closed == [CloseReason.TRANSPORT_ERROR]
         assert client.session.refusals == [
-            "slow client: more bytes queued than allowed (SOCKETIO_MAX_QUEUED_BYTES)"
+            "queued: more bytes queued than allowed (SOCKETIO_MAX_QUEUED_BYTES)"
         ]
 
     def test_nothing_is_kept_for_it_even_before_it_is_told(self) -> None:
