@@ -26,6 +26,8 @@ class Snapshot(TypedDict):
     log_lines_dropped: int
     refusals: dict[str, int]
     broker_connected: NotRequired[int]
+    broker_can_send: NotRequired[int]
+    broker_can_receive: NotRequired[int]
     broker_losses: NotRequired[int]
     broker_subscriptions: NotRequired[int]
     broker_queued_bytes: NotRequired[int]

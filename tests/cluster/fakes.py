@@ -145,7 +145,7 @@ class FakeConnection:
 
     def send(self, commands: bytes) -> None:
         if self.fails:
-            raise ConnectionError("gone")
+            raise ConnectionError("can't be written to")
         self.sent += commands
 
     def receive(self) -> list[Any]:
@@ -195,13 +195,18 @@ class FakeRedis:
         """How many servers there are."""
         self.is_gone = False
         """Whether nobody can connect."""
-        self.pings = 0
+        self.pings_of_senders = 0
         """How often a connection was tried that hears nothing."""
+        self.pings_of_listeners = 0
+        """How often one was that does."""
+        self._senders: list[FakeRedisConnection] = []
         self._listeners: list[FakeRedisConnection] = []
 
     def connect(self) -> "FakeRedisConnection":
         """Return a connection."""
-        return FakeRedisConnection(self)
+        connection = FakeRedisConnection(self)
+        self._senders.append(connection)
+        return connection
 
     def send(self, *words: bytes) -> None:
         """Send something to those who listen."""
@@ -215,6 +220,12 @@ class FakeRedis:
         self._listeners.clear()
         self.subscriptions.clear()
 
+    def cut_senders(self) -> None:
+        """Close all connections of those who don't."""
+        for connection in self._senders:
+            connection.answers.put(ConnectionError("cut"))
+        self._senders.clear()
+
     def obey(self, connection: "FakeRedisConnection", words: list[bytes]) -> None:
         """Do what a command says."""
         command, *names = words
@@ -224,10 +235,13 @@ class FakeRedis:
         elif command == b"PUBSUB":
             connection.answers.put([names[1], self.servers])
         elif command == b"PING":
-            self.pings += connection not in self._listeners
-            connection.answers.put([b"pong", b""] if connection in self._listeners else b"PONG")
+            listens = connection in self._listeners
+            self.pings_of_listeners += listens
+            self.pings_of_senders += not listens
+            connection.answers.put([b"pong", b""] if listens else b"PONG")
         else:
             if connection not in self._listeners:
+                self._senders.remove(connection)
                 self._listeners.append(connection)
             for name in names:
                 change = set.discard if b"UNSUB" in command else set.add

@@ -339,7 +339,10 @@ class TestALostRedis:
         near, beside, far = connect(to=pair[0]), connect(to=pair[0]), connect(to=pair[1])
         own_redis.shut_down()
         for server in pair:
-            server.wait_for_output(r"Redis \(redis://.*\) is lost: .*this process only\.")
+            server.wait_for_output(
+                r"Redis \(redis://.*\) is lost for sending: .* own clients only\."
+            )
+            server.wait_for_output(r"Redis \(redis://.*\) is lost for receiving: .* get nothing")
         near.method("broadcast", "while it is lost")
         assert beside.next_message() == "while it is lost"
         assert far.subscribe("room") is True
@@ -349,13 +352,16 @@ class TestALostRedis:
         ]
         counted = stats(pair[0])
         assert counted["broker_connected"] == 0
+        assert (counted["broker_can_send"], counted["broker_can_receive"]) == (0, 0)
         assert counted["broker_unsent"] == 1
 
         own_redis.start()
         self.wait_until_back(pair)
         self.check_that_messages_arrive(near, far)
-        pair[1].wait_for_output("is back after")
-        assert pair[1].output.count("is lost") == 1
+        pair[0].wait_for_output(r"is back for sending after .* not confirmed: \d")
+        pair[1].wait_for_output("is back for receiving after")
+        assert pair[1].output.count("is lost for sending") == 1
+        assert pair[1].output.count("is lost for receiving") == 1
 
     def test_is_used_again_after_it_has_cut_the_connections_that_hear(
         self, own_redis: RedisServer, pair: tuple[Server, Server], connect: Connect
@@ -364,7 +370,7 @@ class TestALostRedis:
         far.subscribe("room")
         own_redis.client.client_kill_filter(_type="pubsub")
         for server in pair:
-            server.wait_for_output("is lost")
+            server.wait_for_output("is lost for receiving")
         self.wait_until_back(pair)
         near.messages(), far.messages()
         self.check_that_messages_arrive(near, far)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from socketio_server.protocol.redis_adapter import Broadcast, encode_broadcast
 from tests.support.client import Client
 from tests.support.redis import RedisServer
 from tests.support.server import Server
@@ -16,6 +17,8 @@ EVENTS = ["tests.project.handlers.commands"]
 COMMANDS = "publish subscribe psubscribe unsubscribe punsubscribe pubsub ping"
 """Those that the documentation names."""
 
+BROADCAST = encode_broadcast(Broadcast("others", "/", ["message", "hi"], ("room",)))
+"""A message of another process to a channel."""
 
 Start = Callable[[], Server]
 
@@ -72,16 +75,16 @@ class TestAccessRules:
         allow(own_redis, "socket.io*")
         server = start()
         server.wait_for_output(
-            r"is lost: PSUBSCRIBE 'socket\.io#/#\?{20}#': NOPERM .* the access rules \+psubscribe "
-            r"&socket\.io#/#\?{20}#\."
+            r"is lost for receiving: PSUBSCRIBE 'socket\.io#/#\?{20}#': NOPERM .* access rules "
+            r"\+psubscribe &socket\.io#/#\?{20}#\."
         )
         wait_until(lambda: _refused(own_redis, "psubscribe") >= 3, "the server to try again")
         assert server.output.count("is lost") == 1
-        assert "is back after" not in server.output
-        assert stats(server)["broker_connected"] == 0
+        assert "is back for" not in server.output
+        assert stats(server)["broker_can_receive"] == 0
 
         allow(own_redis, "*")
-        server.wait_for_output("is back after")
+        server.wait_for_output("is back for receiving after")
         check_that_messages_arrive(connect(to=server), connect(to=start()))
 
     def test_against_one_channel_silence_no_other(
@@ -103,6 +106,26 @@ def _refused(redis: RedisServer, command: str) -> int:
     return int(statistics.get(f"cmdstat_{command}", {}).get("rejected_calls", 0))
 
 
+class TestAPasswordThatIsWrong:
+    @pytest.mark.parametrize("credentials", ["", ":wrong@"])
+    def test_is_told_with_the_setting_and_without_itself(
+        self,
+        own_redis: RedisServer,
+        settings: dict[str, object],
+        start: Start,
+        credentials: str,
+    ) -> None:
+        own_redis.client.acl_setuser("default", enabled=True, reset_passwords=True, passwords="+a")
+        settings["SOCKETIO_BROKER_URL"] = own_redis.url.replace("//", f"//{credentials}")
+        server = start()
+        for purpose in ("sending", "receiving"):
+            shown = credentials.replace("wrong", r"\*\*\*")
+            server.wait_for_output(
+                rf"is lost for {purpose}: .*\(SOCKETIO_BROKER_URL is redis://{shown}127\.0\.0\.1:"
+            )
+        assert "wrong" not in server.output
+
+
 class TestTooManyConnections:
     def test_are_told_and_tried_again(
         self, own_redis: RedisServer, start: Start, connect: Connect
@@ -111,8 +134,30 @@ class TestTooManyConnections:
         server = start()
         server.wait_for_output("is lost")
         own_redis.client.config_set("maxclients", 100)
-        server.wait_for_output("is back after")
+        server.wait_for_output("is back for receiving after")
+        wait_until(lambda: stats(server)["broker_connected"], "both connections")
         check_that_messages_arrive(connect(to=server), connect(to=start()))
+
+    def test_of_one_leave_the_other_at_work(
+        self, own_redis: RedisServer, start: Start, connect: Connect
+    ) -> None:
+        """A server that can't send hears others, and subscribes to what clients want to hear."""
+        server = start()
+        client = connect(to=server)
+        own_redis.client.config_set("maxclients", 1)
+        own_redis.client.client_kill_filter(_type="normal", skipme=True)
+        server.wait_for_output("is lost for sending")
+        client.subscribe("room")
+        wait_until(lambda: "socket.io#/#room#" in own_redis.subscriptions(), "the subscription")
+        own_redis.client.publish("socket.io#/#room#", BROADCAST)
+        assert client.next_message() == "hi"
+        counted = stats(server)
+        assert (counted["broker_can_send"], counted["broker_can_receive"]) == (0, 1)
+
+        own_redis.client.config_set("maxclients", 100)
+        server.wait_for_output("is back for sending after")
+        assert "is lost for receiving" not in server.output
+        check_that_messages_arrive(client, connect(to=start()))
 
 
 class TestAServerThatReadsTooSlowly:
@@ -141,8 +186,8 @@ class TestAServerThatReadsTooSlowly:
     def test_notices_that_it_is_cut_off_and_keeps_its_clients(
         self, slow: Server, client: Client, start: Start, connect: Connect
     ) -> None:
-        slow.wait_for_output("is lost: it has closed the connection")
-        slow.wait_for_output("is back after")
+        slow.wait_for_output("is lost for receiving: it has closed the connection")
+        slow.wait_for_output("is back for receiving after")
         assert stats(slow)["broker_losses"] == 1
         assert client.messages() == []
         check_that_messages_arrive(connect(to=start()), client)

@@ -5,10 +5,12 @@ A process hears only what is for somebody here: what is published for everyone i
 several channels, for one channel that a client here is on, and for one socket. Its own messages
 come back to it and are ignored, because they were delivered before they were published.
 
-No sender of a message waits for Redis. While Redis is lost, messages reach the clients of their own
-process only.
+No sender of a message waits for Redis. While Redis is lost for sending, messages reach the clients
+of their own process only; while it is lost for receiving, clients get nothing of other processes.
+Either may be lost without the other.
 """
 
+import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 
@@ -67,6 +69,8 @@ SWEEP_INTERVAL = 30.0
 """Seconds that a channel without subscribers is still listened to, at least, and at most twice as
 long, because clients that come and go must not cost a subscription each."""
 
+logger = logging.getLogger("socketio_server")
+
 
 class RedisBroker:
     """Carries broadcasts and requests to and from the other processes of a cluster (``Broker``).
@@ -106,15 +110,14 @@ class RedisBroker:
         own_head = encode_broadcast(Broadcast(self._uid, "/", []))[: 2 + UID_LENGTH]
         self._channels = ChannelNames(options.broker_prefix)
         self._link = Link(url, clock, on_return)
-        self._sender = Sender(self._link, options.broker_max_queued_bytes, self._take_turn)
+        all_channels = self._channels.all()
+        self._sender = Sender(self._link, options.broker_max_queued_bytes, all_channels)
         self._listener = Listener(
             self._link,
             patience,
             own_head,
-            all_channels=self._channels.all(),
+            all_channels=all_channels,
             heard=self._heard,
-            # It reads all the time, and notices first.
-            failed=self._sender.verify,
         )
         self._burst = Burst(node)
         self._max_time = options.max_time_per_turn
@@ -138,7 +141,7 @@ class RedisBroker:
             self._add_namespace(namespace)
         for part in (self._sender, self._listener):
             self._greenlets.append(gevent.spawn(self._link.keep_connected, part, self._connect))
-        self._greenlets.append(gevent.spawn(self._ping))
+        self._greenlets.append(gevent.spawn(self._keep_up))
         until = self._clock() + START_TIMEOUT
         for name in list(self._listener.topics):
             self._wait(name, max(0.0, until - self._clock()))
@@ -193,7 +196,7 @@ class RedisBroker:
         )
         assert isinstance(request_id, str)
         self.listen(namespace)
-        if not self._link.is_up:
+        if self._sender.is_lost or self._listener.is_lost:
             return inquiry.responses
         message = encode_request(question)
         own = int(self._listener.is_confirmed(channel))
@@ -224,13 +227,15 @@ class RedisBroker:
                 return  # heard by the sockets' pattern
             if name not in self._listener.topics:
                 self._listener.add(name, Topic(namespace, channel))
-                self._sender.wake()
         if wait and not self._listener.is_confirmed(name) and self._patience.may_wait():
             self._wait(name, CONFIRMATION_TIMEOUT)
 
     def count(self, snapshot: Snapshot) -> None:
         """Add the broker's state and counters to those of the server."""
-        snapshot["broker_connected"] = int(self._link.is_up)
+        can_send, can_receive = self._sender.is_connected, self._listener.is_connected
+        snapshot["broker_connected"] = int(can_send and can_receive)
+        snapshot["broker_can_send"] = int(can_send)
+        snapshot["broker_can_receive"] = int(can_receive)
         snapshot["broker_losses"] = self._link.losses
         snapshot["broker_subscriptions"] = len(self._listener.topics)
         snapshot["broker_queued_bytes"] = self._sender.queued_bytes
@@ -251,30 +256,39 @@ class RedisBroker:
         self._listener.add(self._channels.request(namespace), common._replace(kind=Kind.REQUEST))
         # The last one, because others wait for it.
         self._listener.add(self._channels.broadcast(namespace), common)
-        self._sender.wake()
 
     def _wait(self, name: bytes, timeout: float) -> None:
-        if self._link.is_up and not self._listener.is_confirmed(name):
+        if not (self._listener.is_lost or self._listener.is_confirmed(name)):
             self._listener.wait(name, timeout)
 
-    def _ping(self) -> None:
-        """Wake the sender from time to time, in a greenlet of its own."""
-        while True:
-            gevent.sleep(PING_INTERVAL)
-            self._sender.ping()
+    # --- In a greenlet of its own -------------------------------------------------------------
 
-    # --- In the sender's greenlet -------------------------------------------------------------
+    def _keep_up(self) -> None:
+        """Take a turn whenever there are subscriptions to send or pings are due, whichever of the
+        connections is lost.
+        """
+        while True:
+            due = self._pinged_at + PING_INTERVAL - self._clock()
+            self._listener.wait_for_commands(max(0.0, due))
+            try:
+                self._take_turn()
+            except Exception:  # a mistake of ours must not leave the process deaf
+                logger.exception("Internal error in a connection to Redis")
 
     def _take_turn(self) -> None:
-        """Send subscriptions, and look from time to time for those that nobody needs."""
+        """Send subscriptions and pings; look from time to time for subscriptions that nobody needs.
+
+        It waits while the listener's connection is full, and never for the sender's.
+        """
         now = self._clock()
+        if now - self._pinged_at >= PING_INTERVAL:
+            self._pinged_at = now
+            self._sender.ping()
+            self._listener.ping()
         if now - self._swept_at > SWEEP_INTERVAL:
             self._swept_at = now
             self._sweep()
-        is_ping_due = now - self._pinged_at > PING_INTERVAL
-        if is_ping_due:
-            self._pinged_at = now
-        self._listener.flush(ping=is_ping_due)
+        self._listener.flush()
 
     def _sweep(self) -> None:
         """Unsubscribe from what nobody here has wanted since the last sweep."""

@@ -1,15 +1,17 @@
-"""Keeps a process's connections to Redis, and tells the log when Redis is lost and found."""
+"""Keeps a process's connections to Redis, and tells the log which one is lost, and back."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from random import uniform
 from typing import Protocol
 
 from gevent.event import Event
-from redis import ResponseError
+from redis import AuthenticationError, ResponseError
 
 from socketio_server.cluster.redis.connections import Connect, RedisConnection
 from socketio_server.cluster.redis.pools import FAULTS, describe
+from socketio_server.cluster.redis.remedies import explain_password
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
@@ -18,16 +20,20 @@ LONGEST_DELAY = 5.0
 LOG_INTERVAL = 10.0
 """Seconds in which Redis's refusals are logged once."""
 
-MAX_TEXT = 500
-"""Characters of an error in the log: redis-py's text about Sentinel has a thousand."""
-
 logger = logging.getLogger("socketio_server")
 
 
 class Part(Protocol):
-    """A user of one connection to Redis."""
+    """A user of one connection to Redis. Only the link writes ``is_connected`` and ``is_lost``."""
 
-    name: str
+    purpose: str
+    """What its connection is for, in the log."""
+    until_back: str
+    """What is so until its connection is back, in the log."""
+    is_connected: bool
+    """Whether it has a connection, on which Redis lets it do what it must."""
+    is_lost: bool
+    """Whether it is known to have none: at first, this is not known."""
 
     def use(self, connection: RedisConnection) -> None:
         """Use a new connection until it fails, or the link stops."""
@@ -35,9 +41,25 @@ class Part(Protocol):
     def connection_failed(self) -> None:
         """The connection is lost, or could not be made."""
 
+    def ping(self) -> None:
+        """Have Redis reply soon, so that a dead connection is noticed."""
+
+    def tell_missed(self) -> str:
+        """Return a sentence for the log about what was missed while the connection was lost."""
+
+
+@dataclass
+class _Loss:
+    """A part is without a connection."""
+
+    since: float
+    told: set[str] = field(default_factory=set)
+    """The reasons in the log."""
+
 
 class Link:
-    """Redis, as the parts of one broker know it.
+    """Redis, as the parts of one broker know it: each has a connection of its own, which may be
+    lost while the other's is not.
 
     :param url: for the log.
     :param clock: a monotonic clock, in seconds.
@@ -50,24 +72,21 @@ class Link:
         self.name = describe(url)
         """Where Redis is, for the log."""
         self.losses = 0
-        """How many times Redis was lost."""
+        """How many times Redis was lost, by one part or all."""
         self.stopping = Event()
-        """Set when nothing more is to be sent or heard."""
+        """Set when nothing more is to be sent or received."""
+        self._url = url
         self._clock = clock
         self._on_return = on_return
-        self._failed: set[str] = set()  # the names of the parts without a connection
-        self._doubted: set[str] = set()  # those whose connections may be dead
-        self._lost_since: float | None = None  # None while no connection is missing
-        self._told: set[str] = set()  # why Redis is lost, as the log says
+        self._parts: set[Part] = set()
+        self._losses: dict[Part, _Loss] = {}  # of the parts without a connection
+        self._doubted: set[Part] = set()  # those whose connections may be dead
+        self._has_lost = False  # whether a part is or was lost since all were connected
         self._refused_at: float | None = None  # when a refusal was logged
-
-    @property
-    def is_up(self) -> bool:
-        """Whether Redis is not known to be lost."""
-        return not self._failed
 
     def keep_connected(self, part: Part, connect: Connect) -> None:
         """Let a part use one connection after the other, until the link stops."""
+        self._parts.add(part)
         delay = FIRST_DELAY
         while not self.stopping.is_set():
             connection: RedisConnection | None = None
@@ -78,8 +97,9 @@ class Link:
             except Exception as error:  # a mistake of ours must not leave the process deaf
                 if not isinstance(error, FAULTS):
                     logger.exception("Internal error in a connection to Redis")
-                if part.name not in self._failed:  # it was connected
+                if part.is_connected:
                     delay = FIRST_DELAY
+                part.is_connected, part.is_lost = False, True
                 part.connection_failed()
                 self._lost(part, error)
             finally:
@@ -90,22 +110,23 @@ class Link:
 
     def connected(self, part: Part) -> None:
         """Note that a part has a connection, and that Redis lets it do what it must."""
-        self._failed.discard(part.name)
+        part.is_connected, part.is_lost = True, False
+        loss = self._losses.pop(part, None)
+        if loss is not None:
+            logger.warning(
+                "Redis (%s) is back for %s after %s s. %s",
+                self.name,
+                part.purpose,
+                round(self._clock() - loss.since, 1),
+                part.tell_missed(),
+            )
         self.answered(part)
-
-    def doubt(self, part: Part) -> None:
-        """Take a part's connection for dead until Redis has ``answered`` it: another part's was."""
-        if part.name not in self._failed:
-            self._doubted.add(part.name)
 
     def answered(self, part: Part) -> None:
         """Note that a part's connection is alive."""
-        self._doubted.discard(part.name)
-        if self._lost_since is not None and not (self._failed or self._doubted):
-            seconds = self._clock() - self._lost_since
-            self._lost_since = None
-            self._told.clear()
-            logger.warning("Redis (%s) is back after %s s.", self.name, round(seconds, 1))
+        self._doubted.discard(part)
+        if self._has_lost and not (self._losses or self._doubted):
+            self._has_lost = False
             if self._on_return is not None:
                 self._on_return()
 
@@ -117,24 +138,31 @@ class Link:
             logger.error("Redis (%s) has refused a command: %s", self.name, error)
 
     def _lost(self, part: Part, error: Exception) -> None:
-        """Note that a part has no connection. Log it once until all parts have theirs again, and
-        once each refusal: who repairs the one may have to know of the other.
+        """Note that a part has no connection. Log it once until it has one again, and once each
+        refusal: whoever repairs the one may have to know of the other.
         """
         if self.stopping.is_set():
             return
-        reason = str(error)[:MAX_TEXT].rstrip(".")
-        is_news = isinstance(error, ResponseError) and reason not in self._told
-        if self._lost_since is None:
-            self._lost_since = self._clock()
+        if not self._has_lost:
+            self._has_lost = True
             self.losses += 1
-            is_news = True
-        if is_news:
-            self._told.add(reason)
+        is_news = part not in self._losses
+        loss = self._losses.setdefault(part, _Loss(self._clock()))
+        reason = explain_password(error, self._url)
+        is_refusal = isinstance(error, ResponseError | AuthenticationError)
+        if is_news or (is_refusal and reason not in loss.told):
+            loss.told.add(reason)
             logger.warning(
-                "Redis (%s) is lost: %s. Until it is back, messages reach the clients of this "
-                "process only.",
+                "Redis (%s) is lost for %s: %s. Clients stay connected. Until it is back, %s. The "
+                "server tries again by itself, every %s s at last.",
                 self.name,
+                part.purpose,
                 reason,
+                part.until_back,
+                round(LONGEST_DELAY),
             )
-        self._failed.add(part.name)
-        self._doubted.discard(part.name)
+        self._doubted.discard(part)
+        for other in self._parts:
+            if other is not part and not other.is_lost:  # it may be dead, and not have noticed
+                self._doubted.add(other)
+                other.ping()

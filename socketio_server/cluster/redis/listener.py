@@ -12,7 +12,7 @@ from socketio_server.cluster.broker import Patience
 from socketio_server.cluster.redis.connections import RedisConnection, pack
 from socketio_server.cluster.redis.link import Link
 from socketio_server.cluster.redis.pools import FAULTS
-from socketio_server.net.log import show
+from socketio_server.cluster.redis.remedies import explain_command
 
 MAX_NAMES = 1000
 """Channels that one command subscribes to."""
@@ -56,16 +56,18 @@ pattern has many channels."""
 class Listener:
     """The subscriptions of a process (``Part``).
 
-    Its own greenlet reads, and the sender's greenlet writes (``flush``), because no two may write.
+    No two greenlets may write. Its own writes until Redis has confirmed all subscriptions, and then
+    only reads; from then on one other greenlet writes (``wait_for_commands``, ``flush``), which
+    waits for no other connection.
 
     :param patience: lets callers wait for confirmations.
     :param own_head: what this process's own messages begin with; they are ignored.
     :param all_channels: the pattern of all channels of the cluster, for the log.
-    :param failed: called when the connection is lost, or could not be made.
     :param heard: called with the messages that have arrived together; it may let others run.
     """
 
-    name = "listener"
+    purpose = "receiving"
+    until_back = "its clients get nothing that other processes send"
 
     def __init__(
         self,
@@ -75,8 +77,11 @@ class Listener:
         *,
         all_channels: bytes,
         heard: Callable[[Sequence[Heard]], None],
-        failed: Callable[[], None],
     ) -> None:
+        self.is_connected = False
+        """Whether Redis has confirmed the subscriptions (``Part``)."""
+        self.is_lost = False
+        """Whether it is known to have no connection (``Part``)."""
         self.topics: dict[bytes, Topic] = {}
         """By channel or pattern, what is to be heard."""
         self._link = link
@@ -84,26 +89,32 @@ class Listener:
         self._own_head = own_head
         self._all_channels = all_channels
         self._heard = heard
-        self._failed = failed
         self._confirmed: set[bytes] = set()  # Redis has confirmed these subscriptions
         self._refused: set[bytes] = set()  # Redis has refused these
         self._waiters: dict[bytes, Event] = {}  # set when Redis confirms or refuses
         self._wishes: deque[Command] = deque()  # those that are to be sent
         self._unanswered: deque[Command] = deque()  # those that were sent
         self._answers = 0  # to the first of them; there is one for each channel
+        self._wake = Event()  # set when there are wishes
         self._connection: RedisConnection | None = None  # while Redis has confirmed all
+        self._fault: Exception | None = None  # raised when this connection was written to
 
     def add(self, name: bytes, topic: Topic) -> None:
-        """Subscribe to a channel or pattern; the caller must wake the sender."""
+        """Subscribe to a channel or pattern soon."""
         self.topics[name] = topic
-        self._wishes.append((_PSUBSCRIBE if topic.is_pattern else _SUBSCRIBE, name))
+        self._wish(_PSUBSCRIBE if topic.is_pattern else _SUBSCRIBE, name)
 
     def remove(self, name: bytes) -> None:
-        """Unsubscribe; the caller must wake the sender."""
+        """Unsubscribe soon."""
         topic = self.topics.pop(name)
         self._confirmed.discard(name)
         self._refused.discard(name)
-        self._wishes.append((b"PUNSUBSCRIBE" if topic.is_pattern else b"UNSUBSCRIBE", name))
+        self._wish(b"PUNSUBSCRIBE" if topic.is_pattern else b"UNSUBSCRIBE", name)
+
+    def ping(self) -> None:
+        """Have Redis reply, so that a dead connection is noticed (``Part``)."""
+        if self._connection is not None:
+            self._wish(b"PING")
 
     def is_confirmed(self, name: bytes) -> bool:
         """Return whether Redis has confirmed a subscription."""
@@ -115,23 +126,22 @@ class Listener:
             return
         self._patience.wait(self._waiters.setdefault(name, Event()), timeout)
 
-    def flush(self, *, ping: bool) -> None:
-        """Send the commands that wait; in the sender's greenlet.
+    def wait_for_commands(self, timeout: float) -> None:
+        """Wait until there are commands to send, for so many seconds at most."""
+        self._wake.wait(timeout)
+        self._wake.clear()
 
-        :param ping: whether to have Redis send something, so that a dead connection is noticed.
-        """
+    def flush(self) -> None:
+        """Send the commands that wait."""
         connection = self._connection
-        if connection is None:
+        if connection is None or not self._wishes:
             return
-        if ping:
-            self._wishes.append((b"PING",))
-        if self._wishes:
-            try:
-                self._send(connection, len(self._wishes))
-            except FAULTS:
-                connection.disconnect()
-                if self._connection is connection:  # else the reader has noticed
-                    self._connection = None  # it notices, and subscribes anew
+        try:
+            self._send(connection, len(self._wishes))
+        except FAULTS as fault:
+            if self._connection is connection:  # else the reader has noticed
+                self._connection, self._fault = None, fault
+            connection.disconnect()
 
     def use(self, connection: RedisConnection) -> None:
         """Subscribe to all topics, and read (``Part``).
@@ -145,12 +155,14 @@ class Listener:
             self._send(connection, 1)
             while self._unanswered:
                 self._hear(connection)
-        self._connection = connection
+        self._connection, self._fault = connection, None
         self._link.connected(self)
-        while True:
-            if self._connection is None:
-                raise ConnectionError("lost while subscribing")
-            self._hear(connection)
+        try:
+            while self._fault is None:
+                self._hear(connection)
+        except FAULTS as fault:
+            raise self._fault or fault from None
+        raise self._fault
 
     def connection_failed(self) -> None:
         """Forget what Redis has confirmed; nobody waits for it any more (``Part``)."""
@@ -160,7 +172,14 @@ class Listener:
         for waiter in self._waiters.values():
             waiter.set()
         self._waiters.clear()
-        self._failed()
+
+    def tell_missed(self) -> str:
+        """Return a sentence without a number, which nobody knows (``Part``)."""
+        return "What other processes sent meanwhile is lost."
+
+    def _wish(self, *command: bytes) -> None:
+        self._wishes.append(command)
+        self._wake.set()
 
     def _subscribe_to_all(self) -> Iterator[Command]:
         """Yield commands that subscribe to all topics."""
@@ -191,6 +210,7 @@ class Listener:
                 if not message.startswith(own_head) and name in self.topics:
                     yield self.topics[name], reply[-2], message
                 continue
+            self._link.answered(self)
             self._answers += 1
             if self._answers >= len(self._unanswered[0]) - 1:
                 self._unanswered.popleft()
@@ -211,22 +231,14 @@ class Listener:
             self._wishes.extendleft((verb, name) for name in names)
             return
         if verb in (_SUBSCRIBE, _PSUBSCRIBE) and names[0] in self.topics:
-            error = self._explained(error, verb, names[0])
+            # Redis compares patterns as texts.
+            allowed = names[0] if verb == _PSUBSCRIBE else self._all_channels
+            error = explain_command(error, verb, names[0], allowed)
             self._refused.add(names[0])
             self._let_go(names[0])
             if self.topics[names[0]].is_vital:
                 raise error
         self._link.refused(error)
-
-    def _explained(self, error: ResponseError, verb: bytes, name: bytes) -> ResponseError:
-        """Return an error that says which access rules are missing, if that is the cause."""
-        text = f"{verb.decode()} {show(name.decode())}: {error}"
-        if str(error).startswith("NOPERM"):
-            allowed = name if verb == _PSUBSCRIBE else self._all_channels
-            text += (
-                f". Its user needs the access rules +{verb.decode().lower()} &{allowed.decode()}"
-            )
-        return ResponseError(text)
 
     def _let_go(self, name: bytes) -> None:
         """End the wait for an answer to a subscription."""

@@ -177,3 +177,16 @@ def describe(url: str) -> str:
     """Return where Redis is, for the log: the URL without name and password."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def masked(url: str) -> str:
+    """Return the URL for a log that must tell what it says, with stars for all passwords."""
+    parts = urlsplit(url)
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    stars = "***" if colon else ""
+    options = [
+        (key, "***" if "password" in key else value) for key, value in parse_qsl(parts.query)
+    ]
+    query = f"?{urlencode(options, safe='*/:')}" if options else ""
+    return f"{parts.scheme}://{user}{colon}{stars}{at}{hosts}{parts.path}{query}"

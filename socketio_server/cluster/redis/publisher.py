@@ -16,6 +16,7 @@ from socketio_server.cluster.broker import Envelope, LocalNode, Responses
 from socketio_server.cluster.envelopes import to_broadcast
 from socketio_server.cluster.inquiries import Inquiry
 from socketio_server.cluster.redis.pools import FAULTS, connection_pool, describe
+from socketio_server.cluster.redis.remedies import explain_password, explain_permission
 from socketio_server.exceptions import BrokerUnavailable, DecodeError
 from socketio_server.net.statistics import Snapshot
 from socketio_server.protocol.cluster_requests import (
@@ -57,6 +58,7 @@ class RedisPublisher:
 
     def __init__(self, node: LocalNode, url: str, prefix: str, clock: Callable[[], float]) -> None:
         self._node = node
+        self._url = url
         self._name = describe(url)
         self._channels = ChannelNames(prefix)
         self._clock = clock
@@ -108,7 +110,8 @@ class RedisPublisher:
         ]
         inquiry = Inquiry(acknowledged)
         until = self._clock() + timeout
-        with self._reachable(), self._redis.pubsub() as ears:  # type: ignore[no-untyped-call]
+        rules = "+publish +subscribe +unsubscribe +pubsub"
+        with self._reachable(rules), self._redis.pubsub() as ears:  # type: ignore[no-untyped-call]
             ears.subscribe(*responses)
             for _ in responses:
                 ears.get_message(timeout=TIMEOUT)
@@ -130,9 +133,10 @@ class RedisPublisher:
                     inquiry.take(response)
 
     @contextmanager
-    def _reachable(self) -> Iterator[None]:
+    def _reachable(self, rules: str = "+publish") -> Iterator[None]:
         """Note that Redis can't be reached, and keep away from it for a while.
 
+        :param rules: access rules that are needed.
         :raises BrokerUnavailable: if it can't be reached; or if it refuses, which concerns nobody
             else.
         """
@@ -143,8 +147,9 @@ class RedisPublisher:
         try:
             yield
         except ResponseError as refusal:
+            reason = explain_permission(refusal, f"{rules} &{self._channels.all().decode()}")
             raise BrokerUnavailable(
-                f"Redis ({self._name}) has refused a command: {refusal}"
+                f"Redis ({self._name}) has refused a command: {reason}"
             ) from refusal
         except FAULTS as fault:
             self._failed = self._clock(), fault
@@ -165,4 +170,5 @@ class RedisPublisher:
         """Add nothing (``Broker``)."""
 
     def _unavailable(self, error: Exception) -> BrokerUnavailable:
-        return BrokerUnavailable(f"Redis ({self._name}) can't be reached: {error}")
+        reason = explain_password(error, self._url)
+        return BrokerUnavailable(f"Redis ({self._name}) can't be reached: {reason}")

@@ -1,5 +1,6 @@
 """Sends a process's messages to Redis, in order, from one greenlet."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
@@ -8,11 +9,13 @@ from redis import ResponseError
 
 from socketio_server.cluster.redis.connections import RedisConnection, pack, pack_publish
 from socketio_server.cluster.redis.link import Link
+from socketio_server.cluster.redis.remedies import explain_command
 
 MAX_BATCH = 100
 """Commands that are sent before their answers are read."""
 
-_PING = pack(b"PING")
+NO_PASSWORD = "NOAUTH"
+"""What begins Redis's answer to all commands until it has the password."""
 
 
 class Query(bytes):
@@ -31,18 +34,26 @@ class Query(bytes):
         return self
 
 
+_PING = Query(pack(b"PING"), replied=lambda reply: None)
+
+
 class Sender:
     """A bounded queue of messages, and their sending (``Part``).
 
     No sender of a message waits for Redis: what can't be sent is dropped and counted.
 
     :param limit: bytes that may wait.
-    :param on_turn: called in the sending greenlet before it sends.
+    :param all_channels: the pattern of all channels of the cluster, for the log.
     """
 
-    name = "sender"
+    purpose = "sending"
+    until_back = "what this process sends reaches its own clients only"
 
-    def __init__(self, link: Link, limit: int, on_turn: Callable[[], None]) -> None:
+    def __init__(self, link: Link, limit: int, all_channels: bytes) -> None:
+        self.is_connected = False
+        """Whether Redis takes messages (``Part``)."""
+        self.is_lost = False
+        """Whether it is known not to (``Part``)."""
         self.queued_bytes = 0
         """Bytes that wait."""
         self.sent = 0
@@ -51,11 +62,11 @@ class Sender:
         """Messages that were dropped, or that Redis has not confirmed."""
         self._link = link
         self._limit = limit
-        self._on_turn = on_turn
-        self._queue: list[bytes] = []  # packed commands; some are queries
+        self._all_channels = all_channels
+        self._queue: deque[bytes] = deque()  # packed commands; some are queries
         self._wake = Event()
-        self._has_failed = False  # the last connection, and there is no other yet
         self._is_closing = False
+        self._unsent_before = 0  # ``unsent`` when Redis had answered all
 
     @property
     def is_crowded(self) -> bool:
@@ -65,7 +76,7 @@ class Sender:
     def publish(self, channel: bytes, message: bytes) -> None:
         """Queue a message; drop it if Redis is lost, or too many bytes wait."""
         command = pack_publish(channel, message)
-        if self._has_failed or self.queued_bytes + len(command) > self._limit:
+        if self.is_lost or self.queued_bytes + len(command) > self._limit:
             self.unsent += 1
             return
         self._queue.append(command)
@@ -74,49 +85,40 @@ class Sender:
 
     def query(self, query: Query) -> None:
         """Queue a query before the next message."""
-        if self._has_failed:
+        if self.is_lost:
             query.replied(None)
         else:
             self._queue.append(query)
             self._wake.set()
 
     def ping(self) -> None:
-        """Have Redis reply, so that a dead connection is noticed."""
-        self.query(Query(_PING, replied=lambda reply: None))
-
-    def verify(self) -> None:
-        """Have Redis reply before it counts as back, because another connection to it is lost."""
-        self._link.doubt(self)
-        self.ping()
-
-    def wake(self) -> None:
-        """Let ``on_turn`` be called soon."""
-        self._wake.set()
+        """Have Redis reply, so that a dead connection is noticed (``Part``)."""
+        self.query(_PING)
 
     def close(self) -> None:
         """Stop the link when all that waits is sent; at once if Redis is lost."""
         self._is_closing = True
         self._wake.set()
-        if self._has_failed:
+        if self.is_lost:
             self._link.stopping.set()
 
     def use(self, connection: RedisConnection) -> None:
         """Send all messages (``Part``)."""
-        self._has_failed = False
+        self._exchange(connection, [_PING])  # Redis may want a password
         self._link.connected(self)
         while self._queue or not self._is_closing:
+            self._unsent_before = self.unsent
             if not self._queue:
                 self._wake.wait()
             self._wake.clear()
-            self._on_turn()
             if self._queue:
-                self._send_some(connection)
+                count = min(len(self._queue), MAX_BATCH)
+                self._exchange(connection, [self._queue.popleft() for _ in range(count)])
         self._link.stopping.set()
 
     def connection_failed(self) -> None:
         """Drop all that waits (``Part``)."""
-        self._has_failed = True
-        queue, self._queue = self._queue, []
+        queue, self._queue = self._queue, deque()
         queries = _queries(queue)
         self.unsent += len(queue) - len(queries)
         for query in queries:
@@ -125,9 +127,13 @@ class Sender:
         if self._is_closing:
             self._link.stopping.set()
 
-    def _send_some(self, connection: RedisConnection) -> None:
-        """Send messages, and read Redis's answers to them."""
-        batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+    def tell_missed(self) -> str:
+        """Return how many messages were (``Part``)."""
+        missed = self.unsent - self._unsent_before
+        return f"Messages to other processes that were dropped or not confirmed: {missed}."
+
+    def _exchange(self, connection: RedisConnection, batch: Sequence[bytes]) -> None:
+        """Send commands, and read Redis's answers to them."""
         queries = _queries(batch)
         commands = b"".join(batch)
         self.queued_bytes -= len(commands) - sum(map(len, queries))
@@ -146,17 +152,28 @@ class Sender:
                 query.replied(None)  # no reply follows
 
     def _take(self, commands: Iterator[bytes], replies: Sequence[Any]) -> None:
-        """Take Redis's answers to the next commands."""
+        """Take Redis's answers to the next commands.
+
+        :raises ResponseError: if Redis wants a password.
+        """
         sent = 0
         for reply, command in zip(replies, commands, strict=False):
             if isinstance(reply, ResponseError):
-                self._link.refused(reply)
+                if str(reply).startswith(NO_PASSWORD):
+                    raise reply
+                self._link.refused(self._explained(reply, command))
             elif isinstance(command, Query):
                 command.replied(reply)
             else:
                 sent += 1
         self.unsent -= sent
         self.sent += sent
+
+    def _explained(self, error: ResponseError, command: bytes) -> ResponseError:
+        verb, *names = command.split(b"\r\n", 5)[2::2]
+        if isinstance(command, Query):
+            return explain_command(error, verb)
+        return explain_command(error, verb, names[0], self._all_channels)
 
 
 def _queries(commands: Sequence[bytes]) -> list[Query]:

@@ -1,6 +1,6 @@
 """The broker of a cluster: what it publishes, what it hears, and what it listens to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from socketio_server.cluster.broker import Envelope
 from socketio_server.cluster.redis import broker as broker_module
-from socketio_server.cluster.redis.broker import SWEEP_INTERVAL, RedisBroker
+from socketio_server.cluster.redis.broker import PING_INTERVAL, SWEEP_INTERVAL, RedisBroker
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.refusals import Refusals
 from socketio_server.net.statistics import Snapshot
@@ -93,9 +93,23 @@ class Cluster:
         settle()
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, and the sender look at the clock."""
+        """Let time pass, and the broker look at the clock."""
         self.now += seconds
-        self.broker.publish(envelope("tick"))
+        self.broker._take_turn()
+        settle()
+
+    def lose_sender(self) -> None:
+        """Cut the connection that sends, and let none be made."""
+        self.redis.is_gone = True
+        self.redis.cut_senders()
+        # Only what it sends lets it notice.
+        self.broker.publish(envelope("lost"))
+        settle()
+
+    def lose_listener(self) -> None:
+        """Cut the connection that listens, and let none be made."""
+        self.redis.is_gone = True
+        self.redis.cut()
         settle()
 
     def count(self, key: str) -> object:
@@ -343,21 +357,100 @@ class TestListening:
         cluster.broker.listen("/", "room")
         assert ROOM in cluster.redis.subscriptions
 
-    def test_a_lost_connection_lets_the_other_one_be_tried(self, cluster: Cluster) -> None:
+
+class TestLosingOneConnection:
+    """Redis may have none left for one, or the network may forget it."""
+
+    def test_that_sends_leaves_the_other_listening_and_subscribing(self, cluster: Cluster) -> None:
+        cluster.start()
+        cluster.lose_sender()
+        cluster.hear("news", 1)
+        cluster.broker.listen("/", "room")
+
+        assert cluster.node.delivered[-1].args == (1,)
+        assert ROOM in cluster.redis.subscriptions
+        assert cluster.broker._listener.is_confirmed(ROOM)
+
+    def test_that_sends_leaves_the_other_tried_from_time_to_time(self, cluster: Cluster) -> None:
+        """Redis says nothing where nothing is published, and who is silent counts as lost."""
+        cluster.start()
+        cluster.lose_sender()
+        before = cluster.redis.pings_of_listeners
+        cluster.pass_time(PING_INTERVAL + 1)
+        assert cluster.redis.pings_of_listeners == before + 1
+
+    def test_that_listens_leaves_the_other_sending(self, cluster: Cluster) -> None:
+        cluster.start()
+        cluster.lose_listener()
+        cluster.broker.publish(envelope(1))
+        settle()
+        assert decode_broadcast(cluster.redis.published[-1][1]).data == ["news", 1]
+
+    def test_that_listens_leaves_the_other_tried_from_time_to_time(self, cluster: Cluster) -> None:
+        cluster.start()
+        cluster.lose_listener()
+        before = cluster.redis.pings_of_senders
+        cluster.pass_time(PING_INTERVAL + 1)
+        assert cluster.redis.pings_of_senders == before + 1
+
+    def test_lets_the_other_be_tried_at_once(self, cluster: Cluster) -> None:
         """Else Redis seems to be back while messages go to one that has ended."""
         cluster.start()
-        cluster.redis.cut()
-        settle()
-        assert cluster.redis.pings == 1
+        before = cluster.redis.pings_of_senders
+        cluster.lose_listener()
+        assert cluster.redis.pings_of_senders == before + 1
 
-    def test_a_lost_redis_keeps_nobody_waiting(self, cluster: Cluster) -> None:
+    def test_that_listens_keeps_nobody_waiting(self, cluster: Cluster) -> None:
         cluster.start()
-        cluster.redis.is_gone = True
-        cluster.redis.cut()
-        settle()
+        cluster.lose_listener()
         cluster.broker.listen("/", "room")
+
+    @pytest.mark.parametrize("lose", [Cluster.lose_sender, Cluster.lose_listener])
+    def test_keeps_nobody_waiting_for_replies(
+        self, cluster: Cluster, lose: Callable[[Cluster], None]
+    ) -> None:
+        cluster.start()
+        lose(cluster)
+        assert cluster.broker.ask("/", fetch(), 5.0) == ([], 1)
+
+    @pytest.mark.parametrize(
+        ("lose", "can_send", "can_receive"),
+        [
+            (lambda cluster: None, 1, 1),
+            (Cluster.lose_sender, 0, 1),
+            (Cluster.lose_listener, 1, 0),
+        ],
+    )
+    def test_is_counted(
+        self,
+        cluster: Cluster,
+        lose: Callable[[Cluster], None],
+        can_send: int,
+        can_receive: int,
+    ) -> None:
         assert cluster.count("broker_connected") == 0
-        assert cluster.count("broker_losses") == 1
+        cluster.start()
+        lose(cluster)
+        assert cluster.count("broker_can_send") == can_send
+        assert cluster.count("broker_can_receive") == can_receive
+        assert cluster.count("broker_connected") == int(can_send and can_receive)
+        assert cluster.count("broker_losses") == int(not (can_send and can_receive))
+
+    def test_a_mistake_of_ours_does_not_end_the_care_for_both(
+        self,
+        cluster: Cluster,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        cluster.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(cluster.broker._listener, "flush", lambda: 1 / 0)
+            cluster.broker.listen("/", "one", wait=False)
+            settle()
+        assert caplog.messages == ["Internal error in a connection to Redis"]
+
+        cluster.broker.listen("/", "room")
+        assert ROOM in cluster.redis.subscriptions
 
 
 def fetch() -> FetchSockets:
@@ -418,13 +511,6 @@ class TestAsking:
         cluster.start()
         monkeypatch.setattr(FakePatience, "wait", lambda *args: gevent.idle())
         assert self.ask(cluster, servers=3).get() == ([], 2)
-
-    def test_while_redis_is_lost_it_does_not_wait(self, cluster: Cluster) -> None:
-        cluster.start()
-        cluster.redis.is_gone = True
-        cluster.redis.cut()
-        settle()
-        assert cluster.broker.ask("/", fetch(), 5.0) == ([], 1)
 
     def test_in_another_namespace_it_listens_to_the_responses(self, cluster: Cluster) -> None:
         cluster.start()

@@ -1,34 +1,48 @@
-"""Connections to Redis: made again after each loss, of which the log tells once."""
+"""Connections to Redis: made again after each loss, of which the log tells once for each."""
 
 import pytest
-from redis import ConnectionError, ResponseError
+from redis import AuthenticationError, ConnectionError, ResponseError
 
 from socketio_server.cluster.redis import link as link_module
 from socketio_server.cluster.redis.connections import RedisConnection
-from socketio_server.cluster.redis.link import MAX_TEXT, Link
+from socketio_server.cluster.redis.link import Link
 from tests.cluster.fakes import FakeConnection
+
+LOST = (
+    "Redis (redis://localhost/1) is lost for testing: {}. Clients stay connected. Until it is "
+    "back, nothing is tested. The server tries again by itself, every 5 s at last."
+)
 
 
 class FakePart:
     """A part whose connections fail, until it has had so many."""
 
-    name = "part"
+    purpose = "testing"
+    until_back = "nothing is tested"
 
-    def __init__(self, link: Link, losses: int, error: Exception | None = None) -> None:
+    def __init__(self, link: Link, losses: int = 0, error: Exception | None = None) -> None:
+        self.is_connected = self.is_lost = False
+        self.failures = 0
+        self.pings = 0
         self._link = link
         self._losses = losses
         self._error = error or ConnectionError("Gone.")
-        self.failures = 0
 
     def use(self, connection: RedisConnection) -> None:
         self._link.connected(self)
-        if self.failures == self._losses:
+        if self.failures >= self._losses:
             self._link.stopping.set()
         else:
             raise self._error
 
     def connection_failed(self) -> None:
         self.failures += 1
+
+    def ping(self) -> None:
+        self.pings += 1
+
+    def tell_missed(self) -> str:
+        return f"Missed: {self.failures}."
 
 
 @pytest.fixture
@@ -39,7 +53,20 @@ def link() -> Link:
 
 def run(link: Link, part: FakePart) -> None:
     """Let the part use connections until it is satisfied."""
+    link.stopping.clear()
     link.keep_connected(part, FakeConnection)
+
+
+def lose(link: Link, part: FakePart) -> None:
+    """Leave the part without a connection."""
+
+    def connect() -> FakeConnection:
+        if part.is_lost:
+            link.stopping.set()
+        raise ConnectionError("Gone.")
+
+    link.stopping.clear()
+    link.keep_connected(part, connect)
 
 
 class TestKeepingConnected:
@@ -48,71 +75,53 @@ class TestKeepingConnected:
         run(link, part)
         assert part.failures == 2
         assert link.losses == 2
-        assert link.is_up
+        assert (part.is_connected, part.is_lost) == (True, False)
 
-    def test_its_return_is_told(self) -> None:
-        returned: list[bool] = []
-        told = Link("redis://localhost", lambda: 0.0, lambda: returned.append(told.is_up))
-        run(told, FakePart(told, losses=1))
-        assert returned == [True]
+    def test_a_part_knows_that_its_connection_is_lost(self, link: Link) -> None:
+        part = FakePart(link)
+        assert (part.is_connected, part.is_lost) == (False, False)
 
-    def test_is_back_when_the_other_part_s_connection_has_proved_alive(self) -> None:
-        """Both may have died at once, and only one has noticed."""
-        returned: list[bool] = []
-        told = Link("redis://localhost", lambda: 0.0, lambda: returned.append(told.is_up))
-        other = FakePart(told, losses=0)
-        other.name = "other"
-        told.connected(other)
-
-        part = FakePart(told, losses=1)
-        part.connection_failed = lambda: told.doubt(other)  # type: ignore[method-assign]
-        part.use = lambda connection: use(connection)  # type: ignore[method-assign]
-        uses = iter([ConnectionError("Gone."), None])
-
-        def use(connection: RedisConnection) -> None:
-            error = next(uses)
-            told.connected(part)
-            if error is not None:
-                raise error
-            told.stopping.set()
-
-        run(told, part)
-        assert returned == []
-        told.answered(other)
-        assert returned == [True]
-
-    def test_is_back_when_the_other_part_has_another_connection(self) -> None:
-        returned: list[bool] = []
-        told = Link("redis://localhost", lambda: 0.0, lambda: returned.append(told.is_up))
-        first, second = (FakePart(told, losses=losses) for losses in (1, 0))
-        second.name = "other"
-        told.doubt(second)
-        run(told, first)
-        assert returned == []
-        told.stopping.clear()
-        run(told, second)
-        assert returned == [True]
+        lose(link, part)
+        assert (part.is_connected, part.is_lost) == (False, True)
 
     def test_the_log_tells_of_loss_and_return(
         self, link: Link, caplog: pytest.LogCaptureFixture
     ) -> None:
         run(link, FakePart(link, losses=1))
         assert [record.getMessage() for record in caplog.records] == [
-            "Redis (redis://localhost/1) is lost: Gone. Until it is back, messages reach the "
-            "clients of this process only.",
-            "Redis (redis://localhost/1) is back after 1.0 s.",
+            LOST.format("Gone"),
+            "Redis (redis://localhost/1) is back for testing after 1.0 s. Missed: 1.",
         ]
 
-    def test_a_long_error_is_cut(self, link: Link, caplog: pytest.LogCaptureFixture) -> None:
-        run(link, FakePart(link, losses=1, error=ConnectionError("x" * 2000)))
-        assert "x" * MAX_TEXT in caplog.text
-        assert "x" * (MAX_TEXT + 1) not in caplog.text
-
-    def test_a_refusal_is_told_once_although_redis_is_lost_already(
+    def test_the_log_tells_of_each_part_by_itself(
         self, link: Link, caplog: pytest.LogCaptureFixture
     ) -> None:
+        one, other = (FakePart(link, losses=1) for _ in range(2))
+        other.purpose = "other things"
+        run(link, one)
+        run(link, other)
+        assert [message[:55] for message in caplog.messages] == [
+            "Redis (redis://localhost/1) is lost for testing: Gone. ",
+            "Redis (redis://localhost/1) is back for testing after 1",
+            "Redis (redis://localhost/1) is lost for other things: G",
+            "Redis (redis://localhost/1) is back for other things af",
+        ]
+
+    def test_a_wrong_password_is_told_with_where_it_stands(
+        self, link: Link, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run(link, FakePart(link, losses=1, error=AuthenticationError("invalid pair.")))
+        assert (
+            "is lost for testing: invalid pair (SOCKETIO_BROKER_URL is redis://user:***@"
+            in (caplog.messages[0])
+        )
+
+    @pytest.mark.parametrize("refusal", [ResponseError("NOPERM"), AuthenticationError("NOPERM")])
+    def test_a_refusal_is_told_once_although_redis_is_lost_already(
+        self, link: Link, caplog: pytest.LogCaptureFixture, refusal: Exception
+    ) -> None:
         """Who starts Redis again must know why it is not back."""
-        errors = [ConnectionError("Gone."), *(2 * [ResponseError("NOPERM")])]
+        errors = [ConnectionError("Gone."), refusal, refusal]
         part = FakePart(link, losses=3)
         part.use = lambda connection: use(errors.pop(0))  # type: ignore[method-assign]
 
@@ -122,9 +131,9 @@ class TestKeepingConnected:
             raise error
 
         run(link, part)
-        assert [message[:41] for message in caplog.messages] == [
-            "Redis (redis://localhost/1) is lost: Gone",
-            "Redis (redis://localhost/1) is lost: NOPE",
+        assert [message[:53] for message in caplog.messages] == [
+            "Redis (redis://localhost/1) is lost for testing: Gone",
+            "Redis (redis://localhost/1) is lost for testing: NOPE",
         ]
 
     def test_a_mistake_of_ours_is_logged_and_ends_only_the_connection(
@@ -135,7 +144,7 @@ class TestKeepingConnected:
 
         assert part.failures == 1
         assert link.losses == 1
-        assert link.is_up
+        assert part.is_connected
         assert caplog.messages[0] == "Internal error in a connection to Redis"
         assert caplog.records[0].exc_info is not None
 
@@ -169,3 +178,48 @@ class TestKeepingConnected:
 
         link.keep_connected(part, connect)
         assert part.failures == 1
+
+
+class TestTheReturn:
+    """It is told when nothing is missing any more, because requests need all connections."""
+
+    @pytest.fixture
+    def returns(self) -> list[bool]:
+        """An entry for each."""
+        return []
+
+    @pytest.fixture
+    def link(self, returns: list[bool]) -> Link:
+        return Link("redis://localhost", lambda: 0.0, lambda: returns.append(True))
+
+    def test_is_told(self, link: Link, returns: list[bool]) -> None:
+        run(link, FakePart(link, losses=1))
+        assert returns == [True]
+
+    def test_of_one_is_told_when_the_other_has_proved_alive(
+        self, link: Link, returns: list[bool]
+    ) -> None:
+        """Both may have died at once, and only one has noticed."""
+        one, other = FakePart(link), FakePart(link)
+        run(link, other)
+        lose(link, one)
+        run(link, one)
+        assert other.pings == 1
+        assert returns == []
+
+        link.answered(other)
+        assert returns == [True]
+
+    def test_of_one_is_told_when_the_other_has_another_connection(
+        self, link: Link, returns: list[bool]
+    ) -> None:
+        one, other = FakePart(link), FakePart(link)
+        run(link, other)
+        lose(link, one)
+        lose(link, other)
+        run(link, one)
+        assert returns == []
+
+        run(link, other)
+        assert returns == [True]
+        assert link.losses == 1

@@ -23,13 +23,9 @@ class Ears:
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []
-        self.failures = 0
 
     def hear(self, messages: Sequence[Heard]) -> None:
         self.heard += messages
-
-    def fail(self) -> None:
-        self.failures += 1
 
 
 class Answering(FakeConnection):
@@ -79,9 +75,7 @@ def link() -> Link:
 
 @pytest.fixture
 def listener(ears: Ears, link: Link) -> Listener:
-    return Listener(
-        link, FakePatience(), b"own", all_channels=b"socket.io*", heard=ears.hear, failed=ears.fail
-    )
+    return Listener(link, FakePatience(), b"own", all_channels=b"socket.io*", heard=ears.hear)
 
 
 def use(listener: Listener, *heard: list[bytes], forbidden: bytes = b"none") -> Answering:
@@ -123,7 +117,8 @@ class TestSubscriptions:
         listener.add(b"room", ROOM)
         listener.add(b"??", SOCKETS)
         listener.remove(b"room")
-        listener.flush(ping=True)
+        listener.ping()
+        listener.flush()
 
         assert connection.commands == [
             [b"SUBSCRIBE", b"room"],
@@ -155,24 +150,42 @@ class TestSubscriptions:
             [b"up"],
         ]
 
+    def test_later_ones_wake_who_sends_them(self, listener: Listener) -> None:
+        writer = gevent.spawn(listener.wait_for_commands, PATIENCE)
+        settle()
+        assert not writer.ready()
+
+        listener.add(b"room", ROOM)
+        settle()
+        assert writer.ready()
+
     def test_flush_leaves_faults_to_the_reader(self, listener: Listener) -> None:
         use(listener).fails = True
         listener.add(b"room", ROOM)
-        listener.flush(ping=True)
+        listener.flush()
 
-    def test_the_reader_ends_after_flush_has_failed(self, listener: Listener) -> None:
+    def test_there_is_no_ping_without_a_connection(self, listener: Listener) -> None:
+        listener.ping()
+        assert use(listener).commands == []
+
+    @pytest.mark.parametrize("is_alive", [False, True])
+    def test_the_reader_ends_with_the_fault_of_flush(
+        self, listener: Listener, *, is_alive: bool
+    ) -> None:
         connection = Answering()
         reads: list[bool] = []
 
         def break_between_two_answers() -> None:
             reads.append(True)
-            connection.answers.append([b"message", b"room", b"hi"])
+            if is_alive:
+                connection.answers.append([b"message", b"room", b"hi"])
             connection.fails = True
-            listener.flush(ping=True)
+            listener.ping()
+            listener.flush()
 
         connection.when_read = break_between_two_answers
         connection.connect()
-        with pytest.raises(OSError, match="lost while subscribing"):
+        with pytest.raises(ConnectionError, match="can't be written to"):
             listener.use(connection)
 
         assert len(reads) == 1
@@ -185,13 +198,30 @@ class TestSubscriptions:
         use(listener)
         assert listener.is_confirmed(b"room")
 
-    def test_a_lost_connection_confirms_nothing_more(self, listener: Listener, ears: Ears) -> None:
+    def test_a_lost_connection_confirms_nothing_more(self, listener: Listener) -> None:
         listener.add(b"room", ROOM)
         use(listener)
         listener.connection_failed()
 
         assert not listener.is_confirmed(b"room")
-        assert ears.failures == 1
+
+    def test_a_reply_says_that_the_connection_is_alive(
+        self, listener: Listener, link: Link, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answered: list[object] = []
+        monkeypatch.setattr(link, "answered", answered.append)
+        monkeypatch.setattr(link, "connected", lambda part: None)
+        connection = Answering()
+
+        def ping() -> None:
+            connection.when_read = lambda: None
+            listener.ping()
+            listener.flush()
+
+        connection.when_read = ping
+        with pytest.raises(ConnectionError):
+            listener.use(connection)
+        assert answered == [listener]
 
 
 class TestConnected:
@@ -277,7 +307,7 @@ class TestRefusals:
             connection.when_read = lambda: None
             listener.add(b"forbidden", ROOM)
             listener.add(b"room", ROOM)
-            listener.flush(ping=False)
+            listener.flush()
 
         connection.when_read = subscribe
         with pytest.raises(ConnectionError):
@@ -305,7 +335,7 @@ class TestRefusals:
             connection.when_read = lambda: None
             listener.topics[b"room"] = ROOM
             listener.remove(b"room")
-            listener.flush(ping=False)
+            listener.flush()
 
         connection.when_read = unsubscribe
         with pytest.raises(ConnectionError):

@@ -7,7 +7,7 @@ import pytest
 from redis import ConnectionError
 
 from socketio_server.cluster.redis import pools
-from socketio_server.cluster.redis.pools import connection_pool, describe
+from socketio_server.cluster.redis.pools import connection_pool, describe, masked
 from tests.support.redis import RedisServer
 from tests.support.tools import free_port
 
@@ -129,3 +129,22 @@ class TestSentinels:
 class TestDescribe:
     def test_names_no_secrets(self) -> None:
         assert describe("redis://user:secret@one:6380/1?password=s") == "redis://one:6380/1"
+
+
+class TestMasked:
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("redis://one:6380/1", "redis://one:6380/1"),
+            ("redis://user@one/0", "redis://user@one/0"),
+            ("redis://user:secret@one/0", "redis://user:***@one/0"),
+            ("rediss://:s@cret@one/0#x", "rediss://:***@one/0"),
+            ("unix:///run/redis.sock?db=1&password=s", "unix:///run/redis.sock?db=1&password=***"),
+            (
+                "redis+sentinel://u:p@one,two:1/main?sentinel_p%61ssword=s",
+                "redis+sentinel://u:***@one,two:1/main?sentinel_password=***",
+            ),
+        ],
+    )
+    def test_shows_all_but_the_passwords(self, url: str, expected: str) -> None:
+        assert masked(url) == expected

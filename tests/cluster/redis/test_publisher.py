@@ -117,7 +117,8 @@ class TestRefusals:
         own_redis.client.acl_setuser(
             "default", enabled=True, reset_channels=True, channels=["socket.io#/#room#"]
         )
-        with pytest.raises(BrokerUnavailable, match=r"has refused a command: .*permissions"):
+        why = r"has refused a command: .*permissions.* the access rules \+publish &socket\.io\*$"
+        with pytest.raises(BrokerUnavailable, match=why):
             publisher.publish(envelope(channels=("another",)))
         publisher.publish(envelope())
 
@@ -128,8 +129,19 @@ class TestRefusals:
             "default", enabled=True, reset_channels=True, channels=["socket.io#*"]
         )
         question = FetchSockets(request_id="r", opts=Opts(rooms=[]))
-        with pytest.raises(BrokerUnavailable, match="has refused a command"):
+        why = r"has refused a command.* \+publish \+subscribe \+unsubscribe \+pubsub &"
+        with pytest.raises(BrokerUnavailable, match=why):
             publisher.ask("/", question, PATIENCE)
+
+    def test_of_the_password_are_told_with_the_setting(
+        self, own_redis: RedisServer, clock: Clock
+    ) -> None:
+        url = own_redis.url.replace("//", "//:wrong@")
+        publisher = RedisPublisher(FakeNode(), url, "socket.io", clock)
+        why = r"can't be reached: .*\(SOCKETIO_BROKER_URL is redis://:\*\*\*@.*password\)$"
+        with pytest.raises(BrokerUnavailable, match=why):
+            publisher.publish(envelope())
+        publisher.stop(0)
 
 
 class TestOperations:

@@ -13,21 +13,28 @@ from tests.cluster.fakes import FakeConnection
 LIMIT = 10_000
 
 
+class Welcoming(FakeConnection):
+    """A connection on which Redis answers the first command, by which it is tried."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._was_tried = False
+
+    def receive(self) -> list[Any]:
+        if self._was_tried:
+            return super().receive()
+        self._was_tried = True
+        return [b"PONG"]
+
+
 @pytest.fixture
 def link() -> Link:
     return Link("redis://localhost", lambda: 100.0)
 
 
 @pytest.fixture
-def turns() -> list[int]:
-    """The bytes that waited at each turn of the sender."""
-    return []
-
-
-@pytest.fixture
-def sender(link: Link, turns: list[int]) -> Sender:
-    found = Sender(link, LIMIT, lambda: turns.append(found.queued_bytes))
-    return found
+def sender(link: Link) -> Sender:
+    return Sender(link, LIMIT, b"socket.io*")
 
 
 def send(sender: Sender, connection: FakeConnection) -> None:
@@ -36,20 +43,28 @@ def send(sender: Sender, connection: FakeConnection) -> None:
     sender.use(connection)
 
 
+def lose(sender: Sender) -> None:
+    """Let the connection be lost."""
+    sender.is_lost = True
+    sender.connection_failed()
+
+
 class TestSending:
     def test_messages_are_sent_in_order(self, sender: Sender) -> None:
-        connection = FakeConnection()
+        connection = Welcoming()
         connection.answers.extend([1, 0])
         sender.publish(b"a", b"one")
         sender.publish(b"b", b"two")
         send(sender, connection)
 
-        assert connection.sent == pack(b"PUBLISH", b"a", b"one") + pack(b"PUBLISH", b"b", b"two")
+        assert connection.sent == b"".join(
+            [pack(b"PING"), pack(b"PUBLISH", b"a", b"one"), pack(b"PUBLISH", b"b", b"two")]
+        )
         assert (sender.sent, sender.unsent, sender.queued_bytes) == (2, 0, 0)
 
     def test_the_end_waits_until_all_is_sent(self, sender: Sender, link: Link) -> None:
         count = MAX_BATCH + 1
-        connection = FakeConnection()
+        connection = Welcoming()
         connection.answers.extend([1] * count)
         connection.at_once = MAX_BATCH // 10
         for number in range(count):
@@ -59,35 +74,68 @@ class TestSending:
         assert sender.sent == count
         assert link.stopping.is_set()
 
-    def test_each_turn_is_announced_before_it(self, sender: Sender, turns: list[int]) -> None:
-        connection = FakeConnection()
-        connection.answers.append(1)
-        sender.publish(b"a", b"one")
-        waiting = sender.queued_bytes
-        send(sender, connection)
-
-        assert turns == [waiting]
-
     def test_what_redis_refuses_is_counted_and_the_rest_goes_on(
         self, sender: Sender, caplog: pytest.LogCaptureFixture
     ) -> None:
-        connection = FakeConnection()
-        connection.answers.extend([ResponseError("NOPERM"), 1, ResponseError("NOPERM")])
+        connection = Welcoming()
+        connection.answers.extend([ResponseError("ERR"), 1, ResponseError("ERR")])
         for _ in range(3):
             sender.publish(b"a", b"one")
         send(sender, connection)
 
         assert (sender.sent, sender.unsent) == (1, 2)
-        assert [record.getMessage() for record in caplog.records] == [
-            "Redis (redis://localhost) has refused a command: NOPERM"
+        assert caplog.messages == [
+            "Redis (redis://localhost) has refused a command: PUBLISH 'a': ERR"
         ]
+
+
+class TestMissingAccessRules:
+    def test_are_named_for_a_message(
+        self, sender: Sender, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        connection = Welcoming()
+        connection.answers.append(ResponseError("NOPERM no permissions"))
+        sender.publish(b"a", b"one")
+        send(sender, connection)
+
+        assert caplog.messages == [
+            "Redis (redis://localhost) has refused a command: PUBLISH 'a': NOPERM no permissions. "
+            "Its user needs the access rules +publish &socket.io*"
+        ]
+
+    def test_are_named_for_a_query(self, sender: Sender, caplog: pytest.LogCaptureFixture) -> None:
+        connection = Welcoming()
+        connection.answers.append(ResponseError("NOPERM no permissions"))
+        sender.query(Query(pack(b"PUBSUB", b"NUMSUB", b"a"), lambda reply: None))
+        send(sender, connection)
+
+        assert caplog.messages == [
+            "Redis (redis://localhost) has refused a command: PUBSUB: NOPERM no permissions. "
+            "Its user needs the access rules +pubsub"
+        ]
+
+    def test_end_no_connection(self, sender: Sender) -> None:
+        connection = FakeConnection()
+        connection.answers.append(ResponseError("NOPERM no permissions"))
+        sender.close()
+        sender.use(connection)
+
+        assert sender.is_connected
+
+    def test_but_a_missing_password_leaves_it_unconnected(self, sender: Sender) -> None:
+        connection = FakeConnection()
+        connection.answers.append(ResponseError("NOAUTH Authentication required."))
+        with pytest.raises(ResponseError, match="NOAUTH"):
+            sender.use(connection)
+
+        assert not sender.is_connected
 
 
 class TestQueries:
     """Commands whose replies somebody waits for."""
 
     def test_are_sent_in_order_with_messages_and_count_as_none(self, sender: Sender) -> None:
-        connection = FakeConnection()
+        connection = Welcoming()
         connection.answers.extend([1, [b"a", 2], 0])
         connection.at_once = 2
         replies: list[Any] = []
@@ -98,6 +146,7 @@ class TestQueries:
 
         assert connection.sent == b"".join(
             [
+                pack(b"PING"),
                 pack(b"PUBLISH", b"a", b"one"),
                 pack(b"PUBSUB", b"NUMSUB", b"a"),
                 pack(b"PUBLISH", b"b", b"two"),
@@ -109,21 +158,23 @@ class TestQueries:
     def test_have_no_reply_if_the_connection_is_lost(self, sender: Sender) -> None:
         replies: list[Any] = []
         sender.query(Query(pack(b"PUBSUB", b"NUMSUB", b"a"), replies.append))
+        connection = Welcoming()
         with pytest.raises(ConnectionError):
-            sender.use(FakeConnection())
+            sender.use(connection)
         sender.query(Query(pack(b"PUBSUB", b"NUMSUB", b"b"), replies.append))
-        sender.connection_failed()
+        lose(sender)
+        sender.query(Query(pack(b"PUBSUB", b"NUMSUB", b"c"), replies.append))
 
-        assert replies == [None, None]
+        assert replies == [None, None, None]
         assert sender.unsent == 0
 
     def test_a_ping_has_a_reply_that_nobody_waits_for(self, sender: Sender) -> None:
-        connection = FakeConnection()
+        connection = Welcoming()
         connection.answers.append(b"PONG")
         sender.ping()
         send(sender, connection)
 
-        assert connection.sent == pack(b"PING")
+        assert connection.sent == 2 * pack(b"PING")
         assert (sender.sent, sender.unsent) == (0, 0)
 
 
@@ -150,7 +201,7 @@ class TestTheBound:
 
 class TestALostConnection:
     def test_what_redis_has_not_confirmed_counts_as_not_sent(self, sender: Sender) -> None:
-        connection = FakeConnection()
+        connection = Welcoming()
         connection.answers.append(1)
         sender.publish(b"a", b"one")
         sender.publish(b"a", b"two")
@@ -161,30 +212,42 @@ class TestALostConnection:
 
     def test_what_waits_and_what_comes_is_dropped(self, sender: Sender) -> None:
         sender.publish(b"a", b"one")
-        sender.connection_failed()
+        lose(sender)
         sender.publish(b"a", b"two")
 
         assert (sender.unsent, sender.queued_bytes) == (2, 0)
 
     def test_what_comes_after_it_is_back_is_sent(self, sender: Sender) -> None:
-        sender.connection_failed()
-        connection = FakeConnection()
-        sender.close()
-        sender.use(connection)
+        lose(sender)
+        send(sender, Welcoming())
+        connection = Welcoming()
         connection.answers.append(1)
         sender.publish(b"a", b"one")
-        sender.use(connection)
+        send(sender, connection)
 
         assert sender.sent == 1
 
+    def test_what_it_has_cost_is_told_without_what_was_refused_before(self, sender: Sender) -> None:
+        connection = Welcoming()
+        connection.answers.extend([ResponseError("ERR"), 1])
+        for number in range(4):
+            sender.publish(b"a", b"%d" % number)
+        with pytest.raises(ConnectionError):
+            sender.use(connection)
+        lose(sender)
+        sender.publish(b"a", b"dropped")
+
+        assert sender.unsent == 4
+        assert sender.tell_missed().endswith("not confirmed: 4.")
+
     def test_it_does_not_keep_the_end_waiting(self, sender: Sender, link: Link) -> None:
         sender.close()
-        sender.connection_failed()
+        lose(sender)
 
         assert link.stopping.is_set()
 
     def test_one_that_was_lost_before_does_not_either(self, sender: Sender, link: Link) -> None:
-        sender.connection_failed()
+        lose(sender)
         sender.close()
 
         assert link.stopping.is_set()

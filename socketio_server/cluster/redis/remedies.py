@@ -1,0 +1,45 @@
+"""What to do when Redis refuses a connection or a command, for the log."""
+
+from redis import AuthenticationError, ResponseError
+from redis.exceptions import NoPermissionError
+
+from socketio_server.cluster.redis.pools import masked
+from socketio_server.net.log import show
+
+MAX_TEXT = 500
+"""Characters of an error: redis-py's text about Sentinel has a thousand."""
+
+
+def explain_password(error: Exception, url: str) -> str:
+    """Return why Redis can't be used; if it refuses the user or the password, with the setting that
+    says them.
+    """
+    reason = str(error)[:MAX_TEXT].rstrip(".")
+    if isinstance(error, AuthenticationError) or "NOAUTH" in reason:
+        reason += f" (SOCKETIO_BROKER_URL is {masked(url)}: correct its user and password)"
+    return reason
+
+
+def explain_permission(error: ResponseError, rules: str) -> str:
+    """Return why Redis has refused a command; if it is not allowed, with the missing access rules.
+
+    :param rules: those that the command needs.
+    """
+    is_forbidden = isinstance(error, NoPermissionError) or str(error).startswith("NOPERM")
+    return f"{error}. Its user needs the access rules {rules}" if is_forbidden else str(error)
+
+
+def explain_command(
+    error: ResponseError, verb: bytes, name: bytes | None = None, allowed: bytes | None = None
+) -> ResponseError:
+    """Return an error that says which command was refused, and why.
+
+    :param verb: the command.
+    :param name: the channel or pattern that it is about.
+    :param allowed: the pattern of channels that the access rules should have.
+    """
+    command = verb.decode()
+    subject = "" if name is None else f" {show(name.decode())}"
+    channels = "" if allowed is None else f" &{allowed.decode()}"
+    reason = explain_permission(error, f"+{command.lower()}{channels}")
+    return ResponseError(f"{command}{subject}: {reason}")

@@ -1,0 +1,54 @@
+"""What the log says to do about what Redis refuses."""
+
+import pytest
+from redis import AuthenticationError, ConnectionError, ResponseError
+from redis.exceptions import NoPermissionError
+
+from socketio_server.cluster.redis.remedies import (
+    MAX_TEXT,
+    explain_command,
+    explain_password,
+    explain_permission,
+)
+
+URL = "redis://user:secret@one/0"
+
+
+class TestPasswords:
+    @pytest.mark.parametrize(
+        "error",
+        [AuthenticationError("invalid username-password pair."), ResponseError("PING: NOAUTH no.")],
+    )
+    def test_that_are_wrong_or_missing_are_told_with_the_setting(self, error: Exception) -> None:
+        reason = str(error).rstrip(".")
+        assert explain_password(error, URL) == (
+            f"{reason} (SOCKETIO_BROKER_URL is redis://user:***@one/0: correct its user and "
+            "password)"
+        )
+
+    def test_are_not_spoken_of_where_they_are_not_the_cause(self) -> None:
+        assert explain_password(ConnectionError("Connection refused."), URL) == "Connection refused"
+
+    def test_a_long_error_is_cut(self) -> None:
+        assert explain_password(ConnectionError("x" * 2000), URL) == "x" * MAX_TEXT
+
+
+class TestAccessRules:
+    @pytest.mark.parametrize(
+        "error", [NoPermissionError("no permissions"), ResponseError("NOPERM no permissions")]
+    )
+    def test_that_are_missing_are_named(self, error: ResponseError) -> None:
+        assert explain_permission(error, "+a &b") == (
+            f"{error}. Its user needs the access rules +a &b"
+        )
+
+    def test_are_not_spoken_of_where_they_are_not_the_cause(self) -> None:
+        assert explain_permission(ResponseError("ERR unknown"), "+a") == "ERR unknown"
+
+    def test_are_those_of_the_command_and_its_channels(self) -> None:
+        error = explain_command(ResponseError("NOPERM no"), b"PUBLISH", b"a", b"a*")
+        assert str(error) == "PUBLISH 'a': NOPERM no. Its user needs the access rules +publish &a*"
+
+    def test_of_a_command_without_a_channel_name_none(self) -> None:
+        error = explain_command(ResponseError("NOPERM no"), b"PING")
+        assert str(error) == "PING: NOPERM no. Its user needs the access rules +ping"
