@@ -38,14 +38,14 @@ class Laden(Protocol):
 class InputTotal:
     """The bytes that all laden clients make the server hold.
 
-    :param held: counts what they make it hold of every kind.
+    :param held_total: counts what they make it hold of every kind.
     """
 
-    def __init__(self, options: Options, held: HeldTotal) -> None:
+    def __init__(self, options: Options, held_total: HeldTotal) -> None:
         self.bytes = 0
         self._most = options.max_pending_total
-        self._held = held
-        held.add_reliever(self._relieve)
+        self._held_total = held_total
+        held_total.add_reliever(self._relieve)
         self._laden: set[Laden] = set()
         self._is_relieving = False
 
@@ -56,7 +56,7 @@ class InputTotal:
             self._laden.add(client)
         else:
             self._laden.discard(client)
-        self._held.count(change)
+        self._held_total.count(change)
         if self.bytes > self._most and not self._is_relieving:
             self._relieve()
 
@@ -65,7 +65,7 @@ class InputTotal:
         self._is_relieving = True
         try:
             for client in sorted(self._laden, key=lambda client: client.counted, reverse=True):
-                if not self._held.has_too_many(self.bytes, self._most):
+                if not self._held_total.has_too_many_bytes(self.bytes, self._most):
                     break
                 if self.bytes > self._most:
                     client.give_up(RefusalKind.PENDING, _TOO_MANY_WAIT)
@@ -87,11 +87,11 @@ class ClientAccount:
         "_total",
         "counted",
         "free_handlers",
-        "held_bytes",
-        "high",
-        "low",
+        "other_bytes",
         "queued",
         "waiting_bytes",
+        "weigh_above",
+        "weigh_below",
     )
 
     def __init__(self, total: InputTotal, options: Options) -> None:
@@ -99,12 +99,12 @@ class ClientAccount:
         self._options = options
         self.waiting_bytes = 0
         """Bytes of packets that wait for handlers (``Account``)."""
-        self.held_bytes = 0
+        self.other_bytes = 0
         """Bytes of all else that is charged."""
         self.counted = 0
         """The share of this client in the bytes of all (``Laden``)."""
-        self.high = min(LADEN, options.max_pending_bytes - 1)
-        self.low = 0
+        self.weigh_above = min(LADEN, options.max_pending_bytes - 1)
+        self.weigh_below = 0
         self.free_handlers = options.max_handlers_per_client
         """How many more of the client's inboxes may run handlers (``Account``)."""
         self.queued: deque[Job] | None = None
@@ -113,32 +113,32 @@ class ClientAccount:
 
     def charge(self, change: int) -> None:
         """Charge the client for more bytes, or for fewer if ``change`` is negative."""
-        self.held_bytes += change
+        self.other_bytes += change
         self.weigh()
 
     def weigh(self) -> None:
-        """Act on the number of bytes, and set ``high`` and ``low`` (``Account``).
+        """Act on the number of bytes, and set ``weigh_above`` and ``weigh_below`` (``Account``).
 
         Pauses reading from the client above its limit, and counts the bytes for the process. Up to
         ``LADEN`` bytes are not counted, which spares most events most of this.
         """
         waiting, most = self.waiting_bytes, self._options.max_pending_bytes
-        held = waiting + self.held_bytes
+        charged = waiting + self.other_bytes
         if not self._is_full and waiting >= most:
             self._is_full = True
             self.pause_reading()
         elif self._is_full and waiting <= most // 2:
             self._is_full = False
             self.resume_reading()
-        if held > LADEN:
-            self.high, self.low = waiting + LADEN, waiting - LADEN
+        if charged > LADEN:
+            self.weigh_above, self.weigh_below = waiting + LADEN, waiting - LADEN
         else:
-            self.high, self.low = LADEN - self.held_bytes, 0
+            self.weigh_above, self.weigh_below = LADEN - self.other_bytes, 0
         if self._is_full:
-            self.low = max(self.low, most // 2 + 1)
+            self.weigh_below = max(self.weigh_below, most // 2 + 1)
         else:
-            self.high = min(self.high, most - 1)
-        before, self.counted = self.counted, held if held > LADEN else 0
+            self.weigh_above = min(self.weigh_above, most - 1)
+        before, self.counted = self.counted, charged if charged > LADEN else 0
         if before or self.counted:
             self._total.count(self, self.counted - before)
 

@@ -78,15 +78,15 @@ class DecodedMemory:
     """The memory for decoded packets, of all clients together.
 
     :param clock: a monotonic clock, in seconds.
-    :param held: counts what all clients make the server hold.
+    :param held_total: counts what all clients make the server hold.
     """
 
     def __init__(
-        self, loop: Loop, options: Options, held: HeldTotal, *, clock: Callable[[], float]
+        self, loop: Loop, options: Options, held_total: HeldTotal, *, clock: Callable[[], float]
     ) -> None:
         self._clock = clock
         most = options.max_decoded_total
-        make = partial(_Part, loop, options.stall_timeout, clock, held)
+        make = partial(_Part, loop, options.stall_timeout, clock, held_total)
         self._modest = make(most // MODEST_SHARE)
         self._large = make(most - most // MODEST_SHARE)
 
@@ -141,12 +141,12 @@ class _Part:
         loop: Loop,
         patience: float,
         clock: Callable[[], float],
-        held: HeldTotal,
+        held_total: HeldTotal,
         most: int,
     ) -> None:
         self.taken = 0
         """Bytes that are taken."""
-        self._held = held
+        self._held_total = held_total
         self._most = most
         self._patience = patience
         self._clock = clock
@@ -168,7 +168,7 @@ class _Part:
         self._waiting.append(applicant)
         if len(self._waiting) == 1:
             self._limit_wait()
-            self._held.await_room(self._let_in)
+            self._held_total.await_room(self._let_in)
         return False
 
     def leave(self, tenant: Tenant, size: int) -> None:
@@ -199,7 +199,7 @@ class _Part:
             self._add(applicant.tenant, applicant.size)
             applicant.run(applicant.size)
         if self._waiting:
-            self._held.await_room(self._let_in)
+            self._held_total.await_room(self._let_in)
 
     def _limit_wait(self) -> None:
         """Set the deadline of the first that waits, unless that has one of its own."""
@@ -215,13 +215,13 @@ class _Part:
 
     def _excess(self, size: int) -> int:
         """Return by how many bytes it would be too much, at most 0 if it would not."""
-        return max(self.taken + size - self._most, self._held.excess(size))
+        return max(self.taken + size - self._most, self._held_total.excess(size))
 
     def _add(self, tenant: Tenant, size: int) -> None:
         before = min(self.taken, self._most)
         self.taken += size
         # What a single packet takes beyond the bound is not for others to make room for.
-        self._held.count(min(self.taken, self._most) - before)
+        self._held_total.count(min(self.taken, self._most) - before)
         share = self._shares.pop(tenant, 0) + size
         if share:
             self._shares[tenant] = share

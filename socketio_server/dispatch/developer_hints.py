@@ -56,11 +56,11 @@ class DeveloperHints:
                 f'channel; it is on {_list(channels)}: @events.on_message(channel=".*") runs on any'
             )
         else:
-            held = _list(channels) or (
+            on = _list(channels) or (
                 f'no channel (`socket.subscribe("{_beginning(here)}…")` in the page)'
             )
             cause = (
-                f"its handlers are for channels like {list_patterns(here)}; the client is on {held}"
+                f"its handlers are for channels like {list_patterns(here)}; the client is on {on}"
             )
         self._tell("a message" if is_message else f"the event {show(name)}", namespace, cause)
 

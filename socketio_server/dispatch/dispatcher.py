@@ -77,7 +77,8 @@ class Dispatcher:
     :param clients: the registry of clients.
     :param stats: counts events.
     :param clock: a monotonic clock, in seconds.
-    :param held: counts what all clients make the server hold, with their output; ``None``: without.
+    :param held_total: counts what all clients make the server hold, with their output; ``None``:
+        without.
     :param hints: told of events for which no handler ran, and of handlers that refuse clients;
         ``None``: nobody is told.
     :param middleware: wraps every event, if there is any.
@@ -96,7 +97,7 @@ class Dispatcher:
         options: Options,
         stats: Stats,
         clock: Callable[[], float],
-        held: HeldTotal | None = None,
+        held_total: HeldTotal | None = None,
         hints: DeveloperHints | None = None,
         middleware: CallNext | None = None,
         grants: dict[Member, Grant] | None = None,
@@ -142,12 +143,12 @@ class Dispatcher:
             clock=clock,
             on_raised=NamespaceRouter.callback_raised,
         )
-        held = held or HeldTotal(loop, options)
-        self.total = InputTotal(options, held)
+        held_total = held_total or HeldTotal(loop, options)
+        self.total = InputTotal(options, held_total)
         """Counts what all clients make the server hold (``RouterKeeper``)."""
         self.remote_clients = RemoteClients(self.total, stats.refusals, self.start_decoding)
         """The clients of other processes whose answers wait here."""
-        self.decoded_memory = DecodedMemory(loop, options, held, clock=clock)
+        self.decoded_memory = DecodedMemory(loop, options, held_total, clock=clock)
         """The memory for decoded packets (``InboxKeeper``)."""
         self._live = 0  # members that were accepted, or may yet be, and have not ended
         self._idle = GeventEvent()  # set while there are none
@@ -197,9 +198,9 @@ class Dispatcher:
         """Put a member into the room of its user (``RouterKeeper``)."""
         delivery = member.delivery
         if self._clients.has_client(delivery.id, delivery.namespace):
-            for held in delivery.rooms:
-                if held != room and held.startswith(USER_ROOM_HEAD):
-                    self._clients.leave(delivery, held)
+            for other in delivery.rooms:
+                if other != room and other.startswith(USER_ROOM_HEAD):
+                    self._clients.leave(delivery, other)
             if room is not None:
                 self._clients.enter(delivery, room)
 

@@ -57,14 +57,14 @@ class Account(Tenant, Protocol):
     waiting_bytes: int
     """Bytes of all waiting items, which the inboxes count."""
 
-    high: int
+    weigh_above: int
     """``weigh`` must be called above this."""
 
-    low: int
+    weigh_below: int
     """``weigh`` must be called below this."""
 
     def weigh(self) -> None:
-        """Act on a number of waiting bytes that is above ``high`` or below ``low``."""
+        """Act on the number of waiting bytes, which has left the range between these two."""
 
     free_handlers: int
     """How many more inboxes may run handlers side by side."""
@@ -94,7 +94,7 @@ class Inbox(Generic[T]):
         self._items.append(item)
         account = self._account
         waiting = account.waiting_bytes = account.waiting_bytes + item.__sizeof__() + ITEM_COST
-        if waiting > account.high:
+        if waiting > account.weigh_above:
             account.weigh()
         if not self._is_working:
             self._is_working = True
@@ -157,7 +157,7 @@ class Inbox(Generic[T]):
                     break
             del items[0]
             waiting = account.waiting_bytes = account.waiting_bytes - size - ITEM_COST
-            if waiting < account.low:
+            if waiting < account.weigh_below:
                 account.weigh()
             try:
                 run(handle, self, item)

@@ -173,7 +173,7 @@ class NamespaceRouter(ClientAccount):
         """
         size = self._keeper.request_size(self.request)
         if size > USUAL_REQUEST and self.session.is_open:
-            self.bytes_held(size)
+            self.charge_session(size)
         if self._is_old and self.session.is_open:
             self._connect("0", socketio4.read_head("0"))
 
@@ -211,9 +211,9 @@ class NamespaceRouter(ClientAccount):
         else:
             self.charge(getsizeof(assembly) - size)
 
-    def bytes_held(self, change: int) -> None:
-        """The session holds more or fewer bytes: of incomplete messages in its transports, and of
-        its handshake (``SessionHandler``).
+    def charge_session(self, change: int) -> None:
+        """Charge the client for bytes that its session holds: of incomplete messages in its
+        transports, and of its handshake (``SessionHandler``).
         """
         self._session_bytes += change
         self.charge(change)
@@ -225,7 +225,7 @@ class NamespaceRouter(ClientAccount):
             if self._assembly is not None:
                 self.charge(-getsizeof(self._assembly))
             if self._session_bytes:
-                self.bytes_held(-self._session_bytes)
+                self.charge_session(-self._session_bytes)
             self._closing = self._assembly = None
             self._keeper.router_closed(self)
         finally:
@@ -249,7 +249,7 @@ class NamespaceRouter(ClientAccount):
         members = list(self._members.values())
         for member in members:
             self.disconnect(member)
-        self._closing = [member for member in members if member.delivery.is_held]
+        self._closing = [member for member in members if member.delivery.holds_messages]
         self._close_if_told()
 
     def messages_released(self, member: Member) -> None:
@@ -272,12 +272,12 @@ class NamespaceRouter(ClientAccount):
 
     def give_up(self, kind: RefusalKind, why: str) -> None:
         """End the session, and drop its waiting events (``Laden``, ``Tenant``)."""
-        before = self.waiting_bytes + self.held_bytes
+        before = self.waiting_bytes + self.other_bytes
         for member in self._all_members():
             member.drop_events()
         for answer in tuple(self._answers or ()):
             answer.drop()
-        if self.session.is_open or self.waiting_bytes + self.held_bytes < before:
+        if self.session.is_open or self.waiting_bytes + self.other_bytes < before:
             self.session.client_refused(kind, why)
         if self.session.is_open:
             transport = self.session.transport
@@ -444,8 +444,8 @@ class NamespaceRouter(ClientAccount):
         """Return why a client may not join a namespace; no pattern is tried on an invalid name."""
         options = self._keeper.options
         if self._members or self._ending:
-            held = self._members.keys() | (self._ending or {}).keys()
-            if namespace not in held and len(held) >= options.max_namespaces:
+            joined = self._members.keys() | (self._ending or {}).keys()
+            if namespace not in joined and len(joined) >= options.max_namespaces:
                 return "more than SOCKETIO_MAX_NAMESPACES"
         if len(namespace) > options.max_channel_length:
             return "longer than SOCKETIO_MAX_CHANNEL_LENGTH"

@@ -56,8 +56,8 @@ class Subscriptions:
         if why is not None:
             self._refuse_channel(member, packet, why, f"Invalid channel: {why}")
             return
-        held = member.delivery.channels
-        if channel not in held and len(held) >= self._options.max_channels:
+        channels = member.delivery.channels
+        if channel not in channels and len(channels) >= self._options.max_channels:
             self._refuse_channel(member, packet, "more than SOCKETIO_MAX_CHANNELS")
             return
         refusal = self._authorize(member, channel)
@@ -68,7 +68,7 @@ class Subscriptions:
             return
         event = self._registry.on_subscribe
         handlers = event.select_for(member.delivery.namespace, channel)
-        if channel not in held and (handlers or self._runner.has_middleware):
+        if channel not in channels and (handlers or self._runner.has_middleware):
             member.delivery.hold(channel, self._options.max_queued_bytes, self._clients.output)
         awaits_decision = member.delivery.awaits_decision(channel)
         changed = member.socket.subscribe(channel)

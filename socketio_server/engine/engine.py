@@ -95,7 +95,8 @@ class Engine:
     :param worker: the name of this process among those that hand connections over to each other,
         the beginning of its sessions' ids; empty if there are no others.
     :param turns: the turns of large work, shared with the rest of the server; ``None``: its own.
-    :param held: counts what all clients make the server hold; ``None``: only the engine's part.
+    :param held_total: counts what all clients make the server hold; ``None``: only the engine's
+        part.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class Engine:
         clock: Callable[[], float],
         worker: str = "",
         turns: Turns | None = None,
-        held: HeldTotal | None = None,
+        held_total: HeldTotal | None = None,
     ) -> None:
         self._turns = turns or Turns(loop, options, clock=clock)
         self._loop = loop
@@ -123,7 +124,7 @@ class Engine:
         """The server's counters."""
         self.origins = OriginGuard(options, self._site_of, self.refuse)
         """Lets pages of the site's own and of allowed origins in."""
-        self.output = QueuedOutput(loop, options, clock=clock, held=held)
+        self.output = QueuedOutput(loop, options, clock=clock, held_total=held_total)
         """The account of the messages that are queued for all clients."""
         self.admission = Admission(
             max_connections=options.max_connections,
@@ -293,7 +294,7 @@ class Engine:
             session.start_probe(transport)
             transport.start()
         else:
-            self._note(session, RefusalKind.REQUEST, "a second WebSocket of a session")
+            self._log_refusal(session, RefusalKind.REQUEST, "a second WebSocket of a session")
             transport.start()
             transport.close(CloseReason.FORCED_CLOSE)
 
@@ -369,7 +370,7 @@ class Engine:
 
     def client_refused(self, session: Session, kind: RefusalKind, why: str) -> None:
         """A session's client broke a rule (``SessionKeeper``)."""
-        self._note(session, kind, why)
+        self._log_refusal(session, kind, why)
 
     def probe_started(self, session: Session) -> None:
         """A WebSocket probes a session (``SessionKeeper``)."""
@@ -381,7 +382,7 @@ class Engine:
 
     def session_ended(self, session: Session, last_transport: Transport) -> None:
         """A session is over (``SessionKeeper``)."""
-        self._drop(session)
+        self._unregister(session)
         if isinstance(last_transport, PollingTransport):
             self._farewells.keep(session, last_transport)
 
@@ -423,7 +424,7 @@ class Engine:
             if session.is_open:
                 session.callback_raised()
             else:
-                self._drop(session)
+                self._unregister(session)
             raise
         if self.draining:  # its handshake was under way when the goodbyes were sent
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
@@ -436,7 +437,7 @@ class Engine:
         known = self._find(sid)
         return None if known is None else known.site
 
-    def _drop(self, session: Session) -> None:
+    def _unregister(self, session: Session) -> None:
         del self._sessions[session.sid]
         self.admission.session_ended(session.address)
         self._heartbeat.discard(session)
@@ -461,7 +462,7 @@ class Engine:
 
     def _heartbeat_expired(self, session: Session) -> None:
         transport = session.transport
-        if transport.is_taking or not transport.is_reading:
+        if transport.is_catching_up or not transport.is_reading:
             # The pong may lie in the kernel, because we have paused reading; or the client has yet
             # to read the bytes before our ping.
             if session.revision == REVISION_3:
@@ -473,18 +474,18 @@ class Engine:
             why, level = f"{_NO_PONG}: {_UPLOADS}", logging.WARNING
         else:
             why, level = _NO_PONG, logging.INFO  # nobody's fault: phones go through tunnels
-        self._note(session, RefusalKind.PING_TIMEOUT, why, level)
+        self._log_refusal(session, RefusalKind.PING_TIMEOUT, why, level)
         session.close(CloseReason.PING_TIMEOUT)
 
     def _probe_timed_out(self, session: Session) -> None:
-        self._note(
+        self._log_refusal(
             session,
             RefusalKind.UPGRADE_TIMEOUT,
             "upgrade not finished in time (SOCKETIO_UPGRADE_TIMEOUT)",
         )
         session.abandon_probe()
 
-    def _note(
+    def _log_refusal(
         self, session: Session, kind: RefusalKind, why: str, level: int = logging.WARNING
     ) -> None:
         """Count and log a refusal of a session's client."""

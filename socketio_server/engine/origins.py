@@ -56,11 +56,11 @@ class Site(msgspec.Struct, frozen=True, weakref=True):
             return True
         scheme, _, host = origin.partition("://")
         scheme = scheme.lower()
-        return scheme in _DEFAULT_PORTS and _write(scheme, host) in (self.own, self.own_behind_tls)
+        return scheme in _DEFAULT_PORTS and _origin(scheme, host) in (self.own, self.own_behind_tls)
 
     def is_at(self, host: str) -> bool:
         """Return whether a ``Host`` header names the site's host."""
-        return host == self.host or _bare(host) == _bare(self.host)
+        return host == self.host or _without_port(host) == _without_port(self.host)
 
 
 def site_of(
@@ -85,11 +85,11 @@ def site_of(
     site = _sites.get(key) if host else None  # without a host, it depends on the server's address
     if site is None:
         public_host = find_public_host()
-        over_tls = _write("https", public_host)
+        over_tls = _origin("https", public_host)
         site = Site(
             path,
             host,
-            over_tls if is_secure else _write("http", public_host),
+            over_tls if is_secure else _origin("http", public_host),
             None if is_secure else over_tls,
         )
         _sites[key] = site
@@ -147,7 +147,7 @@ def spell(address: str) -> str | None:
         return None
     scheme = _PAGE_SCHEMES.get(scheme, scheme)
     written = f"{host}:{int(port)}" if port else host
-    return _write(scheme, written) if scheme in _DEFAULT_PORTS else f"{scheme}://{written}"
+    return _origin(scheme, written) if scheme in _DEFAULT_PORTS else f"{scheme}://{written}"
 
 
 def _spell_host(host: str) -> str:
@@ -163,11 +163,11 @@ def _spell_host(host: str) -> str:
     return name
 
 
-def _write(scheme: str, host: str) -> str:
+def _origin(scheme: str, host: str) -> str:
     """Return the origin of a host, without its scheme's default port."""
     return f"{scheme}://{host.lower().removesuffix(_DEFAULT_PORTS[scheme])}"
 
 
-def _bare(host: str) -> str:
+def _without_port(host: str) -> str:
     """Return a host without a default port."""
     return host.lower().removesuffix(":80").removesuffix(":443")

@@ -46,9 +46,9 @@ class SessionHandler(Protocol):
     def binary_received(self, data: bytes) -> None:
         """The client sent bytes; raises ``DecodeError`` to end the session for it."""
 
-    def bytes_held(self, change: int) -> None:
-        """Count a change of the bytes held of incomplete messages; negative when they are
-        released.
+    def charge_session(self, change: int) -> None:
+        """Charge the client for more bytes of incomplete messages, or for fewer if ``change`` is
+        negative.
         """
 
     def session_closed(self, reason: CloseReason) -> None:
@@ -277,10 +277,10 @@ class Session:
             elif packet.type is not PacketType.NOOP:
                 raise DecodeError(f"clients may not send packets of type {packet.type.name}")
 
-    def bytes_held(self, change: int) -> None:
-        """A transport holds more or fewer bytes of messages (``TransportHandler``)."""
+    def charge_session(self, change: int) -> None:
+        """Pass on the bytes that a transport charges for (``TransportHandler``)."""
         if self._handler is not None:
-            self._handler.bytes_held(change)
+            self._handler.charge_session(change)
 
     def client_refused(self, kind: RefusalKind, why: str) -> None:
         """The client broke a rule (``TransportHandler``); its handlers may say so as well."""

@@ -137,7 +137,7 @@ class Handover:
     @property
     def others_accept(self) -> bool:
         """Whether other workers take new clients."""
-        return bool(self._accepting())
+        return bool(self._accepting_workers())
 
     def close_door(self) -> None:
         """Take the connections that were handed over already, and no more. Idempotent.
@@ -195,7 +195,7 @@ class Handover:
             if way is not None:  # nearly always
                 return way.send(sock, data, waiter)
             return self._give(owner, sock, data, waiter)
-        for name in self._accepting():
+        for name in self._accepting_workers():
             outcome = self._give(name, sock, data, waiter)
             if outcome is not Outcome.GONE:
                 return outcome
@@ -203,7 +203,7 @@ class Handover:
                 os.unlink(os.path.join(self._folder, name + ACCEPTING))
         return Outcome.GONE
 
-    def _accepting(self) -> list[str]:
+    def _accepting_workers(self) -> list[str]:
         """Return the names of the other workers that take new clients, in any order."""
         try:
             files = os.listdir(self._folder)
@@ -372,7 +372,7 @@ class _Door:
         self._sock = _unix_socket()
         self._sock.bind(path)
         self._sock.listen(BACKLOG)
-        self._told = False  # logged that there are too many open files
+        self._has_warned = False  # logged that there are too many open files
         self._watcher = loop.io(self._sock.fileno(), _READ)
         self._pause: Watcher | None = None
         self._listen()
@@ -408,14 +408,14 @@ class _Door:
     def _listen(self) -> None:
         self._loop.start(self._watcher, _Door._accept, self)
 
-    def _rest(self, error: OSError) -> None:
+    def _pause_accepting(self, error: OSError) -> None:
         """Accept no worker for a moment: the loop would call again and again."""
         self._watcher.stop()
         if self._pause is None:
             self._pause = self._loop.timer(PAUSE)
         self._loop.start(self._pause, _Door._listen, self)
-        if not self._told:
-            self._told = True
+        if not self._has_warned:
+            self._has_warned = True
             logger.warning("Another worker must wait until it may connect: %s (said once)", error)
 
     def _accept(self) -> bool:
@@ -424,7 +424,7 @@ class _Door:
             fd, _ = self._sock._accept()
         except OSError as error:
             if error.errno in _EXHAUSTED:
-                self._rest(error)
+                self._pause_accepting(error)
             return False  # otherwise the other one has gone
         sock = _socket.socket(fileno=fd)
         try:

@@ -42,7 +42,7 @@ class HeldTotal:
         """
         return self.bytes + size - self._most
 
-    def has_too_many(self, own: int, most: int) -> bool:
+    def has_too_many_bytes(self, own: int, most: int) -> bool:
         """Return whether there are too many bytes of a kind: by its own bound, or by that of all.
 
         :param own: how many there are of it.
@@ -53,7 +53,7 @@ class HeldTotal:
     def add_reliever(self, relieve: Callable[[], None], *, is_first: bool = False) -> None:
         """Have a function called whenever there are too many bytes, after those before it.
 
-        :param relieve: gives up clients as long as its kind ``has_too_many``.
+        :param relieve: gives up clients as long as its kind ``has_too_many_bytes``.
         :param is_first: whether it goes before the others.
         """
         self._relievers.insert(0 if is_first else len(self._relievers), relieve)

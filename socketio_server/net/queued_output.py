@@ -90,7 +90,7 @@ class QueuedOutput:
     A message that is queued for many clients is counted once, by the identity of its ``bytes``.
 
     :param clock: a monotonic clock, in seconds.
-    :param held: counts what all clients make the server hold; ``None``: nothing but this.
+    :param held_total: counts what all clients make the server hold; ``None``: nothing but this.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class QueuedOutput:
         options: Options,
         *,
         clock: Callable[[], float],
-        held: HeldTotal | None = None,
+        held_total: HeldTotal | None = None,
     ) -> None:
         self.max_queued_bytes = options.max_queued_bytes
         """Bytes that may be queued for one client."""
@@ -127,17 +127,17 @@ class QueuedOutput:
             on_raised=Backlog.callback_raised,
         )
         """The backlogs of downloads, which may pause for longer, by the same time."""
-        self.looks: Deadlines[Backlog] = Deadlines(
+        self.lag_checks: Deadlines[Backlog] = Deadlines(
             loop,
             options.max_lag / SAMPLES,
-            Backlog.look,
+            Backlog.check_lag,
             clock=clock,
             on_raised=Backlog.callback_raised,
         )
-        """The backlogs, by the time of their last sample."""
+        """The backlogs, by the time of their last ``check_lag``."""
         self._max_total = options.max_queued_total
-        self._held = held or HeldTotal(loop, options)
-        self._held.add_reliever(self._relieve, is_first=True)
+        self._held_total = held_total or HeldTotal(loop, options)
+        self._held_total.add_reliever(self._relieve, is_first=True)
         # By a message's id, its backlogs, and how often each has it; the oldest message first. The
         # id is unique, because a queue keeps the message alive.
         self._holders: dict[int, dict[Backlog, int]] = {}
@@ -172,13 +172,13 @@ class QueuedOutput:
 
     def _count(self, change: int) -> None:
         self.total += change
-        self._held.count(change)
+        self._held_total.count(change)
 
     def _relieve(self) -> None:
         """Give up clients until the rest fits: of those that have the oldest message queued, the
         one first for which most is queued.
         """
-        while self._held.has_too_many(self.total, self._max_total):
+        while self._held_total.has_too_many_bytes(self.total, self._max_total):
             because = LostBecause.CROWDED if self.total > self._max_total else LostBecause.HELD
             holders = islice(next(iter(self._holders.values())), MOST_COMPARED)
             max(holders, key=attrgetter("waiting")).give_up(because)
@@ -199,11 +199,11 @@ class Backlog:
         self._output = output
         self._queued = 0  # bytes queued so far
         self._taken = 0  # bytes sent to the client so far
-        self._samples: deque[tuple[int, int]] = deque()  # both, at the last looks
+        self._samples: deque[tuple[int, int]] = deque()  # both, at the last checks
         self._stalls = output.downloads if holder.is_download else output.stalls
         self._stalls.add(self)
         if not holder.is_download:
-            output.looks.add(self)
+            output.lag_checks.add(self)
 
     @property
     def waiting(self) -> int:
@@ -233,7 +233,7 @@ class Backlog:
         """
         self.closed = True
         self._stalls.discard(self)
-        self._output.looks.discard(self)
+        self._output.lag_checks.discard(self)
         for message in left:
             self._output.discard(message, self)
 
@@ -256,7 +256,7 @@ class Backlog:
             is_download = self._stalls is self._output.downloads
             self._holder.give_up(LostBecause.PAUSED if is_download else LostBecause.STALLED)
 
-    def look(self) -> None:
+    def check_lag(self) -> None:
         """Give up the client if it lags: a message waits for ``max_lag``, and it reads little."""
         max_lag = self._output.max_lag
         self._samples.append((self._queued, self._taken))
@@ -266,4 +266,4 @@ class Backlog:
             if lags and not self._holder.is_excused:
                 self._holder.give_up(LostBecause.LAGGED)
                 return
-        self._output.looks.add(self)
+        self._output.lag_checks.add(self)

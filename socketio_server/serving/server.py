@@ -124,9 +124,9 @@ class Server:
         most = limit_connections(options.max_connections)
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
-        turns, held = Turns(loop, options, clock=monotonic), HeldTotal(loop, options)
+        turns, held_total = Turns(loop, options, clock=monotonic), HeldTotal(loop, options)
         self._dispatcher, self._cluster_events, self._rechecks = self._make_dispatcher(
-            loop, turns, held
+            loop, turns, held_total
         )
         worker = _name_worker(options.node, is_alone=folder is None)
         self._siblings = (
@@ -140,7 +140,7 @@ class Server:
             clock=monotonic,
             worker=worker,
             turns=turns,
-            held=held,
+            held_total=held_total,
         )
         self._timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
         self._broker = make_broker(
@@ -318,7 +318,7 @@ class Server:
         return any(listener.request_workers.busy for listener in self._listeners)
 
     def _make_dispatcher(
-        self, loop: SharingLoop, turns: Turns, held: HeldTotal
+        self, loop: SharingLoop, turns: Turns, held_total: HeldTotal
     ) -> tuple[Dispatcher, ClusterEvents, Rechecks]:
         """Return what runs the handlers: of clients' events, of the cluster's, and of rechecks."""
         options = self.options
@@ -357,7 +357,7 @@ class Server:
             options=options,
             stats=self._stats,
             clock=monotonic,
-            held=held,
+            held_total=held_total,
             hints=hints,
             middleware=load_middleware(options.middleware),
         )

@@ -159,7 +159,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         """
         if channel not in recipient.channels:
             return False
-        recipient.channels = tuple(held for held in recipient.channels if held != channel)
+        recipient.channels = tuple(other for other in recipient.channels if other != channel)
         self.channels.discard(recipient, channel)
         return True
 
@@ -179,7 +179,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
 
     def leave(self, recipient: Recipient, room: str) -> None:
         """Take a client out of a room of our own. Idempotent."""
-        recipient.rooms = tuple(held for held in recipient.rooms if held != room)
+        recipient.rooms = tuple(other for other in recipient.rooms if other != room)
         self.channels.discard(recipient, room)
 
     def in_room(self, room: str) -> list[S]:

@@ -121,7 +121,7 @@ class Delivery:
         return self.channels + self.rooms
 
     @property
-    def is_held(self) -> bool:
+    def holds_messages(self) -> bool:
         """Whether messages are held until a handler has decided."""
         return self._hold is not None
 
@@ -160,7 +160,7 @@ class Delivery:
             self.fastlane = transport.direct  # before the send, which may end the session
             transport.send(outgoing)
         else:
-            self._deliver_held(self._hold, outgoing, channels)
+            self._hold_message(self._hold, outgoing, channels)
 
     def send(self, outgoing: Outgoing, timekeeper: Timekeeper) -> None:
         """Send a message that is for this client only, as soon as there is room for it.
@@ -337,7 +337,7 @@ class Delivery:
         """End the session without a word to the client, which comes back by itself."""
         self._session.close(reason)
 
-    def _deliver_held(self, hold: Hold, outgoing: Outgoing, channels: Sequence[str] | None) -> None:
+    def _hold_message(self, hold: Hold, outgoing: Outgoing, channels: Sequence[str] | None) -> None:
         if not hold.keep(outgoing, doubtful=self.is_doubtful(channels)):
             self._session.send(outgoing)
         elif hold.overflows:

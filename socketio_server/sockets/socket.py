@@ -167,9 +167,9 @@ class Socket:
         :param channel: without one, on any of this socket's channels, each client once.
         :raises TypeError: if the message can't be encoded.
         """
-        held = self._delivery.channels
-        if self._goes_like_others() and (held if channel is None else channel in held):
-            self._publish(MESSAGE, (message,), select(held if channel is None else channel))
+        own = self._delivery.channels
+        if self._goes_like_others() and (own if channel is None else channel in own):
+            self._publish(MESSAGE, (message,), select(own if channel is None else channel))
         else:
             self.broadcast_channel(message, channel)
             self.send(message)

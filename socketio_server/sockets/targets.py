@@ -110,7 +110,7 @@ class Selection(NamedTuple):
 
     def leaves_out(self, socket_id: str, channels: Sequence[str]) -> bool:
         """Return whether a client on these channels is skipped."""
-        return socket_id in self.skip or any(held in self.skip_channels for held in channels)
+        return socket_id in self.skip or any(channel in self.skip_channels for channel in channels)
 
 
 def select(

@@ -101,7 +101,7 @@ class Link:
     direct = None
     writable = True
     is_reading = True
-    is_taking = False
+    is_catching_up = False
     is_receiving = False
     queued_bytes = 0
 

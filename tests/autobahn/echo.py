@@ -42,7 +42,7 @@ class Nobody:
     def packet_received(self, transport: Transport, packet: Packet) -> None:
         """Take another packet, which never comes."""
 
-    def bytes_held(self, change: int) -> None:
+    def charge_session(self, change: int) -> None:
         """Hear that a part of a message came."""
 
     def client_refused(self, kind: str, why: str) -> None:

@@ -281,7 +281,7 @@ def a_pong_is_late(world: World, faults: Faults) -> None:
     world.websocket()
     world.advance(LONG)
     world.post(world.bystander, "3")
-    faults.add(Engine, "_note")
+    faults.add(Engine, "_log_refusal")
     world.advance(LONG)
 
 
@@ -290,7 +290,7 @@ def a_ping_of_revision_3_is_late(world: World, faults: Faults) -> None:
     world.websocket(revision="3")
     world.advance(2.0)
     world.post(world.bystander, "3")
-    faults.add(Engine, "_note")
+    faults.add(Engine, "_log_refusal")
     world.advance(2.0)
 
 
@@ -300,7 +300,7 @@ def an_upgrade_is_late(world: World, faults: Faults) -> None:
     client = world._pair()
     connection = Connection(client._ours, world.guarded, world.engine.output)
     world.engine.probe_websocket(world.sessions[-1], UpgradedConnection(connection))
-    faults.add(Engine, "_note")
+    faults.add(Engine, "_log_refusal")
     world.advance(15.0)
 
 
@@ -339,7 +339,7 @@ def a_client_reads_nothing(world: World, faults: Faults) -> None:
     world.advance(11.0)
 
 
-@case("Backlog.look", stall_timeout=100.0)
+@case("Backlog.check_lag", stall_timeout=100.0)
 def a_client_reads_too_little(world: World, faults: Faults) -> None:
     world.websocket()
     world.sessions[-1].send(outgoing(MANY * 400))

@@ -61,20 +61,20 @@ class TestAnAnswerThatWaits:
         call = ask_all(server, first, second)
         answer(first)
         assert server.dispatcher.total.bytes > len(ANSWER)
-        assert first.router.held_bytes > len(ANSWER)
+        assert first.router.other_bytes > len(ANSWER)
 
         answer(second, values="[1]")
         answers = call.get(timeout=PATIENCE)
         assert len(answers.values[first.id]) == ARRAYS
         assert answers.values[second.id] == 1
-        assert server.dispatcher.total.bytes == first.router.held_bytes == 0
+        assert server.dispatcher.total.bytes == first.router.other_bytes == 0
 
     def test_is_not_if_it_is_small(self) -> None:
         server = make_server()
         first, second = crowd(server, 2)
         call = ask_all(server, first, second)
         answer(first, values='["' + "x" * (SMALL - 100) + '"]')
-        assert first.router.held_bytes == 0
+        assert first.router.other_bytes == 0
         call.kill()
 
     def test_is_dropped_with_its_client_where_all_clients_hold_too_much(self) -> None:
@@ -126,7 +126,7 @@ class TestAnAnswerThatWaits:
         call.kill()
         settle()
 
-        assert server.dispatcher.total.bytes == first.router.held_bytes == 0
+        assert server.dispatcher.total.bytes == first.router.other_bytes == 0
 
     @pytest.mark.parametrize("when", ["again", "too late", "never asked"])
     def test_is_not_kept_if_nobody_waits_for_it(self, when: str) -> None:
@@ -145,7 +145,7 @@ class TestAnAnswerThatWaits:
         call.kill()
         settle()
 
-        assert server.dispatcher.total.bytes == client.router.held_bytes == 0
+        assert server.dispatcher.total.bytes == client.router.other_bytes == 0
 
     def test_ends_the_session_if_it_is_malformed(self) -> None:
         server = make_server()

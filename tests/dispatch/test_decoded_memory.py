@@ -41,8 +41,8 @@ class House:
 
     def __init__(self) -> None:
         self.loop = FakeLoop()
-        self.held = HeldTotal(self.loop, OPTIONS)
-        self.memory = DecodedMemory(self.loop, OPTIONS, self.held, clock=self.loop.clock)
+        self.held_total = HeldTotal(self.loop, OPTIONS)
+        self.memory = DecodedMemory(self.loop, OPTIONS, self.held_total, clock=self.loop.clock)
         self.tenants = [Tenant() for _ in range(4)]
         self.ran: list[int] = []
 
@@ -118,14 +118,14 @@ class TestRoom:
         house = House()
         house.take(0, 5 * LARGE)
         house.take(1, MODEST_DECODED)
-        assert house.held.bytes == 5 * LARGE + MODEST_DECODED
+        assert house.held_total.bytes == 5 * LARGE + MODEST_DECODED
         house.leave(0, 5 * LARGE)
         house.leave(1, MODEST_DECODED)
-        assert house.held.bytes == 0
+        assert house.held_total.bytes == 0
 
     def test_is_less_where_clients_make_the_server_hold_much_else(self) -> None:
         house = House()
-        house.held.count(OPTIONS.max_queued_total - 3 * LARGE)
+        house.held_total.count(OPTIONS.max_queued_total - 3 * LARGE)
         assert house.take(0, 2 * LARGE)
         assert not house.take(1, 2 * LARGE)
         assert house.take(2, MODEST_DECODED)
@@ -136,9 +136,9 @@ class TestRoom:
         """Nobody else could make so much room."""
         house = House()
         house.take(0, 10 * MOST)
-        assert house.held.bytes == MOST
+        assert house.held_total.bytes == MOST
         house.leave(0, 10 * MOST)
-        assert house.held.bytes == 0
+        assert house.held_total.bytes == 0
 
 
 class TestPatience:
@@ -289,7 +289,7 @@ class TestClientsThatHaveGone:
         house.loop.advance(11.0)
         assert [len(tenant.told) for tenant in house.tenants] == [1, 1, 1, 0]
         assert house.ran == [0, 0]
-        assert house.held.bytes == house.memory.taken == MOST
+        assert house.held_total.bytes == house.memory.taken == MOST
         house.leave(0, MOST)
         assert house.ran == [0, 0, LARGE]
         assert house.memory.taken == LARGE
@@ -446,30 +446,30 @@ class TestTheBoundOfAll:
         house = House()
         house.take(0, MODEST_DECODED)
         house.take(1, LARGE)
-        house.held.count(self.OTHERS)
+        house.held_total.count(self.OTHERS)
         assert not house.take(2, MODEST_DECODED)
         assert not house.take(3, LARGE)
-        house.held.count(-self.OTHERS)
+        house.held_total.count(-self.OTHERS)
         house.loop.run()
         assert house.ran == [MODEST_DECODED, LARGE]
 
     def test_is_waited_for_as_often_as_it_takes(self) -> None:
         house = House()
         house.take(0, LARGE)
-        house.held.count(self.OTHERS)
+        house.held_total.count(self.OTHERS)
         house.take(1, LARGE)
         for _ in range(3):
-            house.held.count(-1)
+            house.held_total.count(-1)
             house.loop.run()
         assert house.ran == []
-        house.held.count(3 - self.OTHERS)
+        house.held_total.count(3 - self.OTHERS)
         house.loop.run()
         assert house.ran == [LARGE]
 
     def test_is_not_waited_for_longer_than_one_s_patience(self) -> None:
         house = House()
         house.take(0, LARGE)
-        house.held.count(self.OTHERS)
+        house.held_total.count(self.OTHERS)
         house.take(1, LARGE)
         house.loop.advance(11.0)
         assert house.given_up == [0]

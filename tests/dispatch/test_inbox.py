@@ -33,8 +33,8 @@ class Box:
     turn: int = 1000
     handled: list[str] = field(default_factory=list)
     waiting_bytes: int = 0
-    high: int = 10_000
-    low: int = 0
+    weigh_above: int = 10_000
+    weigh_below: int = 0
     weighed: list[int] = field(default_factory=list)
     """What waited whenever it asked to be weighed."""
     free_handlers: int = 1
@@ -166,7 +166,9 @@ class TestInbox:
 
     def test_the_account_is_weighed_when_it_asked_for_it(self) -> None:
         gates = [Event() for _ in range(4)]
-        box = Box(action=lambda item: gates[int(item[0])].wait(), high=2000, low=1500)
+        box = Box(
+            action=lambda item: gates[int(item[0])].wait(), weigh_above=2000, weigh_below=1500
+        )
         text = "x" * (1000 - getsizeof("1") - ITEM_COST)
         box.put(*[f"{number}{text}" for number in range(3)])
         assert box.weighed == [3000]

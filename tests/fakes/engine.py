@@ -48,8 +48,8 @@ class RecordingTransportHandler:
         self.packets: list[engineio.Packet] = []
         self.closed: list[CloseReason] = []
         self.refusals: list[str] = []
-        self.held = 0
-        """Bytes of messages that are yet to be handed up."""
+        self.charged = 0
+        """Bytes that are charged."""
         self.rooms = 0
         """How often there was room again."""
         self.on_packet: Callable[[engineio.Packet], object] | None = None
@@ -64,8 +64,8 @@ class RecordingTransportHandler:
         if self.on_packet is not None:
             self.on_packet(packet)
 
-    def bytes_held(self, change: int) -> None:
-        self.held += change
+    def charge_session(self, change: int) -> None:
+        self.charged += change
 
     def client_refused(self, kind: RefusalKind, why: str) -> None:
         self.refusals.append(f"{kind}: {why}")
@@ -97,7 +97,7 @@ class RecordingTransport:
         self.queued_bytes = 0
         self.is_full = False
         """Whether senders have to wait."""
-        self.is_taking = False
+        self.is_catching_up = False
         """Whether the client takes what waits for it."""
         self.is_receiving = False
         """Whether a large message of the client has arrived in part."""
@@ -143,8 +143,8 @@ class RecordingSessionHandler:
         self.messages: list[str | bytes] = []
         self.closed: list[CloseReason] = []
         self.started = 0
-        self.held = 0
-        """Bytes of messages that are yet to be handed up."""
+        self.charged = 0
+        """Bytes that are charged."""
 
     def session_started(self) -> None:
         assert not self.messages, "called after a message"
@@ -160,8 +160,8 @@ class RecordingSessionHandler:
         assert not self.closed, "called after the end"
         self.messages.append(data)
 
-    def bytes_held(self, change: int) -> None:
-        self.held += change
+    def charge_session(self, change: int) -> None:
+        self.charged += change
 
     def session_closed(self, reason: CloseReason) -> None:
         self.closed.append(reason)

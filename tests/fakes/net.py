@@ -81,10 +81,10 @@ def socket_pair() -> Iterator[tuple[socket_module.socket, socket_module.socket]]
 
 
 def queued_output(
-    loop: FakeLoop, options: Options | None = None, held: HeldTotal | None = None
+    loop: FakeLoop, options: Options | None = None, held_total: HeldTotal | None = None
 ) -> QueuedOutput:
     """What waits for all clients of a server."""
-    return QueuedOutput(loop, options or Options(), clock=loop.clock, held=held)
+    return QueuedOutput(loop, options or Options(), clock=loop.clock, held_total=held_total)
 
 
 @contextmanager

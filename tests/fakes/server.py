@@ -120,7 +120,7 @@ class FakeServer:
         unhurried = dataclasses.replace(self.options, max_time_per_turn=turn)
         self.pool = pool or make_pool(self.options.max_concurrent_handlers, options=unhurried)
         loop = GuardedLoop(self.loop, self.stats.refusals) if is_guarded else self.loop
-        self.held = HeldTotal(loop, self.options)
+        self.held_total = HeldTotal(loop, self.options)
         """What all clients make the server hold."""
         self.dispatcher = Dispatcher(
             registry=self.registry,
@@ -131,7 +131,7 @@ class FakeServer:
             options=self.options,
             stats=self.stats,
             clock=self.loop.clock,
-            held=self.held,
+            held_total=self.held_total,
             hints=DeveloperHints(self.registry) if explains else None,
             middleware=middleware,
             on_raised=self.raised.append,

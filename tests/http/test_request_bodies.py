@@ -186,25 +186,25 @@ class TestBodiesOfASessionThatArriveInParts:
         for byte in bytes_of(data[:-1]):
             peer.sock.sendall(byte)
             site.loop.run()
-        assert site.handlers[0].held == 1000 - (not coded)
+        assert site.handlers[0].charged == 1000 - (not coded)
         peer.send(data[-1:])
 
         assert peer.answer().status == 200
-        assert site.handlers[0].held == 0
+        assert site.handlers[0].charged == 0
 
     @pytest.mark.parametrize("reset", [False, True])
     def test_are_charged_no_more_once_their_client_has_gone(
         self, site: Site, peer: Peer, target: str, reset: bool
     ) -> None:
         peer.send(request("POST", target, b"4hello")[:-1])
-        assert site.handlers[0].held == 5
+        assert site.handlers[0].charged == 5
         if reset:
             peer.connection.abort()
             site.run()
         else:
             peer.close()
 
-        assert site.handlers[0].held == 0
+        assert site.handlers[0].charged == 0
 
     def test_have_no_second_beside_them(
         self, site: Site, peer: Peer, other: Peer, target: str
@@ -216,7 +216,7 @@ class TestBodiesOfASessionThatArriveInParts:
         assert (answer.status, answer.headers["connection"]) == (400, "close")
         assert other.is_cut
         assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
-        assert site.handlers[0].held == 0
+        assert site.handlers[0].charged == 0
         peer.send(b"o")
         assert peer.answer().status == 400
         assert site.handlers[0].messages == []
@@ -272,7 +272,7 @@ class TestBodiesOfASessionThatArriveInParts:
         assert exchange._body is not None
 
         assert exchange._body.join() == b""
-        assert site.handlers[0].held == 0
+        assert site.handlers[0].charged == 0
 
 
 class TestUploads:

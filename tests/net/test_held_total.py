@@ -13,18 +13,18 @@ OPTIONS = Options(max_queued_total=500, max_pending_total=300, max_decoded_total
 class Kind:
     """Bytes of one kind, which are given up ten at a time."""
 
-    def __init__(self, held: HeldTotal, most: int, *, is_first: bool = False) -> None:
+    def __init__(self, held_total: HeldTotal, most: int, *, is_first: bool = False) -> None:
         self.bytes = 0
-        self._held = held
+        self._held_total = held_total
         self._most = most
-        held.add_reliever(self._relieve, is_first=is_first)
+        held_total.add_reliever(self._relieve, is_first=is_first)
 
     def add(self, count: int) -> None:
         self.bytes += count
-        self._held.count(count)
+        self._held_total.count(count)
 
     def _relieve(self) -> None:
-        while self._held.has_too_many(self.bytes, self._most):
+        while self._held_total.has_too_many_bytes(self.bytes, self._most):
             self.add(-10)
 
 
@@ -43,22 +43,22 @@ class TestTheBound:
         assert held.excess(100) == 0
         assert held.excess(101) == 1
         held.count(100)
-        assert not held.has_too_many(100, 100)
+        assert not held.has_too_many_bytes(100, 100)
         held.count(1)
-        assert held.has_too_many(100, 100)
+        assert held.has_too_many_bytes(100, 100)
         held.count(-1)
-        assert not held.has_too_many(100, 100)
+        assert not held.has_too_many_bytes(100, 100)
 
     def test_leaves_a_share_to_each_kind(self) -> None:
         held = HeldTotal(FakeLoop(), OPTIONS)
         held.count(1000)
-        assert held.has_too_many(101, 100 * OWN_SHARE)
-        assert not held.has_too_many(100, 100 * OWN_SHARE)
+        assert held.has_too_many_bytes(101, 100 * OWN_SHARE)
+        assert not held.has_too_many_bytes(100, 100 * OWN_SHARE)
 
     def test_is_not_the_only_one(self) -> None:
         held = HeldTotal(FakeLoop(), OPTIONS)
-        assert held.has_too_many(101, 100)
-        assert not held.has_too_many(100, 100)
+        assert held.has_too_many_bytes(101, 100)
+        assert not held.has_too_many_bytes(100, 100)
 
 
 class TestTooMany:

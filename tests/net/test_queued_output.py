@@ -80,8 +80,8 @@ class Server:
 
     def __post_init__(self) -> None:
         self.loop = FakeLoop()
-        self.held = HeldTotal(self.loop, self.options)
-        self.output = queued_output(self.loop, self.options, self.held)
+        self.held_total = HeldTotal(self.loop, self.options)
+        self.output = queued_output(self.loop, self.options, self.held_total)
 
     def queues(self, count: int) -> list[Queue]:
         return [Queue(self) for _ in range(count)]
@@ -175,7 +175,7 @@ class TestTheTotal:
             shared = {id(message): len(message) + MESSAGE_COST for message in held}
             assert server.output.total == sum(shared.values()) + ENTRY_COST * len(held)
             assert server.output.total <= 5000
-            assert server.held.bytes == server.output.total
+            assert server.held_total.bytes == server.output.total
 
 
 class TestTooMuchForTheProcess:
@@ -261,7 +261,7 @@ class TestTooMuchOfEveryKind:
         first, second = server.queues(2)
         first.put(bytes(bytearray(3000)))
         second.put(bytes(bytearray(3000)))
-        server.held.count(6000)
+        server.held_total.count(6000)
         assert first.lost == []
         server.loop.run()
         assert [bool(queue.lost) for queue in (first, second)] == [True, False]
@@ -270,7 +270,7 @@ class TestTooMuchOfEveryKind:
         first, second = server.queues(2)
         first.put(bytes(bytearray(3000)))
         second.put(bytes(bytearray(10_000 // OWN_SHARE - MESSAGE_COST - ENTRY_COST)))
-        server.held.count(100_000)
+        server.held_total.count(100_000)
         server.loop.run()
         assert [bool(queue.lost) for queue in (first, second)] == [True, False]
 

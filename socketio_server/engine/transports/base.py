@@ -117,9 +117,9 @@ class TransportHandler(Protocol):
         :raises DecodeError: if the client may not send it.
         """
 
-    def bytes_held(self, change: int) -> None:
-        """Count a change of the bytes held of incomplete messages; negative when they are
-        released.
+    def charge_session(self, change: int) -> None:
+        """Charge the client for more bytes of incomplete messages, or for fewer if ``change`` is
+        negative.
         """
 
     def client_refused(self, kind: RefusalKind, why: str) -> None:
@@ -158,7 +158,7 @@ class Transport(CallbackOwner, Protocol):
         """Whether the client's packets are read just now: only then can its pong be expected."""
 
     @property
-    def is_taking(self) -> bool:
+    def is_catching_up(self) -> bool:
         """Whether messages wait for the client, which reads some of them now and then. Its pong
         need not be waited for, because its progress is watched.
         """
@@ -204,7 +204,7 @@ class ClosedTransport:
     direct = None
     writable = False
     is_reading = False
-    is_taking = False
+    is_catching_up = False
     is_receiving = False
     queued_bytes = 0
 

@@ -120,7 +120,7 @@ class PollingTransport(PostReceiver):
         )
 
     @property
-    def is_taking(self) -> bool:
+    def is_catching_up(self) -> bool:
         """Whether many bytes wait for GETs, which arrive now and then (``Transport``)."""
         return self._backlog is not None and self._queue_cost > self._options.send_buffer
 

@@ -37,8 +37,8 @@ class PostReceiver:
 
     __slots__ = (
         "_arriving",
+        "_charged",
         "_clock",
-        "_held",
         "_incoming",
         "_is_due",
         "_is_handing_up",
@@ -75,7 +75,7 @@ class PostReceiver:
         self._is_handing_up = False  # a packet is being handed up just now
         self._paused = False  # the session wants no more packets for now
         self._turns = turns
-        self._held = 0  # bytes of the POST that are charged to the client
+        self._charged = 0  # bytes of the POST that are charged to the client
         self._is_due = False  # the POST waits for its turn
         self._timer: Watcher | None = None  # goes on with the POST of a client that is throttled
         self._on_quiet: Callable[[], None] | None = None  # to be called when no POST is under way
@@ -111,7 +111,7 @@ class PostReceiver:
             post.drop_body()
         elif post is self._arriving or not self._refuse_second_post(post):
             self._arriving = post
-            self._hold(size)
+            self._charge(size)
 
     def answer_post(self, body: bytes, content_type: str, post: Exchange) -> None:
         """Hand up the packets of a payload, as fast as the session accepts them; answer then.
@@ -127,13 +127,13 @@ class PostReceiver:
             return
         self._post = post
         if len(body) <= AT_ONCE:
-            if self._held:
-                self._hold(0)
+            if self._charged:
+                self._charge(0)
             self._take_apart(body, content_type)
         else:
             self._is_due = True
             self._large = body, content_type
-            self._hold(len(body))
+            self._charge(len(body))
             self._turns.add(PostReceiver._take_large, self, is_large=len(body) > LARGE)
 
     def _refuse_second_post(self, post: Exchange) -> bool:
@@ -154,7 +154,7 @@ class PostReceiver:
         post, self._arriving = self._arriving, None
         if post is not None:
             post.drop_body()
-            self._hold(0)
+            self._charge(0)
 
     def _take_large(self) -> None:
         """Hand up the packets of a large payload, unless the session ended before its turn."""
@@ -170,8 +170,8 @@ class PostReceiver:
         except DecodeError as error:
             self._fail_post(str(error))
             return
-        if self._held:
-            self._hold(self._incoming.size)
+        if self._charged:
+            self._charge(self._incoming.size)
         if not self._paused:
             self._take_packets()
 
@@ -200,8 +200,8 @@ class PostReceiver:
             packet = incoming.take()
             if incoming.is_over:
                 self._incoming = None
-                if self._held:  # the session counts the packet from here on
-                    self._hold(0)
+                if self._charged:  # the session counts the packet from here on
+                    self._charge(0)
             if packet.type is _MESSAGE:
                 session.message_received(self, packet.data)  # type: ignore[arg-type]  # a transport
             else:
@@ -224,16 +224,16 @@ class PostReceiver:
         self._fail(why)
         self._end_post(BAD_REQUEST)
 
-    def _hold(self, size: int) -> None:
+    def _charge(self, size: int) -> None:
         """Charge the client for a POST, from its first bytes until its last packet is handed up."""
-        change, self._held = size - self._held, size
+        change, self._charged = size - self._charged, size
         if change and self._session is not None:
-            self._session.bytes_held(change)
+            self._session.charge_session(change)
 
     def _end_post(self, response: Response) -> None:
         """Answer the POST, and drop its remaining packets."""
-        if self._held:
-            self._hold(0)
+        if self._charged:
+            self._charge(0)
         self._incoming = None
         on_quiet, self._on_quiet = self._on_quiet, None
         if on_quiet is not None:
@@ -263,7 +263,7 @@ class PostReceiver:
         """Drop what has arrived and is not taken apart, because the session ends."""
         self._end_arriving()
         self._large = None
-        self._hold(0)
+        self._charge(0)
 
     def _end_post_soon(self) -> None:
         """Answer the POST, because the session has ended and takes no more packets."""

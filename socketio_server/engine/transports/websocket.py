@@ -73,13 +73,13 @@ class WebSocketTransport:
     is_download = False
 
     __slots__ = (
+        "_charged",
         "_clock",
         "_closing",
         "_closings",
         "_connection",
         "_credit",
         "_early_data",
-        "_held",
         "_is_due",
         "_loop",
         "_more_timer",
@@ -128,7 +128,7 @@ class WebSocketTransport:
         self._closing = False  # our close frame is out
         self._closings = closings
         self._turns = turns
-        self._held = 0  # bytes of an incomplete message that are charged to the client
+        self._charged = 0  # bytes of an incomplete message that are charged to the client
         self._is_due = False  # received frames wait for their turn
         self._more_timer: Watcher | None = None  # begins that turn, if the client is throttled
 
@@ -177,7 +177,7 @@ class WebSocketTransport:
         return self._connection.queued
 
     @property
-    def is_taking(self) -> bool:
+    def is_catching_up(self) -> bool:
         """Whether bytes wait, of which the client reads some now and then (``Transport``)."""
         return self._connection.congested
 
@@ -189,7 +189,7 @@ class WebSocketTransport:
     @property
     def is_receiving(self) -> bool:
         """Whether a large message has arrived in part (``Transport``)."""
-        return self._held > 0
+        return self._charged > 0
 
     def ask_for_room(self) -> bool:
         """Return whether no more than ``high_water`` bytes wait for the client (``Transport``)."""
@@ -268,8 +268,8 @@ class WebSocketTransport:
         """
         parser = self._parser
         parser.room = room
-        if self._held:
-            self._hold(0)
+        if self._charged:
+            self._charge(0)
         try:
             event = parser.next_event()
             if event is None:
@@ -315,13 +315,13 @@ class WebSocketTransport:
             self._continue_soon(is_large=True)
         unfinished = self._parser.unfinished
         if unfinished > UNCOUNTED:
-            self._hold(unfinished)
+            self._charge(unfinished)
 
-    def _hold(self, size: int) -> None:
+    def _charge(self, size: int) -> None:
         """Charge the client for the bytes of an incomplete message."""
-        change, self._held = size - self._held, size
+        change, self._charged = size - self._charged, size
         if change and self._session is not None:
-            self._session.bytes_held(change)
+            self._session.charge_session(change)
 
     def _handle(self, event: _Event) -> None:
         session = self._session
@@ -452,7 +452,7 @@ class WebSocketTransport:
         self._report(CloseReason.PARSE_ERROR)
 
     def _report(self, reason: CloseReason) -> None:
-        self._hold(0)
+        self._charge(0)
         session, self._session = self._session, None
         if session is not None:
             session.transport_closed(self, reason)

@@ -73,8 +73,8 @@ def read(identities: Sequence[Identity]) -> list[tuple[Fingerprint, Any]]:
     found: list[tuple[Fingerprint, Any]] = []
     for identity, session, account, lender in zip(identities, own, accounts, lenders, strict=True):
         user = _see(identity, session, users.get(account), users.get(lender))
-        held = permissions.get(getattr(user, "pk", None), frozenset[Hashable]())
-        found.append((Fingerprint(_describe(user), held), user))
+        granted = permissions.get(getattr(user, "pk", None), frozenset[Hashable]())
+        found.append((Fingerprint(_describe(user), granted), user))
     return found
 
 

@@ -196,7 +196,7 @@ class TestWhatWaitsForTheHandlersOfAllClients:
     def test_what_is_yet_to_be_complete_counts_as_well(self) -> None:
         server = make_server(max_pending_total=200_000)
         clients = [server.connect() for _ in range(3)]
-        clients[0].session.bytes_held(90_000)  # of a message, as its transport says
+        clients[0].session.charge_session(90_000)  # of a message, as its transport says
         clients[1].send("51-" + message(61_000)[1:])
         assert server.dispatcher.total.bytes > 150_000
         assert [client.closed for client in clients] == [[], [], []]
@@ -275,7 +275,7 @@ class TestWhatIsHeldOfEveryKind:
         client.emit("first")
         client.send('2["message",[' + ",".join(["[]"] * 5000) + "]]")
         client.send(*[message(20_000)] * 30)
-        server.held.count(1_990_000 - server.held.bytes)
+        server.held_total.count(1_990_000 - server.held_total.bytes)
         first.set()
         settle_all(server)
         server.loop.run()

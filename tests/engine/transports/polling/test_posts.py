@@ -129,23 +129,23 @@ class TestPost:
         self, client: Client
     ) -> None:
         held: list[int] = []
-        client.session.on_packet = lambda packet: held.append(client.session.held)
+        client.session.on_packet = lambda packet: held.append(client.session.charged)
         body = b"\x1e".join([b"6"] * AT_ONCE)
         client.transport.pause_reading()
         client.post(body)
-        waiting = client.session.held
+        waiting = client.session.charged
         client.transport.resume_reading()
         client.loop.run()
 
         assert waiting == len(body)
         assert held == [waiting] * (AT_ONCE - 1) + [0]
-        assert client.session.held == 0
+        assert client.session.charged == 0
 
     def test_a_small_one_is_not_charged(self, client: Client) -> None:
         client.transport.pause_reading()
         client.post_messages(64)
 
-        assert client.session.held == 0
+        assert client.session.charged == 0
 
     def test_the_packets_before_a_malformed_one_are_handed_up(self, client: Client) -> None:
         """As in the reference server; the session ends behind them."""
@@ -202,7 +202,7 @@ class TestPostThatArrivesInParts:
         post = client.begin_post(0)
         for size in (1000, 5000):
             client.transport.post_arrives(post, size)
-            assert client.session.held == size
+            assert client.session.charged == size
 
     @pytest.mark.parametrize("size", [100, AT_ONCE + 1])
     def test_is_taken_in_once_it_is_complete(self, client: Client, size: int) -> None:
@@ -212,13 +212,13 @@ class TestPostThatArrivesInParts:
 
         assert post.status == 200
         assert client.session.messages == ["x" * (size - 1)]
-        assert client.session.held == 0
+        assert client.session.charged == 0
         assert client.post(b"4next").status == 200
 
     def test_is_charged_no_more_once_its_client_is_lost(self, client: Client) -> None:
         client.transport.request_lost(client.begin_post(1000))
 
-        assert client.session.held == 0
+        assert client.session.charged == 0
         assert client.post(b"4next").status == 200
 
     def test_is_refused_at_its_head_while_another_is_under_way(self, client: Client) -> None:
@@ -229,7 +229,7 @@ class TestPostThatArrivesInParts:
         assert client.session.closed == [CloseReason.PARSE_ERROR]
         assert client.session.refusals == ["packet: second POST while one is pending"]
         assert first.is_dropped
-        assert client.session.held == 0
+        assert client.session.charged == 0
 
     def test_is_refused_at_its_head_while_another_waits_for_the_session(
         self, client: Client
@@ -256,10 +256,10 @@ class TestPostThatArrivesInParts:
         first.is_gone = True
         second = client.begin_post(500)
         assert first.is_dropped
-        assert client.session.held == 500
+        assert client.session.charged == 500
 
         client.transport.request_lost(first)
-        assert client.session.held == 500
+        assert client.session.charged == 500
         client.transport.answer_post(b"4hello", "text/plain", second)
         assert second.status == 200
         assert client.session.closed == []
@@ -279,9 +279,9 @@ class TestPostThatArrivesInParts:
         end(client.transport)
 
         assert post.is_dropped
-        assert client.session.held == 0
+        assert client.session.charged == 0
         assert client.begin_post(10).is_dropped
-        assert client.session.held == 0
+        assert client.session.charged == 0
 
 
 class TestRates:

@@ -137,7 +137,7 @@ class TestWhatBreaksTheProtocol:
         for letter in "abcde":
             link.transport.send(outgoing(letter * 200_000))
         link.send("9")
-        assert link.transport.is_taking
+        assert link.transport.is_catching_up
 
         link.client.sock.setblocking(False)
         for _ in range(20):
