@@ -87,6 +87,20 @@ class TestLargeMessages:
                 client.cut()
 
 
+def open_session(server: Server, revision: str) -> tuple[Http, str]:
+    """Open a session over polling; return its connection, and the target of its requests."""
+    http = Http(server.address)
+    opening = http.get(target("polling", EIO=revision)).text
+    (sid,) = re.findall('"sid":"([^"]*)"', opening)
+    return http, target("polling", EIO=revision, sid=sid)
+
+
+def close_session(http: Http, path: str, revision: str) -> None:
+    """Close a session, if it is open, and its connection."""
+    http.request("POST", path, "1" if revision == "4" else "1:1")
+    http.close()
+
+
 class TestManySmallPackets:
     @pytest.mark.parametrize(
         ("revision", "body"),
@@ -101,18 +115,12 @@ class TestManySmallPackets:
         server = share_attacked(settings={"SOCKETIO_ALLOW_EIO3": True})
         name = f"tiny packets of revision {revision}"
         with watch(server, "turns", name, inputs=20 * 49_999, most=MOST):
-            posts = []
-            for _ in range(20):
-                http = Http(server.address)
-                opening = http.get(target("polling", EIO=revision)).text
-                (sid,) = re.findall('"sid":"([^"]*)"', opening)
-                path = target("polling", EIO=revision, sid=sid)
+            sessions = [open_session(server, revision) for _ in range(20)]
+            for http, path in sessions:
                 http.send_request("POST", path, body)
-                posts.append((http, path))
-            for http, path in posts:
+            for http, path in sessions:
                 assert http.read_response().body == b"ok"
-                http.request("POST", path, "1" if revision == "4" else "1:1")
-                http.close()
+                close_session(http, path, revision)
 
 
 class TestManySmallEvents:
@@ -138,21 +146,15 @@ class TestManySmallEvents:
             else f"{len(packet)}:{packet}" * 40_000
         )
         with watch(server, "turns", name, inputs=20 * 40_000, most=MOST):
-            posts = []
-            for _ in range(20):
-                http = Http(server.address)
-                opening = http.get(target("polling", EIO=revision)).text
-                (sid,) = re.findall('"sid":"([^"]*)"', opening)
-                path = target("polling", EIO=revision, sid=sid)
+            sessions = [open_session(server, revision) for _ in range(20)]
+            for http, path in sessions:
                 if revision == "4":
                     http.request("POST", path, "40")
                     http.get(path)
                 http.send_request("POST", path, body)
-                posts.append((http, path))
-            for http, path in posts:
+            for http, path in sessions:
                 http.read_response()
-                http.request("POST", path, "1" if revision == "4" else "1:1")  # if it is open
-                http.close()
+                close_session(http, path, revision)
 
 
 class TestLargeAnswersToPolls:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.support.client import answers_to
 from tests.support.http import Http, Response
 from tests.support.server import Server
 from tests.support.types import Connect, StartServer
@@ -125,8 +126,7 @@ class TestAHandlerWithALoop:
         wait_for_loops(server, gate, 3)
         assert statuses([get(server, view) for view in ("synchronous", *AT_ONCE)]) == [200] * 5
         outside(server, "open_gate", gate)
-        answers = [client.answer_to(ack) for client, ack in zip(clients, asked, strict=True)]
-        assert answers == [[users]] * 3
+        assert answers_to(clients, asked) == [[users]] * 3
 
 
 class TestTheEnd:

@@ -1,5 +1,6 @@
 """One socket's events strictly one after another, those of different sockets side by side."""
 
+from tests.support.client import answers_to
 from tests.support.server import Server
 from tests.support.types import Connect, StartServer
 from tests.support.views import outside
@@ -44,8 +45,7 @@ class TestEventsOfDifferentSockets:
         other = connect(transport)
         assert other.subscribe("room-1") is True
         other.open(gate)
-        answers = [client.answer_to(ack) for client, ack in zip(waiting, acks, strict=True)]
-        assert answers == [["passed"]] * 5
+        assert answers_to(waiting, acks) == [["passed"]] * 5
 
     def test_a_client_is_connected_while_the_on_connect_of_another_waits(
         self, server: Server, connect: Connect, transport: TransportName, gate: str

@@ -6,7 +6,7 @@ from typing import Any
 import django
 import pytest
 
-from tests.support.client import Client
+from tests.support.client import Client, answers_to
 from tests.support.postgresql import PostgreSQL
 from tests.support.server import Server
 from tests.support.tools import wait_until
@@ -81,7 +81,7 @@ class TestIdleSockets:
         server = start(**database)
         clients = [connect(to=server) for _ in range(50)]
         asked = [client.ask_later("message", {"do": "count users"}) for client in clients]
-        assert [c.answer_to(ack) for c, ack in zip(clients, asked, strict=True)] == [[0]] * 50
+        assert answers_to(clients, asked) == [[0]] * 50
 
         wait_for_no_backends(postgresql, name)
 
@@ -96,7 +96,7 @@ class TestMoreEventsThanConnections:
         wait = {"do": "query", "sql": "SELECT 1 FROM pg_sleep(0.1)"}
         asked = [client.ask_later("message", wait) for client in clients]
 
-        assert [c.answer_to(ack) for c, ack in zip(clients, asked, strict=True)] == [[1]] * 200
+        assert answers_to(clients, asked) == [[1]] * 200
         assert len(postgresql.backends(name)) <= 20
         assert server.stop() == 0
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.live.test_ends import check_end, join
 from tests.live.test_reload import is_running
+from tests.support.client import Client
 from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.tools import PATIENCE, free_port, wait_until
@@ -210,14 +211,18 @@ class TestHttpRequests:
         assert "SOCKETIO_DRAIN_TIMEOUT (0.5 s) is over" in server.output
 
 
+def spin(client: Client, server: Server) -> None:
+    """Have a client's handler keep the loop for good."""
+    client.ask_later("message", {"do": "spin"})
+    server.journal.wait_for("spinning", client.id)
+
+
 class TestWhatNeverLetsTheLoopTakeItsTurn:
     def test_a_handler_is_ended_and_shown_when_the_time_is_over(
         self, start_server: StartServer, connect: Connect
     ) -> None:
         server = start_server(settings={"SOCKETIO_DRAIN_TIMEOUT": 0.5})
-        client = connect(to=server)
-        client.ask_later("message", {"do": "spin"})
-        server.journal.wait_for("spinning", client.id)
+        spin(connect(to=server), server)
         assert server.stop() == 1
         assert "in spin" in server.output
 
@@ -235,9 +240,7 @@ class TestWhatNeverLetsTheLoopTakeItsTurn:
         self, start_server: StartServer, connect: Connect
     ) -> None:
         server = start_server(settings={"SOCKETIO_DRAIN_TIMEOUT": 600})
-        client = connect(to=server)
-        client.ask_later("message", {"do": "spin"})
-        server.journal.wait_for("spinning", client.id)
+        spin(connect(to=server), server)
 
         def ended_by_another_signal() -> bool:
             server.send_signal(signal.SIGINT)
@@ -252,9 +255,7 @@ class TestWhatNeverLetsTheLoopTakeItsTurn:
         server = start_server(
             arguments=[f"127.0.0.1:{free_port()}"], settings={"SOCKETIO_DRAIN_TIMEOUT": 0.5}
         )
-        client = connect(to=server)
-        client.ask_later("message", {"do": "spin"})
-        server.journal.wait_for("spinning", client.id)
+        spin(connect(to=server), server)
         assert server.stop() == 1
         wait_until(lambda: not is_running(server.pid), "both processes to end")
 

@@ -6,7 +6,7 @@ No threads: it reads when it is asked for something, and then answers the server
 import json
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, Self
 
@@ -254,3 +254,8 @@ class Client:
         else:
             assert kind == DISCONNECT, text
             self.disconnected = True
+
+
+def answers_to(clients: Iterable[Client], ack_ids: Iterable[int]) -> list[list[Any]]:
+    """Wait for the acknowledgement that each client has asked for; return the values of each."""
+    return [client.answer_to(ack) for client, ack in zip(clients, ack_ids, strict=True)]

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from gevent import GreenletExit
 
 from socketio_server import events
+from tests.project.every_event import EVERY_EVENT
 
 
 class Untellable(Exception):
@@ -54,22 +55,11 @@ def raising(request: HttpRequest, *args: Any) -> None:
     WAYS.get(request.GET.get("raise", ""), lambda: None)()
 
 
-for event in (
-    events.on_subscribe,
-    events.on_message,
-    events.on_unsubscribe,
-    events.on_error,
-    events.on_disconnect,
-    events.on_finish,
-):
-    event(raising)
-    if event not in (
-        events.on_subscribe,
-        events.on_unsubscribe,
-        events.on_disconnect,
-        events.on_finish,
-    ):
-        event(channel=".")(raising)
+for event in EVERY_EVENT:
+    if event is not events.on_connect:
+        event(raising)
+for event in (events.on_message, events.on_error):
+    event(channel=".")(raising)
 
 events.on("fail")(raising)
 events.on_connect(namespace="/refusing")(raising)  # what it raises refuses the client

@@ -6,6 +6,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from socketio_server import events
+from tests.project.every_event import EVERY_EVENT
 
 
 def failing(event: events.Event) -> Callable[..., None]:
@@ -18,15 +19,7 @@ def failing(event: events.Event) -> Callable[..., None]:
     return handle
 
 
-for event in (
-    events.on_connect,
-    events.on_subscribe,
-    events.on_message,
-    events.on_unsubscribe,
-    events.on_error,
-    events.on_disconnect,
-    events.on_finish,
-):
+for event in EVERY_EVENT:
     event(failing(event))
     if event in (events.on_message, events.on_error):
         event(channel=".")(failing(event))

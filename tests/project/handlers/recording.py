@@ -13,6 +13,7 @@ from socketio_server import events
 from socketio_server.channels import CHANNELS
 from socketio_server.clients import CLIENTS
 from socketio_server.sockets.socket import Socket
+from tests.project.every_event import EVERY_EVENT
 from tests.project.journal import record
 
 Context = dict[str, Any]
@@ -42,15 +43,7 @@ def recorder(event: events.Event, label: str) -> Callable[..., None]:
     return handle
 
 
-for event in (
-    events.on_connect,
-    events.on_subscribe,
-    events.on_message,
-    events.on_unsubscribe,
-    events.on_error,
-    events.on_disconnect,
-    events.on_finish,
-):
+for event in EVERY_EVENT:
     event(recorder(event, "bare"))
     event()(recorder(event, "called"))
     if event is not events.on_connect:
