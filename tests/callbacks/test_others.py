@@ -217,7 +217,7 @@ class TestWorkersThatHandConnectionsOver:
         self, doors: Doors, faults: Faults
     ) -> None:
         doors.give(b"one")
-        faults.add(handover.logger, "warning")
+        faults.add(handover._Door, "refuse")
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
             stranger.connect(str(doors.folder / "2"))
             stranger.send(b"no connection")
