@@ -96,6 +96,7 @@ class Listener:
         self._unanswered: deque[Command] = deque()  # those that were sent
         self._answers = 0  # to the first of them; there is one for each channel
         self._wake = Event()  # set when there are wishes
+        self._is_used = False  # whether there is a connection; a new one begins with all topics
         self._connection: RedisConnection | None = None  # while Redis has confirmed all
         self._fault: Exception | None = None  # raised when this connection was written to
 
@@ -148,6 +149,7 @@ class Listener:
 
         Redis may write no more than we read, and so confirms one command before it gets the next.
         """
+        self._is_used = True
         self._unanswered.clear()
         self._answers = 0
         self._wishes = deque(self._subscribe_to_all())
@@ -166,7 +168,7 @@ class Listener:
 
     def connection_failed(self) -> None:
         """Forget what Redis has confirmed; nobody waits for it any more (``Part``)."""
-        self._connection = None
+        self._is_used, self._connection = False, None
         self._confirmed.clear()
         self._refused.clear()
         for waiter in self._waiters.values():
@@ -178,8 +180,9 @@ class Listener:
         return "What other processes sent meanwhile is lost."
 
     def _wish(self, *command: bytes) -> None:
-        self._wishes.append(command)
-        self._wake.set()
+        if self._is_used:
+            self._wishes.append(command)
+            self._wake.set()
 
     def _subscribe_to_all(self) -> Iterator[Command]:
         """Yield commands that subscribe to all topics."""

@@ -151,6 +151,7 @@ class TestSubscriptions:
         ]
 
     def test_later_ones_wake_who_sends_them(self, listener: Listener) -> None:
+        use(listener)
         writer = gevent.spawn(listener.wait_for_commands, PATIENCE)
         settle()
         assert not writer.ready()
@@ -158,6 +159,20 @@ class TestSubscriptions:
         listener.add(b"room", ROOM)
         settle()
         assert writer.ready()
+
+    def test_do_not_pile_up_while_the_connection_is_lost(self, listener: Listener) -> None:
+        use(listener)
+        listener.connection_failed()
+        writer = gevent.spawn(listener.wait_for_commands, PATIENCE)
+        for _ in range(3):
+            listener.add(b"room", ROOM)
+            listener.remove(b"room")
+        settle()
+        assert not writer.ready()
+
+        writer.kill()
+        listener.add(b"room", ROOM)
+        assert use(listener).commands == [[b"SUBSCRIBE", b"room"]]
 
     def test_flush_leaves_faults_to_the_reader(self, listener: Listener) -> None:
         use(listener).fails = True
