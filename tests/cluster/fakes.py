@@ -10,7 +10,6 @@ from gevent.queue import Queue
 from redis import ConnectionError
 
 from socketio_server.cluster.broker import Envelope, Recipients
-from socketio_server.cluster.redis.connections import pack
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.protocol.cluster_requests import ServerFields, SocketFields
 from tests.support.tools import PATIENCE
@@ -152,10 +151,6 @@ class FakeConnection:
         if not self.answers:
             raise ConnectionError("gone")
         return [self.answers.popleft() for _ in range(min(self.at_once, len(self.answers)))]
-
-    def has_sent(self, *words: bytes) -> bool:
-        """Return whether a command was sent."""
-        return pack(*words) in self.sent
 
 
 class FakePatience:

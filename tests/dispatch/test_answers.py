@@ -33,7 +33,7 @@ def make_server(**options: Any) -> FakeServer:
     return server
 
 
-def ask_all(server: FakeServer, *clients: FakeClient) -> "gevent.Greenlet[..., Any]":
+def ask_all(*clients: FakeClient) -> "gevent.Greenlet[..., Any]":
     """Ask these clients at once, in a greenlet of the caller's own."""
     caller = clients[0].socket
     call = gevent.spawn(caller.call, "question", to="asked", timeout=PATIENCE)
@@ -58,7 +58,7 @@ class TestAnAnswerThatWaits:
     def test_is_charged_to_its_client_until_it_is_read(self) -> None:
         server = make_server()
         first, second = crowd(server, 2)
-        call = ask_all(server, first, second)
+        call = ask_all(first, second)
         answer(first)
         assert server.dispatcher.total.bytes > len(ANSWER)
         assert first.router.other_bytes > len(ANSWER)
@@ -72,7 +72,7 @@ class TestAnAnswerThatWaits:
     def test_is_not_if_it_is_small(self) -> None:
         server = make_server()
         first, second = crowd(server, 2)
-        call = ask_all(server, first, second)
+        call = ask_all(first, second)
         answer(first, values='["' + "x" * (SMALL - 100) + '"]')
         assert first.router.other_bytes == 0
         call.kill()
@@ -80,7 +80,7 @@ class TestAnAnswerThatWaits:
     def test_is_dropped_with_its_client_where_all_clients_hold_too_much(self) -> None:
         server = make_server(max_pending_total=150_000)
         clients = crowd(server, 3)
-        call = ask_all(server, *clients)
+        call = ask_all(*clients)
         answer(clients[0])
         answer(clients[1])
         assert len([client for client in clients if client.closed]) == 1
@@ -95,7 +95,7 @@ class TestAnAnswerThatWaits:
     def test_may_be_dropped_as_well_when_its_client_has_gone(self) -> None:
         server = make_server(max_pending_total=100_000)
         gone, other = crowd(server, 2)
-        call = ask_all(server, gone, other)
+        call = ask_all(gone, other)
         gone_id = gone.id
         answer(gone)
         gone.leave()
@@ -109,7 +109,7 @@ class TestAnAnswerThatWaits:
     def test_is_read_although_its_client_has_gone(self) -> None:
         server = make_server()
         gone, other = crowd(server, 2)
-        call = ask_all(server, gone, other)
+        call = ask_all(gone, other)
         gone_id = gone.id
         answer(gone)
         gone.leave()
@@ -121,7 +121,7 @@ class TestAnAnswerThatWaits:
     def test_is_dropped_where_its_caller_is_killed(self) -> None:
         server = make_server()
         first, second = crowd(server, 2)
-        call = ask_all(server, first, second)
+        call = ask_all(first, second)
         answer(first)
         call.kill()
         settle()
@@ -132,7 +132,7 @@ class TestAnAnswerThatWaits:
     def test_is_not_kept_if_nobody_waits_for_it(self, when: str) -> None:
         server = make_server()
         client = server.connect(channels=["asked"])
-        call = ask_all(server, client)
+        call = ask_all(client)
         ack_id = ack_id_of(client.received()[-1], "question")
         if when == "again":
             client.send(f"3{ack_id}[1]")
@@ -150,7 +150,7 @@ class TestAnAnswerThatWaits:
     def test_ends_the_session_if_it_is_malformed(self) -> None:
         server = make_server()
         client = server.connect(channels=["asked"])
-        call = ask_all(server, client)
+        call = ask_all(client)
         client_id = client.id
         answer(client, values=ANSWER[:-1])
         settle_all(server)
@@ -162,7 +162,7 @@ class TestAnAnswerThatWaits:
     def test_may_have_attachments(self) -> None:
         server = make_server()
         client = server.connect(channels=["asked"])
-        call = ask_all(server, client)
+        call = ask_all(client)
         client_id = client.id
         ack_id = ack_id_of(client.received()[-1], "question")
         place = '{"_placeholder":true,"num":0}'
@@ -217,7 +217,7 @@ class TestRoomForAnAnswer:
     def test_is_given_back_at_once_by_callers_that_are_no_handlers(self) -> None:
         server = make_server()
         client = server.connect(channels=["asked"])
-        call = ask_all(server, client)
+        call = ask_all(client)
         answer(client)
 
         assert len(call.get(timeout=PATIENCE).values) == 1
@@ -249,7 +249,7 @@ class TestRoomForAnAnswer:
         answer(keeper, "first")
         wait_for(lambda: "first" in context)
 
-        call = ask_all(server, other)
+        call = ask_all(other)
         answer(other)
         assert call.get(timeout=PATIENCE).missing == (other_id,)
         assert (keeper.closed, other.closed) == ([CloseReason.TRANSPORT_ERROR], [])
@@ -259,7 +259,7 @@ class TestRoomForAnAnswer:
     def test_that_a_caller_itself_has_taken_costs_no_client_its_session(self) -> None:
         server = make_server(max_decoded_total=4_000_000, stall_timeout=0.01)
         clients = crowd(server, 3)
-        call = ask_all(server, *clients)
+        call = ask_all(*clients)
         for client in clients:
             answer(client)
 
@@ -276,7 +276,7 @@ class TestRoomForAnAnswer:
         answer(keeper, "first")
         wait_for(lambda: "first" in context)
 
-        call = ask_all(server, other)
+        call = ask_all(other)
         answer(other)
         call.kill()
         keeper.leave()

@@ -263,7 +263,7 @@ class TestWhatNeverLetsTheLoopTakeItsTurn:
 class TestForkedProcesses:
     """What a project forks is no second server."""
 
-    def test_one_does_not_keep_the_port(self, start_server: StartServer, connect: Connect) -> None:
+    def test_one_does_not_keep_the_port(self, start_server: StartServer) -> None:
         server = start_server()
         outside(server, "run_forked", "never opened")
         server.journal.wait_for("waiting")

@@ -68,7 +68,7 @@ class TestUsers:
         server = FakeServer()
         clients = [server.connect() for _ in range(3)]
         for client in clients[:2]:
-            move(server, client, "~user:auth.user:1")
+            move(client, "~user:auth.user:1")
         server.clients.deliver(to_rooms("~user:auth.user:1"))
         assert [len(client.received()) for client in clients] == [1, 1, 0]
 
@@ -76,8 +76,8 @@ class TestUsers:
         server = FakeServer()
         client, other = server.connect(), server.connect()
         for room in ("~user:auth.user:1", "~user:auth.user:2", None):
-            move(server, client, room)
-        move(server, other, "~user:auth.user:2")
+            move(client, room)
+        move(other, "~user:auth.user:2")
         server.clients.deliver(to_rooms("~user:auth.user:1", "~user:auth.user:2"))
         assert client.received() == []
         assert len(other.received()) == 1
@@ -85,14 +85,14 @@ class TestUsers:
     def test_one_is_left_with_the_connection(self) -> None:
         server = FakeServer()
         client = server.connect()
-        move(server, client, "~user:auth.user:1")
+        move(client, "~user:auth.user:1")
         client.leave()
         assert not server.clients.is_wanted("/", "~user:auth.user:1")
 
     def test_a_room_is_no_channel(self) -> None:
         server = FakeServer()
         client, thief = server.connect(), server.connect()
-        move(server, client, "~user:auth.user:1")
+        move(client, "~user:auth.user:1")
         thief.emit("__subscribe__", "~user:auth.user:1")
         thief.received()
         assert client.socket.channels == []
@@ -110,12 +110,12 @@ class TestUsers:
             return False
 
         client = server.connect()
-        move(server, client, "~user:auth.user:1")
+        move(client, "~user:auth.user:1")
         client.emit("__subscribe__", "room")
         assert any("to the user" in packet for packet in client.received())
 
 
-def move(server: FakeServer, client: FakeClient, room: str | None) -> None:
+def move(client: FakeClient, room: str | None) -> None:
     """Tell the server which user a client is."""
     client.router.set_user_room(room)
 

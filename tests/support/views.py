@@ -38,13 +38,6 @@ def wait_until_gone(server: Server, client_id: str) -> None:
     wait_until(lambda: client_id not in state(server)["clients"], "the server to forget the client")
 
 
-def wait_until_alone(server: Server, *ids: str) -> None:
-    """Wait until a server has no other clients than these."""
-    wait_until(
-        lambda: state(server)["clients"].keys() == set(ids), "the server to forget its clients"
-    )
-
-
 def outside(server: Server, function: str, *args: Any) -> Response:
     """Call a function in a view."""
     with Http(server.address) as http:
