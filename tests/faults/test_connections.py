@@ -40,13 +40,11 @@ class TestOneSessionOverManyConnections:
             session.close()
 
     def test_leaves_nothing_of_a_body_behind(self, server: Server, watch: Watch) -> None:
-        size = {"Content-Length": "1000000"}
         with watch(server, "connections", "bodies of sessions that end", inputs=20, most=MOST):
             sessions = [join_over_polling(server) for _ in range(20)]
             for session in sessions:
-                connection = connect(server)
-                connection.send_request("POST", session.target, headers=size)
-                connection.send(b"4".ljust(999_999, b"x"))
+                body = b"4".ljust(999_999, b"x")
+                connect(server).begin_post(session.target, body, size=1_000_000)
             wait_until(lambda: waiting_bytes(server) >= 20 * 999_999, "all of it to arrive")
             for session in sessions:
                 assert session.post("1").status == 400

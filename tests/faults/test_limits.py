@@ -15,7 +15,6 @@ from tests.faults.crowd import (
     close_code,
     crowd,
     deflate,
-    host_of,
     join,
     join_over_polling,
     statuses,
@@ -279,10 +278,7 @@ class TestBodies:
 def chunked(server: Server, path: str) -> Http:
     """Return a connection on which a POST has begun, whose body comes in chunks."""
     http = Http(server.address)
-    http.send(
-        f"POST {path} HTTP/1.1\r\nHost: {host_of(server)}\r\n"
-        "Transfer-Encoding: chunked\r\n\r\n".encode()
-    )
+    http.begin_post(path)
     return http
 
 

@@ -209,9 +209,7 @@ def a_slow_head(stranger: Stranger) -> None:
 @way("slow body")
 def a_slow_upload(stranger: Stranger) -> None:
     with Http(stranger.server.address) as http:
-        http.send(
-            b"POST /outside/broadcast/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
-        )
+        http.begin_post("/outside/broadcast/", size=9)
         http.read_to_the_end()
 
 
@@ -224,8 +222,7 @@ def a_large_payload(stranger: Stranger) -> None:
 def a_slow_payload(stranger: Stranger) -> None:
     path = stranger.session().target
     with Http(stranger.server.address) as http:
-        head = f"POST {path} HTTP/1.1\r\nHost: {http.host}\r\nContent-Length: 9\r\n\r\n"
-        http.send(head.encode())
+        http.begin_post(path, size=9)
         assert http.read_response().status == 408
 
 

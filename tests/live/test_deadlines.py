@@ -105,17 +105,14 @@ class TestASlowHead:
 
 
 class TestASlowBody:
-    @pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])
+    @pytest.mark.parametrize("size", [100, None], ids=["length", "chunked"])
     def test_of_a_session_is_answered_with_408_and_ends_it(
-        self, hasty: Server, connect: Connect, framing: str
+        self, hasty: Server, connect: Connect, size: int | None
     ) -> None:
         client, bystander = connect("polling", to=hasty), connect(to=hasty)
         assert isinstance(client.carrier, Polling)
         with Http(hasty.address) as http:
-            head = (
-                f"POST {client.carrier.target} HTTP/1.1\r\nHost: {http.host}\r\n{framing}\r\n\r\n"
-            )
-            http.send(head.encode() + b'20\r\n42["')
+            http.begin_post(client.carrier.target, b'20\r\n42["', size=size)
             assert bystander.messages() == []
             response = http.read_response()
             assert (response.status, response.headers["connection"]) == (408, "close")
@@ -130,8 +127,7 @@ class TestASlowBody:
         client = connect("polling", to=hasty)
         assert isinstance(client.carrier, Polling)
         with Http(hasty.address) as http:
-            head = f"POST {client.carrier.target} HTTP/1.1\r\nHost: {http.host}\r\n"
-            http.send(f"{head}Content-Length: 1000\r\n\r\n".encode())
+            http.begin_post(client.carrier.target, size=1000)
             endless = b"4" * 1000
             assert trickle(http, endless) < len(endless)
             assert http.read_response().status == 408
@@ -139,11 +135,10 @@ class TestASlowBody:
     def test_that_comes_in_time_is_taken(self, hasty: Server, connect: Connect) -> None:
         client = connect("polling", to=hasty)
         assert isinstance(client.carrier, Polling)
-        body = '42["message","hello"]'
+        body = b'42["message","hello"]'
         with Http(hasty.address) as http:
-            head = f"POST {client.carrier.target} HTTP/1.1\r\nHost: {http.host}\r\n"
-            http.send(f"{head}Content-Length: {len(body)}\r\n\r\n{body[:5]}".encode())
-            http.send(body[5:].encode())
+            http.begin_post(client.carrier.target, body[:5], size=len(body))
+            http.send(body[5:])
             assert http.read_response().body == b"ok"
         hasty.journal.wait_for("on_message", client.id)
 
@@ -151,10 +146,9 @@ class TestASlowBody:
         self, hasty: Server, connect: Connect
     ) -> None:
         bystander = connect(to=hasty)
-        body = json.dumps(["half"])
+        body = b'["half"]'
         with Http(hasty.address) as http:
-            head = "POST /outside/broadcast/ HTTP/1.1\r\nHost: localhost\r\n"
-            http.send(f"{head}Content-Length: {len(body) + 1}\r\n\r\n{body}".encode())
+            http.begin_post("/outside/broadcast/", body, size=len(body) + 1)
             assert b" 200 " not in wait_for_end(http).partition(b"\r\n")[0]
         assert bystander.messages() == []
 
@@ -254,10 +248,8 @@ class TestALoopThatIsLate:
             probe = stack.enter_context(closing(open_probe(probing)))
             assert idle.get("/state/").status == 200
             head.send(HEAD)
-            start = f"POST {poster.target} HTTP/1.1\r\nHost: {body.host}\r\n"
-            body.send(start.encode() + b'Content-Length: 21\r\n\r\n42["mess')
-            upload.send_request("POST", "/upload/", headers={"Content-Length": "10"})
-            upload.send(b"hello")
+            body.begin_post(poster.target, b'42["mess', size=21)
+            upload.begin_post("/upload/", b"hello", size=10)
             with computing(server):
                 idle.send_request("POST", "/upload/", "late")
                 head.send(b"\r\n")

@@ -48,11 +48,7 @@ class TestPost:
         packet = b'42["message","in chunks"]'
         chunks = b"".join(b"%x\r\n%b\r\n" % (1, packet[i : i + 1]) for i in range(len(packet)))
         with Http(server.address) as http:
-            http.send(
-                f"POST {polling.target} HTTP/1.1\r\nHost: {http.host}\r\n"
-                "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-            )
-            http.send(chunks + b"0\r\n\r\n")
+            http.begin_post(polling.target, chunks + b"0\r\n\r\n")
             assert http.read_response().body == b"ok"
         client.messages()
         assert server.journal.entries(client.id, "bare")[-1].details["args"] == ["in chunks"]
@@ -64,10 +60,7 @@ class TestPost:
         parts = [packet[start : start + 7] for start in range(0, len(packet), 7)]
         chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
         with Http(server.address) as http:
-            http.send(
-                f"POST {polling.target} HTTP/1.1\r\nHost: {http.host}\r\n"
-                "Transfer-Encoding: chunked\r\n\r\n".encode()
-            )
+            http.begin_post(polling.target)
             for byte in chunks + b"0\r\nTrailer: x\r\n\r\n":
                 http.send(bytes([byte]))
             assert http.read_response().body == b"ok"
@@ -130,10 +123,7 @@ class TestPost:
         self, server: Server, polling: Polling
     ) -> None:
         with Http(server.address) as http:
-            http.send(
-                f"POST {polling.target} HTTP/1.1\r\nHost: {http.host}\r\n"
-                "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-            )
+            http.begin_post(polling.target)
             size = polling.handshake["maxPayload"] + 1
             http.send(b"%x\r\n" % size + b"x" * size + b"\r\n0\r\n\r\n")
             assert http.read_response().status == 413

@@ -108,6 +108,15 @@ class Http:
         head = "\r\n".join([f"{method} {target} HTTP/{version}", *lines, "", ""])
         self.send(head.encode() + data)
 
+    def begin_post(self, target: str, beginning: bytes = b"", *, size: int | None = None) -> None:
+        """Send the head of a POST, and the beginning of its body.
+
+        :param size: of the whole body, in bytes; ``None``: it comes in chunks.
+        """
+        framing = "Transfer-Encoding: chunked" if size is None else f"Content-Length: {size}"
+        head = f"POST {target} HTTP/1.1\r\nHost: {self.host}\r\n{framing}\r\n\r\n"
+        self.send(head.encode() + beginning)
+
     def send(self, data: bytes) -> None:
         """Send bytes."""
         self.sock.sendall(data)
@@ -156,10 +165,6 @@ class Http:
         except ConnectionError:
             data, self._received = self._received, b""
             return data
-
-    def take_over(self) -> tuple[socket.socket, bytes]:
-        """Return the socket, and what was read from it beyond the last response."""
-        return self.sock, self._received
 
     def end(self) -> None:
         """Send no more, but read on."""
