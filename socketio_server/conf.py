@@ -22,8 +22,19 @@ PREFIX = "SOCKETIO_"
 _TYPES = get_type_hints(Options, include_extras=True)
 _DEFAULTS = Options()
 
-_CREDENTIALS = re.compile("//.*@")
+_CREDENTIALS = re.compile("//.*@", re.DOTALL)
 """The name and password in a URL."""
+
+_BEFORE_HOST = re.compile(r"(\A[\w+.-]+:/*)?.*@", re.DOTALL)
+"""The same in a text that should be a URL, and perhaps is none."""
+
+_BEYOND_SCHEME = re.compile(r"\A([\w+.-]+://)?.*", re.DOTALL)
+"""All of a text but for the scheme of a URL."""
+
+_QUERY = re.compile(r"\?.*", re.DOTALL)
+"""The options of a URL, of which some are passwords."""
+
+_BROKER_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 
 
 @dataclass(frozen=True)
@@ -81,16 +92,35 @@ def _problem_of(name: str) -> Problem | None:
         expected = _TYPES[name].__metadata__[-1].description
         value = getattr(settings, setting)
         if isinstance(value, str):
-            shown = f"the text {_CREDENTIALS.sub('//', value)!r}"
+            shown = f"the text {_hide_secrets(value)!r}"
         else:
-            shown = repr(value)
-        return Problem(setting, f"must be {expected}, not {shown}.")
+            shown = _CREDENTIALS.sub("//", repr(value))
+        remedy = _remedy_for_broker_url(value) if name == "broker_url" else "."
+        return Problem(setting, f"must be {expected}, not {shown}{remedy}")
     if name == "trusted_proxies":
         for text in value:
             wrong = _find_wrong_network(text)
             if wrong is not None:
                 return Problem(_setting(name), f"has {text!r}, which is {wrong}")
     return None
+
+
+def _hide_secrets(text: str) -> str:
+    """Return a text that may be a URL without its name, password and options."""
+    if re.search(r"\?.*@", text, re.DOTALL):  # nobody knows where the password is
+        return _BEYOND_SCHEME.sub(r"\1…", text, count=1)
+    return _QUERY.sub("?…", _BEFORE_HOST.sub(r"\1", text))
+
+
+def _remedy_for_broker_url(value: object) -> str:
+    """Return the end of the message about an invalid URL of the broker."""
+    scheme, separator, _ = str(value).strip().partition("://")
+    if not separator or scheme in _BROKER_SCHEMES:
+        return "."
+    if "cluster" in scheme or "shard" in scheme:
+        return ": Redis Cluster and shards are not supported yet, name one Redis or its Sentinels."
+    close = get_close_matches(scheme.replace("valkey", "redis"), _BROKER_SCHEMES, n=1)
+    return f": did you mean {close[0]}://?" if close else "."
 
 
 def _find_wrong_network(text: str) -> str | None:
@@ -117,7 +147,10 @@ def _read(name: str) -> Any:
     setting = _setting(name)
     if not hasattr(settings, setting):
         return getattr(_DEFAULTS, name)
-    return msgspec.convert(getattr(settings, setting), _TYPES[name])
+    value = getattr(settings, setting)
+    if name == "broker_url" and isinstance(value, str) and not value.strip():
+        return None  # os.environ.get("REDIS_URL", "") where there is none
+    return msgspec.convert(value, _TYPES[name])
 
 
 def _setting(name: str) -> str:

@@ -9,11 +9,12 @@ from gevent import monkey
 
 monkey.patch_all(os=False, signal=False)
 
-from socketio_server import conf  # noqa: E402
+from socketio_server import __version__, conf  # noqa: E402
 from socketio_server.serving.gunicorn import ServerWorker  # noqa: E402
 
 
 class Worker(ServerWorker):
     """Serves the project's HTTP and Socket.IO in one of gunicorn's processes."""
 
+    version = __version__
     read_options = staticmethod(conf.options)

@@ -137,7 +137,7 @@ BAD: list[tuple[str, Any]] = [
     *(("on_commit", value) for value in (None, 1, "yes")),
     *(("per_message_deflate", value) for value in (None, 1, "yes")),
     *(("allow_eio3", value) for value in (None, 1, "yes")),
-    *(("broker_url", value) for value in ("", "localhost", "http://localhost", "redis://", 1)),
+    *(("broker_url", value) for value in ("localhost", "http://localhost", "redis://", 1)),
     *(("broker_url", value) for value in ("unix://", "redis://a b", ["redis://localhost"])),
     *(("broker_prefix", value) for value in ("", None, 1)),
     *(("broker_shared_with_node", value) for value in (None, 1, "yes")),
@@ -223,6 +223,47 @@ class TestOptions:
     def test_a_url_is_shown_without_its_password(self) -> None:
         (problem,) = conf.problems()
         assert problem.message.endswith(", not the text 'http://localhost:6379/0'.")
+
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("ann:secret@localhost:6379", "ann:localhost:6379"),
+            ("reddis:ann:secret@localhost", "reddis:localhost"),
+            ("http://localhost?password=secret", "http://localhost?…"),
+            ("http://localhost?password=se@cret", "http://…"),
+            ("http://ann:se?cret@localhost", "http://…"),
+            ("redis://ann:se\ncret@localhost", "redis://localhost"),
+        ],
+    )
+    def test_what_may_be_a_password_is_not_shown_in_a_malformed_url(
+        self, url: str, shown: str
+    ) -> None:
+        with override_settings(SOCKETIO_BROKER_URL=url):
+            (problem,) = conf.problems()
+        assert f", not the text {shown!r}" in problem.message
+
+    @pytest.mark.parametrize(
+        ("url", "remedy"),
+        [
+            ("reddis://localhost", ": did you mean redis://?"),
+            ("redis+sentinnel://one/main", ": did you mean redis+sentinel://?"),
+            ("valkey://localhost", ": did you mean redis://?"),
+            ("redis+cluster://one", ": Redis Cluster and shards are not supported yet, name one "),
+            ("redis+sharded://one,two", ": Redis Cluster and shards are not supported yet, name "),
+            ("amqp://localhost", "."),
+        ],
+    )
+    def test_the_message_about_an_unknown_scheme_has_a_remedy(self, url: str, remedy: str) -> None:
+        with override_settings(SOCKETIO_BROKER_URL=url):
+            (problem,) = conf.problems()
+        assert f"'{url}'{remedy}" in problem.message
+
+    @pytest.mark.parametrize("url", ["", " ", "\n"])
+    def test_an_empty_broker_url_is_none(self, url: str) -> None:
+        """As ``os.environ.get("REDIS_URL", "")`` without that variable."""
+        with override_settings(SOCKETIO_BROKER_URL=url):
+            assert list(conf.problems()) == []
+            assert conf.options().broker_url is None
 
     def test_settings_are_read_late(self) -> None:
         with override_settings(SOCKETIO_PORT=1234):

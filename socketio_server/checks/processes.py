@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from socketio_server.checks.settings import with_options
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY
-from socketio_server.serving.brokers import make_publisher
+from socketio_server.serving.brokers import NOT_INSTALLED, make_publisher
 from socketio_server.sockets.this_process import CLIENTS
 
 
@@ -24,11 +24,16 @@ def check_broker(url: str | None, prefix: str) -> Iterable[CheckMessage]:
     try:
         make_publisher(CLIENTS, url, prefix, clock=monotonic)
     except ImproperlyConfigured as error:
-        yield Error(
-            str(error),
-            hint="Or remove SOCKETIO_BROKER_URL: a server of one process needs no broker.",
-            id="socketio_server.E006",
-        )
+        is_missing = str(error) == NOT_INSTALLED
+        yield Error(str(error), hint=_WITHOUT if is_missing else _URLS, id="socketio_server.E006")
+
+
+_WITHOUT = "Or remove SOCKETIO_BROKER_URL: a server of one process needs no broker."
+_URLS = (
+    "It is as redis://user:password@host:6379/0, rediss://host:6379/0 (TLS), "
+    "unix:///path/to/redis.sock or redis+sentinel://host:26379/service/0, with options behind a "
+    '"?": the page "Run several processes" of the documentation describes them.'
+)
 
 
 @with_options("broker_url")

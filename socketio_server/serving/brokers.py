@@ -8,10 +8,11 @@ from django.core.exceptions import ImproperlyConfigured
 from socketio_server.cluster.broker import Broker, LocalNode, LocalOperations, Patience
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.net.refusals import Refusals
+from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
 
 NOT_INSTALLED = (
-    "SOCKETIO_BROKER_URL needs redis-py and hiredis: `pip install django-socketio-server[redis]`."
+    'SOCKETIO_BROKER_URL needs redis-py and hiredis: `pip install "django-socketio-server[redis]"`.'
 )
 
 
@@ -45,6 +46,16 @@ def make_broker(
             clock=clock,
             on_return=on_return,
         )
+
+
+def describe_broker(options: Options, snapshot: Snapshot) -> str:
+    """Return where a server's broker is, without its password, and whether it is connected."""
+    if options.broker_url is None:
+        return "none"
+    from socketio_server.cluster.redis.pools import describe
+
+    state = "connected" if snapshot["broker_connected"] else "not connected"
+    return f"{describe(options.broker_url)} ({state})"
 
 
 def make_publisher(node: LocalNode, url: str, prefix: str, *, clock: Callable[[], float]) -> Broker:

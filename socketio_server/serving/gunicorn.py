@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import cache
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
 from django.core.exceptions import ImproperlyConfigured
@@ -25,11 +25,20 @@ from gevent import monkey, socket
 from gevent.event import Event
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Keepalive
-from gunicorn.workers.ggevent import GeventWorker
 
 from socketio_server.net.statistics import describe
 from socketio_server.options import Options
+from socketio_server.registry.events import REGISTRY
+from socketio_server.serving.brokers import describe_broker
 from socketio_server.serving.server import STOP_OVERHEAD, Server
+
+try:
+    from gunicorn.workers.ggevent import GeventWorker
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"socketio_server.gunicorn.Worker needs {error.name}: "
+        '`pip install "django-socketio-server[gunicorn]"`.'
+    ) from error
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life to gunicorn's arbiter."""
@@ -62,12 +71,21 @@ Application = Callable[[Environ, Any], Iterable[bytes]]
 class ServerWorker(GeventWorker):
     """Serves HTTP and Socket.IO in one of gunicorn's processes."""
 
+    version: ClassVar[str]
+    """The version of the package."""
+
     read_options: Callable[[], Options]
     """Reads the server's options from Django's settings, when the project is loaded."""
+
+    _last_cfg: ClassVar[object] = None
+    """gunicorn's settings for the worker that was made last."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Called by the arbiter, before it forks."""
         super().__init__(*args, **kwargs)
+        # The arbiter reads its settings at its start and at a reload.
+        self._is_first = self.cfg is not ServerWorker._last_cfg
+        ServerWorker._last_cfg = self.cfg
         self._ended = Event()  # set when it is to end
         self._server: Server | None = None  # in the worker's own process
         self._folder = shared_folder(self.cfg)
@@ -113,10 +131,11 @@ class ServerWorker(GeventWorker):
                 "and remove certfile and keyfile from gunicorn's settings."
             )
         options = self._options()
-        if self.cfg.workers > 1 and options.broker_url is None and self.age == 1:
+        if self.cfg.workers > 1 and options.broker_url is None and self._is_first:
             self.log.warning(
                 "%s workers without SOCKETIO_BROKER_URL: what handlers and views send reaches the "
-                "clients of their own worker only",
+                "clients of their own worker only; name a Redis there, as "
+                '"redis://localhost:6379/0", or run one worker (-w 1)',
                 self.cfg.workers,
             )
         return Server(BehindProxy(self.wsgi, self), self.sockets, options, folder=self._folder)
@@ -127,6 +146,8 @@ class ServerWorker(GeventWorker):
         self._server.start()
         if self._announcement is not None:
             self._announcement.unlink(missing_ok=True)
+        if self._is_first:
+            self._print_banner(self._server)
         while self.alive:
             self.notify()
             self._ended.wait(HEARTBEAT)
@@ -157,6 +178,19 @@ class ServerWorker(GeventWorker):
             gevent.get_hub().loop.run_callback_threadsafe(
                 gevent.spawn, self._log_statistics, self._server
             )
+
+    def _print_banner(self, server: Server) -> None:
+        """Log what all workers serve, and whether this one has reached the broker."""
+        options = server.options
+        self.log.info(
+            "socketio_server %s at %s, %s; handlers: %s; workers: %s; broker: %s",
+            self.version,
+            server.path,
+            " and ".join(options.transports),
+            sum(len(event.registrations) for event in (*REGISTRY, *REGISTRY.cluster.values())),
+            self.cfg.workers,
+            describe_broker(options, server.snapshot()),
+        )
 
     def _end(self) -> None:
         self.alive = False

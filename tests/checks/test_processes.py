@@ -23,13 +23,17 @@ class TestBroker:
         monkeypatch.setitem(sys.modules, "redis", None)
         (message,) = run()
         assert message.id == "socketio_server.E006"
-        assert "pip install" in message.msg
+        assert 'pip install "django-socketio-server[redis]"' in message.msg
+        assert message.hint is not None
+        assert message.hint.startswith("Or remove SOCKETIO_BROKER_URL")
 
     @override_settings(SOCKETIO_BROKER_URL="redis://localhost:port")
     def test_a_url_that_redis_py_does_not_understand_is_an_error(self) -> None:
         (message,) = run()
         assert message.id == "socketio_server.E006"
         assert message.msg.startswith("SOCKETIO_BROKER_URL can't be understood: ")
+        assert message.hint is not None
+        assert message.hint.startswith("It is as redis://user:password@host:6379/0, rediss://host")
 
     @pytest.mark.parametrize("url", ["redis://one,two/0", "rediss://one:6379,two:6379"])
     def test_a_url_of_several_servers_is_an_error(self, url: str) -> None:
@@ -46,6 +50,11 @@ class TestBroker:
             "SOCKETIO_BROKER_URL can't be understood: it names no service: "
             "redis+sentinel://one,two/service/0"
         )
+
+    @pytest.mark.parametrize("url", ["", " "])
+    def test_an_empty_url_is_none(self, url: str) -> None:
+        with override_settings(SOCKETIO_BROKER_URL=url):
+            assert run() == []
 
     @override_settings(SOCKETIO_BROKER_URL="localhost")
     def test_what_is_no_url_is_left_to_the_settings_own_check(self) -> None:

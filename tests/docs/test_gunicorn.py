@@ -52,6 +52,9 @@ def test_its_command_serves_the_site(tutorial: Project, tmp_path: Path) -> None:
             return len(workers) == int(arguments[arguments.index("-w") + 1])
 
         wait_until(are_all_there, "all workers")
+        (shown,) = GUNICORN.of("text")
+        line = re.escape(shown.text.strip().replace("redis://localhost:6379/0 (connected)", "none"))
+        server.wait_for_output(re.sub(r"\d+", r"\\d+", line))
     finally:
         assert server.stop() == 0
 

@@ -212,12 +212,27 @@ class TestSeveralWorkers:
         clients[-1].subscribe("room")
         first.method("broadcast_channel", "hello", "room")
         assert clients[-1].next_message() == "hello"
+        server.wait_for_output(rf"workers: 3; broker: {own_redis.url} \((not )?connected\)\n")
 
 
 class TestOneWorkerOfSeveral:
     def test_says_once_that_there_is_no_broker(self, site: Server) -> None:
         site.wait_for_output("3 workers without SOCKETIO_BROKER_URL")
         assert site.output.count("without SOCKETIO_BROKER_URL") == 1
+        assert 'name a Redis there, as "redis://localhost:6379/0", or run' in site.output
+
+    def test_says_once_what_all_of_them_serve(self, site: Server) -> None:
+        site.wait_for_output(
+            r"\[INFO\] socketio_server [\d.]+ at /socket\.io/, polling and websocket; "
+            r"handlers: [1-9]\d*; workers: 3; broker: none\n"
+        )
+        assert site.output.count("[INFO] socketio_server") == 1
+
+    def test_says_so_again_after_a_reload(self, start_server: StartServer) -> None:
+        server = start_server(gunicorn=under_gunicorn("--workers", "2"))
+        server.wait_for_output("workers: 2; broker: none")
+        server.send_signal(signal.SIGHUP)
+        wait_until(lambda: server.output.count("workers: 2; broker: none") == 2, "a second line")
 
 
 class Visits:

@@ -3,6 +3,7 @@ Redis's Sentinels name.
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
@@ -31,6 +32,24 @@ CONNECT_TIMEOUT = 2.0
 UNLIMITED = 2**31 - 1
 """Connections of one pool: those who use it decide."""
 
+USUAL_OPTIONS = (
+    "client_name",
+    "db",
+    "password",
+    "socket_connect_timeout",
+    "socket_keepalive",
+    "ssl_ca_certs",
+    "ssl_cert_reqs",
+    "ssl_certfile",
+    "ssl_check_hostname",
+    "ssl_keyfile",
+    "ssl_password",
+    "username",
+)
+"""Those of redis-py's options that a URL may have use for."""
+
+_ESCAPES = "in a password, write / as %2F, # as %23 and ? as %3F"
+
 FAULTS = (RedisError, OSError)
 """What is raised if Redis can't be reached, or refuses."""
 
@@ -44,6 +63,8 @@ def connection_pool(url: str, timeout: float) -> ConnectionPool:
     :raises ValueError: if the URL is malformed.
     """
     parts = urlsplit(url)
+    if parts.scheme != "unix" and "@" in parts.path + parts.fragment:
+        raise ValueError(f"it has an @ behind the host: {_ESCAPES}")
     if not parts.scheme.endswith(SENTINEL):
         _verify(parts)
     try:
@@ -52,8 +73,8 @@ def connection_pool(url: str, timeout: float) -> ConnectionPool:
         else:
             pool = ConnectionPool.from_url(url, protocol=PROTOCOL)
         pool.make_connection()
-    except (TypeError, RedisError) as error:  # an unknown option
-        raise ValueError(str(error)) from error
+    except (TypeError, RedisError) as error:
+        raise ValueError(_unknown_option(parts, str(error)) or str(error)) from error
     # redis-py counts connections that were given up, too, and refuses more than so many.
     pool.max_connections = UNLIMITED
     options = pool.connection_kwargs
@@ -69,16 +90,35 @@ def connection_pool(url: str, timeout: float) -> ConnectionPool:
 def _verify(parts: SplitResult) -> None:
     """Raise ``ValueError`` if the URL of one server has what redis-py passes over, or shows."""
     if "," in parts.netloc:
-        raise ValueError("it names several servers, and Redis Cluster and shards are not supported")
+        raise ValueError(
+            "it names several servers, and Redis Cluster and shards are not supported yet"
+        )
     try:
         _ = parts.port
     except ValueError:
-        raise ValueError(
-            "its port is no number: in a password, write / as %2F, # as %23 and ? as %3F"
-        ) from None
+        raise ValueError(f"its port is no number: {_ESCAPES}") from None
     db = parts.path.removeprefix("/")
     if parts.scheme != "unix" and db and not db.isdecimal():
         raise ValueError(f"its database must be a number, not {db!r}")
+
+
+def _unknown_option(parts: SplitResult, error: str) -> str | None:
+    """Return which option of a URL redis-py does not know, and the remedy.
+
+    :param error: redis-py's words, which quote the option.
+    :return: ``None`` if it has refused something else.
+    """
+    for name, _ in parse_qsl(parts.query):
+        option = name.removeprefix(SENTINEL_OPTION) if SENTINEL in parts.scheme else name
+        if repr(option) not in error:
+            continue
+        if option in USUAL_OPTIONS and option.startswith("ssl_"):
+            return f"its option {name!r} takes TLS, as rediss://"
+        close = get_close_matches(option, USUAL_OPTIONS, n=1)
+        hint = f": did you mean {close[0]!r}?" if close else "."
+        known = ", ".join(USUAL_OPTIONS)
+        return f"redis-py knows no option {name!r}{hint} It knows {known} and more."
+    return None
 
 
 class _Sentinels:
