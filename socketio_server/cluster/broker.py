@@ -211,8 +211,8 @@ class Patience(Protocol):
     def may_wait(self) -> bool:
         """Return whether the caller may wait."""
 
-    def let_others_run(self) -> None:
-        """Return after the loop has taken a turn."""
+    def let_others_run(self, seconds: float = 0.0) -> None:
+        """Return after so many seconds, in which the loop has taken a turn at least."""
 
     def wait(self, event: Event, timeout: float | None) -> None:
         """Wait until the event is set, or ``timeout`` seconds."""

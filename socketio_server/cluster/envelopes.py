@@ -1,23 +1,20 @@
 """Envelopes and recipients as they stand on the wire, and back."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from socketio_server.cluster.broker import Envelope, LocalNode, Recipients
 from socketio_server.protocol.redis_adapter import Broadcast, Opts
 
 
-def to_broadcast(envelope: Envelope, uid: str, data: list[Any]) -> Broadcast | None:
-    """Return an envelope as other servers read it; ``None`` if it is for nobody.
+def to_broadcast(envelope: Envelope, uid: str) -> Broadcast | None:
+    """Return an envelope's recipients as other servers read them; ``None`` if there is nobody.
 
     :param uid: the sending server.
-    :param data: the event's name and arguments, as clients decode them.
     """
     rooms = _rooms_of(envelope)
     if rooms is None:
         return None
-    return Broadcast(
-        uid, envelope.namespace, data, rooms, _skipped_rooms_of(envelope), envelope.volatile
-    )
+    return Broadcast(uid, envelope.namespace, rooms, _skipped_rooms_of(envelope), envelope.volatile)
 
 
 def to_opts(recipients: Recipients) -> Opts | None:
@@ -26,6 +23,19 @@ def to_opts(recipients: Recipients) -> Opts | None:
     if rooms is None:
         return None
     return Opts(rooms=list(rooms), skip=list(_skipped_rooms_of(recipients)))
+
+
+def are_wanted(rooms: Sequence[str], namespace: str, node: LocalNode) -> bool:
+    """Return whether a client of this process is in any of some rooms, or is one.
+
+    :param rooms: none: everyone.
+    """
+    if not rooms:
+        return node.is_wanted(namespace, None)
+    for room in rooms:
+        if node.is_wanted(namespace, room) or node.has_client(room, namespace):
+            return True
+    return False
 
 
 def to_recipients(

@@ -13,16 +13,13 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from socketio_server.exceptions import DecodeError
-from socketio_server.protocol.jsoncodec import MAX_DEPTH
 from socketio_server.protocol.redis_adapter import (
     Opts,
     Packet,
     Room,
     check_depth,
-    check_message_depth,
     decode_extension,
     decode_unchecked,
-    decode_with,
     may_be_too_deep,
 )
 from socketio_server.protocol.socketio import check_event
@@ -189,6 +186,13 @@ CLIENT_COUNT = 8
 ACKNOWLEDGEMENT = 9
 """The types of responses."""
 
+
+class _RequestId(msgspec.Struct, rename="camel"):
+    """What a response is to, for those who don't wait for it."""
+
+    request_id: str
+
+
 _ORDER = ("uid", "requestId", "type", "packet", "opts", "data", "close", "rooms")
 _MESSAGEPACK = (Ask,)
 
@@ -200,11 +204,12 @@ _response_decoders = (
     msgspec.json.Decoder(Response),
     msgspec.msgpack.Decoder(Response, ext_hook=decode_extension),
 )
+_id_decoders = (msgspec.json.Decoder(_RequestId), msgspec.msgpack.Decoder(_RequestId))
 
 
 def encode_request(request: Request) -> bytes:
     """Encode a request as the adapter does."""
-    fields = msgspec.to_builtins(request, builtin_types=(bytes,))
+    fields = msgspec.to_builtins(request, builtin_types=(bytes, Raw))
     if fields.get("opts", {}).get("flags", UNSET) is None:
         del fields["opts"]["flags"]
     ordered = {key: fields[key] for key in _ORDER if key in fields}
@@ -214,15 +219,14 @@ def encode_request(request: Request) -> bytes:
 
 
 def decode_request(data: bytes) -> Request:
-    """Decode a request.
+    """Decode a request; of a broadcast that is to be acknowledged, whom it is for.
 
     :raises DecodeError: if it is malformed, of an unknown type, or nested too deep.
     """
     request: Request = _decode(_request_decoders, data)
     if isinstance(request, ServerEvent):
+        check_depth(request.data)
         check_event(request.data)
-    elif isinstance(request, Ask):
-        check_event(request.packet.data)
     return request
 
 
@@ -233,6 +237,15 @@ def encode_response(response: Response) -> bytes:
     return encoded
 
 
+def decode_request_id(data: bytes) -> str:
+    """Decode what a response is to, which costs little whatever else it has.
+
+    :raises DecodeError: if it is malformed.
+    """
+    decoded: _RequestId = _decode(_id_decoders, data)
+    return decoded.request_id
+
+
 def decode_response(data: bytes) -> Response:
     """Decode a response.
 
@@ -240,15 +253,13 @@ def decode_response(data: bytes) -> Response:
 
     :raises DecodeError: if it is malformed, nested too deep, or an acknowledgement in JSON.
     """
-    response: Response
-    if data.startswith(_BRACE):
-        response = _decode(_response_decoders, data)
-        if response.packet is not UNSET:
-            raise DecodeError("acknowledgement that is not MessagePack")
-        return response
-    response = decode_unchecked(_response_decoders[1], data)
-    if may_be_too_deep(data):
-        check_message_depth(msgspec.structs.replace(response, packet=UNSET))
+    response: Response = _decode(_response_decoders, data)
+    if response.packet is not UNSET and data.startswith(_BRACE):
+        raise DecodeError("acknowledgement that is not MessagePack")
+    check_depth((response.data,))
+    for record in response.sockets or ():
+        if isinstance(record, SocketFields):
+            check_depth((record.handshake, record.data))
     return response
 
 
@@ -265,6 +276,9 @@ _NUMBERS = frozenset(range(0xCA, 0xD4))
 
 _ARRAY_SIZE, _MAP_SIZE, _VALUE_SIZE, _PLACE_SIZE = 88, 184, 56, 8
 """Bytes of a short list and dict, of another value, and of its place in a list."""
+
+MOST_PER_BYTE = _MAP_SIZE + _PLACE_SIZE
+"""How often its bytes a value takes at most (``estimate_size``)."""
 
 _NOT_ARRAYS, _NOT_MAPS, _NOT_VALUES = (
     bytes(set(range(256)) - kinds) for kinds in (_ARRAYS, _MAPS, _TEXTS | _NUMBERS)
@@ -296,15 +310,7 @@ def decode_value(data: bytes, pause: Callable[[], None] | None = None) -> Any:
 
 def _decode(decoders: tuple[Any, Any], data: bytes) -> Any:
     from_json, from_messagepack = decoders
-    if not data.startswith(_BRACE):
-        return decode_with(from_messagepack, data)
-    try:
-        value = from_json.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise DecodeError(f"malformed message: {error}") from error
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
-        check_message_depth(value)
-    return value
+    return decode_unchecked(from_json if data.startswith(_BRACE) else from_messagepack, data)
 
 
 def estimate_size(data: bytes) -> int:

@@ -39,10 +39,12 @@ class GeventTimekeeper:
             or any(db.in_atomic_block for db in connections.all(initialized_only=True))
         )
 
-    def let_others_run(self) -> None:
-        """Return after the loop has polled all descriptors."""
+    def let_others_run(self, seconds: float = 0.0) -> None:
+        """Return after so many seconds, in which the loop has polled all descriptors at least."""
         hub = gevent.get_hub()
-        hub.wait(hub.loop.timer(0.0))
+        if seconds > 0.0:
+            hub.loop.update_now()  # a timer counts from when the loop's turn began
+        hub.wait(hub.loop.timer(seconds))
 
     def wait(self, event: Event, timeout: float | None) -> None:
         """Wait until the event is set, or ``timeout`` seconds."""

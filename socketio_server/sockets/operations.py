@@ -168,7 +168,7 @@ class Operations:
             limit = CALL_TIMEOUT if timeout is None else timeout
             flags = {"timeout": int(limit * 1000), WANTS_IDS: True}
             data = clients.copy((envelope.event_name, *envelope.args))
-            packet = Packet(2, data, envelope.namespace)
+            packet = Packet(2, encode_value(data), envelope.namespace)
             responses = self._ask(
                 envelope,
                 limit,

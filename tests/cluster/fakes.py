@@ -162,7 +162,7 @@ class FakePatience:
     def may_wait(self) -> bool:
         return True
 
-    def let_others_run(self) -> None:
+    def let_others_run(self, seconds: float = 0.0) -> None:
         self.turns += 1
 
     def wait(self, event: Event, timeout: float | None) -> None:

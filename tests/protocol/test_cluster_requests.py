@@ -28,6 +28,7 @@ from socketio_server.protocol.cluster_requests import (
     Response,
     ServerEvent,
     decode_request,
+    decode_request_id,
     decode_response,
     decode_value,
     encode_request,
@@ -80,7 +81,7 @@ REQUESTS: list[tuple[bytes, Request]] = [
         Ask(
             uid="u",
             request_id="r",
-            packet=Packet(2, ["hi", b"\1"], "/"),
+            packet=Packet(2, encode_value(["hi", b"\1"]), "/"),
             opts=Opts(rooms=["a"], skip=["b"], flags={}),
         ),
     ),
@@ -174,6 +175,15 @@ class TestResponses:
         assert encode_response(response) == data
         assert decode_response(data) == response
 
+    @pytest.mark.parametrize("data", [data for data, _ in RESPONSES])
+    def test_tell_what_they_are_to(self, data: bytes) -> None:
+        assert decode_request_id(data) == "r"
+
+    @pytest.mark.parametrize("data", [b"", b"{}", b"{", b'{"requestId":1}', b"\x93\1\2\3", b"\xc1"])
+    def test_that_tell_nothing_are_refused(self, data: bytes) -> None:
+        with pytest.raises(DecodeError):
+            decode_request_id(data)
+
     def test_without_a_value_differ_from_those_with_null(self) -> None:
         none: Any = decode_response(b'{"type":6,"requestId":"r","data":null}')
         assert none.data is None
@@ -190,6 +200,11 @@ class TestResponses:
             b"\x93\x01\x02\x03",
             b'{"type":9,"requestId":"r","packet":1}',
             msgspec.msgpack.encode({"requestId": "r", "data": nested(200)}),
+            msgspec.json.encode({"type": 6, "requestId": "r", "data": nested(200)}),
+            msgspec.json.encode({"requestId": "r", "sockets": [{"id": "s", "data": nested(200)}]}),
+            msgspec.json.encode(
+                {"requestId": "r", "sockets": [{"id": "s", "handshake": {"a": nested(200)}}]}
+            ),
         ],
     )
     def test_that_are_malformed_are_refused(self, data: bytes) -> None:

@@ -9,12 +9,15 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.redis_adapter import (
+    MAX_ROOMS,
     Broadcast,
     ChannelNames,
     decode_broadcast,
+    decode_event,
     encode_broadcast,
 )
 
@@ -65,29 +68,46 @@ def nested(depth: int) -> Any:
     return value
 
 
+def read(encoded: bytes) -> tuple[Broadcast, list[Any]]:
+    """Decode a broadcast and its event."""
+    broadcast, data = decode_broadcast(encoded)
+    return broadcast, decode_event(data) if isinstance(data, Raw) else data
+
+
+def large(encoded: bytes) -> bytes:
+    """Return the same broadcast with more bytes than small ones have."""
+    uid, packet, opts = msgspec.msgpack.decode(encoded, type=tuple[Any, dict[str, Raw], Any])
+    return msgspec.msgpack.encode([uid, {**packet, "ignored": "x" * 1000}, opts])
+
+
 class TestBroadcast:
     def test_the_emitters_bytes_are_read(self) -> None:
-        assert decode_broadcast(EMITTER_HELLO) == Broadcast(
-            "emitter", "/", ["hello", 1], rooms=("room1",)
+        assert read(EMITTER_HELLO) == (
+            Broadcast("emitter", "/", rooms=("room1",)),
+            ["hello", 1],
         )
 
     def test_the_adapters_bytes_are_read_and_written(self) -> None:
-        broadcast = Broadcast(
-            "abcdef", "/admin", ["hello", b"\1\2\3"], ("a", "b"), ("c",), volatile=True
-        )
-        assert decode_broadcast(ADAPTER_HELLO) == broadcast
-        assert encode_broadcast(broadcast) == ADAPTER_HELLO
+        broadcast = Broadcast("abcdef", "/admin", ("a", "b"), ("c",), volatile=True)
+        data = ["hello", b"\1\2\3"]
+        assert read(ADAPTER_HELLO) == (broadcast, data)
+        assert encode_broadcast(broadcast, data) == ADAPTER_HELLO
+
+    @pytest.mark.parametrize("small", [EMITTER_HELLO, ADAPTER_HELLO])
+    def test_is_read_alike_if_it_is_large(self, small: bytes) -> None:
+        assert read(large(small)) == read(small)
 
     def test_without_a_namespace_it_is_for_the_main_one(self) -> None:
-        assert decode_broadcast(message(packet={"type": 2, "data": ["a"]})).namespace == "/"
+        broadcast, _ = decode_broadcast(message(packet={"type": 2, "data": ["a"]}))
+        assert broadcast.namespace == "/"
 
     def test_an_older_emitters_binary_event_is_an_event(self) -> None:
         data = message(packet={"type": 5, "data": ["a", b"b"]})
-        assert decode_broadcast(data).data == ["a", b"b"]
+        assert read(data)[1] == ["a", b"b"]
 
     def test_numbers_of_rooms_are_written_as_javascript_does(self) -> None:
         data = message(opts={"rooms": [42, 1.5, 3.0], "except": [7]})
-        broadcast = decode_broadcast(data)
+        broadcast, _ = decode_broadcast(data)
         assert broadcast.rooms == ("42", "1.5", "3")
         assert broadcast.skip == ("7",)
 
@@ -100,17 +120,32 @@ class TestBroadcast:
     def test_what_is_written_is_read_again(
         self, data: list[Any], rooms: tuple[str, ...], skip: tuple[str, ...], volatile: bool
     ) -> None:
-        broadcast = Broadcast("abcdef", "/", ["name", *data], rooms, skip, volatile)
-        assert decode_broadcast(encode_broadcast(broadcast)) == broadcast
+        broadcast, event = Broadcast("abcdef", "/", rooms, skip, volatile), ["name", *data]
+        assert read(encode_broadcast(broadcast, event)) == (broadcast, event)
 
     @pytest.mark.parametrize(
         ("integer", "arrives"), [(2**70, 2.0**70), (-(2**70), -(2.0**70)), (10**400, inf)]
     )
     def test_has_integers_that_are_too_large_as_floats(self, integer: int, arrives: float) -> None:
         data = ["news", {"numbers": [integer, 1]}]
-        broadcast = Broadcast("uid", "/", data, (), (), volatile=False)
-        found = decode_broadcast(encode_broadcast(broadcast))
-        assert found.data == ["news", {"numbers": [arrives, 1]}]
+        _, found = read(encode_broadcast(Broadcast("uid", "/"), data))
+        assert found == ["news", {"numbers": [arrives, 1]}]
+
+    @pytest.mark.parametrize(
+        "encoded",
+        [
+            pytest.param("d40100", id="an unknown extension"),
+            pytest.param("91" * 101 + "00", id="too deep"),
+        ],
+    )
+    def test_tells_whom_it_is_for_before_its_event_is_decoded_if_it_is_large(
+        self, encoded: str
+    ) -> None:
+        broadcast, data = decode_broadcast(large(with_value(encoded)))
+        assert broadcast.namespace == "/"
+        assert isinstance(data, Raw)
+        with pytest.raises(DecodeError):
+            decode_event(data)
 
 
 class TestExtensions:
@@ -134,12 +169,12 @@ class TestExtensions:
         ],
     )
     def test_of_notepack_are_read(self, encoded: str, value: Any) -> None:
-        assert decode_broadcast(with_value(encoded)).data == ["hello", value]
+        assert read(with_value(encoded))[1] == ["hello", value]
 
     @pytest.mark.parametrize("encoded", ["d40100", "c7030500ff00", "d7007fffffffffffffff"])
     def test_of_others_and_impossible_dates_are_refused(self, encoded: str) -> None:
         with pytest.raises(DecodeError):
-            decode_broadcast(with_value(encoded))
+            read(with_value(encoded))
 
 
 class TestMalformedBroadcasts:
@@ -164,6 +199,8 @@ class TestMalformedBroadcasts:
             pytest.param(message(opts={"rooms": "x"}), id="text as rooms"),
             pytest.param(message(opts={"rooms": [[]]}), id="an array as room"),
             pytest.param(message(opts={"rooms": [], "except": 1}), id="a number as except"),
+            pytest.param(message(opts={"rooms": [1] * (MAX_ROOMS + 1)}), id="too many rooms"),
+            pytest.param(message(opts={"rooms": [], "flags": {"a": []}}), id="an array as flag"),
             pytest.param(message(nested(101)), id="too deep"),
             pytest.param(with_value("91" * 100_000 + "00"), id="much too deep"),
             pytest.param(with_value("ddffffffff"), id="an array of four thousand million"),
@@ -171,28 +208,50 @@ class TestMalformedBroadcasts:
     )
     def test_are_refused(self, data: bytes) -> None:
         with pytest.raises(DecodeError):
-            decode_broadcast(data)
+            read(data)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            message(nested(101)),
+            message(packet={"type": 1, "data": ["a"]}),
+            message(packet={"type": 2, "data": "a"}),
+            message(packet={"type": 2, "data": []}),
+            message(packet={"type": 2, "data": ["disconnect"]}),
+            message(nsp=1),
+        ],
+    )
+    def test_are_refused_if_they_are_large(self, data: bytes) -> None:
+        with pytest.raises(DecodeError):
+            read(large(data))
 
     def test_what_is_just_not_too_deep_is_read(self) -> None:
-        assert decode_broadcast(message(nested(90))).data == ["hello", nested(90)]
+        assert read(message(nested(99)))[1] == ["hello", nested(99)]
+
+    def test_what_is_large_is_read_in_parts(self) -> None:
+        pauses: list[None] = []
+        _, data = decode_broadcast(message([nested(50)] * 100))
+        assert isinstance(data, Raw)
+        assert decode_event(data, lambda: pauses.append(None))[1] == [nested(50)] * 100
+        assert len(pauses) > 50
 
     @pytest.mark.parametrize("whole", [EMITTER_HELLO, ADAPTER_HELLO])
     def test_what_is_cut_off_is_refused(self, whole: bytes) -> None:
         for end in range(len(whole)):
             with pytest.raises(DecodeError):
-                decode_broadcast(whole[:end])
+                read(whole[:end])
 
     @given(st.binary())
     def test_noise_is_refused_or_read_and_nothing_else(self, data: bytes) -> None:
         with suppress(DecodeError):
-            decode_broadcast(data)
+            read(data)
 
     @given(values, values, values)
     def test_parts_of_any_kind_are_refused_or_read_and_nothing_else(
         self, uid: Any, packet: Any, opts: Any
     ) -> None:
         with suppress(DecodeError):
-            decode_broadcast(message(uid=uid, packet=packet, opts=opts))
+            read(message(uid=uid, packet=packet, opts=opts))
 
 
 class TestChannels:

@@ -487,7 +487,7 @@ class TestCall:
         (question,) = others.asked
         assert question == Ask(
             request_id=question.request_id,
-            packet=Packet(2, ["question", 1], "/"),
+            packet=Packet(2, encode_value(["question", 1]), "/"),
             opts=Opts(rooms=[], flags={"timeout": 5000, "ids": True}),
         )
 

@@ -11,7 +11,7 @@ import gevent
 from msgspec import UNSET, Raw, UnsetType
 
 from socketio_server.cluster.broker import Envelope, LocalNode, LocalOperations, Recipients
-from socketio_server.cluster.envelopes import to_recipients
+from socketio_server.cluster.envelopes import are_wanted, to_recipients
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.cluster_requests import (
     ACKNOWLEDGEMENT,
@@ -57,6 +57,7 @@ class Answerer:
     """Does what requests ask for. It is called by the listener, and never waits.
 
     :param publish: publishes a message on a channel of Redis soon.
+    :param decode_event: decodes the name and arguments of an event for clients.
     """
 
     def __init__(
@@ -65,17 +66,19 @@ class Answerer:
         operations: LocalOperations,
         channels: ChannelNames,
         publish: Callable[[bytes, bytes], None],
+        decode_event: Callable[[Raw], list[Any]],
     ) -> None:
         self._node = node
         self._operations = operations
         self._channels = channels
         self._publish = publish
+        self._decode_event = decode_event
         self._underway = {True: 0, False: 0}  # by whether they wait for clients
 
     def handle(self, namespace: str, request: Request) -> None:
         """Change sockets at once, or answer soon.
 
-        :raises DecodeError: if too much is asked.
+        :raises DecodeError: if too much is asked, or an event is malformed.
         """
         operations = self._operations
         if isinstance(request, Join | Leave | Disconnect):
@@ -88,29 +91,41 @@ class Answerer:
                 operations.disconnect(recipients, close=request.close)
         elif isinstance(request, ServerEvent):
             self._run_event(namespace, request)
-        else:
-            waits = isinstance(request, Ask)
-            if self._underway[waits] >= MAX_UNDERWAY:
-                raise DecodeError("more requests at once than are answered")
-            self._underway[waits] += 1
-            gevent.spawn(self._answer, namespace, request)
-
-    def _answer(self, namespace: str, request: Lookup | Ask) -> None:
-        """Answer a request, in a greenlet of its own."""
-        try:
-            if isinstance(request, Ask):
-                self._ask(namespace, request)
+        elif isinstance(request, Ask):
+            if are_wanted(room_names(request.opts.rooms), namespace, self._node):
+                data = self._decode_event(request.packet.data)
+                self._spawn(partial(self._ask, namespace, request, data), waits=True)
             else:
-                self._respond(namespace, self._look_up(namespace, request), request.uid)
+                self._count_asked(namespace, request, ())
+        else:
+            self._spawn(partial(self._look_up, namespace, request), waits=False)
+
+    def _spawn(self, answer: Callable[[], None], *, waits: bool) -> None:
+        """Answer a request in a greenlet of its own.
+
+        :param waits: whether it waits for clients.
+        :raises DecodeError: if too many are answered.
+        """
+        if self._underway[waits] >= MAX_UNDERWAY:
+            raise DecodeError("more requests at once than are answered")
+        self._underway[waits] += 1
+        gevent.spawn(self._answer, answer, waits)
+
+    def _answer(self, answer: Callable[[], None], waits: bool) -> None:
+        try:
+            answer()
         except Exception:
             logger.exception(
                 "Internal error while answering another server, which counts this one as missing: "
                 "report it with its traceback"
             )
         finally:
-            self._underway[isinstance(request, Ask)] -= 1
+            self._underway[waits] -= 1
 
-    def _look_up(self, namespace: str, request: Lookup) -> Response:
+    def _look_up(self, namespace: str, request: Lookup) -> None:
+        self._respond(namespace, self._found(namespace, request), request.uid)
+
+    def _found(self, namespace: str, request: Lookup) -> Response:
         request_id, operations = request.request_id, self._operations
         if isinstance(request, ListRooms):
             return Response(request_id=request_id, rooms=[*operations.rooms(namespace)])
@@ -140,21 +155,21 @@ class Answerer:
     def _recipients(self, opts: Opts, namespace: str) -> Recipients:
         return to_recipients(room_names(opts.rooms), room_names(opts.skip), namespace, self._node)
 
-    def _ask(self, namespace: str, request: Ask) -> None:
+    def _count_asked(self, namespace: str, request: Ask, socket_ids: Sequence[str]) -> None:
+        """Tell the asking server which clients are asked to acknowledge an event."""
+        response = Response(
+            type=CLIENT_COUNT,
+            request_id=request.request_id,
+            client_count=len(socket_ids),
+            socket_ids=list(socket_ids) if _wants_ids(request) else UNSET,
+        )
+        self._respond(namespace, response, request.uid)
+
+    def _ask(self, namespace: str, request: Ask, data: Sequence[Any]) -> None:
         """Pass an event on to clients, and their acknowledgements to the asking server."""
         recipients = self._recipients(request.opts, namespace)
-        flags = request.opts.flags or {}
-        wants_ids = flags.get(WANTS_IDS) is True
-        name, *args = request.packet.data
-
-        def asked(socket_ids: Sequence[str]) -> None:
-            response = Response(
-                type=CLIENT_COUNT,
-                request_id=request.request_id,
-                client_count=len(socket_ids),
-                socket_ids=list(socket_ids) if wants_ids else UNSET,
-            )
-            self._respond(namespace, response, request.uid)
+        wants_ids = _wants_ids(request)
+        name, *args = data
 
         def answered(socket_id: str, values: Sequence[Any] | None) -> None:
             packet: Raw | UnsetType = UNSET
@@ -183,8 +198,13 @@ class Answerer:
             skip=recipients.skip,
             skip_channels=recipients.skip_channels,
         )
-        timeout = _timeout_of(flags.get("timeout"))
-        self._operations.pass_on(envelope, timeout, asked=asked, answered=answered)
+        timeout = _timeout_of((request.opts.flags or {}).get("timeout"))
+        self._operations.pass_on(
+            envelope,
+            timeout,
+            asked=partial(self._count_asked, namespace, request),
+            answered=answered,
+        )
 
     def _run_event(self, namespace: str, request: ServerEvent) -> None:
         answer = None
@@ -201,6 +221,11 @@ class Answerer:
         """Publish a response, for the server that asked if it said who it is."""
         channel = self._channels.response(namespace, None if uid is UNSET else uid)
         self._publish(channel, encode_response(response))
+
+
+def _wants_ids(request: Ask) -> bool:
+    flags = request.opts.flags
+    return flags is not None and flags.get(WANTS_IDS) is True
 
 
 def _timeout_of(milliseconds: Any) -> float:

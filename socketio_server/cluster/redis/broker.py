@@ -13,8 +13,10 @@ Either may be lost without the other.
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import gevent
+from msgspec import Raw
 
 from socketio_server.cluster.broker import (
     Envelope,
@@ -23,7 +25,7 @@ from socketio_server.cluster.broker import (
     Patience,
     Responses,
 )
-from socketio_server.cluster.envelopes import to_broadcast
+from socketio_server.cluster.envelopes import are_wanted, to_broadcast
 from socketio_server.cluster.inquiries import Inquiry
 from socketio_server.cluster.redis.answerer import Answerer
 from socketio_server.cluster.redis.bursts import Burst
@@ -35,14 +37,18 @@ from socketio_server.exceptions import DecodeError
 from socketio_server.net.log import show
 from socketio_server.net.refusals import RefusalKind, Refusals
 from socketio_server.net.statistics import Snapshot
+from socketio_server.net.turns import LARGE, PAUSE
 from socketio_server.options import Options
 from socketio_server.protocol.cluster_requests import (
+    MOST_PER_BYTE,
     Question,
     Request,
     Response,
     decode_request,
+    decode_request_id,
     decode_response,
     encode_request,
+    estimate_size,
 )
 from socketio_server.protocol.names import SOCKET_ID_LENGTH
 from socketio_server.protocol.redis_adapter import (
@@ -50,6 +56,7 @@ from socketio_server.protocol.redis_adapter import (
     Broadcast,
     ChannelNames,
     decode_broadcast,
+    decode_event,
     encode_broadcast,
 )
 
@@ -64,6 +71,9 @@ PING_INTERVAL = 2.0
 
 READ_TIMEOUT = 5.0
 """Seconds without a sign of life from Redis, which is pinged more often, after which it is lost."""
+
+MAX_DECODED = 134_217_728
+"""Bytes, estimated, that the data of one broadcast may take once they are decoded."""
 
 SWEEP_INTERVAL = 30.0
 """Seconds that a channel without subscribers is still listened to, at least, and at most twice as
@@ -107,7 +117,7 @@ class RedisBroker:
         self._uid = secrets.token_urlsafe(UID_LENGTH)[:UID_LENGTH]
         # What each of our messages begins with: MessagePack's two headers, of the array and of its
         # first string, and the uid.
-        own_head = encode_broadcast(Broadcast(self._uid, "/", []))[: 2 + UID_LENGTH]
+        own_head = encode_broadcast(Broadcast(self._uid, "/"), [])[: 2 + UID_LENGTH]
         self._channels = ChannelNames(options.broker_prefix)
         self._link = Link(url, clock, on_return)
         all_channels = self._channels.all()
@@ -122,7 +132,9 @@ class RedisBroker:
         self._burst = Burst(node)
         self._max_time = options.max_time_per_turn
         self._turn_began = clock()  # since when others have waited for the listener's greenlet
-        self._answerer = Answerer(node, operations, self._channels, self._sender.publish)
+        self._answerer = Answerer(
+            node, operations, self._channels, self._sender.publish, self._decode_event
+        )
         self._inquiries: dict[str, tuple[str, Inquiry]] = {}  # by request id, behind a namespace
         self._pinged_at = self._swept_at = clock()
         # Namespaces and their channels that nobody wanted at the last sweep, or since.
@@ -161,11 +173,11 @@ class RedisBroker:
         outgoing, data = self._node.encode_with_values(
             envelope.namespace, envelope.event_name, envelope.args
         )
-        broadcast = to_broadcast(envelope, self._uid, data)
+        broadcast = to_broadcast(envelope, self._uid)
         if broadcast is None:
             return
         # Before it is delivered, which may take a while: the arguments may change in the meantime.
-        message = encode_broadcast(broadcast)
+        message = encode_broadcast(broadcast, data)
         self._node.deliver_encoded(envelope, (outgoing,), volatile=envelope.volatile)
         channel = self._channels.broadcast(broadcast.namespace, broadcast.rooms)
         self._sender.publish(channel, message)
@@ -314,11 +326,19 @@ class RedisBroker:
             for topic, channel, message in messages:
                 self._take(topic, channel, message)
                 if self._clock() - self._turn_began > self._max_time:
-                    self._burst.end()
-                    self._patience.let_others_run()
-                    self._turn_began = self._clock()
+                    self._give_turn()
         finally:  # whatever that raises
             self._burst.end()
+
+    def _give_turn(self) -> None:
+        """Let others run, if they have waited for as long as a turn may take; after large work for
+        longer, so that they may ask and be answered more than once.
+        """
+        late = self._clock() - self._turn_began - self._max_time
+        if late > 0.0:
+            self._burst.end()
+            self._patience.let_others_run(PAUSE * late)
+            self._turn_began = self._clock()
 
     def _take(self, topic: Topic, channel: bytes, message: bytes) -> None:
         """Take what another process has published."""
@@ -330,9 +350,14 @@ class RedisBroker:
             if len(message) > self._max_size:
                 raise DecodeError(f"message of {len(message)} bytes")
             if kind is Kind.BROADCAST:
-                broadcast = decode_broadcast(message)
-                if broadcast.namespace == namespace:
-                    self._burst.add(broadcast)
+                broadcast, data = decode_broadcast(message)
+                if broadcast.namespace == namespace and (
+                    topic.channel is not None  # we are subscribed because somebody is on it
+                    or topic.is_pattern
+                    or are_wanted(broadcast.rooms, namespace, self._node)
+                ):
+                    event = data if type(data) is list else self._decode_event(data)
+                    self._burst.add(broadcast, event)
                 return
             self._burst.end()
             if kind is Kind.REQUEST:
@@ -343,6 +368,25 @@ class RedisBroker:
             why = f"message on {show(channel.decode(errors='replace'))}: {error}"
             self._refusals.add(RefusalKind.CLUSTER, "Redis", why)
 
+    def _decode_event(self, data: Raw) -> list[Any]:
+        """Decode an event that somebody here gets; let others run between the parts of the work on
+        a large one.
+
+        :raises DecodeError: if it is malformed, or takes too much memory.
+        """
+        size = len(data)
+        if size <= LARGE:
+            return decode_event(data)
+        if size * MOST_PER_BYTE > MAX_DECODED:
+            self._give_turn()
+            decoded = estimate_size(bytes(data))
+            if decoded > MAX_DECODED:
+                raise DecodeError(f"message that takes about {decoded} bytes once it is decoded")
+        self._give_turn()
+        event = decode_event(data, self._give_turn)
+        self._give_turn()
+        return event
+
     def _take_request(self, namespace: str, message: bytes) -> None:
         request = decode_request(message)
         if request.uid != self._uid:  # what it asked for itself was done here before
@@ -350,9 +394,9 @@ class RedisBroker:
 
     def _take_response(self, message: bytes) -> None:
         """Pass a response on to who waits for it; on the common channel, others' come as well."""
-        response = decode_response(message)
-        if response.request_id in self._inquiries:
-            self._inquiries[response.request_id][1].take(response)
+        found = self._inquiries.get(decode_request_id(message))
+        if found is not None:
+            found[1].take(decode_response(message))
 
     def _is_wanted_room(self, namespace: str, channel: bytes) -> bool:
         """Return whether the room of a channel of Redis is a socket here, or has one."""

@@ -1,5 +1,8 @@
 """Broadcasts that are heard one after another, and reach a client in one write."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from socketio_server.cluster.broker import LocalNode
 from socketio_server.cluster.envelopes import to_recipients
 from socketio_server.engine.transports.base import Outgoing
@@ -19,13 +22,13 @@ class Burst:
         self._last: Broadcast | None = None  # of those that wait
         self._outgoing: list[Outgoing] = []  # those that wait, encoded
 
-    def add(self, broadcast: Broadcast) -> None:
+    def add(self, broadcast: Broadcast, data: Sequence[Any]) -> None:
         """Deliver a broadcast, now or with the next ones.
 
+        :param data: the event's name and arguments.
         :raises TypeError: if an argument can't be encoded; the others are delivered.
         :raises ValueError: if it is too large; likewise.
         """
-        data = broadcast.data
         outgoing = self._node.encode(broadcast.namespace, data[0], data[1:])
         if self._last is not None and not _may_go_together(self._last, broadcast):
             self.end()

@@ -24,6 +24,7 @@ from socketio_server.protocol.cluster_requests import (
     Request,
     Response,
     ServerEvent,
+    decode_request_id,
     decode_response,
     encode_request,
 )
@@ -74,12 +75,12 @@ class RedisPublisher:
         _, data = self._node.encode_with_values(
             envelope.namespace, envelope.event_name, envelope.args
         )
-        broadcast = to_broadcast(envelope, UID, data)
+        broadcast = to_broadcast(envelope, UID)
         if broadcast is None:
             return
         channel = self._channels.broadcast(broadcast.namespace, broadcast.rooms)
         with self._reachable():
-            self._redis.publish(channel, encode_broadcast(broadcast))
+            self._redis.publish(channel, encode_broadcast(broadcast, data))
 
     def tell(self, namespace: str, request: Request) -> None:
         """Publish a request (``Broker``).
@@ -128,9 +129,8 @@ class RedisPublisher:
         is_response = message is not None and message["type"] == "message"
         if is_response and len(message["data"]) <= MAX_RESPONSE:
             with suppress(DecodeError):
-                response = decode_response(message["data"])
-                if response.request_id == question.request_id:
-                    inquiry.take(response)
+                if decode_request_id(message["data"]) == question.request_id:
+                    inquiry.take(decode_response(message["data"]))
 
     @contextmanager
     def _reachable(self, rules: str = "+publish") -> Iterator[None]:

@@ -8,7 +8,7 @@ import pytest
 from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from socketio_server.cluster.broker import Envelope, Recipients
 from socketio_server.cluster.redis import answerer as answerer_module
@@ -30,7 +30,7 @@ from socketio_server.protocol.cluster_requests import (
     decode_response,
     encode_value,
 )
-from socketio_server.protocol.redis_adapter import ChannelNames, Opts, Packet
+from socketio_server.protocol.redis_adapter import ChannelNames, Opts, Packet, decode_event
 from tests.cluster.fakes import FakeNode, FakeOperations
 from tests.fakes.hub import settle
 
@@ -44,6 +44,7 @@ class Process:
 
     def __init__(self) -> None:
         self.node = FakeNode()
+        self.node.wanted.update({("/", None), ("/", "a")})
         self.operations = FakeOperations()
         self.published: list[tuple[bytes, bytes]] = []
         self.answerer = Answerer(
@@ -51,6 +52,7 @@ class Process:
             self.operations,
             ChannelNames("socket.io"),
             lambda channel, message: self.published.append((channel, message)),
+            decode_event,
         )
 
     def handle(self, request: Any) -> None:
@@ -176,7 +178,7 @@ class TestQuestions:
         monkeypatch.setattr(
             process.operations, "pass_on", lambda *args, **options: acknowledged.wait()
         )
-        ask = Ask(request_id="a", packet=Packet(2, ["question"], "/"), opts=Opts(rooms=[]))
+        ask = Ask(request_id="a", packet=Packet(2, encode_value(["question"])), opts=Opts(rooms=[]))
         process.handle(ask)
         with pytest.raises(DecodeError):
             process.handle(ask)
@@ -198,8 +200,19 @@ class TestAcknowledgements:
         process.operations.answers = [
             *(answers or (("one", ["first", "second"]), ("two", []), ("three", None)))
         ]
-        packet = Packet(2, ["question", 1], "/")
+        packet = Packet(2, encode_value(["question", 1]))
         process.handle(Ask(uid="asker1", request_id="r", packet=packet, opts=opts))
+
+    @pytest.mark.parametrize("ids", [False, True])
+    def test_are_none_of_rooms_that_nobody_here_is_in_and_the_event_is_not_even_decoded(
+        self, process: Process, ids: bool
+    ) -> None:
+        packet, opts = Packet(2, Raw(b"\xc1")), Opts(rooms=["c"], flags={"ids": ids})
+        process.handle(Ask(uid="asker1", request_id="r", packet=packet, opts=opts))
+        assert process.operations.done == []
+        ((_, response),) = process.responses
+        assert response.client_count == 0
+        assert response.socket_ids == ([] if ids else UNSET)
 
     def test_are_counted_and_passed_on_without_names_for_node(self, process: Process) -> None:
         self.ask(process, {"timeout": 250})

@@ -48,6 +48,7 @@ class Cluster:
         self.now = 100.0
         self.redis = FakeRedis()
         self.node = FakeNode()
+        self.node.wanted.update({("/", None), ("/", "a"), ("/", "b")})
         self.operations = FakeOperations()
         self.refusals = Refusals(lambda: self.now)
         self.patience = FakePatience()
@@ -76,13 +77,16 @@ class Cluster:
         """What it listens to always."""
         return {BASE, SOCKETS, REQUESTS, RESPONSES, self.own_responses}
 
-    def publish_as_others(self, broadcast: Broadcast) -> None:
+    def publish_as_others(
+        self, *args: object, rooms: tuple[str, ...] = (), volatile: bool = False
+    ) -> None:
         """Let another process publish an event to several rooms, or to everybody."""
-        self.redis.send(b"message", BASE, encode_broadcast(broadcast))
+        broadcast = Broadcast("others", "/", rooms, volatile=volatile)
+        self.redis.send(b"message", BASE, encode_broadcast(broadcast, ["news", *args]))
 
     def hear(self, *data: object, rooms: tuple[str, ...] = (), skip: tuple[str, ...] = ()) -> None:
         """Let another process publish an event."""
-        message = encode_broadcast(Broadcast("others", "/", list(data), rooms, skip))
+        message = encode_broadcast(Broadcast("others", "/", rooms, skip), data)
         if len(rooms) != 1:
             self.redis.send(b"message", BASE, message)
         elif len(rooms[0]) == 20:
@@ -129,6 +133,12 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     cluster.broker.stop(1.0)
 
 
+def undecodable(rooms: tuple[str, ...]) -> bytes:
+    """Return a broadcast whose event can't be decoded."""
+    message = encode_broadcast(Broadcast("others", "/", rooms), ["news", "X", "x" * 1000])
+    return message.replace(b"\xa1X", b"\xd4\1\0")  # an unknown extension
+
+
 def envelope(
     *args: object,
     channels: tuple[str, ...] | None = None,
@@ -145,11 +155,6 @@ def envelope(
     )
 
 
-def broadcast(*args: object, rooms: tuple[str, ...] = (), volatile: bool = False) -> Broadcast:
-    """Return an event of another process."""
-    return Broadcast("others", "/", ["news", *args], rooms, (), volatile)
-
-
 class TestPublishing:
     def test_local_clients_come_first(self, cluster: Cluster) -> None:
         cluster.broker.publish(envelope(1))
@@ -158,9 +163,9 @@ class TestPublishing:
 
         cluster.start()
         ((channel, message),) = cluster.redis.published
-        broadcast = decode_broadcast(message)
+        broadcast, data = decode_broadcast(message)
         assert channel == BASE
-        assert (broadcast.data, broadcast.rooms) == (["news", 1], ())
+        assert (data, broadcast.rooms) == (["news", 1], ())
 
     @pytest.mark.parametrize(
         ("sent", "channel", "rooms"),
@@ -178,7 +183,7 @@ class TestPublishing:
         settle()
         ((found, message),) = cluster.redis.published
         assert found == channel
-        assert decode_broadcast(message).rooms == rooms
+        assert decode_broadcast(message)[0].rooms == rooms
 
     def test_what_is_for_nobody_is_not_published(self, cluster: Cluster) -> None:
         cluster.start()
@@ -201,7 +206,7 @@ class TestPublishing:
         cluster.broker.publish(envelope(items))
         settle()
         ((_, message),) = cluster.redis.published
-        assert decode_broadcast(message).data == ["news", [1]]
+        assert decode_broadcast(message)[1] == ["news", [1]]
 
 
 class TestHearing:
@@ -228,6 +233,55 @@ class TestHearing:
         assert cluster.node.delivered == []
         assert cluster.count("broker_heard") == 0
 
+    @pytest.mark.parametrize("rooms", [("c",), ("c", "d"), (ID, "c")])
+    def test_what_is_for_rooms_that_nobody_here_is_in_is_not_even_decoded(
+        self, cluster: Cluster, rooms: tuple[str, ...]
+    ) -> None:
+        cluster.start()
+        cluster.redis.send(b"message", BASE, undecodable(rooms))
+        settle()
+        assert cluster.refusals.counts == {}
+
+    def test_what_is_for_everyone_in_a_namespace_without_clients_is_not_even_decoded(
+        self, cluster: Cluster
+    ) -> None:
+        cluster.node.wanted.clear()
+        cluster.start()
+        cluster.redis.send(b"message", BASE, undecodable(()))
+        settle()
+        assert cluster.refusals.counts == {}
+
+    def test_what_takes_too_much_memory_is_refused(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(broker_module, "LARGE", 100)
+        monkeypatch.setattr(broker_module, "MAX_DECODED", 10_000)
+        cluster.start()
+        cluster.publish_as_others("x" * 2_000)
+        cluster.publish_as_others([[]] * 2_000)
+        settle()
+        assert len(cluster.node.delivered) == 1
+        assert cluster.refusals.counts == {"cluster": 1}
+
+    def test_others_get_turns_while_a_large_message_is_read(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cluster.start()
+        turns = cluster.patience.turns
+
+        def slow(data: Raw, pause: Callable[[], None]) -> list[object]:
+            for _ in range(10):
+                cluster.now += 1.0
+                pause()
+            return ["news"]
+
+        monkeypatch.setattr(broker_module, "LARGE", 100)
+        monkeypatch.setattr(broker_module, "decode_event", slow)
+        cluster.publish_as_others("x" * 2_000)
+        settle()
+        assert cluster.patience.turns == turns + 10
+        assert len(cluster.node.delivered) == 1
+
     def test_its_own_messages_are_ignored(self, cluster: Cluster) -> None:
         cluster.start()
         cluster.broker.publish(envelope(1))
@@ -240,7 +294,7 @@ class TestHearing:
     def test_what_arrives_together_for_the_same_is_written_together(self, cluster: Cluster) -> None:
         cluster.start()
         for number, room in enumerate(("a", "a", "b", "a")):
-            cluster.publish_as_others(broadcast(number, rooms=(room, "c")))
+            cluster.publish_as_others(number, rooms=(room, "c"))
         settle()
         assert cluster.node.writes == [2, 1, 1]
         assert [each.args for each in cluster.node.delivered] == [(0,), (1,), (2,), (3,)]
@@ -248,16 +302,16 @@ class TestHearing:
     def test_events_that_may_be_lost_are_written_one_by_one(self, cluster: Cluster) -> None:
         cluster.start()
         for volatile in (False, True, True, False):
-            cluster.publish_as_others(broadcast(volatile=volatile))
+            cluster.publish_as_others(volatile=volatile)
         settle()
         assert cluster.node.writes == [1, 1, 1, 1]
         assert [each.volatile for each in cluster.node.delivered] == [False, True, True, False]
 
     def test_what_can_not_be_read_stops_nothing_around_it(self, cluster: Cluster) -> None:
         cluster.start()
-        cluster.publish_as_others(broadcast(1))
+        cluster.publish_as_others(1)
         cluster.redis.send(b"message", BASE, b"garbage")
-        cluster.publish_as_others(broadcast(2))
+        cluster.publish_as_others(2)
         settle()
         assert [each.args for each in cluster.node.delivered] == [(1,), (2,)]
 
@@ -267,10 +321,10 @@ class TestHearing:
             len(cluster.node.delivered)
         )
         cluster.start()
-        cluster.publish_as_others(broadcast())
+        cluster.publish_as_others()
         request = encode_request(Disconnect(uid="others", opts=Opts(rooms=["a"])))
         cluster.redis.send(b"message", REQUESTS, request)
-        cluster.publish_as_others(broadcast())
+        cluster.publish_as_others()
         settle()
         assert delivered == [1]
         assert len(cluster.node.delivered) == 2
@@ -288,7 +342,7 @@ class TestHearing:
 
         monkeypatch.setattr(cluster.node, "encode", slow)
         for _ in range(3):
-            cluster.publish_as_others(broadcast())
+            cluster.publish_as_others()
         settle()
         assert cluster.patience.turns == turns + 3
         assert cluster.node.writes == [1, 1, 1]
