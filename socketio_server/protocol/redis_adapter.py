@@ -130,7 +130,7 @@ class _Message(msgspec.Struct, array_like=True):
     opts: Opts
 
 
-_SMALL = 1000
+_SMALL = 4096
 """Bytes of a broadcast up to which to decode it as a whole takes less time than in two steps."""
 
 

@@ -77,7 +77,7 @@ def read(encoded: bytes) -> tuple[Broadcast, list[Any]]:
 def large(encoded: bytes) -> bytes:
     """Return the same broadcast with more bytes than small ones have."""
     uid, packet, opts = msgspec.msgpack.decode(encoded, type=tuple[Any, dict[str, Raw], Any])
-    return msgspec.msgpack.encode([uid, {**packet, "ignored": "x" * 1000}, opts])
+    return msgspec.msgpack.encode([uid, {**packet, "ignored": "x" * 5000}, opts])
 
 
 class TestBroadcast:
