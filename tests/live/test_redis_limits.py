@@ -17,7 +17,7 @@ EVENTS = ["tests.project.handlers.commands"]
 COMMANDS = "publish subscribe psubscribe unsubscribe punsubscribe pubsub ping"
 """Those that the documentation names."""
 
-BROADCAST = encode_broadcast(Broadcast("others", "/", ["message", "hi"], ("room",)))
+BROADCAST = encode_broadcast(Broadcast("others", "/", ("room",)), ["message", "hi"])
 """A message of another process to a channel."""
 
 Start = Callable[[], Server]

@@ -1,7 +1,7 @@
 """Who may wait for a client in a server."""
 
 from collections.abc import Iterator
-from time import sleep
+from time import monotonic, sleep
 
 import gevent
 import pytest
@@ -95,3 +95,13 @@ class TestTheLoopsTurn:
                 timekeeper.let_others_run()
 
         assert others == ["other"]
+
+    def test_comes_back_after_the_time_that_is_asked_for_although_the_loop_is_late(
+        self, timekeeper: GeventTimekeeper
+    ) -> None:
+        hub = gevent.get_hub()
+        hub.loop.update_now()
+        sleep(2 * GRACE)
+        began = monotonic()
+        timekeeper.let_others_run(GRACE)
+        assert monotonic() - began > GRACE / 2

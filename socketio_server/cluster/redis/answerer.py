@@ -148,8 +148,13 @@ class Answerer:
             response.users = [*operations.users(recipients)]
         else:
             limit = flags.get(LIMIT)
-            is_limited = type(limit) is int and 0 <= limit <= sys.maxsize
-            response.sockets = [*operations.records(recipients, limit if is_limited else None)]
+            if (
+                isinstance(limit, bool)
+                or not isinstance(limit, int)
+                or not 0 <= limit <= sys.maxsize
+            ):
+                limit = None
+            response.sockets = [*operations.records(recipients, limit)]
         return response
 
     def _recipients(self, opts: Opts, namespace: str) -> Recipients:

@@ -356,7 +356,7 @@ class RedisBroker:
                     or topic.is_pattern
                     or are_wanted(broadcast.rooms, namespace, self._node)
                 ):
-                    event = data if type(data) is list else self._decode_event(data)
+                    event = data if isinstance(data, list) else self._decode_event(data)
                     self._burst.add(broadcast, event)
                 return
             self._burst.end()
