@@ -60,6 +60,9 @@ until then."""
 SUCCESSORS_CHECK_INTERVAL = 0.1
 """Seconds between two checks whether new workers have loaded the project."""
 
+FIRST_TIME = 10.0
+"""Seconds in which the first worker has found the same mistake in the settings as the others."""
+
 COMING = ".coming"
 """Ends the name of the file that announces a worker, from before its process begins until it
 serves."""
@@ -77,15 +80,17 @@ class ServerWorker(GeventWorker):
     read_options: Callable[[], Options]
     """Reads the server's options from Django's settings, when the project is loaded."""
 
-    _last_cfg: ClassVar[object] = None
-    """gunicorn's settings for the worker that was made last."""
+    _made: ClassVar[tuple[object, int]] = None, 0
+    """gunicorn's settings, and how many workers were made since it has read them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Called by the arbiter, before it forks."""
         super().__init__(*args, **kwargs)
-        # The arbiter reads its settings at its start and at a reload.
-        self._is_first = self.cfg is not ServerWorker._last_cfg
-        ServerWorker._last_cfg = self.cfg
+        # The arbiter reads its settings at its start and at a reload, and begins all workers anew.
+        made = ServerWorker._made[1] if ServerWorker._made[0] is self.cfg else 0
+        ServerWorker._made = self.cfg, made + 1
+        self._is_first = made == 0
+        self._follows = 0 < made < self.cfg.workers
         self._ended = Event()  # set when it is to end
         self._server: Server | None = None  # in the worker's own process
         self._folder = shared_folder(self.cfg)
@@ -115,12 +120,14 @@ class ServerWorker(GeventWorker):
 
     def load_wsgi(self) -> None:
         """Load the project, and build its server; what fails here ends gunicorn, too: a mistake in
-        the settings with one line, and without a traceback.
+        the settings with one line of the first worker, and without a traceback.
         """
         try:
             super().load_wsgi()
             self._server = self._make_server()
         except ImproperlyConfigured as error:
+            if self._follows and self._ended.wait(FIRST_TIME):
+                sys.exit(0)  # gunicorn ends because of the first, and expects no second fault
             self.log.error("%s", error)
             sys.exit(Arbiter.APP_LOAD_ERROR)
 

@@ -1,12 +1,21 @@
 """What gunicorn's settings mean for the server of a worker; live tests run the workers."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 
 from socketio_server.options import Options
-from socketio_server.serving.gunicorn import FOLDER, keep_alive_timeout_of, shared_folder
+from socketio_server.serving import gunicorn
+from socketio_server.serving.gunicorn import (
+    FOLDER,
+    ServerWorker,
+    keep_alive_timeout_of,
+    shared_folder,
+)
 
 
 class TestKeepalive:
@@ -34,3 +43,60 @@ class TestTheFolderOfTheWorkers:
     def test_is_inherited_by_the_gunicorn_that_replaces_this_one(self, cfg: Config) -> None:
         folder = shared_folder(cfg)
         assert cfg.env_orig[FOLDER] == folder
+
+
+class Site:
+    """Makes workers of a project with a mistake in its settings, and keeps what they log."""
+
+    def __init__(self, count: int) -> None:
+        self.cfg = Config()
+        self.cfg.set("workers", count)
+        self.errors: list[str] = []
+
+    def make_worker(self) -> Any:
+        arguments: Any = 1, 1, [], self, 30, self.cfg, self
+        return ServerWorker(*arguments)
+
+    def wsgi(self) -> None:
+        raise ImproperlyConfigured("a mistake")
+
+    def error(self, message: str, *args: object) -> None:
+        self.errors.append(message % args)
+
+
+class TestAMistakeInTheSettings:
+    @pytest.fixture
+    def site(self, monkeypatch: pytest.MonkeyPatch) -> Site:
+        monkeypatch.setattr(gunicorn, "shared_folder", lambda cfg: None)
+        monkeypatch.setattr(ServerWorker, "_made", (None, 0))
+        return Site(2)
+
+    def end_of(self, worker: Any) -> object:
+        with pytest.raises(SystemExit) as end:
+            worker.load_wsgi()
+        worker.tmp.close()
+        return end.value.code
+
+    def test_is_told_by_the_first_worker_only(self, site: Site) -> None:
+        first, second = site.make_worker(), site.make_worker()
+        second._end()  # as the arbiter tells it
+        assert self.end_of(second) == 0
+        assert site.errors == []
+        assert self.end_of(first) == Arbiter.APP_LOAD_ERROR
+        assert site.errors == ["a mistake"]
+
+    def test_is_told_by_another_that_nobody_ends(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(gunicorn, "FIRST_TIME", 0.0)
+        first, second = site.make_worker(), site.make_worker()
+        assert self.end_of(second) == Arbiter.APP_LOAD_ERROR
+        assert site.errors == ["a mistake"]
+        first.tmp.close()
+
+    def test_is_told_by_one_that_replaces_another(self, site: Site) -> None:
+        *others, last = (site.make_worker() for _ in range(3))
+        assert self.end_of(last) == Arbiter.APP_LOAD_ERROR
+        assert site.errors == ["a mistake"]
+        for worker in others:
+            worker.tmp.close()
