@@ -50,6 +50,7 @@ from socketio_server.protocol.cluster_requests import (
     encode_request,
     estimate_size,
 )
+from socketio_server.protocol.jsoncodec import estimate_size as estimate_json_size
 from socketio_server.protocol.names import SOCKET_ID_LENGTH
 from socketio_server.protocol.redis_adapter import (
     UID_LENGTH,
@@ -73,7 +74,7 @@ READ_TIMEOUT = 5.0
 """Seconds without a sign of life from Redis, which is pinged more often, after which it is lost."""
 
 MAX_DECODED = 134_217_728
-"""Bytes, estimated, that the data of one broadcast may take once they are decoded."""
+"""Bytes, estimated, that an event or a request may take once it is decoded."""
 
 SWEEP_INTERVAL = 30.0
 """Seconds that a channel without subscribers is still listened to, at least, and at most twice as
@@ -374,20 +375,17 @@ class RedisBroker:
 
         :raises DecodeError: if it is malformed, or takes too much memory.
         """
-        size = len(data)
-        if size <= LARGE:
+        if len(data) <= LARGE:
             return decode_event(data)
-        if size * MOST_PER_BYTE > MAX_DECODED:
-            self._give_turn()
-            decoded = estimate_size(bytes(data))
-            if decoded > MAX_DECODED:
-                raise DecodeError(f"message that takes about {decoded} bytes once it is decoded")
+        self._give_turn()
+        _verify_decoded_size(bytes(data))
         self._give_turn()
         event = decode_event(data, self._give_turn)
         self._give_turn()
         return event
 
     def _take_request(self, namespace: str, message: bytes) -> None:
+        _verify_decoded_size(message)
         request = decode_request(message)
         if request.uid != self._uid:  # what it asked for itself was done here before
             self._answerer.handle(namespace, request)
@@ -402,3 +400,13 @@ class RedisBroker:
         """Return whether the room of a channel of Redis is a socket here, or has one."""
         room = channel[-SOCKET_ID_LENGTH - 1 : -1].decode(errors="replace")
         return self._node.has_client(room, namespace) or self._node.is_wanted(namespace, room)
+
+
+def _verify_decoded_size(data: bytes) -> None:
+    """Raise ``DecodeError`` if JSON that begins with a brace, or MessagePack, takes too much memory
+    once it is decoded.
+    """
+    if len(data) * MOST_PER_BYTE > MAX_DECODED:
+        size = (estimate_json_size if data.startswith(b"{") else estimate_size)(data)
+        if size > MAX_DECODED:
+            raise DecodeError(f"message that takes about {size} bytes once it is decoded")

@@ -20,6 +20,7 @@ from socketio_server.protocol.cluster_requests import (
     Disconnect,
     FetchSockets,
     Response,
+    ServerEvent,
     decode_request,
     encode_request,
     encode_response,
@@ -599,6 +600,25 @@ class TestRequests:
         cluster.redis.send(b"message", channel, message)
         settle()
         assert cluster.operations.done == []
+
+    def test_that_take_too_much_memory_are_refused(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(broker_module, "MAX_DECODED", 30_000)
+        cluster.start()
+        for data in (["news", "x" * 4_000], ["news", [[]] * 2_000]):
+            request = encode_request(ServerEvent(uid="others", data=data))
+            cluster.redis.send(b"message", REQUESTS, request)
+        settle()
+        assert len(cluster.operations.done) == 1
+        assert cluster.refusals.counts == {"cluster": 1}
+
+    def test_responses_that_nobody_waits_for_are_not_even_decoded(self, cluster: Cluster) -> None:
+        cluster.start()
+        deep = b"[" * 200 + b"]" * 200
+        cluster.redis.send(b"message", RESPONSES, b'{"requestId":"other","data":' + deep + b"}")
+        settle()
+        assert cluster.refusals.counts == {}
 
     @pytest.mark.parametrize("channel", [REQUESTS, RESPONSES])
     @pytest.mark.parametrize(
