@@ -50,6 +50,7 @@ class TestFailover:
 
         sentinel.fail_over()
         for server in servers:
+            server.wait_for_output("is back for sending after")
             server.wait_for_output("is back for receiving after")
         wait_until(lambda: sentinel.replica.servers() == 2, "the servers to be on the new one")
         check_that_messages_arrive(publisher, near, far)
