@@ -1,5 +1,6 @@
 """The page on Docker: its commands are run here, without a container around them."""
 
+import fnmatch
 import json
 import re
 import shlex
@@ -70,11 +71,23 @@ def test_the_ports_agree() -> None:
     assert f"--publish {port}:{port}" in "".join(block.text for block in DOCKER.of("sh"))
 
 
+def test_its_image_has_neither_secrets_nor_the_database() -> None:
+    ((block,), (example,)) = DOCKER.of("dockerignore"), DOCKER.of("yaml")
+    secrets = yaml.safe_load(example.text)["services"]["site"]["env_file"]
+    for name in (secrets, "db.sqlite3"):
+        assert any(fnmatch.fnmatch(name, pattern) for pattern in block.text.split()), name
+
+
 class TestCompose:
     @pytest.fixture
-    def services(self) -> dict[str, Any]:
+    def compose(self) -> dict[str, Any]:
         (block,) = DOCKER.of("yaml")
-        found: dict[str, Any] = yaml.safe_load(block.text)["services"]
+        found: dict[str, Any] = yaml.safe_load(block.text)
+        return found
+
+    @pytest.fixture
+    def services(self, compose: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = compose["services"]
         return found
 
     def test_its_services_depend_on_others_that_say_when_they_are_ready(
@@ -95,6 +108,11 @@ class TestCompose:
         assert services["site"]["ports"] == [f"127.0.0.1:{port}:{port}"]
         grace = services["site"]["stop_grace_period"].removesuffix("s")
         assert int(grace) > Config().graceful_timeout
+
+    def test_its_network_is_the_one_that_the_settings_trust(self, compose: dict[str, Any]) -> None:
+        (network,) = compose["networks"]["default"]["ipam"]["config"]
+        (settings,) = DOCKER.of("python")
+        assert f'SOCKETIO_TRUSTED_PROXIES = ["{network["subnet"]}"]' in settings.text
 
     def test_its_redis_is_what_all_workers_of_the_site_use(
         self, services: dict[str, Any], project: Project, own_redis: RedisServer

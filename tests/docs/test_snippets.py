@@ -45,7 +45,7 @@ LANGUAGES = {
     "yaml",
     "mermaid",
 }
-LANGUAGES |= {"dockerfile"}
+LANGUAGES |= {"dockerfile", "dockerignore"}
 OUTPUT = {"banner", "page", "log", "client", "wire"}
 """What blocks of output show; the tests of their pages compare them."""
 
