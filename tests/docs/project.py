@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tests.docs.pages import Block, Page
 from tests.support.server import Configuration, Server
-from tests.support.tools import PATIENCE
+from tests.support.tools import PATIENCE, wait_until
+from tests.support.wire import Polling
 
 EVENTS = "events.py"
 
@@ -119,6 +120,25 @@ class Project:
         )
         assert done.returncode == 0, done.stdout
         return done.stdout
+
+
+def wait_for_all_workers(server: Server, arguments: Sequence[str]) -> set[str]:
+    """Open sessions until all workers serve; return their names.
+
+    gunicorn's worker loses a signal to end that comes in the moment in which it begins.
+    """
+    workers: set[str] = set()
+
+    def are_all_there() -> bool:
+        session = Polling(server.address)
+        session.send("40")
+        assert session.receive()[0].startswith("40")
+        session.close()
+        workers.add(session.handshake["sid"].partition(".")[0])
+        return len(workers) == int(arguments[arguments.index("-w") + 1])
+
+    wait_until(are_all_there, "all workers")
+    return workers
 
 
 def patched(text: str, block: Block) -> str:

@@ -13,7 +13,7 @@ import yaml
 from gunicorn.config import Config
 
 from tests.docs.pages import page
-from tests.docs.project import Project
+from tests.docs.project import Project, wait_for_all_workers
 from tests.docs.test_snippets import check_command
 from tests.support.http import Http
 from tests.support.redis import RedisServer
@@ -61,6 +61,7 @@ def test_its_command_serves_the_site_and_ends_by_a_signal(project: Project) -> N
     try:
         with Http(server.address) as http:
             assert http.get("/").status == 200
+        wait_for_all_workers(server, command())
     finally:
         assert server.stop() == 0
 

@@ -9,11 +9,11 @@ import pytest
 
 from socketio_server.options import Options
 from tests.docs.pages import page
-from tests.docs.project import Project
+from tests.docs.project import Project, wait_for_all_workers
 from tests.support.http import Http
 from tests.support.nginx import nginx
 from tests.support.server import Address, Server
-from tests.support.tools import free_port, wait_until
+from tests.support.tools import free_port
 from tests.support.types import StartServer
 from tests.support.wire import Polling
 
@@ -28,25 +28,6 @@ from django.http import HttpResponse
 
 urlpatterns += [path("scheme/", lambda request: HttpResponse(request.scheme))]
 """
-
-
-def wait_for_all_workers(server: Server, arguments: list[str]) -> set[str]:
-    """Open sessions until all workers serve; return their names.
-
-    gunicorn's worker loses a signal to end that comes in the moment in which it begins.
-    """
-    workers: set[str] = set()
-
-    def are_all_there() -> bool:
-        session = Polling(server.address)
-        session.send("40")
-        assert session.receive()[0].startswith("40")
-        session.close()
-        workers.add(session.handshake["sid"].partition(".")[0])
-        return len(workers) == int(arguments[arguments.index("-w") + 1])
-
-    wait_until(are_all_there, "all workers")
-    return workers
 
 
 def test_its_command_serves_the_site(tutorial: Project, tmp_path: Path) -> None:
