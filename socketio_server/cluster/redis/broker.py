@@ -80,6 +80,13 @@ SWEEP_INTERVAL = 30.0
 """Seconds that a channel without subscribers is still listened to, at least, and at most twice as
 long, because clients that come and go must not cost a subscription each."""
 
+MAX_MORE_TOPICS = 10_000
+"""Subscriptions that may be added between two sweeps; beyond, the next one comes at once, and keeps
+only what somebody wants. Clients choose the names of channels."""
+
+SWEPT_AT_ONCE = 1000
+"""Subscriptions that a sweep looks at before others run."""
+
 logger = logging.getLogger("socketio_server")
 
 
@@ -138,6 +145,7 @@ class RedisBroker:
         )
         self._inquiries: dict[str, tuple[str, Inquiry]] = {}  # by request id, behind a namespace
         self._pinged_at = self._swept_at = clock()
+        self._crowded_above = MAX_MORE_TOPICS  # subscriptions from which on the next sweep is due
         # Namespaces and their channels that nobody wanted at the last sweep, or since.
         self._unwanted: set[tuple[str, str | None]] = set()
         self._permanent: frozenset[str] = frozenset()  # namespaces that are always listened to
@@ -208,13 +216,13 @@ class RedisBroker:
             Inquiry(acknowledged),
         )
         assert isinstance(request_id, str)
-        self.listen(namespace)
-        if self._sender.is_lost or self._listener.is_lost:
-            return inquiry.responses
         message = encode_request(question)
-        own = int(self._listener.is_confirmed(channel))
         self._inquiries[request_id] = namespace, inquiry
         try:
+            self.listen(namespace)
+            if self._sender.is_lost or self._listener.is_lost:
+                return inquiry.responses
+            own = int(self._listener.is_confirmed(channel))
             self._sender.query(
                 Query(
                     pack(b"PUBSUB", b"NUMSUB", channel),
@@ -261,14 +269,26 @@ class RedisBroker:
         other servers ask and answer.
         """
         common = Topic(namespace, is_vital=namespace in self._permanent)
-        sockets = self._channels.to_sockets(namespace)
+        sockets, *responses, requests, everyone = self._names(namespace, None)
         self._listener.add(sockets, common._replace(is_pattern=True))
-        for uid in (None, self._uid):
-            name = self._channels.response(namespace, uid)
+        for name in responses:
             self._listener.add(name, common._replace(kind=Kind.RESPONSE))
-        self._listener.add(self._channels.request(namespace), common._replace(kind=Kind.REQUEST))
+        self._listener.add(requests, common._replace(kind=Kind.REQUEST))
         # The last one, because others wait for it.
-        self._listener.add(self._channels.broadcast(namespace), common)
+        self._listener.add(everyone, common)
+
+    def _names(self, namespace: str, channel: str | None) -> list[bytes]:
+        """Return what to subscribe to for a channel; ``None``: for a namespace."""
+        names = self._channels
+        if channel is not None:
+            return [names.broadcast(namespace, (channel,))]
+        return [
+            names.to_sockets(namespace),
+            names.response(namespace),
+            names.response(namespace, self._uid),
+            names.request(namespace),
+            names.broadcast(namespace),
+        ]
 
     def _wait(self, name: bytes, timeout: float) -> None:
         if not (self._listener.is_lost or self._listener.is_confirmed(name)):
@@ -298,26 +318,46 @@ class RedisBroker:
             self._pinged_at = now
             self._sender.ping()
             self._listener.ping()
-        if now - self._swept_at > SWEEP_INTERVAL:
+        is_crowded = len(self._listener.topics) > self._crowded_above
+        if is_crowded or now - self._swept_at > SWEEP_INTERVAL:
             self._swept_at = now
-            self._sweep()
+            self._sweep(keeps_unwanted=not is_crowded)
+            self._crowded_above = len(self._listener.topics) + MAX_MORE_TOPICS
         self._listener.flush()
 
-    def _sweep(self) -> None:
-        """Unsubscribe from what nobody here has wanted since the last sweep."""
-        needed = self._permanent.union(namespace for namespace, _ in self._inquiries.values())
-        topics = list(self._listener.topics.items())
-        unwanted = {
-            (namespace, channel)
-            for _, (namespace, channel, *_) in topics
-            if not self._node.is_wanted(namespace, channel)
-            and not (channel is None and namespace in needed)
-        }
-        leaving = unwanted & self._unwanted
-        for name, (namespace, channel, *_) in topics:
-            if (namespace, channel) in leaving:
-                self._listener.remove(name)
-        self._unwanted = unwanted - leaving
+    def _sweep(self, *, keeps_unwanted: bool) -> None:
+        """Unsubscribe from what nobody here wants; let others run from time to time.
+
+        Whoever is put on a channel, or asks in a namespace, is there before it is listened to.
+
+        :param keeps_unwanted: whether to keep what somebody has wanted since the last sweep.
+        """
+        for number, topic in enumerate(list(self._listener.topics.values())):
+            if number % SWEPT_AT_ONCE == SWEPT_AT_ONCE - 1:
+                self._listener.flush()
+                gevent.sleep(0)
+            namespace, channel, is_pattern, kind, _ = topic
+            if is_pattern or kind is not Kind.BROADCAST:  # goes with its namespace
+                continue
+            key = namespace, channel
+            if self._is_wanted(namespace, channel):
+                self._unwanted.discard(key)
+            elif keeps_unwanted and key not in self._unwanted:
+                self._unwanted.add(key)
+            else:
+                self._unwanted.discard(key)
+                for name in self._names(namespace, channel):
+                    self._listener.remove(name)
+
+    def _is_wanted(self, namespace: str, channel: str | None) -> bool:
+        """Return whether somebody here needs a channel, or a namespace."""
+        return self._node.is_wanted(namespace, channel) or (
+            channel is None
+            and (
+                namespace in self._permanent
+                or any(namespace == other for other, _ in self._inquiries.values())
+            )
+        )
 
     # --- In the listener's greenlet -----------------------------------------------------------
 

@@ -9,7 +9,12 @@ from msgspec import Raw
 
 from socketio_server.cluster.broker import Envelope
 from socketio_server.cluster.redis import broker as broker_module
-from socketio_server.cluster.redis.broker import PING_INTERVAL, SWEEP_INTERVAL, RedisBroker
+from socketio_server.cluster.redis.broker import (
+    MAX_MORE_TOPICS,
+    PING_INTERVAL,
+    SWEEP_INTERVAL,
+    RedisBroker,
+)
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.refusals import Refusals
 from socketio_server.net.statistics import Snapshot
@@ -403,6 +408,28 @@ class TestListening:
 
         cluster.pass_time(SWEEP_INTERVAL + 1)
         assert cluster.redis.subscriptions == cluster.permanent
+
+    def test_names_that_nobody_wants_are_left_at_once_when_there_are_very_many(
+        self, cluster: Cluster
+    ) -> None:
+        """Clients choose them."""
+        cluster.start()
+        cluster.node.wanted.update({("/", "wanted"), ("/wanted", None)})
+        cluster.broker.listen("/", "wanted", wait=False)
+        cluster.broker.listen("/wanted", wait=False)
+        kept = len(cluster.permanent) * 2 + 1
+        for number in range(4):
+            for name in range(MAX_MORE_TOPICS // 2):
+                cluster.broker.listen("/", f"{number} {name}", wait=False)
+                if name % 100 == 0:
+                    cluster.broker.listen(f"/{number} {name}", wait=False)
+            settle()
+            cluster.pass_time(0.1)
+            assert len(cluster.redis.subscriptions) <= MAX_MORE_TOPICS + kept
+        cluster.pass_time(SWEEP_INTERVAL + 1)
+        cluster.pass_time(SWEEP_INTERVAL + 1)
+        assert len(cluster.redis.subscriptions) == kept
+        assert {b"socket.io#/wanted#", b"socket.io#/#wanted#"} < cluster.redis.subscriptions
 
     def test_a_channel_that_was_left_can_be_listened_to_again(self, cluster: Cluster) -> None:
         cluster.start()
