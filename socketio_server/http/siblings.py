@@ -38,15 +38,6 @@ class _Moved(msgspec.Struct, array_like=True):
     data: bytes
     head_size: Natural
 
-    def __post_init__(self) -> None:
-        if self.head_size > len(self.data):
-            raise ValueError(self.head_size)
-
-    @property
-    def address(self) -> Any:
-        """The peer's address, as ``accept`` returned it; empty at a Unix socket."""
-        return (self.host, *self.numbers) if self.numbers else ""
-
 
 class Siblings:
     """Gives connections to the other workers, and takes theirs.
@@ -126,17 +117,20 @@ class Siblings:
         :param head_size: bytes of the request's head; 0 if it is not complete.
         :param waiter: called when there is room, if there is none now.
         """
-        host, *numbers = address if isinstance(address, tuple) else ("",)
-        message = self._encode(_Moved(listener, host, tuple(numbers), data, head_size))
+        host, numbers = (address[0], address[1:]) if isinstance(address, tuple) else ("", ())
+        message = self._encode(_Moved(listener, host, numbers, data, head_size))
         return self._handover.give(owner, sock, message, waiter)
 
     def _adopt(self, data: bytes, sock: _socket.socket) -> None:
         try:
             moved = self._decode(data)
             take = self._takers[moved.listener]
+            if moved.head_size > len(moved.data):
+                raise msgspec.ValidationError("The head is larger than all that was read")
         except (msgspec.DecodeError, IndexError):
             sock.close()
             why = "another worker sent what is no request: is it of the same release?"
             self._refusals.add(RefusalKind.CONNECTION, OTHERS, why)
             return
-        take(sock, moved.address, moved.data, moved.head_size)
+        address = (moved.host, *moved.numbers) if moved.numbers else ""  # as accept returns it
+        take(sock, address, moved.data, moved.head_size)
