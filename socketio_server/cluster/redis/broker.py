@@ -139,7 +139,9 @@ class RedisBroker:
         )
         self._burst = Burst(node)
         self._max_time = options.max_time_per_turn
-        self._turn_began = clock()  # since when others have waited for the listener's greenlet
+        # Since when the listener's greenlet has worked without a turn for others; its waits for
+        # messages don't count.
+        self._turn_began = self._waits_since = clock()
         self._answerer = Answerer(
             node, operations, self._channels, self._sender.publish, self._decode_event
         )
@@ -185,11 +187,11 @@ class RedisBroker:
         broadcast = to_broadcast(envelope, self._uid)
         if broadcast is None:
             return
-        # Before it is delivered, which may take a while: the arguments may change in the meantime.
-        message = encode_broadcast(broadcast, data)
-        self._node.deliver_encoded(envelope, (outgoing,), volatile=envelope.volatile)
         channel = self._channels.broadcast(broadcast.namespace, broadcast.rooms)
-        self._sender.publish(channel, message)
+        # Before it is delivered, when others may run: they must not publish before it, nor change
+        # its arguments.
+        self._sender.publish(channel, encode_broadcast(broadcast, data))
+        self._node.deliver_encoded(envelope, (outgoing,), volatile=envelope.volatile)
         if self._sender.is_crowded and self._patience.may_wait():
             self._patience.let_others_run()
 
@@ -363,6 +365,7 @@ class RedisBroker:
 
     def _heard(self, messages: Sequence[Heard]) -> None:
         """Deliver what other processes have published; let others run from time to time."""
+        self._turn_began += self._clock() - self._waits_since
         try:
             for topic, channel, message in messages:
                 self._take(topic, channel, message)
@@ -370,6 +373,7 @@ class RedisBroker:
                     self._give_turn()
         finally:  # whatever that raises
             self._burst.end()
+            self._waits_since = self._clock()
 
     def _give_turn(self) -> None:
         """Let others run, if they have waited for as long as a turn may take; after large work for

@@ -215,6 +215,24 @@ class TestPublishing:
         assert decode_broadcast(message)[1] == ["news", [1]]
 
 
+    def test_others_get_messages_in_the_order_of_the_clients_here(self, cluster: Cluster) -> None:
+        """A sender may have to wait while the clients here get its message."""
+        cluster.start()
+        deliver = cluster.node.deliver_encoded
+
+        def deliver_and_let_others_send(*args: Any, **kwargs: Any) -> None:
+            cluster.node.deliver_encoded = deliver  # type: ignore[method-assign]
+            deliver(*args, **kwargs)
+            cluster.broker.publish(envelope(2))
+
+        cluster.node.deliver_encoded = deliver_and_let_others_send  # type: ignore[method-assign]
+        cluster.broker.publish(envelope(1))
+        settle()
+        assert cluster.node.delivered == [envelope(1), envelope(2)]
+        published = [decode_broadcast(message)[1] for _, message in cluster.redis.published]
+        assert published == [[envelope(n).event_name, *envelope(n).args] for n in (1, 2)]
+
+
 class TestHearing:
     def test_an_event_is_delivered(self, cluster: Cluster) -> None:
         cluster.start()
@@ -287,6 +305,32 @@ class TestHearing:
         settle()
         assert cluster.patience.turns == turns + 10
         assert len(cluster.node.delivered) == 1
+
+    def test_what_comes_after_a_long_silence_is_delivered_at_once(self, cluster: Cluster) -> None:
+        cluster.start()
+        turns = cluster.patience.turns
+        cluster.now += 3600.0
+        cluster.hear("first")
+        cluster.hear("second")
+        assert cluster.patience.turns == turns
+        assert len(cluster.node.delivered) == 2
+
+    def test_others_get_turns_however_many_messages_come_one_after_another(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """To wait for messages is no work, and gives no turn if the next one is there already."""
+        cluster.start()
+        turns = cluster.patience.turns
+
+        def read(message: bytes) -> tuple[Broadcast, object]:
+            cluster.now += 0.006
+            return decode_broadcast(message)
+
+        monkeypatch.setattr(broker_module, "decode_broadcast", read)
+        for number in range(4):
+            cluster.now += 10.0
+            cluster.hear(number)
+        assert cluster.patience.turns == turns + 2
 
     def test_its_own_messages_are_ignored(self, cluster: Cluster) -> None:
         cluster.start()
