@@ -214,7 +214,6 @@ class TestPublishing:
         ((_, message),) = cluster.redis.published
         assert decode_broadcast(message)[1] == ["news", [1]]
 
-
     def test_others_get_messages_in_the_order_of_the_clients_here(self, cluster: Cluster) -> None:
         """A sender may have to wait while the clients here get its message."""
         cluster.start()
