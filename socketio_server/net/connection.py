@@ -87,6 +87,7 @@ class Connection:
         "_sock",
         "_tells_at",
         "_writer",
+        "high_water",
         "on_closed",
         "output",
         "queued",
@@ -114,6 +115,9 @@ class Connection:
         self._offset = 0  # how many bytes of the first message were sent
         self.queued = 0
         """Bytes that the kernel has not accepted yet; after a loss, those that it never will."""
+        self.high_water = output.high_water
+        """Bytes that may be queued before senders wait for the peer; negative once it is closed,
+        because senders that never wait would keep the loop from reporting the loss."""
         self._corked = False
         self._tells_at: int | None = None  # the mark of tell_when_drained
         self._writer: Watcher | None = None  # while the kernel's buffer is full
@@ -270,6 +274,7 @@ class Connection:
         if self.closed:
             return
         self._closing = True
+        self.high_water = -1
         self.pause_reading()
         if self._buffer is None:
             self._fail(LostBecause.CLOSED)
@@ -285,6 +290,7 @@ class Connection:
         if self.closed:
             return
         self._closing = self._hanging_up = True
+        self.high_water = -1
         if self._buffer is None:
             self._finish()
 
@@ -311,7 +317,7 @@ class Connection:
         self.queued += len(data)
         if self._backlog is not None:
             self._backlog.add(data)
-        if self.queued > self.output.high_water:
+        if self.queued > self.high_water:
             self._look_at_queue()
 
     def _look_at_queue(self) -> None:
@@ -474,6 +480,7 @@ class Connection:
         finally:  # whatever that raises
             self._buffer = _NOTHING
             self._offset = 0
+            self.high_water = -1
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None

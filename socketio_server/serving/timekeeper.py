@@ -20,6 +20,7 @@ class GeventTimekeeper:
 
     def __init__(self, patience: float, is_stopping: Callable[[], bool]) -> None:
         self.patience = patience
+        self.dropped = 0
         self._is_stopping = is_stopping
 
     @property

@@ -121,6 +121,9 @@ class Timekeeper(Protocol):
     patience: float
     """Seconds that a sender waits for a client whose event it does not handle."""
 
+    dropped: int
+    """Messages that were dropped because their client had gone, by callers that may wait."""
+
     @property
     def now(self) -> float:
         """Seconds of a clock that never goes back."""
@@ -145,6 +148,7 @@ class NoTimekeeper:
     """The ``Timekeeper`` of a process without a server: there is no client to wait for."""
 
     patience = now = 0.0
+    dropped = 0
 
     def may_wait(self) -> bool:
         """Return ``False``."""

@@ -22,6 +22,9 @@ from socketio_server.sockets.acknowledgements import (
 )
 from socketio_server.sockets.hold import Hold
 
+DROPS_PER_TURN = 8
+"""Messages to clients that have gone that are dropped before other greenlets get a turn."""
+
 
 class SocketOwner(Protocol):
     """Handles the events of a socket's client: the dispatcher's side, as the socket sees it."""
@@ -109,7 +112,7 @@ class Delivery:
         fastlane = self.fastlane
         if (
             fastlane is not None
-            and fastlane.queued <= fastlane.output.high_water
+            and fastlane.queued <= fastlane.high_water
             and self._session.line is None
         ):
             return fastlane
@@ -166,7 +169,8 @@ class Delivery:
         """Send a message that is for this client only, as soon as there is room for it.
 
         Other greenlets go on while the caller's waits. If it may not wait, or the client may still
-        be refused, the message is queued.
+        be refused, the message is queued. If the client has gone, the others get a turn now and
+        then, because a caller with much to send waits for nothing any more.
 
         :param timekeeper: lets the greenlet wait.
         """
@@ -193,6 +197,12 @@ class Delivery:
         if self._may_queue(session) or not timekeeper.may_wait():
             yield timeout
             return
+        if self.close_reason is not None:
+            timekeeper.dropped += 1
+            if timekeeper.dropped % DROPS_PER_TURN == 0:
+                timekeeper.let_others_run()
+            yield timeout
+            return
         is_own = self.owner is not None and self.owner.is_handled_by(getcurrent())
         limits = [timeout, None if is_own else timekeeper.patience]
         limit = min((seconds for seconds in limits if seconds is not None), default=None)
@@ -214,8 +224,10 @@ class Delivery:
             session.leave_line(place)
 
     def _may_queue(self, session: Session) -> bool:
-        """Return whether a message need not wait: there is room, or it is held or dropped."""
-        return self.close_reason is not None or self._hold is not None or session.ask_for_room()
+        """Return whether the client has not gone, and a message need not wait: there is room, or
+        it is held.
+        """
+        return self.close_reason is None and (self._hold is not None or session.ask_for_room())
 
     def _is_turn(self, session: Session, place: Event) -> bool:
         return self.close_reason is not None or session.is_turn_of(place)

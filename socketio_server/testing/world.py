@@ -119,6 +119,9 @@ class World:
     patience = 0.0
     """Senders never wait for a client to read its messages (``Timekeeper``)."""
 
+    dropped = 0
+    """Sends never let others run (``Timekeeper``)."""
+
     def may_wait(self) -> bool:
         """Return ``False``: clients read everything at once (``Timekeeper``)."""
         return False

@@ -10,6 +10,7 @@ from gevent.event import Event
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.serving.timekeeper import GeventTimekeeper
+from socketio_server.sockets.delivery import DROPS_PER_TURN
 from socketio_server.sockets.socket import Socket
 from socketio_server.sockets.targets import EVERYONE
 from tests.fakes.hub import PATIENCE, settle
@@ -167,6 +168,53 @@ class TestTheLine:
         make_room(client)
 
         assert client.messages() == ["sent"]
+
+
+class TestASendToAClientThatHasGone:
+    @pytest.fixture(
+        params=[
+            pytest.param(lambda client: client.send("1"), id="it has left the namespace"),
+            pytest.param(lambda client: client.socket.disconnect(), id="it was sent away"),
+            pytest.param(lambda client: client.leave(), id="its session is over"),
+        ]
+    )
+    def gone(self, client: FakeClient, request: pytest.FixtureRequest) -> Socket:
+        socket = client.socket
+        request.param(client)
+        client.received()
+        return socket
+
+    @pytest.fixture
+    def turns(self, server: FakeServer) -> list[object]:
+        """How often the loop was given a turn."""
+        turns: list[object] = []
+        server.clients.timekeeper.let_others_run = (  # type: ignore[method-assign]
+            lambda: turns.append(None)
+        )
+        return turns
+
+    @all_sends
+    def test_lets_others_run_now_and_then(
+        self,
+        client: FakeClient,
+        gone: Socket,
+        turns: list[object],
+        send: Callable[[Socket], object],
+    ) -> None:
+        for _ in range(2 * DROPS_PER_TURN):
+            start(send, gone)
+
+        assert len(turns) == 2
+        assert client.received() == []
+
+    def test_does_not_where_it_may_not_wait(
+        self, server: FakeServer, gone: Socket, turns: list[object]
+    ) -> None:
+        server.clients.timekeeper.may_wait = lambda: False  # type: ignore[method-assign]
+        for _ in range(DROPS_PER_TURN):
+            start(gone.send, "hi")
+
+        assert turns == []
 
 
 class TestWhoeverWaits:

@@ -191,8 +191,12 @@ class PollingTransport(PostReceiver):
             self._report(reason)
 
     def ask_for_room(self) -> bool:
-        """Return whether no more than ``high_water`` bytes wait for the client (``Transport``)."""
-        self._tells_of_room = self._session is not None and self._is_above_high_water
+        """Return whether no more than ``high_water`` bytes wait for the client (``Transport``).
+
+        There is none for a client that is given up, until its session is closed.
+        """
+        is_full = self.given_up or self._is_above_high_water
+        self._tells_of_room = self._session is not None and is_full
         return not self._tells_of_room
 
     def start_probe(self) -> None:

@@ -192,13 +192,16 @@ class WebSocketTransport:
         return self._charged > 0
 
     def ask_for_room(self) -> bool:
-        """Return whether no more than ``high_water`` bytes wait for the client (``Transport``)."""
+        """Return whether no more than ``high_water`` bytes wait for the client (``Transport``).
+
+        There is none in a connection that is closed, until its loss is reported.
+        """
         connection = self._connection
-        mark = connection.output.high_water
+        mark = connection.high_water
         if connection.queued <= mark:
             return True
         connection.uncork()  # corked bytes would count, though the kernel may accept them
-        return not connection.tell_when_drained(mark)
+        return not (connection.closed or connection.tell_when_drained(mark))
 
     def give_up(self, because: LostBecause) -> None:
         """Close the connection (``Transport``)."""

@@ -68,6 +68,13 @@ class TestBackpressure:
         client.fetch()
         assert client.transport.ask_for_room()
 
+    def test_a_client_that_is_given_up_has_no_room(self) -> None:
+        """Otherwise a handler that goes on sending would keep the loop from closing its session."""
+        client = Client(Options(max_queued_bytes=1))
+        client.transport.send(outgoing("x"))
+        assert client.session.closed == []
+        assert not client.transport.ask_for_room()
+
     def test_the_end_of_a_slow_client_is_told_once(self) -> None:
         client = Client(Options(max_queued_bytes=1))
         for _ in range(5):

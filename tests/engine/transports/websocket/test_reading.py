@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from socketio_server.net.queued_output import LostBecause
 from socketio_server.net.turns import LARGE
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
@@ -297,6 +298,26 @@ class TestRoom:
 
         assert room == [True, True]
         assert len(link.client.received()) == 2
+
+    def test_there_is_none_between_the_loss_of_a_connection_and_its_report(
+        self, link: Link
+    ) -> None:
+        """Otherwise a handler that goes on sending would keep the loop from reporting it."""
+        link.transport.give_up(LostBecause.CROWDED)
+        assert link.session.closed == []
+        assert not link.transport.ask_for_room()
+
+        link.loop.run()
+        assert len(link.session.closed) == 1
+
+    def test_there_is_none_after_the_client_s_close_frame(self, link: Link) -> None:
+        while link.transport.writable:
+            link.transport.send(outgoing("x" * 10_000))
+        assert link.transport.ask_for_room()
+        link.client.close()
+        link.loop.run()
+        assert link.session.closed == []
+        assert not link.transport.ask_for_room()
 
     def test_a_client_is_read_from_whatever_waits_for_it(self, link: Link) -> None:
         while link.transport.ask_for_room():
