@@ -9,12 +9,14 @@ the bytes that belong to each. Nothing here waits. Linux only, because of ``SO_P
 
 import _socket
 import errno
+import fcntl
 import logging
 import os
 import random
 import re
 import struct
 import sys
+import termios
 from array import array
 from bisect import bisect_right
 from collections import deque
@@ -34,6 +36,14 @@ a request and the reads behind it are less."""
 
 MAX_TOGETHER = 100
 """Connections in one message: Linux passes on no more than 253 descriptors."""
+
+MAX_UNDER_WAY = 2 * MAX_TOGETHER
+"""Connections that another worker has yet to take. Linux bounds the descriptors under way of all
+processes of a user together (``ETOOMANYREFS``, unix(7)), and a worker that stands still must not
+take that room from the others."""
+
+LOOK_INTERVAL = 0.005
+"""Seconds until it is looked again whether the other worker has taken them."""
 
 MAX_WAITING = 1000
 """Connections that wait at a time for one other worker."""
@@ -264,6 +274,7 @@ class _Way:
         self._leaving: list[_socket.socket] = []
         self._data: list[bytes] = []  # of each that leaves
         self._waiting: deque[Waiter] = deque()  # until those that leave have left
+        self._under_way = 0  # connections sent since it had taken all
         self._writer: Watcher | None = None  # while the other worker has no room
         # The other worker sends nothing: what can be read is the end.
         self._watcher = loop.io(self._sock.fileno(), _READ)
@@ -312,6 +323,9 @@ class _Way:
         """Send the connections that are to leave, as many together as there may be."""
         while self._leaving and self._writer is None:
             count = self._count_together()
+            if self._under_way + count > MAX_UNDER_WAY and not self._has_taken_all():
+                self._wait(self._loop.timer(LOOK_INTERVAL))
+                return
             together = self._leaving[:count]
             descriptors = array("i", map(_socket.socket.fileno, together))
             try:
@@ -324,10 +338,20 @@ class _Way:
                     return
                 self._wait(self._loop.timer(PAUSE))  # for the user's descriptors under way
             else:
+                self._under_way += count
                 del self._leaving[:count], self._data[:count]
                 self._loop.forget(descriptors)
                 for sock in together:
                     sock.close()
+
+    def _has_taken_all(self) -> bool:
+        """Return whether the other worker has taken all that was sent (ioctl_tty(2))."""
+        unread = array("i", [0])
+        fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, unread)
+        if unread[0]:
+            return False
+        self._under_way = 0
+        return True
 
     def _count_together(self) -> int:
         """Return how many connections may go in one message."""

@@ -46,13 +46,13 @@ class Workers:
             self.first.run()
             self.other.run()
 
-    def fill(self, stack: ExitStack) -> list[Peer]:
+    def fill(self, stack: ExitStack, count: int = 10, size: int = BIG) -> list[Peer]:
         """Send requests for sessions of the second worker until some wait; return their peers."""
         peers = []
-        for _ in range(10):
+        for _ in range(count):
             ours, theirs = stack.enter_context(socket_pair())
             peers.append(Peer(self.first, ours, theirs))
-            peers[-1].send(request("POST", self.other.open_session(), b"4" + b"x" * BIG))
+            peers[-1].send(request("POST", self.other.open_session(), b"4" + b"x" * size))
         return peers
 
     def stop(self) -> None:
@@ -231,7 +231,7 @@ class TestAConnection:
         peer.send(request("POST", target, b"4hello"))
         workers.run()
         peers = [peer]
-        for _ in range(2 * handover.MAX_TOGETHER):
+        for _ in range(handover.MAX_UNDER_WAY - 1):
             ours, theirs = stack.enter_context(socket_pair())
             peers.append(Peer(workers.first, ours, theirs))
             peers[-1].send(request("POST", target, b"4hello"))
@@ -283,6 +283,7 @@ class TestAConnection:
             peers[-1].http.data_received(data)
         for _ in range(10):
             workers.run()
+            workers.first.loop.advance(handover.LOOK_INTERVAL)
 
         assert [peer.answer().body for peer in peers] == [b"ok"] * len(peers)
         for number, handler in enumerate(workers.other.handlers):
@@ -340,6 +341,20 @@ class TestAConnectionForABusyWorker:
         assert [peer.statuses() for peer in peers] == [[]] * 10
         for _ in range(10):
             workers.run()
+        assert [peer.statuses() for peer in peers] == [[200]] * 10
+
+    def test_waits_while_many_are_under_way(
+        self, workers: Workers, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They would take the room of all of the user's processes."""
+        monkeypatch.setattr(handover, "MAX_UNDER_WAY", 4)
+        peers = workers.fill(stack, 10, size=10)
+        moved = [peer.connection.closed for peer in peers]
+        assert moved == [True] * 5 + [False] * 5  # the fifth is the next to go
+        for _ in range(4):
+            workers.run()
+            workers.first.loop.advance(handover.LOOK_INTERVAL)
+        workers.run()
         assert [peer.statuses() for peer in peers] == [[200]] * 10
 
     def test_takes_what_its_client_sends_meanwhile_along(
