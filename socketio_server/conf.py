@@ -114,7 +114,10 @@ def _hide_secrets(text: str) -> str:
 
 def _remedy_for_broker_url(value: object) -> str:
     """Return the end of the message about an invalid URL of the broker."""
-    scheme, separator, _ = str(value).strip().partition("://")
+    text = str(value).strip()
+    if text.startswith(("'", '"')):
+        return ": its quotes are part of it, take them out."
+    scheme, separator, _ = text.partition("://")
     if not separator or scheme in _BROKER_SCHEMES:
         return "."
     if "cluster" in scheme or "shard" in scheme:

@@ -248,6 +248,7 @@ class TestOptions:
             ("reddis://localhost", ": did you mean redis://?"),
             ("redis+sentinnel://one/main", ": did you mean redis+sentinel://?"),
             ("valkey://localhost", ": did you mean redis://?"),
+            ('"redis://localhost"', ": its quotes are part of it, take them out."),
             ("redis+cluster://one", ": Redis Cluster and shards are not supported yet, name one "),
             ("redis+sharded://one,two", ": Redis Cluster and shards are not supported yet, name "),
             ("amqp://localhost", "."),

@@ -30,9 +30,10 @@ def check_broker(url: str | None, prefix: str) -> Iterable[CheckMessage]:
 
 _WITHOUT = "Or remove SOCKETIO_BROKER_URL: a server of one process needs no broker."
 _URLS = (
-    "It is as redis://user:password@host:6379/0, rediss://host:6379/0 (TLS), "
-    "unix:///path/to/redis.sock or redis+sentinel://host:26379/service/0, with options behind a "
-    '"?": the page "Run several processes" of the documentation describes them.'
+    "It is as redis://user:password@host:6379/0, redis://:password@host:6379/0, "
+    "rediss://host:6379/0 (TLS), unix:///path/to/redis.sock or "
+    'redis+sentinel://host:26379/service/0, with options behind a "?": the page "Run several '
+    'processes" of the documentation describes them.'
 )
 
 

@@ -33,7 +33,7 @@ class TestBroker:
         assert message.id == "socketio_server.E006"
         assert message.msg.startswith("SOCKETIO_BROKER_URL can't be understood: ")
         assert message.hint is not None
-        assert message.hint.startswith("It is as redis://user:password@host:6379/0, rediss://host")
+        assert message.hint.startswith("It is as redis://user:password@host:6379/0, redis://:pass")
 
     @pytest.mark.parametrize("url", ["redis://one,two/0", "rediss://one:6379,two:6379"])
     def test_a_url_of_several_servers_is_an_error(self, url: str) -> None:

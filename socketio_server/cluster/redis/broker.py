@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gevent
+from gevent.event import Event
 from msgspec import Raw
 
 from socketio_server.cluster.broker import (
@@ -155,7 +156,7 @@ class RedisBroker:
         self._heard_count = 0
 
     def start(self, namespaces: Iterable[str]) -> None:
-        """Connect in the background; wait a moment for it.
+        """Connect in the background; wait a moment until both connections are made.
 
         :param namespaces: those that clients may join at any time.
         """
@@ -165,9 +166,12 @@ class RedisBroker:
         for part in (self._sender, self._listener):
             self._greenlets.append(gevent.spawn(self._link.keep_connected, part, self._connect))
         self._greenlets.append(gevent.spawn(self._keep_up))
+        can_send = Event()
+        self._sender.query(Query(pack(b"PING"), lambda reply: can_send.set()))
         until = self._clock() + START_TIMEOUT
         for name in list(self._listener.topics):
             self._wait(name, max(0.0, until - self._clock()))
+        self._patience.wait(can_send, max(0.0, until - self._clock()))
 
     def stop(self, timeout: float) -> None:
         """Send what waits, for so many seconds, then disconnect."""

@@ -11,7 +11,7 @@ from redis import AuthenticationError, ResponseError
 
 from socketio_server.cluster.redis.connections import Connect, RedisConnection
 from socketio_server.cluster.redis.pools import FAULTS, describe
-from socketio_server.cluster.redis.remedies import explain_password
+from socketio_server.cluster.redis.remedies import explain_fault
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
@@ -148,7 +148,7 @@ class Link:
             self.losses += 1
         is_news = part not in self._losses
         loss = self._losses.setdefault(part, _Loss(self._clock()))
-        reason = explain_password(error, self._url)
+        reason = explain_fault(error, self._url)
         is_refusal = isinstance(error, ResponseError | AuthenticationError)
         if is_news or (is_refusal and reason not in loss.told):
             loss.told.add(reason)

@@ -220,10 +220,15 @@ def describe(url: str) -> str:
 
 
 def masked(url: str) -> str:
-    """Return the URL for a log that must tell what it says, with stars for all passwords."""
+    """Return the URL for a log that must tell what it says, with stars for all passwords.
+
+    A user without a password is hidden, too: it is a password whose colon was forgotten.
+    """
     parts = urlsplit(url)
     credentials, at, hosts = parts.netloc.rpartition("@")
     user, colon, _ = credentials.partition(":")
+    if at and not colon:
+        user = "***"
     stars = "***" if colon else ""
     options = [
         (key, "***" if "password" in key else value) for key, value in parse_qsl(parts.query)

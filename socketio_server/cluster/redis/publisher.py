@@ -16,7 +16,7 @@ from socketio_server.cluster.broker import Envelope, LocalNode, Responses
 from socketio_server.cluster.envelopes import to_broadcast
 from socketio_server.cluster.inquiries import Inquiry
 from socketio_server.cluster.redis.pools import FAULTS, connection_pool, describe
-from socketio_server.cluster.redis.remedies import explain_password, explain_permission
+from socketio_server.cluster.redis.remedies import explain_fault, explain_permission
 from socketio_server.exceptions import BrokerUnavailable, DecodeError
 from socketio_server.net.statistics import Snapshot
 from socketio_server.protocol.cluster_requests import (
@@ -170,5 +170,5 @@ class RedisPublisher:
         """Add nothing (``Broker``)."""
 
     def _unavailable(self, error: Exception) -> BrokerUnavailable:
-        reason = explain_password(error, self._url)
+        reason = explain_fault(error, self._url)
         return BrokerUnavailable(f"Redis ({self._name}) can't be reached: {reason}")

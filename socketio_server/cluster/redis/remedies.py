@@ -1,5 +1,7 @@
 """What to do when Redis refuses a connection or a command, for the log."""
 
+from urllib.parse import urlsplit
+
 from redis import AuthenticationError, ResponseError
 from redis.exceptions import NoPermissionError
 
@@ -9,14 +11,22 @@ from socketio_server.net.log import show
 MAX_TEXT = 500
 """Characters of an error: redis-py's text about Sentinel has a thousand."""
 
+_NO_TLS = ("Timeout connecting", "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+"""What redis-py and OpenSSL say when a server answers no TLS, or something else."""
 
-def explain_password(error: Exception, url: str) -> str:
-    """Return why Redis can't be used; if it refuses the user or the password, with the setting that
-    says them.
+
+def explain_fault(error: Exception, url: str) -> str:
+    """Return why Redis can't be used, with what the setting may have wrong: user and password if
+    Redis refuses them, TLS if nothing answers it.
     """
     reason = str(error)[:MAX_TEXT].rstrip(".")
     if isinstance(error, AuthenticationError) or "NOAUTH" in reason:
-        reason += f" (SOCKETIO_BROKER_URL is {masked(url)}: correct its user and password)"
+        remedy = "correct its user and password"
+        if ":" not in urlsplit(url).netloc.rpartition("@")[0]:
+            remedy += "; a password without a user is written redis://:password@host"
+        return f"{reason} (SOCKETIO_BROKER_URL is {masked(url)}: {remedy})"
+    if url.startswith("rediss") and any(sign in reason for sign in _NO_TLS):
+        return f"{reason} (the URL asks for TLS; does this Redis speak it?)"
     return reason
 
 

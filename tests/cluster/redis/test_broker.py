@@ -15,6 +15,8 @@ from socketio_server.cluster.redis.broker import (
     SWEEP_INTERVAL,
     RedisBroker,
 )
+from socketio_server.cluster.redis.connections import RedisConnection
+from socketio_server.cluster.redis.sender import Sender
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.refusals import Refusals
 from socketio_server.net.statistics import Snapshot
@@ -402,6 +404,28 @@ class TestHearing:
         cluster.redis.send(b"message", BASE, message)
         settle()
         assert cluster.refusals.counts == {"cluster": 1}
+
+
+class TestStarting:
+    def test_waits_for_both_connections(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The start line of the log says whether they are made."""
+        use = Sender.use
+
+        def use_later(sender: Sender, connection: RedisConnection) -> None:
+            for _ in range(20):  # turns of the loop, in which the listener connects
+                gevent.sleep(0)
+            use(sender, connection)
+
+        monkeypatch.setattr(Sender, "use", use_later)
+        cluster.broker.start(["/"])
+        assert cluster.count("broker_connected") == 1
+
+    def test_ends_where_none_can_be_made(self, cluster: Cluster) -> None:
+        cluster.redis.is_gone = True
+        cluster.broker.start(["/"])
+        assert cluster.count("broker_connected") == 0
 
 
 class TestListening:

@@ -147,7 +147,8 @@ class TestMasked:
         ("url", "expected"),
         [
             ("redis://one:6380/1", "redis://one:6380/1"),
-            ("redis://user@one/0", "redis://user@one/0"),
+            ("redis://secret@one/0", "redis://***@one/0"),
+            ("redis+sentinel://secret@one,two/main", "redis+sentinel://***@one,two/main"),
             ("redis://user:secret@one/0", "redis://user:***@one/0"),
             ("rediss://:s@cret@one/0#x", "rediss://:***@one/0"),
             ("unix:///run/redis.sock?db=1&password=s", "unix:///run/redis.sock?db=1&password=***"),

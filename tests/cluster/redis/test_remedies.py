@@ -7,7 +7,7 @@ from redis.exceptions import NoPermissionError
 from socketio_server.cluster.redis.remedies import (
     MAX_TEXT,
     explain_command,
-    explain_password,
+    explain_fault,
     explain_permission,
 )
 
@@ -21,16 +21,49 @@ class TestPasswords:
     )
     def test_that_are_wrong_or_missing_are_told_with_the_setting(self, error: Exception) -> None:
         reason = str(error).rstrip(".")
-        assert explain_password(error, URL) == (
+        assert explain_fault(error, URL) == (
             f"{reason} (SOCKETIO_BROKER_URL is redis://user:***@one/0: correct its user and "
             "password)"
         )
 
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [("redis://secret@one/0", "redis://***@one/0"), ("redis://one/0", "redis://one/0")],
+    )
+    def test_without_a_colon_before_them_are_told_how_to_write_them(
+        self, url: str, shown: str
+    ) -> None:
+        assert explain_fault(AuthenticationError("no."), url) == (
+            f"no (SOCKETIO_BROKER_URL is {shown}: correct its user and password; a password "
+            "without a user is written redis://:password@host)"
+        )
+
     def test_are_not_spoken_of_where_they_are_not_the_cause(self) -> None:
-        assert explain_password(ConnectionError("Connection refused."), URL) == "Connection refused"
+        assert explain_fault(ConnectionError("Connection refused."), URL) == "Connection refused"
 
     def test_a_long_error_is_cut(self) -> None:
-        assert explain_password(ConnectionError("x" * 2000), URL) == "x" * MAX_TEXT
+        assert explain_fault(ConnectionError("x" * 2000), URL) == "x" * MAX_TEXT
+
+
+class TestTLS:
+    @pytest.mark.parametrize(
+        "why",
+        ["Timeout connecting to server", "[SSL: WRONG_VERSION_NUMBER] wrong version number"],
+    )
+    def test_is_asked_about_where_nothing_answers_it(self, why: str) -> None:
+        assert explain_fault(ConnectionError(why), "rediss://one/0") == (
+            f"{why} (the URL asks for TLS; does this Redis speak it?)"
+        )
+
+    @pytest.mark.parametrize(
+        ("why", "url"),
+        [
+            ("Timeout connecting to server", "redis://one/0"),
+            ("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate", "rediss://one/0"),
+        ],
+    )
+    def test_is_not_spoken_of_where_it_is_not_the_cause(self, why: str, url: str) -> None:
+        assert explain_fault(ConnectionError(why), url) == why
 
 
 class TestAccessRules:
