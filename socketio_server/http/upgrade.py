@@ -77,18 +77,16 @@ def switch_protocols(
     lines = _Handshake(exchange.head).answer()
     lines += [(name, value) for name, value in headers if name.lower() not in _REPLACED_HEADERS]
     offers = exchange.head.headers.environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
-    agreement = agree_on_deflate(offers) if may_deflate else None
+    agreed = agree_on_deflate(offers) if may_deflate else None
     # The client gives up where it offered subprotocols and none is agreed on; they mean nothing
     # here, so it gets the first, as from the reference server.
     subprotocols = exchange.head.headers.environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")
     if subprotocols:
         lines.append(("Sec-WebSocket-Protocol", subprotocols.partition(",")[0].strip()))
-    if agreement is not None:
-        lines.append(("Sec-WebSocket-Extensions", agreement.answer))
+    if agreed is not None:
+        lines.append(("Sec-WebSocket-Extensions", agreed))
     connection, data = exchange.switch(encode_text_head(101, lines))
-    return UpgradedConnection(
-        connection, data, None if agreement is None else agreement.window_bits
-    )
+    return UpgradedConnection(connection, data, deflates=agreed is not None)
 
 
 class _Handshake(WebSocketHandler):  # type: ignore[misc]  # untyped

@@ -69,11 +69,8 @@ class EchoTransport(WebSocketTransport):
             super()._handle(event)
 
     def _echo(self, opcode: Opcode, data: bytes) -> None:
-        if self._window_bits is None:
-            frame = encode_frame(opcode, data)
-        else:
-            frame = encode_deflated_frame(opcode, data, window_bits=self._window_bits)
-        self._connection.write(frame)
+        encode = encode_deflated_frame if self._deflates else encode_frame
+        self._connection.write(encode(opcode, data))
 
 
 class EchoEngine(Engine):

@@ -157,7 +157,7 @@ class World:
         return client
 
     def websocket(
-        self, data: bytes = b"", *, revision: str = "4", window_bits: int | None = None
+        self, data: bytes = b"", *, revision: str = "4", deflates: bool = False
     ) -> Client:
         """Open a session over a WebSocket."""
         client = self._pair()
@@ -165,7 +165,7 @@ class World:
             "GET", {"EIO": revision, "transport": "websocket"}, site=site_at(PATH)
         )
         connection = Connection(client._ours, self.guarded, self.engine.output)
-        self.engine.open_websocket(asked, None, UpgradedConnection(connection, data, window_bits))
+        self.engine.open_websocket(asked, None, UpgradedConnection(connection, data, deflates))
         self.run()
         return client
 

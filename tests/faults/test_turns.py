@@ -9,7 +9,9 @@ import pytest
 from tests.faults.crowd import (
     OFFER,
     Wire,
+    close_all,
     crowd,
+    deflate,
     deflated,
     join,
     join_over_polling,
@@ -17,8 +19,8 @@ from tests.faults.crowd import (
     send_all,
     send_each,
 )
-from tests.faults.watch import MOST, Watch
-from tests.faults.worst import LARGE, WORST
+from tests.faults.watch import MOST, Watch, look
+from tests.faults.worst import EMPTY_BLOCKS, LARGE, WORST
 from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.types import StartServer
@@ -85,6 +87,33 @@ class TestLargeMessages:
             send_all(clients, bomb * 20)
             for client in clients:
                 client.cut()
+
+    def test_that_inflate_to_nothing_do(self, deflating: Server, watch: Watch) -> None:
+        blocks = EMPTY_BLOCKS * (300_000 // len(EMPTY_BLOCKS))
+        event = frame(TEXT, blocks + deflate(b'421["echo",1]'), reserved=4)
+        name = "much that inflates to nothing"
+        with watch(deflating, "turns", name, inputs=40, most=MOST, patience=90):
+            before = look(deflating, "stats")["refusals"]
+            clients = [join(deflating, headers=OFFER) for _ in range(40)]
+            send_all(clients, event)
+            for client in clients:
+                assert client.receive_text(timeout=90) == "431[1]"
+                client.cut()
+            assert look(deflating, "stats")["refusals"] == before
+
+    def test_that_are_broadcast_are_compressed_once(self, deflating: Server, watch: Watch) -> None:
+        """Letters in random order take longest."""
+        letters = "".join(Random(1).choices("ab", k=LARGE))
+        with watch(deflating, "turns", "a broadcast to all windows", inputs=7, most=MOST):
+            for bits in range(9, 16):
+                offer = f"permessage-deflate; server_max_window_bits={bits}"
+                client = join(deflating, headers={"Sec-WebSocket-Extensions": offer})
+                client.send_text('421["__subscribe__","room-windows"]')
+                assert client.receive_text() == "431[true]"
+            sender = join(deflating)
+            sender.send_text(f'421["say","room-windows","{letters}"]')
+            assert sender.receive_text(timeout=90).startswith("431")
+            close_all()
 
 
 def open_session(server: Server, revision: str) -> tuple[Http, str]:

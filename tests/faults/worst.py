@@ -9,6 +9,10 @@ def fill(unit: str, size: int = LARGE) -> str:
     return "[" + ",".join([unit] * (size // (len(unit) + 1))) + "]"
 
 
+EMPTY_BLOCKS = bytes.fromhex("04c0810800000000207feb47001c880000000000f2b77e" * 4)
+"""Eight deflate blocks of no bytes, with Huffman codes of their own: what takes longest to inflate.
+"""
+
 WORST = {
     "empty arrays": fill("[]"),
     "deep arrays": fill("[" * 98 + "]" * 98),

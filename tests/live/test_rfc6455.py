@@ -360,7 +360,7 @@ class TestCompression:
         [
             "",
             "; client_max_window_bits=9",
-            "; server_no_context_takeover; server_max_window_bits=9",
+            "; server_no_context_takeover; server_max_window_bits=12",
             "; server_max_window_bits=8, permessage-deflate; server_no_context_takeover",
         ],
     )

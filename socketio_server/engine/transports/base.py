@@ -34,27 +34,21 @@ class Outgoing:
     __slots__ = ("_deflated", "frames")
 
     def __init__(self, packet: bytes, attachments: Sequence[bytes] = ()) -> None:
-        # By window size; each is encoded for its first recipient.
-        self._deflated: dict[int, bytes] | None = None
+        self._deflated: bytes | None = None  # encoded for the first recipient
         self.frames = encode_frame(_TEXT, packet)
         """The message as WebSocket frames, ready to be sent."""
         if attachments:
             frames = [encode_frame(_BINARY, data) for data in attachments]
             self.frames = b"".join((self.frames, *frames))
 
-    def deflated_frames(self, window_bits: int) -> bytes:
-        """Return the message as compressed WebSocket frames.
-
-        :param window_bits: the largest window that they may have.
-        """
+    @property
+    def deflated_frames(self) -> bytes:
+        """The message as compressed WebSocket frames."""
         if self._deflated is None:
-            self._deflated = {}
-        if window_bits not in self._deflated:
-            self._deflated[window_bits] = b"".join(
-                encode_deflated_frame(opcode, data, window_bits=window_bits)
-                for opcode, data in decode_frames(self.frames)
+            self._deflated = b"".join(
+                encode_deflated_frame(opcode, data) for opcode, data in decode_frames(self.frames)
             )
-        return self._deflated[window_bits]
+        return self._deflated
 
     @property
     def frames3(self) -> bytes:

@@ -50,13 +50,12 @@ class UpgradedConnection(NamedTuple):
 
     :param connection: the connection, not started yet.
     :param data: bytes that the client sent behind its handshake.
-    :param window_bits: the largest window that compressed messages may have; ``None`` if
-        permessage-deflate was not agreed on.
+    :param deflates: whether permessage-deflate was agreed on.
     """
 
     connection: Connection
     data: bytes = b""
-    window_bits: int | None = None
+    deflates: bool = False
 
 
 class WebSocketTransport:
@@ -79,6 +78,7 @@ class WebSocketTransport:
         "_closings",
         "_connection",
         "_credit",
+        "_deflates",
         "_early_data",
         "_is_due",
         "_loop",
@@ -90,7 +90,6 @@ class WebSocketTransport:
         "_rate",
         "_session",
         "_turns",
-        "_window_bits",
         "direct",
     )
 
@@ -105,7 +104,7 @@ class WebSocketTransport:
         turns: Turns,
     ) -> None:
         self._early_data = upgraded.data
-        self._window_bits = upgraded.window_bits
+        self._deflates = upgraded.deflates
         self._connection = upgraded.connection
         self._session: TransportHandler | None = session  # None once its end was reported
         self._loop = loop
@@ -114,9 +113,9 @@ class WebSocketTransport:
         self._parser = Parser(
             max_message_size=options.max_payload,
             max_fragments=options.max_fragments,
-            inflates=upgraded.window_bits is not None,
+            inflates=upgraded.deflates,
         )
-        is_direct = self._takes_frames and upgraded.window_bits is None
+        is_direct = self._takes_frames and not upgraded.deflates
         self.direct = upgraded.connection if is_direct else None
         """The connection that accepts ``Outgoing.frames`` unchanged (``Transport``)."""
         # Frames before the rate is looked at: half of the burst, because most clients never send as
@@ -151,10 +150,7 @@ class WebSocketTransport:
 
     def send(self, outgoing: Outgoing) -> None:
         """Send a message at once, or queue it if the peer is slow."""
-        if self._window_bits is None:
-            self._connection.write(outgoing.frames)
-        else:
-            self._connection.write(self._deflate(outgoing, self._window_bits))
+        self._connection.write(self._deflate(outgoing) if self._deflates else outgoing.frames)
 
     def send_first(self, outgoing: Outgoing) -> None:
         """Send a heartbeat (``Transport``)."""
@@ -267,7 +263,7 @@ class WebSocketTransport:
     def _handle_frames(self, room: int = LARGE) -> None:
         """Handle received bytes that are not just one short message.
 
-        :param room: how many bytes may be inflated.
+        :param room: how many bytes may be inflated (``Parser.room``).
         """
         parser = self._parser
         parser.room = room
@@ -352,11 +348,11 @@ class WebSocketTransport:
 
     _decode_packet: ClassVar = staticmethod(engineio.decode_packet)
 
-    def _deflate(self, outgoing: Outgoing, window_bits: int) -> bytes:
+    def _deflate(self, outgoing: Outgoing) -> bytes:
         threshold = self._options.compression_threshold
         if threshold is None or len(outgoing.frames) < threshold:
             return outgoing.frames
-        return outgoing.deflated_frames(window_bits)
+        return outgoing.deflated_frames
 
     def _decode_binary(self, data: bytes) -> bytes:
         return data

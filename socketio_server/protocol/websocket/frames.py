@@ -8,7 +8,7 @@ from struct import Struct
 
 import msgspec
 
-from socketio_server.protocol.websocket.permessage_deflate import MAX_WINDOW_BITS, deflate
+from socketio_server.protocol.websocket.permessage_deflate import deflate
 
 
 class Opcode(IntEnum):
@@ -108,18 +108,17 @@ def decode_frames(frames: bytes) -> list[tuple[int, bytes]]:
     return messages
 
 
-def encode_deflated_frame(opcode: int, data: bytes, *, window_bits: int = MAX_WINDOW_BITS) -> bytes:
+def encode_deflated_frame(opcode: int, data: bytes) -> bytes:
     """Encode a whole message as a compressed frame (RFC 7692 section 7.2.1).
 
     It inflates without any context, so that one frame serves all clients that accept compressed
-    messages with this window.
+    messages.
 
     :param opcode: text or binary.
     :param data: the message, UTF-8 if it is text.
-    :param window_bits: how large a window it may have, at least 9.
     :return: the frame; with short or random data it may be larger than an uncompressed one.
     """
-    return encode_frame(RSV1 | opcode, deflate(data, window_bits=window_bits))
+    return encode_frame(RSV1 | opcode, deflate(data))
 
 
 def encode_close(code: int | None = None, reason: str = "") -> bytes:

@@ -31,7 +31,7 @@ from socketio_server.protocol.websocket.masking import (
     unmask,
     unmask_pieces,
 )
-from socketio_server.protocol.websocket.permessage_deflate import Inflater
+from socketio_server.protocol.websocket.permessage_deflate import READ_COST, Inflater
 
 CONTROL = 0x08
 """The bit that control frames' opcodes share."""
@@ -88,6 +88,11 @@ class _FragmentedMessage:
         self.is_final = False  # whether the last frame, or its last piece, was taken
         self.size = 0  # bytes of all frames so far, before inflating
         self.inflated = 0  # bytes after inflating, if the message is compressed
+
+    @property
+    def held(self) -> int:
+        """The bytes of memory that the message takes so far."""
+        return self.size if self.inflater is None else self.inflated + self.inflater.held
 
 
 class _LargeFrame:
@@ -146,7 +151,8 @@ class Parser:
         self._failure: tuple[CloseCode, str] | None = None  # the peer's fault
         self._ended = False  # after a close frame or a failure: further bytes are discarded
         self.room = sys.maxsize
-        """Bytes that may be inflated until the caller makes more room."""
+        """Bytes that may be inflated until the caller makes more room. To read compressed ones
+        takes time, too: each needs as much room as ``READ_COST`` inflated ones, if that is more."""
         self.lacks_room = False
         """Whether a message waits for ``room``: until then ``next_event`` returns ``None``."""
 
@@ -193,10 +199,9 @@ class Parser:
 
     @property
     def unfinished(self) -> int:
-        """The bytes of messages that are not complete."""
+        """The bytes of memory that messages take which are not complete."""
         size = len(self._buffer) - self._position
-        message = self._message
-        return size if message is None else size + max(message.size, message.inflated)
+        return size if self._message is None else size + self._message.held
 
     def next_event(self) -> str | bytes | Ping | Pong | Close | None:
         """Return the next message or control frame, if it is complete.
@@ -405,16 +410,16 @@ class Parser:
         if self.lacks_room:
             return None
         allowed = self._max_message_size - message.inflated
-        most = min(allowed + 1, self.room)
+        unread = inflater.unread
         try:
-            data = inflater.inflate(most)
+            data = inflater.inflate(min(allowed + 1, self.room), self.room // READ_COST + 1)
         except DecodeError as exc:
             raise self._fail(CloseCode.INVALID_DATA, str(exc)) from exc
         if len(data) > allowed:
             raise self._fail_too_big()
         message.inflated += len(data)
-        self.room -= len(data)
-        self.lacks_room = len(data) == most
+        self.room -= max(len(data), READ_COST * (unread - inflater.unread))
+        self.lacks_room = not inflater.is_done
         return self._append(message, data, is_final=message.is_final and not self.lacks_room)
 
     def _inflate_rest(self) -> str | bytes | None:

@@ -7,7 +7,6 @@ failures are the parser's; the caller decides which messages are compressed.
 
 import re
 import zlib
-from typing import NamedTuple
 
 from socketio_server.exceptions import DecodeError
 
@@ -16,12 +15,14 @@ from socketio_server.exceptions import DecodeError
 DEFLATE_ANSWER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 """The ``Sec-WebSocket-Extensions`` header of a handshake that accepts the extension.
 
-It limits no window: the client may use any, and must expect ours to be as large as 32 KiB, unless
-it asked for a smaller one.
+It limits no window of the client.
 """
 
-MAX_WINDOW_BITS = 15
-"""The largest window, 32 KiB, as the base-2 logarithm of its size (section 7.1.2)."""
+WINDOW_BITS = 12
+"""The window of all that is sent, 4 KiB, as the base-2 logarithm of its size (section 7.1.2).
+
+There is one for all clients, because a broadcast would have to be deflated for each.
+"""
 
 _NAME = "permessage-deflate"
 _SERVER_WINDOW = "server_max_window_bits"
@@ -29,7 +30,7 @@ _CLIENT_WINDOW = "client_max_window_bits"
 
 _FLAGS = frozenset(["server_no_context_takeover", "client_no_context_takeover"])
 _CLIENT_WINDOW_BITS = frozenset(["8", "9", "10", "11", "12", "13", "14", "15"])
-_SERVER_WINDOW_BITS = _CLIENT_WINDOW_BITS - {"8"}  # zlib has no window of 8 bits
+_SERVER_WINDOW_BITS = frozenset(["12", "13", "14", "15"])  # in which our window fits
 
 _BLANK = " \t"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -37,31 +38,20 @@ _QUOTED = re.compile(r'=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*(?=[;,]|\Z)')
 _MALFORMED = "\0"  # no character of a token
 
 
-class Agreement(NamedTuple):
-    """The parameters that a client and this server have agreed on.
-
-    :param answer: the handshake's ``Sec-WebSocket-Extensions`` header.
-    :param window_bits: how large a window the messages to this client may have.
-    """
-
-    answer: str
-    window_bits: int
-
-
-def agree_on_deflate(offers: str) -> Agreement | None:
+def agree_on_deflate(offers: str) -> str | None:
     """Accept an offer of a ``Sec-WebSocket-Extensions`` header (section 7.1, RFC 6455 9.1).
 
     :param offers: the header's value; several values are joined by commas.
-    :return: the agreement on the first acceptable offer, if there is one; malformed and unknown
-        offers are skipped.
+    :return: the answer's header, for the first acceptable offer, if there is one; malformed and
+        unknown offers are skipped.
     """
     plain = _QUOTED.sub(_unquote, offers)
     if '"' in plain:  # a stray or unclosed quote leaves in doubt where an offer ends
         return None
     for offer in plain.split(","):
-        agreement = _accept(offer)
-        if agreement is not None:
-            return agreement
+        answer = _accept(offer)
+        if answer is not None:
+            return answer
     return None
 
 
@@ -71,8 +61,8 @@ def _unquote(match: re.Match[str]) -> str:
     return "=" + (value if _TOKEN.fullmatch(value) else _MALFORMED)
 
 
-def _accept(offer: str) -> Agreement | None:
-    """Return the agreement on one offer; ``None`` if it can't be accepted."""
+def _accept(offer: str) -> str | None:
+    """Return the answer to one offer; ``None`` if it can't be accepted."""
     name, *parameters = (part.strip(_BLANK) for part in offer.split(";"))
     if name != _NAME:
         return None
@@ -85,9 +75,9 @@ def _accept(offer: str) -> Agreement | None:
         seen[key] = value
     bits = seen.get(_SERVER_WINDOW)
     if bits is None:
-        return Agreement(DEFLATE_ANSWER, MAX_WINDOW_BITS)
+        return DEFLATE_ANSWER
     # The answer accepts a parameter by repeating it (section 7.1.2.1).
-    return Agreement(f"{DEFLATE_ANSWER}; {_SERVER_WINDOW}={bits}", int(bits))
+    return f"{DEFLATE_ANSWER}; {_SERVER_WINDOW}={bits}"
 
 
 def _is_parameter(key: str, value: str | None) -> bool:
@@ -107,25 +97,34 @@ _TAIL = b"\x00\x00\xff\xff"  # the end of a flush; left out on the wire (section
 # message is truncated.
 _END = _TAIL + b"\x03\x00"
 
-# Window bits and memory level. Small ones deflate a message of this many bytes just as well, and
-# are used because setting up the usual 256 KiB takes longer than deflating a short message.
+# A message of up to so many bytes gets less memory, because setting up the usual amount takes
+# longer than deflating a short message.
 _SMALL_SIZE = 4096
-_SMALL = (12, 5)
-_LARGE = (MAX_WINDOW_BITS, 8)
+_SMALL_MEMORY, _USUAL_MEMORY = 5, 8
 
-# Blocks with BFINAL set that one message may have: each costs a copy of all data behind it.
+# A message of more bytes is deflated at zlib's fastest level, because other clients wait meanwhile:
+# at the usual one, a few letters in random order take ten times as long as most text.
+_FAST_SIZE = 32_768
+_USUAL_LEVEL, _FAST_LEVEL = 6, 1
+
+# Blocks with BFINAL set that one message may have: each costs a copy of the data behind it.
 _MAX_FINAL_BLOCKS = 16
 
+_INFLATER_SIZE = 40_000  # bytes that zlib allocates to inflate, the window among them
 
-def deflate(data: bytes, *, window_bits: int = MAX_WINDOW_BITS) -> bytes:
+READ_COST = 8
+"""Inflated bytes that take as long as one that is read, at worst: a block may be empty."""
+
+
+def deflate(data: bytes) -> bytes:
     """Deflate a whole message (section 7.2.1).
 
     :param data: the message.
-    :param window_bits: how large a window it may have, at least 9.
     :return: the deflated message, which inflates without any context.
     """
-    bits, memory_level = _SMALL if len(data) <= _SMALL_SIZE else _LARGE
-    compressor = zlib.compressobj(wbits=-min(bits, window_bits), memLevel=memory_level)
+    level = _USUAL_LEVEL if len(data) <= _FAST_SIZE else _FAST_LEVEL
+    memory = _SMALL_MEMORY if len(data) <= _SMALL_SIZE else _USUAL_MEMORY
+    compressor = zlib.compressobj(level, wbits=-WINDOW_BITS, memLevel=memory)
     deflated = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
     return deflated[: -len(_TAIL)]
 
@@ -135,13 +134,25 @@ class Inflater:
     (section 7.2.2).
     """
 
-    __slots__ = ("_data", "_final_blocks", "_is_last", "_stream")
+    __slots__ = ("_data", "_final_blocks", "_is_last", "_stream", "is_done")
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(-zlib.MAX_WBITS)
         self._final_blocks = 0  # so far
         self._data = b""  # the frame's data that zlib has not read yet
         self._is_last = False
+        self.is_done = True
+        """Whether all data of the frame was inflated."""
+
+    @property
+    def unread(self) -> int:
+        """The bytes of the frame's data that are still to be read."""
+        return len(self._data)
+
+    @property
+    def held(self) -> int:
+        """The bytes of memory that inflating takes, without what was inflated."""
+        return _INFLATER_SIZE + len(self._data)
 
     def receive(self, data: bytes, *, is_last: bool) -> None:
         """Take the next frame's data, after that of the last one was inflated.
@@ -151,25 +162,34 @@ class Inflater:
         self._data = data + _END if is_last else data
         self._is_last = is_last
 
-    def inflate(self, max_length: int) -> bytes:
+    def inflate(self, max_length: int, max_read: int) -> bytes:
         """Inflate the next piece of the frame's data.
 
         :param max_length: the most bytes of the piece, at least 1.
-        :return: the inflated data; if it is shorter, there is no more.
+        :param max_read: the most bytes of the data that are read for it, at least 1.
+        :return: the inflated data; ``is_done`` tells whether there is more.
         :raises DecodeError: if the data is malformed or truncated.
         """
+        data, later = self._data[:max_read], self._data[max_read:]
+        inflated = b""
         try:
-            inflated = self._stream.decompress(self._data, max_length)
-            # Blocks may follow one with BFINAL set (section 7.2.1); for zlib it ends the stream.
-            while self._stream.unused_data and len(inflated) < max_length:
-                data = self._stream.unused_data
-                self._restart()
+            while True:
+                # Blocks may follow one with BFINAL set (section 7.2.1); for zlib it ends the
+                # stream.
+                if data and self._stream.eof:
+                    self._restart()
                 inflated += self._stream.decompress(data, max_length - len(inflated))
+                if not self._stream.eof:
+                    data = self._stream.unconsumed_tail
+                    break
+                data = self._stream.unused_data
+                if not data or len(inflated) == max_length:
+                    break
         except zlib.error as exc:
             raise DecodeError("malformed deflate data") from exc
-        # What follows a block with BFINAL set is in `unused_data`; zlib would put it there again.
-        self._data = b"" if self._stream.eof else self._stream.unconsumed_tail
-        if self._is_last and not self._stream.eof and len(inflated) < max_length:
+        self._data = data + later
+        self.is_done = not later and len(inflated) < max_length
+        if self.is_done and self._is_last and not self._stream.eof:
             raise DecodeError("deflate data is truncated")
         return inflated
 

@@ -26,6 +26,12 @@ class TestOutgoing:
         assert outgoing.packets == [b"452-[]", b"bAQI=", b"b"]
         assert outgoing.frames == b"\x81\x06452-[]" + b"\x82\x02\x01\x02" + b"\x82\x00"
 
+    def test_it_is_deflated_once_for_all_who_accept_that(self) -> None:
+        outgoing = Outgoing(b"42" + b"x" * 1000, [b"y" * 1000])
+
+        assert len(outgoing.deflated_frames) < 100
+        assert outgoing.deflated_frames is outgoing.deflated_frames
+
     @pytest.mark.parametrize(
         ("outgoing", "packet"),
         [(PING, b"2"), (PONG, b"3"), (CLOSE, b"1"), (PROBE_PONG, b"3probe")],

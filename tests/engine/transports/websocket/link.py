@@ -11,12 +11,12 @@ from tests.fakes.websocket import closings, websocket
 class Link:
     """A WebSocket transport, the session above it, and its client."""
 
-    def __init__(self, options: Options, data: bytes = b"", window_bits: int | None = None) -> None:
+    def __init__(self, options: Options, data: bytes = b"", *, deflates: bool = False) -> None:
         self.loop = FakeLoop()
         self.session = RecordingTransportHandler()
         self._pair = websocket(self.loop, options)
         self.connection, self.client = self._pair.__enter__()
-        upgraded = UpgradedConnection(self.connection, data, window_bits)
+        upgraded = UpgradedConnection(self.connection, data, deflates)
         self.transport = WebSocketTransport(
             upgraded,
             self.session,

@@ -15,6 +15,9 @@ from tests.engine.transports.websocket.link import Link
 from tests.fakes.engine import outgoing
 from tests.support.websocket import frame
 
+EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"
+"""A whole deflate block of no bytes (RFC 1951 section 3.2.4)."""
+
 
 def compressed(message: str) -> bytes:
     """Return a client's compressed text frame."""
@@ -100,7 +103,7 @@ class TestInflating:
 
     @pytest.fixture
     def link(self) -> Iterator[Link]:
-        made = Link(Options(), window_bits=15)
+        made = Link(Options(), deflates=True)
         made.start()
         yield made
         made.close()
@@ -115,6 +118,25 @@ class TestInflating:
         link.loop.run()
         assert link.session.messages == [message[1:] for message in messages]
         assert link.transport.is_reading
+
+    def test_so_does_what_takes_long_to_read_and_inflates_to_nothing(self, link: Link) -> None:
+        blocks = EMPTY_BLOCK * (LARGE // len(EMPTY_BLOCK))
+        data = blocks + deflate(b"4late")
+        link.client.send_bytes(frame(Opcode.TEXT, data, reserved=4))
+        link.loop.turn()
+        assert link.session.packets == []
+        assert not link.transport.is_reading
+
+        link.loop.run()
+        assert link.session.messages == ["late"]
+
+    def test_what_was_inflated_to_nothing_is_charged_to_nobody(self, link: Link) -> None:
+        blocks = EMPTY_BLOCK * (LARGE // len(EMPTY_BLOCK))
+        for first in (Opcode.TEXT, *[Opcode.CONTINUATION] * 20):
+            reserved = 4 if first is Opcode.TEXT else 0
+            link.client.send_bytes(frame(first, blocks, fin=False, reserved=reserved))
+            link.loop.run()
+        assert 0 < link.session.charged < 2 * LARGE
 
     def test_small_ones_do_not_wait(self, link: Link) -> None:
         link.client.send_bytes(compressed("4small"))
