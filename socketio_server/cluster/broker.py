@@ -141,6 +141,8 @@ class LocalOperations(Protocol):
         :param asked: called at first with the ids of these clients.
         :param answered: called for each that has acknowledged with the values, and for each that
             has left with ``None``.
+        :raises TypeError: if an argument can't be encoded; then nobody is asked.
+        :raises ValueError: if the event is larger than what may wait for a client; likewise.
         """
 
     def run_event(

@@ -17,20 +17,22 @@ from socketio_server.protocol.redis_adapter import (
     Opts,
     Packet,
     Room,
+    Rooms,
     check_depth,
     decode_extension,
     decode_unchecked,
+    encode_messagepack,
     may_be_too_deep,
 )
 from socketio_server.protocol.socketio import check_event
 
 _BRACE = b"{"
 
-MAX_ROOMS = 1000
+MAX_JOINED = 1000
 """Rooms that one request may let sockets join or leave: more than any honest server does, and few
 enough to be handled at once."""
 
-FewRooms = Annotated[list[Room], Meta(max_length=MAX_ROOMS)]
+FewRooms = Annotated[list[Room], Meta(max_length=MAX_JOINED)]
 
 
 class _Request(msgspec.Struct, tag_field="type", rename="camel", kw_only=True):
@@ -46,7 +48,7 @@ class ListSockets(_Request, tag=0):
     """Asks for the ids of the sockets in some rooms (older servers)."""
 
     request_id: str
-    rooms: list[Room] = []
+    rooms: Rooms = []
 
 
 class ListRooms(_Request, tag=1):
@@ -151,7 +153,7 @@ class Response(msgspec.Struct, rename="camel", kw_only=True):
     sockets: list[str | SocketFields] | UnsetType = UNSET
     rooms: list[Room] | UnsetType = UNSET
     data: Any = UNSET
-    client_count: int | UnsetType = UNSET
+    client_count: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
     packet: Raw | UnsetType = UNSET
     socket_ids: list[str] | UnsetType = UNSET
     socket_id: str | UnsetType = UNSET
@@ -291,7 +293,7 @@ _open_map = msgspec.msgpack.Decoder(dict[str, Raw])
 
 def encode_value(value: Any) -> Raw:
     """Encode the value of an acknowledgement, for a response."""
-    return Raw(msgspec.msgpack.encode(value))
+    return Raw(encode_messagepack(value))
 
 
 def decode_value(data: bytes, pause: Callable[[], None] | None = None) -> Any:

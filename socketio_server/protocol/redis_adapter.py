@@ -137,14 +137,14 @@ _SMALL = 4096
 _encoder = msgspec.msgpack.Encoder()
 
 
-def _encode(message: tuple[Any, ...]) -> bytes:
-    """Encode a message, with integers that MessagePack can't carry as the floats that they are in
+def encode_messagepack(value: Any) -> bytes:
+    """Encode a value, with integers that MessagePack can't carry as the floats that they are in
     JavaScript.
     """
     try:
-        return _encoder.encode(message)
+        return _encoder.encode(value)
     except OverflowError:
-        return _encoder.encode(_limit_integers(message))
+        return _encoder.encode(_limit_integers(value))
 
 
 def _limit_integers(value: Any) -> Any:
@@ -168,7 +168,7 @@ def encode_broadcast(broadcast: Broadcast, data: Sequence[Any]) -> bytes:
     packet = {"type": _EVENTS[0], "data": data, "nsp": broadcast.namespace}
     flags = {"volatile": True} if broadcast.volatile else {}
     opts = {"rooms": broadcast.rooms, "except": broadcast.skip, "flags": flags}
-    return _encode((broadcast.uid, packet, opts))
+    return encode_messagepack((broadcast.uid, packet, opts))
 
 
 def decode_broadcast(message: bytes) -> tuple[Broadcast, list[Any] | Raw]:

@@ -161,14 +161,16 @@ class Operations:
         """
         clients = self._clients
         broker, timekeeper = clients.broker, clients.timekeeper
+        packet = None
+        if broker.reaches_others:  # before anybody is asked
+            data = clients.copy((envelope.event_name, *envelope.args))
+            packet = Packet(2, encode_value(data), envelope.namespace)
         with clients.asking(envelope, lambda ids: Waiter(ids, timekeeper)) as waiter:
-            if not broker.reaches_others:
+            if packet is None:
                 return waiter.wait(timeout)
             began = timekeeper.now
             limit = CALL_TIMEOUT if timeout is None else timeout
             flags = {"timeout": int(limit * 1000), WANTS_IDS: True}
-            data = clients.copy((envelope.event_name, *envelope.args))
-            packet = Packet(2, encode_value(data), envelope.namespace)
             responses = self._ask(
                 envelope,
                 limit,
@@ -341,7 +343,11 @@ class Operations:
         asked: Callable[[Sequence[str]], None],
         answered: Callable[[str, Sequence[Any] | None], None],
     ) -> None:
-        """Send clients an event that they are to acknowledge; wait until they have."""
+        """Send clients an event that they are to acknowledge; wait until they have.
+
+        :raises TypeError: if an argument can't be encoded; then nobody is asked.
+        :raises ValueError: if the event is larger than what may wait for a client; likewise.
+        """
         timekeeper = self._clients.timekeeper
         until = timekeeper.now + timeout
         with self._clients.asking(envelope, _Acknowledged) as pending:

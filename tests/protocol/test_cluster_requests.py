@@ -16,7 +16,7 @@ from socketio_server.protocol.cluster_requests import (
     ACKNOWLEDGEMENT,
     CLIENT_COUNT,
     EVENT_ANSWER,
-    MAX_ROOMS,
+    MAX_JOINED,
     Ask,
     Disconnect,
     FetchSockets,
@@ -36,7 +36,7 @@ from socketio_server.protocol.cluster_requests import (
     encode_value,
     estimate_size,
 )
-from socketio_server.protocol.redis_adapter import Opts, Packet
+from socketio_server.protocol.redis_adapter import MAX_ROOMS, Opts, Packet
 
 
 def nested(depth: int) -> list[Any]:
@@ -143,8 +143,9 @@ class TestRequests:
             b'{"type":6,"data":["disconnect"]}',
             b'{"type":6,"data":["a",' + b"[" * 200 + b"]" * 200 + b"]}",
             b'{"type":6,"data":["a",' + b"[" * 100_000,
-            b'{"type":2,"opts":{"rooms":[],"except":[]},"rooms":[' + b"1," * MAX_ROOMS + b"1]}",
-            b'{"type":3,"opts":{"rooms":[],"except":[]},"rooms":[' + b"1," * MAX_ROOMS + b"1]}",
+            b'{"type":2,"opts":{"rooms":[],"except":[]},"rooms":[' + b"1," * MAX_JOINED + b"1]}",
+            b'{"type":3,"opts":{"rooms":[],"except":[]},"rooms":[' + b"1," * MAX_JOINED + b"1]}",
+            b'{"type":0,"requestId":"r","rooms":[' + b"1," * MAX_ROOMS + b"1]}",
             b'{"type":10}',
             b'{"type":"4"}',
             b'{"requestId":"\xff","type":1}',
@@ -196,6 +197,7 @@ class TestResponses:
             b'{"requestId":1}',
             b'{"requestId":"r","sockets":"x"}',
             b'{"requestId":"r","clientCount":"x"}',
+            b'{"requestId":"r","clientCount":-1}',
             b'{"requestId":"r","rooms":[[]]}',
             b"\x93\x01\x02\x03",
             b'{"type":9,"requestId":"r","packet":1}',

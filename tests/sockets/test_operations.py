@@ -491,6 +491,23 @@ class TestCall:
             opts=Opts(rooms=[], flags={"timeout": 5000, "ids": True}),
         )
 
+    def test_integers_that_messagepack_can_not_carry_are_floats_elsewhere(
+        self, server: FakeServer, operations: Operations, others: OthersBroker
+    ) -> None:
+        server.connect()
+        operations.call(select(EVERYONE).envelope("/", "question", (2**65,)), timeout=0.0)
+        (question,) = others.asked
+        assert isinstance(question, Ask)
+        assert question.packet.data == encode_value(["question", 2.0**65])
+
+    def test_nobody_is_asked_what_other_processes_can_not_be(
+        self, server: FakeServer, operations: Operations, others: OthersBroker
+    ) -> None:
+        client = server.connect()
+        with pytest.raises(TypeError):
+            operations.call(select(EVERYONE).envelope("/", "question", (object(),)), None)
+        assert (client.received(), others.asked) == ([], [])
+
     def test_one_client_of_another_process_answers(
         self, server: FakeServer, others: OthersBroker
     ) -> None:

@@ -13,6 +13,8 @@ from msgspec import UNSET, Raw, UnsetType
 from socketio_server.cluster.broker import Envelope, LocalNode, LocalOperations, Recipients
 from socketio_server.cluster.envelopes import are_wanted, to_recipients
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.log import show
+from socketio_server.net.refusals import RefusalKind, Refusals
 from socketio_server.protocol.cluster_requests import (
     ACKNOWLEDGEMENT,
     CLIENT_COUNT,
@@ -58,6 +60,7 @@ class Answerer:
 
     :param publish: publishes a message on a channel of Redis soon.
     :param decode_event: decodes the name and arguments of an event for clients.
+    :param refusals: counts and logs events that clients can't be asked.
     """
 
     def __init__(
@@ -67,12 +70,14 @@ class Answerer:
         channels: ChannelNames,
         publish: Callable[[bytes, bytes], None],
         decode_event: Callable[[Raw], list[Any]],
+        refusals: Refusals,
     ) -> None:
         self._node = node
         self._operations = operations
         self._channels = channels
         self._publish = publish
         self._decode_event = decode_event
+        self._refusals = refusals
         self._underway = {True: 0, False: 0}  # by whether they wait for clients
 
     def handle(self, namespace: str, request: Request) -> None:
@@ -177,12 +182,7 @@ class Answerer:
         name, *args = data
 
         def answered(socket_id: str, values: Sequence[Any] | None) -> None:
-            packet: Raw | UnsetType = UNSET
-            if values:
-                try:
-                    packet = encode_value(values[0])
-                except OverflowError:  # an integer that MessagePack can't carry
-                    values = None
+            packet: Raw | UnsetType = encode_value(values[0]) if values else UNSET
             if values is None and not wants_ids:
                 return  # Node's servers don't tell that a client has left
             response = Response(
@@ -204,12 +204,17 @@ class Answerer:
             skip_channels=recipients.skip_channels,
         )
         timeout = _timeout_of((request.opts.flags or {}).get("timeout"))
-        self._operations.pass_on(
-            envelope,
-            timeout,
-            asked=partial(self._count_asked, namespace, request),
-            answered=answered,
-        )
+        try:
+            self._operations.pass_on(
+                envelope,
+                timeout,
+                asked=partial(self._count_asked, namespace, request),
+                answered=answered,
+            )
+        except (TypeError, ValueError) as error:  # nobody was asked
+            why = f"event {show(name)} of another server: {error}"
+            self._refusals.add(RefusalKind.CLUSTER, "Redis", why)
+            self._count_asked(namespace, request, ())
 
     def _run_event(self, namespace: str, request: ServerEvent) -> None:
         answer = None

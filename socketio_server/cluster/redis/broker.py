@@ -144,7 +144,7 @@ class RedisBroker:
         # messages don't count.
         self._turn_began = self._waits_since = clock()
         self._answerer = Answerer(
-            node, operations, self._channels, self._sender.publish, self._decode_event
+            node, operations, self._channels, self._sender.publish, self._decode_event, refusals
         )
         self._inquiries: dict[str, tuple[str, Inquiry]] = {}  # by request id, behind a namespace
         self._pinged_at = self._swept_at = clock()

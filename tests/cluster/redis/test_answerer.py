@@ -14,6 +14,7 @@ from socketio_server.cluster.broker import Envelope, Recipients
 from socketio_server.cluster.redis import answerer as answerer_module
 from socketio_server.cluster.redis.answerer import MAX_ASK_TIMEOUT, Answerer
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.refusals import Refusals
 from socketio_server.protocol.cluster_requests import (
     Ask,
     Disconnect,
@@ -47,12 +48,14 @@ class Process:
         self.node.wanted.update({("/", None), ("/", "a")})
         self.operations = FakeOperations()
         self.published: list[tuple[bytes, bytes]] = []
+        self.refusals = Refusals(lambda: 100.0)
         self.answerer = Answerer(
             self.node,
             self.operations,
             ChannelNames("socket.io"),
             lambda channel, message: self.published.append((channel, message)),
             decode_event,
+            self.refusals,
         )
 
     def handle(self, request: Any) -> None:
@@ -242,15 +245,34 @@ class TestAcknowledgements:
             Response(type=9, request_id="r", socket_id="three", gone=True),
         ]
 
-    def test_that_can_not_be_passed_on_are_missing_and_cost_nobody_elses(
+    def test_with_integers_that_messagepack_can_not_carry_have_floats(
         self, process: Process
     ) -> None:
         """JSON's integers have no end."""
-        self.ask(process, {"ids": True}, ("one", [[10**30]]), ("two", ["second"]))
-        assert [response for _, response in process.responses[1:]] == [
-            Response(type=9, request_id="r", socket_id="one", gone=True),
-            Response(type=9, request_id="r", packet=encode_value("second"), socket_id="two"),
+        self.ask(process, {"ids": True}, ("one", [[10**30]]))
+        (_, answer), *_ = process.responses[1:]
+        assert answer == Response(
+            type=9, request_id="r", packet=encode_value([1e30]), socket_id="one"
+        )
+
+    @pytest.mark.parametrize("error", [TypeError, ValueError])
+    def test_are_none_of_an_event_that_clients_can_not_be_sent(
+        self,
+        process: Process,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        error: type[Exception],
+    ) -> None:
+        def pass_on(*args: Any, **options: Any) -> None:
+            raise error("why")
+
+        monkeypatch.setattr(process.operations, "pass_on", pass_on)
+        self.ask(process, {"ids": True})
+        assert process.responses == [
+            (OWN, Response(type=8, request_id="r", client_count=0, socket_ids=[]))
         ]
+        assert process.refusals.counts == {"cluster": 1}
+        assert caplog.messages == ["Refused (cluster): event 'question' of another server: why"]
 
     @pytest.mark.parametrize(
         ("said", "seconds"),
