@@ -9,7 +9,7 @@ from tests.interop.clients import (
     JAVASCRIPT_FLAVOURS,
     RETURNING_FLAVOURS,
 )
-from tests.interop.conftest import HANDLERS, RESTLESS, Connect
+from tests.interop.conftest import HANDLERS, RESTLESS, SETTINGS, Connect
 from tests.support.tools import PATIENCE
 from tests.support.types import StartServer
 
@@ -74,6 +74,16 @@ class TestMessages:
     )
     def test_may_be_large(self, connect: Connect, text: str) -> None:
         client = connect()
+        client.send(text)
+        assert client.message() == text
+
+    @pytest.mark.parametrize("size", [100, 10_000, 900_000])
+    def test_may_be_compressed(
+        self, connect: Connect, share_server: StartServer, size: int
+    ) -> None:
+        settings = {**SETTINGS, "SOCKETIO_PER_MESSAGE_DEFLATE": True}
+        client = connect(url=share_server(events=HANDLERS, settings=settings).url)
+        text = ", ".join(map(str, range(size)))[:size]
         client.send(text)
         assert client.message() == text
 
