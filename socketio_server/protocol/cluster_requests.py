@@ -248,20 +248,22 @@ def decode_request_id(data: bytes) -> str:
     return decoded.request_id
 
 
-def decode_response(data: bytes) -> Response:
+def decode_response(data: bytes, pause: Callable[[], None] | None = None) -> Response:
     """Decode a response.
 
     The value of a client's acknowledgement is not decoded.
 
+    :param pause: called between the parts of the work on a large one.
     :raises DecodeError: if it is malformed, nested too deep, or an acknowledgement in JSON.
     """
     response: Response = _decode(_response_decoders, data)
     if response.packet is not UNSET and data.startswith(_BRACE):
         raise DecodeError("acknowledgement that is not MessagePack")
-    check_depth((response.data,))
+    values = [response.data]
     for record in response.sockets or ():
         if isinstance(record, SocketFields):
-            check_depth((record.handshake, record.data))
+            values += record.handshake, record.data
+    check_depth(values, pause)
     return response
 
 

@@ -75,7 +75,7 @@ READ_TIMEOUT = 5.0
 """Seconds without a sign of life from Redis, which is pinged more often, after which it is lost."""
 
 MAX_DECODED = 134_217_728
-"""Bytes, estimated, that an event or a request may take once it is decoded."""
+"""Bytes, estimated, that an event, a request or a response may take once it is decoded."""
 
 SWEEP_INTERVAL = 30.0
 """Seconds that a channel without subscribers is still listened to, at least, and at most twice as
@@ -442,7 +442,9 @@ class RedisBroker:
         """Pass a response on to who waits for it; on the common channel, others' come as well."""
         found = self._inquiries.get(decode_request_id(message))
         if found is not None:
-            found[1].take(decode_response(message))
+            _verify_decoded_size(message)
+            self._give_turn()
+            found[1].take(decode_response(message, self._give_turn))
 
     def _is_wanted_room(self, namespace: str, channel: bytes) -> bool:
         """Return whether the room of a channel of Redis is a socket here, or has one."""

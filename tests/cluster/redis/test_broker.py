@@ -27,6 +27,7 @@ from socketio_server.protocol.cluster_requests import (
     Disconnect,
     FetchSockets,
     Response,
+    SocketFields,
     ServerEvent,
     decode_request,
     encode_request,
@@ -649,6 +650,37 @@ class TestAsking:
         assert [response.packet for response in taken] == [malformed]
         found = asking.get(block=False)
         assert [response.client_count for response in found.received] == [1]
+
+    def test_responses_that_take_too_much_memory_are_refused(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(broker_module, "MAX_DECODED", 30_000)
+        cluster.start()
+        asking = self.ask(cluster, servers=3)
+        self.respond(cluster, RESPONSES, data=[[]] * 2_000)
+        self.respond(cluster, RESPONSES, sockets=[SocketFields(id="a")] * 200)
+        assert cluster.refusals.counts == {"cluster": 2}
+        self.respond(cluster, RESPONSES, data="x" * 4_000)
+        self.respond(cluster, RESPONSES, sockets=["a"])
+        assert len(asking.get(block=False).received) == 2
+
+    def test_others_get_turns_while_a_response_is_read(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cluster.start()
+        asking = self.ask(cluster, servers=2)
+        turns = cluster.patience.turns
+
+        def slow(data: bytes, pause: Callable[[], None]) -> Response:
+            for _ in range(10):
+                cluster.now += 1.0
+                pause()
+            return Response(request_id="r")
+
+        monkeypatch.setattr(broker_module, "decode_response", slow)
+        self.respond(cluster, RESPONSES)
+        assert cluster.patience.turns == turns + 10
+        assert len(asking.get(block=False).received) == 1
 
     def test_alone_it_does_not_wait(self, cluster: Cluster) -> None:
         cluster.start()
