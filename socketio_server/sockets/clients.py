@@ -141,27 +141,31 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
             if not members:
                 del self._members[recipient.namespace]
 
-    def subscribe(self, recipient: Recipient, channel: str) -> bool:
-        """Put a client on a channel; the caller has the broker listen to it.
+    def subscribe(self, recipient: Recipient, *channels: str) -> Collection[str]:
+        """Put a client on channels; the caller has the broker listen to them.
 
-        :return: ``False`` if it was on it already.
+        :return: those that it was not on.
         """
-        if channel in recipient.channels:
-            return False
-        recipient.channels += (channel,)
-        self.channels.add(recipient, channel)
-        return True
+        is_on = frozenset(recipient.channels)
+        added = dict.fromkeys(channel for channel in channels if channel not in is_on)
+        recipient.channels += tuple(added)
+        for channel in added:
+            self.channels.add(recipient, channel)
+        return added
 
-    def unsubscribe(self, recipient: Recipient, channel: str) -> bool:
-        """Take a client off a channel.
+    def unsubscribe(self, recipient: Recipient, *channels: str) -> Collection[str]:
+        """Take a client off channels.
 
-        :return: ``False`` if it was not on it.
+        :return: those that it was on.
         """
-        if channel not in recipient.channels:
-            return False
-        recipient.channels = tuple(other for other in recipient.channels if other != channel)
-        self.channels.discard(recipient, channel)
-        return True
+        remaining = dict.fromkeys(recipient.channels)
+        removed = [channel for channel in dict.fromkeys(channels) if channel in remaining]
+        for channel in removed:
+            del remaining[channel]
+            self.channels.discard(recipient, channel)
+        if removed:
+            recipient.channels = tuple(remaining)
+        return removed
 
     def enter(self, recipient: Recipient, room: str) -> None:
         """Put a client in a room of our own, besides its channels, until it leaves or disconnects.

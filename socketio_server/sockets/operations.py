@@ -61,7 +61,8 @@ CALL_TIMEOUT = 60.0
 hears that they have left if their process has ended."""
 
 BATCH = 100
-"""Sockets that are looked at or changed before others get a turn."""
+"""Sockets that are looked at or changed before others get a turn; one that is put on several
+channels, or taken off them, counts as often."""
 
 _NOTHING = bytes(encode_value(None))
 """An acknowledgement without a value."""
@@ -280,22 +281,21 @@ class Operations:
 
     def join(self, recipients: Recipients, channels: Sequence[str]) -> None:
         """Put clients on channels, without waiting until they hear other processes."""
-        clients = self._clients
-        for channel in channels:
-            if not channel or channel.startswith(RESERVED_HEAD):
-                continue
-            joined = [each for each in self._each(recipients) if clients.subscribe(each, channel)]
-            for recipient in joined:
+        clients, joined = self._clients, set[str]()
+        allowed = [name for name in channels if name and not name.startswith(RESERVED_HEAD)]
+        for recipient in self._each(recipients, steps=len(allowed)):
+            added = clients.subscribe(recipient, *allowed)
+            for channel in added:
                 recipient.moved(channel, is_on=True)
-            if joined:
-                clients.broker.listen(recipients.namespace, channel, wait=False)
+            joined.update(added)
+        for channel in joined:
+            clients.broker.listen(recipients.namespace, channel, wait=False)
 
     def leave(self, recipients: Recipients, channels: Sequence[str]) -> None:
         """Take clients off channels."""
-        for recipient in self._each(recipients):
-            for channel in channels:
-                if self._clients.unsubscribe(recipient, channel):
-                    recipient.moved(channel, is_on=False)
+        for recipient in self._each(recipients, steps=len(channels)):
+            for channel in self._clients.unsubscribe(recipient, *channels):
+                recipient.moved(channel, is_on=False)
 
     def disconnect(self, recipients: Recipients, *, close: bool) -> None:
         """Disconnect clients from their namespace, or with ``close`` end their sessions."""
@@ -379,18 +379,25 @@ class Operations:
         run(namespace, data[0], data[1:], None if answer is None else partial(self._answer, answer))
         return True
 
-    def _each(self, recipients: Recipients, *, sure: bool = False) -> Iterator[Recipient]:
+    def _each(
+        self, recipients: Recipients, *, sure: bool = False, steps: int = 1
+    ) -> Iterator[Recipient]:
         """Yield recipients that are connected to this process; let the loop take a turn now and
         then.
 
         :param sure: as in ``Clients.select``.
+        :param steps: how many the work on each of them has.
         """
-        timekeeper = self._clients.timekeeper
-        for number, recipient in enumerate(self._clients.select(recipients, sure=sure), 1):
-            if number % BATCH == 0 and timekeeper.may_wait():
-                timekeeper.let_others_run()
-            if recipient.is_open:
-                yield recipient
+        timekeeper, done = self._clients.timekeeper, 0
+        for recipient in self._clients.select(recipients, sure=sure):
+            if not recipient.is_open:
+                continue
+            yield recipient
+            done += steps
+            if done >= BATCH:
+                done = 0
+                if timekeeper.may_wait():
+                    timekeeper.let_others_run()
 
     def _answer(self, answer: Callable[[Any], None], value: Any) -> None:
         """Answer an event with a handler's value.

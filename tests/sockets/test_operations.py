@@ -267,6 +267,51 @@ class TestManySockets:
         assert [record.session_id for record in operations.find(EVERYBODY, 1.0)] == [a, b, d]
 
 
+class TestManyChannels:
+    def test_of_each_socket_let_others_have_a_turn_and_leave_meanwhile(
+        self, server: FakeServer, operations: Operations, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(operations_module, "BATCH", 3)
+        a, b, c = (server.connect(channels=["x"]) for _ in range(3))
+        sockets = [client.socket for client in (a, b)]
+        delivery = c.socket._delivery
+        turns: list[list[str]] = []
+
+        def let_others_run() -> None:
+            turns.append([*a.socket.channels, *b.socket.channels])
+            if len(turns) == 2:
+                c.leave()
+
+        monkeypatch.setattr(server.clients.timekeeper, "let_others_run", let_others_run)
+        operations.join(EVERYBODY, ["1", "2", "3"])
+        assert turns == [["x", "1", "2", "3", "x"], ["x", "1", "2", "3", "x", "1", "2", "3"]]
+        assert delivery.channels == ()
+
+        turns.clear()
+        operations.leave(EVERYBODY, ["x", "1", "3"])
+        assert turns == [["2", "x", "1", "2", "3"], ["2", "2"]]
+        assert [socket.channels for socket in sockets] == [["2"], ["2"]]
+
+    def test_are_listened_to_once_and_told_of_for_each_socket(self, operations: Operations) -> None:
+        hooks = RecordingHooks()
+        server = FakeServer(hooks=hooks)
+        server.clients.broker = others = OthersBroker(server)
+        for _ in range(2):
+            server.connect(channels=["1"])
+        hooks.told.clear()
+        others.listened.clear()
+        operations = Operations(server.clients)
+        operations.join(EVERYBODY, ["1", "2", "3", "2"])
+        settle()
+        assert sorted(others.listened) == [("2", False), ("3", False)]
+        assert [details["channel"] for _, details in hooks.told] == ["2", "3"] * 2
+
+        hooks.told.clear()
+        operations.leave(EVERYBODY, ["4", "3", "1", "3"])
+        settle()
+        assert [details["channel"] for _, details in hooks.told] == ["3", "1"] * 2
+
+
 class TestRecords:
     def test_keep_what_identifies_the_user_out(self) -> None:
         headers = {"cookie": "a", "Authorization": "b", "user-agent": "c"}
