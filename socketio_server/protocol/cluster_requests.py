@@ -30,7 +30,7 @@ _BRACE = b"{"
 
 MAX_JOINED = 1000
 """Rooms that one request may let sockets join or leave: more than any honest server does, and few
-enough to be handled at once."""
+enough for one socket to join or leave at once; others have a turn before the next one does."""
 
 FewRooms = Annotated[list[Room], Meta(max_length=MAX_JOINED)]
 
