@@ -72,7 +72,8 @@ PING_INTERVAL = 2.0
 """Seconds after which Redis is asked for a sign of life."""
 
 READ_TIMEOUT = 5.0
-"""Seconds without a sign of life from Redis, which is pinged more often, after which it is lost."""
+"""Seconds without a reply or a message in full from Redis, which is pinged more often, after which
+it is lost."""
 
 MAX_DECODED = 134_217_728
 """Bytes, estimated, that an event, a request or a response may take once it is decoded."""
@@ -118,7 +119,7 @@ class RedisBroker:
         on_return: Callable[[], None],
     ) -> None:
         self._node = node
-        self._connect = connector(url, READ_TIMEOUT)
+        self._connect = connector(url, READ_TIMEOUT, 2 * options.max_queued_bytes)
         self._patience = patience
         self._refusals = refusals
         self._clock = clock

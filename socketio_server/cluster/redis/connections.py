@@ -19,8 +19,15 @@ READ_SIZE = 65_536
 """Bytes asked for in one read."""
 
 TICKS = 5
-"""How often, evenly spread, the loop has found nothing from Redis when it is lost. It is not where
+"""How often, evenly spread, the loop has found no reply in full when Redis is lost. It is not where
 only this process stood still."""
+
+BYTES_PER_TICK = 250_000
+"""Bytes of a long reply for which Redis has one tick more."""
+
+MAX_REPLY = 64_000_000
+"""Bytes of a reply that are kept until it is complete, at least. Redis itself by default closes a
+connection for which more than 32 MiB wait."""
 
 _NO_REPLY = object()
 """Stands for a reply that has not arrived in full."""
@@ -56,15 +63,19 @@ class _Connection:
     """A connection that redis-py makes, and hiredis reads (``RedisConnection``).
 
     :param connection: redis-py's, not yet connected.
-    :param timeout: seconds that Redis may be silent for while somebody waits.
+    :param timeout: seconds that Redis may take for a reply while somebody waits; longer for a long
+        one (``BYTES_PER_TICK``).
+    :param max_reply: bytes that are kept until a reply is complete.
     """
 
-    def __init__(self, connection: Any, timeout: float) -> None:
+    def __init__(self, connection: Any, timeout: float, max_reply: int) -> None:
         self._connection = connection
+        self._max_reply = max_reply
         self._hub = get_hub()
         # Of low priority: bytes that have come count before it.
         self._timer = self._hub.loop.timer(timeout / TICKS, timeout / TICKS, priority=-1)
-        self._ticks = 0
+        self._ticks = 0  # since replies were last waited for
+        self._unread = 0  # bytes that have come since then
         self._sock: Any = None  # from connect() on
         self._readable: Any = None  # the loop's watcher of the socket, except with TLS
         self._reader = Reader(
@@ -94,41 +105,57 @@ class _Connection:
     def receive(self) -> list[Any]:
         """Wait for replies (``RedisConnection``)."""
         replies: list[Any] = []
-        while not replies:
-            if self._readable is not None:
-                self._wait(self._readable)
-            data = self._sock.recv(READ_SIZE)
-            if not data:
-                raise ConnectionError("it has closed the connection")
-            self._reader.feed(data)
-            replies.extend(iter(self._reader.gets, _NO_REPLY))
-        return replies
-
-    def _wait(self, readable: Any) -> None:
-        """Wait for bytes: with one timer for all times, and before ``recv`` is tried in vain.
-
-        gevent's ``recv`` makes a timer each time, which takes longer than the rest.
-
-        :raises TimeoutError: if none come in time.
-        """
-        self._ticks = 0
-        self._timer.again(self._tick, readable)
+        self._ticks = self._unread = 0
+        self._timer.again(self._tick)
         try:
-            self._hub.wait(readable)
+            while not replies:
+                self._read()
+                replies.extend(iter(self._reader.gets, _NO_REPLY))
         finally:
             self._timer.stop()
+        return replies
 
-    def _tick(self, readable: Any) -> None:
+    def _read(self) -> None:
+        """Wait for bytes, and give them to hiredis.
+
+        One timer serves all waits, and the loop waits before ``recv`` is tried in vain: gevent's
+        ``recv`` makes a timer each time, which takes longer than the rest.
+
+        :raises TimeoutError: if they don't make a reply in time.
+        :raises ConnectionError: if Redis has closed, or they are too many for a reply.
+        """
+        if self._readable is not None:
+            self._hub.wait(self._readable)
+        elif self._is_late():  # recv has a time limit, which each byte extends
+            raise TimeoutError("timed out")
+        data = self._sock.recv(READ_SIZE)
+        if not data:
+            raise ConnectionError("it has closed the connection")
+        self._unread += len(data)
+        if self._unread > self._max_reply:
+            raise ConnectionError(f"it sends a reply of more than {self._max_reply} bytes")
+        self._reader.feed(data)
+
+    def _tick(self) -> None:
         """Count a part of the time; with the last one, end the wait."""
         self._ticks += 1
-        if self._ticks == TICKS:
-            self._hub.cancel_wait(readable, TimeoutError("timed out"))
+        if self._readable is not None and self._is_late():
+            self._hub.cancel_wait(self._readable, TimeoutError("timed out"))
+
+    def _is_late(self) -> bool:
+        """Return whether the reply should be here."""
+        return self._ticks >= TICKS + self._unread // BYTES_PER_TICK
 
 
-def connector(url: str, timeout: float) -> Connect:
-    """Return a function that makes connections; see ``connection_pool``."""
+def connector(url: str, timeout: float, max_reply: int = MAX_REPLY) -> Connect:
+    """Return a function that makes connections; see ``connection_pool``.
+
+    :param max_reply: bytes of a reply that are kept until it is complete; or ``MAX_REPLY``, if that
+        is more.
+    """
     pool = connection_pool(url, timeout)
-    return lambda: _Connection(pool.make_connection(), timeout)
+    max_reply = max(max_reply, MAX_REPLY)
+    return lambda: _Connection(pool.make_connection(), timeout, max_reply)
 
 
 def pack(*words: bytes) -> bytes:

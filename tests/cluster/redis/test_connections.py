@@ -1,6 +1,7 @@
 """Connections to Redis: what they send, and what they read."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -9,13 +10,16 @@ from gevent import monkey
 from gevent.socket import socketpair
 from redis import ConnectionError, ConnectionPool, ResponseError
 
+from socketio_server.cluster.redis import connections as connections_module
 from socketio_server.cluster.redis.connections import (
+    MAX_REPLY,
     RedisConnection,
     connector,
     pack,
     pack_publish,
 )
 from socketio_server.cluster.redis.pools import FAULTS
+from tests.fakes.hub import settle
 from tests.support.tools import PATIENCE
 
 stand_still = monkey.get_original("time", "sleep")
@@ -49,8 +53,8 @@ def connect(
 
     monkeypatch.setattr(ConnectionPool, "make_connection", lambda pool: Connection())
 
-    def connect(timeout: float = PATIENCE) -> RedisConnection:
-        connection = connector("redis://localhost", timeout)()
+    def connect(timeout: float = PATIENCE, max_reply: int = 0) -> RedisConnection:
+        connection = connector("redis://localhost", timeout, max_reply)()
         connection.connect()
         return connection
 
@@ -130,6 +134,56 @@ class TestReceiving:
     def test_raises_when_nothing_comes(self, connect: Callable[..., RedisConnection]) -> None:
         with pytest.raises(TimeoutError):
             connect(0.01).receive()
+
+    @pytest.mark.parametrize("is_encrypted", [False, True])
+    def test_raises_when_what_comes_never_makes_a_reply(
+        self,
+        connect: Callable[..., RedisConnection],
+        pair: tuple[Any, Any],
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        is_encrypted: bool,
+    ) -> None:
+        if is_encrypted:  # then the socket has no watcher
+            monkeypatch.setattr(connections_module, "SSLSocket", type(pair[0]))
+        receiving = gevent.spawn(connect(0.1).receive)
+        pair[1].sendall(b"*1000000\r\n")
+        while not receiving.ready():
+            pair[1].sendall(b":1\r\n")
+            gevent.sleep(0.01)
+        assert isinstance(receiving.exception, TimeoutError)
+
+    def test_gives_a_long_reply_more_time(
+        self,
+        connect: Callable[..., RedisConnection],
+        pair: tuple[Any, Any],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(connections_module, "BYTES_PER_TICK", 1)
+        receiving = gevent.spawn(connect(0.05).receive)
+        pair[1].sendall(b"$2000\r\n" + bytes(1000))
+        receiving.join(0.2)
+        assert not receiving.ready()
+
+        pair[1].sendall(bytes(1000) + b"\r\n")
+        assert receiving.get(timeout=PATIENCE) == [bytes(2000)]
+
+    def test_raises_when_a_reply_is_too_long(
+        self, connect: Callable[..., RedisConnection], pair: tuple[Any, Any]
+    ) -> None:
+        connection = connect(max_reply=MAX_REPLY + 1_000_000)
+        receiving = gevent.spawn(connection.receive)
+        part = b"x" * 1_000_000
+        pair[1].sendall(b"$400000000\r\n")
+        for _ in range(MAX_REPLY // len(part)):
+            pair[1].sendall(part)
+        settle()
+        assert not receiving.ready()
+
+        with suppress(OSError):  # it may be closed before all is sent
+            pair[1].sendall(part)
+        receiving.join(PATIENCE)
+        assert "a reply of more than 65000000 bytes" in str(receiving.exception)
 
     def test_raises_what_is_no_reply(
         self, connection: RedisConnection, pair: tuple[Any, Any]
