@@ -126,7 +126,7 @@ class Siblings:
             moved = self._decode(data)
             take = self._takers[moved.listener]
             if moved.head_size > len(moved.data):
-                raise msgspec.ValidationError("The head is larger than all that was read")
+                raise msgspec.ValidationError
         except (msgspec.DecodeError, IndexError):
             sock.close()
             why = "another worker sent what is no request: is it of the same release?"
