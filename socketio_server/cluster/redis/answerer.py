@@ -68,7 +68,7 @@ class Answerer:
         node: LocalNode,
         operations: LocalOperations,
         channels: ChannelNames,
-        publish: Callable[[bytes, bytes], None],
+        publish: Callable[[bytes, bytes], object],
         decode_event: Callable[[Raw], list[Any]],
         refusals: Refusals,
     ) -> None:

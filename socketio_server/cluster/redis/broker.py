@@ -131,7 +131,7 @@ class RedisBroker:
         self._channels = ChannelNames(options.broker_prefix)
         self._link = Link(url, clock, on_return)
         all_channels = self._channels.all()
-        self._sender = Sender(self._link, options.broker_max_queued_bytes, all_channels)
+        self._sender = Sender(self._link, options.broker_max_queued_bytes, all_channels, refusals)
         self._listener = Listener(
             self._link,
             patience,
@@ -236,8 +236,8 @@ class RedisBroker:
                     lambda reply: inquiry.count(None if reply is None else reply[1] - own),
                 )
             )
-            self._sender.publish(channel, message)
-            self._patience.wait(inquiry.done, timeout)
+            if self._sender.publish(channel, message):
+                self._patience.wait(inquiry.done, timeout)
         finally:
             del self._inquiries[request_id]
         return inquiry.responses

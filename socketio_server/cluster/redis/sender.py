@@ -1,5 +1,6 @@
 """Sends a process's messages to Redis, in order, from one greenlet."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
@@ -10,12 +11,16 @@ from redis import ResponseError
 from socketio_server.cluster.redis.connections import RedisConnection, pack, pack_publish
 from socketio_server.cluster.redis.link import Link
 from socketio_server.cluster.redis.remedies import explain_command
+from socketio_server.net.refusals import Refusals
 
 MAX_BATCH = 100
 """Commands that are sent before their answers are read."""
 
 NO_PASSWORD = "NOAUTH"
 """What begins Redis's answer to all commands until it has the password."""
+
+
+logger = logging.getLogger("socketio_server")
 
 
 class Query(bytes):
@@ -44,12 +49,13 @@ class Sender:
 
     :param limit: bytes that may wait.
     :param all_channels: the pattern of all channels of the cluster, for the log.
+    :param refusals: decides which of the messages that find no room are logged.
     """
 
     purpose = "sending"
     until_back = "what this process sends reaches its own clients only"
 
-    def __init__(self, link: Link, limit: int, all_channels: bytes) -> None:
+    def __init__(self, link: Link, limit: int, all_channels: bytes, refusals: Refusals) -> None:
         self.is_connected = False
         """Whether Redis takes messages (``Part``)."""
         self.is_lost = False
@@ -63,6 +69,7 @@ class Sender:
         self._link = link
         self._limit = limit
         self._all_channels = all_channels
+        self._refusals = refusals
         self._queue: deque[bytes] = deque()  # packed commands; some are queries
         self._wake = Event()
         self._is_closing = False
@@ -73,15 +80,21 @@ class Sender:
         """Whether more than half of the bytes that may wait do."""
         return 2 * self.queued_bytes > self._limit
 
-    def publish(self, channel: bytes, message: bytes) -> None:
-        """Queue a message; drop it if Redis is lost, or too many bytes wait."""
+    def publish(self, channel: bytes, message: bytes) -> bool:
+        """Queue a message; drop it if Redis is lost, or too many bytes wait.
+
+        :return: whether it is queued.
+        """
         command = pack_publish(channel, message)
         if self.is_lost or self.queued_bytes + len(command) > self._limit:
             self.unsent += 1
-            return
+            if not self.is_lost:  # that is in the log
+                self._log_dropped(len(command))
+            return False
         self._queue.append(command)
         self.queued_bytes += len(command)
         self._wake.set()
+        return True
 
     def query(self, query: Query) -> None:
         """Queue a query before the next message."""
@@ -131,6 +144,19 @@ class Sender:
         """Return how many messages were (``Part``)."""
         missed = self.unsent - self._unsent_before
         return f"Messages to other processes that were dropped or not confirmed: {missed}."
+
+    def _log_dropped(self, size: int) -> None:
+        """Log that a message found no room, once in a while."""
+        suffix = self._refusals.throttle("dropped", "Redis")
+        if suffix is not None:
+            logger.error(
+                "A message to other processes was dropped, because it takes %s bytes and %s wait "
+                "for Redis: no more than %s may (SOCKETIO_BROKER_MAX_QUEUED_BYTES)%s",
+                size,
+                self.queued_bytes,
+                self._limit,
+                suffix,
+            )
 
     def _exchange(self, connection: RedisConnection, batch: Sequence[bytes]) -> None:
         """Send commands, and read Redis's answers to them."""

@@ -693,6 +693,14 @@ class TestAsking:
         monkeypatch.setattr(FakePatience, "wait", lambda *args: gevent.idle())
         assert self.ask(cluster, servers=3).get() == ([], 2)
 
+    def test_a_question_that_finds_no_room_is_not_waited_for(self, cluster: Cluster) -> None:
+        cluster.start()
+        cluster.redis.servers = 3
+        question = FetchSockets(request_id="r", opts=Opts(rooms=["x" * 16_000_000]))
+        asking = gevent.spawn(cluster.broker.ask, "/", question, 5.0)
+        settle()
+        assert asking.get(block=False) == ([], 1)
+
     def test_in_another_namespace_it_listens_to_the_responses(self, cluster: Cluster) -> None:
         cluster.start()
         assert gevent.spawn(cluster.broker.ask, "/new", fetch(), 5.0).get() == ([], 0)

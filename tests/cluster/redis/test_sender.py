@@ -8,6 +8,7 @@ from redis import ConnectionError, ResponseError
 from socketio_server.cluster.redis.connections import pack
 from socketio_server.cluster.redis.link import Link
 from socketio_server.cluster.redis.sender import MAX_BATCH, Query, Sender
+from socketio_server.net.refusals import Refusals
 from tests.cluster.fakes import FakeConnection
 
 LIMIT = 10_000
@@ -34,7 +35,7 @@ def link() -> Link:
 
 @pytest.fixture
 def sender(link: Link) -> Sender:
-    return Sender(link, LIMIT, b"socket.io*")
+    return Sender(link, LIMIT, b"socket.io*", Refusals(lambda: 100.0))
 
 
 def send(sender: Sender, connection: FakeConnection) -> None:
@@ -190,6 +191,32 @@ class TestTheBound:
         sender.publish(b"a", b"x" * LIMIT)
 
         assert (sender.unsent, sender.queued_bytes) == (1, 0)
+
+    def test_who_publishes_learns_whether_the_message_is_queued(self, sender: Sender) -> None:
+        assert sender.publish(b"a", b"x")
+        assert not sender.publish(b"a", b"x" * LIMIT)
+        lose(sender)
+        assert not sender.publish(b"a", b"x")
+
+    def test_what_finds_no_room_is_logged_once_in_a_while(
+        self, sender: Sender, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sender.publish(b"a", b"x")
+        size = len(pack(b"PUBLISH", b"a", b"x"))
+        for _ in range(2):
+            sender.publish(b"a", b"x" * LIMIT)
+        assert caplog.messages == [
+            "A message to other processes was dropped, because it takes "
+            f"{len(pack(b'PUBLISH', b'a', b'x' * LIMIT))} bytes and {size} wait for Redis: no more "
+            f"than {LIMIT} may (SOCKETIO_BROKER_MAX_QUEUED_BYTES)"
+        ]
+
+    def test_what_is_dropped_while_redis_is_lost_is_not_logged_one_by_one(
+        self, sender: Sender, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        lose(sender)
+        sender.publish(b"a", b"x" * LIMIT)
+        assert caplog.messages == []
 
     def test_from_half_of_it_on_the_queue_is_crowded(self, sender: Sender) -> None:
         sender.publish(b"a", b"x" * (LIMIT // 2 - 100))
