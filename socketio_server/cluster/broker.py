@@ -203,6 +203,9 @@ class Broker(Protocol):
     def stop(self, timeout: float) -> None:
         """Publish what waits, for so many seconds at most, and disconnect."""
 
+    def leave_to_parent(self) -> None:
+        """Let go of the connections in a process that was forked from this one."""
+
     def count(self, snapshot: Snapshot) -> None:
         """Add the broker's state and counters to those of the server."""
 

@@ -44,5 +44,8 @@ class MemoryBroker:
     def stop(self, timeout: float) -> None:
         """Do nothing (``Broker``)."""
 
+    def leave_to_parent(self) -> None:
+        """Do nothing (``Broker``)."""
+
     def count(self, snapshot: Snapshot) -> None:
         """Add nothing (``Broker``)."""

@@ -305,6 +305,7 @@ class Server:
         self._handler_pool.waiting.clear()
         if self._siblings is not None:
             self._siblings.leave_to_parent()
+        self._broker.leave_to_parent()
         self._clients.leave_to_parent()
         outside.connect()  # for what sockets send to others
 

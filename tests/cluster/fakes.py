@@ -133,6 +133,8 @@ class FakeConnection:
         self.fails = False
         """Whether Redis is gone."""
         self.is_connected = False
+        self.is_left = False
+        """Whether a forked process has let go of it."""
 
     def connect(self) -> None:
         if self.fails:
@@ -141,6 +143,9 @@ class FakeConnection:
 
     def disconnect(self) -> None:
         self.is_connected = False
+
+    def leave_to_parent(self) -> None:
+        self.is_left = True
 
     def send(self, commands: bytes) -> None:
         if self.fails:
@@ -257,6 +262,9 @@ class FakeRedisConnection:
 
     def disconnect(self) -> None:
         """Nothing is left open."""
+
+    def leave_to_parent(self) -> None:
+        """No process is forked."""
 
     def send(self, commands: bytes) -> None:
         for words in unpack(commands):

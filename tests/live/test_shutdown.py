@@ -9,6 +9,7 @@ from tests.live.test_ends import check_end, join
 from tests.live.test_reload import is_running
 from tests.support.client import Client
 from tests.support.http import Http
+from tests.support.redis import RedisServer
 from tests.support.server import Server
 from tests.support.tools import PATIENCE, free_port, wait_until
 from tests.support.types import Connect, StartServer
@@ -265,12 +266,19 @@ class TestForkedProcesses:
 
     def test_one_does_not_keep_the_port(self, start_server: StartServer) -> None:
         server = start_server()
-        outside(server, "run_forked", "never opened")
-        server.journal.wait_for("waiting")
-        server.send_signal(signal.SIGKILL)
-        server.wait()
+        self.end_but_for_a_forked_process(server)
         with pytest.raises(ConnectionRefusedError):
             Http(server.address)
+        assert is_running(server.pid)  # the forked process is of its group
+
+    def test_one_keeps_no_connections_to_the_broker(
+        self, own_redis: RedisServer, start_server: StartServer
+    ) -> None:
+        server = start_server(settings={"SOCKETIO_BROKER_URL": own_redis.url})
+        wait_until(lambda: own_redis.servers() == 1, "Redis to know the server")
+        self.end_but_for_a_forked_process(server)
+        wait_until(lambda: not own_redis.servers(), "Redis to know that it has ended")
+        assert is_running(server.pid)
 
     def test_one_does_not_read_what_clients_send(
         self, start_server: StartServer, connect: Connect
@@ -297,6 +305,13 @@ class TestForkedProcesses:
         server = start_server()
         assert outside(server, "compute_in_processes").text == "done"
         assert server.stop() == 0
+
+    def end_but_for_a_forked_process(self, server: Server) -> None:
+        """Kill a server that has forked a process, which goes on."""
+        outside(server, "run_forked", "never opened")
+        server.journal.wait_for("waiting")
+        server.send_signal(signal.SIGKILL)
+        wait_until(lambda: not server.running, "the server to end")
 
 
 def queue_messages(server: Server) -> list[str]:

@@ -181,6 +181,10 @@ class RedisBroker:
         self._link.stopping.set()
         gevent.killall(self._greenlets)
 
+    def leave_to_parent(self) -> None:
+        """Let go of the connections (``Broker``): Redis would count this process as a server."""
+        self._link.leave_to_parent()
+
     def publish(self, envelope: Envelope) -> None:
         """Deliver the envelope to local sockets at once, and to other processes soon (``Broker``).
 

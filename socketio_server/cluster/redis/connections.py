@@ -14,6 +14,7 @@ from hiredis import Reader
 from redis import ConnectionError, InvalidResponse, ResponseError
 
 from socketio_server.cluster.redis.pools import connection_pool
+from socketio_server.net import descriptors
 
 READ_SIZE = 65_536
 """Bytes asked for in one read."""
@@ -36,7 +37,7 @@ _NO_REPLY = object()
 class RedisConnection(Protocol):
     """A connection to Redis. One greenlet may send while another receives.
 
-    All but ``disconnect`` raise one of ``pools.FAULTS`` if Redis is lost.
+    All but ``disconnect`` and ``leave_to_parent`` raise one of ``pools.FAULTS`` if Redis is lost.
     """
 
     def connect(self) -> None:
@@ -44,6 +45,9 @@ class RedisConnection(Protocol):
 
     def disconnect(self) -> None:
         """Disconnect. Idempotent."""
+
+    def leave_to_parent(self) -> None:
+        """Let go of the connection in a process that was forked from this one."""
 
     def send(self, commands: bytes) -> None:
         """Send packed commands; wait until the kernel has accepted them."""
@@ -94,6 +98,12 @@ class _Connection:
         self._hub.cancel_wait(self._readable, ConnectionError("disconnected"), close_watcher=True)
         self._readable = None
         self._connection.disconnect()
+
+    def leave_to_parent(self) -> None:
+        """Let go of the connection (``RedisConnection``), even while it is being made."""
+        sock = self._connection._sock
+        if sock is not None:
+            descriptors.leave_to_parent(sock)
 
     def send(self, commands: bytes) -> None:
         """Send commands (``RedisConnection``)."""

@@ -79,6 +79,7 @@ class Link:
         self._clock = clock
         self._on_return = on_return
         self._parts: set[Part] = set()
+        self._connections: set[RedisConnection] = set()  # of the parts, and those being made
         self._losses: dict[Part, _Loss] = {}  # of the parts without a connection
         self._doubted: set[Part] = set()  # those whose connections may be dead
         self._has_lost = False  # whether a part is or was lost since all were connected
@@ -92,6 +93,7 @@ class Link:
             connection: RedisConnection | None = None
             try:
                 connection = connect()
+                self._connections.add(connection)
                 connection.connect()
                 part.use(connection)
             except Exception as error:  # a mistake of ours must not leave the process deaf
@@ -104,9 +106,15 @@ class Link:
                 self._lost(part, error)
             finally:
                 if connection is not None:
+                    self._connections.discard(connection)
                     connection.disconnect()
             self.stopping.wait(uniform(delay / 2, delay))
             delay = min(2 * delay, LONGEST_DELAY)
+
+    def leave_to_parent(self) -> None:
+        """Let go of all connections in a process that was forked from this one."""
+        for connection in self._connections:
+            connection.leave_to_parent()
 
     def connected(self, part: Part) -> None:
         """Note that a part has a connection, and that Redis lets it do what it must."""

@@ -166,6 +166,9 @@ class RedisPublisher:
         """Close the connections (``Broker``)."""
         self._redis.connection_pool.disconnect()
 
+    def leave_to_parent(self) -> None:
+        """Do nothing: redis-py makes other connections in a forked process (``Broker``)."""
+
     def count(self, snapshot: Snapshot) -> None:
         """Add nothing (``Broker``)."""
 

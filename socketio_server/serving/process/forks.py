@@ -16,6 +16,8 @@ from gevent import Greenlet, get_hub
 from gevent.hub import Hub, set_hub  # type: ignore[attr-defined]  # the stubs lack it
 from greenlet import getcurrent, greenlet
 
+from socketio_server.net import descriptors
+
 # Of the server that was started last.
 _listeners: list[socket.socket] = []
 _leaving: list[Callable[[], None]] = []
@@ -40,17 +42,11 @@ def _register() -> None:
 
 
 def _leave_to_parent(hub: Hub) -> None:
-    """Replace the loop, with all its watchers, and the sockets that still listen.
-
-    Their descriptors stay in use, because Python objects may still close them. The descriptor of a
-    socket that is closed already may be a file's by now.
-    """
+    """Replace the loop, with all its watchers, and let go of the sockets that listen."""
     hub.loop.destroy()
     set_hub(Hub(default=True))
-    with socket.socket(socket.AF_UNIX) as unused:
-        for listener in _listeners:
-            if listener.fileno() >= 0:
-                os.dup2(unused.fileno(), listener.fileno(), inheritable=False)
+    for listener in _listeners:
+        descriptors.leave_to_parent(listener)
     for leave in _leaving:
         leave()
     current = getcurrent()

@@ -72,6 +72,20 @@ class TestConnections:
         connect = connector(url, 5.0)
         assert len({id(connection) for connection in [connect() for _ in range(200)]}) == 200
 
+    def test_end_with_the_process_although_one_that_it_has_forked_goes_on(
+        self, connection: RedisConnection, pair: tuple[Any, Any]
+    ) -> None:
+        ours, redis = pair
+        parents = ours.dup()
+        connection.leave_to_parent()
+        redis.sendall(b"still there")
+        assert parents.recv(100) == b"still there"
+        parents.close()
+        assert redis.recv(1) == b""
+
+    def test_that_are_not_made_yet_have_nothing_to_let_go_of(self) -> None:
+        connector("redis://localhost", 5.0)().leave_to_parent()
+
 
 class TestReceiving:
     def test_returns_all_replies_that_have_arrived(

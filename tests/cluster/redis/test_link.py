@@ -77,6 +77,24 @@ class TestKeepingConnected:
         assert link.losses == 2
         assert (part.is_connected, part.is_lost) == (True, False)
 
+    def test_a_forked_process_lets_go_of_the_connections_that_are_there(self, link: Link) -> None:
+        part = FakePart(link, losses=1)
+        connections: list[FakeConnection] = []
+
+        def connect() -> FakeConnection:
+            connections.append(FakeConnection())
+            return connections[-1]
+
+        def use(connection: RedisConnection) -> None:
+            if len(connections) == 1:
+                raise ConnectionError("Gone.")
+            link.leave_to_parent()
+            link.stopping.set()
+
+        part.use = use  # type: ignore[method-assign]
+        link.keep_connected(part, connect)
+        assert [connection.is_left for connection in connections] == [False, True]
+
     def test_a_part_knows_that_its_connection_is_lost(self, link: Link) -> None:
         part = FakePart(link)
         assert (part.is_connected, part.is_lost) == (False, False)
