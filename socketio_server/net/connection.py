@@ -415,7 +415,7 @@ class Connection:
             self._writer.close()
             self._writer = None
         if self._backlog is not None:
-            self._backlog.close(self._buffer or ())
+            self._backlog.close(self._buffer)
             self._backlog = None
 
     # --- Holder -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ Nothing here keeps the messages themselves, or is called while clients read thei
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
 from itertools import islice
 from operator import attrgetter
@@ -18,7 +18,7 @@ from typing import Protocol
 
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.held_total import TOO_MANY, HeldTotal
-from socketio_server.net.loop import CallbackOwner, Loop
+from socketio_server.net.loop import CallbackOwner, Loop, Watcher
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.options import Options
 
@@ -30,6 +30,13 @@ MESSAGE_COST = 300
 
 MOST_COMPARED = 1000
 """How many clients that have the oldest message queued are compared before one of them goes."""
+
+AT_ONCE = 100
+"""Messages of a queue that are dropped at once when it ends; of a longer one all are dropped later.
+"""
+
+PIECE = 4000
+"""Messages that are dropped in a turn of the loop, of all longer queues that have ended."""
 
 LAG_RATE = 16_000
 """Bytes a second: a client that reads as many is slow, but does not lag."""
@@ -85,9 +92,11 @@ class Holder(CallbackOwner, Protocol):
 
 
 class QueuedOutput:
-    """The account of the messages that are queued for the clients of one server.
+    """The account of the messages queued for the clients of one server (``CallbackOwner``).
 
-    A message that is queued for many clients is counted once, by the identity of its ``bytes``.
+    A message that is queued for many clients is counted once, by the identity of its ``bytes``. The
+    messages of clients that have gone are counted until they are dropped, some in each turn of the
+    loop, because many clients with long queues may go together.
 
     :param clock: a monotonic clock, in seconds.
     :param held_total: counts what all clients make the server hold; ``None``: nothing but this.
@@ -135,12 +144,16 @@ class QueuedOutput:
             on_raised=Backlog.callback_raised,
         )
         """The backlogs, by the time of their last ``check_lag``."""
+        self._loop = loop
         self._max_total = options.max_queued_total
         self._held_total = held_total or HeldTotal(loop, options)
         self._held_total.add_reliever(self._relieve, is_first=True)
         # By a message's id, its backlogs, and how often each has it; the oldest message first. The
         # id is unique, because a queue keeps the message alive.
         self._holders: dict[int, dict[Backlog, int]] = {}
+        # The queues of clients that have gone.
+        self._left: deque[tuple[deque[bytes | bytearray | memoryview], Backlog]] = deque()
+        self._timer: Watcher | None = None  # while there are any
 
     def add(self, message: bytes | bytearray | memoryview, backlog: "Backlog") -> None:
         """Count a message for a backlog. This may close any backlog, the given one included."""
@@ -170,15 +183,55 @@ class QueuedOutput:
         if not self._holders:
             self._holders.clear()  # a dict that is emptied key by key keeps its memory
 
+    def drop(self, left: deque[bytes | bytearray | memoryview], backlog: "Backlog") -> None:
+        """Drop the messages that are left in a backlog's queue; if there are many, do it later."""
+        self._left.append((left, backlog))
+        if len(left) <= AT_ONCE and len(self._left) == 1:
+            self._drop_some()
+        elif self._timer is None:
+            self._start_timer()
+
+    def callback_raised(self) -> None:
+        """Drop the rest in later turns (``CallbackOwner``)."""
+        self._end_turn()
+
+    def _start_timer(self) -> None:
+        self._timer = self._loop.timer(0.0)
+        self._loop.start(self._timer, QueuedOutput._take_turn, self)
+
+    def _take_turn(self) -> None:
+        """Drop some of the messages of clients that have gone."""
+        self._drop_some()
+        self._end_turn()
+
+    def _end_turn(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+        if self._left:
+            self._start_timer()
+
+    def _drop_some(self) -> None:
+        for _ in range(PIECE):
+            if not self._left:
+                return
+            left, backlog = self._left[0]
+            self.discard(left.popleft(), backlog)
+            if not left:
+                self._left.popleft()
+
     def _count(self, change: int) -> None:
         self.total += change
         self._held_total.count(change)
 
     def _relieve(self) -> None:
-        """Give up clients until the rest fits: of those that have the oldest message queued, the
-        one first for which most is queued.
+        """Drop what gone clients have left, and then give up clients, until the rest fits: of those
+        that have the oldest message queued, the one first for which most is queued.
         """
         while self._held_total.has_too_many_bytes(self.total, self._max_total):
+            if self._left:
+                self._drop_some()
+                continue
             because = LostBecause.CROWDED if self.total > self._max_total else LostBecause.HELD
             holders = islice(next(iter(self._holders.values())), MOST_COMPARED)
             max(holders, key=attrgetter("waiting")).give_up(because)
@@ -226,16 +279,17 @@ class Backlog:
         """A message left the queue."""
         self._output.discard(message, self)
 
-    def close(self, left: Iterable[bytes | bytearray | memoryview] = ()) -> None:
+    def close(self, left: deque[bytes | bytearray | memoryview] | None = None) -> None:
         """The queue is empty, or dropped.
 
-        :param left: the messages that are still in it, which the client does not get.
+        :param left: the messages that are still in it, which the client does not get; they are
+            taken out of it, now or later.
         """
         self.closed = True
         self._stalls.discard(self)
         self._output.lag_checks.discard(self)
-        for message in left:
-            self._output.discard(message, self)
+        if left:
+            self._output.drop(left, self)
 
     def give_up(self, because: LostBecause) -> None:
         """Have the holder give up the client."""

@@ -119,12 +119,12 @@ class Server:
         self._log = LogQueue(LOGGERS)
         self._stats = Stats(monotonic)
         loop = GuardedLoop(gevent.get_hub().loop, self._stats.refusals)
-        self._freed_memory = FreedMemory()
         self._block_watch = BlockWatch(loop, sys.stderr.write) if settings.DEBUG else None
         most = limit_connections(options.max_connections)
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
         turns, held_total = Turns(loop, options, clock=monotonic), HeldTotal(loop, options)
+        self._freed_memory = FreedMemory(lambda: held_total.bytes)
         self._dispatcher, self._cluster_events, self._rechecks = self._make_dispatcher(
             loop, turns, held_total
         )

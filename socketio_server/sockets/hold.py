@@ -1,5 +1,7 @@
 """Holds provisional messages until a handler has accepted or refused their client."""
 
+from collections import deque
+
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.queued_output import Backlog, LostBecause, QueuedOutput
@@ -79,5 +81,5 @@ class Hold:
         messages, self._messages = self._messages, []
         backlog, self._backlog = self._backlog, None
         if backlog is not None:
-            backlog.close(outgoing.frames for outgoing, _ in messages)
+            backlog.close(deque(outgoing.frames for outgoing, _ in messages))
         return messages

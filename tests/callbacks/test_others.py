@@ -1,6 +1,7 @@
 """Callbacks that serve several clients, or none yet."""
 
 import socket
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from socketio_server.net import handover, workers
 from socketio_server.net.handover import MAX_MESSAGE, Handover, Outcome
 from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.loop import GuardedLoop
+from socketio_server.net.queued_output import PIECE, Backlog, QueuedOutput
 from socketio_server.net.refusals import RefusalKind, Refusals
 from socketio_server.net.turns import Turns
 from socketio_server.options import Options
@@ -92,6 +94,25 @@ class TestTurnsOfLargeWork:
         turns.add(Owner.work, owner)
         guarded.fake.run()
         assert (faults.raised, owner.done) == (1, ["work"])
+
+
+class TestMessagesOfAClientThatHasGone:
+    @covers("QueuedOutput._take_turn")
+    def test_are_dropped_in_the_turn_after_a_fault(self, guarded: Guarded, faults: Faults) -> None:
+        class Holder(Owner):
+            is_download = is_excused = False
+
+        holder: Any = Holder()
+        output = QueuedOutput(guarded.loop, Options(), clock=guarded.fake.clock)
+        backlog = Backlog(holder, output)
+        for _ in range(PIECE):
+            backlog.add(b"x")
+        backlog.close(deque([b"x"] * PIECE))
+        faults.add(output, "_drop_some")
+        guarded.fake.run()
+        assert (faults.raised, output.total) == (1, 0)
+        guarded.fake.advance(1e6)
+        assert not guarded.fake.watchers
 
 
 class TestWorkers:

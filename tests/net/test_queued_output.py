@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from socketio_server.net.held_total import OWN_SHARE, HeldTotal
 from socketio_server.net.queued_output import (
+    AT_ONCE,
     ENTRY_COST,
     LAG_RATE,
     MESSAGE_COST,
     MOST_COMPARED,
+    PIECE,
     Backlog,
     LostBecause,
 )
@@ -67,7 +69,7 @@ class Queue:
     def give_up(self, because: LostBecause) -> None:
         self.lost.append(because)
         if self.backlog is not None:
-            self.backlog.close(self.messages)
+            self.backlog.close(deque(self.messages))
             self.backlog = None
         self.messages.clear()
 
@@ -176,6 +178,61 @@ class TestTheTotal:
             assert server.output.total == sum(shared.values()) + ENTRY_COST * len(held)
             assert server.output.total <= 5000
             assert server.held_total.bytes == server.output.total
+
+
+class TestALongQueueOfAClientThatHasGone:
+    """Many clients may go together."""
+
+    def left(self, *, by: int, options: Options | None = None) -> Server:
+        """Return a server whose clients have gone with a piece of messages each."""
+        server = Server(options or Options())
+        queues = server.queues(by)
+        for number in range(PIECE):
+            for queue in queues:
+                queue.put(bytes(bytearray(number % 2)) + b"x" * 10)
+        for queue in queues:
+            queue.give_up(LostBecause.EOF)
+        return server
+
+    def test_is_dropped_piece_by_piece(self) -> None:
+        server = self.left(by=3)
+        totals = [server.output.total]
+        while server.output.total:
+            server.loop.turn()
+            if server.output.total != totals[-1]:
+                totals.append(server.output.total)
+
+        assert [total * 3 // totals[0] for total in totals] == [3, 2, 1, 0]
+        assert server.is_clean
+
+    def test_is_dropped_before_others_have_to_go(self) -> None:
+        server = self.left(by=3, options=Options(max_queued_total=10_000_000))
+        queue, other = server.queues(2)
+        queue.put(b"x" * 6_000_000)
+        other.put(b"x" * 3_900_000)
+
+        assert not queue.lost
+        assert not other.lost
+        queue.give_up(LostBecause.EOF)
+        other.give_up(LostBecause.EOF)
+        assert server.is_clean
+
+    def test_is_dropped_though_another_one_is_short(self) -> None:
+        server = self.left(by=1)
+        (queue,) = server.queues(1)
+        queue.put(b"x")
+        queue.give_up(LostBecause.EOF)
+
+        assert server.is_clean
+
+    def test_is_one_of_more_than_some_messages(self) -> None:
+        server = Server()
+        (queue,) = server.queues(1)
+        for _ in range(AT_ONCE):
+            queue.put(b"x")
+        queue.give_up(LostBecause.EOF)
+
+        assert server.output.total == 0
 
 
 class TestTooMuchForTheProcess:

@@ -341,7 +341,7 @@ class PollingTransport(PostReceiver):
 
     def _end_backlog(self) -> None:
         if self._backlog is not None:
-            self._backlog.close(outgoing.frames for outgoing in self._queue)
+            self._backlog.close(deque(outgoing.frames for outgoing in self._queue))
             self._backlog = None
 
     # ------------------------------------------------------------------------------------------

@@ -53,15 +53,20 @@ def find_trim() -> Callable[[int], int] | None:
 class FreedMemory:
     """Looks at the process's memory now and then, in a greenlet of its own.
 
+    :param held: returns the bytes that the server holds for clients; there may be something to give
+        back when they have become fewer.
     :param measure: returns the bytes that the process has.
     :param trim: gives back what is free; its argument is how many bytes to keep.
     """
 
     def __init__(
         self,
+        held: Callable[[], int],
         measure: Callable[[], int] = resident_bytes,
         trim: Callable[[int], int] | None = None,
     ) -> None:
+        self._held = held
+        self._most_held = 0  # since the last attempt
         self._measure = measure
         self._trim = trim or find_trim()
         self._greenlet: gevent.Greenlet[..., None] | None = None
@@ -86,16 +91,21 @@ class FreedMemory:
             self.look()
 
     def look(self) -> None:
-        """Give memory back if there may be some: at once after growth, else ever more rarely."""
+        """Give memory back if there may be some: at once after growth, or when less is held for
+        clients, else ever more rarely.
+        """
         assert self._trim is not None
         before, self._size = self._size, self._measure()
         self._waited += INTERVAL
-        if self._size > before + STEP:
+        held = self._held()
+        self._most_held = max(self._most_held, held)
+        if self._size > before + STEP or held < self._most_held - STEP:
             self._pause = INTERVAL
         if self._size < self._floor + STEP or self._waited < self._pause:
             return
         self._trim(0)
         self._waited = 0.0
+        self._most_held = held
         trimmed = self._measure()
         gave_back = self._size - trimmed >= STEP
         self._pause = INTERVAL if gave_back else min(2 * self._pause, MAX_PAUSE)

@@ -23,8 +23,9 @@ class Process:
     def __init__(self) -> None:
         self.size = START
         self.free = 0
+        self.held = 0
         self.trims = 0
-        self.memory = FreedMemory(lambda: self.size, self.trim)
+        self.memory = FreedMemory(lambda: self.held, lambda: self.size, self.trim)
         self.memory.start()
 
     def trim(self, kept: int) -> int:
@@ -63,6 +64,15 @@ class TestFreedMemory:
         process.free = 5 * STEP
         process.look(2 * INTERVAL)
         assert process.size == START + 5 * STEP
+
+    def test_is_given_back_soon_after_much_was_held_for_long(self, process: Process) -> None:
+        process.grow(5 * STEP)
+        process.held = 3 * STEP
+        process.look(10 * MAX_PAUSE)
+        process.held = STEP
+        process.free = 5 * STEP
+        process.look()
+        assert process.size == START
 
     def test_is_not_looked_for_while_the_process_is_small(self, process: Process) -> None:
         process.grow(STEP - 1)
