@@ -60,9 +60,8 @@ _LOGIN_REQUIRED = Response(
     "application/json",
 )
 
-NOT_RUNNING = (
-    "This process does not serve Socket.IO: start it with `python manage.py runserver_socketio`.\n"
-)
+NOT_RUNNING = "This process does not serve Socket.IO: "
+"""Begins the answer of a process without a server."""
 
 
 @csrf_exempt  # the origin is checked instead, on every request
@@ -79,7 +78,8 @@ def socketio(request: HttpRequest, **captured: Any) -> HttpResponseBase:
     if server is None:
         if "EIO" in request.GET:
             current.tell_missing("A Socket.IO client has come", request.META)
-        return HttpResponse(NOT_RUNNING, status=503, content_type="text/plain")
+        remedy = current.remedy_for(current.name_of_program(request.META))
+        return HttpResponse(f"{NOT_RUNNING}{remedy}.\n", status=503, content_type="text/plain")
     engine = server.engine
     handshake = _read(request)
     if health.QUESTION in handshake.params and handshake.site is not None:

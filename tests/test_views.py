@@ -162,12 +162,14 @@ class TestWithoutAServer:
             ("gunicorn/23.0.0", "start gunicorn with `-k socketio_server.gunicorn.Worker`"),
         ],
     )
-    def test_the_log_names_the_program_that_serves_the_process_once(
+    def test_the_log_names_the_program_that_serves_the_process_once_and_the_answer_the_remedy(
         self, client: Client, url: str, caplog: pytest.LogCaptureFixture, program: str, remedy: str
     ) -> None:
         for _ in range(2):
             client.get(url, HANDSHAKE, SERVER_SOFTWARE=program)
 
+        answer = client.get(url, HANDSHAKE, SERVER_SOFTWARE=program)
+        assert answer.content.decode() == (f"This process does not serve Socket.IO: {remedy}.\n")
         (record,) = (each for each in caplog.records if each.name == "socketio_server")
         assert record.getMessage() == (
             f"A Socket.IO client has come, and {program} does not serve Socket.IO: {remedy} "

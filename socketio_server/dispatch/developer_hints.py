@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from socketio_server.net.log import MAX_LOGGED, show
-from socketio_server.protocol.names import MESSAGE
+from socketio_server.protocol.names import MESSAGE, SUBSCRIBE, UNSUBSCRIBE
 from socketio_server.registry.events import Event, Registration, Registry
 from socketio_server.registry.patterns import list_patterns, literal_beginning
 from socketio_server.registry.signatures import describe
@@ -25,6 +25,9 @@ _REFUSED = {
     "on_message": "message",
 }
 """What handlers of the events refuse."""
+
+_SHIM_METHODS = {"subscribe": SUBSCRIBE, "unsubscribe": UNSUBSCRIBE}
+"""The methods of our script, and the events that it emits for them."""
 
 logger = logging.getLogger("socketio_server")
 
@@ -163,6 +166,9 @@ class DeveloperHints:
     def _suggest(self, name: str) -> str:
         if name == MESSAGE:
             return ": @events.on_message registers one"
+        if name in _SHIM_METHODS:
+            event = _SHIM_METHODS[name]
+            return f": clients without django-socketio.js emit {event!r} to {name}"
         close = get_close_matches(name[:MAX_LOGGED], self._registry.custom, n=1)
         if close:
             return f"; did you mean {close[0]!r}?"

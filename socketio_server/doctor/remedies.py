@@ -81,7 +81,9 @@ def explain(answer: Answer, opening: Mapping[str, Any]) -> Wrong:
     if code == ErrorCode.UNKNOWN_SESSION:
         return Wrong(
             "A session is unknown to the process that got its next request: the proxy chooses "
-            "among several, which hand no connections over to each other.",
+            "among several, which hand no connections over to each other. Give each machine a "
+            "SOCKETIO_NODE of its own, and let the proxy choose by the session's id (a map of "
+            "$arg_sid); or by the client's address.",
             SAME_PROCESS,
         )
     if code == ErrorCode.FORBIDDEN:
@@ -104,7 +106,7 @@ def explain(answer: Answer, opening: Mapping[str, Any]) -> Wrong:
             f"The server refuses the request: {answer.start} (status {answer.status}).", code=code
         )
     is_runserver = answer.headers.get("server", "").startswith("WSGIServer")
-    if is_runserver or answer.body == NOT_RUNNING.encode():
+    if is_runserver or answer.body.startswith(NOT_RUNNING.encode()):
         return Wrong(
             "Django answers without Socket.IO: plain `runserver` or a WSGI server runs it (status "
             f"{answer.status}). Start `python manage.py runserver_socketio` in its place, or "

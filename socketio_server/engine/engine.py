@@ -97,6 +97,8 @@ class Engine:
     :param turns: the turns of large work, shared with the rest of the server; ``None``: its own.
     :param held_total: counts what all clients make the server hold; ``None``: only the engine's
         part.
+    :param on_unknown_sid: called with the name of the process that an unknown ``sid`` begins with,
+        which may be empty; must not wait.
     """
 
     def __init__(
@@ -110,14 +112,17 @@ class Engine:
         worker: str = "",
         turns: Turns | None = None,
         held_total: HeldTotal | None = None,
+        on_unknown_sid: Callable[[str], None] = lambda worker: None,
     ) -> None:
         self._turns = turns or Turns(loop, options, clock=clock)
         self._loop = loop
         self._options = options
-        self._worker = worker
+        self._on_unknown_sid = on_unknown_sid
         self._clock = clock
         self._accept = accept
         self._sessions: dict[str, Session] = {}
+        self.worker = worker
+        """The name of this process in its sessions' ids; empty if it has none."""
         self.draining = False
         """Whether the server is stopping, and accepts no new sessions."""
         self.stats = stats
@@ -203,11 +208,11 @@ class Engine:
             costs no more than that.
         :return: ``None`` if it is this one, or the request is none of a session.
         """
-        found = _OWNER.search(request_line) if self._worker else None
+        found = _OWNER.search(request_line) if self.worker else None
         if found is None or b"transport=" not in request_line or b"EIO=" not in request_line:
             return None
         owner = found[1].decode("latin-1")
-        return owner if owner != self._worker else None
+        return owner if owner != self.worker else None
 
     def verify_handshake(self, request: EngineRequest) -> ErrorCode | None:
         """Return the error in a request for a new session; ``None`` if it is valid."""
@@ -274,7 +279,7 @@ class Engine:
         address = request.address
         session = self._sessions.get(request.params["sid"])
         if session is None:
-            return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
+            return self._refuse_unknown(request)
         if (refused := self.origins.refuse_elsewhere(request, session.site)) is not None:
             return refused
         if not self._is_from_its_browser(request, session.binding):
@@ -309,7 +314,7 @@ class Engine:
             return self.refuse(ErrorCode.UNKNOWN_TRANSPORT, address)
         known = self._find(request.params["sid"])
         if known is None:
-            return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
+            return self._refuse_unknown(request)
         if (refused := self.origins.refuse_elsewhere(request, known.site)) is not None:
             return refused
         if request.method == "OPTIONS":
@@ -396,7 +401,7 @@ class Engine:
 
     def _make_sid(self) -> str:
         secret = secrets.token_urlsafe(SID_BYTES)
-        return f"{self._worker}{WORKER_END}{secret}" if self._worker else secret
+        return f"{self.worker}{WORKER_END}{secret}" if self.worker else secret
 
     def _make_websocket(self, session: Session, upgraded: UpgradedConnection) -> WebSocketTransport:
         make = WebSocketTransport3 if session.revision == REVISION_3 else WebSocketTransport
@@ -442,6 +447,12 @@ class Engine:
         self.admission.session_ended(session.address)
         self._heartbeat.discard(session)
         self._awaited_pings.discard(session)
+
+    def _refuse_unknown(self, request: EngineRequest) -> Response:
+        """Refuse a request for a session that is not here."""
+        worker, separator, _ = request.params["sid"].partition(WORKER_END)
+        self._on_unknown_sid(worker if separator else "")
+        return self.refuse(ErrorCode.UNKNOWN_SESSION, request.address)
 
     def _is_from_its_browser(self, request: EngineRequest, binding: Binding | None) -> bool:
         """Return whether a request comes from the browser that a session is bound to, if any."""

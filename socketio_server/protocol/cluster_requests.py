@@ -124,10 +124,12 @@ class ServerFields(msgspec.Struct, kw_only=True):
 
     :param name: the machine's and the process's.
     :param counters: its numbers, and dicts of numbers.
+    :param worker: what the ids of its sessions begin with; empty if nothing tells them apart.
     """
 
     name: str
     counters: dict[str, int | float | dict[str, int]]
+    worker: str = ""
 
 
 class Response(msgspec.Struct, rename="camel", kw_only=True):

@@ -69,10 +69,11 @@ def name_of_process() -> str:
 
 
 def describe_server() -> ServerFields | None:
-    """Return the name and the counters of the server; ``None`` while none runs."""
+    """Return the names and the counters of the server; ``None`` while none runs."""
     if server is None:
         return None
-    return ServerFields(name=name_of_process(), counters={**server.snapshot()})  # type: ignore[dict-item]
+    counters: Any = {**server.snapshot()}
+    return ServerFields(name=name_of_process(), counters=counters, worker=server.engine.worker)
 
 
 def tell_missing(what: str, environ: Mapping[str, Any]) -> None:
@@ -81,14 +82,23 @@ def tell_missing(what: str, environ: Mapping[str, Any]) -> None:
     :param what: what it got, and what comes of it.
     :param environ: the request's, which names the program that serves the process; may be empty.
     """
-    _tell_missing(what, environ.get("SERVER_SOFTWARE") or "this process")
+    _tell_missing(what, name_of_program(environ))
+
+
+def name_of_program(environ: Mapping[str, Any]) -> str:
+    """Return what serves this process, as a request's environ names it."""
+    return environ.get("SERVER_SOFTWARE") or "this process"
 
 
 @cache
 def _tell_missing(what: str, program: str) -> None:
-    remedy = (
-        "start gunicorn with `-k socketio_server.gunicorn.Worker`"
-        if program.startswith("gunicorn")
-        else "start the site with `python manage.py runserver_socketio`, or run that beside it"
+    logger.warning(
+        "%s, and %s does not serve Socket.IO: %s (said once)", what, program, remedy_for(program)
     )
-    logger.warning("%s, and %s does not serve Socket.IO: %s (said once)", what, program, remedy)
+
+
+def remedy_for(program: str) -> str:
+    """Return how to start the site in place of a program that does not serve Socket.IO."""
+    if program.startswith("gunicorn"):
+        return "start gunicorn with `-k socketio_server.gunicorn.Worker`"
+    return "start the site with `python manage.py runserver_socketio`, or run that beside it"

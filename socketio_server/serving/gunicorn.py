@@ -190,12 +190,13 @@ class ServerWorker(GeventWorker):
         """Log what all workers serve, and whether this one has reached the broker."""
         options = server.options
         self.log.info(
-            "socketio_server %s at %s, %s; handlers: %s; workers: %s; broker: %s",
+            "socketio_server %s at %s, %s; handlers: %s; workers: %s%s; broker: %s",
             self.version,
             server.path,
             " and ".join(options.transports),
             sum(len(event.registrations) for event in (*REGISTRY, *REGISTRY.cluster.values())),
             self.cfg.workers,
+            f"; node: {options.node}" if options.node else "",
             describe_broker(options, server.snapshot()),
         )
 

@@ -39,6 +39,7 @@ from socketio_server.serving import current, outside
 from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.serving.around_handshakes import refused_hosts, wrong_paths
 from socketio_server.serving.brokers import make_broker
+from socketio_server.serving.lost_clients import LostClients
 from socketio_server.serving.middleware import load_middleware
 from socketio_server.serving.process import asyncio_loops, forks, restart
 from socketio_server.serving.process.block_watch import BlockWatch
@@ -132,6 +133,12 @@ class Server:
         self._siblings = (
             None if folder is None else Siblings(folder, worker, loop, self._stats.refusals)
         )
+        operations = Operations(clients, current.describe_server)
+        lost_clients = LostClients(
+            operations.find_workers,
+            settled=options.ping_interval + options.ping_timeout,
+            clock=monotonic,
+        )
         self.engine = Engine(
             loop,
             options,
@@ -141,12 +148,13 @@ class Server:
             worker=worker,
             turns=turns,
             held_total=held_total,
+            on_unknown_sid=lost_clients.came,
         )
         self._timekeeper = GeventTimekeeper(options.stall_timeout, lambda: self.engine.draining)
         self._broker = make_broker(
             clients,
             options,
-            operations=Operations(clients, current.describe_server),
+            operations=operations,
             patience=self._timekeeper,
             refusals=self._stats.refusals,
             clock=monotonic,

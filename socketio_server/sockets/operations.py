@@ -126,9 +126,7 @@ class Operations:
 
     def describe_servers(self, timeout: float) -> Replies[ServerStats]:
         """Return the numbers of all servers; Node's tell none."""
-        opts = Opts(rooms=[NO_SOCKETS], flags={SERVER: True})
-        question = FetchSockets(request_id=_new_id(), opts=opts)
-        responses = self._clients.broker.ask(MAIN_NAMESPACE, question, timeout)
+        responses = self._ask_servers(timeout)
         servers = (self.server(), *(response.server for response in responses.received))
         told = (
             ServerStats(each.name, each.counters)
@@ -136,6 +134,16 @@ class Operations:
             if isinstance(each, ServerFields)
         )
         return Replies(told, responses.missing)
+
+    def find_workers(self, timeout: float) -> list[str]:
+        """Return what the ids of other servers' sessions begin with."""
+        servers = (response.server for response in self._ask_servers(timeout).received)
+        return [each.worker for each in servers if isinstance(each, ServerFields)]
+
+    def _ask_servers(self, timeout: float) -> Responses:
+        opts = Opts(rooms=[NO_SOCKETS], flags={SERVER: True})
+        question = FetchSockets(request_id=_new_id(), opts=opts)
+        return self._clients.broker.ask(MAIN_NAMESPACE, question, timeout)
 
     def subscribe(self, recipients: Recipients, channel: str) -> None:
         """Put sockets on a channel."""

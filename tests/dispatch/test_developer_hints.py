@@ -38,6 +38,17 @@ class TestEvents:
             "@events.on('news') registers one"
         ]
 
+    @pytest.mark.parametrize("name", ["subscribe", "unsubscribe"])
+    def test_named_as_a_method_of_our_script(
+        self, server: FakeServer, caplog: pytest.LogCaptureFixture, name: str
+    ) -> None:
+        server.connect().emit(name, "room")
+
+        assert told(caplog) == [
+            f"the event '{name}' in namespace '/': there is no handler of it: clients without "
+            f"django-socketio.js emit '__{name}__' to {name}"
+        ]
+
     def test_with_a_name_that_is_nearly_one(
         self, server: FakeServer, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -50,8 +50,15 @@ class Site:
         self.loop = FakeLoop()
         self.options = Options(**options)
         self.stats = Stats(self.loop.clock)
+        self.unknown: list[str] = []
+        """The processes that unknown ids of sessions began with."""
         self.engine = Engine(
-            self.loop, self.options, self.accept, self.stats, clock=self.loop.clock
+            self.loop,
+            self.options,
+            self.accept,
+            self.stats,
+            clock=self.loop.clock,
+            on_unknown_sid=self.unknown.append,
         )
         self.sessions: list[Session] = []
         self.handlers: list[RecordingSessionHandler] = []

@@ -429,6 +429,12 @@ class TestRefusals:
         assert record.levelname == "INFO"
         assert "unknown session" in record.getMessage()
 
+    def test_an_unknown_sid_tells_which_process_has_made_it(self, site: Site) -> None:
+        site.respond(request(transport="polling", sid="a-123.secret"))
+        site.find_upgradable(upgrade(transport="websocket", sid="secret"))
+
+        assert site.unknown == ["a-123", ""]
+
     def test_a_foreign_host_is_counted_and_logged_by_name(
         self, site: Site, caplog: pytest.LogCaptureFixture
     ) -> None:

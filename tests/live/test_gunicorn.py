@@ -228,11 +228,15 @@ class TestOneWorkerOfSeveral:
         )
         assert site.output.count("[INFO] socketio_server") == 1
 
-    def test_says_so_again_after_a_reload(self, start_server: StartServer) -> None:
-        server = start_server(gunicorn=under_gunicorn("--workers", "2"))
-        server.wait_for_output("workers: 2; broker: none")
+    def test_says_so_again_after_a_reload_with_the_machine_s_name(
+        self, start_server: StartServer
+    ) -> None:
+        settings = {"SOCKETIO_NODE": "a"}
+        server = start_server(gunicorn=under_gunicorn("--workers", "2"), settings=settings)
+        line = "workers: 2; node: a; broker: none"
+        server.wait_for_output(line)
         server.send_signal(signal.SIGHUP)
-        wait_until(lambda: server.output.count("workers: 2; broker: none") == 2, "a second line")
+        wait_until(lambda: server.output.count(line) == 2, "a second line")
 
 
 class Visits:

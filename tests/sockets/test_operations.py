@@ -242,6 +242,16 @@ class TestServers:
         assert told.missing == 1
         assert others.asked[0].opts == Opts(rooms=["~"], flags={"server": True})
 
+    def test_tell_what_the_ids_of_their_sessions_begin_with(
+        self, operations: Operations, others: OthersBroker
+    ) -> None:
+        told = ServerFields(name="b-2", counters={}, worker="b-2-x")
+        others.responses = [
+            Response(request_id="r", server=told),
+            Response(request_id="r", sockets=[]),  # of Node's server
+        ]
+        assert operations.find_workers(1.0) == ["b-2-x"]
+
     def test_of_other_processes_are_told_of_where_none_runs(
         self, operations: Operations, others: OthersBroker
     ) -> None:
