@@ -6,7 +6,8 @@ transport. Each of these queues has a ``Backlog`` here while it is not empty. Th
 each message, and of the bytes that the client reads; it tells the queue to give up a client that
 stalls, lags, or holds a message for which the process has no room.
 
-Nothing here keeps the messages themselves, or is called while clients read their messages at once.
+Nothing here keeps the messages themselves, or is called while clients read their messages at once,
+unless kilobytes are queued by a polling transport until the turn of the loop ends.
 """
 
 from collections import deque

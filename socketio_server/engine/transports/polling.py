@@ -93,7 +93,7 @@ class PollingTransport(PostReceiver):
         self._queue: deque[Outgoing] = deque()
         self._queued_bytes = 0
         self._output = output
-        self._backlog: Backlog | None = None  # while more than LIGHT waits, and no GET
+        self._backlog: Backlog | None = None  # from more than LIGHT on, until nothing waits
         self.given_up = False
         """Whether the session is about to be closed, because its client is slow."""
         self._answer: Exchange | None = None  # the last GET, if its answer may be under way yet
@@ -160,8 +160,8 @@ class PollingTransport(PostReceiver):
         self._queued_bytes += len(outgoing.frames)
         if self._backlog is not None:
             self._backlog.add(outgoing.frames)
-        elif self._poll is None:
-            self._begin_backlog_if_due()
+        elif self._queue_cost > LIGHT:
+            self._begin_backlog()
         output = self._output
         if self._is_above_high_water:
             output.crossings += 1
@@ -278,8 +278,6 @@ class PollingTransport(PostReceiver):
             self._end_backlog()
         elif self._backlog is not None:
             self._backlog.taken(before - self._queued_bytes)
-        else:
-            self._begin_backlog_if_due()
         if self._tells_of_room and not self._is_above_high_water:
             self._tells_of_room = False
             if self._session is not None:
@@ -292,12 +290,12 @@ class PollingTransport(PostReceiver):
     def is_excused(self) -> bool:
         """Whether the queued messages may wait (``Holder``).
 
-        They may while the client reads an answer, or is about to stop polling. As many bytes as the
-        kernel holds for a WebSocket may wait until a heartbeat is missed, unless the client's
-        handlers wait for room.
+        They may while a GET waits for its turn, while the client reads an answer, and when it is
+        about to stop polling. As many bytes as the kernel holds for a WebSocket may wait until a
+        heartbeat is missed, unless the client's handlers wait for room.
         """
         is_light = self._queue_cost <= self._options.send_buffer and not self._tells_of_room
-        return is_light or self._probing or self.is_answering
+        return is_light or self._poll is not None or self._probing or self.is_answering
 
     def try_again(self) -> None:
         """Do nothing: the client sends a GET when it wants more (``Holder``)."""
@@ -326,14 +324,12 @@ class PollingTransport(PostReceiver):
         finally:
             self._report(CloseReason.TRANSPORT_ERROR)
 
-    def _begin_backlog_if_due(self) -> None:
-        """Begin to count the queued messages, if they are more than ``LIGHT`` and not counted yet.
+    def _begin_backlog(self) -> None:
+        """Begin to count the queued messages.
 
         Heartbeats are not counted: each is one object for all clients, some of which always have it
         queued. It would be the oldest message for good (``QueuedOutput``).
         """
-        if self._queue_cost <= LIGHT or self._backlog is not None or self._session is None:
-            return
         backlog = self._backlog = Backlog(self, self._output)
         for outgoing in tuple(self._queue):
             if outgoing not in HEARTBEATS and not backlog.closed:
@@ -371,16 +367,12 @@ class PollingTransport(PostReceiver):
         if self._poll is not None:
             self._reply(self._poll)
             self._end_poll()  # not before: callback_raised aborts it
-        else:
-            self._begin_backlog_if_due()
 
     def _reply(self, poll: Exchange) -> None:
         """Answer a GET, unless its client has gone: then the next GET gets the messages."""
         if not poll.has_ended():
             poll.reply(self.answer_at_once())
             self._answer = poll if poll.is_underway() else None
-        else:
-            self._begin_backlog_if_due()
 
     def _end_poll(self) -> None:
         self._poll = None

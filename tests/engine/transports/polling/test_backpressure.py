@@ -8,7 +8,7 @@ from socketio_server.net.queued_output import ENTRY_COST, MESSAGE_COST
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.engine.transports.polling.client import Client
-from tests.fakes.engine import outgoing
+from tests.fakes.engine import FakeExchange, outgoing
 
 
 class TestBackpressure:
@@ -95,18 +95,27 @@ class TestBackpressure:
         assert client.transport.queued_bytes == 0
         assert client.output.total == 0
 
-    def test_what_waits_for_no_get_counts_until_one_takes_it(self) -> None:
+    def test_what_waits_counts_until_a_get_takes_it(self) -> None:
         client = Client()
         client.transport.packets_per_answer = 1
         large = outgoing("x" * LIGHT)
-        client.get()
-        client.transport.send(large)
-        assert client.output.total == 0
-        client.transport.send(large)
-        client.loop.run()
-        assert client.output.total == len(large.frames) + MESSAGE_COST + ENTRY_COST
+        for _ in range(2):
+            client.transport.send(large)
+        assert client.output.total == len(large.frames) + MESSAGE_COST + 2 * ENTRY_COST
 
         client.fetch()
+        assert client.output.total == len(large.frames) + MESSAGE_COST + ENTRY_COST
+        client.fetch()
+        assert client.output.total == 0
+
+    def test_what_is_sent_while_a_get_waits_counts_until_it_is_answered(self) -> None:
+        client = Client()
+        client.get()
+        large = outgoing("x" * LIGHT)
+        client.transport.send(large)
+        assert client.output.total == len(large.frames) + MESSAGE_COST + ENTRY_COST
+
+        client.loop.run()
         assert client.output.total == 0
 
     @pytest.mark.parametrize("is_told", [True, False])
@@ -126,6 +135,24 @@ class TestBackpressure:
 
         client.fetch()
         assert client.output.total == 0
+
+    def test_those_whose_gets_wait_are_given_up_too_if_there_is_no_room(self) -> None:
+        client = Client(Options(max_queued_total=1_000_000))
+        client.get()
+        for number in range(12):
+            client.transport.send(outgoing(f"{number} {'x' * 100_000}"))
+
+        client.loop.run()
+        assert client.session.closed == [CloseReason.TRANSPORT_ERROR]
+        assert client.output.total == 0
+
+    def test_one_whose_answer_waits_for_its_turn_is_not_given_up(self) -> None:
+        client = Client()
+        client.transport.send(outgoing("x" * 900_000))
+        assert not client.transport.is_excused
+
+        client.transport.answer_get(FakeExchange())
+        assert client.transport.is_excused
 
     def test_heartbeats_that_wait_do_not_count(self) -> None:
         """A ping is one object for the process, and would always be the oldest message."""
