@@ -30,7 +30,7 @@ from socketio_server.cluster.envelopes import are_wanted, to_broadcast
 from socketio_server.cluster.inquiries import Inquiry
 from socketio_server.cluster.redis.answerer import Answerer
 from socketio_server.cluster.redis.bursts import Burst
-from socketio_server.cluster.redis.connections import connector, pack
+from socketio_server.cluster.redis.connections import connector, not_redis, pack
 from socketio_server.cluster.redis.link import Link
 from socketio_server.cluster.redis.listener import Heard, Kind, Listener, Topic
 from socketio_server.cluster.redis.sender import Query, Sender
@@ -234,12 +234,17 @@ class RedisBroker:
             if self._sender.is_lost or self._listener.is_lost:
                 return inquiry.responses
             own = int(self._listener.is_confirmed(channel))
-            self._sender.query(
-                Query(
-                    pack(b"PUBSUB", b"NUMSUB", channel),
-                    lambda reply: inquiry.count(None if reply is None else reply[1] - own),
-                )
-            )
+
+            def count(reply: Any) -> None:
+                match reply:
+                    case None:
+                        inquiry.count(None)
+                    case [bytes(), int(servers)]:
+                        inquiry.count(servers - own)
+                    case _:
+                        raise not_redis()
+
+            self._sender.query(Query(pack(b"PUBSUB", b"NUMSUB", channel), count))
             if self._sender.publish(channel, message):
                 self._patience.wait(inquiry.done, timeout)
         finally:

@@ -168,6 +168,13 @@ def connector(url: str, timeout: float, max_reply: int = MAX_REPLY) -> Connect:
     return lambda: _Connection(pool.make_connection(), timeout, max_reply)
 
 
+def not_redis() -> InvalidResponse:
+    """Return the error to raise for a reply without the form that Redis documents for it: it is
+    another service, or replies are missing, and each would be taken for another one's.
+    """
+    return InvalidResponse("it has sent what is no answer of Redis to what it was asked")
+
+
 def pack(*words: bytes) -> bytes:
     """Return a command as Redis reads it (RESP 2, array of bulk strings)."""
     bulk = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)

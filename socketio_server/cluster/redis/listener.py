@@ -9,7 +9,7 @@ from gevent.event import Event
 from redis import ResponseError
 
 from socketio_server.cluster.broker import Patience
-from socketio_server.cluster.redis.connections import RedisConnection, pack
+from socketio_server.cluster.redis.connections import RedisConnection, not_redis, pack
 from socketio_server.cluster.redis.link import Link
 from socketio_server.cluster.redis.pools import FAULTS
 from socketio_server.cluster.redis.remedies import explain_command
@@ -22,6 +22,18 @@ Command = tuple[bytes, ...]
 
 _SUBSCRIBE = b"SUBSCRIBE"
 _PSUBSCRIBE = b"PSUBSCRIBE"
+_UNSUBSCRIBE = b"UNSUBSCRIBE"
+_PUNSUBSCRIBE = b"PUNSUBSCRIBE"
+_PING = b"PING"
+
+_ANSWERS = {
+    _SUBSCRIBE: b"subscribe",
+    _PSUBSCRIBE: b"psubscribe",
+    _UNSUBSCRIBE: b"unsubscribe",
+    _PUNSUBSCRIBE: b"punsubscribe",
+    _PING: b"pong",
+}
+"""What begins Redis's answer to each command."""
 
 
 class Kind(Enum):
@@ -110,12 +122,12 @@ class Listener:
         topic = self.topics.pop(name)
         self._confirmed.discard(name)
         self._refused.discard(name)
-        self._wish(b"PUNSUBSCRIBE" if topic.is_pattern else b"UNSUBSCRIBE", name)
+        self._wish(_PUNSUBSCRIBE if topic.is_pattern else _UNSUBSCRIBE, name)
 
     def ping(self) -> None:
         """Have Redis reply, so that a dead connection is noticed (``Part``)."""
         if self._connection is not None:
-            self._wish(b"PING")
+            self._wish(_PING)
 
     def is_confirmed(self, name: bytes) -> bool:
         """Return whether Redis has confirmed a subscription."""
@@ -201,26 +213,46 @@ class Listener:
         self._heard(list(self._take(connection.receive())))
 
     def _take(self, replies: Sequence[Any]) -> Iterator[Heard]:
-        """Yield the messages in what Redis sends, and note what it says to our commands."""
+        """Yield the messages in what Redis sends, and note what it says to our commands.
+
+        :raises InvalidResponse: if it sends something else.
+        """
         own_head = self._own_head
         for reply in replies:
-            if isinstance(reply, ResponseError):
-                self._refuse(reply)
-                continue
-            kind, name = reply[0], reply[1]
-            if kind == b"message" or kind == b"pmessage":
-                message = reply[-1]
-                if not message.startswith(own_head) and name in self.topics:
-                    yield self.topics[name], reply[-2], message
-                continue
-            self._link.answered(self)
-            self._answers += 1
-            if self._answers >= len(self._unanswered[0]) - 1:
-                self._unanswered.popleft()
-                self._answers = 0
-            if name in self.topics and (kind == b"subscribe" or kind == b"psubscribe"):
-                self._confirmed.add(name)
-                self._let_go(name)
+            match reply:
+                case [b"message", bytes(name), bytes(message)]:
+                    channel = name
+                case [b"pmessage", bytes(name), bytes(channel), bytes(message)]:
+                    pass
+                case [bytes(kind), bytes(name), *_]:
+                    self._take_answer(kind, name)
+                    continue
+                case b"PONG":  # while Redis has confirmed no subscription
+                    self._take_answer(b"pong", b"")
+                    continue
+                case ResponseError():
+                    self._refuse(reply)
+                    continue
+                case _:
+                    raise not_redis()
+            if not message.startswith(own_head) and name in self.topics:
+                yield self.topics[name], channel, message
+
+    def _take_answer(self, kind: bytes, name: bytes) -> None:
+        """Take an answer to the first of the unanswered commands; there is one for each channel.
+
+        :raises InvalidResponse: if it is none to this command.
+        """
+        if not self._unanswered or kind != _ANSWERS[self._unanswered[0][0]]:
+            raise not_redis()
+        self._link.answered(self)
+        self._answers += 1
+        if self._answers >= len(self._unanswered[0]) - 1:
+            self._unanswered.popleft()
+            self._answers = 0
+        if name in self.topics and (kind == b"subscribe" or kind == b"psubscribe"):
+            self._confirmed.add(name)
+            self._let_go(name)
 
     def _refuse(self, error: ResponseError) -> None:
         """Take Redis's refusal of a command.

@@ -8,7 +8,12 @@ from typing import Any, Self
 from gevent.event import Event
 from redis import ResponseError
 
-from socketio_server.cluster.redis.connections import RedisConnection, pack, pack_publish
+from socketio_server.cluster.redis.connections import (
+    RedisConnection,
+    not_redis,
+    pack,
+    pack_publish,
+)
 from socketio_server.cluster.redis.link import Link
 from socketio_server.cluster.redis.remedies import explain_command
 from socketio_server.net.refusals import Refusals
@@ -27,7 +32,7 @@ class Query(bytes):
     """A packed command whose reply somebody waits for.
 
     :param replied: called with the reply, if there is one, and at last with ``None``; must not
-        wait.
+        wait, and raises ``not_redis()`` if the reply does not have its form.
     """
 
     replied: Callable[[Any], None]
@@ -39,7 +44,12 @@ class Query(bytes):
         return self
 
 
-_PING = Query(pack(b"PING"), replied=lambda reply: None)
+def _verify_pong(reply: Any) -> None:
+    if reply not in (None, b"PONG"):
+        raise not_redis()
+
+
+_PING = Query(pack(b"PING"), replied=_verify_pong)
 
 
 class Sender:
@@ -172,6 +182,8 @@ class Sender:
                 replies = connection.receive()
                 left -= len(replies)
                 self._take(waiting, replies)
+            if left < 0:
+                raise not_redis()
             self._link.answered(self)
         finally:
             for query in queries:
@@ -181,6 +193,7 @@ class Sender:
         """Take Redis's answers to the next commands.
 
         :raises ResponseError: if Redis wants a password.
+        :raises InvalidResponse: if one is no answer to its command.
         """
         sent = 0
         for reply, command in zip(replies, commands, strict=False):
@@ -188,10 +201,12 @@ class Sender:
                 if str(reply).startswith(NO_PASSWORD):
                     raise reply
                 self._link.refused(self._explained(reply, command))
-            elif isinstance(command, Query):
+            elif isinstance(command, Query) and reply is not None:
                 command.replied(reply)
-            else:
+            elif isinstance(reply, int):
                 sent += 1
+            else:
+                raise not_redis()
         self.unsent -= sent
         self.sent += sent
 

@@ -6,6 +6,7 @@ from typing import Any
 import gevent
 import pytest
 from msgspec import Raw
+from redis import ResponseError
 
 from socketio_server.cluster.broker import Envelope
 from socketio_server.cluster.redis import broker as broker_module
@@ -681,6 +682,28 @@ class TestAsking:
         self.respond(cluster, RESPONSES)
         assert cluster.patience.turns == turns + 10
         assert len(asking.get(block=False).received) == 1
+
+    @pytest.mark.parametrize("reply", [5, None, [], [b"a", b"b"], [b"a", ResponseError("ERR")]])
+    def test_what_is_no_count_of_servers_costs_the_connection_without_a_traceback(
+        self,
+        cluster: Cluster,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        reply: Any,
+    ) -> None:
+        cluster.start()
+        obey = cluster.redis.obey
+
+        def count_wrongly(connection: Any, words: list[bytes]) -> None:
+            if words[0] == b"PUBSUB":
+                connection.answers.put(reply)
+            else:
+                obey(connection, words)
+
+        monkeypatch.setattr(cluster.redis, "obey", count_wrongly)
+        assert self.ask(cluster, servers=3).get(block=False) == ([], 1)
+        assert "is lost for sending: it has sent what is no answer of Redis" in caplog.messages[0]
+        assert caplog.records[0].exc_info is None
 
     def test_alone_it_does_not_wait(self, cluster: Cluster) -> None:
         cluster.start()

@@ -5,7 +5,7 @@ from typing import Any
 
 import gevent
 import pytest
-from redis import ConnectionError, ResponseError
+from redis import ConnectionError, InvalidResponse, ResponseError
 
 from socketio_server.cluster.redis.connections import pack
 from socketio_server.cluster.redis.link import Link
@@ -364,6 +364,72 @@ class TestRefusals:
         connection = FakeConnection()
         connection.answers.append(ResponseError("ERR max number of clients reached"))
         with pytest.raises(ResponseError, match="max number of clients"):
+            listener.use(connection)
+
+
+WRONG = [
+    5,
+    None,
+    b"OK",
+    b"PONG",
+    [],
+    [1],
+    {b"a": b"b"},
+    [b"message", b"room"],
+    [b"message", b"room", 5],
+    [b"message", b"room", None],
+    [b"message", [], b"hi"],
+    [b"message", b"room", b"room", b"hi"],
+    [b"pmessage", b"room", b"hi"],
+    [b"pmessage", b"a?", 5, b"hi"],
+    [b"subscribe", b"room", 1],
+    [b"pong", b""],
+]
+"""What Redis does not send to who has sent no command."""
+
+
+class TestWhatRedisDoesNotSend:
+    """It is another service, or the replies are out of step."""
+
+    @pytest.mark.parametrize("reply", WRONG, ids=repr)
+    def test_ends_the_connection(self, listener: Listener, reply: Any) -> None:
+        connection = FakeConnection()
+        connection.answers.append(reply)
+        with pytest.raises(InvalidResponse, match="no answer of Redis"):
+            listener.use(connection)
+
+    @pytest.mark.parametrize(
+        "reply",
+        [[b"psubscribe", b"room", 1], [b"unsubscribe", b"room", 1], [b"pong", b""], [b"message"]],
+        ids=repr,
+    )
+    def test_ends_the_connection_in_place_of_an_answer(
+        self, listener: Listener, reply: list[bytes]
+    ) -> None:
+        listener.add(b"room", ROOM)
+        connection = FakeConnection()
+        connection.answers.append(reply)
+        with pytest.raises(InvalidResponse):
+            listener.use(connection)
+        assert not listener.is_confirmed(b"room")
+
+    def test_is_told_from_its_answer_to_a_ping_without_subscriptions(
+        self, listener: Listener
+    ) -> None:
+        connection = FakeConnection()
+        connection.answers.append([b"message", b"room", b"hi"])
+        connection.at_once = 1
+        receive = connection.receive
+
+        def ping() -> list[Any]:
+            connection.receive = receive  # type: ignore[method-assign]
+            listener.ping()
+            listener.flush()
+            connection.answers.append(b"PONG")
+            return receive()
+
+        connection.receive = ping  # type: ignore[method-assign]
+        with pytest.raises(ConnectionError, match="gone"):
             listener.use(connection)
 
 

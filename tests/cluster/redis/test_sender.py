@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from redis import ConnectionError, ResponseError
+from redis import ConnectionError, InvalidResponse, ResponseError
 
 from socketio_server.cluster.redis.connections import pack
 from socketio_server.cluster.redis.link import Link
@@ -177,6 +177,39 @@ class TestQueries:
 
         assert connection.sent == 2 * pack(b"PING")
         assert (sender.sent, sender.unsent) == (0, 0)
+
+
+class TestWhatRedisDoesNotSend:
+    """It is another service, or the replies are out of step."""
+
+    @pytest.mark.parametrize("reply", [b"OK", None, [], [b"a", 1], {}], ids=repr)
+    def test_ends_the_connection_in_place_of_an_answer_to_a_message(
+        self, sender: Sender, reply: Any
+    ) -> None:
+        connection = Welcoming()
+        connection.answers.extend([1, reply])
+        sender.publish(b"a", b"one")
+        sender.publish(b"a", b"two")
+        with pytest.raises(InvalidResponse, match="no answer of Redis"):
+            send(sender, connection)
+        assert sender.sent + sender.unsent == 2
+
+    @pytest.mark.parametrize("reply", [b"OK", 1, None, []], ids=repr)
+    def test_ends_the_connection_in_place_of_an_answer_to_a_ping(
+        self, sender: Sender, reply: Any
+    ) -> None:
+        connection = FakeConnection()
+        connection.answers.append(reply)
+        with pytest.raises(InvalidResponse):
+            sender.use(connection)
+        assert not sender.is_connected
+
+    def test_ends_the_connection_behind_the_last_answer(self, sender: Sender) -> None:
+        connection = Welcoming()
+        connection.answers.extend([1, 1])
+        sender.publish(b"a", b"one")
+        with pytest.raises(InvalidResponse):
+            send(sender, connection)
 
 
 class TestTheBound:
