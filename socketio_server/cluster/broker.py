@@ -85,6 +85,13 @@ class LocalNode(Protocol):
         :raises ValueError: if the message is larger than what may wait for a client.
         """
 
+    def verify_for_others(self, event_name: str, message: bytes) -> None:
+        """Verify that other processes take an event.
+
+        :param message: it, in MessagePack.
+        :raises ValueError: if it is larger than what they take.
+        """
+
     def deliver_encoded(
         self, recipients: Recipients, several: Sequence[Outgoing], *, volatile: bool = False
     ) -> None:
@@ -166,6 +173,7 @@ class Broker(Protocol):
         """Deliver the envelope to local sockets at once, and to other processes soon.
 
         :raises TypeError: if an argument can't be encoded; then it was sent to nobody.
+        :raises ValueError: if it is larger than what clients or other processes take; likewise.
         """
 
     def tell(self, namespace: str, request: Request) -> None:

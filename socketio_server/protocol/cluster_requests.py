@@ -6,6 +6,7 @@ is JSON. The keys are written in the order in which Node writes them. ``protocol
 the broadcasts.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from socketio_server.exceptions import DecodeError
+from socketio_server.protocol.jsoncodec import estimate_size as estimate_json_size
 from socketio_server.protocol.redis_adapter import (
     Opts,
     Packet,
@@ -275,20 +277,32 @@ MAX_OPENED = 10_000
 """Values that ``estimate_size`` looks at one by one."""
 
 _ARRAYS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
+_LONG_ARRAYS = {0xDC: 3, 0xDD: 5}  # with the bytes of their heads
 _MAPS = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
 _TEXTS = frozenset([*range(0xA0, 0xC0), *range(0xC4, 0xCA), 0xD9, 0xDA, 0xDB])
 _NUMBERS = frozenset(range(0xCA, 0xD4))
 """What values begin with; those of ``_TEXTS`` may be binary data as well."""
 
-_ARRAY_SIZE, _MAP_SIZE, _VALUE_SIZE, _PLACE_SIZE = 88, 184, 56, 8
-"""Bytes of a short list and dict, of another value, and of its place in a list."""
+_ARRAY_SIZE, _MAP_SIZE, _NUMBER_SIZE, _VALUE_SIZE, _PLACE_SIZE = 88, 184, 36, 56, 8
+"""Bytes of a short list and dict, of the largest number, of any other value, and of its place in a
+list.
+"""
 
-MOST_PER_BYTE = _MAP_SIZE + _PLACE_SIZE
+MAX_DECODED = 134_217_728
+"""Bytes, estimated, that an event, a request or a response may take once it is decoded."""
+
+_MOST_PER_BYTE = _MAP_SIZE + _PLACE_SIZE
 """How often its bytes a value takes at most (``estimate_size``)."""
 
 _NOT_ARRAYS, _NOT_MAPS, _NOT_VALUES = (
     bytes(set(range(256)) - kinds) for kinds in (_ARRAYS, _MAPS, _TEXTS | _NUMBERS)
 )
+
+_NUMBERS_ALONE = re.compile(
+    rb"(?s)(?:[\x00-\x7f\xc0\xc2\xc3\xe0-\xff]++|(?:[\xcb\xcf\xd3].{8})++"
+    rb"|(?:[\xca\xce\xd2].{4})++|(?:[\xcd\xd1].{2})++|(?:[\xcc\xd0].)++)*+"
+)
+"""Numbers one after another, and true, false and null."""
 
 _decode_value = msgspec.msgpack.Decoder(ext_hook=decode_extension)
 _open_array = msgspec.msgpack.Decoder(list[Raw])
@@ -319,11 +333,22 @@ def _decode(decoders: tuple[Any, Any], data: bytes) -> Any:
     return decode_unchecked(from_json if data.startswith(_BRACE) else from_messagepack, data)
 
 
+def excessive_size(data: bytes) -> int | None:
+    """Return about how many bytes JSON that begins with a brace, or MessagePack, takes once it is
+    decoded; ``None`` if those are no more than ``MAX_DECODED``.
+    """
+    if len(data) * _MOST_PER_BYTE <= MAX_DECODED:
+        return None
+    size = (estimate_json_size if data.startswith(_BRACE) else estimate_size)(data)
+    return size if size > MAX_DECODED else None
+
+
 def estimate_size(data: bytes) -> int:
     """Estimate how many bytes a value takes once it is decoded, rather too many than too few.
 
     Text and binary data can't be told from other values without reading all of them in order.
-    Therefore only some are looked at one by one, and the rest is taken for what costs most.
+    Therefore only some are looked at one by one, and the rest is taken for what costs most, except
+    in long arrays of numbers alone.
     """
     size, to_open, pending = 0, MAX_OPENED, [data]
     while pending:
@@ -342,6 +367,9 @@ def estimate_size(data: bytes) -> int:
             pending += items
             if kind in _MAPS:  # what is left are the keys
                 size += 4 * (len(value) - sum(map(len, items)))
+        elif kind in _LONG_ARRAYS and _NUMBERS_ALONE.fullmatch(value, _LONG_ARRAYS[kind]):
+            numbers = _ARRAY_SIZE + (_NUMBER_SIZE + _PLACE_SIZE) * _count(value)
+            size += min(numbers, _most(value))  # small integers take their places only
         else:
             size += _most(value)
     return size

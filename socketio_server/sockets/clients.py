@@ -8,7 +8,10 @@ from socketio_server.cluster.broker import Broker, Envelope, Recipients
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.queued_output import QueuedOutput
+from socketio_server.net.turns import LARGE
 from socketio_server.protocol import engineio, socketio4
+from socketio_server.protocol.cluster_requests import MAX_DECODED, excessive_size
+from socketio_server.protocol.redis_adapter import encode_messagepack
 from socketio_server.protocol.socketio import Encoded, Encoder
 from socketio_server.sockets.acknowledgements import (
     Answer,
@@ -251,7 +254,30 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         :raises ValueError: as ``encode``.
         """
         size = len(self.encode(namespace, event_name, args).frames)
-        return tuple(self.copy(args)), size
+        copied = tuple(self.copy(args))
+        if size > LARGE and self.broker.reaches_others:
+            self.verify_for_others(event_name, encode_messagepack((event_name, *copied)))
+        return copied, size
+
+    def verify_for_others(self, event_name: str, message: bytes) -> None:
+        """Verify that other processes take an event (``LocalNode``).
+
+        :param message: it, in MessagePack.
+        :raises ValueError: if it is larger than what they take.
+        """
+        output = self.output
+        if output is not None and len(message) > output.max_queued_bytes:
+            raise ValueError(
+                f"{event_name!r} takes {len(message)} bytes on its way to other processes, and no "
+                f"more than {output.max_queued_bytes} (SOCKETIO_MAX_QUEUED_BYTES) may arrive "
+                "there: send it in pieces"
+            )
+        size = excessive_size(message)
+        if size is not None:
+            raise ValueError(
+                f"{event_name!r} takes about {size} bytes once other processes have decoded it, "
+                f"and no more than {MAX_DECODED} may: send it in pieces, or as binary data"
+            )
 
     def copy(self, values: Sequence[Any]) -> list[Any]:
         """Return values as clients decode them; later changes don't affect them.

@@ -166,7 +166,8 @@ class Operations:
     def call(self, envelope: Envelope, timeout: float | None) -> Answers:
         """Send an event to clients, and wait for all their acknowledgements.
 
-        :raises TypeError: if an argument can't be encoded.
+        :raises TypeError: if an argument can't be encoded; then nobody is asked.
+        :raises ValueError: if it is larger than what clients or other processes take; likewise.
         """
         clients = self._clients
         broker, timekeeper = clients.broker, clients.timekeeper
@@ -174,6 +175,7 @@ class Operations:
         if broker.reaches_others:  # before anybody is asked
             data = clients.copy((envelope.event_name, *envelope.args))
             packet = Packet(2, encode_value(data), envelope.namespace)
+            clients.verify_for_others(envelope.event_name, bytes(packet.data))
         with clients.asking(envelope, lambda ids: Waiter(ids, timekeeper)) as waiter:
             if packet is None:
                 return waiter.wait(timeout)

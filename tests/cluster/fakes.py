@@ -22,6 +22,8 @@ class FakeNode:
         self.delivered: list[Envelope] = []
         self.writes: list[int] = []
         """How many events of other processes reached its sockets together."""
+        self.max_size = 100_000_000
+        """Bytes of an event that other processes take."""
         self.clients: set[tuple[str, str]] = set()
         """The ids of its clients, each with its namespace."""
         self.wanted: set[tuple[str, str | None]] = set()
@@ -49,6 +51,10 @@ class FakeNode:
         self, namespace: str, event_name: str, args: Sequence[Any]
     ) -> tuple[Outgoing, list[Any]]:
         return self.encode(namespace, event_name, args), json.loads(json.dumps([event_name, *args]))
+
+    def verify_for_others(self, event_name: str, message: bytes) -> None:
+        if len(message) > self.max_size:
+            raise ValueError("too large")
 
     def has_client(self, session_id: str, namespace: str) -> bool:
         return (session_id, namespace) in self.clients

@@ -278,6 +278,19 @@ class TestValuesOfAcknowledgements:
         data = bytes(encode_value(value))
         assert estimate_size(data) < 6 * len(data)
 
+    @pytest.mark.parametrize(
+        ("value", "most"),
+        [
+            pytest.param([number / 7 for number in range(50_000)], 44, id="floats"),
+            pytest.param([2**40, -1000, None, True, 0.5] * 10_000, 44, id="numbers of all sizes"),
+            pytest.param([1] * 50_000, 8, id="small numbers"),
+        ],
+    )
+    def test_are_not_overestimated_where_they_are_numbers_alone(
+        self, value: Any, most: int
+    ) -> None:
+        assert estimate_size(bytes(encode_value(value))) <= (most + 1) * len(value)
+
     @given(st.binary(min_size=1))
     def test_of_any_kind_are_estimated(self, data: bytes) -> None:
         assert estimate_size(data) >= 0

@@ -13,6 +13,8 @@ from socketio_server import OTHERS, NoServer, NoSocket, SocketSession
 from socketio_server.clients import CLIENTS
 from socketio_server.cluster.broker import Envelope, Recipients
 from socketio_server.options import Options
+from socketio_server.protocol import cluster_requests
+from socketio_server.protocol.redis_adapter import encode_messagepack
 from socketio_server.serving import current
 from socketio_server.sockets.socket import Socket
 from tests.fakes.net import queued_output
@@ -235,6 +237,30 @@ class TestDeliver:
             self.deliver(server, "x" * 100)
 
         assert client.received() == []
+
+    def test_what_other_processes_would_refuse_is_told_by_its_size_there(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server = FakeServer()
+        server.clients.output = queued_output(server.loop, Options(max_queued_bytes=50_000))
+        monkeypatch.setattr(cluster_requests, "MAX_DECODED", 100_000)
+        verify = server.clients.verify_for_others
+        verify("news", encode_messagepack("x" * 20_000))
+        with pytest.raises(ValueError, match=r"'news' takes 50003 bytes .*MAX_QUEUED_BYTES"):
+            verify("news", encode_messagepack("x" * 50_000))
+        with pytest.raises(ValueError, match=r"'news' takes about \d+ bytes once"):
+            verify("news", encode_messagepack([[]] * 5_000))
+
+    def test_what_other_processes_would_refuse_is_not_put_off_until_a_commit(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clients = FakeServer().clients
+        monkeypatch.setattr(cluster_requests, "MAX_DECODED", 100_000)
+        args: tuple[object, ...] = ([[]] * 20_000,)
+        clients.freeze("/", "news", args)
+        monkeypatch.setattr(clients.broker, "reaches_others", True)
+        with pytest.raises(ValueError, match="once other processes have decoded it"):
+            clients.freeze("/", "news", args)
 
     def test_binary_data_goes_as_attachments(self, server: FakeServer) -> None:
         client = server.connect()

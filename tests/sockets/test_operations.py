@@ -17,6 +17,7 @@ from socketio_server.cluster.inquiries import Inquiry
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.exceptions import DecodeError
+from socketio_server.protocol import cluster_requests
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.cluster_requests import (
     Ask,
@@ -561,6 +562,19 @@ class TestCall:
         client = server.connect()
         with pytest.raises(TypeError):
             operations.call(select(EVERYONE).envelope("/", "question", (object(),)), None)
+        assert (client.received(), others.asked) == ([], [])
+
+    def test_nobody_is_asked_what_other_processes_would_refuse(
+        self,
+        server: FakeServer,
+        operations: Operations,
+        others: OthersBroker,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        client = server.connect()
+        monkeypatch.setattr(cluster_requests, "MAX_DECODED", 30_000)
+        with pytest.raises(ValueError, match="send it in pieces, or as binary data"):
+            operations.call(select(EVERYONE).envelope("/", "question", ([[]] * 1_000,)), None)
         assert (client.received(), others.asked) == ([], [])
 
     def test_one_client_of_another_process_answers(

@@ -41,7 +41,6 @@ from socketio_server.net.statistics import Snapshot
 from socketio_server.net.turns import LARGE, PAUSE
 from socketio_server.options import Options
 from socketio_server.protocol.cluster_requests import (
-    MOST_PER_BYTE,
     Question,
     Request,
     Response,
@@ -49,9 +48,8 @@ from socketio_server.protocol.cluster_requests import (
     decode_request_id,
     decode_response,
     encode_request,
-    estimate_size,
+    excessive_size,
 )
-from socketio_server.protocol.jsoncodec import estimate_size as estimate_json_size
 from socketio_server.protocol.names import SOCKET_ID_LENGTH
 from socketio_server.protocol.redis_adapter import (
     UID_LENGTH,
@@ -74,9 +72,6 @@ PING_INTERVAL = 2.0
 READ_TIMEOUT = 5.0
 """Seconds without a reply or a message in full from Redis, which is pinged more often, after which
 it is lost."""
-
-MAX_DECODED = 134_217_728
-"""Bytes, estimated, that an event, a request or a response may take once it is decoded."""
 
 SWEEP_INTERVAL = 30.0
 """Seconds that a channel without subscribers is still listened to, at least, and at most twice as
@@ -189,6 +184,7 @@ class RedisBroker:
         """Deliver the envelope to local sockets at once, and to other processes soon (``Broker``).
 
         :raises TypeError: if an argument can't be encoded; then it was sent to nobody.
+        :raises ValueError: if it is larger than what clients or other processes take; likewise.
         """
         outgoing, data = self._node.encode_with_values(
             envelope.namespace, envelope.event_name, envelope.args
@@ -197,9 +193,11 @@ class RedisBroker:
         if broadcast is None:
             return
         channel = self._channels.broadcast(broadcast.namespace, broadcast.rooms)
+        message = encode_broadcast(broadcast, data)
+        self._node.verify_for_others(envelope.event_name, message)
         # Before it is delivered, when others may run: they must not publish before it, nor change
         # its arguments.
-        self._sender.publish(channel, encode_broadcast(broadcast, data))
+        self._sender.publish(channel, message)
         self._node.deliver_encoded(envelope, (outgoing,), volatile=envelope.volatile)
         if self._sender.is_crowded and self._patience.may_wait():
             self._patience.let_others_run()
@@ -466,7 +464,6 @@ def _verify_decoded_size(data: bytes) -> None:
     """Raise ``DecodeError`` if JSON that begins with a brace, or MessagePack, takes too much memory
     once it is decoded.
     """
-    if len(data) * MOST_PER_BYTE > MAX_DECODED:
-        size = (estimate_json_size if data.startswith(b"{") else estimate_size)(data)
-        if size > MAX_DECODED:
-            raise DecodeError(f"message that takes about {size} bytes once it is decoded")
+    size = excessive_size(data)
+    if size is not None:
+        raise DecodeError(f"message that takes about {size} bytes once it is decoded")

@@ -70,6 +70,7 @@ class RedisPublisher:
         """Publish an envelope (``Broker``).
 
         :raises TypeError: if an argument can't be encoded.
+        :raises ValueError: if it is larger than what other processes take.
         :raises BrokerUnavailable: if Redis can't be reached, or refuses.
         """
         _, data = self._node.encode_with_values(
@@ -79,8 +80,10 @@ class RedisPublisher:
         if broadcast is None:
             return
         channel = self._channels.broadcast(broadcast.namespace, broadcast.rooms)
+        message = encode_broadcast(broadcast, data)
+        self._node.verify_for_others(envelope.event_name, message)
         with self._reachable():
-            self._redis.publish(channel, encode_broadcast(broadcast, data))
+            self._redis.publish(channel, message)
 
     def tell(self, namespace: str, request: Request) -> None:
         """Publish a request (``Broker``).

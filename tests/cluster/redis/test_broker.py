@@ -22,6 +22,7 @@ from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.refusals import Refusals
 from socketio_server.net.statistics import Snapshot
 from socketio_server.options import Options
+from socketio_server.protocol import cluster_requests
 from socketio_server.protocol.cluster_requests import (
     ACKNOWLEDGEMENT,
     CLIENT_COUNT,
@@ -206,6 +207,14 @@ class TestPublishing:
             cluster.broker.publish(envelope(object()))
         assert cluster.node.delivered == []
 
+    def test_what_other_processes_would_refuse_reaches_nobody(self, cluster: Cluster) -> None:
+        cluster.start()
+        cluster.node.max_size = 1000
+        with pytest.raises(ValueError, match="too large"):
+            cluster.broker.publish(envelope("x" * 1000))
+        settle()
+        assert (cluster.node.delivered, cluster.redis.published) == ([], [])
+
     def test_is_encoded_before_its_arguments_may_change(
         self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -282,7 +291,7 @@ class TestHearing:
         self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(broker_module, "LARGE", 100)
-        monkeypatch.setattr(broker_module, "MAX_DECODED", 30_000)
+        monkeypatch.setattr(cluster_requests, "MAX_DECODED", 30_000)
         cluster.start()
         cluster.publish_as_others("x" * 5_000)
         cluster.publish_as_others([[]] * 5_000)
@@ -655,7 +664,7 @@ class TestAsking:
     def test_responses_that_take_too_much_memory_are_refused(
         self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(broker_module, "MAX_DECODED", 30_000)
+        monkeypatch.setattr(cluster_requests, "MAX_DECODED", 30_000)
         cluster.start()
         asking = self.ask(cluster, servers=3)
         self.respond(cluster, RESPONSES, data=[[]] * 2_000)
@@ -761,7 +770,7 @@ class TestRequests:
     def test_that_take_too_much_memory_are_refused(
         self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(broker_module, "MAX_DECODED", 30_000)
+        monkeypatch.setattr(cluster_requests, "MAX_DECODED", 30_000)
         cluster.start()
         for data in (["news", "x" * 4_000], ["news", [[]] * 2_000]):
             request = encode_request(ServerEvent(uid="others", data=data))

@@ -74,6 +74,13 @@ class TestPublishing:
         with pytest.raises(TypeError):
             publisher.publish(envelope(object()))
 
+    def test_what_servers_would_refuse_raises(self, own_redis: RedisServer) -> None:
+        node = FakeNode()
+        node.max_size = 1000
+        publisher = RedisPublisher(node, own_redis.url, "socket.io", Clock())
+        with pytest.raises(ValueError, match="too large"):
+            publisher.publish(envelope("x" * 1000))
+
 
 class TestWithoutRedis:
     def test_it_is_unavailable(self, own_redis: RedisServer, publisher: RedisPublisher) -> None:
