@@ -180,6 +180,7 @@ class Dispatcher:
         """Return the new member for a client that asks to join a namespace (``RouterKeeper``)."""
         socket_id = SOCKET_ID_HEAD + secrets.token_urlsafe(SOCKET_ID_BYTES)
         delivery = Delivery(socket_id, namespace, router.session)
+        delivery.hold(None, self.options.max_queued_bytes, self._clients.output)
         socket = Socket(delivery, self._clients, request=router.request, auth=auth)
         member = Member(
             self,
@@ -314,7 +315,6 @@ class Dispatcher:
     def _connect(self, member: Member) -> None:
         """Run ``on_connect``, then answer; no message reaches the client before the answer."""
         event, delivery = self._registry.on_connect, member.delivery
-        delivery.hold(None, self.options.max_queued_bytes, self._clients.output)
         self._clients.add(delivery, member.socket)
         self._clients.broker.listen(delivery.namespace)
         if member.router.user_room is not None:

@@ -422,6 +422,7 @@ class NamespaceRouter(ClientAccount):
         """
         member.delivery.close(reason, goodbye)
         if member.is_postponed:  # it never joined
+            member.delivery.release(accepted=False)
             member.drop(but=())
             self.weigh()
             self._keeper.forget(member)

@@ -9,6 +9,7 @@ from socketio_server.events import Reject, ValidationError
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.socket import Socket
 from tests.dispatch.journal import EVERY_EVENT, Boom, Context, Journal
+from tests.fakes.engine import receive
 from tests.fakes.hub import settle
 
 
@@ -318,3 +319,17 @@ class TestRefusingAClient:
 
         assert [packet[:16] for packet in client.received()] == ['4{"message":"no"']
         assert len(server.clients) == 0
+
+
+class TestAClientThatIsSentAwayBeforeItsOnConnectRuns:
+    def test_hears_of_no_end_of_a_namespace_before_it_has_joined_it(self, server: Journal) -> None:
+        server.registry.on_message(namespace="/other")(lambda *args: None)
+        client = server.connect()
+        receive(client.session, "0/other,")
+        client.socket.disconnect(close=True)
+        settle()
+
+        left, joined, left_too = client.received()
+        assert (left, left_too) == ("1", "1/other,")
+        assert joined.startswith("0/other,")
+        assert client.closed == [CloseReason.FORCED_SERVER_CLOSE]
