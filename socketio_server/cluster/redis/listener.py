@@ -273,6 +273,8 @@ class Listener:
             self._let_go(names[0])
             if self.topics[names[0]].is_vital:
                 raise error
+        else:
+            error = explain_command(error, verb)
         self._link.refused(error)
 
     def _let_go(self, name: bytes) -> None:

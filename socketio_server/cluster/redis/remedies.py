@@ -15,11 +15,21 @@ _NO_TLS = ("Timeout connecting", "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 """What redis-py and OpenSSL say when a server answers no TLS, or something else."""
 
 
+def text_of(error: Exception) -> str:
+    """Return an error's text for the log: not too long, and what is not printable escaped, because
+    it may be what Redis has sent.
+    """
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1]
+        for character in str(error)[:MAX_TEXT]
+    )
+
+
 def explain_fault(error: Exception, url: str) -> str:
     """Return why Redis can't be used, with what the setting may have wrong: user and password if
     Redis refuses them, TLS if nothing answers it.
     """
-    reason = str(error)[:MAX_TEXT].rstrip(".")
+    reason = text_of(error).rstrip(".")
     if isinstance(error, AuthenticationError) or "NOAUTH" in reason:
         remedy = "correct its user and password"
         if ":" not in urlsplit(url).netloc.rpartition("@")[0]:
@@ -35,8 +45,9 @@ def explain_permission(error: ResponseError, rules: str) -> str:
 
     :param rules: those that the command needs.
     """
-    is_forbidden = isinstance(error, NoPermissionError) or str(error).startswith("NOPERM")
-    return f"{error}. Its user needs the access rules {rules}" if is_forbidden else str(error)
+    reason = text_of(error)
+    is_forbidden = isinstance(error, NoPermissionError) or reason.startswith("NOPERM")
+    return f"{reason}. Its user needs the access rules {rules}" if is_forbidden else reason
 
 
 def explain_command(

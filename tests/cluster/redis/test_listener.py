@@ -356,8 +356,8 @@ class TestRefusals:
         with pytest.raises(ConnectionError):
             listener.use(connection)
         assert caplog.messages == [
-            "Redis (redis://localhost) has refused a command: NOPERM No permissions to access a "
-            "channel"
+            "Redis (redis://localhost) has refused a command: UNSUBSCRIBE: NOPERM No permissions "
+            "to access a channel. Its user needs the access rules +unsubscribe"
         ]
 
     def test_that_no_command_has_asked_for_end_the_connection(self, listener: Listener) -> None:

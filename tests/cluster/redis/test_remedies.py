@@ -9,6 +9,7 @@ from socketio_server.cluster.redis.remedies import (
     explain_command,
     explain_fault,
     explain_permission,
+    text_of,
 )
 
 URL = "redis://user:secret@one/0"
@@ -43,6 +44,28 @@ class TestPasswords:
 
     def test_a_long_error_is_cut(self) -> None:
         assert explain_fault(ConnectionError("x" * 2000), URL) == "x" * MAX_TEXT
+
+
+class TestWhatRedisHasSent:
+    """It may be anything."""
+
+    def test_is_cut_and_what_is_not_printable_escaped(self) -> None:
+        text = "ERR \x1b[31m\n\u202e'Größe' " + "x" * 100_000
+        shown = "ERR \\x1b[31m\\n\\u202e'Größe' "
+        assert text_of(ResponseError(text)).rstrip("x") == shown
+        assert len(text_of(ResponseError(text))) < 2 * MAX_TEXT
+
+    @pytest.mark.parametrize(
+        "told",
+        [
+            explain_fault(ConnectionError("\n" * 1000), URL),
+            explain_permission(ResponseError("\n" * 1000), "+a"),
+            str(explain_command(ResponseError("\n" * 1000), b"A")).removeprefix("A: "),
+        ],
+        ids=["fault", "permission", "command"],
+    )
+    def test_is_so_in_all_that_is_logged(self, told: str) -> None:
+        assert told == "\\n" * MAX_TEXT
 
 
 class TestTLS:
