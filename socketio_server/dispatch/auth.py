@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from socketio_server.dispatch.client_account import ClientAccount
 from socketio_server.dispatch.member import Member
 from socketio_server.options import Options
-from socketio_server.protocol import socketio
+from socketio_server.protocol import jsoncodec
 
 
 def is_auth_too_large(size: int, members: Iterable[Member], options: Options) -> bool:
@@ -27,7 +27,7 @@ def charge_for_auth(account: ClientAccount, member: Member, text: str) -> None:
 
     :param text: the packet that it came with.
     """
-    member.auth_cost = socketio.estimate_size(text)
+    member.auth_cost = jsoncodec.estimate_size(text)
     account.charge(member.auth_cost)
 
 

@@ -131,7 +131,9 @@ class ClientAccount:
             self._is_full = False
             self.resume_reading()
         if charged > LADEN:
-            self.weigh_above, self.weigh_below = waiting + LADEN, waiting - LADEN
+            # Once none waits, the rest may be too little to be counted.
+            self.weigh_above = waiting + LADEN
+            self.weigh_below = max(waiting - LADEN, min(waiting, 1))
         else:
             self.weigh_above, self.weigh_below = LADEN - self.other_bytes, 0
         if self._is_full:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gevent import Timeout
 from gevent.event import Event as GeventEvent
 from greenlet import getcurrent
 
@@ -210,6 +211,11 @@ class Dispatcher:
         self._unjoined.discard(router)
         self._assembling.discard(router)
 
+    def router_left_alone(self, router: NamespaceRouter) -> None:
+        """The client was refused, and is in no namespace (``RouterKeeper``)."""
+        if router.session.is_open:
+            self._unjoined.add(router)
+
     def attachments_due(self, router: NamespaceRouter) -> None:
         """A binary packet waits for its attachments (``RouterKeeper``)."""
         self._assembling.add(router)
@@ -299,7 +305,7 @@ class Dispatcher:
             member.drop_events()
             member.router.weigh()
             member.router.refuse_packet(error)
-        except Exception:  # a fault of ours must end neither the worker nor the inbox
+        except (Exception, Timeout):  # a fault of ours must end neither the worker nor the inbox
             logger.exception("Internal error while handling an event of socket %s", delivery.id)
             if isinstance(item, CloseReason):
                 self.forget(member)
@@ -421,7 +427,7 @@ class Dispatcher:
             else:
                 handlers = member.select(event)
             self._runner.fire(member, event, handlers, channel)
-        except Exception:
+        except (Exception, Timeout):
             logger.exception("Internal error in %s of socket %s", event.name, member.delivery.id)
 
     def taken_off(self, member: Member, channel: str) -> None:

@@ -74,6 +74,9 @@ class RouterKeeper(Protocol):
     def router_closed(self, router: "NamespaceRouter") -> None:
         """The router's session is over."""
 
+    def router_left_alone(self, router: "NamespaceRouter") -> None:
+        """The client was refused, and is in no namespace."""
+
     def attachments_due(self, router: "NamespaceRouter") -> None:
         """A binary packet waits for its attachments."""
 
@@ -185,13 +188,15 @@ class NamespaceRouter(ClientAccount):
         if data.startswith("2[") and (member := self._members.get(MAIN_NAMESPACE)) is not None:
             member.put(data if data.isascii() else socketio.keep(data))  # nearly every packet
             return
+        if self._closing is not None:  # the client was disconnected
+            return
         keeper = self._keeper
         head = self._protocol.read_head(data, keeper.options.max_attachments)
         if head.attachments:
             max_size = keeper.options.max_payload
             self._assembly = socketio.Assembly(socketio.keep(data), head, max_size=max_size)
-            self.charge(getsizeof(self._assembly))
             keeper.attachments_due(self)
+            self.charge(getsizeof(self._assembly))  # may end the session
         elif head.type is PacketType.CONNECT:
             self._connect(data, head)
         else:
@@ -199,6 +204,8 @@ class NamespaceRouter(ClientAccount):
 
     def binary_received(self, data: bytes) -> None:
         """Add an attachment, and route the packet if it was the last (``SessionHandler``)."""
+        if self._closing is not None:  # the client was disconnected
+            return
         assembly = self._assembly
         if assembly is None:
             raise DecodeError("attachment that belongs to no packet")
@@ -329,6 +336,8 @@ class NamespaceRouter(ClientAccount):
         if self._members.get(namespace, member) is not member:
             return  # the client has left in the meantime, and asked again
         self._members.pop(namespace, None)
+        if not self._members:
+            self._keeper.router_left_alone(self)
         self._send_connect_error(namespace, message, data)
 
     def is_handled_by(self, caller: greenlet) -> bool:
@@ -406,14 +415,14 @@ class NamespaceRouter(ClientAccount):
     def _join(self, namespace: str, text: str, auth: Any, auth_size: int) -> None:
         member = self._keeper.add_member(self, namespace, auth, auth_size)
         self._members[namespace] = member
-        if auth_size:
-            charge_for_auth(self, member, text)
         if self._left_namespaces:
             others = tuple(left for left in self._left_namespaces if left != namespace)
             self._left_namespaces = others
         if self._ending is not None and namespace in self._ending:
             member.postpone()
         member.put(PacketType.CONNECT)
+        if auth_size:  # behind all else, because it may end the session
+            charge_for_auth(self, member, text)
 
     def _end(self, member: Member, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
         """Stop delivery to a member, and run its last handlers, behind its waiting items.

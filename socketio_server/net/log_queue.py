@@ -19,9 +19,14 @@ from greenlet import getcurrent
 MAX_LINES = 1000
 """Lines that may wait; more are dropped, and counted."""
 
+MAX_TRACEBACKS = 10
+"""Lines that may wait with their exceptions, which keep what the handlers that raised them worked
+on; those of more are written out."""
+
 logger = logging.getLogger("socketio_server")
 
 _ERRORS = logging.NullHandler()  # tells of an error in a handler, as all handlers do
+_FORMATTER = logging.Formatter()
 
 
 class LogQueue(logging.Filter):
@@ -66,6 +71,9 @@ class LogQueue(logging.Filter):
         if getcurrent() is self._writer or os.getpid() != self._process:
             return True
         if len(self._lines) < MAX_LINES:
+            if record.exc_info and len(self._lines) >= MAX_TRACEBACKS:
+                record.exc_text = _FORMATTER.formatException(record.exc_info)
+                record.exc_info = None
             self._lines.append(record)
             self._is_empty.clear()
             self._arrived.set()

@@ -100,8 +100,9 @@ class Worker(greenlet):
                         job.work()
                     except Exception:  # ends neither the worker nor other jobs
                         logger.exception("Internal error in a job")
-                    if at_end:
-                        pool.job_ended(self)
+                    finally:
+                        if at_end:
+                            pool.job_ended(self)
                     # No job stays alive because its worker is parked.
                     job = waiting.popleft() if waiting and not pool.end_turn_if_due() else None
         finally:

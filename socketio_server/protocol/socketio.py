@@ -226,18 +226,19 @@ class Assembly:
         :return: whether it was the last one.
         :raises DecodeError: if the attachments become larger than allowed.
         """
-        self._size += len(data)
-        if self._size > self._max_size:
+        size = self._size + len(data)
+        if size > self._max_size:
             raise DecodeError(
-                f"attachments of {self._size} bytes, at most {self._max_size} are allowed "
+                f"attachments of {size} bytes, at most {self._max_size} are allowed "
                 "(SOCKETIO_MAX_PAYLOAD)"
             )
+        self._size = size
         self._attachments.append(data)
         return len(self._attachments) == self.head.attachments
 
     def estimate_size(self) -> int:
-        """Estimate how many bytes the packet takes once it is decoded."""
-        return jsoncodec.estimate_size(self._text) + self._size
+        """Estimate how many bytes the packet takes once it is decoded, beside its text."""
+        return getsizeof(self._text) + jsoncodec.estimate_size(self._text) + self._size
 
     def decode(self, pause: Callable[[], None] | None = None) -> Packet:
         """Decode the packet once it is complete, as :func:`decode`."""
@@ -259,10 +260,10 @@ def keep(text: str) -> str | bytes:
 
 
 def estimate_size(kept: Kept) -> int:
-    """Estimate how many bytes a packet that has waited takes once it is decoded."""
+    """Estimate how many bytes a packet takes once it is decoded, beside its text, which stays."""
     if isinstance(kept, Assembly):
         return kept.estimate_size()
-    return jsoncodec.estimate_size(kept)
+    return getsizeof(kept) + jsoncodec.estimate_size(kept)
 
 
 def decode_kept(kept: Kept, pause: Callable[[], None] | None = None) -> Packet:

@@ -11,7 +11,7 @@ from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.cluster_requests import decode_value
 
 MAX_PENDING = 1000
-"""Acknowledgements that one client may owe; beyond it, the oldest is given up."""
+"""Acknowledgements that one client may owe in a namespace; beyond it, the oldest is given up."""
 
 ack_ids = count(1)
 """Ids for the whole process, because a broadcast with an id must be encoded only once."""

@@ -189,6 +189,23 @@ class TestTheEnd:
         assert len(server.clients.channels) == 0
         assert server.dispatcher.wait_until_idle(0)
 
+    def test_a_timeout_of_those_who_are_told_of_it_forgets_the_socket_all_the_same(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        hooks = RecordingHooks()
+        server = Journal(hooks=hooks)
+        client = server.connect(channels=["room"])
+
+        def tell(*args: object, **details: object) -> None:
+            raise gevent.Timeout(1)
+
+        hooks.tell = tell  # type: ignore[method-assign]
+        client.leave()
+
+        assert f"Internal error while handling an event of socket {client.id}" in caplog.text
+        assert len(server.clients) == 0
+        assert server.dispatcher.wait_until_idle(0)
+
     def test_what_fails_before_the_handlers_is_logged_and_forgets_the_socket_all_the_same(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -1,8 +1,10 @@
 """The queue of log lines, in the hub of the test's own thread."""
 
+import gc
 import logging
 import os
 import warnings
+import weakref
 from collections.abc import Iterator
 
 import gevent
@@ -22,6 +24,7 @@ class Lines(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
+        self.tracebacks: list[str] = []
         self.error: BaseException | None = None
         self.may_go_on = Event()
         self.may_go_on.set()
@@ -31,6 +34,7 @@ class Lines(logging.Handler):
         if self.error is not None:
             raise self.error
         self.lines.append(record.getMessage())
+        self.tracebacks.append(logging.Formatter().format(record).partition("\n")[2])
 
 
 @pytest.fixture
@@ -113,6 +117,31 @@ class TestLogQueue:
         logger.warning("the next")
         settle()
         assert handler.lines[-1] == "the next"
+
+    def test_many_lines_that_wait_keep_nothing_of_what_raised(
+        self, queue: LogQueue, handler: Lines, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An exception keeps the packet that its handler worked on."""
+        monkeypatch.setattr(log_queue, "MAX_TRACEBACKS", 2)
+        handler.may_go_on.clear()
+        kept: list[weakref.ref[Exception]] = []
+
+        class Raised(Exception):
+            pass
+
+        for number in range(4):
+            try:
+                raise Raised(number)
+            except Raised as error:
+                kept.append(weakref.ref(error))
+                logger.exception("line %s", number)
+        gc.collect()
+        assert [each() is None for each in kept] == [False, False, True, True]
+
+        handler.may_go_on.set()
+        settle()
+        assert handler.lines == [f"line {number}" for number in range(4)]
+        assert all("Raised" in traceback for traceback in handler.tracebacks)
 
     def test_a_forked_process_logs_its_lines_at_once_and_none_of_its_parents(
         self, queue: LogQueue, handler: Lines

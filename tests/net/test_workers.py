@@ -2,6 +2,7 @@
 
 import socket
 import weakref
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 
@@ -434,6 +435,18 @@ class TestJobsThatRaise:
         run_all(pool, [Task(lambda: pool.call_at_end(fail)), Task(lambda: done.append("next"))])
         assert done == ["next"]
         assert len(pool.parked) == 1
+
+    def test_with_what_ends_a_worker_do_what_they_left_for_their_end(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+
+        def fail() -> None:
+            pool.call_at_end(lambda: done.append("end"))
+            raise gevent.Timeout(1)
+
+        with suppress(gevent.Timeout):
+            run_all(pool, [Task(fail)])
+        assert done == ["end"]
 
     def test_heavy_ones_do_not_keep_others_waiting(self) -> None:
         def fail() -> None:

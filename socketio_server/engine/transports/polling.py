@@ -309,7 +309,8 @@ class PollingTransport(PostReceiver):
         self.discard_queue()
         if self._session is not None and not self.given_up:
             self.given_up = True
-            self._session.client_refused(SLOW[because], because.value)
+            if because in SLOW:
+                self._session.client_refused(SLOW[because], because.value)
             self._loop.run_callback(PollingTransport._report, self, CloseReason.TRANSPORT_ERROR)
 
     def callback_raised(self) -> None:

@@ -83,3 +83,13 @@ class TestAttachments:
         client.send('51-["message",{"_placeholder":true,"num":0}]', b"x")
         server.loop.advance(TICK)
         assert client.closed == []
+
+    def test_of_a_client_that_is_closed_for_their_packet_are_not_waited_for(self) -> None:
+        server = make_server(max_pending_total=17_000, attachment_timeout=MOMENT)
+        client = server.connect()
+        client.send('51-["message",{"_placeholder":true,"num":0},"' + "x" * 17_000 + '"]')
+        assert client.closed == [CloseReason.TRANSPORT_ERROR]
+        refusals = list(client.refusals)
+
+        server.loop.advance(2 * TICK)
+        assert client.refusals == refusals

@@ -157,6 +157,17 @@ class TestALargeHandshake:
         assert server.connect().session.is_open
         assert server.dispatcher.total.bytes == 0
 
+    def test_counts_no_more_than_before_once_nothing_waits(self) -> None:
+        """Together with a packet it is much; alone it is not."""
+        hooks = RecordingHooks()
+        server = FakeServer(hooks=hooks)
+        hooks.size_of_requests = 10_000
+        client = server.connect()
+        client.send(message(10_000))
+        settle()
+        assert client.router.waiting_bytes == 0
+        assert server.dispatcher.total.bytes == 0
+
     @pytest.mark.parametrize("revision", [3, 4])
     def test_that_is_too_large_ends_the_session_at_once(self, revision: int) -> None:
         hooks = RecordingHooks()
@@ -214,6 +225,32 @@ class TestWhatWaitsForTheHandlersOfAllClients:
         assert server.dispatcher.total.bytes > 80_000
 
         client.leave()
+        settle()
+        assert server.dispatcher.total.bytes == 0
+
+    def test_one_that_is_closed_for_its_auth_has_all_its_events_in_order(self) -> None:
+        server = make_server(max_pending_total=50_000)
+        log: list[str] = []
+        for name in ("on_connect", "on_disconnect", "on_finish"):
+            getattr(server.registry, name)(lambda *args, name=name: log.append(name))
+        client = server.open()
+        client.send('0{"list":[' + "[]," * 5000 + "0]}")
+        settle()
+        assert client.closed == [CloseReason.TRANSPORT_ERROR]
+        assert log == ["on_connect", "on_disconnect", "on_finish"]
+        assert server.dispatcher.total.bytes == 0
+
+    def test_attachments_that_are_too_large_give_nothing_back_that_was_not_charged(self) -> None:
+        server = make_server()
+        gates = gate(server, "/")
+        client = server.connect()
+        client.send(message(200), *[message(10_000)] * 90)
+        place = '{"_placeholder":true,"num":0}'
+        client.send(f'52-["message",{place},{place.replace("0", "1")}]', b"x", b"x" * 1_000_000)
+        assert client.closed == [CloseReason.PARSE_ERROR]
+        assert server.dispatcher.total.bytes >= 90 * 10_000
+
+        gates["/"].set()
         settle()
         assert server.dispatcher.total.bytes == 0
 

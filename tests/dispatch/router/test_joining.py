@@ -164,6 +164,15 @@ class TestTheConnectTimeout:
 
         assert client.closed == [CloseReason.FORCED_CLOSE]
 
+    def test_nor_is_one_that_a_handler_refused(self) -> None:
+        server = make_server(connect_timeout=MOMENT)
+        server.registry.on_connect(lambda *args: False)
+        client = server.open()
+        client.send("0")
+        server.loop.advance(TICK)
+
+        assert client.closed == [CloseReason.FORCED_CLOSE]
+
     def test_one_that_has_gone_is_forgotten(self) -> None:
         server = make_server(connect_timeout=MOMENT)
         client = server.open()

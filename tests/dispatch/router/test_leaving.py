@@ -6,7 +6,9 @@ Socket.IO protocol v5, "Disconnection from a namespace".
 import re
 from typing import Any
 
+import gevent
 import pytest
+from gevent.event import Event
 
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.delivery import Delivery
@@ -46,6 +48,24 @@ class TestLeaving:
 
         assert context.get("got", []) == []
         assert client.closed == []
+
+    def test_one_that_the_server_disconnects_from_all_may_join_none_while_its_goodbye_waits(
+        self, server: FakeServer
+    ) -> None:
+        decided = Event()
+        server.registry.on_subscribe(lambda *args: decided.wait())
+        client = server.connect()
+        client.emit("__subscribe__", "room")
+        gevent.spawn(client.socket.disconnect, close=True).join()
+        client.received()
+
+        client.send("0/admin,", '2/admin,7["message","still here"]', "51-[", b"x")
+        assert client.received() == []
+        assert namespaces(server) == ["/"]  # its last handlers are behind the one that decides
+
+        decided.set()
+        settle()
+        assert client.closed == [CloseReason.FORCED_SERVER_CLOSE]
 
     def test_once_it_has_joined_again_they_are_not(self, client: FakeClient) -> None:
         client.socket.disconnect()

@@ -6,6 +6,7 @@ import pytest
 
 from socketio_server.engine.transports.exchange import BAD_REQUEST
 from socketio_server.engine.transports.polling import PROBE_POLL_TIME, PollingTransport
+from socketio_server.net.queued_output import LostBecause
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.http1.responses import Response
 from tests.engine.transports.polling.client import Client
@@ -29,6 +30,16 @@ class TestClosing:
         # Not together: the JavaScript client acts on a close before it hands out what came first.
         assert client.fetch() == ["4last words"]
         assert client.fetch() == ["1"]
+        assert not client.transport.queued_bytes
+
+    def test_a_client_that_is_given_up_for_a_fault_of_ours_is_no_slow_one(
+        self, client: Client
+    ) -> None:
+        client.transport.send(outgoing("never fetched"))
+        client.transport.give_up(LostBecause.CLOSED)
+        client.loop.run()
+
+        assert client.session.closed == [CloseReason.TRANSPORT_ERROR]
         assert not client.transport.queued_bytes
 
     def test_what_is_sent_after_it_is_dropped(self, client: Client) -> None:
