@@ -141,13 +141,14 @@ class LocalOperations(Protocol):
         *,
         asked: Callable[[Sequence[str]], None],
         answered: Callable[[str, Sequence[Any] | None], None],
-    ) -> None:
-        """Send clients an event that they are to acknowledge; wait until they have.
+    ) -> Callable[[], None]:
+        """Send clients an event that they are to acknowledge; must not wait.
 
         :param timeout: seconds to wait.
         :param asked: called at first with the ids of these clients.
         :param answered: called for each that has acknowledged with the values, and for each that
             has left with ``None``.
+        :return: waits until they have; to be called once.
         :raises TypeError: if an argument can't be encoded; then nobody is asked.
         :raises ValueError: if the event is larger than what may wait for a client; likewise.
         """

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from secrets import token_urlsafe
@@ -352,16 +353,31 @@ class Operations:
         *,
         asked: Callable[[Sequence[str]], None],
         answered: Callable[[str, Sequence[Any] | None], None],
-    ) -> None:
-        """Send clients an event that they are to acknowledge; wait until they have.
+    ) -> Callable[[], None]:
+        """Send clients an event that they are to acknowledge; return what waits until they have.
 
         :raises TypeError: if an argument can't be encoded; then nobody is asked.
         :raises ValueError: if the event is larger than what may wait for a client; likewise.
         """
-        timekeeper = self._clients.timekeeper
-        until = timekeeper.now + timeout
-        with self._clients.asking(envelope, _Acknowledged) as pending:
+        until = self._clients.timekeeper.now + timeout
+        with ExitStack() as asking:
+            pending = asking.enter_context(self._clients.asking(envelope, _Acknowledged))
             asked(pending.ids)
+            return partial(self._pass_back, asking.pop_all(), pending, until, answered)
+
+    def _pass_back(
+        self,
+        asking: ExitStack,
+        pending: "_Acknowledged",
+        until: float,
+        answered: Callable[[str, Sequence[Any] | None], None],
+    ) -> None:
+        """Wait for the acknowledgements of clients that were asked.
+
+        :param asking: closed at the end.
+        """
+        timekeeper = self._clients.timekeeper
+        with asking:
             for _ in pending.ids:
                 try:
                     socket_id, answer = pending.queue.get(timeout=max(until - timekeeper.now, 0.0))

@@ -113,11 +113,14 @@ class FakeOperations:
         *,
         asked: Callable[[Sequence[str]], None],
         answered: Callable[[str, Sequence[Any] | None], None],
-    ) -> None:
+    ) -> Callable[[], None]:
+        def wait() -> None:
+            for socket_id, values in self.answers:
+                answered(socket_id, values)
+
         self.done.append(("pass on", envelope, timeout))
         asked([socket_id for socket_id, _ in self.answers])
-        for socket_id, values in self.answers:
-            answered(socket_id, values)
+        return wait
 
     def run_event(
         self, namespace: str, data: Sequence[Any], answer: Callable[[Any], None] | None

@@ -601,16 +601,13 @@ class TestPassingOn:
         a, b, c = (server.connect() for _ in range(3))
         told: list[Any] = []
         envelope = select(EVERYONE).envelope("/", "question", ())
-        passing = spawn(
-            operations.pass_on,
-            envelope,
-            60.0,
-            asked=told.append,
-            answered=lambda *answer: told.append(answer),
+        wait = operations.pass_on(
+            envelope, 60.0, asked=told.append, answered=lambda *answer: told.append(answer)
         )
-        settle()
         ids = [a.id, b.id, c.id]
         assert told.pop() == ids
+        passing = spawn(wait)
+        settle()
         answer(b, "1", "2")
         assert told == [(ids[1], [1, 2])]
         a.leave()
@@ -623,9 +620,10 @@ class TestPassingOn:
         server.connect()
         told: list[Any] = []
         envelope = select(EVERYONE).envelope("/", "question", ())
-        operations.pass_on(
+        wait = operations.pass_on(
             envelope, 0.0, asked=told.append, answered=lambda *answer: told.append(answer)
         )
+        wait()
         assert len(told) == 1
 
 

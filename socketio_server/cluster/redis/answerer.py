@@ -98,21 +98,28 @@ class Answerer:
             self._run_event(namespace, request)
         elif isinstance(request, Ask):
             if are_wanted(room_names(request.opts.rooms), namespace, self._node):
-                data = self._decode_event(request.packet.data)
-                self._spawn(partial(self._ask, namespace, request, data), waits=True)
+                self._require_place(waits=True)
+                # At once, because what was published behind it must not overtake it.
+                self._ask(namespace, request, self._decode_event(request.packet.data))
             else:
                 self._count_asked(namespace, request, ())
         else:
+            self._require_place(waits=False)
             self._spawn(partial(self._look_up, namespace, request), waits=False)
+
+    def _require_place(self, *, waits: bool) -> None:
+        """Raise ``DecodeError`` if too many requests are answered already.
+
+        :param waits: whether one more waits for clients.
+        """
+        if self._underway[waits] >= MAX_UNDERWAY:
+            raise DecodeError("more requests at once than are answered")
 
     def _spawn(self, answer: Callable[[], None], *, waits: bool) -> None:
         """Answer a request in a greenlet of its own.
 
         :param waits: whether it waits for clients.
-        :raises DecodeError: if too many are answered.
         """
-        if self._underway[waits] >= MAX_UNDERWAY:
-            raise DecodeError("more requests at once than are answered")
         self._underway[waits] += 1
         gevent.spawn(self._answer, answer, waits)
 
@@ -176,7 +183,7 @@ class Answerer:
         self._respond(namespace, response, request.uid)
 
     def _ask(self, namespace: str, request: Ask, data: Sequence[Any]) -> None:
-        """Pass an event on to clients, and their acknowledgements to the asking server."""
+        """Pass an event on to clients, and soon their acknowledgements to the asking server."""
         recipients = self._recipients(request.opts, namespace)
         wants_ids = _wants_ids(request)
         name, *args = data
@@ -205,7 +212,7 @@ class Answerer:
         )
         timeout = _timeout_of((request.opts.flags or {}).get("timeout"))
         try:
-            self._operations.pass_on(
+            wait = self._operations.pass_on(
                 envelope,
                 timeout,
                 asked=partial(self._count_asked, namespace, request),
@@ -215,6 +222,8 @@ class Answerer:
             why = f"event {show(name)} of another server: {error}"
             self._refusals.add(RefusalKind.CLUSTER, "Redis", why)
             self._count_asked(namespace, request, ())
+        else:
+            self._spawn(wait, waits=True)
 
     def _run_event(self, namespace: str, request: ServerEvent) -> None:
         answer = None

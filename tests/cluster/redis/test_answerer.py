@@ -1,5 +1,6 @@
 """What a process does for other servers, and what it answers."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -179,7 +180,7 @@ class TestQuestions:
         monkeypatch.setattr(answerer_module, "MAX_UNDERWAY", 1)
         acknowledged = Event()
         monkeypatch.setattr(
-            process.operations, "pass_on", lambda *args, **options: acknowledged.wait()
+            process.operations, "pass_on", lambda *args, **options: acknowledged.wait
         )
         ask = Ask(request_id="a", packet=Packet(2, encode_value(["question"])), opts=Opts(rooms=[]))
         process.handle(ask)
@@ -235,6 +236,18 @@ class TestAcknowledgements:
             (OWN, Response(type=9, request_id="r")),
         ]
 
+    def test_are_asked_for_before_anything_that_was_sent_later_is_done(
+        self, process: Process
+    ) -> None:
+        process.operations.answers = [("one", [1])]
+        packet, opts = Packet(2, encode_value(["question"])), Opts(rooms=["a"])
+        process.answerer.handle("/", Ask(request_id="r", packet=packet, opts=opts))
+        process.answerer.handle("/", Leave(opts=opts, rooms=["a"]))
+        assert [what for what, *_ in process.operations.done] == ["pass on", "leave"]
+        assert [response.type for _, response in process.responses] == [8]
+        settle()
+        assert [response.type for _, response in process.responses] == [8, 9]
+
     def test_have_names_for_servers_that_want_them(self, process: Process) -> None:
         self.ask(process, {"ids": True})
         ids = ["one", "two", "three"]
@@ -263,7 +276,7 @@ class TestAcknowledgements:
         caplog: pytest.LogCaptureFixture,
         error: type[Exception],
     ) -> None:
-        def pass_on(*args: Any, **options: Any) -> None:
+        def pass_on(*args: Any, **options: Any) -> Callable[[], None]:
             raise error("why")
 
         monkeypatch.setattr(process.operations, "pass_on", pass_on)
