@@ -84,7 +84,7 @@ def configuration(folder: Path, server: Server, port: int, static: Path) -> str:
 def command() -> list[str]:
     """Return the arguments of the unit's gunicorn, on a port of this machine."""
     (block,) = DEPLOYMENT.of("ini")
-    unit = ConfigParser(interpolation=None)
+    unit = ConfigParser(interpolation=None, strict=False)  # with two ExecReload
     unit.read_string(block.text)
     program, *arguments = shlex.split(unit["Service"]["ExecStart"])
     assert program.endswith("/gunicorn")

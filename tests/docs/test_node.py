@@ -18,7 +18,6 @@ from tests.support.wire import open_carrier
 
 NODE = page("docs/how-to/node.md")
 REDIS = "redis://localhost:6379/0"
-TELL_PORT = 'io.httpServer.on("listening", () => console.log(io.httpServer.address().port));\n'
 
 
 class Cluster(NamedTuple):
@@ -37,7 +36,7 @@ def project(tutorial: Project, tmp_path: Path, own_redis: RedisServer) -> Projec
     project.follow(NODE)
     for path in ("mysite/settings.py", "server.mjs", "emit.mjs"):
         project.replace(path, REDIS, own_redis.url)
-    project.replace("server.mjs", "io.listen(3000);\n", f"io.listen(0);\n{TELL_PORT}")
+    project.replace("server.mjs", "io.listen(3000);\n", "io.listen(0);\n")
     (project.folder / "node_modules").symlink_to(ROOT / "node_modules")
     return project
 
@@ -53,7 +52,7 @@ def cluster(project: Project, connect: Connect) -> Iterator[Cluster]:
     )
     try:
         assert node.stdout is not None
-        port = int(node.stdout.readline())
+        port = int(node.stdout.readline().removeprefix("Listening on "))
         nodes = Client(open_carrier("websocket", ("127.0.0.1", port))).connect()
         ours = connect(server)
         wait_until(lambda: len(ours.call("change theme", "none")) == 2, "Node's server")

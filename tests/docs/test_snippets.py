@@ -238,7 +238,7 @@ class TestDeployment:
 
     def test_systemd_starts_the_command_and_waits_for_its_end(self) -> None:
         (block,) = blocks("ini")
-        unit = ConfigParser(interpolation=None)
+        unit = ConfigParser(interpolation=None, strict=False)  # with two ExecReload
         unit.optionxform = str  # type: ignore[assignment, method-assign]
         unit.read_string(block.text)
         service = unit["Service"]
