@@ -305,6 +305,7 @@ def _send(
     if transactions is None or not transactions.is_open(using):
         _send_now(namespace, event, args, selection, on_error, volatile=volatile, missing=missing)
         return
+    reach_servers()  # which may take less than clients do
     args, size = CLIENTS.freeze(namespace, event, args)
     send = partial(
         _send_now, namespace, event, args, selection, on_error, volatile=volatile, missing=missing

@@ -17,6 +17,7 @@ from socketio_server import EVERYONE, OTHERS, BrokerUnavailable, NoSocket
 from socketio_server.cluster.broker import Envelope
 from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.options import Options
+from socketio_server.protocol import cluster_requests
 from socketio_server.serving import current
 from socketio_server.serving.transactions import DjangoTransactions
 from socketio_server.sockets.this_process import CLIENTS
@@ -281,6 +282,18 @@ class TestAProcessWithoutAServer:
             socketio_server.broadcast("hi", on_commit=True, on_error="log")
             assert caplog.messages == []
         assert caplog.messages == ["The event 'message' was not sent: Redis is lost"]
+
+    def test_hears_at_the_call_of_what_servers_would_refuse(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also at the first one, when nothing has led it to the broker yet."""
+        broker, CLIENTS.broker = CLIENTS.broker, MemoryBroker(CLIENTS)
+        monkeypatch.setattr(
+            "socketio_server.serving.outside.connect", lambda: setattr(CLIENTS, "broker", broker)
+        )
+        monkeypatch.setattr(cluster_requests, "MAX_DECODED", 100_000)
+        with rolled_back(), pytest.raises(ValueError, match="once other processes have decoded it"):
+            socketio_server.broadcast([[]] * 20_000, on_commit=True)
 
     def test_asks_nothing_of_it_after_a_rollback(self, broker: "LostBroker") -> None:
         with rolled_back():
