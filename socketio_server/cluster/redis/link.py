@@ -18,7 +18,7 @@ LONGEST_DELAY = 5.0
 """Seconds between two attempts to connect: doubled with each, and different in each process."""
 
 LOG_INTERVAL = 10.0
-"""Seconds in which Redis's refusals are logged once."""
+"""Seconds in which Redis's refusals are logged once, and for each part one loss with its return."""
 
 logger = logging.getLogger("socketio_server")
 
@@ -54,7 +54,7 @@ class _Loss:
 
     since: float
     told: set[str] = field(default_factory=set)
-    """The reasons in the log."""
+    """The reasons in the log: none while it is too soon after another loss."""
 
 
 class Link:
@@ -84,6 +84,8 @@ class Link:
         self._doubted: set[Part] = set()  # those whose connections may be dead
         self._has_lost = False  # whether a part is or was lost since all were connected
         self._refused_at: float | None = None  # when a refusal was logged
+        self._told_at: dict[Part, float] = {}  # when the log was last told of a loss
+        self._untold: dict[Part, int] = {}  # how often since then a part was lost and came back
 
     def keep_connected(self, part: Part, connect: Connect) -> None:
         """Let a part use one connection after the other, until the link stops."""
@@ -120,7 +122,9 @@ class Link:
         """Note that a part has a connection, and that Redis lets it do what it must."""
         part.is_connected, part.is_lost = True, False
         loss = self._losses.pop(part, None)
-        if loss is not None:
+        if loss is not None and not loss.told:
+            self._untold[part] = self._untold.get(part, 0) + 1
+        elif loss is not None:
             logger.warning(
                 "Redis (%s) is back for %s after %s s. %s",
                 self.name,
@@ -133,10 +137,22 @@ class Link:
     def answered(self, part: Part) -> None:
         """Note that a part's connection is alive."""
         self._doubted.discard(part)
+        if part in self._untold:
+            self._tell_untold(part)
         if self._has_lost and not (self._losses or self._doubted):
             self._has_lost = False
             if self._on_return is not None:
                 self._on_return()
+
+    def _tell_untold(self, part: Part) -> None:
+        """Log how often a part was lost again, once it is not too soon."""
+        if self._clock() - self._told_at[part] >= LOG_INTERVAL:
+            logger.warning(
+                "Redis (%s) was lost again for %s, and came back. Losses that were not logged: %s.",
+                self.name,
+                part.purpose,
+                self._untold.pop(part),
+            )
 
     def refused(self, error: Exception) -> None:
         """Log that Redis refused a command, once in a while."""
@@ -146,20 +162,23 @@ class Link:
             logger.error("Redis (%s) has refused a command: %s", self.name, error)
 
     def _lost(self, part: Part, error: Exception) -> None:
-        """Note that a part has no connection. Log it once until it has one again, and once each
-        refusal: whoever repairs the one may have to know of the other.
+        """Note that a part has no connection. Log it once until it has one again, unless it is too
+        soon after the last time; and once each refusal: whoever repairs the one may have to know of
+        the other.
         """
         if self.stopping.is_set():
             return
         if not self._has_lost:
             self._has_lost = True
             self.losses += 1
-        is_news = part not in self._losses
-        loss = self._losses.setdefault(part, _Loss(self._clock()))
+        now = self._clock()
+        loss = self._losses.setdefault(part, _Loss(now))
+        is_news = not loss.told and now - self._told_at.get(part, -LOG_INTERVAL) >= LOG_INTERVAL
         reason = explain_fault(error, self._url)
         is_refusal = isinstance(error, ResponseError | AuthenticationError)
         if is_news or (is_refusal and reason not in loss.told):
             loss.told.add(reason)
+            self._told_at[part] = now
             logger.warning(
                 "Redis (%s) is lost for %s: %s. Clients stay connected. Until it is back, %s. The "
                 "server tries again by itself, every %s s at last.",

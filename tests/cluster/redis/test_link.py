@@ -5,7 +5,7 @@ from redis import AuthenticationError, ConnectionError, ResponseError
 
 from socketio_server.cluster.redis import link as link_module
 from socketio_server.cluster.redis.connections import RedisConnection
-from socketio_server.cluster.redis.link import Link
+from socketio_server.cluster.redis.link import LOG_INTERVAL, Link
 from tests.cluster.fakes import FakeConnection
 
 LOST = (
@@ -196,6 +196,85 @@ class TestKeepingConnected:
 
         link.keep_connected(part, connect)
         assert part.failures == 1
+
+
+class TestLossesOneAfterTheOther:
+    """The log tells of the first at once, and of the others together."""
+
+    @pytest.fixture
+    def link(self, now: list[float]) -> Link:
+        return Link("redis://localhost/1", lambda: now[0])
+
+    @pytest.fixture
+    def now(self) -> list[float]:
+        """The time, which a test sets."""
+        return [0.0]
+
+    def test_are_counted_once_it_is_quiet(
+        self, link: Link, now: list[float], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        part = FakePart(link, losses=4)
+        run(link, part)
+        assert link.losses == 4
+        assert [message[:48] for message in caplog.messages] == [
+            "Redis (redis://localhost/1) is lost for testing:",
+            "Redis (redis://localhost/1) is back for testing ",
+        ]
+
+        caplog.clear()
+        now[0] += LOG_INTERVAL
+        for _ in range(2):
+            link.answered(part)
+        assert caplog.messages == [
+            "Redis (redis://localhost/1) was lost again for testing, and came back. Losses that "
+            "were not logged: 3."
+        ]
+
+    def test_are_told_one_by_one_if_time_lies_between(
+        self, link: Link, now: list[float], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run(link, FakePart(link, losses=1))
+        part = FakePart(link)
+        for _ in range(2):
+            now[0] += LOG_INTERVAL
+            lose(link, part)
+            run(link, part)
+        told = [message.split(" for ")[0][28:] for message in caplog.messages]
+        assert told == ["is lost", "is back"] * 3
+
+    def test_are_told_with_the_reason_when_one_lasts(
+        self, link: Link, now: list[float], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        part = FakePart(link, losses=1)
+        run(link, part)
+        caplog.clear()
+        told: list[int] = []
+
+        def use(connection: RedisConnection) -> None:
+            told.append(len(caplog.messages))
+            now[0] += LOG_INTERVAL / 2
+            if len(told) < 4:
+                raise ConnectionError("Gone.")
+            FakePart.use(part, connection)
+
+        part.use = use  # type: ignore[method-assign]
+        run(link, part)
+        assert told == [0, 0, 1, 1]
+        assert caplog.messages == [
+            LOST.format("Gone"),
+            "Redis (redis://localhost/1) is back for testing after 15.0 s. Missed: 4.",
+        ]
+
+    def test_hide_no_refusal(self, link: Link, caplog: pytest.LogCaptureFixture) -> None:
+        part = FakePart(link, losses=1)
+        run(link, part)
+        caplog.clear()
+        part.failures, part._error = 0, ResponseError("NOPERM")
+        run(link, part)
+        assert [message[:53] for message in caplog.messages] == [
+            "Redis (redis://localhost/1) is lost for testing: NOPE",
+            "Redis (redis://localhost/1) is back for testing after",
+        ]
 
 
 class TestTheReturn:
