@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import isfinite
@@ -10,7 +11,13 @@ from typing import Any
 import gevent
 from msgspec import UNSET, Raw, UnsetType
 
-from socketio_server.cluster.broker import Envelope, LocalNode, LocalOperations, Recipients
+from socketio_server.cluster.broker import (
+    Envelope,
+    LocalNode,
+    LocalOperations,
+    Patience,
+    Recipients,
+)
 from socketio_server.cluster.envelopes import are_wanted, to_recipients
 from socketio_server.exceptions import DecodeError
 from socketio_server.net.log import show
@@ -40,8 +47,8 @@ from socketio_server.protocol.cluster_requests import (
 from socketio_server.protocol.redis_adapter import ChannelNames, Opts, room_names
 
 MAX_UNDERWAY = 1000
-"""Requests that wait for clients side by side, and as many others that are answered side by side;
-more are dropped."""
+"""Requests that wait for clients side by side, and as many lookups that are answered one after
+another; more are dropped."""
 
 ASK_TIMEOUT = 5.0
 """Seconds that clients have for their acknowledgements if the asking server does not tell."""
@@ -61,6 +68,9 @@ class Answerer:
     :param publish: publishes a message on a channel of Redis soon.
     :param decode_event: decodes the name and arguments of an event for clients.
     :param refusals: counts and logs events that clients can't be asked.
+    :param patience: lets others run between lookups.
+    :param clock: a monotonic clock, in seconds.
+    :param max_time: seconds that lookups may take before others run.
     """
 
     def __init__(
@@ -71,6 +81,10 @@ class Answerer:
         publish: Callable[[bytes, bytes], object],
         decode_event: Callable[[Raw], list[Any]],
         refusals: Refusals,
+        *,
+        patience: Patience,
+        clock: Callable[[], float],
+        max_time: float,
     ) -> None:
         self._node = node
         self._operations = operations
@@ -78,7 +92,12 @@ class Answerer:
         self._publish = publish
         self._decode_event = decode_event
         self._refusals = refusals
-        self._underway = {True: 0, False: 0}  # by whether they wait for clients
+        self._patience = patience
+        self._clock = clock
+        self._max_time = max_time
+        self._underway = 0  # requests that wait for clients
+        # Each behind its namespace. While there are any, a greenlet answers them.
+        self._lookups: deque[tuple[str, Lookup]] = deque()
 
     def handle(self, namespace: str, request: Request) -> None:
         """Change sockets at once, or answer soon.
@@ -98,41 +117,32 @@ class Answerer:
             self._run_event(namespace, request)
         elif isinstance(request, Ask):
             if are_wanted(room_names(request.opts.rooms), namespace, self._node):
-                self._require_place(waits=True)
+                _require_place(self._underway)
                 # At once, because what was published behind it must not overtake it.
                 self._ask(namespace, request, self._decode_event(request.packet.data))
             else:
                 self._count_asked(namespace, request, ())
         else:
-            self._require_place(waits=False)
-            self._spawn(partial(self._look_up, namespace, request), waits=False)
+            _require_place(len(self._lookups))
+            self._lookups.append((namespace, request))
+            if len(self._lookups) == 1:
+                gevent.spawn(self._answer_lookups)
 
-    def _require_place(self, *, waits: bool) -> None:
-        """Raise ``DecodeError`` if too many requests are answered already.
-
-        :param waits: whether one more waits for clients.
-        """
-        if self._underway[waits] >= MAX_UNDERWAY:
-            raise DecodeError("more requests at once than are answered")
-
-    def _spawn(self, answer: Callable[[], None], *, waits: bool) -> None:
-        """Answer a request in a greenlet of its own.
-
-        :param waits: whether it waits for clients.
-        """
-        self._underway[waits] += 1
-        gevent.spawn(self._answer, answer, waits)
-
-    def _answer(self, answer: Callable[[], None], waits: bool) -> None:
+    def _wait_for_clients(self, wait: Callable[[], None]) -> None:
         try:
-            answer()
-        except Exception:
-            logger.exception(
-                "Internal error while answering another server, which counts this one as missing: "
-                "report it with its traceback"
-            )
+            _answer(wait)
         finally:
-            self._underway[waits] -= 1
+            self._underway -= 1
+
+    def _answer_lookups(self) -> None:
+        """Answer lookups one after another; let others run from time to time."""
+        began = self._clock()
+        while self._lookups:
+            _answer(partial(self._look_up, *self._lookups[0]))
+            if self._clock() - began > self._max_time:
+                self._patience.let_others_run()
+                began = self._clock()
+            self._lookups.popleft()  # at last, because the next one would begin another greenlet
 
     def _look_up(self, namespace: str, request: Lookup) -> None:
         self._respond(namespace, self._found(namespace, request), request.uid)
@@ -223,7 +233,8 @@ class Answerer:
             self._refusals.add(RefusalKind.CLUSTER, "Redis", why)
             self._count_asked(namespace, request, ())
         else:
-            self._spawn(wait, waits=True)
+            self._underway += 1
+            gevent.spawn(self._wait_for_clients, wait)
 
     def _run_event(self, namespace: str, request: ServerEvent) -> None:
         answer = None
@@ -240,6 +251,23 @@ class Answerer:
         """Publish a response, for the server that asked if it said who it is."""
         channel = self._channels.response(namespace, None if uid is UNSET else uid)
         self._publish(channel, encode_response(response))
+
+
+def _require_place(underway: int) -> None:
+    """Raise ``DecodeError`` if as many requests are answered as may be."""
+    if underway >= MAX_UNDERWAY:
+        raise DecodeError("more requests at once than are answered")
+
+
+def _answer(answer: Callable[[], None]) -> None:
+    """Answer a request; what that raises is a mistake of ours, and harms no other request."""
+    try:
+        answer()
+    except Exception:
+        logger.exception(
+            "Internal error while answering another server, which counts this one as missing: "
+            "report it with its traceback"
+        )
 
 
 def _wants_ids(request: Ask) -> bool:

@@ -140,7 +140,15 @@ class RedisBroker:
         # messages don't count.
         self._turn_began = self._waits_since = clock()
         self._answerer = Answerer(
-            node, operations, self._channels, self._sender.publish, self._decode_event, refusals
+            node,
+            operations,
+            self._channels,
+            self._sender.publish,
+            self._decode_event,
+            refusals,
+            patience=patience,
+            clock=clock,
+            max_time=options.max_time_per_turn,
         )
         self._inquiries: dict[str, tuple[str, Inquiry]] = {}  # by request id, behind a namespace
         self._pinged_at = self._swept_at = clock()

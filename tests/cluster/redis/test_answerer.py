@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import gevent
 import msgspec
 import pytest
 from gevent.event import Event
@@ -33,7 +34,7 @@ from socketio_server.protocol.cluster_requests import (
     encode_value,
 )
 from socketio_server.protocol.redis_adapter import ChannelNames, Opts, Packet, decode_event
-from tests.cluster.fakes import FakeNode, FakeOperations
+from tests.cluster.fakes import FakeNode, FakeOperations, FakePatience
 from tests.fakes.hub import settle
 
 ID = "-_345678901234567890"
@@ -49,7 +50,9 @@ class Process:
         self.node.wanted.update({("/", None), ("/", "a")})
         self.operations = FakeOperations()
         self.published: list[tuple[bytes, bytes]] = []
-        self.refusals = Refusals(lambda: 100.0)
+        self.now = 100.0
+        self.refusals = Refusals(lambda: self.now)
+        self.patience = FakePatience()
         self.answerer = Answerer(
             self.node,
             self.operations,
@@ -57,6 +60,9 @@ class Process:
             lambda channel, message: self.published.append((channel, message)),
             decode_event,
             self.refusals,
+            patience=self.patience,
+            clock=lambda: self.now,
+            max_time=0.01,
         )
 
     def handle(self, request: Any) -> None:
@@ -174,6 +180,29 @@ class TestQuestions:
         process.handle(ListRooms(request_id="again"))
         assert len(process.published) == 2
 
+    def test_are_answered_one_after_another_and_others_get_turns(
+        self, process: Process, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answered_before_turns: list[int] = []
+
+        def rooms(namespace: str) -> list[str]:
+            process.now += 0.004
+            return []
+
+        def let_others_run() -> None:
+            answered_before_turns.append(len(process.published))
+            process.answerer.handle("/", ListRooms(request_id="later"))
+            gevent.sleep(0)
+
+        monkeypatch.setattr(process.operations, "rooms", rooms)
+        monkeypatch.setattr(process.patience, "let_others_run", let_others_run)
+        for number in range(3):
+            process.answerer.handle("/", ListRooms(request_id=str(number)))
+        settle()
+        assert answered_before_turns == [3]
+        ids = [response.request_id for _, response in process.responses]
+        assert ids == ["0", "1", "2", "later"]
+
     def test_those_that_wait_for_clients_keep_no_places_of_others(
         self, process: Process, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -194,7 +223,9 @@ class TestQuestions:
         self, process: Process, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(process.operations, "rooms", None)
-        process.handle(ListRooms(request_id="r"))
+        process.answerer.handle("/", ListRooms(request_id="r"))
+        process.handle(ListSockets(request_id="next", rooms=["a"]))
+        assert [response.request_id for _, response in process.responses] == ["next"]
         assert "Internal error while answering another server, which counts" in caplog.text
 
 
