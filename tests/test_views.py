@@ -550,6 +550,15 @@ class TestCounting:
 
         assert service.engine.stats.refusals.counts == {kind: 1}
 
+    def test_an_unknown_sid_tells_which_process_has_made_it(
+        self, client: Client, url: str, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        workers: list[str] = []
+        monkeypatch.setattr(service.engine, "_on_unknown_sid", workers.append)
+        client.get(url, HANDSHAKE | {"sid": "a-123.secret"})
+
+        assert workers == ["a-123"]
+
     @override_settings(ALLOWED_HOSTS=["example.com"])
     def test_one_for_another_host(
         self, rf: RequestFactory, url: str, service: Service, caplog: pytest.LogCaptureFixture

@@ -215,8 +215,15 @@ class Engine:
         return owner if owner != self.worker else None
 
     def verify_handshake(self, request: EngineRequest) -> ErrorCode | None:
-        """Return the error in a request for a new session; ``None`` if it is valid."""
-        return verify_handshake(request, self._options)
+        """Return the error in a request for a new session; ``None`` if it is valid.
+
+        A request for a session that is not here is taken for one.
+        """
+        error = verify_handshake(request, self._options)
+        if error is ErrorCode.UNKNOWN_SESSION:
+            worker, separator, _ = request.params["sid"].partition(WORKER_END)
+            self._on_unknown_sid(worker if separator else "")
+        return error
 
     def refuse(
         self,
@@ -279,7 +286,7 @@ class Engine:
         address = request.address
         session = self._sessions.get(request.params["sid"])
         if session is None:
-            return self._refuse_unknown(request)
+            return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
         if (refused := self.origins.refuse_elsewhere(request, session.site)) is not None:
             return refused
         if not self._is_from_its_browser(request, session.binding):
@@ -314,7 +321,7 @@ class Engine:
             return self.refuse(ErrorCode.UNKNOWN_TRANSPORT, address)
         known = self._find(request.params["sid"])
         if known is None:
-            return self._refuse_unknown(request)
+            return self.refuse(ErrorCode.UNKNOWN_SESSION, address)
         if (refused := self.origins.refuse_elsewhere(request, known.site)) is not None:
             return refused
         if request.method == "OPTIONS":
@@ -447,12 +454,6 @@ class Engine:
         self.admission.session_ended(session.address)
         self._heartbeat.discard(session)
         self._awaited_pings.discard(session)
-
-    def _refuse_unknown(self, request: EngineRequest) -> Response:
-        """Refuse a request for a session that is not here."""
-        worker, separator, _ = request.params["sid"].partition(WORKER_END)
-        self._on_unknown_sid(worker if separator else "")
-        return self.refuse(ErrorCode.UNKNOWN_SESSION, request.address)
 
     def _is_from_its_browser(self, request: EngineRequest, binding: Binding | None) -> bool:
         """Return whether a request comes from the browser that a session is bound to, if any."""

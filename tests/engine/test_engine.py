@@ -430,8 +430,8 @@ class TestRefusals:
         assert "unknown session" in record.getMessage()
 
     def test_an_unknown_sid_tells_which_process_has_made_it(self, site: Site) -> None:
-        site.respond(request(transport="polling", sid="a-123.secret"))
-        site.find_upgradable(upgrade(transport="websocket", sid="secret"))
+        for sid in ("a-123.secret", "secret"):
+            site.engine.verify_handshake(request(**HANDSHAKE, sid=sid))
 
         assert site.unknown == ["a-123", ""]
 
