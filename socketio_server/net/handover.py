@@ -185,7 +185,7 @@ class Handover:
             names = set(filter(_NAME.fullmatch, os.listdir(self._folder)))
         except OSError:  # somebody has removed it
             names = set()
-        return sum(map(_is_alive, names | {os.path.basename(self._path)}))
+        return sum(map(is_alive, names | {os.path.basename(self._path)}))
 
     def give(self, owner: str | None, sock: _socket.socket, data: bytes, waiter: Waiter) -> Outcome:
         """Hand a connection over; if it moves, the caller has no socket any more.
@@ -244,13 +244,24 @@ class Handover:
         return way
 
 
-def _is_alive(name: str) -> bool:
+def is_alive(name: str) -> bool:
     """Return whether the process of a worker's name, which ends with its number, still runs."""
     try:
         os.kill(int(name.rpartition("-")[2]), 0)
     except OSError as error:
         return error.errno != errno.ESRCH  # otherwise the process is another user's
     return True
+
+
+def clean(folder: str) -> None:
+    """Remove what workers that were killed have left in their folder; their names are what stands
+    before the first dot.
+    """
+    for file in os.listdir(folder):
+        name = file.partition(".")[0]
+        if _NAME.fullmatch(name) and not is_alive(name):
+            with suppress(FileNotFoundError):  # another one has removed it
+                os.unlink(os.path.join(folder, file))
 
 
 class _Way:

@@ -26,6 +26,7 @@ from gevent.event import Event
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Keepalive
 
+from socketio_server.net.handover import clean, is_alive
 from socketio_server.net.statistics import describe
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY
@@ -65,7 +66,7 @@ FIRST_TIME = 10.0
 
 COMING = ".coming"
 """Ends the name of the file that announces a worker, from before its process begins until it
-serves."""
+serves; before it stands the number of the process, at first that of the arbiter."""
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Any], Iterable[bytes]]
@@ -96,14 +97,21 @@ class ServerWorker(GeventWorker):
         self._folder = shared_folder(self.cfg)
         self._announcement: Path | None = None
         if self._folder is not None:
-            self._announcement = Path(self._folder, f"{os.getpid()}-{self.age}{COMING}")
+            self._announcement = self._name_announcement()
             with suppress(OSError):  # a full disk must not end the arbiter
                 self._announcement.touch()
 
     def init_process(self) -> None:
         """Begin in the worker's own process: what handlers start does not inherit the folder."""
         os.environ.pop(FOLDER, None)
+        if self._announcement is not None:
+            with suppress(OSError):  # somebody has removed it
+                self._announcement = self._announcement.rename(self._name_announcement())
         super().init_process()
+
+    def _name_announcement(self) -> Path:
+        assert self._folder is not None
+        return Path(self._folder, f"{self.age}-{os.getpid()}{COMING}")
 
     def patch(self) -> None:
         """Patch what the arbiter must have unpatched, and take gunicorn's sockets.
@@ -211,7 +219,7 @@ class ServerWorker(GeventWorker):
         since = time.time() - self.cfg.graceful_timeout * SUCCESSORS_SHARE
         for file in Path(self._folder).glob(f"*{COMING}"):
             with suppress(FileNotFoundError):  # it serves now
-                if file.stat().st_mtime > since:
+                if file.stat().st_mtime > since and is_alive(file.stem):
                     return True
         return False
 
@@ -277,9 +285,10 @@ def _lock(folder: str) -> None:
 def _remove(folder: str, arbiter: int) -> None:
     """Remove the folder at the arbiter's end, unless another arbiter's workers still use it."""
     if os.getpid() == arbiter:
-        for announcement in Path(folder).glob(f"{arbiter}-*{COMING}"):
+        for announcement in Path(folder).glob(f"*-{arbiter}{COMING}"):
             announcement.unlink(missing_ok=True)
         with suppress(OSError):
+            clean(folder)
             os.rmdir(folder)
 
 

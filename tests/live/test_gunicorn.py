@@ -435,6 +435,23 @@ class TestTheFolderOfTheWorkers:
         assert server.stop() == 0
         assert not folder.exists()
 
+    def test_is_gone_although_a_worker_was_killed(
+        self, start_server: StartServer, tmp_path: Path
+    ) -> None:
+        server = start_server(gunicorn=under_gunicorn(), environment={"TMPDIR": str(tmp_path)})
+        (folder,) = wait_until(lambda: list(tmp_path.glob("socketio-*")), "the workers' folder")
+        wait_until(lambda: list(folder.glob("*.accepting")), "the worker to accept clients")
+        session = Polling(server.address)
+        worker = worker_of(session)
+        os.kill(worker, signal.SIGKILL)
+        session.cut()
+        wait_until(
+            lambda: {int(mark.stem) for mark in folder.glob("*.accepting")} - {worker},
+            "another worker to accept clients",
+        )
+        assert server.stop() == 0
+        assert not folder.exists()
+
     def test_is_where_gunicorn_has_temporary_files_and_locked_against_systemds_cleaning(
         self, start_server: StartServer, tmp_path: Path
     ) -> None:

@@ -1,5 +1,8 @@
 """What gunicorn's settings mean for the server of a worker; live tests run the workers."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,10 @@ from gunicorn.config import Config
 from socketio_server.options import Options
 from socketio_server.serving import gunicorn
 from socketio_server.serving.gunicorn import (
+    COMING,
     FOLDER,
     ServerWorker,
+    _remove,
     keep_alive_timeout_of,
     shared_folder,
 )
@@ -44,6 +49,39 @@ class TestTheFolderOfTheWorkers:
         folder = shared_folder(cfg)
         assert cfg.env_orig[FOLDER] == folder
 
+    @pytest.fixture
+    def dead(self) -> int:
+        """The number of a process that has ended."""
+        process = subprocess.Popen([sys.executable, "-c", ""])
+        process.wait()
+        return process.pid
+
+    def test_goes_with_what_killed_workers_have_left(self, tmp_path: Path, dead: int) -> None:
+        folder = tmp_path / "workers"
+        folder.mkdir()
+        own = os.getpid()
+        for name in f"{dead}", f"node-{dead}", f"{dead}.accepting", f"3-{dead}{COMING}":
+            (folder / name).touch()
+        (folder / f"3-{own}{COMING}").touch()  # of a worker that could not be forked
+        _remove(str(folder), own)
+        assert not folder.exists()
+
+    def test_stays_for_another_gunicorns_workers(self, tmp_path: Path) -> None:
+        living = [f"node-{os.getppid()}", f"{os.getppid()}.accepting"]
+        for name in living:
+            (tmp_path / name).touch()
+        _remove(str(tmp_path), os.getpid())
+        assert sorted(os.listdir(tmp_path)) == sorted(living)
+
+    def test_knows_who_is_about_to_serve(
+        self, cfg: Config, monkeypatch: pytest.MonkeyPatch, dead: int
+    ) -> None:
+        worker = Site(1).make_worker(cfg)
+        worker.tmp.close()
+        assert worker._successors_come()
+        worker._announcement.rename(Path(worker._folder, f"1-{dead}{COMING}"))
+        assert not worker._successors_come()
+
 
 class Site:
     """Makes workers of a project with a mistake in its settings, and keeps what they log."""
@@ -53,8 +91,8 @@ class Site:
         self.cfg.set("workers", count)
         self.errors: list[str] = []
 
-    def make_worker(self) -> Any:
-        arguments: Any = 1, 1, [], self, 30, self.cfg, self
+    def make_worker(self, cfg: Config | None = None) -> Any:
+        arguments: Any = 1, 1, [], self, 30, cfg or self.cfg, self
         return ServerWorker(*arguments)
 
     def wsgi(self) -> None:
