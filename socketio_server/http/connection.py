@@ -196,9 +196,14 @@ class HttpConnection:
         elif self._state is HELD:
             self._read_head(self._buffer)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for another worker (``Waiter``)."""
+        return self._state is MOVING
+
     def try_again(self) -> None:
         """Move now, because the other worker has room, or has gone (``Waiter``)."""
-        if self._state is MOVING:
+        if self.is_waiting:
             self._read_head(self._buffer)
 
     def move_away(self) -> None:

@@ -46,7 +46,7 @@ LOOK_INTERVAL = 0.005
 """Seconds until it is looked again whether the other worker has taken them."""
 
 MAX_WAITING = 1000
-"""Connections that wait at a time for one other worker."""
+"""Connections that wait for one other worker at a time."""
 
 BACKLOG = 128
 """Workers that may connect at once."""
@@ -89,6 +89,10 @@ class Outcome(Enum):
 
 class Waiter(CallbackOwner, Protocol):
     """Waits until another worker has room."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the connection still waits: it may have been lost, or refused."""
 
     def try_again(self) -> None:
         """Hand the connection over now. Called once, unless that has to wait again."""
@@ -178,8 +182,8 @@ class Handover:
             way.leave_to_parent()
 
     def count(self) -> int:
-        """Return how many workers there are, this one included; one that was killed is none, though
-        it leaves its socket behind.
+        """Return how many workers there are, this one included, without those that were killed:
+        they leave their sockets behind.
         """
         try:
             names = set(filter(_NAME.fullmatch, os.listdir(self._folder)))
@@ -296,7 +300,7 @@ class _Way:
         if len(data) > self._room:
             return Outcome.BUSY
         if self._writer is not None:
-            if len(self._waiting) >= MAX_WAITING:
+            if len(self._waiting) >= MAX_WAITING and not self._forget_ended():
                 return Outcome.BUSY
             self._waiting.append(waiter)
             return Outcome.WAITS
@@ -305,6 +309,12 @@ class _Way:
         self._leaving.append(sock)
         self._data.append(data)
         return Outcome.MOVED
+
+    def _forget_ended(self) -> bool:
+        """Forget the connections that wait no more; return whether there were any."""
+        before = len(self._waiting)
+        self._waiting = deque(waiter for waiter in self._waiting if waiter.is_waiting)
+        return len(self._waiting) < before
 
     def finish(self) -> None:
         """Send what is to leave, and close."""

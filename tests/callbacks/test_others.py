@@ -159,6 +159,8 @@ class TestWorkers:
 class Waiting:
     """A connection that waits to move."""
 
+    is_waiting = True
+
     def __init__(self, *, raises: bool = False) -> None:
         self._raises = raises
         self.called: list[str] = []

@@ -86,6 +86,8 @@ def stack(workers: Workers) -> Iterator[ExitStack]:
 class Waiting:
     """A connection that waits for another worker (``Waiter``)."""
 
+    is_waiting = True
+
     def try_again(self) -> None:
         """Do nothing."""
 
@@ -389,6 +391,19 @@ class TestAConnectionForABusyWorker:
         statuses = [peer.statuses() for peer in workers.fill(stack)]
         assert [503] in statuses
         assert [] in statuses
+        for _ in range(10):
+            workers.run()
+
+    def test_waits_although_many_have_ended_that_did(
+        self, workers: Workers, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(handover, "MAX_WAITING", 2)
+        waiting = [peer for peer in workers.fill(stack) if peer.statuses() == []][-2:]
+        for peer in waiting:
+            peer.http.tcp.abort()
+        workers.first.run()
+        statuses = [peer.statuses() for peer in workers.fill(stack)]
+        assert [statuses.count(each) for each in ([], [503])] == [2, 8]
         for _ in range(10):
             workers.run()
 
