@@ -8,7 +8,7 @@ an exchange.
 
 from collections.abc import Callable, Mapping
 from enum import IntEnum, auto
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from socketio_server.http.body import BODY_HIGH_WATER
 from socketio_server.http.engine_requests import decode_path, engine_request, parse_query
@@ -36,8 +36,6 @@ class State(IntEnum):  # hashed faster than an Enum
     """Waits for the next request."""
     HEAD = auto()
     """Receives the head of a request; also the state of a new connection."""
-    HELD = auto()
-    """Has a request for another worker, and the peer has yet to read the answers before it."""
     MOVING = auto()
     """Waits until another worker has room for it."""
     BODY = auto()
@@ -45,7 +43,7 @@ class State(IntEnum):  # hashed faster than an Enum
     STREAMING = auto()
     """Answers a request while its body arrives."""
     ANSWERING = auto()
-    """Answers a request that has arrived completely."""
+    """Answers a request that has arrived completely, until the kernel has taken the answer."""
     LINGERING = auto()
     """The last answer is written; further bytes of the peer are dropped until it closes."""
     CLOSING = auto()
@@ -54,15 +52,14 @@ class State(IntEnum):  # hashed faster than an Enum
     """The connection was lost, or became a WebSocket."""
 
 
-IDLE, HEAD, HELD, MOVING, BODY, STREAMING, ANSWERING, LINGERING, CLOSING, GONE = State
+IDLE, HEAD, MOVING, BODY, STREAMING, ANSWERING, LINGERING, CLOSING, GONE = State
 
 _BEGINNINGS = {BODY, STREAMING, ANSWERING}  # of an exchange
 _ENDS = {LINGERING, CLOSING, GONE}
 
 MOVES: Mapping[State, frozenset[State]] = {
-    IDLE: frozenset({HEAD, HELD, MOVING} | _BEGINNINGS | _ENDS),
-    HEAD: frozenset({HELD, MOVING} | _BEGINNINGS | _ENDS),
-    HELD: frozenset({MOVING} | _BEGINNINGS | _ENDS),
+    IDLE: frozenset({HEAD, MOVING} | _BEGINNINGS | _ENDS),
+    HEAD: frozenset({MOVING} | _BEGINNINGS | _ENDS),
     MOVING: frozenset(_BEGINNINGS | _ENDS),
     BODY: frozenset({ANSWERING} | _ENDS),
     STREAMING: frozenset({ANSWERING} | _ENDS),
@@ -76,7 +73,7 @@ MOVES: Mapping[State, frozenset[State]] = {
 KEPT = 4096
 """Bytes that may arrive behind a request before it is answered: with more, reading pauses."""
 
-_HAS_SOMETHING_TO_SEND = frozenset({HELD, MOVING, STREAMING, ANSWERING, CLOSING})
+_HAS_SOMETHING_TO_SEND = frozenset({MOVING, STREAMING, ANSWERING, CLOSING})
 
 
 class HttpServer(ExchangeServer, Protocol):
@@ -109,6 +106,16 @@ class HttpServer(ExchangeServer, Protocol):
         """
 
 
+class _Underway(NamedTuple):
+    """An answer of which the peer has yet to read some."""
+
+    exchange: SessionExchange | WsgiExchange | None
+    rest: bytes | memoryview
+    """Bytes that are not written yet: there are any if the answer has more than may be queued."""
+    closes: bool
+    """Whether the connection ends with it."""
+
+
 class HttpConnection:
     """Reads the requests of one connection, and lets exchanges answer them one after another.
 
@@ -117,10 +124,9 @@ class HttpConnection:
 
     __slots__ = (
         "_buffer",
-        "_closes",
-        "_outbox",
         "_scanned",
         "_state",
+        "_underway",
         "address",
         "exchange",
         "host",
@@ -141,9 +147,8 @@ class HttpConnection:
         self.peer_ended = False
         """Whether the peer has half-closed the connection: it sends no more, but may read."""
         self.exchange: SessionExchange | WsgiExchange | None = None
-        """The current exchange; ``None`` between two, and while an answer is flushed."""
-        self._outbox: memoryview | None = None  # the rest of a session's answer
-        self._closes = False  # whether the connection ends with that answer
+        """The current exchange; ``None`` between two, and while an answer is under way."""
+        self._underway: _Underway | None = None
 
     def start(self, data: bytes | None = None, head_size: int = 0) -> None:
         """Start reading.
@@ -189,12 +194,10 @@ class HttpConnection:
 
     def drained(self) -> None:
         """Go on writing, because the peer has read enough (``ConnectionHandler``)."""
-        if self._outbox is not None:
-            self._flush(self._outbox)
+        if self._underway is not None:
+            self._write_answer(*self._underway)
         elif self.exchange is not None:
             self.exchange.drained()
-        elif self._state is HELD:
-            self._read_head(self._buffer)
 
     @property
     def is_waiting(self) -> bool:
@@ -208,7 +211,7 @@ class HttpConnection:
 
     def move_away(self) -> None:
         """Move to a worker that takes new clients, if there is one, before a request has come."""
-        if self._state not in (IDLE, HEAD) or self.tcp.congested:
+        if self._state not in (IDLE, HEAD):
             return
         outcome = self.server.hand_over(self.tcp, self.address, None, self._buffer, 0, self)
         if outcome is Outcome.MOVED:
@@ -227,11 +230,14 @@ class HttpConnection:
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
         exchange, self.exchange = self.exchange, None
+        answer, self._underway = self._underway, None
         self._buffer = b""
         try:
             if self._state is not GONE:  # it has become a WebSocket
                 self._move_to(GONE)
             if because in SLOW:
+                if answer is not None:
+                    exchange = answer.exchange
                 self.server.engine.stats.refusals.add(
                     SLOW[because], self.host, f"{because.value} (from {self.host})"
                 )
@@ -324,9 +330,6 @@ class HttpConnection:
             owner = None
         else:
             return False
-        if self.tcp.tell_when_drained():
-            self._wait_in(HELD, data)
-            return True
         return self._hand_over(owner, data, head_size)
 
     def _hand_over(self, owner: str | None, data: bytes, head_size: int) -> bool:
@@ -338,7 +341,7 @@ class HttpConnection:
         if outcome is Outcome.MOVED:
             self._forget()
         elif outcome is Outcome.WAITS:
-            self._wait_in(MOVING, data)
+            self._wait_to_move(data)
         elif outcome is Outcome.BUSY:
             self._refuse(503)
         else:
@@ -350,10 +353,10 @@ class HttpConnection:
         self._move_to(GONE)
         self.tcp.release()
 
-    def _wait_in(self, state: State, data: bytes) -> None:
+    def _wait_to_move(self, data: bytes) -> None:
         """Read no more until the connection moves."""
-        if self._state is not state:
-            self._move_to(state)
+        if self._state is not MOVING:
+            self._move_to(MOVING)
         self.tcp.pause_reading()
         self._buffer = data
 
@@ -426,12 +429,16 @@ class HttpConnection:
     def answer(self, data: bytes, *, closes: bool) -> None:
         """Write the answer, and end the exchange (``Carrier``)."""
         if self._state is ANSWERING:
-            self.exchange = None
-            self._closes = closes
-            self._flush(data)
+            exchange, self.exchange = self.exchange, None
+            self._write_answer(exchange, data, closes)
         else:
             self.tcp.write(data)
             self.end_exchange(closes=closes)
+
+    def is_underway(self, exchange: SessionExchange | WsgiExchange) -> bool:
+        """Return whether the peer has yet to read some of its answer (``Carrier``)."""
+        answer = self._underway
+        return answer is not None and answer.exchange is exchange and self.tcp.congested
 
     def end_exchange(self, *, closes: bool) -> None:
         """Wait for the next request, or end the connection (``Carrier``)."""
@@ -452,11 +459,26 @@ class HttpConnection:
 
     # ------------------------------------------------------------------------------------------
 
-    def _flush(self, data: bytes | memoryview) -> None:
-        """Write the answer of an exchange that is over, as fast as the peer reads it."""
-        rest = self._outbox = self.write_some(data)
-        if rest is None:
-            self.end_exchange(closes=self._closes)
+    def _write_answer(
+        self,
+        exchange: SessionExchange | WsgiExchange | None,
+        data: bytes | memoryview,
+        closes: bool,
+    ) -> None:
+        """Write as much of an answer as may be queued: there it counts (``QueuedOutput``).
+
+        The next request has to wait until the kernel has taken all of it.
+        """
+        most = self.tcp.output.max_queued_bytes
+        self._underway = None
+        while data:
+            self.tcp.write(data[:most])
+            data = memoryview(data)[most:]
+            if self.tcp.tell_when_drained():
+                self._underway = _Underway(exchange, data, closes)
+                if data or not closes:
+                    return
+        self.end_exchange(closes=closes)
 
     def _keep(self, data: bytes) -> None:
         """Keep bytes of the next request until this one is answered."""

@@ -88,6 +88,9 @@ class Carrier(Protocol):
         :param closes: whether the connection ends with that.
         """
 
+    def is_underway(self, exchange: "SessionExchange") -> bool:
+        """Return whether the peer has yet to read some of an exchange's answer."""
+
     def end_exchange(self, *, closes: bool) -> None:
         """End the exchange after its answer was written.
 
@@ -258,11 +261,11 @@ class SessionExchange(_Exchange):
         return self._carrier.tcp.has_ended()
 
     def is_underway(self) -> bool:
-        """Return whether the peer has yet to take some of what was written (``Exchange``)."""
-        return self._carrier.tcp.congested
+        """Return whether the client has yet to read some of the answer (``Exchange``)."""
+        return self._carrier.is_underway(self)
 
     def drained(self) -> None:
-        """Do nothing: those were bytes of an earlier answer."""
+        """Do nothing: an answer is written by the connection."""
 
     def body_timed_out(self) -> None:
         """Refuse the request, because its body did not arrive in time."""
@@ -286,7 +289,9 @@ class SessionExchange(_Exchange):
         self._carrier.tcp.callback_raised()
 
     def lost(self, because: LostBecause) -> None:
-        """The connection is gone; after an internal error the session ends with it."""
+        """The connection is gone; the session ends with it after an internal error, or because the
+        client reads too little of the answer.
+        """
         target = self._target
         if isinstance(target, PollingTransport):
             if because is LostBecause.FAULT:

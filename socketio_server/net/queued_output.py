@@ -2,9 +2,10 @@
 are too slow.
 
 A message that a client does not read at once is queued for it, by its connection or its polling
-transport. Each of these queues has a ``Backlog`` here while it is not empty. The queue tells it of
-each message, and of the bytes that the client reads; it tells the queue to give up a client that
-stalls, lags, or holds a message for which the process has no room.
+transport; so is an answer to a poll, by its connection. Each of these queues has a ``Backlog`` here
+while it is not empty. The queue tells it of each message, and of the bytes that the client reads;
+it tells the queue to give up a client that stalls, lags, or holds a message for which the process
+has no room.
 
 Nothing here keeps the messages themselves, or is called while clients read their messages at once,
 unless kilobytes are queued by a polling transport until the turn of the loop ends.

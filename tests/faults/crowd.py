@@ -95,9 +95,9 @@ def crowd(
     return clients
 
 
-def join_over_polling(server: Server) -> Polling:
+def join_over_polling(server: Server, *, receive_buffer: int | None = None) -> Polling:
     """Return the session of a client over polling that is connected to the main namespace."""
-    session = Polling(server.address)
+    session = Polling(server.address, receive_buffer=receive_buffer)
     OPEN.append(session)
     session.send("40")
     (answer,) = session.receive()
@@ -160,9 +160,9 @@ def close_code(websocket: WebSocket) -> int | None:
     return websocket.wait_for_close().code
 
 
-def connect(server: Server, start: str | bytes = b"") -> Http:
+def connect(server: Server, start: str | bytes = b"", *, receive_buffer: int | None = None) -> Http:
     """Return a connection over which something was sent."""
-    connection = Http(server.address)
+    connection = Http(server.address, receive_buffer=receive_buffer)
     OPEN.append(connection)
     connection.send(start.encode() if isinstance(start, str) else start)
     return connection

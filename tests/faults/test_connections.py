@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 
 from tests.faults.crowd import close_all, connect, join_over_polling
-from tests.faults.watch import MIB, MOST, Watch, waiting_bytes
+from tests.faults.watch import MIB, MOST, Watch, look, waiting_bytes
 from tests.faults.worst import LARGE
 from tests.support.server import Server
 from tests.support.tools import wait_until
@@ -49,6 +49,23 @@ class TestOneSessionOverManyConnections:
             for session in sessions:
                 assert session.post("1").status == 400
             assert waiting_bytes(server) == 0
+            close_all()
+
+    def test_has_no_more_than_one_answer_to_read(self, server: Server, watch: Watch) -> None:
+        """Nobody asks for the next before the first is read."""
+        packet = f'421["echo","{"x" * LARGE}"]'
+        name = "answers of one session that nobody reads"
+        with watch(server, "connections", name, inputs=60, most=24 * MIB):
+            session = join_over_polling(server)
+            for number in range(60):
+                poll = connect(server, receive_buffer=4096)
+                poll.send_request("GET", session.target)
+                if number == 0:
+                    session.send(packet)
+                    wait_until(lambda: look(server, "stats")["queued_bytes"] > LARGE, "the answer")
+                else:
+                    assert poll.read_response().status == 400
+            assert session.post(packet).status == 400
             close_all()
 
     def test_has_no_messages_behind_the_server_s_close(self, server: Server, watch: Watch) -> None:

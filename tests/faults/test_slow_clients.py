@@ -11,6 +11,7 @@ import pytest
 from tests.faults.crowd import (
     WEBSOCKET,
     ask,
+    close_all,
     connect,
     crowd,
     handshake_bytes,
@@ -191,6 +192,20 @@ class TestStandingStill:
             for session in sessions:
                 session.cut()
             speaker.cut()
+
+    def test_before_the_answer_to_a_poll_holds_no_more_either(
+        self, brisk: Server, watch: Watch
+    ) -> None:
+        count, size = 150, 900_000
+        with watch(brisk, "slow clients", "polls that nobody reads", inputs=count, most=MOST):
+            packet = f'421["echo","{"x" * size}"]'
+            for _ in range(count):
+                session = join_over_polling(brisk, receive_buffer=4096)
+                session.start_poll()
+                session.send(packet)
+                assert look(brisk, "stats")["queued_bytes"] < 97_000_000
+            wait_until(lambda: look(brisk, "stats")["queued_bytes"] == 0, "them to be given up")
+            close_all()
 
 
 def _number_of(text: str) -> int:

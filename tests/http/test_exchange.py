@@ -399,6 +399,105 @@ class TestRequestsOfTheApplication:
         assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
+class TestAnAnswerToAPoll:
+    """What its client has yet to read counts as what waits for a WebSocket does."""
+
+    @pytest.fixture
+    def options(self) -> Options:
+        return Options(
+            max_queued_bytes=1_500_000, stall_timeout=10.0, max_lag=30.0, max_time_per_turn=1000.0
+        )
+
+    @pytest.fixture
+    def peer(self, peer: Peer) -> Peer:
+        """A client whose connection holds little on its way."""
+        peer.connection._sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_SNDBUF, 4096)
+        return peer
+
+    def answer(self, peer: Peer, target: str, *lines: str, size: int = 900_000) -> None:
+        """Have a GET answered, which was the last session's."""
+        peer.send(request("GET", target, None, *lines))
+        peer.site.sessions[-1].send(outgoing("x" * size))
+        peer.site.run()
+        assert peer.connection.queued > 0
+
+    def test_counts_until_it_is_read(self, site: Site, peer: Peer, target: str) -> None:
+        self.answer(peer, target)
+        assert site.engine.output.total > 900_000
+
+        assert peer.answer().body == b"4" + b"x" * 900_000
+        assert site.engine.output.total == 0
+
+    def test_arrives_whole_even_if_not_all_of_it_may_wait(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        for _ in range(2):
+            self.answer(peer, target, size=1_499_950)
+            assert peer.connection.queued <= 1_500_000
+            assert peer.answer().body == b"4" + b"x" * 1_499_950
+
+    def test_has_the_time_of_a_websocket(self, site: Site, peer: Peer, target: str) -> None:
+        self.answer(peer, target, size=20_000)
+        site.loop.advance(9.0)
+        assert not peer.connection.closed
+
+        site.loop.advance(1.0)
+        assert peer.connection.closed
+        assert site.stats.refusals.counts == {"stalled": 1}
+        assert site.sessions[0].close_reason is CloseReason.TRANSPORT_ERROR
+
+    def test_ends_the_session_of_a_client_that_reads_too_little_of_it(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        self.answer(peer, target)
+        for _ in range(6):
+            site.loop.advance(6.0)
+            for _ in range(16):
+                peer.sock.recv(4096)
+                site.run()
+
+        assert peer.connection.closed
+        assert site.stats.refusals.counts == {"lagging": 1}
+        assert site.sessions[0].close_reason is CloseReason.TRANSPORT_ERROR
+
+    @pytest.mark.parametrize("lines", [[], ["Connection: close"]])
+    def test_is_the_only_one_of_its_session(
+        self, site: Site, peer: Peer, target: str, lines: list[str]
+    ) -> None:
+        self.answer(peer, target, *lines)
+        with socket_pair() as (ours, theirs):
+            other = Peer(site, ours, theirs)
+            other.send(request("GET", target))
+            assert other.answer().status == 400
+
+        assert site.sessions[0].close_reason is CloseReason.PARSE_ERROR
+
+    def test_is_read_even_if_the_next_one_on_its_connection_is_not(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        """Proxies send the requests of several clients over one connection."""
+        self.answer(peer, target)
+        assert peer.answer().status == 200
+        self.answer(peer, site.open_session())
+        with socket_pair() as (ours, theirs):
+            other = Peer(site, ours, theirs)
+            other.send(request("GET", target))
+            site.sessions[0].send(outgoing("hello"))
+            site.run()
+            assert other.answer().body == b"4hello"
+            other.close()
+
+    def test_is_finished_before_the_next_request_is_read(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        self.answer(peer, target)
+        peer.send(request("POST", target, b"4hello"))
+        assert site.handlers[0].messages == []
+
+        assert [answer.body[-2:] for answer in peer.answers()] == [b"xx", b"ok"]
+        assert site.handlers[0].messages == ["hello"]
+
+
 class TestDownloads:
     """Answers that the client takes as fast as it likes."""
 
@@ -459,18 +558,6 @@ class TestDownloads:
         assert site.stats.refusals.counts == {"download": 1}
         sent = len(peer.read())
         assert f'"GET /a HTTP/1.1" 200 {sent} (cut off)' in caplog.text
-
-    def test_a_poll_has_no_more_time_than_a_websocket(
-        self, site: Site, peer: Peer, target: str
-    ) -> None:
-        peer.connection._sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_SNDBUF, 4096)
-        peer.send(request("GET", target))
-        site.sessions[0].send(outgoing("x" * 19_000))
-        site.run()
-        assert peer.connection.queued > 0
-
-        site.loop.advance(10.0)
-        assert peer.connection.closed
 
     def test_an_application_that_waits_for_one_hears_of_that(self, site: Site, peer: Peer) -> None:
         closed: list[str] = []

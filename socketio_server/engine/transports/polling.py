@@ -226,12 +226,14 @@ class PollingTransport(PostReceiver):
 
     def answer_get(self, poll: Exchange) -> None:
         """Answer a GET with the queued messages, or as soon as there are any."""
+        if self.is_answering:
+            self._refuse_get(poll, "GET before the answer to the last one was read")
+            return
         if self._poll is not None:
             if poll.has_ended():
                 return  # the client has given it up, and sent the one that waits
             if not self._poll.has_ended():
-                self._fail("second GET while one is pending")
-                poll.reply(BAD_REQUEST)
+                self._refuse_get(poll, "second GET while one is pending")
                 return
             self._end_poll()  # the client has given it up, and the loop did not report it yet
         is_due = bool(self._queue) or self._session is None
@@ -246,9 +248,13 @@ class PollingTransport(PostReceiver):
             self._loop.start(self._poll_timer, PollingTransport._answer_poll, self)
 
     def request_lost(self, request: Exchange) -> None:
-        """The client of a waiting GET, or of a POST, has gone."""
+        """The client of a waiting GET, or of a POST, has gone; or it reads too little of the last
+        GET's answer, of which it does not get the rest.
+        """
         if request is self._poll:
             self._end_poll()
+        elif request is self._answer:
+            self._report(CloseReason.TRANSPORT_ERROR)
         elif request is self._arriving:
             self._end_arriving()
 
@@ -374,6 +380,11 @@ class PollingTransport(PostReceiver):
         if not poll.has_ended():
             poll.reply(self.answer_at_once())
             self._answer = poll if poll.is_underway() else None
+
+    def _refuse_get(self, poll: Exchange, why: str) -> None:
+        """Refuse a GET that breaks the protocol, and end the session."""
+        self._fail(why)
+        poll.reply(BAD_REQUEST)
 
     def _end_poll(self) -> None:
         self._poll = None

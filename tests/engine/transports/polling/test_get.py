@@ -151,6 +151,40 @@ class TestGet:
 
         assert client.session.closed == []
 
+    def test_one_before_the_last_answer_was_read_ends_the_session(self, client: Client) -> None:
+        """Nobody can have read an answer that the kernel has not taken."""
+        client.transport.send(outgoing("large"))
+        first = FakeExchange()
+        first.is_slow = True
+        client.transport.answer_get(first)
+        assert first.packets == ["4large"]
+
+        assert client.get().status == 400
+        assert client.session.closed == [CloseReason.PARSE_ERROR]
+        assert client.session.refusals == ["packet: GET before the answer to the last one was read"]
+
+    def test_one_after_the_last_answer_was_read_waits(self, client: Client) -> None:
+        client.transport.send(outgoing("large"))
+        first = FakeExchange()
+        first.is_slow = True
+        client.transport.answer_get(first)
+        first.is_slow = False
+        second = client.get()
+
+        assert second.response is None
+        assert client.session.closed == []
+
+    def test_one_whose_client_reads_too_little_of_the_answer_ends_the_session(
+        self, client: Client
+    ) -> None:
+        client.transport.send(outgoing("large"))
+        poll = FakeExchange()
+        poll.is_slow = True
+        client.transport.answer_get(poll)
+        client.transport.request_lost(poll)
+
+        assert client.session.closed == [CloseReason.TRANSPORT_ERROR]
+
 
 class TestAGetThatGoesAway:
     """Its client may be back with the next before the loop has told of it, or after."""
