@@ -219,24 +219,35 @@ class Listener:
         """
         own_head = self._own_head
         for reply in replies:
-            match reply:
-                case [b"message", bytes(name), bytes(message)]:
-                    channel = name
-                case [b"pmessage", bytes(name), bytes(channel), bytes(message)]:
-                    pass
-                case [bytes(kind), bytes(name), *_]:
-                    self._take_answer(kind, name)
-                    continue
-                case b"PONG":  # while Redis has confirmed no subscription
-                    self._take_answer(b"pong", b"")
-                    continue
-                case ResponseError():
-                    self._refuse(reply)
-                    continue
-                case _:
-                    raise not_redis()
+            # Not by a match statement, because patterns of classes are slow.
+            length = len(reply) if type(reply) is list else 0
+            if length == 3 and reply[0] == b"message":
+                _, name, message = reply
+                channel = name
+            elif length == 4 and reply[0] == b"pmessage":
+                _, name, channel, message = reply
+            else:
+                self._take_other(reply)
+                continue
+            if not (type(name) is type(channel) is type(message) is bytes):
+                raise not_redis()
             if not message.startswith(own_head) and name in self.topics:
                 yield self.topics[name], channel, message
+
+    def _take_other(self, reply: Any) -> None:
+        """Take what is no message.
+
+        :raises InvalidResponse: if it is no answer either.
+        """
+        match reply:
+            case [bytes(kind), bytes(name), *_]:
+                self._take_answer(kind, name)
+            case b"PONG":  # while Redis has confirmed no subscription
+                self._take_answer(b"pong", b"")
+            case ResponseError():
+                self._refuse(reply)
+            case _:
+                raise not_redis()
 
     def _take_answer(self, kind: bytes, name: bytes) -> None:
         """Take an answer to the first of the unanswered commands; there is one for each channel.
