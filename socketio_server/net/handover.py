@@ -277,6 +277,8 @@ class _Way:
         self._sock = _unix_socket()
         try:
             self._sock.connect(path)
+            if _user_of(self._sock) != os.geteuid():
+                raise PermissionError(errno.EPERM, "Another user's process listens", path)
         except OSError:
             self._sock.close()
             raise

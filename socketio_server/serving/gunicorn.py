@@ -9,6 +9,7 @@ import atexit
 import dataclasses
 import fcntl
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -167,10 +168,15 @@ class ServerWorker(GeventWorker):
             self.notify()
             self._ended.wait(HEARTBEAT)
         self._server.retire()
+        since = time.monotonic()
         while self._successors_come():
             self.notify()
             gevent.sleep(SUCCESSORS_CHECK_INTERVAL)
-        stopping = gevent.spawn(self._server.stop, self.cfg.graceful_timeout * GOODBYE_SHARE)
+        stopping = gevent.spawn(
+            self._server.stop,
+            self.cfg.graceful_timeout * GOODBYE_SHARE,
+            time_over=time.monotonic() - since,
+        )
         while not stopping.ready():
             self.notify()
             stopping.join(HEARTBEAT)
@@ -258,25 +264,35 @@ def shared_folder(cfg: Any) -> str | None:
     if sys.platform != "linux":
         return None
     folder = os.environ.get(FOLDER)
-    if folder is None:
+    if folder is not None and not os.path.lexists(folder):  # somebody has cleaned up
+        with suppress(FileExistsError):
+            os.makedirs(folder, 0o700)
+            os.chown(folder, cfg.uid, cfg.gid)
+    if folder is None or not _is_private(folder, cfg.uid):
         folder = os.environ[FOLDER] = tempfile.mkdtemp(prefix="socketio-", dir=cfg.worker_tmp_dir)
         os.chown(folder, cfg.uid, cfg.gid)
-    elif not os.path.exists(folder):  # somebody has cleaned up
-        os.makedirs(folder, 0o700)
-        os.chown(folder, cfg.uid, cfg.gid)
     cfg.env_orig[FOLDER] = folder
-    _lock(folder)
+    _lock(folder, os.stat(folder).st_ino)
     atexit.unregister(_remove)
     atexit.register(_remove, folder, os.getpid())
     return folder
 
 
+def _is_private(folder: str, user: int) -> bool:
+    """Return whether a folder is this user's alone: another may have made it in place of ours."""
+    found = os.lstat(folder)
+    is_closed = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+    return is_closed and found.st_uid == user
+
+
 @cache
-def _lock(folder: str) -> None:
+def _lock(folder: str, inode: int) -> None:
     """Keep systemd from cleaning the folder, as long as this process or one of its workers runs.
 
     It removes old files below ``/tmp``, but not from a folder that somebody has locked
     (tmpfiles.d(5), "Age").
+
+    :param inode: the folder's number, which one that is made anew does not share.
     """
     with suppress(OSError):  # a file system without locks
         fcntl.flock(os.open(folder, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_SH)

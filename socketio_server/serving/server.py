@@ -254,7 +254,7 @@ class Server:
         if self._siblings is not None:
             self._siblings.retire()
 
-    def stop(self, goodbye_time: float = GOODBYE_TIME) -> bool:
+    def stop(self, goodbye_time: float = GOODBYE_TIME, *, time_over: float = 0.0) -> bool:
         """Close all sessions, run their last handlers, deliver their messages, and finish the HTTP
         requests that are under way; accept no new connections. Those that are there move, with
         their next request, to other workers that take new clients.
@@ -263,12 +263,13 @@ class Server:
         blocks the loop.
 
         :param goodbye_time: seconds over which the goodbyes to clients are spread.
+        :param time_over: seconds of ``drain_timeout`` that are over already.
         :return: ``False`` if handlers or requests were abandoned; ``True`` if another greenlet is
             stopping the server.
         """
         if not all(listener.started for listener in self._listeners):
             return True
-        until = monotonic() + self.options.drain_timeout
+        until = monotonic() + self.options.drain_timeout - time_over
         self.retire()
         for listener in self._listeners:
             listener.stop(timeout=0)

@@ -216,6 +216,15 @@ class TestAConnection:
         assert len(peer.statuses()) == 1
         assert watched(workers.other) == watched(workers.other)[:1]  # its door
 
+    def test_stays_where_it_is_if_another_user_pretends_to_be_the_worker(
+        self, workers: Workers, peer: Peer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        peer.send(request("POST", workers.other.open_session(), b"4hello"))
+        workers.run()
+        assert peer.answer().body.startswith(b"POST")  # the first worker's application
+        assert workers.other.handlers[0].messages == []
+
     def test_arrives_though_the_worker_ends(self, workers: Workers, peer: Peer) -> None:
         """It was handed over before the worker had accepted the one that did so."""
         peer.send(request("POST", workers.other.open_session(), b"4hello"))

@@ -1,5 +1,6 @@
 """What gunicorn's settings mean for the server of a worker; live tests run the workers."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -33,6 +34,22 @@ class TestKeepalive:
         assert keep_alive_timeout_of(cfg, Options()) == seconds
 
 
+class StoppingServer:
+    """Notes how it is stopped."""
+
+    time_over = -1.0
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def retire(self) -> None:
+        """Do nothing."""
+
+    def stop(self, goodbye_time: float, *, time_over: float) -> bool:
+        self.time_over = time_over
+        return True
+
+
 class TestTheFolderOfTheWorkers:
     @pytest.fixture
     def cfg(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Config:
@@ -45,6 +62,41 @@ class TestTheFolderOfTheWorkers:
     def test_is_made_once(self, cfg: Config) -> None:
         assert shared_folder(cfg) == shared_folder(cfg)
 
+    def test_is_not_inherited_if_others_may_enter_it(self, cfg: Config) -> None:
+        folder = shared_folder(cfg)
+        assert folder is not None
+        os.chmod(folder, 0o755)
+        other = shared_folder(cfg)
+        assert other not in (None, folder)
+        assert cfg.env_orig[FOLDER] == os.environ[FOLDER] == other
+
+    def test_is_not_inherited_if_it_leads_elsewhere(self, cfg: Config, tmp_path: Path) -> None:
+        folder = shared_folder(cfg)
+        assert folder is not None
+        Path(folder).rename(tmp_path / "elsewhere")
+        Path(folder).symlink_to("elsewhere")
+        assert shared_folder(cfg) != folder
+
+    def test_is_not_inherited_from_another_user(
+        self, cfg: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = shared_folder(cfg)
+        monkeypatch.setattr(cfg.settings["user"], "value", cfg.uid + 1)
+        monkeypatch.setattr(os, "chown", lambda *args: None)
+        assert shared_folder(cfg) != folder
+
+    def test_is_locked_when_it_was_made_anew(self, cfg: Config) -> None:
+        folder = shared_folder(cfg)
+        assert folder is not None
+        os.rmdir(folder)
+        assert shared_folder(cfg) == folder
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
+
     def test_is_inherited_by_the_gunicorn_that_replaces_this_one(self, cfg: Config) -> None:
         folder = shared_folder(cfg)
         assert cfg.env_orig[FOLDER] == folder
@@ -55,6 +107,19 @@ class TestTheFolderOfTheWorkers:
         process = subprocess.Popen([sys.executable, "-c", ""])
         process.wait()
         return process.pid
+
+    def test_takes_the_wait_for_who_is_about_to_serve_from_the_time_to_stop(
+        self, cfg: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        worker = Site(1).make_worker(cfg)
+        worker.tmp.close()
+        coming = worker._announcement
+        server = worker._server = StoppingServer()
+        worker._announcement = None
+        worker._is_first = worker.alive = False
+        monkeypatch.setattr(worker, "notify", lambda: coming.unlink(missing_ok=True))
+        worker.run()
+        assert server.time_over > 0.0
 
     def test_goes_with_what_killed_workers_have_left(self, tmp_path: Path, dead: int) -> None:
         folder = tmp_path / "workers"
