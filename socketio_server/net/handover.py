@@ -278,7 +278,7 @@ class _Way:
         try:
             self._sock.connect(path)
             if _user_of(self._sock) != os.geteuid():
-                raise PermissionError(errno.EPERM, "Another user's process listens", path)
+                raise PermissionError  # another user has the folder
         except OSError:
             self._sock.close()
             raise
