@@ -180,9 +180,10 @@ class TestStandingStill:
         """Sessions cost their client no connection, and what waits for each is its own."""
         count, size = 150, 900_000
         with watch(brisk, "slow clients", "sessions that fetch nothing", inputs=count, most=MOST):
-            speaker = join(brisk)
-            sessions = [join_over_polling(brisk) for _ in range(count)]
-            for session in sessions:
+            speaker, sessions = join(brisk), []
+            for _ in range(count):
+                session = join_over_polling(brisk)
+                sessions.append(session)
                 session.send('421["id"]')
                 (answer,) = session.receive()
                 session_id = json.loads(answer.removeprefix("431"))[0]
