@@ -426,21 +426,25 @@ class TestSettings:
         assert found.returncode != 0
 
 
+def start_in(place: Path, start_server: StartServer) -> tuple[Server, Path]:
+    """Start workers with their folder in a place for temporary files; return both."""
+    server = start_server(gunicorn=under_gunicorn(), environment={"TMPDIR": str(place)})
+    (folder,) = wait_until(lambda: list(place.glob("socketio-*")), "the workers' folder")
+    wait_until(lambda: list(folder.glob("*.accepting")), "the worker to accept clients")
+    return server, folder
+
+
 class TestTheFolderOfTheWorkers:
-    def test_is_gone_when_they_are(self, start_server: StartServer, tmp_path: Any) -> None:
-        server = start_server(gunicorn=under_gunicorn(), environment={"TMPDIR": str(tmp_path)})
-        (folder,) = wait_until(lambda: list(tmp_path.glob("socketio-*")), "the workers' folder")
+    def test_is_gone_when_they_are(self, start_server: StartServer, tmp_path: Path) -> None:
+        server, folder = start_in(tmp_path, start_server)
         assert folder.stat().st_mode & 0o777 == 0o700
-        wait_until(lambda: list(folder.glob("*.accepting")), "the worker to accept clients")
         assert server.stop() == 0
         assert not folder.exists()
 
     def test_is_gone_although_a_worker_was_killed(
         self, start_server: StartServer, tmp_path: Path
     ) -> None:
-        server = start_server(gunicorn=under_gunicorn(), environment={"TMPDIR": str(tmp_path)})
-        (folder,) = wait_until(lambda: list(tmp_path.glob("socketio-*")), "the workers' folder")
-        wait_until(lambda: list(folder.glob("*.accepting")), "the worker to accept clients")
+        server, folder = start_in(tmp_path, start_server)
         session = Polling(server.address)
         worker = worker_of(session)
         os.kill(worker, signal.SIGKILL)
@@ -472,9 +476,7 @@ class TestTheFolderOfTheWorkers:
     def test_is_made_anew_for_the_next_worker_if_it_has_gone(
         self, start_server: StartServer, tmp_path: Path
     ) -> None:
-        server = start_server(gunicorn=under_gunicorn(), environment={"TMPDIR": str(tmp_path)})
-        (folder,) = wait_until(lambda: list(tmp_path.glob("socketio-*")), "the workers' folder")
-        wait_until(lambda: list(folder.glob("*.accepting")), "the worker to accept clients")
+        server, folder = start_in(tmp_path, start_server)
         session = Polling(server.address)
         shutil.rmtree(folder)
         os.kill(worker_of(session), signal.SIGKILL)

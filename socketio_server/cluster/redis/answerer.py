@@ -142,7 +142,7 @@ class Answerer:
             if self._clock() - began > self._max_time:
                 self._patience.let_others_run()
                 began = self._clock()
-            self._lookups.popleft()  # at last, because the next one would begin another greenlet
+            self._lookups.popleft()  # only now, because the next one would begin another greenlet
 
     def _look_up(self, namespace: str, request: Lookup) -> None:
         self._respond(namespace, self._found(namespace, request), request.uid)

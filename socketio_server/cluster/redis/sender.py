@@ -31,7 +31,7 @@ logger = logging.getLogger("socketio_server")
 class Query(bytes):
     """A packed command whose reply somebody waits for.
 
-    :param replied: called with the reply, if there is one, and at last with ``None``; must not
+    :param replied: called with the reply, if there is one, and in the end with ``None``; must not
         wait, and raises ``not_redis()`` if the reply does not have its form.
     """
 
