@@ -111,7 +111,8 @@ class _Underway(NamedTuple):
 
     exchange: SessionExchange | WsgiExchange | None
     rest: bytes | memoryview
-    """Bytes that are not written yet: there are any if the answer has more than may be queued."""
+    """Bytes that are not written yet: there are any if the answer has more than may be queued, or
+    the connection was lost meanwhile."""
     closes: bool
     """Whether the connection ends with it."""
 
@@ -148,7 +149,7 @@ class HttpConnection:
         """Whether the peer has half-closed the connection: it sends no more, but may read."""
         self.exchange: SessionExchange | WsgiExchange | None = None
         """The current exchange; ``None`` between two, and while an answer is under way."""
-        self._underway: _Underway | None = None
+        self._underway: _Underway | None = None  # one that closes is kept
 
     def start(self, data: bytes | None = None, head_size: int = 0) -> None:
         """Start reading.
@@ -230,14 +231,14 @@ class HttpConnection:
     def connection_lost(self, because: LostBecause) -> None:
         """The connection is gone (``ConnectionHandler``)."""
         exchange, self.exchange = self.exchange, None
-        answer, self._underway = self._underway, None
+        if self._underway is not None and self._has_unread(self._underway):
+            exchange = self._underway.exchange  # there is no other
+        self._underway = None
         self._buffer = b""
         try:
             if self._state is not GONE:  # it has become a WebSocket
                 self._move_to(GONE)
             if because in SLOW:
-                if answer is not None:
-                    exchange = answer.exchange
                 self.server.engine.stats.refusals.add(
                     SLOW[because], self.host, f"{because.value} (from {self.host})"
                 )
@@ -438,7 +439,7 @@ class HttpConnection:
     def is_underway(self, exchange: SessionExchange | WsgiExchange) -> bool:
         """Return whether the peer has yet to read some of its answer (``Carrier``)."""
         answer = self._underway
-        return answer is not None and answer.exchange is exchange and self.tcp.congested
+        return answer is not None and answer.exchange is exchange and self._has_unread(answer)
 
     def end_exchange(self, *, closes: bool) -> None:
         """Wait for the next request, or end the connection (``Carrier``)."""
@@ -470,15 +471,22 @@ class HttpConnection:
         The next request has to wait until the kernel has taken all of it.
         """
         most = self.tcp.output.max_queued_bytes
-        self._underway = None
+        self._underway = _Underway(exchange, data, closes)
         while data:
             self.tcp.write(data[:most])
+            if self.tcp.closed:  # that failed, which the loop reports
+                return
             data = memoryview(data)[most:]
-            if self.tcp.tell_when_drained():
-                self._underway = _Underway(exchange, data, closes)
-                if data or not closes:
-                    return
+            self._underway = _Underway(exchange, data, closes)
+            if self.tcp.tell_when_drained() and (data or not closes):
+                return
+        if not closes:
+            self._underway = None
         self.end_exchange(closes=closes)
+
+    def _has_unread(self, answer: _Underway) -> bool:
+        """Return whether the peer has yet to read some of an answer, or never will."""
+        return bool(answer.rest) or self.tcp.queued > 0
 
     def _keep(self, data: bytes) -> None:
         """Keep bytes of the next request until this one is answered."""

@@ -289,8 +289,8 @@ class SessionExchange(_Exchange):
         self._carrier.tcp.callback_raised()
 
     def lost(self, because: LostBecause) -> None:
-        """The connection is gone; the session ends with it after an internal error, or because the
-        client reads too little of the answer.
+        """The connection is gone; the session ends with it after an internal error, or if some of
+        an answer's messages are lost.
         """
         target = self._target
         if isinstance(target, PollingTransport):

@@ -9,6 +9,7 @@ import pytest
 from tests.faults.crowd import close_all, connect, join_over_polling
 from tests.faults.watch import MIB, MOST, Watch, look, waiting_bytes
 from tests.faults.worst import LARGE
+from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.websocket import BINARY, TEXT, WebSocket, frame
@@ -92,6 +93,24 @@ class TestOneSessionOverManyConnections:
                     client.read_to_the_end()  # it cuts who does not answer its close
                 client.cut()
             first.cut()
+
+
+class TestAnAnswerThatIsLostHalfWay:
+    def test_ends_its_session(self, server: Server, watch: Watch) -> None:
+        """It could not go on without the messages."""
+        packet = f'421["echo","{"x" * LARGE}"]'
+        name = "resets in the middle of answers to polls"
+        with watch(server, "connections", name, inputs=60, most=24 * MIB):
+            others = look(server, "stats")["sockets"]
+            for _ in range(60):
+                session = join_over_polling(server, receive_buffer=4096)
+                session.start_poll()
+                session.send(packet)
+                wait_until(lambda: look(server, "stats")["queued_bytes"] > 0, "the answer")
+                session.reset()
+                wait_until(lambda: look(server, "stats")["sockets"] == others, "its end")
+                with Http(server.address) as http:
+                    assert http.get(session.target).status == 400
 
 
 class TestRequestsWithoutAPause:

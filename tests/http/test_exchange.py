@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.http.engine_requests import PATH_KEY, engine_request_of
 from socketio_server.http.wsgi import SIZE_KEY
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
-from tests.fakes.engine import outgoing
+from tests.fakes.engine import FakeExchange, outgoing
 from tests.fakes.net import socket_pair
 from tests.http.site import (
     BIG,
@@ -459,6 +460,79 @@ class TestAnAnswerToAPoll:
         assert peer.connection.closed
         assert site.stats.refusals.counts == {"lagging": 1}
         assert site.sessions[0].close_reason is CloseReason.TRANSPORT_ERROR
+
+    @pytest.mark.parametrize("lines", [[], ["Connection: close"]])
+    def test_ends_the_session_if_the_client_goes_before_it_is_read(
+        self, site: Site, peer: Peer, target: str, lines: list[str]
+    ) -> None:
+        """Its messages would be missing without a word."""
+        self.answer(peer, target, *lines)
+        peer.sock.recv(4096)
+        peer.close()
+
+        assert site.sessions[0].close_reason is CloseReason.TRANSPORT_ERROR
+        assert site.engine.output.total == 0
+
+    def test_ends_the_session_if_a_callback_of_its_connection_raises(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        self.answer(peer, target)
+        peer.http.callback_raised()
+        site.run()
+
+        assert peer.connection.closed
+        assert site.sessions[0].close_reason is CloseReason.TRANSPORT_ERROR
+
+    @pytest.mark.parametrize("options", [Options(max_queued_total=20_450, max_time_per_turn=1000)])
+    def test_ends_the_session_if_there_is_no_room_for_it(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        """It has its head besides the messages, for which there was."""
+        peer.send(request("GET", target))
+        site.sessions[0].send(outgoing("x" * 20_000))
+        assert site.engine.output.total < 20_450
+        site.run()
+
+        assert peer.connection.closed
+        assert site.stats.refusals.counts == {"queued total": 1}
+        assert site.sessions[0].close_reason is CloseReason.TRANSPORT_ERROR
+
+    def test_ends_the_session_if_the_kernel_takes_nothing_of_it(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        """The connection breaks just then."""
+        peer.send(request("GET", target))
+        peer.connection._sock.shutdown(socket_module.SHUT_WR)
+        site.sessions[0].send(outgoing("hello"))
+        site.run()
+
+        assert peer.connection.closed
+        assert site.sessions[0].close_reason is CloseReason.TRANSPORT_ERROR
+
+    @pytest.mark.parametrize("lines", [[], ["Connection: close"]])
+    def test_once_it_is_read_leaves_the_session_to_go_on(
+        self, site: Site, peer: Peer, target: str, lines: list[str]
+    ) -> None:
+        self.answer(peer, target, *lines)
+        assert peer.answer().status == 200
+        assert peer.is_cut is bool(lines)
+        peer.close()
+
+        assert site.sessions[0].is_open
+
+    def test_is_missed_even_before_the_loss_is_reported(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        """Another connection's GET may be first."""
+        self.answer(peer, target)
+        peer.connection.abort()
+        poll, transport = FakeExchange(), site.sessions[0].transport
+        assert isinstance(transport, PollingTransport)
+        transport.answer_get(poll)
+        assert poll.status == 400
+        site.run()
+
+        assert site.sessions[0].close_reason is CloseReason.PARSE_ERROR
 
     @pytest.mark.parametrize("lines", [[], ["Connection: close"]])
     def test_is_the_only_one_of_its_session(

@@ -248,8 +248,8 @@ class PollingTransport(PostReceiver):
             self._loop.start(self._poll_timer, PollingTransport._answer_poll, self)
 
     def request_lost(self, request: Exchange) -> None:
-        """The client of a waiting GET, or of a POST, has gone; or it reads too little of the last
-        GET's answer, of which it does not get the rest.
+        """The connection of a waiting GET, or of a POST, is gone; or that of the last GET before
+        all of its answer was read: the session can't go on with messages missing.
         """
         if request is self._poll:
             self._end_poll()
