@@ -43,21 +43,28 @@ class InputTotal:
 
     def __init__(self, options: Options, held_total: HeldTotal) -> None:
         self.bytes = 0
+        """All of them, with what clients that were given up keep until their last handlers end."""
         self._most = options.max_pending_total
         self._held_total = held_total
         held_total.add_reliever(self._relieve)
         self._laden: set[Laden] = set()
+        self._given_up: set[Laden] = set()  # until they hold nothing
+        self._leaving = 0  # bytes that these hold
         self._is_relieving = False
 
     def count(self, client: Laden, change: int) -> None:
         """Count a change of a client's ``counted`` bytes, and give clients up if it is too much."""
         self.bytes += change
-        if client.counted:
+        if client in self._given_up:
+            self._leaving += change
+            if not client.counted:
+                self._given_up.remove(client)
+        elif client.counted:
             self._laden.add(client)
         else:
             self._laden.discard(client)
         self._held_total.count(change)
-        if self.bytes > self._most and not self._is_relieving:
+        if self.bytes - self._leaving > self._most and not self._is_relieving:
             self._relieve()
 
     def _relieve(self) -> None:
@@ -65,9 +72,13 @@ class InputTotal:
         self._is_relieving = True
         try:
             for client in sorted(self._laden, key=lambda client: client.counted, reverse=True):
-                if not self._held_total.has_too_many_bytes(self.bytes, self._most):
+                own = self.bytes - self._leaving
+                if not self._held_total.has_too_many_bytes(own, self._most):
                     break
-                if self.bytes > self._most:
+                self._laden.discard(client)
+                self._given_up.add(client)
+                self._leaving += client.counted
+                if own > self._most:
                     client.give_up(RefusalKind.PENDING, _TOO_MANY_WAIT)
                 else:
                     client.give_up(RefusalKind.HELD_TOTAL, TOO_MANY)

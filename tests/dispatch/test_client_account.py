@@ -12,10 +12,11 @@ OPTIONS = Options(max_queued_total=10_000, max_pending_total=6000, max_decoded_t
 
 
 class Client:
-    """A client that lets go of everything when it is given up."""
+    """A client that lets go of everything when it is given up, or soon after."""
 
-    def __init__(self, total: InputTotal) -> None:
+    def __init__(self, total: InputTotal, *, keeps: int = 0) -> None:
         self._total = total
+        self._keeps = keeps
         self.counted = 0
         self.refusals: list[str] = []
 
@@ -25,6 +26,10 @@ class Client:
 
     def give_up(self, kind: RefusalKind, why: str) -> None:
         self.refusals.append(f"{kind}: {why}")
+        self.hold(self._keeps - self.counted)
+
+    def finish(self) -> None:
+        """Let go of the rest: the last handlers have run."""
         self.hold(-self.counted)
 
 
@@ -49,3 +54,23 @@ class TestTooMuch:
         (refusal,) = client.refusals
         assert refusal.startswith(f"{kind}: ")
         assert setting in refusal
+
+    def test_is_not_told_to_those_who_could_not_help_it(self) -> None:
+        """What a client that was given up keeps for its last handlers, it will let go of."""
+        total = InputTotal(OPTIONS, HeldTotal(FakeLoop(), OPTIONS))
+        keepers = [Client(total, keeps=2000) for _ in range(3)]
+        others = [Client(total) for _ in range(3)]
+        for other in others:
+            other.hold(100)
+        for keeper in keepers:
+            keeper.hold(2000)
+        assert [bool(client.refusals) for client in keepers] == [True, False, False]
+        for other in others:
+            other.hold(100)
+            assert not other.refusals
+        assert total.bytes == 6600
+
+        keepers[0].finish()
+        assert total.bytes == 4600
+        keepers[0].hold(3000)  # it was forgotten, and counts as any other
+        assert len(keepers[0].refusals) == 2

@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.crowd import (
     OFFER,
+    OPEN,
     Wire,
     ask,
     close_all,
@@ -30,7 +31,7 @@ from tests.support.http import Http, Refused
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.types import StartServer
-from tests.support.websocket import TEXT, frame, handshake_headers
+from tests.support.websocket import TEXT, WebSocket, frame, handshake_headers
 from tests.support.wire import TransportName, target
 
 pytestmark = pytest.mark.timeout(180)
@@ -299,6 +300,27 @@ class TestWhatIsKept:
                 websocket.send_text('40/slow,{"token":' + WORST["empty arrays"] + "}")
                 assert websocket.receive_text().startswith('44/slow,{"message":"Auth is too large"')
                 websocket.close()
+
+    def test_much_auth_of_some_ends_no_others(self, server: Server, watch: Watch) -> None:
+        """It is kept until the last handlers have run, also of those that were closed for it."""
+        auth = '{"list":[' + "{}," * 5440 + "0]}"
+        with watch(server, "accounts", "auth of all", inputs=60, most=MOST):
+            before = look(server, "stats")["refusals"].get("pending", 0)
+            honest, text = crowd(server, 10), "x" * 30_000
+            for client in honest:
+                client.send(frame(TEXT, f'421["echo","{text}', fin=False))
+            wait_until(lambda: waiting_bytes(server) > 10 * len(text), "all parts to arrive")
+            for _ in range(60):
+                OPEN.append(
+                    WebSocket(server.address, target("websocket"), behind=frame(TEXT, f"40{auth}"))
+                )
+            wait_until(
+                lambda: look(server, "stats")["refusals"].get("pending", 0) > before, "some to go"
+            )
+            for client in honest:
+                client.send(frame(0, '"]'))
+                assert client.receive_text() == f'431["{text}"]'
+            close_all()
 
     @pytest.mark.parametrize("compresses", [False, True], ids=["plain", "deflated"])
     def test_packets_whose_attachments_never_come_are_text_and_end(

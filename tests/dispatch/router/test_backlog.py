@@ -240,6 +240,26 @@ class TestWhatWaitsForTheHandlersOfAllClients:
         assert log == ["on_connect", "on_disconnect", "on_finish"]
         assert server.dispatcher.total.bytes == 0
 
+    def test_auth_of_some_ends_no_others(self) -> None:
+        """It is kept until the last handlers have run."""
+        server = make_server(max_pending_total=400_000)
+        never = Event()
+        server.registry.on("slow")(lambda *args: never.wait() and None)
+        honest = [server.connect() for _ in range(3)]
+        for client in honest:
+            client.emit("slow")
+            client.send(message(20_000))
+        attackers = []
+        for _ in range(8):
+            attackers.append(server.connect(auth={"list": [[]] * 1000}))
+            attackers[-1].emit("slow")
+        assert {bool(client.closed) for client in attackers} == {True, False}
+        for client in honest:
+            client.send(message(200))
+            assert not client.closed
+        never.set()
+        settle()
+
     def test_attachments_that_are_too_large_give_nothing_back_that_was_not_charged(self) -> None:
         server = make_server()
         gates = gate(server, "/")
