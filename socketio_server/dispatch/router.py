@@ -154,7 +154,7 @@ class NamespaceRouter(ClientAccount):
         self._answers: set[ClientAnswer] | None = None
         # The last max_namespaces namespaces that the server took the client out of, oldest first.
         self._left_namespaces: tuple[str, ...] = ()
-        # Of a large handshake, and of messages that are not complete, in the transports.
+        # Of a large handshake, and of messages that the transports have yet to hand up.
         self._session_bytes = 0
         self._protocol = socketio4 if self._is_old else socketio
         # Once the session is to end: the members whose goodbye is still held.
@@ -219,8 +219,8 @@ class NamespaceRouter(ClientAccount):
             self.charge(getsizeof(assembly) - size)
 
     def charge_session(self, change: int) -> None:
-        """Charge the client for bytes that its session holds: of incomplete messages in its
-        transports, and of its handshake (``SessionHandler``).
+        """Charge the client for bytes that its session holds: of messages that its transports have
+        yet to hand up, and of its handshake (``SessionHandler``).
         """
         self._session_bytes += change
         self.charge(change)

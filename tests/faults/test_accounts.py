@@ -31,7 +31,14 @@ from tests.support.http import Http, Refused
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.types import StartServer
-from tests.support.websocket import TEXT, WebSocket, frame, handshake_headers
+from tests.support.websocket import (
+    CONTINUATION,
+    PING,
+    TEXT,
+    WebSocket,
+    frame,
+    handshake_headers,
+)
 from tests.support.wire import TransportName, target
 
 pytestmark = pytest.mark.timeout(180)
@@ -359,6 +366,26 @@ class TestWhatIsKept:
             )
             assert waiting_bytes(server) <= 64 * MIB
             for client in clients:
+                client.cut()
+
+    def test_messages_without_an_end_are_so_with_a_ping_in_their_middle(
+        self, server: Server, watch: Watch
+    ) -> None:
+        """It may come between two fragments (RFC 6455 section 5.4)."""
+        part = frame(TEXT, f'42["unknown","{"x" * 980_000}', fin=False)
+        name = "messages without an end, with a ping"
+        with watch(server, "accounts", name, inputs=150, most=96 * MIB):
+            before = look(server, "stats")["refusals"].get("pending", 0)
+            honest = join(server)
+            honest.send(frame(TEXT, f'421["echo","{"x" * 50_000}', fin=False))
+            clients = crowd(server, 150)
+            for client in clients:
+                send_each([client], [part + frame(PING)], answers=1)
+            assert look(server, "stats")["refusals"]["pending"] >= before + 50
+            assert waiting_bytes(server) <= 64 * MIB
+            honest.send(frame(CONTINUATION, '"]'))
+            assert honest.receive_text() == f'431["{"x" * 50_000}"]'
+            for client in (*clients, honest):
                 client.cut()
 
     def test_messages_held_back_while_a_handler_decides_are_bounded(

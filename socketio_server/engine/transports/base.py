@@ -112,8 +112,8 @@ class TransportHandler(Protocol):
         """
 
     def charge_session(self, change: int) -> None:
-        """Charge the client for more bytes of incomplete messages, or for fewer if ``change`` is
-        negative.
+        """Charge the client for more bytes that were received and not handed up, or for fewer if
+        ``change`` is negative.
         """
 
     def client_refused(self, kind: RefusalKind, why: str) -> None:

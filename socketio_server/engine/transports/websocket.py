@@ -34,7 +34,7 @@ from socketio_server.protocol.websocket.parser import Parser
 _Event = str | bytes | Ping | Pong | Close
 
 UNCOUNTED = 16_384
-"""An incomplete message of up to so many bytes is not charged to the client."""
+"""Up to so many bytes that were received and not handed up are not charged to the client."""
 
 _MESSAGE = str(engineio.PacketType.MESSAGE.value)
 
@@ -127,7 +127,7 @@ class WebSocketTransport:
         self._closing = False  # our close frame is out
         self._closings = closings
         self._turns = turns
-        self._charged = 0  # bytes of an incomplete message that are charged to the client
+        self._charged = 0  # bytes that were received and not handed up, as charged to the client
         self._is_due = False  # received frames wait for their turn
         self._more_timer: Watcher | None = None  # begins that turn, if the client is throttled
 
@@ -220,6 +220,7 @@ class WebSocketTransport:
         parser = self._parser
         if self._paused or self._is_due:
             parser.receive_data(data)
+            self._charge_rest()
             return
         text = parser.take_text(data)
         if text is None:
@@ -267,7 +268,7 @@ class WebSocketTransport:
         """
         parser = self._parser
         parser.room = room
-        if self._charged:
+        if self._charged:  # the session counts what it gets
             self._charge(0)
         try:
             event = parser.next_event()
@@ -275,12 +276,14 @@ class WebSocketTransport:
                 self._await_rest()
             elif parser.is_empty:
                 self._handle(event)
+                return
             else:
                 self._handle_several(event)
         except ProtocolError as error:
             self._fail_soon(error.code, error.reason)
         except DecodeError as error:
             self._fail_soon(CloseCode.INVALID_DATA, str(error))
+        self._charge_rest()
 
     def _handle_several(self, event: _Event) -> None:
         """Handle frames for one turn: a chatty client must not stop the others.
@@ -312,12 +315,17 @@ class WebSocketTransport:
         """Wait until a message is complete, or may be inflated."""
         if self._parser.lacks_room:
             self._continue_soon(is_large=True)
+
+    def _charge_rest(self) -> None:
+        """Charge the client for what it has sent and is not handed up, if that is much: frames that
+        wait, and an incomplete message.
+        """
         unfinished = self._parser.unfinished
         if unfinished > UNCOUNTED:
             self._charge(unfinished)
 
     def _charge(self, size: int) -> None:
-        """Charge the client for the bytes of an incomplete message."""
+        """Charge the client for so many bytes, in place of those before."""
         change, self._charged = size - self._charged, size
         if change and self._session is not None:
             self._session.charge_session(change)

@@ -194,12 +194,14 @@ class Parser:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all received bytes were returned as events, and none was wrong."""
-        return not self._buffer and self._failure is None
+        """Whether all received bytes were returned as events, and none was wrong: nothing is left,
+        of a message in fragments neither.
+        """
+        return not self._buffer and self._message is None and self._failure is None
 
     @property
     def unfinished(self) -> int:
-        """The bytes of memory that messages take which are not complete."""
+        """The bytes of memory that received frames take which were not returned as events."""
         size = len(self._buffer) - self._position
         return size if self._message is None else size + self._message.held
 

@@ -207,6 +207,16 @@ class TestFragmentation:
         )
         assert events_of(new_parser(), wire) == [Ping(b"?"), Pong(b"!"), "one two three"]
 
+    def test_it_is_not_empty_within_a_message(self) -> None:
+        parser = new_parser()
+        events_of(parser, frame(TEXT, b"one ") + frame(FIN | PONG))
+        assert not parser.is_empty
+        assert parser.unfinished == 4
+
+        events_of(parser, frame(FIN | CONTINUATION, b"two"))
+        assert parser.is_empty
+        assert parser.unfinished == 0
+
     def test_a_close_in_between_ends_it(self) -> None:
         wire = frame(TEXT, b"one") + frame(FIN | CLOSE) + frame(FIN | CONTINUATION, b"two")
         assert events_of(new_parser(), wire) == [Close(None, "")]

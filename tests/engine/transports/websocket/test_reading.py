@@ -152,6 +152,89 @@ class TestInflating:
         assert not link.loop.watchers
 
 
+class TestWhatIsCharged:
+    """Bytes that have arrived and are not handed up, if they are many."""
+
+    SIZE = 150_000
+
+    @pytest.fixture
+    def options(self) -> Options:
+        return Options(max_events_per_turn=3)
+
+    def begin(self, link: Link) -> None:
+        """Send the first fragment of a message."""
+        link.client.send_bytes(frame(Opcode.TEXT, b"4" + b"x" * self.SIZE, fin=False))
+        link.loop.run()
+
+    @pytest.mark.parametrize("count", [1, 4])
+    @pytest.mark.parametrize("control", [Opcode.PING, Opcode.PONG])
+    def test_of_a_message_is_so_when_a_control_frame_comes_in_its_middle(
+        self, link: Link, control: Opcode, count: int
+    ) -> None:
+        """RFC 6455 section 5.4 allows it."""
+        self.begin(link)
+        link.client.send_bytes(frame(control) * count)
+        link.loop.run()
+        assert link.session.charged > self.SIZE
+        assert link.transport.is_receiving
+
+        link.client.send_bytes(frame(Opcode.CONTINUATION, b"y"))
+        link.loop.run()
+        assert link.session.messages == ["x" * self.SIZE + "y"]
+        assert link.session.charged == 0
+        assert not link.transport.is_receiving
+
+    def test_is_no_more_so_when_it_is_handed_up(self, link: Link) -> None:
+        """The session charges for it from there on."""
+        charged: list[int] = []
+        link.session.on_packet = lambda packet: charged.append(link.session.charged)
+        self.begin(link)
+        link.client.send_bytes(frame(Opcode.CONTINUATION))
+        link.loop.run()
+        assert charged == [0]
+
+    def test_of_frames_is_so_until_their_turn(self, link: Link) -> None:
+        link.client.send(*["4" + "x" * 10_000] * 6)
+        link.loop.turn()
+        assert len(link.session.messages) == 3
+        assert link.session.charged > 30_000
+
+        link.loop.run()
+        assert len(link.session.messages) == 6
+        assert link.session.charged == 0
+
+    def test_of_frames_is_so_while_nothing_is_handed_up(self, link: Link) -> None:
+        link.session.on_packet = lambda packet: link.transport.pause_reading()
+        link.send("4a", "4" + "x" * 50_000)
+        assert link.session.charged > 50_000
+
+        link.transport.resume_reading()
+        link.loop.run()
+        assert len(link.session.messages) == 2
+        assert link.session.charged == 0
+
+    def test_of_what_came_with_the_handshake_is_so_as_well(self, options: Options) -> None:
+        link = Link(options, frame(Opcode.TEXT, b"4" + b"x" * 50_000))
+        link.start()
+        link.transport.pause_reading()
+        link.loop.run()
+        assert link.session.charged > 50_000
+
+        link.transport.resume_reading()
+        link.loop.run()
+        assert link.session.charged == 0
+        link.close()
+
+    def test_is_nothing_after_the_end(self, link: Link) -> None:
+        self.begin(link)
+        link.client.send_bytes(frame(Opcode.PONG))
+        link.loop.run()
+        link.client.sock.close()
+        link.loop.run()
+        assert link.session.closed == [CloseReason.TRANSPORT_CLOSE]
+        assert link.session.charged == 0
+
+
 class TestRates:
     """A client may send so much at once, and so much a second after that."""
 
