@@ -180,8 +180,8 @@ class Connection:
         """Send ``data``, or queue the bytes that the kernel does not accept now; after a close, do
         nothing.
 
-        Never waits and never raises. Closes the connection if too many bytes are queued, or for too
-        long (``QueuedOutput``).
+        Never waits, and never raises what the socket does. Closes the connection if too many bytes
+        are queued, or for too long (``QueuedOutput``).
         """
         if self._buffer is not None:
             self._enqueue(data)

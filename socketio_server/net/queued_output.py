@@ -7,8 +7,9 @@ while it is not empty. The queue tells it of each message, and of the bytes that
 it tells the queue to give up a client that stalls, lags, or holds a message for which the process
 has no room.
 
-Nothing here keeps the messages themselves, or is called while clients read their messages at once,
-unless kilobytes are queued by a polling transport until the turn of the loop ends.
+Messages are kept here only if their clients have gone, until they are dropped. Nothing here is
+called while clients read their messages at once, unless kilobytes are queued by a polling transport
+until the turn of the loop ends.
 """
 
 from collections import deque

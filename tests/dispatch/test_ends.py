@@ -89,22 +89,25 @@ class TestTheEnd:
         assert len(server.clients) == 0
         assert len(server.clients.channels) == 0
 
-    def test_what_the_client_sent_before_is_handled_first(self, server: Journal) -> None:
+    @pytest.mark.parametrize(("end", "reason"), ENDS)
+    def test_what_the_client_sent_before_is_handled_first(
+        self, server: Journal, end: Callable[[FakeClient], None], reason: str
+    ) -> None:
         go_on = Event()
         server.note("on_disconnect")
 
         @server.registry.on_message
         def message(request: object, socket: Socket, context: Context, message: str) -> None:
             go_on.wait()
-            server.entries.append(message)
+            server.entries.append((message, socket.connected()))
 
         client = server.connect()
         client.send('2["message","one"]', '2["message","two"]')
-        client.leave()
+        end(client)
         go_on.set()
         settle()
 
-        assert server.entries == ["one", "two", "on_disconnect"]
+        assert server.entries == [("one", False), ("two", False), "on_disconnect"]
 
     def test_handlers_by_the_channels_held(self, server: Journal) -> None:
         registry = server.registry

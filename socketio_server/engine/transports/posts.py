@@ -1,8 +1,8 @@
 """The POSTs of a client that polls: each body is charged, taken apart and handed up.
 
 One POST at a time is under way. It is answered once the session has all its packets, which takes
-turns with other clients, and pauses where the session or the client's rate asks for it. No method
-here waits.
+turns with other clients, and pauses where the session or the client's rate asks for it; or once the
+session has ended, which drops the rest. No method here waits.
 """
 
 from collections.abc import Callable
