@@ -25,10 +25,12 @@ def is_auth_too_large(size: int, members: Iterable[Member], options: Options) ->
 def charge_for_auth(account: ClientAccount, member: Member, text: str) -> None:
     """Charge a client for the ``auth`` that its new socket keeps.
 
+    After calling this, call ``account.weigh``.
+
     :param text: the packet that it came with.
     """
     member.auth_cost = jsoncodec.estimate_size(text)
-    account.charge(member.auth_cost)
+    account.other_bytes += member.auth_cost
 
 
 def return_charge(account: ClientAccount, member: Member) -> None:

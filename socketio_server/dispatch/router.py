@@ -420,9 +420,11 @@ class NamespaceRouter(ClientAccount):
             self._left_namespaces = others
         if self._ending is not None and namespace in self._ending:
             member.postpone()
+        if auth_size:
+            charge_for_auth(self, member, text)
         member.put(PacketType.CONNECT)
         if auth_size:  # behind all else, because it may end the session
-            charge_for_auth(self, member, text)
+            self.weigh()
 
     def _end(self, member: Member, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
         """Stop delivery to a member, and run its last handlers, behind its waiting items.

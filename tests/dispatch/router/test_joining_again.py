@@ -4,7 +4,8 @@ import pytest
 from gevent.event import Event
 
 from socketio_server.exceptions import Reject
-from tests.dispatch.router.steps import gate, got, make_server, message
+from socketio_server.protocol.close_reasons import CloseReason
+from tests.dispatch.router.steps import gate, got, make_server, message, settle_all
 from tests.fakes.hub import settle
 from tests.fakes.server import FakeServer
 
@@ -95,6 +96,25 @@ class TestJoiningAgain:
         assert client.received() == []
         assert len(server.clients) == 0
         assert server.dispatcher.wait_until_idle(0)
+
+    def test_with_auth_when_it_is_closed_for_asking_leaves_nothing_that_counts(self) -> None:
+        """The packet that asks makes it too much for all clients, before its auth is counted."""
+        server = make_server(max_pending_total=200_000)
+        gates = gate(server, "/", "/admin")
+        client = server.connect()
+        client.send("0/admin,", message(200, "/admin"), "1/admin,", message(200))
+        client.session.charge_session(190_000)
+        router = client.router
+        client.send(message(router.weigh_above - router.waiting_bytes - 20))
+        assert client.closed == []
+
+        client.send('0/admin,{"list":[' + "[]," * 5000 + "0]}")
+        assert client.closed == [CloseReason.TRANSPORT_ERROR]
+        for each in gates.values():
+            each.set()
+        settle_all(server)
+        assert len(server.clients) == 0
+        assert router.other_bytes == router.counted == 0
 
     def test_is_no_other_namespace_for_the_limit(self) -> None:
         server = make_server(max_namespaces=1)
