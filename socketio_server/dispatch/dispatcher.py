@@ -220,8 +220,8 @@ class Dispatcher:
         """A binary packet waits for its attachments (``RouterKeeper``)."""
         self._assembling.add(router)
 
-    def attachments_came(self, router: NamespaceRouter) -> None:
-        """A binary packet is complete (``RouterKeeper``)."""
+    def attachments_settled(self, router: NamespaceRouter) -> None:
+        """No binary packet waits for attachments any more (``RouterKeeper``)."""
         self._assembling.discard(router)
 
     def wait_until_idle(self, timeout: float) -> bool:

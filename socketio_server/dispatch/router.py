@@ -5,7 +5,7 @@ encoding is in ``protocol.socketio``, their effect in the dispatcher.
 """
 
 import logging
-from collections.abc import Iterator
+from contextlib import ExitStack
 from contextvars import Context
 from sys import getsizeof
 from typing import Any, Protocol
@@ -80,8 +80,8 @@ class RouterKeeper(Protocol):
     def attachments_due(self, router: "NamespaceRouter") -> None:
         """A binary packet waits for its attachments."""
 
-    def attachments_came(self, router: "NamespaceRouter") -> None:
-        """A binary packet is complete."""
+    def attachments_settled(self, router: "NamespaceRouter") -> None:
+        """No binary packet waits for attachments any more."""
 
     def tell(self, member: Member, happening: Happening, **details: Any) -> None:
         """Tell the project what happened to a member's socket; must not raise."""
@@ -213,7 +213,7 @@ class NamespaceRouter(ClientAccount):
         if assembly.add(data):
             self._assembly = None
             self.charge(-size)
-            self._keeper.attachments_came(self)
+            self._keeper.attachments_settled(self)
             self._route(assembly.head, assembly)
         else:
             self.charge(getsizeof(assembly) - size)
@@ -228,15 +228,14 @@ class NamespaceRouter(ClientAccount):
     def session_closed(self, reason: CloseReason) -> None:
         """Run every member's last handlers (``SessionHandler``)."""
         members, self._members = self._members, {}
-        try:
-            if self._assembly is not None:
-                self.charge(-getsizeof(self._assembly))
+        with ExitStack() as ends:  # each member ends, whatever raises before
+            for member in reversed(members.values()):
+                ends.callback(self._end, member, reason)
+            self._end_assembly()
             if self._session_bytes:
                 self.charge_session(-self._session_bytes)
-            self._closing = self._assembly = None
+            self._closing = None
             self._keeper.router_closed(self)
-        finally:
-            self._end_all(iter(members.values()), reason)
 
     def disconnect(
         self, member: Member, reason: CloseReason = CloseReason.SERVER_NAMESPACE_DISCONNECT
@@ -252,11 +251,20 @@ class NamespaceRouter(ClientAccount):
             self._end(member, reason, goodbye)
 
     def disconnect_all(self) -> None:
-        """Take the client out of all namespaces, and end its session (``MemberRouter``)."""
-        members = list(self._members.values())
-        for member in members:
+        """Take the client out of all namespaces, and end its session (``MemberRouter``).
+
+        Idempotent. The session ends when no goodbye is held any more, also of a member that was
+        taken out before.
+        """
+        for member in list(self._members.values()):
             self.disconnect(member)
-        self._closing = [member for member in members if member.delivery.holds_messages]
+        self._end_assembly()
+        self._closing = [
+            member
+            for member in self._all_members()
+            if member.delivery.holds_messages
+            and member.delivery.close_reason is not CloseReason.CLIENT_NAMESPACE_DISCONNECT
+        ]
         self._close_if_told()
 
     def messages_released(self, member: Member) -> None:
@@ -264,6 +272,13 @@ class NamespaceRouter(ClientAccount):
         if self._closing is not None:
             self._closing = [other for other in self._closing if other is not member]
             self._close_if_told()
+
+    def _end_assembly(self) -> None:
+        """Drop a binary packet that waits for its attachments."""
+        assembly, self._assembly = self._assembly, None
+        if assembly is not None:
+            self._keeper.attachments_settled(self)
+            self.charge(-getsizeof(assembly))
 
     def _close_if_told(self) -> None:
         if not self._closing:
@@ -442,15 +457,6 @@ class NamespaceRouter(ClientAccount):
             self._ending = {}
         self._ending[member.delivery.namespace] = member
         member.put(reason)
-
-    def _end_all(self, members: Iterator[Member], reason: CloseReason) -> None:
-        """End members in their order, each whatever the one before raised."""
-        for member in members:
-            try:
-                self._end(member, reason)
-            except BaseException:
-                self._end_all(members, reason)
-                raise
 
     def _find_obstacle(self, namespace: str) -> str | None:
         """Return why a client may not join a namespace; no pattern is tried on an invalid name."""

@@ -10,9 +10,11 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from socketio_server.net.deadlines import TICK
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.delivery import Delivery
 from tests.dispatch.router.steps import got, make_server, namespaces
+from tests.fakes.engine import MOMENT
 from tests.fakes.hub import settle
 from tests.fakes.server import FakeClient, FakeServer
 
@@ -66,6 +68,70 @@ class TestLeaving:
         decided.set()
         settle()
         assert client.closed == [CloseReason.FORCED_SERVER_CLOSE]
+
+    def test_one_that_is_disconnected_while_it_owes_attachments_is_to_blame_for_nothing(
+        self,
+    ) -> None:
+        server = make_server(attachment_timeout=MOMENT)
+        go_on = Event()
+        server.registry.on_connect(lambda *args: go_on.wait() and None, namespace="/admin")
+        client = server.connect()
+        client.send("0/admin,")
+        client.send('51-["message",{"_placeholder":true,"num":0},"' + "x" * 20_000 + '"]')
+        assert server.dispatcher.total.bytes > 20_000
+        gevent.spawn(client.socket.disconnect, close=True).join()
+        assert server.dispatcher.total.bytes == 0
+
+        client.send(b"x", '2["message","too late"]')
+        server.loop.advance(TICK)
+        assert client.closed == []
+        client.received()
+        go_on.set()
+        settle()
+        assert client.closed == [CloseReason.FORCED_SERVER_CLOSE]
+        assert client.refusals == []
+        assert client.received()[1:] == ["1/admin,"]  # behind the answer
+
+    @pytest.mark.parametrize("times", [1, 2])
+    def test_one_that_the_server_disconnects_from_all_is_told_however_often_it_does(
+        self, times: int
+    ) -> None:
+        server = make_server()
+
+        @server.registry.on_connect
+        def disconnect(request: object, socket: Any, context: object) -> None:
+            for _ in range(times):
+                socket.disconnect(close=True)
+
+        client = server.open()
+        client.send("0")
+        assert [packet[:7] for packet in client.received()] == ['0{"sid"', "1"]
+        assert client.closed == [CloseReason.FORCED_SERVER_CLOSE]
+
+    def test_one_that_the_server_took_out_of_this_namespace_before_is_told_as_well(self) -> None:
+        server = make_server()
+
+        @server.registry.on_connect
+        def disconnect(request: object, socket: Any, context: object) -> None:
+            socket.disconnect()
+            socket.disconnect(close=True)
+
+        client = server.open()
+        client.send("0")
+        assert [packet[:7] for packet in client.received()] == ['0{"sid"', "1"]
+        assert client.closed == [CloseReason.FORCED_SERVER_CLOSE]
+
+    def test_one_that_left_a_namespace_itself_is_not_told_what_is_decided_there(
+        self, server: FakeServer
+    ) -> None:
+        decided = Event()
+        server.registry.on_connect(lambda *args: decided.wait() and None, namespace="/admin")
+        client = server.connect()
+        client.send("0/admin,", "1/admin,")
+        gevent.spawn(client.socket.disconnect, close=True).join()
+        assert client.closed == [CloseReason.FORCED_SERVER_CLOSE]
+        decided.set()
+        settle()
 
     def test_once_it_has_joined_again_they_are_not(self, client: FakeClient) -> None:
         client.socket.disconnect()
