@@ -430,8 +430,7 @@ class HttpConnection:
     def answer(self, data: bytes, *, closes: bool) -> None:
         """Write the answer, and end the exchange (``Carrier``)."""
         if self._state is ANSWERING:
-            exchange, self.exchange = self.exchange, None
-            self._write_answer(exchange, data, closes)
+            self._write_answer(self.exchange, data, closes)
         else:
             self.tcp.write(data)
             self.end_exchange(closes=closes)
@@ -470,19 +469,26 @@ class HttpConnection:
 
         The next request has to wait until the kernel has taken all of it.
         """
-        most = self.tcp.output.max_queued_bytes
-        self._underway = _Underway(exchange, data, closes)
+        tcp, most = self.tcp, self.tcp.output.max_queued_bytes
         while data:
-            self.tcp.write(data[:most])
-            if self.tcp.closed:  # that failed, which the loop reports
+            rest = memoryview(data)[most:] if len(data) > most else b""
+            tcp.write(data[:most])
+            if tcp.closed:  # that failed, which the loop reports
+                self._await_reader(_Underway(exchange, data, closes))
                 return
-            data = memoryview(data)[most:]
-            self._underway = _Underway(exchange, data, closes)
-            if self.tcp.tell_when_drained() and (data or not closes):
-                return
+            if tcp.queued:
+                self._await_reader(_Underway(exchange, rest, closes))
+                if tcp.tell_when_drained() and (rest or not closes):
+                    return
+            data = rest
         if not closes:
             self._underway = None
         self.end_exchange(closes=closes)
+
+    def _await_reader(self, answer: _Underway) -> None:
+        """Note that the peer has yet to read some of an answer, or never will."""
+        self.exchange = None
+        self._underway = answer
 
     def _has_unread(self, answer: _Underway) -> bool:
         """Return whether the peer has yet to read some of an answer, or never will."""

@@ -139,7 +139,7 @@ class PollingTransport(PostReceiver):
         """Whether more than ``high_water`` bytes wait, each message with what it takes besides its
         own if no other client gets it: much more, if it is small.
         """
-        cost = self._queue_cost + MESSAGE_COST * len(self._queue)
+        cost = self._queued_bytes + (ENTRY_COST + MESSAGE_COST) * len(self._queue)
         return cost > self._output.high_water
 
     @property
