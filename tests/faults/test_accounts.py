@@ -378,13 +378,14 @@ class TestWhatIsKept:
             for client in clients:
                 assert close_code(client) == 1007
 
+    @pytest.mark.parametrize("kind", ["long numbers", "an emoji in each piece of text"])
     def test_messages_without_an_end_are_bounded_for_the_whole_process(
-        self, wire: Wire, watch: Watch
+        self, wire: Wire, watch: Watch, kind: str
     ) -> None:
         server, encode, headers = wire
-        name = f"messages without an end{', deflated' if headers else ''}"
+        name = f"messages without an end: {kind}{', deflated' if headers else ''}"
         with watch(server, "accounts", name, inputs=150, most=MOST):
-            whole = encode("4" + WORST["long numbers"])
+            whole = encode("4" + WORST[kind])
             part = bytes([whole[0] & 0x7F]) + whole[1:] if headers else whole[:-1]
             before = look(server, "stats")["refusals"].get("pending", 0)
             clients = [join(server, headers=headers) for _ in range(150)]

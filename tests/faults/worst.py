@@ -20,5 +20,6 @@ WORST = {
     "empty strings": fill('""'),
     "half a character at the end": fill("[" * 98 + "]" * 98)[:-1] + ',"\\ud800"]',
     "one emoji in much text": '"' + "x" * (LARGE - 10) + '😀"',
+    "an emoji in each piece of text": '"' + ("x" * 1000 + "😀") * (LARGE // 1004) + '"',
 }
 """JSON that costs most, in memory or in time."""

@@ -11,7 +11,6 @@ This is the server's hot path: one received chunk is nearly always one short tex
 
 import codecs
 import sys
-from typing import Any
 
 from socketio_server.exceptions import DecodeError, ProtocolError
 from socketio_server.protocol.websocket.frames import (
@@ -83,7 +82,8 @@ class _FragmentedMessage:
         # Each piece is inflated and decoded at once, so that a bad or too big one is refused early.
         self.inflater = Inflater() if is_compressed else None
         self.decoder = _UTF8_DECODER() if is_text else None  # None for a binary message
-        self.parts: list[Any] = []  # str of a text message, bytes of a binary one
+        # Bytes of a text message, too: a single emoji makes every character of a str take four.
+        self.parts: list[bytes] = []
         self.frames = 0
         self.is_final = False  # whether the last frame, or its last piece, was taken
         self.size = 0  # bytes of all frames so far, before inflating
@@ -391,18 +391,18 @@ class Parser:
         self, message: _FragmentedMessage, data: bytes, *, is_final: bool
     ) -> str | bytes | None:
         """Add data to a message; return the message if that completes it."""
-        if message.decoder is None:
-            message.parts.append(data)
-        else:
+        if message.decoder is not None:
             try:
-                message.parts.append(message.decoder.decode(data, is_final))
+                message.decoder.decode(data, is_final)
             except UnicodeDecodeError as exc:
                 raise self._fail(CloseCode.INVALID_DATA, _BAD_UTF8) from exc
+        message.parts.append(data)
         if not is_final:
             return None
         self._message = None
-        whole: str | bytes = (b"" if message.decoder is None else "").join(message.parts)
-        return whole
+        whole = b"".join(message.parts)
+        message.parts.clear()  # before it is decoded
+        return whole if message.decoder is None else whole.decode()
 
     def _inflate_next(self, message: _FragmentedMessage, inflater: Inflater) -> str | bytes | None:
         """Inflate a frame's data as far as there is room, if the result is not too big (RFC 7692

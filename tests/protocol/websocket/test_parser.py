@@ -1,5 +1,7 @@
 """The server's side of RFC 6455, frame by frame."""
 
+import tracemalloc
+import zlib
 from itertools import pairwise
 
 import pytest
@@ -7,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from socketio_server.exceptions import ProtocolError
-from socketio_server.protocol.websocket.frames import Close, CloseCode, Ping, Pong
+from socketio_server.protocol.websocket.frames import RSV1, Close, CloseCode, Ping, Pong
+from socketio_server.protocol.websocket.parser import Parser
 from tests.protocol.websocket.steps import (
     BINARY,
     CLOSE,
@@ -216,6 +219,25 @@ class TestFragmentation:
         events_of(parser, frame(FIN | CONTINUATION, b"two"))
         assert parser.is_empty
         assert parser.unfinished == 0
+
+    @pytest.mark.parametrize("inflates", [False, True])
+    def test_its_parts_take_no_more_memory_than_they_are_counted_for(self, inflates: bool) -> None:
+        """A single emoji makes every character of a ``str`` take four bytes."""
+        parser = Parser(max_message_size=1_000_000, inflates=inflates)
+        data = ("x" * 1000 + "\U0001f600").encode() * 500
+        deflater = zlib.compressobj(wbits=-15)
+        deflated = deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        wire = frame(RSV1 | TEXT, deflated) if inflates else frame(TEXT, data)
+        tracemalloc.start()
+        try:
+            parser.receive_data(wire)
+            del wire
+            assert parser.next_event() is None
+            taken = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert len(data) <= parser.unfinished <= 1.1 * len(data)
+        assert taken <= 1.1 * parser.unfinished
 
     def test_a_close_in_between_ends_it(self) -> None:
         wire = frame(TEXT, b"one") + frame(FIN | CLOSE) + frame(FIN | CONTINUATION, b"two")
