@@ -259,12 +259,15 @@ class Delivery:
     def close(self, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
         """Drop all messages after this; the first reason stays.
 
-        :param goodbye: the last packet, behind all earlier messages.
+        :param goodbye: the last packet, behind all earlier messages; ``None``: the client has left, or was
+            refused.
         """
         if self.close_reason is not None:
             return
         if goodbye is not None:
             self.deliver(goodbye)
+        elif self._hold is not None:
+            self._hold.release(accepted=False)  # the client has left, and gets none of them
         self.close_reason = reason
         self.fastlane = None
         self._session.wake_line()  # messages that wait for room are dropped now

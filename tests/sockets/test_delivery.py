@@ -238,6 +238,24 @@ class TestAfterTheEnd:
         assert len(goodbye) <= 1
         assert list(server.clients) == [other.id]
 
+    @pytest.mark.parametrize("end", [leave, end_by_the_engine])
+    def test_messages_that_were_held_are_dropped_at_once(
+        self, server: FakeServer, end: Callable[[Socket, FakeClient], None]
+    ) -> None:
+        output = server.clients.output = queued_output(server.loop)
+        go_on = Event()
+        server.registry.on_subscribe(lambda *args: go_on.wait(PATIENCE) and None)
+        client, other = server.connect(), server.connect()
+        client.emit("__subscribe__", "room")
+        other.socket.broadcast_channel("x" * 100_000, "room")
+        assert output.total > 100_000
+
+        end(client.socket, client)
+        assert output.total == 0
+        go_on.set()
+        settle()
+        assert client.received() == []
+
     def test_one_that_joins_again_gets_messages_once(
         self, server: FakeServer, client: FakeClient, go_on: Event
     ) -> None:
