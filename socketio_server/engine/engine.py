@@ -401,10 +401,7 @@ class Engine:
     def _new_session(self, request: EngineRequest) -> Session:
         revision = int(request.params["EIO"])  # verify_handshake has checked it
         assert request.site is not None  # it is a handshake
-        session = Session(self._make_sid(), self, request.site, revision, request.address)
-        self._sessions[session.sid] = session
-        self.admission.session_opened(session.address)
-        return session
+        return Session(self._make_sid(), self, request.site, revision, request.address)
 
     def _make_sid(self) -> str:
         secret = secrets.token_urlsafe(SID_BYTES)
@@ -429,13 +426,15 @@ class Engine:
             transport=transport.name,
             options=self._options,
         )
-        self._await_heartbeat(session)
+        self.admission.session_opened(session.address)
+        self._sessions[session.sid] = session
         try:
+            self._await_heartbeat(session)
             session.start(transport, self._accept(session, context), opening)
         except BaseException:  # an internal error
             if session.is_open:
                 session.callback_raised()
-            else:
+            elif session.sid in self._sessions:
                 self._unregister(session)
             raise
         if self.draining:  # its handshake was under way when the goodbyes were sent

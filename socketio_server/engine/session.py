@@ -338,7 +338,6 @@ class Session:
         self._keeper.probe_ended(self)
 
     def _end(self, reason: CloseReason) -> None:
-        self.abandon_probe()
         handler, self._handler = self._handler, None
         assert handler is not None  # it has a transport, therefore it has begun
         last_transport = self.transport

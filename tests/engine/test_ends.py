@@ -5,17 +5,29 @@ import gc
 import gevent
 import pytest
 
+from socketio_server.engine import engine as engine_module
+from socketio_server.engine.heartbeat import Heartbeat
 from socketio_server.engine.session import Session
 from socketio_server.engine.transports.exchange import BAD_REQUEST, error_response
 from socketio_server.engine.transports.polling import PollingTransport
+from socketio_server.engine.transports.websocket import WebSocketTransport
 from socketio_server.net.deadlines import TICK
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import ErrorCode
 from socketio_server.protocol.http1.responses import Response
 from socketio_server.protocol.websocket.frames import Close
 from tests.engine.site import Site, request
-from tests.fakes.engine import MOMENT, FakeExchange, outgoing
+from tests.fakes.engine import MOMENT, FakeExchange, RecordingSessionHandler, outgoing
 from tests.fakes.hub import PATIENCE, settle
+
+
+class Fault(Exception):
+    """What a method of ours raises."""
+
+
+def fail(*args: object, **options: object) -> None:
+    """Raise, instead of a method of ours."""
+    raise Fault
 
 
 class TestTheEndOfASession:
@@ -190,6 +202,56 @@ class TestTheEndOfASession:
         assert site.handlers[0].closed == [CloseReason.PARSE_ERROR]
         assert site.post(good, b"4hello").status == 200
         assert site.handlers[1].closed == []
+
+
+class TestAfterAFault:
+    """A method of ours raises once; what raises is told to the caller, and nothing is left."""
+
+    @pytest.mark.parametrize(
+        ("owner", "method"),
+        [
+            (engine_module, "PollingTransport"),
+            (engine_module, "encode_opening"),
+            (Heartbeat, "add"),
+            (RecordingSessionHandler, "__init__"),
+            (RecordingSessionHandler, "session_started"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_a_session_that_could_not_begin_is_forgotten(
+        self, monkeypatch: pytest.MonkeyPatch, owner: object, method: str
+    ) -> None:
+        site = Site()
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, method, fail)
+            with pytest.raises(Fault):
+                site.open_polling()
+        assert len(site.engine) == 0
+        site.close()
+
+    def test_a_session_that_ended_as_it_began_is_forgotten_once(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def end_and_fail(handler: RecordingSessionHandler) -> None:
+            site.sessions[-1].close(CloseReason.FORCED_CLOSE)
+            raise Fault
+
+        monkeypatch.setattr(RecordingSessionHandler, "session_started", end_and_fail)
+        with pytest.raises(Fault):
+            site.open_polling()
+        assert len(site.engine) == 0
+
+    def test_the_last_handlers_run_though_a_probe_could_not_be_closed(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        site.open_polling()
+        site.probe(site.sessions[0])
+        with monkeypatch.context() as patch:
+            patch.setattr(WebSocketTransport, "close", fail)
+            with pytest.raises(Fault):
+                site.sessions[0].close(CloseReason.FORCED_SERVER_CLOSE)
+        assert site.handlers[0].closed == [CloseReason.FORCED_SERVER_CLOSE]
+        assert len(site.engine) == 0
 
 
 class TestShutdown:
