@@ -309,6 +309,8 @@ class Dispatcher:
             logger.exception("Internal error while handling an event of socket %s", delivery.id)
             if isinstance(item, CloseReason):
                 self.forget(member)
+            elif delivery.holds_messages:  # they would be held for ever
+                member.router.callback_raised()
         finally:
             delivery.handler = None
 

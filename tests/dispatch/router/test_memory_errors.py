@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from socketio_server.dispatch.rights import Rights
+from socketio_server.dispatch.router import NamespaceRouter
 from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.sockets.clients import Clients
 from tests.dispatch.router.steps import message, settle_all
 from tests.fakes.hub import settle
 from tests.fakes.server import FakeServer
@@ -61,5 +64,36 @@ class TestAfterAMemoryError:
 
         client.leave()
         settle()
+        assert server.dispatcher.wait_until_idle(0)
+        assert len(server.clients) == 0
+
+    @pytest.mark.parametrize(
+        ("owner", "method", "packets"),
+        [
+            (Clients, "add", ["0"]),
+            (NamespaceRouter, "answer", ["0"]),
+            (Rights, "subscribed", ["0", '2["__subscribe__","room"]']),
+        ],
+        ids=["connects", "is answered", "subscribes"],
+    )
+    def test_while_messages_are_held_until_a_client(
+        self,
+        server: FakeServer,
+        monkeypatch: pytest.MonkeyPatch,
+        owner: object,
+        method: str,
+        packets: list[str],
+    ) -> None:
+        """They would be held for ever."""
+
+        def fail(*args: object, **options: object) -> None:
+            raise MemoryError
+
+        server.registry.on_subscribe(lambda *args: None)
+        client = server.open()
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, method, fail)
+            client.send(*packets)
+        assert client.closed == [CloseReason.TRANSPORT_ERROR]
         assert server.dispatcher.wait_until_idle(0)
         assert len(server.clients) == 0
