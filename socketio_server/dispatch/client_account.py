@@ -7,9 +7,11 @@ it is bounded for the process: above the limit, clients are closed, those first 
 """
 
 from collections import deque
+from functools import partial
 from typing import Protocol
 
 from socketio_server.net.held_total import TOO_MANY, HeldTotal
+from socketio_server.net.loop import CallbackOwner, Loop
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.workers import Job
 from socketio_server.options import Options
@@ -20,7 +22,7 @@ LADEN = 16_384
 _TOO_MANY_WAIT = "too many bytes wait for handlers, or for their rest (SOCKETIO_MAX_PENDING_TOTAL)"
 
 
-class Laden(Protocol):
+class Laden(CallbackOwner, Protocol):
     """A client that is counted for the process."""
 
     @property
@@ -41,9 +43,10 @@ class InputTotal:
     :param held_total: counts what they make it hold of every kind.
     """
 
-    def __init__(self, options: Options, held_total: HeldTotal) -> None:
+    def __init__(self, loop: Loop, options: Options, held_total: HeldTotal) -> None:
         self.bytes = 0
         """All of them, with what clients that were given up keep until their last handlers end."""
+        self._loop = loop
         self._most = options.max_pending_total
         self._held_total = held_total
         held_total.add_reliever(self._relieve)
@@ -78,12 +81,17 @@ class InputTotal:
                 self._laden.discard(client)
                 self._given_up.add(client)
                 self._leaving += client.counted
+                because = (RefusalKind.HELD_TOTAL, TOO_MANY)
                 if own > self._most:
-                    client.give_up(RefusalKind.PENDING, _TOO_MANY_WAIT)
-                else:
-                    client.give_up(RefusalKind.HELD_TOTAL, TOO_MANY)
+                    because = (RefusalKind.PENDING, _TOO_MANY_WAIT)
+                # What raises there is no fault of the client whose bytes are counted just now.
+                self._loop.call(partial(_give_up, *because), client, type(client).callback_raised)
         finally:
             self._is_relieving = False
+
+
+def _give_up(kind: RefusalKind, why: str, client: Laden) -> None:
+    client.give_up(kind, why)
 
 
 class ClientAccount:
@@ -165,4 +173,8 @@ class ClientAccount:
 
     def give_up(self, kind: RefusalKind, why: str) -> None:
         """End the client's session, and drop its waiting events (``Laden``)."""
+        raise NotImplementedError
+
+    def callback_raised(self) -> None:
+        """End the client's session (``CallbackOwner``)."""
         raise NotImplementedError

@@ -120,7 +120,7 @@ class DecodedMemory:
         self._part_for(size).withdraw(run, makes_room=makes_room)
 
     def leave(self, tenant: Tenant, size: int) -> None:
-        """Give back room, and let those in that wait for it."""
+        """Give back room; those that wait for it are let in soon."""
         if size > SMALL_DECODED:
             self._part_for(size).leave(tenant, size)
 
@@ -172,9 +172,8 @@ class _Part:
         return False
 
     def leave(self, tenant: Tenant, size: int) -> None:
-        """Give back room, and let those in that wait for it."""
+        """Give back room; those that wait for it are let in by the loop, in ``HeldTotal``."""
         self._add(tenant, -size)
-        self._let_in()
 
     def withdraw(self, run: Callable[[int], None], *, makes_room: bool) -> None:
         """Wait for room no longer."""
@@ -189,17 +188,19 @@ class _Part:
 
     def _let_in(self) -> None:
         """Let those in that wait for room, as far as there is some."""
+        if not self._waiting:
+            return
+        self._held_total.await_room(self._let_in)  # for the others
         now = self._clock()
-        if self._waiting and now > max(self._waiting[0].joined + self._patience, self._next_look):
+        if now > max(self._waiting[0].joined + self._patience, self._next_look):
             self._next_look = now + self._patience * MIN_PATIENCE  # the line may be long
             self._give_up_the_gone()
         while self._waiting and self._fits(self._waiting[0].size):
-            applicant = self._waiting.popleft()
-            self._limit_wait()
+            applicant = self._waiting[0]
+            applicant.run(applicant.size)  # it goes on waiting if that raises
+            self._waiting.popleft()
             self._add(applicant.tenant, applicant.size)
-            applicant.run(applicant.size)
-        if self._waiting:
-            self._held_total.await_room(self._let_in)
+            self._limit_wait()
 
     def _limit_wait(self) -> None:
         """Set the deadline of the first that waits, unless that has one of its own."""

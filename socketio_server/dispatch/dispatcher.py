@@ -145,7 +145,7 @@ class Dispatcher:
             on_raised=NamespaceRouter.callback_raised,
         )
         held_total = held_total or HeldTotal(loop, options)
-        self.total = InputTotal(options, held_total)
+        self.total = InputTotal(loop, options, held_total)
         """Counts what all clients make the server hold (``RouterKeeper``)."""
         self.remote_clients = RemoteClients(self.total, stats.refusals, self.start_decoding)
         """The clients of other processes whose answers wait here."""

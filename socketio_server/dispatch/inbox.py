@@ -66,6 +66,9 @@ class Account(Tenant, Protocol):
     def weigh(self) -> None:
         """Act on the number of waiting bytes, which has left the range between these two."""
 
+    def callback_raised(self) -> None:
+        """End the client's session, because of an internal error."""
+
     free_handlers: int
     """How many more inboxes may run handlers side by side."""
 
@@ -148,13 +151,19 @@ class Inbox(Generic[T]):
             item = items[0]
             size = item.__sizeof__()
             if size > SMALL and not taken:
-                taken = keeper.decoded_size(item)
-                turn = _Turn(self, keeper.pool, is_large=size > LARGE)
-                if not keeper.decoded_memory.take(account, taken, turn.begin):
-                    break
-                if size > LARGE:
-                    turn.begin(taken)
-                    break
+                try:
+                    needed = keeper.decoded_size(item)
+                    turn = _Turn(self, keeper.pool, is_large=size > LARGE)
+                    if not keeper.decoded_memory.take(account, needed, turn.begin):
+                        break
+                    taken = needed
+                    if size > LARGE:
+                        turn.begin(taken)
+                        break
+                except BaseException:  # a fault of ours, too
+                    keeper.decoded_memory.leave(account, taken)
+                    self._end_client()
+                    raise
             del items[0]
             waiting = account.waiting_bytes = account.waiting_bytes - size - ITEM_COST
             if waiting < account.weigh_below:
@@ -183,6 +192,12 @@ class Inbox(Generic[T]):
             if account.queued:
                 self._run_queued()
         keeper.stats.handler_time += keeper.clock() - began
+
+    def _end_client(self) -> None:
+        """End the client, because the first item can't be handled; go on with those behind it."""
+        self._account.waiting_bytes -= self._items.pop(0).__sizeof__() + ITEM_COST
+        self._keeper.pool.run(self)
+        self._account.callback_raised()
 
     def _queue(self) -> None:
         account = self._account

@@ -68,9 +68,6 @@ class MemberRouter(Account, Protocol):
     def refuse_packet(self, error: DecodeError) -> None:
         """End the session, because a packet can't be understood."""
 
-    def callback_raised(self) -> None:
-        """End the session, because of an internal error."""
-
     def messages_released(self, member: "Member") -> None:
         """The messages that were held for a member are sent."""
 

@@ -115,6 +115,9 @@ class RemoteClient:
         for answer in tuple(self._answers):
             answer.drop()
 
+    def callback_raised(self) -> None:
+        """Do nothing: its session can't be ended from here (``CallbackOwner``)."""
+
     def _count(self, change: int) -> None:
         self.counted += change
         self._all.total.count(self, change)

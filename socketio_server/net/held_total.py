@@ -79,6 +79,6 @@ class HeldTotal:
         if self.bytes > self._most:
             for relieve in self._relievers:
                 relieve()
-        waiting, self._waiting = self._waiting, []
-        for go_on in waiting:
+        for go_on in tuple(self._waiting):
+            self._waiting.remove(go_on)  # it may wait again
             go_on()

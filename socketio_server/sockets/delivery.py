@@ -259,8 +259,8 @@ class Delivery:
     def close(self, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
         """Drop all messages after this; the first reason stays.
 
-        :param goodbye: the last packet, behind all earlier messages; ``None``: the client has left, or was
-            refused.
+        :param goodbye: the last packet, behind all earlier messages; ``None``: the client has left,
+            or was refused.
         """
         if self.close_reason is not None:
             return

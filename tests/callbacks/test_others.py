@@ -5,11 +5,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
 from socketio_server.dispatch.decoded_memory import DecodedMemory
+from socketio_server.dispatch.router import NamespaceRouter
 from socketio_server.engine.session import Session
 from socketio_server.net import handover, workers
 from socketio_server.net.handover import MAX_MESSAGE, Handover, Outcome
@@ -347,6 +348,32 @@ class TestOtherDeadlines:
         guarded.fake.advance(10.0)
         assert tenant.ends == 1
 
+    def test_of_a_packet_for_which_there_is_room_falls_due_again(
+        self, guarded: Guarded, faults: Faults
+    ) -> None:
+        class Tenant:
+            is_local = is_open = True
+            ran: ClassVar[list[int]] = []
+
+            def give_up(self, kind: RefusalKind, why: str) -> None:
+                raise AssertionError("nobody waits for long here")
+
+            def run(self, taken: int) -> None:
+                self.ran.append(taken)
+
+        faults.add(Tenant, "run")
+        tenant, held = Tenant(), HeldTotal(guarded.loop, Options())
+        room = DecodedMemory(guarded.loop, Options(), held, clock=guarded.fake.clock)
+        room.take(tenant, 10**9, print)
+        room.take(tenant, 10**9, tenant.run)
+        room.leave(tenant, 10**9)
+        guarded.fake.run()
+        assert (faults.raised, tenant.ran) == (1, [])
+        held.count(0)
+        guarded.fake.run()
+        assert tenant.ran == [10**9]
+        assert room.taken == 10**9
+
     @covers("HeldTotal._settle")
     def test_of_too_many_bytes_come_again(self, guarded: Guarded, faults: Faults) -> None:
         class Kind:
@@ -363,6 +390,17 @@ class TestOtherDeadlines:
             held.count(10**9)
             guarded.fake.run()
         assert (faults.raised, kind.relieved) == (1, 1)
+
+    @covers("_give_up")
+    def test_of_too_many_bytes_cost_only_who_has_them(self, faults: Faults) -> None:
+        """Those of another client are counted when the bound is reached."""
+        server = FakeServer(Options(max_pending_total=100_000), is_guarded=True)
+        clients = [server.open() for _ in range(2)]
+        faults.add(NamespaceRouter, "give_up")
+        for client, size in zip(clients, (60_000, 50_000), strict=True):
+            client.session.charge_session(size)
+        assert faults.raised == 1
+        assert [client.closed for client in clients] == [[CloseReason.TRANSPORT_ERROR], []]
 
     @covers("DatabaseConnections._expire")
     def test_of_database_connections_fall_due_again(self, guarded: Guarded, faults: Faults) -> None:

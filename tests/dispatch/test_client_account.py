@@ -28,6 +28,9 @@ class Client:
         self.refusals.append(f"{kind}: {why}")
         self.hold(self._keeps - self.counted)
 
+    def callback_raised(self) -> None:
+        raise AssertionError("it was given up without a fault")
+
     def finish(self) -> None:
         """Let go of the rest: the last handlers have run."""
         self.hold(-self.counted)
@@ -47,7 +50,7 @@ class TestTooMuch:
     ) -> None:
         loop = FakeLoop()
         held = HeldTotal(loop, OPTIONS)
-        client = Client(InputTotal(OPTIONS, held))
+        client = Client(InputTotal(loop, OPTIONS, held))
         held.count(others)
         client.hold(size)
         loop.run()
@@ -57,7 +60,8 @@ class TestTooMuch:
 
     def test_is_not_told_to_those_who_could_not_help_it(self) -> None:
         """What a client that was given up keeps for its last handlers, it will let go of."""
-        total = InputTotal(OPTIONS, HeldTotal(FakeLoop(), OPTIONS))
+        loop = FakeLoop()
+        total = InputTotal(loop, OPTIONS, HeldTotal(loop, OPTIONS))
         keepers = [Client(total, keeps=2000) for _ in range(3)]
         others = [Client(total) for _ in range(3)]
         for other in others:

@@ -56,6 +56,7 @@ class House:
 
     def leave(self, tenant: int, size: int) -> None:
         self.memory.leave(self.tenants[tenant], size)
+        self.loop.run()
 
     @property
     def given_up(self) -> list[int]:

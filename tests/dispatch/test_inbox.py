@@ -12,7 +12,7 @@ import pytest
 from gevent.event import Event
 
 from socketio_server.dispatch.decoded_memory import DecodedMemory
-from socketio_server.dispatch.inbox import ITEM_COST, Inbox
+from socketio_server.dispatch.inbox import ITEM_COST, Inbox, _Turn
 from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
@@ -43,14 +43,16 @@ class Box:
     clock: Callable[[], float] = monotonic
     is_local: bool = True
     is_open: bool = True
+    faults: int = 0
+    """How often it was ended because something of ours raised."""
     pool: WorkerPool = field(default_factory=lambda: make_pool())
 
     def __post_init__(self) -> None:
         self.options = Options(max_events_per_turn=self.turn)
         self.stats = Stats(monotonic)
-        loop = FakeLoop()
+        self.loop = FakeLoop()
         self.decoded_memory = DecodedMemory(
-            loop, self.options, HeldTotal(loop, self.options), clock=monotonic
+            self.loop, self.options, HeldTotal(self.loop, self.options), clock=monotonic
         )
         self.inbox: Inbox[str] = Inbox(self, self, Context())
 
@@ -63,6 +65,9 @@ class Box:
 
     def give_up(self, kind: RefusalKind, why: str) -> None:
         raise AssertionError("nobody waits for long here")
+
+    def callback_raised(self) -> None:
+        self.faults += 1
 
     def weigh(self) -> None:
         self.weighed.append(self.waiting_bytes)
@@ -289,6 +294,7 @@ class TestRoomToDecode:
         assert box.waiting_bytes == charged
 
         box.decoded_memory.leave(other, 10**9)
+        box.loop.run()
         wait_for(lambda: len(box.handled) == 2)
         assert box.decoded_memory.taken == 0
         assert box.free_handlers == 1
@@ -302,7 +308,30 @@ class TestRoomToDecode:
         box.inbox.drop(but=())
         box.put("small")
         box.decoded_memory.leave(other, 10**9)
+        box.loop.run()
         settle()
         assert box.handled == ["small"]
         assert box.decoded_memory.taken == 0
         assert box.free_handlers == 1
+
+    @pytest.mark.parametrize(
+        ("owner", "method", "size"),
+        [(Box, "decoded_size", 3000), (DecodedMemory, "take", 3000), (_Turn, "begin", 2 * LARGE)],
+        ids=["estimated", "found", "used"],
+    )
+    def test_of_which_none_can_be(
+        self, monkeypatch: pytest.MonkeyPatch, owner: object, method: str, size: int
+    ) -> None:
+        """Its client is ended, and the items behind it are handled."""
+
+        def fail(*args: object, **options: object) -> None:
+            raise MemoryError
+
+        box = Box()
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, method, fail)
+            box.put("x" * size, "small")
+            settle()
+        assert box.handled == ["small"]
+        assert box.faults == 1
+        assert (box.waiting_bytes, box.decoded_memory.taken, box.free_handlers) == (0, 0, 1)
