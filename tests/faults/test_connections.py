@@ -73,6 +73,7 @@ class TestOneSessionOverManyConnections:
         """A session's second WebSocket is closed at once; its client may send until it answers."""
         part = frame(BINARY, b"x" * LARGE)[:-1]
         with watch(server, "connections", "messages behind a close", inputs=60, most=24 * MIB):
+            before = look(server, "stats")["refusals"].get("request", 0)
             first = WebSocket(server.address, target("websocket"), behind=frame(TEXT, "40"))
             sid = json.loads(first.receive_text()[1:])["sid"]
             others: list[WebSocket] = []
@@ -88,6 +89,9 @@ class TestOneSessionOverManyConnections:
                 thread.start()
             for thread in threads:
                 thread.join()
+            assert look(server, "stats")["refusals"]["request"] == before + 60
+            assert waiting_bytes(server) == 0
+            assert len(others) > 30  # some may have been cut while they sent
             for client in others:
                 with suppress(OSError):
                     client.read_to_the_end()  # it cuts who does not answer its close

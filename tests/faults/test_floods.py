@@ -8,6 +8,7 @@ from threading import Thread
 import pytest
 
 from socketio_server.net.queued_output import SLOW
+from socketio_server.options import Options
 from tests.faults.crowd import (
     OFFER,
     ask,
@@ -24,11 +25,13 @@ from tests.faults.watch import MOST, Watch, look
 from tests.support.http import Http, Refused
 from tests.support.server import Server
 from tests.support.tools import wait_until
+from tests.support.types import StartServer
 from tests.support.websocket import BINARY, PING, PONG, TEXT, WebSocket, frame
 from tests.support.wire import target
 
 pytestmark = pytest.mark.timeout(120)
 
+HIGH_WATER = Options().high_water
 MAX_CHANNELS = 256
 MAX_CHANNEL_LENGTH = 128
 MAX_NAMESPACES = 16
@@ -73,14 +76,24 @@ class TestFrames:
         ],
         ids=lambda value: value if isinstance(value, str) else "frame",
     )
-    def test_a_flood_of_what_needs_no_answer_holds_nobody_up(
-        self, deflating: Server, watch: Watch, name: str, data: bytes
+    def test_a_flood_of_what_needs_no_answer_is_read_at_the_rate_of_the_limit(
+        self, share_attacked: StartServer, watch: Watch, name: str, data: bytes
     ) -> None:
-        with watch(deflating, "floods", name, inputs=20_000, most=MOST):
-            websocket = join(deflating, headers=OFFER)
-            sending = send_in_background(websocket, data * 20_000)
+        burst = 10_000
+        server = share_attacked(
+            settings={
+                "SOCKETIO_PER_MESSAGE_DEFLATE": True,
+                "SOCKETIO_MAX_PACKET_BURST": burst,
+                "SOCKETIO_MAX_PACKET_RATE": 2000,
+            }
+        )
+        with watch(server, "floods", name, inputs=burst + 4000, most=MOST):
+            before = look(server, "stats")["refusals"].get("rate", 0)
+            websocket = join(server, headers=OFFER)
+            sending = send_in_background(websocket, data * (burst + 4000))
             sending.join()
             assert ask(websocket, '["echo",1]') == "[1]"
+            assert look(server, "stats")["refusals"]["rate"] > before
             websocket.close()
 
 
@@ -101,15 +114,22 @@ class TestEvents:
     def test_a_flood_whose_answers_nobody_reads_costs_little(
         self, impatient: Server, watch: Watch
     ) -> None:
+        """A client's handlers wait for it, instead of queueing more."""
         large = json.dumps(["echo", "x" * 10_000])
-        with watch(impatient, "floods", "events whose answers nobody reads", inputs=20 * 1000):
+        name = "events whose answers nobody reads"
+
+        def all_are_closed() -> bool:
+            assert look(impatient, "stats")["queued_bytes"] < 20 * (HIGH_WATER + 20_000)
+            return slow_clients(impatient) == before + 20
+
+        with watch(impatient, "floods", name, inputs=20 * 1000, most=MOST):
             before = slow_clients(impatient)
             clients = crowd(impatient, 20, receive_buffer=4096)
             flood = frame(TEXT, f"421{large}") * 1000
             senders = [send_in_background(client, flood) for client in clients]
+            wait_until(all_are_closed, "all to be closed")
             for sender in senders:
                 sender.join()
-            wait_until(lambda: slow_clients(impatient) == before + 20, "all to be closed")
             for client in clients:
                 client.cut()
 

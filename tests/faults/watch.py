@@ -130,6 +130,14 @@ def waiting_bytes(server: Server) -> int:
     return count
 
 
+def longest_turn(server: Server) -> float:
+    """Return the seconds of the processor's time that the longest turn of a server's loop took
+    since the last call.
+    """
+    seconds: float = look(server, "turns")["longest"]
+    return seconds
+
+
 def held(server: Server) -> dict[str, int]:
     """Return what the server holds for its clients, its descriptors included."""
     stats = look(server, "stats")

@@ -7,6 +7,7 @@ from tests.faults.project import views
 urlpatterns = [
     path("stats/", views.stats),
     path("census/", views.census),
+    path("turns/", views.turns),
     path("body/", views.body),
     path("mark/", views.mark),
     path("large/", views.large),

@@ -17,6 +17,7 @@ from socketio_server.net.connection import Connection
 from socketio_server.net.workers import Worker
 from socketio_server.sockets.socket import Socket
 from tests.faults.project.handlers import FAULTS, TALLY
+from tests.faults.project.turns import TURNS
 
 KEPT = (
     Connection,
@@ -53,6 +54,11 @@ def census(request: HttpRequest) -> JsonResponse:
     return JsonResponse(
         {"alive": {**kinds, "greenlet": len(greenlets)}, "tally": TALLY, "faults": FAULTS}
     )
+
+
+def turns(request: HttpRequest) -> JsonResponse:
+    """Tell how long the longest turn of the loop was since the last time that this was asked."""
+    return JsonResponse({"longest": TURNS.take_longest()})
 
 
 @csrf_exempt
