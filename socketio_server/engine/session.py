@@ -47,8 +47,8 @@ class SessionHandler(Protocol):
         """The client sent bytes; raises ``DecodeError`` to end the session for it."""
 
     def charge_session(self, change: int) -> None:
-        """Charge the client for more bytes of incomplete messages, or for fewer if ``change`` is
-        negative.
+        """Charge the client for more bytes that were received and not handed up, or for fewer if
+        ``change`` is negative.
         """
 
     def session_closed(self, reason: CloseReason) -> None:
@@ -194,8 +194,8 @@ class Session:
 
     @property
     def key(self) -> int:
-        """What tells this session from all others, and is no secret: no other ever has it, as an
-        object's ``id`` may be another's after its end.
+        """What tells this session from others, and is no secret: a hash, which another session has
+        hardly ever, while an object's ``id`` is soon another's after its end.
         """
         return hash(self.sid)
 
