@@ -12,6 +12,9 @@ import hmac
 from collections.abc import Sequence
 from enum import Enum
 
+MAX_COOKIES = 500
+"""Cookies of a request that are looked at: more than any browser keeps for a site."""
+
 
 class _State(Enum):
     UNDECIDED = "the handshake had no cookie: the next request decides"
@@ -55,4 +58,5 @@ def cookies_of(header: str, name: str) -> list[str]:
     prefix = f"{name}-"
     if prefix not in header:
         return []  # nearly every client that is no browser
-    return [part for part in map(str.strip, header.split(";")) if part.startswith(prefix)]
+    cookies = header.split(";", MAX_COOKIES)[:MAX_COOKIES]
+    return [part for part in map(str.strip, cookies) if part.startswith(prefix)]

@@ -10,6 +10,9 @@ PATH_KEY = "socketio_server.path"
 """Where the environ has the path as it reached the server, which an application may make another of
 (``SCRIPT_NAME``, middleware)."""
 
+MAX_PARAMETERS = 100
+"""Parameters of a query that are looked at."""
+
 
 def engine_request(
     headers: Mapping[str, Any], method: str, params: Query, address: str, path: str
@@ -70,12 +73,15 @@ def decode_path(path: str) -> str:
 def parse_query(query: str) -> Query:
     """Return the parameters of a query string; the last one of each name.
 
+    If there are very many, only the last count, because clients add theirs at the end.
+
     :param query: the part of a URL behind the question mark.
     """
+    parts = query.rsplit("&", MAX_PARAMETERS)[-MAX_PARAMETERS:]
     if "%" in query or "+" in query:
-        return dict(parse_qsl(query, keep_blank_values=True))
+        return dict(parse_qsl("&".join(parts), keep_blank_values=True))
     params = {}
-    for part in query.split("&"):  # nearly every query; much faster than the standard library
+    for part in parts:  # nearly every query; much faster than the standard library
         key, _, value = part.partition("=")
         params[key] = value
     return params

@@ -2,7 +2,7 @@
 
 import pytest
 
-from socketio_server.engine.session_cookie import Binding, cookies_of
+from socketio_server.engine.session_cookie import MAX_COOKIES, Binding, cookies_of
 
 OWN, FOREIGN = "socketio-1=own", "socketio-2=foreign"
 
@@ -75,3 +75,9 @@ class TestAHeader:
     )
     def test_has_cookies_of_ours_and_others(self, header: str, cookies: list[str]) -> None:
         assert cookies_of(header, "socketio") == cookies
+
+    def test_may_have_far_more_cookies_than_browsers_keep(self) -> None:
+        """To read all of very many takes long."""
+        others = "a; " * (MAX_COOKIES - 1)
+        assert cookies_of(f"{others}socketio-1=a", "socketio") == ["socketio-1=a"]
+        assert cookies_of(f"socketio-1=a; {others}b; socketio-2=b", "socketio") == ["socketio-1=a"]

@@ -15,9 +15,11 @@ from tests.faults.crowd import (
     Wire,
     ask,
     close_all,
+    connect,
     crowd,
     deflate,
     deflated,
+    host_of,
     join,
     join_over_polling,
     plain,
@@ -29,7 +31,7 @@ from tests.faults.worst import EMPTY_BLOCKS, LARGE, WORST
 from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.types import StartServer
-from tests.support.websocket import BINARY, TEXT, frame
+from tests.support.websocket import BINARY, TEXT, frame, handshake_headers
 from tests.support.wire import target
 
 pytestmark = pytest.mark.timeout(180)
@@ -159,6 +161,35 @@ def close_session(http: Http, path: str, revision: str) -> None:
     """Close a session, if it is open, and its connection."""
     http.request("POST", path, "1" if revision == "4" else "1:1")
     http.close()
+
+
+LONG_TO_READ = {
+    "commas in Connection": ("", "Connection: " + "," * 64_000),
+    "lines": ("", "a:\n" * 21_000),
+    "parameters": ("&%f0" * 1950, ""),
+    "cookies": ("", "Cookie: socketio-" + ";" * 64_000),
+    "offers": ("", "Sec-WebSocket-Extensions: " + "," * 64_000),
+}
+"""What is long to read in the head of a request: the end of its query, and header lines."""
+
+
+class TestRequestsThatTakeLongToRead:
+    @pytest.mark.parametrize("kind", LONG_TO_READ)
+    def test_are_read_in_part_or_refused(self, deflating: Server, watch: Watch, kind: str) -> None:
+        more, line = LONG_TO_READ[kind]
+        usual = "\r\n".join(f"{name}: {value}" for name, value in handshake_headers().items())
+        with watch(deflating, "turns", f"requests with very many {kind}", inputs=600, most=MOST):
+            http, path = open_session(deflating, "4")
+            probe = path.replace("polling", "websocket")
+            head = f"GET {probe}{more} HTTP/1.1\r\nHost: {host_of(deflating)}\r\n{usual}\r\n"
+            for _ in range(10):
+                requests = [connect(deflating) for _ in range(60)]
+                for request in requests:
+                    request.send(f"{head}{line}\r\n\r\n".encode())
+                for request in requests:
+                    assert request.sock.recv(100)
+                    request.close()
+            close_session(http, path, "4")
 
 
 class TestManySmallPackets:

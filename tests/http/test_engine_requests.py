@@ -7,6 +7,7 @@ import pytest
 
 from socketio_server.engine.request import EngineRequest
 from socketio_server.http.engine_requests import (
+    MAX_PARAMETERS,
     PATH_KEY,
     engine_request_of,
     is_websocket,
@@ -85,3 +86,12 @@ class TestQueries:
     )
     def test_are_what_the_standard_library_makes_of_them(self, query: str) -> None:
         assert parse_query(query) == dict(parse_qsl(query, keep_blank_values=True))
+
+    @pytest.mark.parametrize("value", ["1", "%31"])
+    def test_have_so_many_parameters(self, value: str) -> None:
+        """To read thousands takes long; clients add those that count at the end."""
+        pairs = [f"{number}={value}" for number in range(MAX_PARAMETERS + 1)]
+        assert list(parse_query("&".join(pairs[1:])).items()) == [
+            (str(number), "1") for number in range(1, MAX_PARAMETERS + 1)
+        ]
+        assert parse_query("&".join(pairs)) == parse_query("&".join(pairs[1:]))

@@ -18,6 +18,12 @@ MAX_REQUEST_LINE = 8190
 MAX_HEADERS = 100
 MAX_HEAD_SIZE = 65_536
 
+MAX_HOST = 300
+"""Characters of a ``Host`` header, which is enough for any name: sessions keep it."""
+
+MAX_CONNECTION = 300
+"""Characters of a ``Connection`` header, which is enough for all that there is to say."""
+
 MAX_COOKIE_WORK = 2**23
 """Backslashes in a request's cookies times bytes of them, where Python reads cookies slowly."""
 
@@ -95,7 +101,10 @@ class Headers:
         """Whether the body is chunked."""
         self.has_body = length > 0 or self.is_chunked
         """Whether a body follows."""
-        wishes = {wish.strip() for wish in environ.get("HTTP_CONNECTION", "").lower().split(",")}
+        connection = environ.get("HTTP_CONNECTION", "")
+        if len(connection) > MAX_CONNECTION:
+            raise BadHead("Connection header is too long", status=431)
+        wishes = {wish.strip() for wish in connection.lower().split(",")}
         self.closes = "close" in wishes or not (is_http_11 or "keep-alive" in wishes)
         """Whether the client wants the connection to end with the answer (RFC 9112 section 9.3)."""
 
@@ -173,7 +182,9 @@ def _origin_form(method: str, target: str, headers: Headers) -> str:
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         raise BadHead("request target is malformed")
-    headers.environ["HTTP_HOST"], rest = match.groups("/")
+    host, rest = match.groups("/")
+    _check_host(host)
+    headers.environ["HTTP_HOST"] = host
     return rest if rest[0] == "/" else f"/{rest}"
 
 
@@ -183,13 +194,12 @@ def parse_headers(block: bytes, is_http_11: bool = True) -> Headers:
     :param block: their lines, with the empty line.
     :raises BadHead: as ``parse_head``.
     """
+    if block.count(b"\n") > MAX_HEADERS + 1:  # before they are read, which takes long
+        raise BadHead("request head is too large", status=431)
     text = block.decode("latin-1")
     if _BLOCK.fullmatch(text) is None:
         raise BadHead("header is malformed")
-    found = FIELD.findall(text)
-    if len(found) > MAX_HEADERS:
-        raise BadHead("request head is too large", status=431)
-    fields = ((name.lower(), value.strip(" \t")) for name, value in found)
+    fields = ((name.lower(), value.strip(" \t")) for name, value in FIELD.findall(text))
     return Headers(fields, is_http_11=is_http_11, size=len(block))
 
 
@@ -229,6 +239,8 @@ def _check(environ: Mapping[str, str], *, is_http_11: bool) -> int:
     host = environ.get("HTTP_HOST")
     if (host is None and is_http_11) or (host is not None and "," in host):
         raise BadHead("exactly one Host header is required")
+    if host is not None:
+        _check_host(host)
     cookies = environ.get("HTTP_COOKIE")
     if (
         cookies is not None
@@ -237,3 +249,9 @@ def _check(environ: Mapping[str, str], *, is_http_11: bool) -> int:
     ):
         raise BadHead("cookies have too many backslashes", status=431)
     return 0 if length is None else int(length)
+
+
+def _check_host(host: str) -> None:
+    """Refuse a host that is longer than any name."""
+    if len(host) > MAX_HOST:
+        raise BadHead("Host header is too long", status=431)

@@ -32,6 +32,8 @@ _FLAGS = frozenset(["server_no_context_takeover", "client_no_context_takeover"])
 _CLIENT_WINDOW_BITS = frozenset(["8", "9", "10", "11", "12", "13", "14", "15"])
 _SERVER_WINDOW_BITS = frozenset(["12", "13", "14", "15"])  # in which our window fits
 
+_MAX_OFFERS = 1000  # characters
+
 _BLANK = " \t"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _QUOTED = re.compile(r'=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*(?=[;,]|\Z)')
@@ -43,8 +45,10 @@ def agree_on_deflate(offers: str) -> str | None:
 
     :param offers: the header's value; several values are joined by commas.
     :return: the answer's header, for the first acceptable offer, if there is one; malformed and
-        unknown offers are skipped.
+        unknown offers are skipped, and all of them if they take long to read.
     """
+    if len(offers) > _MAX_OFFERS:
+        return None
     plain = _QUOTED.sub(_unquote, offers)
     if '"' in plain:  # a stray or unclosed quote leaves in doubt where an offer ends
         return None

@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from socketio_server.protocol.http1 import requests
 from socketio_server.protocol.http1.requests import (
+    MAX_CONNECTION,
     MAX_COOKIE_WORK,
     MAX_HEAD_SIZE,
     MAX_HEADERS,
+    MAX_HOST,
     MAX_REQUEST_LINE,
     BadHead,
     Head,
@@ -300,6 +302,11 @@ class TestSize:
             read(HOST, *(f"A{number}: x" for number in range(MAX_HEADERS)))
         assert refused.value.status == 431
 
+    def test_of_a_head_is_judged_by_lines_before_these_are_read(self) -> None:
+        """To read thousands takes long."""
+        with pytest.raises(BadHead, match="request head is too large"):
+            read(HOST, *["malformed"] * MAX_HEADERS)
+
     def test_of_a_head_may_be_so_many_bytes(self) -> None:
         head = self.head_of_size(MAX_HEAD_SIZE)
         assert find_head_end(head) == MAX_HEAD_SIZE
@@ -474,6 +481,21 @@ class TestHost:
         with pytest.raises(BadHead, match="Host"):
             read("Host: example.com, other.example")
 
+    def test_may_be_longer_than_any_name(self) -> None:
+        host = "x" * MAX_HOST
+        assert read(f"Host: {host}").environ["HTTP_HOST"] == host
+        head = head_of(f"GET http://{host}/ HTTP/1.1\r\n", HOST)
+        assert head.headers.environ["HTTP_HOST"] == host
+
+    @pytest.mark.parametrize("is_in_target", [False, True])
+    def test_may_not_be_very_long(self, is_in_target: bool) -> None:
+        """Sessions keep it."""
+        host = "x" * (MAX_HOST + 1)
+        target, line = (f"http://{host}/", HOST) if is_in_target else ("/", f"Host: {host}")
+        with pytest.raises(BadHead, match="Host header is too long") as refused:
+            head_of(f"GET {target} HTTP/1.1\r\n", line)
+        assert refused.value.status == 431
+
 
 class TestConnection:
     """Whether it ends with the answer (RFC 9112 section 9.3)."""
@@ -501,6 +523,13 @@ class TestConnection:
     ) -> None:
         lines = [HOST] if connection is None else [HOST, f"Connection: {connection}"]
         assert head_of(f"GET / HTTP/{version}\r\n", *lines).headers.closes is closes
+
+    def test_may_have_so_many_characters(self) -> None:
+        """To read more takes long."""
+        read(HOST, "Connection: " + "," * MAX_CONNECTION)
+        with pytest.raises(BadHead, match="Connection header is too long") as refused:
+            read(HOST, "Connection: ,", "Connection: " + "," * (MAX_CONNECTION - 1))
+        assert refused.value.status == 431
 
 
 class TestExpectation:

@@ -201,6 +201,11 @@ class TestNegotiation:
     def test_anything_else_is_declined(self, offers: str) -> None:
         assert agree_on_deflate(offers) is None
 
+    def test_offers_that_take_long_to_read_are_declined(self) -> None:
+        offers = "permessage-deflate" + " " * 2000
+        assert agree_on_deflate(offers[:1000]) == DEFLATE_ANSWER
+        assert agree_on_deflate(offers[:1001]) is None
+
     def test_the_answer_takes_no_context_over_on_either_side(self) -> None:
         assert DEFLATE_ANSWER == (
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
@@ -218,7 +223,8 @@ class TestNegotiation:
                     *';,="\\ ',
                     "10",
                 ]
-            )
+            ),
+            max_size=30,
         ).map("".join)
     )
     def test_any_header_is_judged(self, offers: str) -> None:
