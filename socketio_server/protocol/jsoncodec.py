@@ -41,9 +41,10 @@ _LONE_SURROGATE = re.compile(
 )
 
 
-# msgspec takes very long to round some numbers near the ends of the range, Python does not.
-_LONG_EXPONENT = re.compile("[eE][-+]?[0-9]{3}")
-_LONG = 4096  # characters
+# msgspec takes very long to round some numbers near the ends of the range, Python does not. A few
+# of them are not worth a search, which looks for exponents of three digits.
+_FEW = 30  # numbers
+_EXPONENTS = bytes.maketrans(b"E123456789", b"e000000000")
 
 
 def _to_float(text: str) -> float:
@@ -71,7 +72,7 @@ def parse(text: str) -> Any:
     if len(text) > 2 * MAX_DEPTH:  # depth n takes 2n brackets
         if _is_too_deep(text):
             raise DecodeError(f"JSON is nested deeper than {MAX_DEPTH} levels")
-        if len(text) > _LONG and _LONG_EXPONENT.search(text):
+        if _may_have_slow_numbers(text):
             decode = _decode_slow_numbers
     if "\\" in text and ("\\ud" in text or "\\uD" in text):
         text = _replace_lone_surrogates(text)
@@ -103,6 +104,14 @@ def _replace_lone_surrogates(text: str) -> str:
     if "\0" in text:  # never valid in JSON; below it stands for an escaped backslash
         return text
     return _LONE_SURROGATE.sub(r"\\ufffd", text.replace(r"\\", "\0")).replace("\0", r"\\")
+
+
+def _may_have_slow_numbers(text: str) -> bool:
+    """Return whether there may be many numbers that take msgspec very long."""
+    if text.count(",") <= _FEW or text.count("e") + text.count("E") <= _FEW:
+        return False
+    data = text.encode("utf-8", "surrogatepass")
+    return b"e000" in data.translate(_EXPONENTS, b"+-")
 
 
 def _is_too_deep(text: str) -> bool:

@@ -17,8 +17,11 @@ from tests.faults.crowd import (
     host_of,
     join,
     join_over_polling,
+    plain,
+    send_all,
 )
 from tests.faults.watch import MIB, MOST, Memory, Watch, look
+from tests.faults.worst import fill
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.types import StartServer
@@ -98,6 +101,17 @@ class TestEventsBelowALargeOne:
             with ThreadPoolExecutor(len(clients)) as executor:
                 list(executor.map(flood, clients))
             for client in clients:
+                client.close()
+
+    def test_of_100_clients_take_no_longer_for_their_numbers(
+        self, server: Server, watch: Watch
+    ) -> None:
+        event = plain(f'42["unheard",{fill("9e306", 4_060)}]')
+        with watch(server, "crowds", "100 clients, 4 kB of slow numbers", inputs=500, most=MOST):
+            clients = crowd(server, 100)
+            send_all(clients, event * 5)
+            for client in clients:
+                assert ask(client, '["echo",1]') == "[1]"
                 client.close()
 
 
