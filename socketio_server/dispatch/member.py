@@ -74,7 +74,7 @@ class MemberRouter(Account, Protocol):
     def disconnect(
         self, member: "Member", reason: CloseReason = CloseReason.SERVER_NAMESPACE_DISCONNECT
     ) -> None:
-        """Take a member out of its namespace."""
+        """Take a member out of its namespace, and drop its waiting events."""
 
     def disconnect_all(self) -> None:
         """Take the client out of all namespaces, and end its session."""

@@ -217,8 +217,6 @@ class Rights:
 
     def end_connection(self, member: Member, why: str) -> None:
         """Disconnect a client that may no longer be connected; its waiting events are dropped."""
-        member.drop_events()
-        member.router.weigh()
         self._tell(member, DISCONNECTED, why)
         member.router.disconnect(member, CloseReason.AUTHORIZATION_REVOKED)
 

@@ -231,6 +231,8 @@ class NamespaceRouter(ClientAccount):
         with ExitStack() as ends:  # each member ends, whatever raises before
             for member in reversed(members.values()):
                 ends.callback(self._end, member, reason)
+                if reason is CloseReason.FORCED_SERVER_CLOSE:  # before its end
+                    ends.callback(member.drop_events)
             self._end_assembly()
             if self._session_bytes:
                 self.charge_session(-self._session_bytes)
@@ -240,7 +242,10 @@ class NamespaceRouter(ClientAccount):
     def disconnect(
         self, member: Member, reason: CloseReason = CloseReason.SERVER_NAMESPACE_DISCONNECT
     ) -> None:
-        """Take a member out of its namespace (``MemberRouter``)."""
+        """Take a member out of its namespace, and drop its waiting events (``MemberRouter``).
+
+        Node's server, too, ignores what a client said before it was disconnected.
+        """
         namespace = member.delivery.namespace
         if self._members.get(namespace) is member:
             del self._members[namespace]
@@ -248,7 +253,9 @@ class NamespaceRouter(ClientAccount):
             self._left_namespaces = (*self._left_namespaces, namespace)[-most:]
             packet = socketio.encode_disconnect(namespace=namespace)
             goodbye = Outgoing(engineio.MESSAGE + packet)
+            member.drop_events()
             self._end(member, reason, goodbye)
+            self.weigh()
 
     def disconnect_all(self) -> None:
         """Take the client out of all namespaces, and end its session (``MemberRouter``).

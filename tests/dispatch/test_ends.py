@@ -18,12 +18,12 @@ from tests.dispatch.journal import Boom, Context, Journal
 from tests.fakes.hub import PATIENCE, settle
 from tests.fakes.server import FakeClient, RecordingHooks
 
+KICK = "thrown out"
+
 ENDS: list[Any] = [
     pytest.param(lambda client: client.send("1"), "client namespace disconnect", id="it leaves"),
     pytest.param(lambda client: client.send("noise"), "parse error", id="it talks nonsense"),
-    pytest.param(
-        lambda client: client.socket.disconnect(), "server namespace disconnect", id="thrown out"
-    ),
+    pytest.param(lambda client: client.socket.disconnect(), "server namespace disconnect", id=KICK),
     *(
         pytest.param(lambda client, reason=reason: client.leave(reason), reason.value, id=reason)
         for reason in (
@@ -89,7 +89,7 @@ class TestTheEnd:
         assert len(server.clients) == 0
         assert len(server.clients.channels) == 0
 
-    @pytest.mark.parametrize(("end", "reason"), ENDS)
+    @pytest.mark.parametrize(("end", "reason"), [end for end in ENDS if end.id != KICK])
     def test_what_the_client_sent_before_is_handled_first(
         self, server: Journal, end: Callable[[FakeClient], None], reason: str
     ) -> None:
@@ -108,6 +108,62 @@ class TestTheEnd:
         settle()
 
         assert server.entries == [("one", False), ("two", False), "on_disconnect"]
+
+    @pytest.mark.parametrize("close", [False, True])
+    def test_what_a_client_sent_before_it_was_thrown_out_is_dropped(
+        self, server: Journal, close: bool
+    ) -> None:
+        """As Node's server does it."""
+        server.note("on_message", "on_subscribe", "on_disconnect")
+
+        @server.registry.on("kick")
+        def kick(request: object, socket: Socket, context: Context) -> None:
+            socket.disconnect(close=close)
+
+        client = server.connect()
+        router = client.router
+        late = '2["message","too late"]', '2["__subscribe__","room"]', f'2["x","{"x" * 50_000}"]'
+        client.send('2["kick"]', *late)
+        settle()
+
+        assert server.entries == ["on_disconnect"]
+        assert router.waiting_bytes == router.counted == 0
+
+    @pytest.mark.parametrize("close", [False, True])
+    def test_what_a_client_sent_before_it_was_thrown_out_by_others_is_dropped_at_once(
+        self, server: Journal, close: bool
+    ) -> None:
+        go_on = Event()
+        server.registry.on("wait")(lambda *args: go_on.wait() and None)
+        server.note("on_message", "on_disconnect")
+        client = server.connect()
+        client.emit("wait")
+        client.emit("message", "x" * 50_000)
+        assert server.dispatcher.total.bytes > 50_000
+        client.socket.disconnect(close=close)
+        assert server.dispatcher.total.bytes == 0
+
+        go_on.set()
+        settle()
+        assert server.entries == ["on_disconnect"]
+
+    def test_what_a_client_sent_before_a_socket_that_had_ended_threw_it_out_is_dropped(
+        self, server: Journal
+    ) -> None:
+        go_on = Event()
+        server.registry.on("wait")(lambda *args: go_on.wait() and None)
+        server.registry.on_connect(lambda *args: None, namespace="/left")
+        server.note("on_message", "on_disconnect")
+        client = server.connect()
+        client.send("0/left,")
+        left = next(s for _, s, _ in server.clients.values() if s.namespace == "/left")
+        client.send("1/left,", '2["wait"]', '2["message","too late"]')
+        left.disconnect(close=True)
+        go_on.set()
+        settle()
+
+        assert client.closed == [CloseReason.FORCED_SERVER_CLOSE]
+        assert server.entries == ["on_disconnect"]
 
     def test_handlers_by_the_channels_held(self, server: Journal) -> None:
         registry = server.registry

@@ -12,7 +12,7 @@ from tests.support.http import Http, Refused
 from tests.support.server import Server
 from tests.support.tools import wait_until
 from tests.support.types import StartServer
-from tests.support.websocket import WebSocket, handshake_headers
+from tests.support.websocket import TEXT, WebSocket, frame, handshake_headers
 from tests.support.wire import Polling, target
 
 COOKIES = "sessionid=0123456789abcdef; csrftoken=xyz"
@@ -205,6 +205,23 @@ class TestAKickedClient:
             speaker.close()
             assert look(server, "census")["tally"].get("too late", 0) == before
             assert look(server, "stats")["channels"] == channels
+
+    def test_has_said_nothing_that_still_counts(self, server: Server, watch: Watch) -> None:
+        """What waited behind the kick was handled, for as long as that took."""
+        votes = frame(TEXT, '42["vote"]') * 50
+        with watch(server, "gone is gone", "votes before a kick", inputs=25 * 50):
+            before = look(server, "census")["tally"]
+            finished = before.get("on_finish", 0)
+            for _ in range(25):
+                client = join(server)
+                client.send(frame(TEXT, '42["wait",0.05]') + frame(TEXT, '42["kick"]') + votes)
+                assert client.receive_text() == "41"
+                client.close()
+            wait_until(
+                lambda: look(server, "census")["tally"].get("on_finish", 0) >= finished + 25,
+                "their last handlers",
+            )
+            assert look(server, "census")["tally"].get("vote", 0) == before.get("vote", 0)
 
 
 class TestAStrangerThatIsJudged:

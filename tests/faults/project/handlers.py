@@ -203,6 +203,12 @@ def kick(request: HttpRequest, socket: Socket, context: Context) -> None:
     TALLY["too late"] += socket.connected()
 
 
+@events.on("vote")
+def vote(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """Count it."""
+    TALLY["vote"] += 1
+
+
 JUDGED = Event()
 """Set when it is time to refuse strangers."""
 
