@@ -27,8 +27,11 @@ MAX_DEPTH = 100
 """How deep arrays and objects of a packet may nest: deeper than any honest message, and far below
 Python's recursion limit, because handlers may recurse over their arguments."""
 
-_LIST_SIZE, _DICT_SIZE, _ITEM_SIZE = 88, 184, 56
-"""Bytes of a short list and dict, and of another item of either."""
+# What JSON takes once it is decoded, in bytes, beside one for each of its characters.
+_LIST_SIZE, _DICT_SIZE = 88, 153  # of a list of up to four items, and a dict but for its members
+_ITEM_SIZE, _MEMBER_SIZE = 11, 31  # of another item's place in a list, and what a dict's takes more
+_NUMBER_SIZE = 28
+_TEXT_SIZE, _WIDE_TEXT_SIZE = 47, 68  # of a string, the longer if its characters take four bytes
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -77,22 +80,37 @@ def parse(text: str) -> Any:
     if "\\" in text and ("\\ud" in text or "\\uD" in text):
         text = _replace_lone_surrogates(text)
     try:
-        return decode(text)
+        # To a str with other characters, its bytes would stay attached.
+        return decode(text if text.isascii() else text.encode())
     except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as exc:
         raise DecodeError("malformed JSON") from exc
 
 
 def estimate_size(text: str | bytes) -> int:
-    """Estimate how many bytes JSON takes once it is decoded, rather too many than too few."""
+    """Estimate how many bytes JSON takes once it is decoded, rather too many than too few.
+
+    Punctuation within strings only adds to it.
+    """
     if isinstance(text, str):
         lists, dicts, commas = text.count("["), text.count("{"), text.count(",")
+        colons, strings = text.count(":"), text.count('"') // 2
         is_narrow = text.isascii() and "\\u" not in text
     else:
         lists, dicts, commas = text.count(b"["), text.count(b"{"), text.count(b",")
-        is_narrow = False
-    # Some character, or its escape, may make each of a string take four bytes.
-    characters = len(text) if is_narrow else 4 * len(text)
-    return characters + _LIST_SIZE * lists + _DICT_SIZE * dicts + _ITEM_SIZE * commas
+        colons, strings = text.count(b":"), text.count(b'"') // 2
+        is_narrow = text.isascii() and b"\\u" not in text
+    size = len(text) + _TEXT_SIZE * strings
+    if not is_narrow:  # some character, or its escape, may make each of a string take four bytes
+        size = 4 * len(text) + _WIDE_TEXT_SIZE * strings
+    numbers = max(0, commas + 1 - (strings - colons))  # no strings, but for a dict's keys
+    return (
+        size
+        + _LIST_SIZE * lists
+        + _DICT_SIZE * dicts
+        + _ITEM_SIZE * commas
+        + _MEMBER_SIZE * colons
+        + _NUMBER_SIZE * numbers
+    )
 
 
 def _replace_lone_surrogates(text: str) -> str:

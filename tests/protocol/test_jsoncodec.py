@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import product
+from string import ascii_letters
 from sys import getsizeof
 from typing import Any
 from uuid import UUID
@@ -172,12 +174,26 @@ def size_of(value: Any) -> int:
     return getsizeof(value) + sum(map(size_of, children))
 
 
+def of_members(value: str) -> str:
+    """A dict with many short keys, as JSON."""
+    keys = map("".join, product(ascii_letters, repeat=2))
+    return "{" + ",".join(f'"{key}":{value}' for key in keys) + "}"
+
+
 class TestTheEstimateOfItsSize:
     @pytest.mark.parametrize(
         "text",
         [
             pytest.param("[" + "[]," * 999 + "[]]", id="empty arrays"),
             pytest.param("[" + "1e15," * 999 + "0]", id="numbers"),
+            pytest.param("[" + "[257,258,259]," * 999 + "0]", id="arrays of three"),
+            pytest.param(of_members("1.5"), id="a dict of fractions"),
+            pytest.param(of_members('"xy"'), id="a dict of short strings"),
+            pytest.param(of_members("{}"), id="a dict of dicts"),
+            pytest.param("[" + '{"éx":{"":1.5}},' * 999 + "0]", id="nested dicts"),
+            pytest.param("[" + '"😀",' * 999 + "0]", id="emoji"),
+            pytest.param("[" + '"\\u20ac",' * 999 + "0]", id="escapes"),
+            pytest.param("[" + '"\\":\\":",' * 999 + "0]", id="escaped quotes"),
             pytest.param('["' + "x" * 10_000 + '"]', id="text of one byte for each character"),
             pytest.param('["' + "x" * 10_000 + '😀"]', id="text of four bytes for each character"),
             pytest.param('["' + "x" * 10_000 + "\\ud83d\\ude00" + '"]', id="one that is escaped"),
@@ -188,6 +204,12 @@ class TestTheEstimateOfItsSize:
         self, text: str, encode: Callable[[str], str | bytes]
     ) -> None:
         assert estimate_size(encode(text)) >= size_of(parse(text)) - 200
+
+    @given(st.lists(ANY_JSON, max_size=3), st.integers(1, 50), st.booleans())
+    def test_is_not_too_small_for_any(self, values: list[Any], times: int, ascii: bool) -> None:
+        text = json.dumps(values * times, ensure_ascii=ascii, separators=(",", ":"), default=str)
+        with suppress(DecodeError):
+            assert estimate_size(text) >= size_of(parse(text)) - 200
 
     def test_is_close_for_usual_text(self) -> None:
         assert estimate_size('["' + "x" * 10_000 + '"]') < 11_000
