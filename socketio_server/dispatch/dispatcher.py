@@ -16,6 +16,7 @@ from gevent.event import Event as GeventEvent
 from greenlet import getcurrent
 
 from socketio_server.dispatch.answers import BoundedDecoder
+from socketio_server.dispatch.auth import decode_auth
 from socketio_server.dispatch.client_account import InputTotal
 from socketio_server.dispatch.decoded_memory import DecodedMemory
 from socketio_server.dispatch.developer_hints import DeveloperHints
@@ -175,14 +176,12 @@ class Dispatcher:
         """Return whether clients may join a namespace (``RouterKeeper``)."""
         return self._registry.has_namespace(namespace)
 
-    def add_member(
-        self, router: NamespaceRouter, namespace: str, auth: Any, auth_size: int
-    ) -> Member:
+    def add_member(self, router: NamespaceRouter, namespace: str, auth_size: int) -> Member:
         """Return the new member for a client that asks to join a namespace (``RouterKeeper``)."""
         socket_id = SOCKET_ID_HEAD + secrets.token_urlsafe(SOCKET_ID_BYTES)
         delivery = Delivery(socket_id, namespace, router.session)
         delivery.hold(None, self.options.max_queued_bytes, self._clients.output)
-        socket = Socket(delivery, self._clients, request=router.request, auth=auth)
+        socket = Socket(delivery, self._clients, request=router.request, auth=None)
         member = Member(
             self,
             router.scope.copy(),
@@ -322,6 +321,7 @@ class Dispatcher:
 
     def _connect(self, member: Member) -> None:
         """Run ``on_connect``, then answer; no message reaches the client before the answer."""
+        self._decode_auth(member)
         event, delivery = self._registry.on_connect, member.delivery
         self._clients.add(delivery, member.socket)
         self._clients.broker.listen(delivery.namespace)
@@ -343,6 +343,22 @@ class Dispatcher:
             self._hooks.tell(Happening.CLIENT_CONNECTED, member.socket)
             for channel in delivery.channels:
                 member.subscribed(channel)
+
+    def _decode_auth(self, member: Member) -> None:
+        """Decode the auth of a client that asks to join.
+
+        :raises DecodeError: if it is malformed: then the client never joins.
+        """
+        try:
+            decode_auth(member)
+        except DecodeError:
+            self.forget(member)
+            member.delivery.close(CloseReason.PARSE_ERROR)
+            member.router.leave_out(member)
+            member.release_messages(accepted=False)
+            raise
+        if member.auth_size > LARGE:  # to decode it took a turn
+            self._take_turn()
 
     def _find_user(self, member: Member) -> None:
         """Find out which user a client is, so that messages to the user reach it."""

@@ -10,7 +10,7 @@ from socketio_server.dispatch.inbox import Account, Inbox, InboxKeeper
 from socketio_server.engine.session import Session
 from socketio_server.exceptions import DecodeError
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.protocol.socketio import Assembly, PacketType
+from socketio_server.protocol.socketio import Assembly, Kept, PacketType
 from socketio_server.registry.events import Event, Registration
 from socketio_server.sockets.acknowledgements import Acknowledged
 from socketio_server.sockets.delivery import Delivery
@@ -59,11 +59,17 @@ class MemberRouter(Account, Protocol):
     def user_room(self) -> str | None:
         """The room of the client's user, if it is known to have one."""
 
+    def charge(self, change: int) -> None:
+        """Charge the client for more bytes, or for fewer if ``change`` is negative."""
+
     def answer(self, member: "Member") -> None:
         """Tell the client that it joined the namespace, and under which id."""
 
     def refuse(self, member: "Member", message: str, data: Any) -> None:
         """Tell the client that it may not join the namespace, and why."""
+
+    def leave_out(self, member: "Member") -> None:
+        """Forget a member that could not join, and whose last handlers are not to run."""
 
     def refuse_packet(self, error: DecodeError) -> None:
         """End the session, because a packet can't be understood."""
@@ -108,6 +114,7 @@ class Member(Inbox[Item]):
         "_selected_for",
         "_selections",
         "auth_cost",
+        "auth_packet",
         "auth_size",
         "delivery",
         "is_postponed",
@@ -130,7 +137,9 @@ class Member(Inbox[Item]):
         self.auth_size = auth_size
         """Characters of the client's auth, before it was decoded."""
         self.auth_cost = 0
-        """Bytes that it takes since, about."""
+        """Bytes that it takes, about."""
+        self.auth_packet: Kept | None = None
+        """The packet that it came with, until it is decoded."""
         self.is_postponed = False
         """Whether it joins when its predecessor's last handler has run."""
         self.socket = socket

@@ -63,9 +63,7 @@ class RouterKeeper(Protocol):
     def has_namespace(self, namespace: str) -> bool:
         """Return whether clients may join a namespace."""
 
-    def add_member(
-        self, router: "NamespaceRouter", namespace: str, auth: Any, auth_size: int
-    ) -> Member:
+    def add_member(self, router: "NamespaceRouter", namespace: str, auth_size: int) -> Member:
         """Return the new member for a client that asks to join a namespace."""
 
     def forget(self, member: Member) -> None:
@@ -362,6 +360,12 @@ class NamespaceRouter(ClientAccount):
             self._keeper.router_left_alone(self)
         self._send_connect_error(namespace, message, data)
 
+    def leave_out(self, member: Member) -> None:
+        """Forget a member that could not join (``MemberRouter``)."""
+        namespace = member.delivery.namespace
+        if self._members.get(namespace) is member:
+            del self._members[namespace]
+
     def is_handled_by(self, caller: greenlet) -> bool:
         """Return whether a greenlet handles an event of one of the members (``MemberRouter``)."""
         return any(member.delivery.handler is caller for member in self._all_members())
@@ -431,11 +435,10 @@ class NamespaceRouter(ClientAccount):
             )
             self._send_connect_error(namespace, "Auth is too large")
         else:
-            auth = self._protocol.decode(text).data if auth_size else None
-            self._join(namespace, text, auth, auth_size)
+            self._join(namespace, text, auth_size)
 
-    def _join(self, namespace: str, text: str, auth: Any, auth_size: int) -> None:
-        member = self._keeper.add_member(self, namespace, auth, auth_size)
+    def _join(self, namespace: str, text: str, auth_size: int) -> None:
+        member = self._keeper.add_member(self, namespace, auth_size)
         self._members[namespace] = member
         if self._left_namespaces:
             others = tuple(left for left in self._left_namespaces if left != namespace)
@@ -443,7 +446,7 @@ class NamespaceRouter(ClientAccount):
         if self._ending is not None and namespace in self._ending:
             member.postpone()
         if auth_size:
-            charge_for_auth(self, member, text)
+            charge_for_auth(self, member, socketio.keep(text))
         member.put(PacketType.CONNECT)
         if auth_size:  # behind all else, because it may end the session
             self.weigh()

@@ -31,11 +31,9 @@ class LinkDispatcher(Dispatcher):
         super().__init__(**arguments)
         self._members: dict[Member, None] = {}  # those that have not ended
 
-    def add_member(
-        self, router: NamespaceRouter, namespace: str, auth: Any, auth_size: int
-    ) -> Member:
+    def add_member(self, router: NamespaceRouter, namespace: str, auth_size: int) -> Member:
         """Return the new member for a client that asks to join a namespace."""
-        member = super().add_member(router, namespace, auth, auth_size)
+        member = super().add_member(router, namespace, auth_size)
         self._members[member] = None
         return member
 

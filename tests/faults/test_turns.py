@@ -27,7 +27,7 @@ from tests.faults.crowd import (
     send_each,
 )
 from tests.faults.watch import MOST, Watch, longest_turn, look
-from tests.faults.worst import EMPTY_BLOCKS, LARGE, WORST
+from tests.faults.worst import EMPTY_BLOCKS, LARGE, WORST, fill
 from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.types import StartServer
@@ -190,6 +190,21 @@ class TestRequestsThatTakeLongToRead:
                     assert request.sock.recv(100)
                     request.close()
             close_session(http, path, "4")
+
+
+class TestJoining:
+    def test_with_auth_that_takes_long_to_decode_takes_turns(
+        self, server: Server, watch: Watch
+    ) -> None:
+        auth = '{"list":' + fill("[[[[[[[[[[]]]]]]]]]]", 8000) + "}"
+        again = frame(TEXT, f"40/part-1,{auth}") + frame(TEXT, "41/part-1,")
+        with watch(server, "turns", "joining again with auth", inputs=60 * 7, most=MOST):
+            clients = crowd(server, 60)
+            send_all(clients, again * 7 + frame(TEXT, '421["echo",1]'))
+            for client in clients:
+                while client.receive_text() != "431[1]":
+                    pass
+                client.cut()
 
 
 class TestManySmallPackets:
