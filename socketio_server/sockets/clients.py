@@ -46,6 +46,18 @@ def _nothing(request: Any) -> dict[str, Any]:
     return {}
 
 
+@contextmanager
+def _shared(several: Sequence[Outgoing]) -> Iterator[None]:
+    """Have events compressed once for all their recipients, until the end of the ``with``."""
+    for outgoing in several:
+        outgoing.share()
+    try:
+        yield
+    finally:
+        for outgoing in several:
+            outgoing.unshare()
+
+
 S = TypeVar("S", bound=ClientSocket)
 C = TypeVar("C", bound=Collector)
 
@@ -315,15 +327,16 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         # With thousands of clients, none of their objects is in the CPU's cache. Therefore the loop
         # reads as few objects of each as it can; ``deliver`` reads more, and is for the rest.
         count = len(recipients)
-        for recipient in recipients:
-            if recipient in skipped or (volatile and not recipient.writable):
-                count -= 1
-            elif (fastlane := recipient.fastlane) is not None:
-                fastlane.write(frames)
-            else:
-                is_named = socket_ids and recipient.id in socket_ids
-                for outgoing in several:
-                    recipient.deliver(outgoing, None if is_named else channels)
+        with _shared(several):
+            for recipient in recipients:
+                if recipient in skipped or (volatile and not recipient.writable):
+                    count -= 1
+                elif (fastlane := recipient.fastlane) is not None:
+                    fastlane.write(frames)
+                else:
+                    is_named = socket_ids and recipient.id in socket_ids
+                    for outgoing in several:
+                        recipient.deliver(outgoing, None if is_named else channels)
         self.messages_out += count * len(several)
         if output is not None and output.crossings != crossings and self.timekeeper.may_wait():
             self.timekeeper.let_others_run()
@@ -342,9 +355,10 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         outgoing = self.encode(envelope.namespace, envelope.event_name, envelope.args, ack_id)
         asked = self.select(envelope, sure=True)
         pending = make([recipient.id for recipient in asked])
-        for recipient in asked:
-            recipient.expect(ack_id, pending)
-            recipient.deliver(outgoing, envelope.channels)
+        with _shared((outgoing,)):
+            for recipient in asked:
+                recipient.expect(ack_id, pending)
+                recipient.deliver(outgoing, envelope.channels)
         try:
             yield pending
         finally:

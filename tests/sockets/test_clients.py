@@ -212,6 +212,21 @@ class TestDeliver:
         assert skipped.received() == []
         assert server.clients.messages_out - before == 4
 
+    def test_it_is_compressed_once_and_only_the_message_is_kept(
+        self, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A message may wait for long, and what waits is counted without what was made of it."""
+        deflated: list[bytes] = []
+        transports = [server.connect().session.transport for _ in range(2)]
+        monkeypatch.setattr(
+            type(transports[0]), "send", lambda self, event: deflated.append(event.deflated_frames)
+        )
+        event = server.clients.encode("/", "message", ("x" * 1000,))
+        server.clients.deliver_encoded(Recipients(namespace="/"), (event,))
+
+        assert deflated[0] is deflated[1]
+        assert event.deflated_frames is not deflated[0]
+
     def test_nobody_in_another_namespace_gets_it(self, server: FakeServer) -> None:
         client = server.connect(channels=["room"])
         for channels in (None, ("room",)):

@@ -31,10 +31,11 @@ class Outgoing:
     :param attachments: binary messages that follow it.
     """
 
-    __slots__ = ("_deflated", "frames")
+    __slots__ = ("_deflated", "_is_shared", "frames")
 
     def __init__(self, packet: bytes, attachments: Sequence[bytes] = ()) -> None:
-        self._deflated: bytes | None = None  # encoded for the first recipient
+        self._deflated: bytes | None = None  # encoded for the first recipient of several
+        self._is_shared = False
         self.frames = encode_frame(_TEXT, packet)
         """The message as WebSocket frames, ready to be sent."""
         if attachments:
@@ -43,12 +44,24 @@ class Outgoing:
 
     @property
     def deflated_frames(self) -> bytes:
-        """The message as compressed WebSocket frames."""
-        if self._deflated is None:
-            self._deflated = b"".join(
-                encode_deflated_frame(opcode, data) for opcode, data in decode_frames(self.frames)
-            )
-        return self._deflated
+        """The message as compressed WebSocket frames; kept only while it is shared."""
+        if self._deflated is not None:
+            return self._deflated
+        deflated = b"".join(
+            encode_deflated_frame(opcode, data) for opcode, data in decode_frames(self.frames)
+        )
+        if self._is_shared:
+            self._deflated = deflated
+        return deflated
+
+    def share(self) -> None:
+        """Keep what is made of the message, for further recipients, until ``unshare``."""
+        self._is_shared = True
+
+    def unshare(self) -> None:
+        """Keep only ``frames``, whose bytes are counted where the message waits."""
+        self._is_shared = False
+        self._deflated = None
 
     @property
     def frames3(self) -> bytes:

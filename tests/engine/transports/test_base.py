@@ -29,8 +29,14 @@ class TestOutgoing:
     def test_it_is_deflated_once_for_all_who_accept_that(self) -> None:
         outgoing = Outgoing(b"42" + b"x" * 1000, [b"y" * 1000])
 
-        assert len(outgoing.deflated_frames) < 100
-        assert outgoing.deflated_frames is outgoing.deflated_frames
+        outgoing.share()
+        deflated = outgoing.deflated_frames
+        assert len(deflated) < 100
+        assert outgoing.deflated_frames is deflated
+
+        outgoing.unshare()
+        assert outgoing.deflated_frames == deflated
+        assert outgoing.deflated_frames is not deflated
 
     @pytest.mark.parametrize(
         ("outgoing", "packet"),
