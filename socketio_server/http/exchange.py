@@ -193,8 +193,9 @@ class SessionExchange(_Exchange):
     def __init__(self, carrier: Carrier, head: Head, request: EngineRequest) -> None:
         self._carrier = carrier
         self.head = head
-        cors = carrier.server.engine.origins.cors_headers
-        self._cors = cors(request) if request.origin is not None else ()
+        self._cors = ()
+        if request.origin is not None:
+            self._cors = carrier.server.engine.origins.cors_headers(request)
         self._request: EngineRequest | None = request  # None after it has arrived completely
         # The transport that answers, or the answer, if it is known already; None before start.
         self._target: PollingTransport | Response | None = None

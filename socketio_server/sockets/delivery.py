@@ -174,8 +174,12 @@ class Delivery:
 
         :param timekeeper: lets the greenlet wait.
         """
-        fastlane = self.clear_lane
-        if fastlane is not None:
+        fastlane = self.fastlane
+        if (
+            fastlane is not None
+            and fastlane.queued <= fastlane.high_water
+            and self._session.line is None
+        ):  # as ``clear_lane``, without a call for each message
             fastlane.write(outgoing.frames)  # nearly always
         elif self._may_queue(self._session):
             self.deliver(outgoing)
