@@ -209,7 +209,7 @@ class TestEverythingAtOnce:
             settings={
                 "SOCKETIO_STALL_TIMEOUT": 600.0,
                 "SOCKETIO_PING_INTERVAL": 2.0,  # shows who has gone
-                "SOCKETIO_PING_TIMEOUT": 120.0,
+                "SOCKETIO_PING_TIMEOUT": 40.0,
             }
         )
         with watch(server, "accounts", "everything at once", inputs=90, most=MOST, patience=90):
