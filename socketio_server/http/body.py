@@ -82,6 +82,25 @@ class BodySource(Protocol):
         """Count and log that the client took too long."""
 
 
+class _NoSource:
+    """The source of a body whose exchange is over."""
+
+    def pause_reading(self) -> None:
+        """Do nothing."""
+
+    def resume_reading(self) -> None:
+        """Do nothing."""
+
+    def sendall(self, data: bytes) -> None:
+        """Do nothing."""
+
+    def report_slow(self, why: str) -> None:
+        """Do nothing."""
+
+
+_NO_SOURCE = _NoSource()
+
+
 class StreamedBody(io.RawIOBase):
     """The body of a request to the WSGI application, read while it arrives.
 
@@ -95,7 +114,7 @@ class StreamedBody(io.RawIOBase):
     ) -> None:
         super().__init__()
         self._body = SizedBody(head.headers.content_length)
-        self._source = source
+        self._source: BodySource = source
         self._deadlines = deadlines
         self._greeting = CONTINUE if head.expects_continue else b""  # sent before the first wait
         self._unread = bytearray()
@@ -129,6 +148,13 @@ class StreamedBody(io.RawIOBase):
             self._error = error
             self._source.pause_reading()
             self._changed.set()
+
+    def end(self) -> None:
+        """Let go of the exchange, because it is over: a request may be kept for longer, and its
+        body with it.
+        """
+        self._source = _NO_SOURCE
+        self.break_off(OSError(errno.EBADF, "the request is over"))
 
     def callback_raised(self) -> None:
         """Give up the body (``CallbackOwner``)."""

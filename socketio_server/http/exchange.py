@@ -185,7 +185,7 @@ class SessionExchange(_Exchange):
     :param request: the engine's view of the request.
     """
 
-    __slots__ = ("_body", "_request", "_target")
+    __slots__ = ("__weakref__", "_body", "_request", "_target")
 
     awaits_body = True
     """Whether nothing happens before all of the request has come."""
@@ -414,7 +414,9 @@ class WsgiExchange(_Exchange):
 
         :param closes: whether the connection ends with that.
         """
-        self._body = None
+        body, self._body = self._body, None
+        if body is not None:
+            body.end()
         if self._carrier.exchange is self and not self._carrier.server.is_copy:
             self._carrier.end_exchange(closes=closes)
 

@@ -1,8 +1,10 @@
 """Requests and their answers: those of sessions and those of an application."""
 
+import gc
 import json
 import logging
 import socket as socket_module
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -436,6 +438,21 @@ class TestAnAnswerToAPoll:
             self.answer(peer, target, size=1_499_950)
             assert peer.connection.queued <= 1_500_000
             assert peer.answer().body == b"4" + b"x" * 1_499_950
+
+    def test_leaves_nothing_for_the_garbage_collector_if_its_session_ends(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        self.answer(peer, target)
+        assert peer.http._underway is not None
+        exchange = weakref.ref(peer.http._underway.exchange)
+        gc.disable()
+        try:
+            site.sessions[-1].close(CloseReason.PING_TIMEOUT)
+            site.run()
+            assert peer.answer().body == b"4" + b"x" * 900_000
+            assert exchange() is None
+        finally:
+            gc.enable()
 
     def test_has_the_time_of_a_websocket(self, site: Site, peer: Peer, target: str) -> None:
         self.answer(peer, target, size=20_000)

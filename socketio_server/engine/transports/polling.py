@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import ClassVar
+from weakref import ref
 
 from socketio_server.engine.transports.base import (
     CLOSE,
@@ -96,7 +97,8 @@ class PollingTransport(PostReceiver):
         self._backlog: Backlog | None = None  # from more than LIGHT on, until nothing waits
         self.given_up = False
         """Whether the session is about to be closed, because its client is slow."""
-        self._answer: Exchange | None = None  # the last GET, if its answer may be under way yet
+        # The last GET, if its answer may be under way yet: then its connection keeps it.
+        self._answer: ref[Exchange] | None = None
         self.packets_per_answer = sys.maxsize
         """Packets that one answer may have, unless a single message has more."""
         self._poll: Exchange | None = None  # the GET that waits
@@ -150,7 +152,8 @@ class PollingTransport(PostReceiver):
     @property
     def is_answering(self) -> bool:
         """Whether the client has yet to read some of the last GET's answer."""
-        return self._answer is not None and self._answer.is_underway()
+        answer = None if self._answer is None else self._answer()
+        return answer is not None and answer.is_underway()
 
     def send(self, outgoing: Outgoing) -> None:
         """Queue a message for the next payload; too many bytes close the session (``give_up``)."""
@@ -253,7 +256,7 @@ class PollingTransport(PostReceiver):
         """
         if request is self._poll:
             self._end_poll()
-        elif request is self._answer:
+        elif self._answer is not None and request is self._answer():
             self._report(CloseReason.TRANSPORT_ERROR)
         elif request is self._arriving:
             self._end_arriving()
@@ -379,7 +382,7 @@ class PollingTransport(PostReceiver):
         """Answer a GET, unless its client has gone: then the next GET gets the messages."""
         if not poll.has_ended():
             poll.reply(self.answer_at_once())
-            self._answer = poll if poll.is_underway() else None
+            self._answer = ref(poll) if poll.is_underway() else None
 
     def _refuse_get(self, poll: Exchange, why: str) -> None:
         """Refuse a GET that breaks the protocol, and end the session."""
