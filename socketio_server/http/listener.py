@@ -29,6 +29,7 @@ class HttpListener(pywsgi.WSGIServer):
     :param loop: the loop that its connections live on.
     :param clock: a monotonic clock, in seconds.
     :param wall_clock: seconds since the epoch.
+    :param request_ended: gets the bytes of each request to the application that is over.
     :param siblings: the other workers that listen on the same socket, if there are any.
     """
 
@@ -42,6 +43,7 @@ class HttpListener(pywsgi.WSGIServer):
         loop: Loop,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        request_ended: Callable[[int], None],
         siblings: Siblings | None = None,
     ) -> None:
         super().__init__(
@@ -58,6 +60,7 @@ class HttpListener(pywsgi.WSGIServer):
             get_hub(), loop, options, options.max_connections, clock=clock
         )
         self.wall_clock = wall_clock
+        self.request_ended = request_ended
         self.is_copy = False
         self.has_siblings = siblings is not None
         self._siblings = siblings

@@ -33,6 +33,10 @@ USUAL_SIZE = 2048
 SIZE_KEY = "socketio_server.request_size"
 """The key of the environ with the bytes of a request's target and headers, if they are many."""
 
+END_KEY = "socketio_server.end"
+"""The key of the environ with a function that the application wants called when the exchange is
+over."""
+
 
 class Upgrade(NamedTuple):
     """An accepted handshake over WebSocket.
@@ -60,6 +64,9 @@ class HandlerServer(Protocol):
     """Seconds since the epoch."""
     is_copy: bool
     """Whether this process was forked from the server's, which has the connections."""
+
+    def request_ended(self, size: int) -> None:
+        """Count the bytes of a request to the application that is over; must not raise."""
 
 
 class HandlerSocket(Upgradable, Protocol):
@@ -146,6 +153,15 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
             logger.exception("Internal error while answering a request")
             self.close_connection = True
         self.socket.done(closes=self.close_connection)
+        self._end()
+
+    def _end(self) -> None:
+        """Let the application free what the request has kept."""
+        end = None if self.environ is None else self.environ.pop(END_KEY, None)
+        if end is not None:
+            end()
+        headers = self._head.headers
+        self.server.request_ended(headers.size + headers.content_length)
 
     def get_environ(self) -> dict[str, Any]:
         """Return the request's environ (PEP 3333; overrides pywsgi's, which parses the head)."""

@@ -35,7 +35,7 @@ from socketio_server.net.turns import Turns
 from socketio_server.net.workers import WorkerPool
 from socketio_server.options import Options
 from socketio_server.registry.events import REGISTRY, Registry
-from socketio_server.serving import current, outside
+from socketio_server.serving import current, ended_requests, outside
 from socketio_server.serving.around_events.hooks import DjangoHooks
 from socketio_server.serving.around_handshakes import refused_hosts, wrong_paths
 from socketio_server.serving.brokers import make_broker
@@ -125,7 +125,7 @@ class Server:
         options = dataclasses.replace(options, max_connections=most)
         self.options = options
         turns, held_total = Turns(loop, options, clock=monotonic), HeldTotal(loop, options)
-        self._freed_memory = FreedMemory(lambda: held_total.bytes)
+        self._freed_memory = FreedMemory(lambda: held_total.bytes, clock=monotonic)
         self._dispatcher, self._cluster_events, self._rechecks = self._make_dispatcher(
             loop, turns, held_total
         )
@@ -172,6 +172,7 @@ class Server:
                 loop=loop,
                 clock=monotonic,
                 wall_clock=time,
+                request_ended=self._freed_memory.request_ended,
                 siblings=self._siblings,
             )
             for listener in listeners
@@ -374,10 +375,11 @@ class Server:
         return dispatcher, cluster_events, rechecks
 
     def _watch(self, application: Any) -> Any:
-        """Return the application, watched for requests that never reach the handshake's view, and
-        for rights that are lost.
+        """Return the application, watched for requests that never reach the handshake's view, for
+        rights that are lost, and for requests that end.
         """
-        watched = refused_hosts.watch(revocations.watch(application), self.engine)
+        watched = ended_requests.watch(revocations.watch(application))
+        watched = refused_hosts.watch(watched, self.engine)
         return wrong_paths.watch(watched, self.path) if settings.DEBUG else watched
 
 

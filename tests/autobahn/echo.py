@@ -116,6 +116,7 @@ def main() -> None:
         loop=loop,
         clock=monotonic,
         wall_clock=time,
+        request_ended=lambda size: None,
     )
     server.start()
     sys.stdout.write(f"{server.server_port}\n")

@@ -119,6 +119,7 @@ class World:
             loop=self.guarded,
             clock=tell,
             wall_clock=lambda: 784_111_777.0,
+            request_ended=lambda size: None,
         )
         self.http.environ = {"wsgi.url_scheme": "http"}
         self.http.request_workers = make_pool(100, options=self.options)

@@ -104,6 +104,7 @@ class Site:
         self.request_workers = make_pool(100, options=options)
         self.environ: dict[str, Any] = {"wsgi.url_scheme": "http"}
         self.application: Application = greet
+        self.ended: list[int] = []
         self.sessions: list[Session] = []
         self.handlers: list[RecordingSessionHandler] = []
         clock = self.loop.clock
@@ -123,6 +124,9 @@ class Site:
         """Serve a connection that another server has accepted."""
         connection = Connection(sock, self.loop, self.engine.output)
         HttpConnection(connection, address, self).start(data, head_size)
+
+    def request_ended(self, size: int) -> None:
+        self.ended.append(size)
 
     def hand_over(
         self,

@@ -10,7 +10,7 @@ import pytest
 from gevent.event import Event
 
 from socketio_server.http.body import StreamedBody
-from socketio_server.http.exchange import SessionExchange
+from socketio_server.http.exchange import SessionExchange, WsgiExchange
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.fakes.engine import outgoing
 from tests.fakes.net import socket_pair
@@ -402,6 +402,44 @@ class TestUploads:
             assert [body() for body in bodies] == [None]
         finally:
             gc.enable()
+
+    def test_one_that_broke_off_keeps_nothing_of_the_connection(
+        self, site: Site, peer: Peer
+    ) -> None:
+        """A request that is in a cycle may be kept for long, and its body with it."""
+        kept: list[Any] = []
+
+        def read(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            kept.append(environ["wsgi.input"])
+            return greet(environ, start)
+
+        site.application = read
+        peer.send(request("POST", "/a", b"the body")[:-1])
+        assert isinstance(kept[0].raw._source, WsgiExchange)
+        peer.close()
+
+        assert not isinstance(kept[0].raw._source, WsgiExchange)
+        with pytest.raises(OSError, match="disconnected"):
+            kept[0].read()
+
+    def test_one_that_was_not_read_ends_with_its_exchange(self, site: Site, peer: Peer) -> None:
+        kept: list[Any] = []
+
+        def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            kept.append(environ["wsgi.input"])
+            return ignore(environ, start)
+
+        site.application = answer
+        peer.send(request("POST", "/a", b"the body")[:-1])
+        assert peer.answer().body == b"ignored"
+
+        with pytest.raises(OSError, match="the request is over"):
+            kept[0].read()
+
+    def test_are_counted_with_their_heads_when_they_are_over(self, site: Site, peer: Peer) -> None:
+        peer.send(request("POST", "/a", b"the body", "X-Some: header"))
+        (size,) = site.ended
+        assert len("the body") + len("X-Some: header") < size < 100
 
     @pytest.mark.parametrize("lines", [[CHUNKED], [CHUNKED, EXPECT]])
     def test_one_in_chunks_is_refused_because_django_would_not_see_it(

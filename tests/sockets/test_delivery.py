@@ -10,7 +10,6 @@ from gevent.event import Event
 from socketio_server.cluster.broker import Recipients
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.protocol.close_reasons import CloseReason
-from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 from tests.fakes.hub import PATIENCE, settle
 from tests.fakes.loop import FakeLoop
@@ -157,19 +156,6 @@ class TestTheFastlane:
         assert connection.written == []
 
 
-class TestMessagesThatWereHeld:
-    def test_are_not_all_deflated(self, client: FakeClient) -> None:
-        """The first is, whatever its size, as if it had not waited."""
-        delivery = Delivery("id", "/", client.session)
-        messages = [Outgoing(b"4" + b"x" * size) for size in (50_000, 20_000, 20_000)]
-        delivery.hold(None, 1_000_000, None)
-        for outgoing in messages:
-            delivery.deliver(outgoing)
-        delivery.release(accepted=True)
-
-        assert [each.deflated_frames == each.frames for each in messages] == [False, False, True]
-
-
 class TestAQuestion:
     def test_goes_past_what_is_held_until_a_subscription_is_decided(
         self, server: FakeServer, client: FakeClient
@@ -266,28 +252,6 @@ class TestAfterTheEnd:
 
         end(client.socket, client)
         assert output.total == 0
-        go_on.set()
-        settle()
-        assert client.received() == []
-
-    @pytest.mark.parametrize("end", [kick, kick_everywhere])
-    def test_what_is_doubtful_never_arrives_and_the_goodbye_waits_for_no_handler(
-        self, server: FakeServer, end: Callable[[Socket, FakeClient], None]
-    ) -> None:
-        output = server.clients.output = queued_output(server.loop)
-        go_on = Event()
-        server.registry.on_subscribe(lambda *args: go_on.wait(PATIENCE) and None)
-        client, other = server.connect(), server.connect()
-        client.emit("__subscribe__", "room")
-        other.socket.broadcast_channel("to those on it", "room")
-        other.socket.broadcast("to all")
-        assert client.received() == []
-
-        end(client.socket, client)
-        assert client.received() == ['2["message","to all"]', "1"]
-        assert output.total == 0
-        assert client.closed == ([CloseReason.FORCED_SERVER_CLOSE] * (end is kick_everywhere))
-        other.socket.broadcast_channel("to those on it", "room")
         go_on.set()
         settle()
         assert client.received() == []

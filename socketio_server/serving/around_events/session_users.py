@@ -4,12 +4,14 @@ change the session.
 
 import copy
 import functools
+import weakref
 from inspect import getattr_static
 from types import SimpleNamespace
 from typing import Any, cast
 
 from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest
 from django.utils import functional
 from django.utils.functional import SimpleLazyObject
 
@@ -35,7 +37,34 @@ def is_of_session(user: Any) -> bool:
     if type(user) is not SimpleLazyObject:
         return user is None or user is OF_SESSION
     find = user.__dict__.get("_setupfunc")
-    return getattr(find, "__module__", None) == _MIDDLEWARE
+    return getattr(find, "__module__", None) in (_MIDDLEWARE, __name__)
+
+
+def loosen_user(request: HttpRequest) -> None:
+    """Let what Django's middleware finds in the session refer weakly to the request, which has it:
+    otherwise only the garbage collector can free the two.
+
+    Whoever keeps the request finds the user as before; whoever keeps only the user does, too.
+    """
+    mine = request.__dict__
+    known = weakref.ref(request)
+    needed = {name: mine[name] for name in ("session", "_cached_user") if name in mine}
+
+    def find_request() -> Any:
+        return known() or SimpleNamespace(**needed)
+
+    user, auser = mine.get("user"), mine.get("auser")
+    if type(user) is SimpleLazyObject and is_of_session(user):
+        from django.contrib.auth.middleware import get_user  # can't be imported in all projects
+
+        mine["user"] = SimpleLazyObject(lambda: get_user(find_request()))
+    if isinstance(auser, functools.partial) and auser.func.__module__ == _MIDDLEWARE:
+        aget_user = auser.func
+
+        async def find_later() -> Any:
+            return await aget_user(find_request())
+
+        mine["auser"] = find_later
 
 
 class _ReadSession(dict[str, Any]):

@@ -1,6 +1,7 @@
 """The project's URLs."""
 
 from django.urls import include, path
+from django.views.decorators.csrf import csrf_exempt
 
 from tests.faults.project import views
 
@@ -11,5 +12,7 @@ urlpatterns = [
     path("body/", views.body),
     path("mark/", views.mark),
     path("large/", views.large),
+    path("form/", views.form),
+    path("class-based-form/", csrf_exempt(views.ClassBasedForm.as_view())),
     path("", include("socketio_server.urls")),
 ]

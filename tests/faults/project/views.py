@@ -5,6 +5,7 @@ from collections import Counter
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 from greenlet import greenlet
 
@@ -68,6 +69,27 @@ def body(request: HttpRequest) -> HttpResponse:
         return HttpResponse(str(len(request.body)))
     except UnreadablePostError:
         return HttpResponse("unreadable", status=400)
+
+
+@csrf_exempt
+def form(request: HttpRequest) -> HttpResponse:
+    """Tell how many fields a form had."""
+    try:
+        return HttpResponse(str(len(request.POST)))
+    except UnreadablePostError:
+        return HttpResponse("unreadable", status=400)
+
+
+class ClassBasedForm(View):
+    """The same, as an object that refers to itself (``View.setup``)."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Answer."""
+        return HttpResponse("a form")
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Tell how many fields a form had."""
+        return form(request)
 
 
 def large(request: HttpRequest) -> HttpResponse:

@@ -6,7 +6,10 @@ import sys
 import pytest
 
 from socketio_server.serving.process.freed_memory import (
+    COLLECTOR_SHARE,
+    GROWTH,
     INTERVAL,
+    LOOK_AFTER,
     MAX_PAUSE,
     STEP,
     FreedMemory,
@@ -18,14 +21,25 @@ START = 100 * STEP
 
 
 class Process:
-    """A process, what it has, and what of it is free."""
+    """A process, what it has, and what of it is free, or in cycles."""
 
     def __init__(self) -> None:
         self.size = START
         self.free = 0
+        self.young_cycles = self.old_cycles = 0
         self.held = 0
         self.trims = 0
-        self.memory = FreedMemory(lambda: self.held, lambda: self.size, self.trim)
+        self.collections: list[int] = []
+        self.time = 0.0
+        self.took = 0.1
+        """The seconds that a full collection takes."""
+        self.memory = FreedMemory(
+            lambda: self.held,
+            clock=lambda: self.time,
+            measure=lambda: self.size,
+            trim=self.trim,
+            collect=self.collect,
+        )
         self.memory.start()
 
     def trim(self, kept: int) -> int:
@@ -35,11 +49,22 @@ class Process:
         self.free = 0
         return 1
 
+    def collect(self, generation: int) -> int:
+        self.collections.append(generation)
+        self.free += self.young_cycles
+        self.young_cycles = 0
+        if generation == 2:
+            self.time += self.took
+            self.free += self.old_cycles
+            self.old_cycles = 0
+        return 1
+
     def grow(self, size: int) -> None:
         self.size += size
 
     def look(self, seconds: float = INTERVAL) -> None:
         for _ in range(round(seconds / INTERVAL)):
+            self.time += INTERVAL
             self.memory.look()
 
 
@@ -84,8 +109,79 @@ class TestFreedMemory:
         process.look(2 * MAX_PAUSE)
         before = process.trims
         process.look(4 * MAX_PAUSE)
+        assert before < 20  # some of them behind a garbage collection
+        assert process.trims - before <= 8
+
+
+class TestCycles:
+    """The garbage collector counts objects, however large they are."""
+
+    def test_are_freed_behind_the_requests_that_left_them(self, process: Process) -> None:
+        for _ in range(100):
+            process.grow(2_000_000)
+            process.young_cycles += 2_000_000
+            process.memory.request_ended(2_000_000)
+            assert process.size < START + GROWTH + 2 * 2_000_000
+        assert set(process.collections) == {1}
+
+    def test_of_small_requests_are_looked_for_after_many(self, process: Process) -> None:
+        process.grow(2 * GROWTH)
+        for _ in range(LOOK_AFTER // 1000):
+            process.memory.request_ended(1000)
+        assert process.collections == []
+        process.memory.request_ended(1000)
+        assert process.collections == [1, 2]
+
+    def test_that_have_become_old_are_freed_as_well(self, process: Process) -> None:
+        process.grow(2 * GROWTH)
+        process.old_cycles = 2 * GROWTH
+        process.memory.request_ended(LOOK_AFTER + 1)
+        assert process.collections == [1, 2]
+        assert process.size == START
+
+    def test_take_no_more_than_a_share_of_the_time(self, process: Process) -> None:
+        for _ in range(1000):
+            process.time += 0.01
+            process.grow(GROWTH + 1)
+            process.memory.request_ended(LOOK_AFTER + 1)
+        spent = process.collections.count(2) * process.took
+        assert 0 < spent < process.time / COLLECTOR_SHARE + process.took
+
+    def test_are_freed_soon_whatever_left_them(self, process: Process) -> None:
+        process.grow(2 * GROWTH)
+        process.old_cycles = 2 * GROWTH
+        process.look()
+        assert process.size == START
+
+    def test_of_what_was_in_use_at_the_last_time_are_freed_soon(self, process: Process) -> None:
+        process.grow(4 * GROWTH)
+        process.look()
+        process.old_cycles = 4 * GROWTH
+        process.look(4 * INTERVAL)
+        assert process.size == START
+
+    def test_are_not_looked_for_while_the_process_is_small(self, process: Process) -> None:
+        process.grow(GROWTH)
+        process.memory.request_ended(LOOK_AFTER + 1)
+        process.look(10 * MAX_PAUSE)
+        assert process.collections == []
+
+    def test_are_not_looked_for_where_clients_make_the_server_hold_as_much(
+        self, process: Process
+    ) -> None:
+        process.grow(5 * GROWTH)
+        process.held = 4 * GROWTH
+        process.memory.request_ended(LOOK_AFTER + 1)
+        process.look(10 * MAX_PAUSE)
+        assert process.collections == []
+
+    def test_are_looked_for_ever_more_rarely_if_there_are_none(self, process: Process) -> None:
+        process.grow(5 * GROWTH)
+        process.look(2 * MAX_PAUSE)
+        before = len(process.collections)
+        process.look(4 * MAX_PAUSE)
         assert before < 12
-        assert process.trims - before <= 4
+        assert len(process.collections) - before <= 4
 
 
 class TestThisProcess:

@@ -16,7 +16,6 @@ class Link:
         self.session = RecordingTransportHandler()
         self._pair = websocket(self.loop, options)
         self.connection, self.client = self._pair.__enter__()
-        self.turns = Turns(self.loop, options, clock=self.loop.clock)
         upgraded = UpgradedConnection(self.connection, data, deflates)
         self.transport = WebSocketTransport(
             upgraded,
@@ -25,7 +24,7 @@ class Link:
             options,
             self.loop.clock,
             closings(self.loop, options),
-            self.turns,
+            Turns(self.loop, options, clock=self.loop.clock),
         )
 
     def start(self) -> None:
