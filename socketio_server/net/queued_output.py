@@ -4,8 +4,8 @@ are too slow.
 A message that a client does not read at once is queued for it, by its connection or its polling
 transport; so is an answer to a poll, by its connection. Each of these queues has a ``Backlog`` here
 while it is not empty. The queue tells it of each message, and of the bytes that the client reads;
-it tells the queue to give up a client that stalls, lags, or holds a message for which the process
-has no room.
+it tells the queue to give up a client that stalls, lags, or has most queued when the process has no
+room.
 
 Messages are kept here only if their clients have gone, until they are dropped. Nothing here is
 called while clients read their messages at once, unless kilobytes are queued by a polling transport
@@ -15,7 +15,8 @@ until the turn of the loop ends.
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from itertools import islice
+from heapq import nlargest
+from itertools import chain
 from operator import attrgetter
 from typing import Protocol
 
@@ -31,8 +32,8 @@ ENTRY_COST = 100
 MESSAGE_COST = 300
 """Bytes charged for each message besides its own: its objects, and who has it queued."""
 
-MOST_COMPARED = 1000
-"""How many clients that have the oldest message queued are compared before one of them goes."""
+RANKED = 10
+"""How many clients may go before all are compared again: that takes a while if there are many."""
 
 AT_ONCE = 100
 """Messages of a queue that are dropped at once when it ends; of a longer one all are dropped later.
@@ -151,8 +152,8 @@ class QueuedOutput:
         self._max_total = options.max_queued_total
         self._held_total = held_total or HeldTotal(loop, options)
         self._held_total.add_reliever(self._relieve, is_first=True)
-        # By a message's id, its backlogs, and how often each has it; the oldest message first. The
-        # id is unique, because a queue keeps the message alive.
+        # By a message's id, its backlogs, and how often each has it. The id is unique, because a
+        # queue keeps the message alive.
         self._holders: dict[int, dict[Backlog, int]] = {}
         # The queues of clients that have gone.
         self._left: deque[tuple[deque[bytes | bytearray | memoryview], Backlog]] = deque()
@@ -165,7 +166,16 @@ class QueuedOutput:
         if holders is None:
             holders = self._holders[id(message)] = {}
             cost += len(message) + MESSAGE_COST
-        holders[backlog] = holders.get(backlog, 0) + 1
+        backlog.charged += ENTRY_COST
+        if backlog in holders:
+            holders[backlog] += 1
+        else:
+            holders[backlog] = 1
+            part, more = _split(len(message) + MESSAGE_COST, len(holders))
+            backlog.charged += part + more
+            if more:
+                for holder in holders:
+                    holder.charged -= more
         self._count(cost)
         if self.total > self._max_total:
             self._relieve()
@@ -176,9 +186,15 @@ class QueuedOutput:
         if holders is None or backlog not in holders:
             return
         cost = ENTRY_COST
+        backlog.charged -= ENTRY_COST
         holders[backlog] -= 1
         if not holders[backlog]:
+            part, more = _split(len(message) + MESSAGE_COST, len(holders))
+            backlog.charged -= part
             del holders[backlog]
+            if more:
+                for holder in holders:
+                    holder.charged += more
             if not holders:
                 del self._holders[id(message)]
                 cost += len(message) + MESSAGE_COST
@@ -228,16 +244,47 @@ class QueuedOutput:
         self._held_total.count(change)
 
     def _relieve(self) -> None:
-        """Drop what gone clients have left, and then give up clients, until the rest fits: of those
-        that have the oldest message queued, the one first for which most is queued.
+        """Drop what gone clients have left, and then give up clients until the rest fits: those
+        first whose going frees most.
+
+        That is not who has most queued. A message that many have queued takes memory once, and
+        stays until the last of them has gone: each is charged for its part of it only, so that
+        slow readers of one broadcast don't go before a client that has megabytes for itself. Nor
+        does age tell: an old message may be on its way to all of them. Progress does, and halves
+        the charge at most (``Backlog.burden``): who reads frees memory by itself, but nobody may
+        keep much for reading a little. Of equals the one goes that has read nothing for longest.
         """
+        while self._has_too_many_bytes():
+            backlogs = chain(self.stalls, self.downloads)
+            ranked = nlargest(RANKED, backlogs, key=attrgetter("burden"))
+            if not ranked:
+                return  # who is judged just now
+            for backlog in ranked:
+                if self._has_too_many_bytes() and not backlog.closed:
+                    is_own = self.total > self._max_total
+                    backlog.give_up(LostBecause.CROWDED if is_own else LostBecause.HELD)
+
+    def _has_too_many_bytes(self) -> bool:
+        """Return whether there are too many bytes without those that gone clients have left."""
         while self._held_total.has_too_many_bytes(self.total, self._max_total):
-            if self._left:
-                self._drop_some()
-                continue
-            because = LostBecause.CROWDED if self.total > self._max_total else LostBecause.HELD
-            holders = islice(next(iter(self._holders.values())), MOST_COMPARED)
-            max(holders, key=attrgetter("waiting")).give_up(because)
+            if not self._left:
+                return True
+            self._drop_some()
+        return False
+
+
+def _split(cost: int, count: int) -> tuple[int, int]:
+    """Split the cost of a message that so many clients have queued.
+
+    It is divided by their number, rounded down to a power of two: so the parts of the others change
+    seldom when one comes or goes.
+
+    :return: the part of each, and how much more it was if there was one client fewer.
+    """
+    power = count.bit_length() - 1
+    part = cost >> power
+    has_doubled = power and count == 1 << power
+    return part, (cost >> power - 1) - part if has_doubled else 0
 
 
 class Backlog:
@@ -246,11 +293,22 @@ class Backlog:
     After making one, ``close`` it.
     """
 
-    __slots__ = ("_holder", "_output", "_queued", "_samples", "_stalls", "_taken", "closed")
+    __slots__ = (
+        "_holder",
+        "_output",
+        "_queued",
+        "_samples",
+        "_stalls",
+        "_taken",
+        "charged",
+        "closed",
+    )
 
     def __init__(self, holder: Holder, output: QueuedOutput) -> None:
         self.closed = False
         """Whether the queue is empty, or its client given up."""
+        self.charged = 0
+        """The queue's part of the bytes that are queued for all clients."""
         self._holder = holder
         self._output = output
         self._queued = 0  # bytes queued so far
@@ -262,9 +320,12 @@ class Backlog:
             output.lag_checks.add(self)
 
     @property
-    def waiting(self) -> int:
-        """Bytes that are queued."""
-        return self._queued - self._taken
+    def burden(self) -> int:
+        """What is charged, less the bytes that the client has read in the last ``max_lag`` seconds,
+        but for no more than half of it.
+        """
+        read = self._taken - self._samples[0][1] if self._samples else 0
+        return self.charged - min(read, self.charged // 2)
 
     def add(self, message: bytes | bytearray | memoryview) -> None:
         """A message was queued. This may close the backlog."""

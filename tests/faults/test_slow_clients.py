@@ -26,7 +26,7 @@ from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.tools import PATIENCE, wait_until
 from tests.support.types import StartServer
-from tests.support.websocket import CLOSE, TEXT, frame
+from tests.support.websocket import CLOSE, TEXT, WebSocket, frame
 from tests.support.wire import Polling, open_probe
 
 pytestmark = pytest.mark.timeout(120)
@@ -228,6 +228,49 @@ class TestStandingStill:
                 assert look(patient, "stats")["queued_bytes"] <= MAX_QUEUED_TOTAL
             assert given_up(patient) > before
             close_all()
+
+
+class TestReadingSlowly:
+    """Clients that take what is sent to them, on a slow line."""
+
+    def test_ends_nobody_while_others_keep_the_memory(self, server: Server, watch: Watch) -> None:
+        readers, greedy = 20, 6
+        with watch(server, "slow clients", "much for some, little for many", inputs=greedy * 15):
+            before = given_up(server)
+            honest = crowd(server, readers, channel="news", receive_buffer=16_384)
+            for number in range(greedy):
+                crowd(server, 1, channel=f"kept-{number}", receive_buffer=8192)
+            speaker = join(server)
+            ask(speaker, json.dumps(["say", "news", "n" * 400_000]))
+            left = dict.fromkeys(honest, 400_000)
+            for _ in range(15):
+                for number in range(greedy):
+                    ask(speaker, json.dumps(["say", f"kept-{number}", "m" * 990_000]))
+                _take_some(left)
+            while left:
+                _take_some(left)
+            assert given_up(server) > before
+            close_all()
+
+
+def given_up(server: Server) -> int:
+    """Return how many clients were given up because all of them held too much."""
+    refusals = look(server, "stats")["refusals"]
+    return sum(refusals.get(kind, 0) for kind in ("queued total", "held total"))
+
+
+def _take_some(left: dict[WebSocket, int]) -> None:
+    """Let clients read a little each; none of them may be at its end.
+
+    :param left: bytes that each is to read; those who have all of them are taken out.
+    """
+    for client in list(left):
+        if client.has_frame(0.1):
+            size = len(client.read_some(8000))
+            assert size, f"a client was cut off, {left[client]} bytes before its end"
+            left[client] -= size
+            if left[client] <= 0:
+                del left[client]
 
 
 def _number_of(text: str) -> int:

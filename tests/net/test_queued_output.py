@@ -14,8 +14,8 @@ from socketio_server.net.queued_output import (
     ENTRY_COST,
     LAG_RATE,
     MESSAGE_COST,
-    MOST_COMPARED,
     PIECE,
+    RANKED,
     Backlog,
     LostBecause,
 )
@@ -93,6 +93,15 @@ class Server:
         """Whether nothing is kept of anybody."""
         self.loop.advance(1e6)
         return self.output.total == 0 and not self.loop.watchers
+
+
+def charge_of(queue: Queue, queues: list[Queue]) -> int:
+    """What a queue is charged for its part of messages that others may have, too."""
+    charge = ENTRY_COST * len(queue.messages)
+    for number, message in {id(message): message for message in queue.messages}.items():
+        count = sum(number in map(id, each.messages) for each in queues)
+        charge += (len(message) + MESSAGE_COST) >> (count.bit_length() - 1)
+    return charge
 
 
 class TestTheTotal:
@@ -178,6 +187,9 @@ class TestTheTotal:
             assert server.output.total == sum(shared.values()) + ENTRY_COST * len(held)
             assert server.output.total <= 5000
             assert server.held_total.bytes == server.output.total
+            for each in queues:
+                if each.backlog is not None:
+                    assert each.backlog.charged == charge_of(each, queues)
 
 
 class TestALongQueueOfAClientThatHasGone:
@@ -240,39 +252,100 @@ class TestTooMuchForTheProcess:
     def server(self) -> Server:
         return Server(Options(max_queued_total=10_000))
 
-    def test_takes_who_holds_most_of_those_who_hold_the_oldest(self, server: Server) -> None:
-        old, both, new = server.queues(3)
-        message = b"x" * 4000
-        old.put(message)
-        both.put(message)
-        new.put(b"y" * 4000)
-        both.put(b"z" * 4000)
+    def test_takes_who_has_most_queued(self, server: Server) -> None:
+        old, large, new = server.queues(3)
+        old.put(bytes(bytearray(2000)))
+        large.put(bytes(bytearray(4000)))
+        new.put(bytes(bytearray(3900)))
 
-        assert [queue.lost for queue in (old, both, new)] == [[], [LostBecause.CROWDED], []]
-        assert server.output.total == 2 * (4000 + MESSAGE_COST + ENTRY_COST)
+        assert [queue.lost for queue in (old, large, new)] == [[], [LostBecause.CROWDED], []]
+        assert server.output.total == 2000 + 3900 + 2 * (MESSAGE_COST + ENTRY_COST)
 
-    def test_compares_no_more_than_the_first_that_hold_it(self) -> None:
-        """However many there are: the server stands still meanwhile."""
-        server = Server(Options(max_queued_total=200_000))
-        *compared, last, other = server.queues(MOST_COMPARED + 2)
-        message = b"x" * 1000
-        for queue in (*compared, last):
+    def test_takes_none_for_what_many_have_queued(self, server: Server) -> None:
+        """It stays until the last of them has gone."""
+        *honest, greedy, other = server.queues(22)
+        message = b"x" * 3000
+        for queue in honest:
             queue.put(message)
-        compared[5].put(bytes(bytearray(1000)))
-        last.put(bytes(bytearray(2000)))
-        other.put(bytes(bytearray(200_000 - server.output.total)))
+        for queue in (greedy, other):
+            queue.put(bytes(bytearray(1000)))
+        greedy.put(bytes(bytearray(3000)))
 
-        assert [queue for queue in (*compared, last, other) if queue.lost] == [compared[5]]
+        assert [bool(queue.lost) for queue in (*honest, greedy, other)] == [
+            *[False] * 20,
+            True,
+            False,
+        ]
 
-    def test_takes_as_many_of_them_as_it_must(self, server: Server) -> None:
-        queues = server.queues(6)
-        message = b"x" * 4000
+    def test_takes_those_who_share_much_with_few(self, server: Server) -> None:
+        """Otherwise nobody would have anything for himself who has a friend."""
+        first, second, honest = server.queues(3)
+        for _ in range(2):
+            message = bytes(bytearray(3600))
+            first.put(message)
+            second.put(message)
+        honest.put(b"x" * 2000)
+
+        assert [bool(queue.lost) for queue in (first, second, honest)] == [True, True, False]
+
+    def test_takes_both_of_those_who_are_left_with_what_they_shared(self, server: Server) -> None:
+        """What one of them goes for is then the other's."""
+        *many, last = server.queues(4)
+        message = b"x" * 8000
+        for queue in many:
+            queue.put(message)
+        for queue in many[1:]:
+            queue.give_up(LostBecause.EOF)
+        last.put(b"y" * 3000)
+
+        assert [queue.lost for queue in (many[0], last)] == [[LostBecause.CROWDED], []]
+
+    @pytest.mark.parametrize(("read", "goes"), [(500, "reader"), (1500, "stuck")])
+    def test_takes_what_was_read_off_the_charge(self, server: Server, read: int, goes: str) -> None:
+        reader, stuck, last = server.queues(3)
+        reader.put(b"x" * 4000)
+        reader.backlog.taken(read)  # type: ignore[union-attr]
+        stuck.put(b"y" * 3000)
+        last.put(b"z" * 2500)
+
+        assert [bool(queue.lost) for queue in (reader, stuck, last)] == [
+            goes == "reader",
+            goes == "stuck",
+            False,
+        ]
+
+    def test_takes_who_keeps_much_though_he_reads(self, server: Server) -> None:
+        """Progress halves the charge at most."""
+        reader, *others = server.queues(4)
+        reader.put(b"x" * 5000)
+        reader.backlog.taken(4900)  # type: ignore[union-attr]
+        for queue in others:
+            queue.put(bytes(bytearray(1800)))
+
+        assert [bool(queue.lost) for queue in (reader, *others)] == [True, False, False, False]
+
+    def test_takes_the_one_of_equals_who_has_read_nothing_for_longest(self, server: Server) -> None:
+        queues = server.queues(5)
         for queue in queues[:4]:
-            queue.put(message)
-        for queue in queues[4:]:
-            queue.put(bytes(bytearray(4000)))
+            queue.put(bytes(bytearray(2000)))
+        queues[0].backlog.taken(0)  # type: ignore[union-attr]
+        queues[4].put(bytes(bytearray(2000)))
 
-        assert [bool(queue.lost) for queue in queues] == [True] * 4 + [False] * 2
+        assert [bool(queue.lost) for queue in queues] == [False, True, False, False, False]
+
+    def test_takes_as_many_as_it_must(self) -> None:
+        """However many there are, in the order of what they have."""
+        server = Server(Options(max_queued_total=100_000, max_pending_total=1, max_decoded_total=1))
+        queues = server.queues(3 * RANKED)
+        for number, queue in enumerate(queues):
+            queue.put(bytes(bytearray(3000 + number)))
+        server.held_total.count(80_000)
+        server.loop.run()
+
+        lost = [bool(queue.lost) for queue in queues]
+        assert lost == sorted(lost)
+        assert lost.count(True) > RANKED
+        assert 25_000 - 3500 < server.output.total <= 25_000
 
     def test_takes_none_for_what_they_have_read(self, server: Server) -> None:
         """Not all that was ever queued for a client waits."""
@@ -314,7 +387,7 @@ class TestTooMuchOfEveryKind:
             Options(max_queued_total=10_000, max_pending_total=10_000, max_decoded_total=1)
         )
 
-    def test_takes_those_who_hold_the_oldest(self, server: Server) -> None:
+    def test_takes_those_who_have_most_queued(self, server: Server) -> None:
         first, second = server.queues(2)
         first.put(bytes(bytearray(3000)))
         second.put(bytes(bytearray(3000)))

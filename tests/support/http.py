@@ -157,6 +157,16 @@ class Http:
         data, self._received = self._received[:size], self._received[size:]
         return data
 
+    def read_some(self, size: int) -> bytes:
+        """Read what is there, and no more than so many bytes; nothing at the end."""
+        if not self._received:
+            try:
+                return self.sock.recv(size)
+            except ConnectionError:
+                return b""
+        data, self._received = self._received[:size], self._received[size:]
+        return data
+
     def read_to_the_end(self) -> bytes:
         """Read until the server closes."""
         try:

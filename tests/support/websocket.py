@@ -125,6 +125,10 @@ class WebSocket:
         """Return whether there is something to read, be it the end."""
         return self._http.has_response(timeout)
 
+    def read_some(self, size: int) -> bytes:
+        """Read what is there, frames or not, and no more than so many bytes; nothing at the end."""
+        return self._http.read_some(size)
+
     def read_to_the_end(self) -> bytes:
         """Read until the connection ends; return what came."""
         return self._http.read_to_the_end()

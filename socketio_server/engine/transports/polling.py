@@ -338,7 +338,7 @@ class PollingTransport(PostReceiver):
         """Begin to count the queued messages.
 
         Heartbeats are not counted: each is one object for all clients, some of which always have it
-        queued. It would be the oldest message for good (``QueuedOutput``).
+        queued (``QueuedOutput``).
         """
         backlog = self._backlog = Backlog(self, self._output)
         for outgoing in tuple(self._queue):
