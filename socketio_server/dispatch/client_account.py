@@ -106,6 +106,7 @@ class ClientAccount:
         "_total",
         "counted",
         "free_handlers",
+        "makes_large_messages",
         "other_bytes",
         "queued",
         "waiting_bytes",
@@ -126,6 +127,8 @@ class ClientAccount:
         self.weigh_below = 0
         self.free_handlers = options.max_handlers_per_client
         """How many more of the client's inboxes may run handlers (``Account``)."""
+        self.makes_large_messages = False
+        """Whether the next event takes a turn of its own (``Account``)."""
         self.queued: deque[Job] | None = None
         """The inboxes that wait for a free handler (``Account``)."""
         self._is_full = False  # whether reading from the client is paused

@@ -24,7 +24,7 @@ from socketio_server.dispatch.event_hooks import EventHooks
 from socketio_server.dispatch.handler_runner import HandlerRunner
 from socketio_server.dispatch.happenings import Happening
 from socketio_server.dispatch.member import Item, Member, Move, SubscriptionRevoked
-from socketio_server.dispatch.middleware import NO_ANSWER, CallNext
+from socketio_server.dispatch.middleware import CallNext
 from socketio_server.dispatch.remote_answers import RemoteClients
 from socketio_server.dispatch.rights import Grant, Rights
 from socketio_server.dispatch.router import NamespaceRouter
@@ -393,13 +393,11 @@ class Dispatcher:
         handlers = member.select(event)
         if not handlers and self._hints is not None:
             self._hints.unhandled_event(name, packet.namespace, member.delivery.channels)
-        answer = self._runner.fire(member, event, handlers, args)
-        if (
-            packet.ack_id is not None
-            and answer is not NO_ANSWER
-            and (handlers or answer is not None)
-        ):
-            self._runner.acknowledge(member, packet, answer, handlers)
+        runner = self._runner
+        if packet.ack_id is None:
+            runner.fire(member, event, handlers, args)
+        else:  # keep no answer while its message waits for room
+            runner.acknowledge(member, packet, runner.fire(member, event, handlers, args), handlers)
 
     def _control(self, member: Member, packet: Packet, name: str) -> None:
         """Handle an event that is for the server itself; ignore an unknown one."""

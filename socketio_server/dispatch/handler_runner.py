@@ -21,6 +21,8 @@ from socketio_server.exceptions import Reject, ValidationError
 from socketio_server.net.log import place_of, show
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
+from socketio_server.net.turns import LARGE
+from socketio_server.net.workers import note_large_message
 from socketio_server.protocol import engineio
 from socketio_server.protocol.socketio import Packet
 from socketio_server.registry.events import Event, Registration, Registry
@@ -126,8 +128,13 @@ class HandlerRunner:
         answer: Any,
         handlers: Sequence[Registration] = (),
     ) -> None:
-        """Acknowledge a packet, if it has an id; a tuple gives several values, ``None`` none."""
-        if packet.ack_id is None:
+        """Acknowledge a packet, if it has an id, and somebody answered or handled it.
+
+        While the message waits for room, nothing but it is kept: the caller must keep no answer.
+
+        :param answer: a tuple gives several values, ``None`` none.
+        """
+        if packet.ack_id is None or answer is NO_ANSWER or (answer is None and not handlers):
             return
         try:
             outgoing = self._encode_answer(packet.ack_id, packet.namespace, answer)
@@ -137,13 +144,13 @@ class HandlerRunner:
             self._handler_raised(member, packet.data[0], TypeError(why))
             self.clean_up(member, packet.data[0])
         else:
+            del answer
+            if len(outgoing.frames) > LARGE:
+                note_large_message()
             member.delivery.send(outgoing, self._clients.timekeeper)
 
     def _encode_answer(self, ack_id: int, namespace: str, answer: Any) -> Outgoing:
-        """Encode an answer.
-
-        Nothing but the message is kept when it waits for room.
-        """
+        """Encode an answer."""
         values = () if answer is None else answer if isinstance(answer, tuple) else (answer,)
         encoded = self._encoder.ack(ack_id, values, namespace=namespace)
         return Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)

@@ -72,12 +72,16 @@ class Account(Tenant, Protocol):
     free_handlers: int
     """How many more inboxes may run handlers side by side."""
 
+    makes_large_messages: bool
+    """Whether an event of the client has led to a large message: the next one takes a turn of its
+    own."""
+
     queued: deque[Job] | None
     """The inboxes that wait for a free handler; ``None`` until one has to wait."""
 
 
 class Inbox(Generic[T]):
-    """Items that are handled strictly one after another, in order (``Job``).
+    """Items that are handled strictly one after another, in order (``MessagingJob``).
 
     :param account: the client's account, to which waiting items are charged.
     :param scope: the context variables of the handlers.
@@ -144,6 +148,9 @@ class Inbox(Generic[T]):
         :param taken: bytes of decoded memory that the first item has taken.
         """
         items, keeper, account = self._items, self._keeper, self._account
+        if account.makes_large_messages and not taken:
+            keeper.pool.run_heavy(_OwnTurn(self))
+            return
         run, handle = self._scope.run, keeper.handle
         began = keeper.clock()
         remaining = keeper.options.max_events_per_turn
@@ -181,6 +188,7 @@ class Inbox(Generic[T]):
                 remaining -= 1
                 if (
                     size > LARGE
+                    or account.makes_large_messages
                     or not remaining
                     or keeper.clock() - began > keeper.pool.time_per_job
                 ):
@@ -199,6 +207,19 @@ class Inbox(Generic[T]):
         self._keeper.pool.run(self)
         self._account.callback_raised()
 
+    def work_in_own_turn(self) -> None:
+        """Handle waiting items, of which the first may take long."""
+        self._account.makes_large_messages = False
+        self.work()
+
+    def made_large_message(self) -> None:
+        """Let the client's next item have a turn of its own (``MessagingJob``).
+
+        Nobody knows beforehand how large an answer becomes. So a client has one that delays
+        others, and not as many as it may have handlers.
+        """
+        self._account.makes_large_messages = True
+
     def _queue(self) -> None:
         account = self._account
         if account.queued is None:
@@ -213,7 +234,7 @@ class Inbox(Generic[T]):
 
 
 class _Turn:
-    """A turn of an inbox whose first item has room to be decoded (``Job``)."""
+    """A turn of an inbox whose first item has room to be decoded (``MessagingJob``)."""
 
     __slots__ = ("_inbox", "_is_large", "_pool", "_taken")
 
@@ -237,3 +258,24 @@ class _Turn:
     def work(self) -> None:
         """Handle the item, and the small ones behind it."""
         self._inbox.work_in(self._taken)
+
+    def made_large_message(self) -> None:
+        """Tell the inbox (``MessagingJob``)."""
+        self._inbox.made_large_message()
+
+
+class _OwnTurn:
+    """A turn of an inbox whose next item may lead to a large message (``MessagingJob``)."""
+
+    __slots__ = ("_inbox",)
+
+    def __init__(self, inbox: Inbox[Any]) -> None:
+        self._inbox = inbox
+
+    def work(self) -> None:
+        """Handle items."""
+        self._inbox.work_in_own_turn()
+
+    def made_large_message(self) -> None:
+        """Tell the inbox (``MessagingJob``)."""
+        self._inbox.made_large_message()

@@ -4,13 +4,13 @@ Knows the transports and the upgrade from one to the other (Engine.IO protocol, 
 engine keeps all sessions and their deadlines; the ``SessionHandler`` reads the messages.
 """
 
-from collections import deque
 from enum import Enum
 from functools import partial
 from typing import Protocol
 
 from gevent.event import Event
 
+from socketio_server.engine.line import Line
 from socketio_server.engine.origins import Site
 from socketio_server.engine.session_cookie import Binding
 from socketio_server.engine.transports.base import (
@@ -24,6 +24,7 @@ from socketio_server.engine.transports.base import (
 from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.engine.transports.websocket import WebSocketTransport
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.protocol import engineio, engineio3
 from socketio_server.protocol.close_reasons import CloseReason
@@ -57,6 +58,10 @@ class SessionHandler(Protocol):
 
 class SessionKeeper(Protocol):
     """The engine, as its sessions see it: keeps their deadlines and forgets them at their end."""
+
+    @property
+    def output(self) -> QueuedOutput | None:
+        """The account of the messages that are queued for all clients, if there is one."""
 
     def pong_received(self, session: "Session") -> None:
         """The client answered a heartbeat."""
@@ -129,9 +134,8 @@ class Session:
         """Why the session ended; ``None`` while it lasts."""
         self.binding: Binding | None = None
         """The browser that the session is bound to; ``None``: every client that has the ``sid``."""
-        self.line: deque[Event] | None = None
-        """The senders that wait for room, in the order of their arrival; ``None`` if there are
-        none."""
+        self.line: Line | None = None
+        """The senders that wait for room; ``None`` if there are none."""
         self._keeper = keeper
         self._handler: SessionHandler | None = None  # None before start and after the end
         self._probe: WebSocketTransport | None = None
@@ -206,36 +210,38 @@ class Session:
         """
         return self.line is None and self.transport.ask_for_room()
 
-    def join_line(self) -> Event:
+    def join_line(self, message: bytes) -> Event:
         """Wait for room, behind the senders that wait already.
 
         After calling this, call ``leave_line``, also after an exception.
 
+        :param message: what is to be sent, which is counted as if it was queued.
         :return: an event that is set when it may be the caller's turn, or the session is over.
         """
-        place = Event()
         if self.line is None:
-            self.line = deque()
-        self.line.append(place)
-        return place
+            self.line = Line(self, self._keeper.output)
+        return self.line.join(message)
 
     def is_turn_of(self, place: Event) -> bool:
         """Return whether the sender at a place of the line may send."""
-        return self.line is None or (self.line[0] is place and self.transport.ask_for_room())
+        line = self.line
+        return line is None or (line.is_first(place) and self.transport.ask_for_room())
 
     def wake_line(self) -> None:
         """Let all waiting senders check whether they must go on waiting."""
-        for place in self.line or ():
-            place.set()
+        if self.line is not None:
+            self.line.wake_all()
 
     def leave_line(self, place: Event) -> None:
         """Leave the line, and wake the next sender if there is room."""
-        if self.line is not None:
-            self.line.remove(place)
-            if not self.line:
+        line = self.line
+        if line is not None:
+            line.leave(place)
+            if line.is_empty:
+                line.close()
                 self.line = None
             elif self.transport.ask_for_room():
-                self.line[0].set()
+                line.wake_first()
 
     def start_probe(self, transport: WebSocketTransport) -> None:
         """Let a WebSocket probe for an upgrade; only if ``can_upgrade``."""
@@ -289,7 +295,7 @@ class Session:
     def room_made(self, transport: Transport) -> None:
         """The client has read some of its queue (``TransportHandler``)."""
         if transport is self.transport and self.line is not None:
-            self.line[0].set()
+            self.line.wake_first()
 
     def transport_closed(self, transport: Transport, reason: CloseReason) -> None:
         """A transport is gone (``TransportHandler``)."""
@@ -328,7 +334,7 @@ class Session:
         for outgoing in waiting:
             probe.send(outgoing)
         if self.line is not None and probe.ask_for_room():
-            self.line[0].set()
+            self.line.wake_first()
         if not self._paused:
             probe.resume_reading()
 
@@ -343,8 +349,10 @@ class Session:
         last_transport = self.transport
         self.transport = _CLOSED[last_transport.name]
         self.close_reason = reason
-        self.wake_line()
-        self.line = None
+        line, self.line = self.line, None
+        if line is not None:
+            line.wake_all()
+            line.close()
         try:
             self._keeper.session_ended(self, last_transport)
             self.abandon_probe()

@@ -24,6 +24,7 @@ from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.held_total import TOO_MANY, HeldTotal
 from socketio_server.net.loop import CallbackOwner, Loop, Watcher
 from socketio_server.net.refusals import RefusalKind
+from socketio_server.net.turns import LARGE
 from socketio_server.options import Options
 
 ENTRY_COST = 100
@@ -116,6 +117,8 @@ class QueuedOutput:
     ) -> None:
         self.max_queued_bytes = options.max_queued_bytes
         """Bytes that may be queued for one client."""
+        self.unremarkable = min(LARGE, options.max_queued_bytes)
+        """Bytes up to which a message is neither large nor too large."""
         self.high_water = min(options.high_water, options.max_queued_bytes // 2)
         """Bytes that may be queued for one client before senders wait for it."""
         self.max_lag = options.max_lag

@@ -11,7 +11,7 @@ Heavy jobs, which keep the loop for long, take turns with the large work of all 
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from gevent.hub import Hub, Waiter
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -31,6 +31,14 @@ class Job(Protocol):
 
     def work(self) -> None:
         """Do the work; must not raise."""
+
+
+@runtime_checkable
+class MessagingJob(Job, Protocol):
+    """A piece of work for a client, to which large messages matter."""
+
+    def made_large_message(self) -> None:
+        """The work has made a message of more than ``LARGE`` bytes, which took long."""
 
 
 class CallJob:
@@ -84,6 +92,8 @@ class Worker(greenlet):
         super().__init__(parent=hub)
         self.pool = pool
         """Where it parks."""
+        self.job: Job | None = None
+        """What it does; ``None`` while it is parked."""
 
     def run(self) -> None:
         """Park until there is a job, run it and the waiting jobs, and park again.
@@ -96,17 +106,26 @@ class Worker(greenlet):
             while len(parked) < MAX_PARKED or self.is_dirty:
                 job: Job | None = pool.park(self)
                 while job is not None:
+                    self.job = job
                     try:
                         job.work()
                     except Exception:  # ends neither the worker nor other jobs
                         logger.exception("Internal error in a job")
                     finally:
+                        self.job = None
                         if at_end:
                             pool.job_ended(self)
                     # No job stays alive because its worker is parked.
                     job = waiting.popleft() if waiting and not pool.end_turn_if_due() else None
         finally:
             pool.dismiss()
+
+
+def note_large_message() -> None:
+    """Tell the job of the caller that it has made a large message (``MessagingJob``)."""
+    worker = getcurrent()
+    if isinstance(worker, Worker) and isinstance(worker.job, MessagingJob):
+        worker.job.made_large_message()
 
 
 class _TurnWaiter:

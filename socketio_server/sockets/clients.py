@@ -9,6 +9,7 @@ from socketio_server.cluster.memory import MemoryBroker
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.net.turns import LARGE
+from socketio_server.net.workers import note_large_message
 from socketio_server.protocol import engineio, socketio4
 from socketio_server.protocol.cluster_requests import MAX_DECODED, excessive_size
 from socketio_server.protocol.redis_adapter import encode_messagepack
@@ -382,7 +383,10 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         """Return an encoded event as it is sent."""
         outgoing = Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
         output = self.output
-        if output is not None and len(outgoing.frames) > output.max_queued_bytes:
+        if output is None or len(outgoing.frames) <= output.unremarkable:
+            return outgoing
+        note_large_message()
+        if len(outgoing.frames) > output.max_queued_bytes:
             raise ValueError(
                 f"{event_name!r} takes {len(outgoing.frames)} bytes, and no more than "
                 f"{output.max_queued_bytes} (SOCKETIO_MAX_QUEUED_BYTES) may wait for a client: "

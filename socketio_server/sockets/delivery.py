@@ -184,11 +184,13 @@ class Delivery:
         elif self._may_queue(self._session):
             self.deliver(outgoing)
         else:
-            with self.room(timekeeper):
+            with self.room(outgoing, timekeeper):
                 self.deliver(outgoing)
 
     @contextmanager
-    def room(self, timekeeper: Timekeeper, timeout: float | None = None) -> Iterator[float | None]:
+    def room(
+        self, outgoing: Outgoing, timekeeper: Timekeeper, timeout: float | None = None
+    ) -> Iterator[float | None]:
         """Wait until there is room for a message to this client only; send it inside the ``with``.
 
         A client other than the one whose event the caller handles is closed if it makes the caller
@@ -211,7 +213,7 @@ class Delivery:
         limits = [timeout, None if is_own else timekeeper.patience]
         limit = min((seconds for seconds in limits if seconds is not None), default=None)
         began, waited = timekeeper.now, 0.0
-        place = session.join_line()
+        place = session.join_line(outgoing.frames)
         try:
             while not self._is_turn(session, place) and (limit is None or waited < limit):
                 place.clear()
@@ -304,7 +306,7 @@ class Delivery:
         :param timeout: seconds after which it is not sent any more.
         :return: the seconds that are left of ``timeout``; 0 or less if the event was not sent.
         """
-        with self.room(timekeeper, timeout) as left:
+        with self.room(outgoing, timekeeper, timeout) as left:
             if left is not None and left <= 0:
                 return left
             self.expect(ack_id, pending)

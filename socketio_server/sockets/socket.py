@@ -9,7 +9,8 @@ With ``SOCKETIO_ON_COMMIT``, messages that are sent inside of a database transac
 the call, and sent when it is committed; those that ask for an acknowledgement are sent at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
@@ -131,6 +132,7 @@ class Socket:
             return
         clients.messages_out += 1
         outgoing = clients.encode(delivery.namespace, MESSAGE, (message,))
+        del message  # while the event waits for room, nothing but it is kept
         delivery.send(outgoing, clients.timekeeper)
 
     def broadcast(self, message: Any) -> None:
@@ -253,9 +255,13 @@ class Socket:
             clients.messages_out += 1
             if callback is None:
                 outgoing = clients.encode(delivery.namespace, event, args)
+                del args  # as in ``send``
                 delivery.send(outgoing, clients.timekeeper)
             else:
-                self._emit_with_callback(event, args, callback, timeout)
+                ack_id = next(ack_ids)
+                outgoing = clients.encode(delivery.namespace, event, args, ack_id)
+                del args
+                self._send_with_callback(ack_id, outgoing, callback, timeout)
 
     def call(
         self,
@@ -288,7 +294,13 @@ class Socket:
         if self._delivery.is_joining:
             raise RuntimeError("on_connect can't call(): emit() with a callback instead")
         if not self._is_left_out(skip, skip_channels):
-            answers = self._ask(event, args, timeout)
+            clients, delivery = self._clients, self._delivery
+            with self._expecting() as (ack_id, waiter):
+                outgoing = clients.encode(delivery.namespace, event, args, ack_id)
+                del args  # as in ``send``
+                left = delivery.ask(ack_id, outgoing, waiter, clients.timekeeper, timeout)
+                del outgoing  # until the answer arrives, nothing of the question is kept
+                answers = waiter.wait(left)
             if self.id in answers.values:
                 return answers.values[self.id]
         raise TimeoutError(f"the client did not acknowledge {event!r}")
@@ -340,28 +352,28 @@ class Socket:
             clients.messages_out += 1
             delivery.send(outgoing, clients.timekeeper)
 
-    def _ask(self, event: str, args: tuple[Any, ...], timeout: float | None) -> Answers:
-        clients, delivery = self._clients, self._delivery
-        ack_id = next(ack_ids)
-        waiter = Waiter((delivery.id,), clients.timekeeper)
-        outgoing = clients.encode(delivery.namespace, event, args, ack_id)
+    @contextmanager
+    def _expecting(self) -> Iterator[tuple[int, Waiter]]:
+        """Expect the acknowledgement of an event that is sent inside the ``with``.
+
+        :return: the id of the acknowledgement, and who waits for it.
+        """
+        delivery = self._delivery
+        ack_id, waiter = next(ack_ids), Waiter((delivery.id,), self._clients.timekeeper)
         try:
-            left = delivery.ask(ack_id, outgoing, waiter, clients.timekeeper, timeout)
-            return waiter.wait(left)
+            yield ack_id, waiter
         finally:
             delivery.forget_acknowledgement(ack_id)
             waiter.close()
 
-    def _emit_with_callback(
+    def _send_with_callback(
         self,
-        event: str,
-        args: tuple[Any, ...],
+        ack_id: int,
+        outgoing: Outgoing,
         callback: Callable[..., Any],
         timeout: float | None,
     ) -> None:
         clients, delivery = self._clients, self._delivery
-        ack_id = next(ack_ids)
-        outgoing = clients.encode(delivery.namespace, event, args, ack_id)
         runner = CallbackRunner(partial(delivery.run_callback, callback))
         left = delivery.ask(ack_id, outgoing, runner, clients.timekeeper, timeout)
         if left is not None and left > 0 and delivery.close_reason is None:
@@ -413,7 +425,12 @@ def ask(
         return Answers({socket_id: found[0]}, ()) if found else Answers({}, (socket_id,))
     if selection.leaves_out(socket.id, socket._delivery.places):
         return Answers({}, ())
-    return socket._ask(event, args, timeout)
+    delivery = socket._delivery
+    with socket._expecting() as (ack_id, waiter):
+        outgoing = clients.encode(namespace, event, args, ack_id)
+        left = delivery.ask(ack_id, outgoing, waiter, clients.timekeeper, timeout)
+        del args, outgoing
+        return waiter.wait(left)
 
 
 def _check_callback(

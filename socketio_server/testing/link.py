@@ -52,6 +52,9 @@ class LinkDispatcher(Dispatcher):
 class LinkKeeper:
     """Keeps the deadlines of one client's session (``SessionKeeper``)."""
 
+    output = None
+    """Nobody waits for room."""
+
     def __init__(self, options: Options, dispatcher: Dispatcher) -> None:
         self.heartbeat: Heartbeat[Session] = Heartbeat(
             world,

@@ -17,7 +17,7 @@ from socketio_server.net.held_total import HeldTotal
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.net.statistics import Stats
 from socketio_server.net.turns import LARGE
-from socketio_server.net.workers import Job, WorkerPool
+from socketio_server.net.workers import Job, WorkerPool, note_large_message
 from socketio_server.options import Options
 from tests.fakes.hub import UNHURRIED, in_loop, make_pool, settle, wait_for
 from tests.fakes.loop import FakeLoop
@@ -38,6 +38,7 @@ class Box:
     weighed: list[int] = field(default_factory=list)
     """What waited whenever it asked to be weighed."""
     free_handlers: int = 1
+    makes_large_messages: bool = False
     queued: deque[Job] | None = None
     action: Callable[[str], object] = lambda item: None
     clock: Callable[[], float] = monotonic
@@ -258,6 +259,63 @@ class TestInbox:
         wait_for(lambda: len(done) == 4)
         assert done == ["small", "large a", "large b", "large c"]
         assert large.free_handlers == 1
+
+
+def making_large_messages(done: list[str]) -> Callable[[str], None]:
+    """Return a handler that notes its items, and makes a large message for each."""
+
+    def handle(item: str) -> None:
+        done.append(item)
+        note_large_message()
+
+    return handle
+
+
+class TestLargeMessages:
+    """What a handler sends may take long to encode, and nobody knows that beforehand."""
+
+    def test_let_the_client_s_next_event_take_a_turn_of_its_own(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+        asking = Box(action=making_large_messages(done), pool=pool)
+        small = Box(action=done.append, pool=pool)
+        asking.put("a1", "a2", "a3")
+        small.put("small")
+        wait_for(lambda: len(done) == 4)
+
+        assert done == ["a1", "small", "a2", "a3"]
+        assert asking.free_handlers == 1
+
+    def test_do_so_for_all_of_its_inboxes(self) -> None:
+        done: list[str] = []
+        pool = make_pool()
+        box = Box(action=making_large_messages(done), pool=pool)
+        box.free_handlers = 2
+        other = Inbox[str](box, box, Context())
+        small = Box(action=done.append, pool=pool)
+        box.put("a")
+        other.put("b")
+        small.put("small")
+        wait_for(lambda: len(done) == 3)
+
+        assert done == ["a", "small", "b"]
+
+    def test_no_more_than_that_one(self) -> None:
+        """Unless it leads to one as well."""
+        done: list[str] = []
+        pool = make_pool()
+        box = Box(action=done.append, pool=pool)
+        box.makes_large_messages = True
+        box.put("a", "b")
+        wait_for(lambda: len(done) == 2)
+
+        assert not box.makes_large_messages
+        box.put("c")
+        settle()
+        assert done == ["a", "b", "c"]
+
+    def test_that_nobody_handles_concern_nobody(self) -> None:
+        note_large_message()
 
 
 class TestRoomToDecode:

@@ -172,7 +172,7 @@ class TestTheLine:
     def test_who_comes_while_others_wait_waits_behind_them(self) -> None:
         session, transport = make_session()
         transport.is_full = True
-        first, second = session.join_line(), session.join_line()
+        first, second = session.join_line(b"hello"), session.join_line(b"hello")
         transport.is_full = False
 
         assert not session.ask_for_room()
@@ -185,7 +185,7 @@ class TestTheLine:
     def test_the_first_is_woken_when_room_is_made_and_the_next_by_it(self) -> None:
         session, transport = make_session()
         transport.is_full = True
-        first, second = session.join_line(), session.join_line()
+        first, second = session.join_line(b"hello"), session.join_line(b"hello")
         transport.is_full = False
         session.room_made(transport)
         assert [first.is_set(), second.is_set()] == [True, False]
@@ -195,7 +195,7 @@ class TestTheLine:
 
     def test_the_next_waits_on_if_the_first_took_the_room(self) -> None:
         session, transport = make_session()
-        first, second = session.join_line(), session.join_line()
+        first, second = session.join_line(b"hello"), session.join_line(b"hello")
         session.room_made(transport)
         transport.is_full = True
         session.leave_line(first)
@@ -206,7 +206,7 @@ class TestTheLine:
     def test_who_gives_up_leaves_the_others_in_their_order(self) -> None:
         session, transport = make_session()
         transport.is_full = True
-        first, second, third = [session.join_line() for _ in range(3)]
+        first, second, third = [session.join_line(b"hello") for _ in range(3)]
         session.leave_line(second)
         transport.is_full = False
 
@@ -214,7 +214,7 @@ class TestTheLine:
 
     def test_what_another_transport_says_does_not_count(self) -> None:
         session, _ = make_session()
-        place = session.join_line()
+        place = session.join_line(b"hello")
         session.room_made(RecordingTransport(session))
 
         assert not place.is_set()
@@ -222,7 +222,7 @@ class TestTheLine:
     def test_is_dissolved_by_the_end(self) -> None:
         session, transport = make_session()
         transport.is_full = True
-        places = [session.join_line(), session.join_line()]
+        places = [session.join_line(b"hello"), session.join_line(b"hello")]
         session.close(CloseReason.FORCED_CLOSE)
 
         assert all(place.is_set() and session.is_turn_of(place) for place in places)

@@ -257,7 +257,7 @@ class TestUpgrade:
     def test_who_waited_for_room_goes_on(self, upgrade: Upgrade) -> None:
         upgrade.session.send(outgoing("x" * 300_000))
         assert not upgrade.session.ask_for_room()
-        place = upgrade.session.join_line()
+        place = upgrade.session.join_line(b"hello")
         client = upgrade.probe()
         client.send("2probe", "5")
         while not place.is_set():

@@ -170,7 +170,8 @@ class RecordingSessionHandler:
 class RecordingKeeper:
     """Records what sessions say to the engine (``SessionKeeper``)."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: QueuedOutput | None = None) -> None:
+        self.output = output
         self.pongs = 0
         self.pings = 0
         self.refusals: list[str] = []

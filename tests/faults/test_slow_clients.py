@@ -230,6 +230,32 @@ class TestStandingStill:
             close_all()
 
 
+class TestAskingForMuch:
+    """Clients that ask small questions with large answers, and read none of them."""
+
+    @pytest.mark.parametrize("event", ["history", "page"])
+    def test_holds_no_more_than_the_process_may(
+        self, server: Server, watch: Watch, event: str
+    ) -> None:
+        """What handlers have yet to send waits in as many handlers as a client may have."""
+        count, names = 60, ["", "/part-1,", "/part-2,", "/part-3,"]
+        name = f"large answers that wait for room: {event}"
+        with watch(server, "slow clients", name, inputs=count * 12, most=MOST):
+            before = given_up(server)
+            clients = crowd(server, count, receive_buffer=4096)
+            for client in clients:
+                for namespace in names[1:]:
+                    client.send_text(f"40{namespace}")
+                    assert client.receive_text().startswith(f"40{namespace}")
+            for client in clients:
+                for namespace in names * 3:
+                    with suppress(OSError):  # it is closed already
+                        client.send_text(f'42{namespace}1["{event}",1000000]')
+            wait_until(lambda: given_up(server) > before, "some to be given up")
+            assert look(server, "stats")["queued_bytes"] <= 80_000_000
+            close_all()
+
+
 class TestReadingSlowly:
     """Clients that take what is sent to them, on a slow line."""
 
@@ -251,12 +277,6 @@ class TestReadingSlowly:
                 _take_some(left)
             assert given_up(server) > before
             close_all()
-
-
-def given_up(server: Server) -> int:
-    """Return how many clients were given up because all of them held too much."""
-    refusals = look(server, "stats")["refusals"]
-    return sum(refusals.get(kind, 0) for kind in ("queued total", "held total"))
 
 
 def _take_some(left: dict[WebSocket, int]) -> None:

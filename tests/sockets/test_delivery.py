@@ -135,7 +135,7 @@ class TestTheFastlane:
     ) -> None:
         connection = offer_fastlane(client)
         connection.queued = queued * (connection.high_water + 1)
-        place = client.session.join_line()
+        place = client.session.join_line(b"hello")
         sender = gevent.spawn(client.socket.send, "hello")
         settle()
         assert connection.written == []

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 import gevent
 import pytest
 from gevent.event import Event
 
+from socketio_server.engine.transports.base import Outgoing
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.serving.timekeeper import GeventTimekeeper
@@ -41,6 +43,29 @@ def start(function: Callable[..., Any], *args: Any, **kwargs: Any) -> "gevent.Gr
     greenlet = gevent.spawn(function, *args, **kwargs)
     settle()
     return greenlet
+
+
+class Text(str):
+    """A value to which references can be weak."""
+
+    __slots__ = ("__weakref__",)
+
+
+class NotedMessage(Outgoing):
+    """A message to which references can be weak."""
+
+    __slots__ = ("__weakref__",)
+
+
+NOTED: list["ref[Text]"] = []
+"""References to what ``noted`` returned."""
+
+
+def noted() -> Text:
+    """Return a value to send that nobody else has."""
+    text = Text("hello")
+    NOTED.append(ref(text))
+    return text
 
 
 SENDS: dict[str, Callable[[Socket], object]] = {
@@ -90,6 +115,51 @@ class TestASendToOneClient:
 
         make_room(client)
         assert client.received() == ['31["answer"]']
+
+    @pytest.mark.parametrize(
+        "send",
+        [
+            pytest.param(lambda socket: socket.send(noted()), id="send"),
+            pytest.param(lambda socket: socket.emit("page", noted()), id="emit"),
+            pytest.param(
+                lambda socket: socket.emit("page", noted(), callback=print),
+                id="emit with a callback",
+            ),
+            pytest.param(lambda socket: socket.call("page", noted()), id="call"),
+        ],
+    )
+    def test_keeps_nothing_but_the_message_while_it_waits(
+        self, client: FakeClient, send: Callable[[Socket], object]
+    ) -> None:
+        """Which is counted; the caller's values may take more."""
+        start(send, fill(client))
+        assert NOTED[-1]() is None
+
+    def test_of_an_acknowledgement_keeps_no_answer_while_it_waits(
+        self, server: FakeServer, client: FakeClient
+    ) -> None:
+        server.registry.on_message(lambda request, socket, context, message: noted())
+        fill(client)
+        client.emit("message", "question", ack_id=1)
+
+        assert client.received() == []
+        assert NOTED[-1]() is None
+
+    def test_keeps_no_question_until_it_is_answered(self, client: FakeClient) -> None:
+        encode = client.server.clients.encode
+        messages: list[ref[NotedMessage]] = []
+
+        def note(*args: Any) -> Any:
+            outgoing = NotedMessage(b"")
+            outgoing.frames = encode(*args).frames
+            messages.append(ref(outgoing))
+            return outgoing
+
+        client.server.clients.encode = note  # type: ignore[assignment, method-assign]
+        start(lambda: client.socket.call("question", "?"))
+
+        assert len(client.received()) == 1
+        assert messages[0]() is None
 
     def test_lets_others_go_on(self, server: FakeServer, client: FakeClient) -> None:
         start(fill(client).send, "waits")

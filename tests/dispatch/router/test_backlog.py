@@ -6,10 +6,13 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from socketio_server.net.turns import LARGE
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.dispatch.router.steps import gate, got, make_server, message, settle_all
 from tests.fakes.hub import PATIENCE, settle
+from tests.fakes.loop import FakeLoop
+from tests.fakes.net import queued_output
 from tests.fakes.server import FakeServer, RecordingHooks
 
 
@@ -392,3 +395,30 @@ class TestHandlersOfOneClient:
         assert "third" in sockets["/third"].context
         gates["/admin"].set()
         settle()
+
+
+class TestLargeMessages:
+    """Those that the client's handlers make: its next event takes a turn of its own."""
+
+    @pytest.mark.parametrize(
+        "send",
+        [
+            pytest.param(lambda socket, text: text, id="an answer"),
+            pytest.param(lambda socket, text: socket.send(text), id="send"),
+            pytest.param(lambda socket, text: socket.emit("page", text, callback=print), id="emit"),
+            pytest.param(lambda socket, text: socket.broadcast(text), id="broadcast"),
+        ],
+    )
+    @pytest.mark.parametrize(("size", "is_large"), [(LARGE, True), (LARGE - 100, False)])
+    def test_are_noted(self, send: Any, size: int, is_large: bool) -> None:
+        server = make_server()
+        server.clients.output = queued_output(FakeLoop())
+
+        @server.registry.on_message
+        def handle(request: object, socket: object, context: object, message: object) -> Any:
+            return send(socket, "x" * size)
+
+        client = server.connect()
+        client.emit("message", "hello", ack_id=1)
+
+        assert client.router.makes_large_messages is is_large

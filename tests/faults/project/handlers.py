@@ -131,6 +131,20 @@ def flood(
         socket.broadcast_channel([number, filling], channel)
 
 
+@events.on("history")
+@events.on("history", namespace=re.compile("/part-[^!]+"))
+def tell_history(request: HttpRequest, socket: Socket, context: Context, size: int) -> str:
+    """Acknowledge with much."""
+    return "h" * size
+
+
+@events.on("page")
+@events.on("page", namespace=re.compile("/part-[^!]+"))
+def send_page(request: HttpRequest, socket: Socket, context: Context, size: int) -> None:
+    """Send much, in pieces of 100 bytes."""
+    socket.emit("page", ["h" * 100 for _ in range(size // 100)])
+
+
 @events.on("wait")
 def wait(request: HttpRequest, socket: Socket, context: Context, seconds: float) -> None:
     """Keep a handler busy."""
