@@ -20,6 +20,7 @@ from socketio_server.engine.transports.base import (
     ClosedTransport,
     Outgoing,
     Transport,
+    limit_deflating,
 )
 from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.engine.transports.websocket import WebSocketTransport
@@ -330,6 +331,7 @@ class Session:
             return
         self._end_probe()
         waiting = polling.hand_over()
+        limit_deflating(waiting)
         self.transport = probe
         for outgoing in waiting:
             probe.send(outgoing)

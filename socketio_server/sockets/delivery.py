@@ -8,7 +8,7 @@ from gevent.event import Event
 from greenlet import getcurrent, greenlet
 
 from socketio_server.engine.session import Session
-from socketio_server.engine.transports.base import Outgoing
+from socketio_server.engine.transports.base import Outgoing, limit_deflating
 from socketio_server.net.connection import Connection
 from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.net.refusals import RefusalKind
@@ -259,7 +259,9 @@ class Delivery:
         """Send the held messages, without the doubtful ones unless ``accepted``."""
         hold, self._hold = self._hold, None
         if hold is not None:
-            for outgoing in hold.release(accepted=accepted):
+            messages = hold.release(accepted=accepted)
+            limit_deflating(messages[1:])  # the first costs no more than if it had not waited
+            for outgoing in messages:
                 self._session.send(outgoing)
 
     def close(self, reason: CloseReason, goodbye: Outgoing | None = None) -> None:

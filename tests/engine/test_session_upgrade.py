@@ -267,6 +267,15 @@ class TestUpgrade:
         assert upgrade.session.transport.name == "websocket"
         assert upgrade.session.is_turn_of(place)
 
+    def test_of_what_waited_not_all_is_deflated(self, upgrade: Upgrade) -> None:
+        waiting = [outgoing("x" * 20_000), outgoing("y" * 20_000)]
+        for each in waiting:
+            upgrade.session.send(each)
+        upgrade.probe().send("2probe", "5")
+        upgrade.loop.run()
+
+        assert [each.deflated_frames == each.frames for each in waiting] == [False, True]
+
     def test_the_session_ends_with_the_websocket_from_then_on(self, upgrade: Upgrade) -> None:
         client = upgrade.upgrade()
         client.close()

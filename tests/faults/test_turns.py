@@ -12,6 +12,7 @@ import pytest
 
 from tests.faults.crowd import (
     OFFER,
+    OPEN,
     Wire,
     ask,
     close_all,
@@ -32,7 +33,7 @@ from tests.support.http import Http
 from tests.support.server import Server
 from tests.support.types import StartServer
 from tests.support.websocket import BINARY, TEXT, frame, handshake_headers
-from tests.support.wire import target
+from tests.support.wire import open_probe, target
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -264,6 +265,52 @@ class TestManySmallEvents:
             for http, path in sessions:
                 http.read_response()
                 close_session(http, path, revision)
+
+
+class TestMessagesThatWaited:
+    """What a client gets all at once is compressed only in part."""
+
+    COUNT = 480
+
+    def test_for_an_upgrade_are_sent_in_no_time(self, deflating: Server, watch: Watch) -> None:
+        name = "480 messages of 32 kB that wait for an upgrade"
+        with watch(deflating, "turns", name, inputs=self.COUNT, most=MOST):
+            session = join_over_polling(deflating)
+            session.send('421["__subscribe__","room-waiting"]')
+            assert session.receive() == ["431[true]"]
+            self.publish(deflating, "room-waiting")
+            websocket = open_probe(session, OFFER)
+            OPEN.append(websocket)
+            websocket.send_text("2probe")
+            assert websocket.receive_text() == "3probe"
+            longest_turn(deflating)
+            websocket.send_text("5")
+            compressed = [websocket.receive().reserved for _ in range(self.COUNT)]
+            assert sum(map(bool, compressed)) == 1
+            check_turns(deflating, 0.0)
+            close_all()
+
+    def test_for_a_handlers_decision_are_sent_in_no_time(
+        self, deflating: Server, watch: Watch
+    ) -> None:
+        name = "480 messages of 32 kB that wait for on_subscribe"
+        with watch(deflating, "turns", name, inputs=self.COUNT, most=MOST):
+            client = join(deflating, headers=OFFER)
+            client.send_text('42["__subscribe__","slow-waiting"]')
+            longest_turn(deflating)
+            self.publish(deflating, "slow-waiting")
+            for _ in range(self.COUNT):
+                assert client.receive().data
+            check_turns(deflating, 0.0)
+            close_all()
+
+    def publish(self, server: Server, channel: str) -> None:
+        """Publish messages that take long to compress."""
+        letters = "".join(Random(1).choices("abcd", k=32_500))
+        sender = join(server)
+        for _ in range(self.COUNT):
+            sender.send_text(f'42["say","{channel}","{letters}"]')
+        assert ask(sender, '["echo",1]') == "[1]"
 
 
 class TestLargeAnswersToPolls:

@@ -10,6 +10,7 @@ from gevent.event import Event
 from socketio_server.cluster.broker import Recipients
 from socketio_server.engine.transports.base import Outgoing
 from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 from tests.fakes.hub import PATIENCE, settle
 from tests.fakes.loop import FakeLoop
@@ -154,6 +155,19 @@ class TestTheFastlane:
         socket.send("too late")
 
         assert connection.written == []
+
+
+class TestMessagesThatWereHeld:
+    def test_are_not_all_deflated(self, client: FakeClient) -> None:
+        """The first is, whatever its size, as if it had not waited."""
+        delivery = Delivery("id", "/", client.session)
+        messages = [Outgoing(b"4" + b"x" * size) for size in (50_000, 20_000, 20_000)]
+        delivery.hold(None, 1_000_000, None)
+        for outgoing in messages:
+            delivery.deliver(outgoing)
+        delivery.release(accepted=True)
+
+        assert [each.deflated_frames == each.frames for each in messages] == [False, False, True]
 
 
 class TestAQuestion:

@@ -3,13 +3,14 @@
 A transport carries the Engine.IO packets of one session and knows nothing of Socket.IO.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from socketio_server.net.connection import Connection
 from socketio_server.net.loop import CallbackOwner
 from socketio_server.net.queued_output import LostBecause
 from socketio_server.net.refusals import RefusalKind
+from socketio_server.net.turns import LARGE
 from socketio_server.protocol import engineio, engineio3
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.websocket.frames import (
@@ -64,6 +65,15 @@ class Outgoing:
         self._deflated = None
 
     @property
+    def is_deflated(self) -> bool:
+        """Whether it was compressed already, or stays plain."""
+        return self._deflated is not None
+
+    def stay_plain(self) -> None:
+        """Have the message sent as it is to those who accept compressed ones, too."""
+        self._deflated = self.frames
+
+    @property
     def frames3(self) -> bytes:
         """The message as WebSocket frames for Engine.IO revision 3."""
         (opcode, packet), *attachments = decode_frames(self.frames)
@@ -92,6 +102,19 @@ class Outgoing:
             data if opcode == _TEXT else encode_binary(data)
             for opcode, data in decode_frames(frames)
         ]
+
+
+def limit_deflating(messages: Iterable[Outgoing]) -> None:
+    """Have no more than ``LARGE`` bytes compressed of messages that go out all at once: those
+    behind them stay plain.
+    """
+    size = 0
+    for outgoing in messages:
+        if outgoing.is_deflated:
+            continue
+        size += len(outgoing.frames)
+        if size > LARGE:
+            outgoing.stay_plain()
 
 
 PING = Outgoing(engineio.PING)

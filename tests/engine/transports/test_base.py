@@ -9,6 +9,7 @@ from socketio_server.engine.transports.base import (
     PROBE_PONG,
     ClosedTransport,
     Outgoing,
+    limit_deflating,
 )
 from socketio_server.protocol.close_reasons import CloseReason
 
@@ -37,6 +38,19 @@ class TestOutgoing:
         outgoing.unshare()
         assert outgoing.deflated_frames == deflated
         assert outgoing.deflated_frames is not deflated
+
+    def test_of_many_only_some_are_deflated(self) -> None:
+        """As many as one large message has bytes; what others have made already is used."""
+        messages = [Outgoing(b"4" + b"x" * 10_000) for _ in range(6)]
+        deflated = messages[5].deflated_frames
+        limit_deflating(messages)
+
+        assert [each.deflated_frames == each.frames for each in messages] == [
+            *[False] * 3,
+            *[True] * 2,
+            False,
+        ]
+        assert messages[5].deflated_frames is deflated
 
     @pytest.mark.parametrize(
         ("outgoing", "packet"),
