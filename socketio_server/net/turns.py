@@ -2,6 +2,7 @@
 
 Between two turns the loop serves its descriptors and the workers their jobs. In a turn there is a
 bounded time for many small pieces of work, and one large piece, however many clients wait with one.
+Work on many packets is done in as many pieces as it takes: each has its share of the time.
 """
 
 from collections import deque
@@ -36,6 +37,7 @@ class Turns:
         self._small: deque[tuple[Callable[[Any], object], CallbackOwner]] = deque()
         self._large: deque[tuple[Callable[[Any], object], CallbackOwner]] = deque()
         self._timer: Watcher | None = None  # begins the next turn; None while nothing waits
+        self._until: float | None = None  # None until somebody asks
 
     def add(self, work: Callable[[T], object], owner: T, *, is_large: bool = False) -> None:
         """Do some work in one of the next turns.
@@ -47,6 +49,20 @@ class Turns:
         (self._large if is_large else self._small).append((work, owner))
         if self._timer is None:
             self._wait(0.0)
+
+    def until(self) -> float:
+        """Return when a callback of the loop has to stop working on packets, and add the rest.
+
+        Those that the loop calls for all descriptors that it has just polled share the time of one
+        turn. Pieces of work that was added have their own.
+        """
+        if self._until is None:
+            self._loop.run_callback(Turns._polled, self)  # after the descriptors' callbacks
+            self._until = self._clock() + self._time
+        return self._until
+
+    def _polled(self) -> None:
+        self._until = None
 
     def callback_raised(self) -> None:
         """Begin the next turn, if work waits (``CallbackOwner``)."""
@@ -77,20 +93,25 @@ class Turns:
             self._serve_small()
             if self._large:
                 began = self._clock()
+                self._until = began + self._time
                 self._do(self._large.popleft())
                 pause = PAUSE * (self._clock() - began)
         finally:
+            self._until = None
             self._stop_timer()
             if self._small or self._large:
                 self._wait(pause)
 
     def _serve_small(self) -> None:
-        """Do small work, in the time that there is for all of it."""
-        until = self._clock() + self._time
-        while self._small:
+        """Do small work, in the time that there is for all of it, of which each piece has a share:
+        one that waits does not wait for more than one turn's time of those before it.
+        """
+        now = self._clock()
+        until, share = now + self._time, self._time / (len(self._small) or 1)
+        while self._small and now <= until:
+            self._until = now + share
             self._do(self._small.popleft())
-            if self._clock() > until:
-                return
+            now = self._clock()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

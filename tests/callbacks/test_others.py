@@ -87,6 +87,17 @@ class TestTurnsOfLargeWork:
         guarded.fake.run()
         assert (faults.raised, owner.done) == (1, ["work"])
 
+    @covers("Turns._polled")
+    def test_have_time_after_a_fault_in_its_beginning(
+        self, guarded: Guarded, faults: Faults
+    ) -> None:
+        turns = Turns(guarded.loop, Options(), clock=guarded.fake.clock)
+        faults.add(guarded.loop, "run_callback")
+        with pytest.raises(Fault):
+            turns.until()
+        guarded.fake.now += 1000.0
+        assert turns.until() > guarded.fake.now
+
     @covers("Turns._serve")
     def test_go_on_after_a_fault_between_two_pieces(self, guarded: Guarded, faults: Faults) -> None:
         faults.add(guarded.fake, "clock")

@@ -34,10 +34,11 @@ def make_polling(
     loop: FakeLoop,
     options: Options,
     output: QueuedOutput | None = None,
+    turns: Turns | None = None,
 ) -> PollingTransport:
     """The transport of a session over polling."""
     output = output or queued_output(loop, options)
-    turns = Turns(loop, options, clock=loop.clock)
+    turns = turns or Turns(loop, options, clock=loop.clock)
     return PollingTransport(session, loop, options, loop.clock, output, turns)
 
 

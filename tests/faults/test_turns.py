@@ -232,6 +232,16 @@ class TestManySmallPackets:
             for http, path in sessions:
                 close_session(http, path, revision)
 
+    def test_of_short_payloads_share_a_turn(self, server: Server, watch: Watch) -> None:
+        body = "\x1e".join(["40/x"] * 819)
+        with watch(server, "turns", "short payloads", inputs=60 * 819, most=MOST):
+            sessions = [open_session(server, "4") for _ in range(60)]
+            for http, path in sessions:
+                http.send_request("POST", path, body)
+            for http, path in sessions:
+                assert http.read_response().body == b"ok"
+                close_session(http, path, "4")
+
 
 class TestManySmallEvents:
     @pytest.mark.parametrize(

@@ -84,6 +84,37 @@ class TestLargeWork:
         assert work.done == ["a", "others", "b", "others"]
 
 
+class TestTheTimeOfWorkThatGoesOn:
+    def until(self, work: Work) -> None:
+        self.times.append(work.turns.until() - work.loop.now)
+
+    def setup_method(self) -> None:
+        self.times: list[float] = []
+
+    def test_is_one_turn_s_for_all_that_the_loop_calls_together(self, work: Work) -> None:
+        self.until(work)
+        work.loop.now += 4.0
+        self.until(work)
+        work.loop.run()
+        self.until(work)
+        assert self.times == [TURN, TURN - 4.0, TURN]
+
+    def test_is_shared_by_small_pieces(self, work: Work) -> None:
+        self.until(work)
+        for seconds in (1.0, 2.0, 3.0, 4.0):
+            work.turns.add(lambda owner: self.until(owner), work)
+            work.add("a", seconds)
+        work.loop.run()
+        self.until(work)
+        assert self.times == [TURN, *[TURN / 8] * 4, TURN]
+
+    def test_is_one_turn_s_for_a_large_piece(self, work: Work) -> None:
+        work.turns.add(lambda owner: self.until(owner), work)
+        work.turns.add(lambda owner: self.until(owner), work, is_large=True)
+        work.loop.run()
+        assert self.times == [TURN, TURN]
+
+
 def test_work_that_raises_does_not_end_the_turns(work: Work) -> None:
     def fail(owner: Work) -> None:
         raise MemoryError

@@ -177,7 +177,6 @@ class PostReceiver:
 
     def _take_packets(self) -> None:
         """Hand up packets of the POST, in turns: a chatty client must not stop the others."""
-        until = self._clock() + self._options.max_time_per_turn
         while (incoming := self._incoming) is not None and (session := self._session) is not None:
             if not self._hand_up(session, incoming):
                 return
@@ -188,7 +187,7 @@ class PostReceiver:
                 self._timer = self._loop.timer(wait)
                 self._loop.start(self._timer, PostReceiver._go_on, self)
                 return
-            if self._incoming is not None and self._clock() > until:
+            if self._incoming is not None and self._turns.until() < self._clock():
                 self._go_on_soon()
                 return
         self._end_post(_OK)

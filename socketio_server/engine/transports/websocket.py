@@ -295,7 +295,7 @@ class WebSocketTransport:
         connection, options = self._connection, self._options
         connection.cork()
         try:
-            until = self._clock() + options.max_time_per_turn
+            until = self._turns.until()
             for remaining in reversed(range(options.max_events_per_turn)):
                 self._handle(event)
                 if self._paused or self._is_due:

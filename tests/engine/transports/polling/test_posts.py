@@ -10,12 +10,14 @@ from socketio_server.engine.transports.exchange import BAD_REQUEST
 from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.engine.transports.posts import AT_ONCE
 from socketio_server.exceptions import DecodeError
+from socketio_server.net.turns import Turns
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.protocol.engineio import Packet, PacketType
 from socketio_server.protocol.http1.responses import Response
 from tests.engine.transports.polling.client import Client
-from tests.fakes.engine import FakeExchange, outgoing
+from tests.fakes.engine import FakeExchange, RecordingTransportHandler, make_polling, outgoing
+from tests.fakes.loop import FakeLoop
 
 
 class TestPost:
@@ -113,6 +115,18 @@ class TestPost:
         assert len(client.session.packets) == 5
         assert others == [1, 2, 3, 4, 5]
         assert post.status == 200
+
+    def test_short_payloads_of_many_clients_share_the_time_of_a_turn(self) -> None:
+        loop, options = FakeLoop(), Options(max_time_per_turn=7.0)
+        turns = Turns(loop, options, clock=loop.clock)
+        sessions = [RecordingTransportHandler() for _ in range(3)]
+        for session in sessions:
+            session.on_packet = lambda packet: setattr(loop, "now", loop.now + 4.0)
+            transport = make_polling(session, loop, options, turns=turns)
+            transport.answer_post(b"40\x1e41\x1e42\x1e43", "text/plain", FakeExchange())
+        assert [session.messages for session in sessions] == [["0", "1", "2"], ["0"], ["0"]]
+        loop.run()
+        assert [session.messages for session in sessions] == [["0", "1", "2", "3"]] * 3
 
     def test_a_large_one_is_taken_apart_in_a_turn_of_its_own(self, client: Client) -> None:
         post = FakeExchange()

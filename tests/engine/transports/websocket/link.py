@@ -16,6 +16,7 @@ class Link:
         self.session = RecordingTransportHandler()
         self._pair = websocket(self.loop, options)
         self.connection, self.client = self._pair.__enter__()
+        self.turns = Turns(self.loop, options, clock=self.loop.clock)
         upgraded = UpgradedConnection(self.connection, data, deflates)
         self.transport = WebSocketTransport(
             upgraded,
@@ -24,7 +25,7 @@ class Link:
             options,
             self.loop.clock,
             closings(self.loop, options),
-            Turns(self.loop, options, clock=self.loop.clock),
+            self.turns,
         )
 
     def start(self) -> None:

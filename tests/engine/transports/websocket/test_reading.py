@@ -59,6 +59,18 @@ class TestTurns:
         assert link.session.messages == list("0123456")
         link.close()
 
+    def test_all_clients_share_the_time_of_a_turn(self) -> None:
+        link = Link(Options(max_time_per_turn=10.0))
+        link.start()
+        link.turns.until()  # another client's frames are handled
+        link.loop.now += 11.0
+        link.transport.data_received(frame(Opcode.TEXT, b"4a") + frame(Opcode.TEXT, b"4b"))
+        assert link.session.messages == ["a"]
+
+        link.loop.run()
+        assert link.session.messages == ["a", "b"]
+        link.close()
+
     def test_the_answers_of_one_turn_go_out_together(self, link: Link) -> None:
         seen: list[object] = []
 
