@@ -267,7 +267,7 @@ class NamespaceRouter(ClientAccount):
         self._closing = [
             member
             for member in self._all_members()
-            if member.delivery.holds_messages
+            if member.delivery.is_joining
             and member.delivery.close_reason is not CloseReason.CLIENT_NAMESPACE_DISCONNECT
         ]
         self._close_if_told()
@@ -341,10 +341,12 @@ class NamespaceRouter(ClientAccount):
     def answer(self, member: Member) -> None:
         """Tell the client that it joined the namespace, and under which id (``MemberRouter``).
 
-        A client that has left in the meantime gets no answer: it may have asked again, and would
-        take this answer for the second one's.
+        A client that has left in the meantime gets no answer, nor does one that has asked again: it
+        would take this answer for the second one's.
         """
-        if member.delivery.close_reason is CloseReason.CLIENT_NAMESPACE_DISCONNECT:
+        namespace = member.delivery.namespace
+        has_left = member.delivery.close_reason is CloseReason.CLIENT_NAMESPACE_DISCONNECT
+        if has_left or self._members.get(namespace, member) is not member:
             return
         encode = socketio4.encode_connect if self._is_old else socketio.encode_connect
         packet = encode(member.delivery.id, namespace=member.delivery.namespace)
@@ -422,7 +424,7 @@ class NamespaceRouter(ClientAccount):
         if self._is_old and namespace == MAIN_NAMESPACE and namespace in self._members:
             return  # the client is a member already
         if namespace in self._members:
-            raise DecodeError("namespace joined twice")
+            self._leave_unanswered(self._members[namespace])
         auth_size = len(text) - head.start
         obstacle = self._find_obstacle(namespace)
         if obstacle is not None:
@@ -437,6 +439,17 @@ class NamespaceRouter(ClientAccount):
         else:
             self._join(namespace, text, auth_size)
 
+    def _leave_unanswered(self, member: Member) -> None:
+        """Take a client out of a namespace that it asks to join again.
+
+        The official client sends nothing when it leaves before it was let in. After the answer it
+        says that it leaves.
+        """
+        if not member.delivery.is_joining:
+            raise DecodeError("namespace joined twice")
+        del self._members[member.delivery.namespace]
+        self._end(member, CloseReason.CLIENT_NAMESPACE_DISCONNECT)
+
     def _join(self, namespace: str, text: str, auth_size: int) -> None:
         member = self._keeper.add_member(self, namespace, auth_size)
         self._members[namespace] = member
@@ -445,6 +458,7 @@ class NamespaceRouter(ClientAccount):
             self._left_namespaces = others
         if self._ending is not None and namespace in self._ending:
             member.postpone()
+            self._ending[namespace].delivery.drop_held()
         if auth_size:
             charge_for_auth(self, member, socketio.keep(text))
         member.put(PacketType.CONNECT)

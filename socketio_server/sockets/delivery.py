@@ -267,20 +267,29 @@ class Delivery:
     def close(self, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
         """Drop all messages after this; the first reason stays.
 
-        :param goodbye: the last packet, behind all earlier messages; ``None``: the client has left,
-            or was refused.
+        :param goodbye: the last packet, behind all earlier messages but for those that a handler
+            may still keep from the client, who must not wait for that; ``None``: the client has
+            left, or was refused.
         """
         if self.close_reason is not None:
             return
-        if goodbye is not None:
+        if goodbye is None:
+            self.drop_held()
+        elif self._hold is None or self.is_joining:
             self.deliver(goodbye)
-        elif self._hold is not None:
-            self._hold.release(accepted=False)  # the client has left, and gets none of them
+        else:
+            for outgoing in (*self._hold.release(accepted=False), goodbye):
+                self._session.send(outgoing)
         self.close_reason = reason
         self.fastlane = None
         self._session.wake_line()  # messages that wait for room are dropped now
         if self._ledger is not None:
             self._ledger.close()
+
+    def drop_held(self) -> None:
+        """Drop the held messages, and the goodbye with them: nobody waits for them any more."""
+        if self._hold is not None:
+            self._hold.release(accepted=False)
 
     def leave_to_parent(self) -> None:
         """Send nothing from this process, which was forked from the one that has the client.

@@ -249,6 +249,18 @@ class TestJoiningAndLeaving:
             assert look(server, "census")["tally"]["slow"] <= before + 5
             websocket.close()
 
+    def test_without_leaving_makes_one_socket(self, server: Server, watch: Watch) -> None:
+        """Who asks again before the answer has left."""
+        with watch(server, "accounts", "joining again", inputs=15_000, most=MOST):
+            before = look(server, "census")["tally"].get("slow", 0)
+            websocket = join(server)
+            sockets = look(server, "stats")["sockets"]
+            send_all([websocket], frame(TEXT, "40/slow,") * 15_000)
+            assert ask(websocket, '["echo",1]') == "[1]"
+            assert look(server, "stats")["sockets"] <= sockets + 2
+            assert look(server, "census")["tally"]["slow"] <= before + 5
+            websocket.close()
+
     def test_in_one_payload_makes_one_socket(self, server: Server, watch: Watch) -> None:
         with watch(server, "accounts", "joining and leaving: POST", inputs=2 * 15_000, most=MOST):
             before = look(server, "census")["tally"].get("slow", 0)

@@ -223,6 +223,29 @@ class TestAKickedClient:
             )
             assert look(server, "census")["tally"].get("vote", 0) == before.get("vote", 0)
 
+    def test_is_gone_at_once_while_a_handler_decides_what_it_may_get(
+        self, server: Server, watch: Watch
+    ) -> None:
+        """What was held for it arrived, and its session was open, when the handler had decided."""
+        with watch(server, "gone is gone", "kicks before a decision", inputs=25):
+            speaker = join(server)
+            clients = [join(server) for _ in range(25)]
+            for client in clients:
+                client.send_text("40/part-1,")
+                client.receive_text()
+                client.send_text('42["__subscribe__","undecided"]')
+            wait_until(
+                lambda: look(server, "census")["tally"].get("undecided") == 25, "the handlers"
+            )
+            assert ask(speaker, '["say","undecided","for members"]') == "[]"
+            for client in clients:
+                client.send_text('42/part-1,["kick all"]')
+                assert {client.receive_text(), client.receive_text()} == {"41", "41/part-1,"}
+                client.wait_for_close()
+            assert ask(speaker, '["go on"]') == "[]"
+            for client in (speaker, *clients):
+                client.close()
+
 
 class TestAStrangerThatIsJudged:
     def test_gets_nothing_of_the_channel_and_answers_no_question_to_it(

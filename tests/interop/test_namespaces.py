@@ -1,8 +1,16 @@
 """Namespaces with the official clients: several on one session, each with what is its own."""
 
+from secrets import token_hex
+
 import pytest
 
-from tests.interop.clients import JAVASCRIPT_FLAVOURS, REVISION_4_FLAVOURS, WATCHER
+from tests.interop.clients import (
+    JAVASCRIPT_4_FLAVOURS,
+    JAVASCRIPT_FLAVOURS,
+    REVISION_4_FLAVOURS,
+    WATCHER,
+    Client,
+)
 from tests.interop.conftest import Connect
 
 BOTH = ["/", "/chat"]
@@ -102,6 +110,72 @@ class TestLeavingANamespace:
         client.emit("send away", True, namespace="/chat")
         for namespace in BOTH:
             client.wait_until_sent_away(namespace, with_session=True)
+
+
+class TestWhileAHandlerDecides:
+    """Clients leave and come back, and the server sends them away; they say nothing of leaving a
+    namespace that has not let them in yet."""
+
+    @pytest.fixture
+    def gate(self) -> str:
+        """Where the handler waits."""
+        return token_hex()
+
+    @pytest.fixture
+    def watcher(self, connect: Connect, gate: str) -> Client:
+        """Hears when the handler has begun, and lets it go on."""
+        watcher = connect(WATCHER)
+        watcher.subscribe(f"at-gate-{gate}")
+        return watcher
+
+    @pytest.mark.parametrize("flavour", JAVASCRIPT_FLAVOURS, ids=str)
+    def test_one_that_leaves_and_joins_again_keeps_its_session(
+        self, connect: Connect, watcher: Client, gate: str
+    ) -> None:
+        client = connect(namespaces=["/", "/slow"], query={"gate": gate})
+        own_id = client.who()["id"]
+        assert watcher.message() == "on_connect"
+        client.disconnect("/slow")
+        client.do("join", namespace="/slow")
+        assert client.who()["id"] == own_id  # the server has heard of the second joining as well
+        watcher.ask("open", gate)
+        slow_id = client.wait_until_connected("/slow")
+        assert client.who("/slow")["id"] == slow_id
+        assert client.message("/slow") == {"greeting": slow_id}
+        assert client.pending("message", "/slow") == []
+        assert client.who()["id"] == own_id
+
+    @pytest.mark.parametrize("flavour", JAVASCRIPT_4_FLAVOURS, ids=str)
+    def test_one_that_leaves_and_joins_again_gets_nothing_that_was_held(
+        self, connect: Connect, watcher: Client, gate: str
+    ) -> None:
+        client = connect(namespaces=BOTH, query={"gate": gate})
+        client.emit("__subscribe__", "slow-room")
+        assert watcher.message() == "on_subscribe"
+        watcher.ask("emit", "slow-room", [], "message", "to those on it")
+        first_id = client.ids["/"]
+        client.disconnect()
+        client.do("join", namespace="/")
+        client.who("/chat")  # the server has heard of both
+        watcher.ask("open", gate)
+        assert client.wait_until_connected() != first_id
+        client.who()
+        assert client.pending("message") == []
+
+    @pytest.mark.parametrize("flavour", JAVASCRIPT_FLAVOURS, ids=str)
+    def test_one_that_is_sent_away_hears_of_it_at_once(
+        self, connect: Connect, watcher: Client, gate: str
+    ) -> None:
+        client = connect(namespaces=BOTH, query={"gate": gate})
+        client.wait_until_connected("/chat")
+        client.emit("__subscribe__", "slow-room")
+        assert watcher.message() == "on_subscribe"
+        watcher.ask("emit", "slow-room", [], "message", "to those on it")
+        client.emit("send away", True, namespace="/chat")
+        for namespace in BOTH:
+            client.wait_until_sent_away(namespace, with_session=True)
+        watcher.ask("open", gate)
+        assert client.pending("message") == []
 
 
 @pytest.mark.parametrize("flavour", REVISION_4_FLAVOURS, ids=str)

@@ -6,6 +6,7 @@ watches.
 """
 
 import re
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import gevent
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from gevent.event import Event
 
 import socketio_server
 from socketio_server import events
@@ -20,8 +22,11 @@ from socketio_server.sockets.socket import Socket
 
 Context = dict[Any, Any]
 
+GATES: defaultdict[str, Event] = defaultdict(Event)
+"""Where handlers wait until a test lets them go on."""
+
 TEAMS = re.compile(r"/team-\d+$")
-ALL_NAMESPACES = re.compile(r"/(chat|members|team-\d+)?$")
+ALL_NAMESPACES = re.compile(r"/(chat|members|slow|team-\d+)?$")
 
 
 # The seven events
@@ -45,6 +50,32 @@ def check_token(request: HttpRequest, socket: Socket, context: Context) -> None:
     """Let in who has the token."""
     if not isinstance(socket.auth, dict) or socket.auth.get("token") != "the right one":
         raise events.Reject("Wrong token", {"got": socket.auth})
+
+
+@events.on_connect(namespace="/slow")
+def let_in_slowly(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """Greet, and let in when somebody opens the gate."""
+    socket.send({"greeting": socket.session.session_id})
+    _announce("on_connect", request)
+    GATES[request.GET["gate"]].wait()
+
+
+@events.on_subscribe(channel="^slow-")
+def decide_slowly(request: HttpRequest, socket: Socket, context: Context, channel: str) -> None:
+    """Decide when somebody opens the gate."""
+    _announce("on_subscribe", request)
+    GATES[request.GET["gate"]].wait()
+
+
+def _announce(event: str, request: HttpRequest) -> None:
+    with suppress(socketio_server.NoSocket):  # nobody watches
+        socketio_server.broadcast_channel(event, f"at-gate-{request.GET['gate']}")
+
+
+@events.on("open")
+def open_gate(request: HttpRequest, socket: Socket, context: Context, gate: str) -> None:
+    """Let all pass who wait at a gate, and who come later."""
+    GATES[gate].set()
 
 
 @events.on_subscribe(channel="^closed-")

@@ -270,6 +270,28 @@ class TestAfterTheEnd:
         settle()
         assert client.received() == []
 
+    @pytest.mark.parametrize("end", [kick, kick_everywhere])
+    def test_what_is_doubtful_never_arrives_and_the_goodbye_waits_for_no_handler(
+        self, server: FakeServer, end: Callable[[Socket, FakeClient], None]
+    ) -> None:
+        output = server.clients.output = queued_output(server.loop)
+        go_on = Event()
+        server.registry.on_subscribe(lambda *args: go_on.wait(PATIENCE) and None)
+        client, other = server.connect(), server.connect()
+        client.emit("__subscribe__", "room")
+        other.socket.broadcast_channel("to those on it", "room")
+        other.socket.broadcast("to all")
+        assert client.received() == []
+
+        end(client.socket, client)
+        assert client.received() == ['2["message","to all"]', "1"]
+        assert output.total == 0
+        assert client.closed == ([CloseReason.FORCED_SERVER_CLOSE] * (end is kick_everywhere))
+        other.socket.broadcast_channel("to those on it", "room")
+        go_on.set()
+        settle()
+        assert client.received() == []
+
     def test_one_that_joins_again_gets_messages_once(
         self, server: FakeServer, client: FakeClient, go_on: Event
     ) -> None:

@@ -5,9 +5,77 @@ from gevent.event import Event
 
 from socketio_server.exceptions import Reject
 from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.sockets.socket import Socket
 from tests.dispatch.router.steps import gate, got, make_server, message, settle_all
 from tests.fakes.hub import settle
 from tests.fakes.server import FakeServer
+
+
+class TestJoiningTwice:
+    """The official client says nothing of it if it leaves before it is let in. If it asks again
+    then, it has left."""
+
+    def test_before_the_first_answer_gets_one_answer(self, server: FakeServer) -> None:
+        go_on = Event()
+        ended: list[object] = []
+
+        def connect(request: object, socket: Socket, context: object) -> None:
+            go_on.wait()
+            socket.send("welcome")
+
+        server.registry.on_connect(connect, namespace="/slow")
+        server.registry.on_disconnect(namespace="/slow")(
+            lambda request, socket, context: ended.append(socket.close_reason)
+        )
+        client = server.connect()
+        client.send("0/slow,", '0/slow,{"token":"another"}', '2/slow,["message","new"]')
+        assert client.received() == []
+        go_on.set()
+        settle()
+        answer, welcome = client.received()
+        assert answer.startswith('0/slow,{"sid"')
+        assert welcome == '2/slow,["message","welcome"]'
+        assert ended == ["client namespace disconnect"]
+        (joined,) = (s for _, s, _ in server.clients.values() if s.namespace == "/slow")
+        assert joined.id in answer
+        assert joined.auth == {"token": "another"}
+        assert client.closed == []
+
+    def test_before_the_first_refusal_gets_one_refusal(self, server: FakeServer) -> None:
+        go_on = Event()
+
+        def refuse(*args: object) -> None:
+            go_on.wait()
+            raise Reject("no")
+
+        server.registry.on_connect(refuse, namespace="/slow")
+        client = server.connect()
+        client.send("0/slow,", "0/slow,")
+        go_on.set()
+        settle()
+        assert client.received() == ['4/slow,{"message":"no"}']
+
+    def test_again_and_again_makes_one_socket(self, server: FakeServer) -> None:
+        go_on = Event()
+        joined: list[Socket] = []
+
+        def connect(request: object, socket: Socket, context: object) -> None:
+            joined.append(socket)
+            go_on.wait()
+
+        server.registry.on_connect(connect, namespace="/slow")
+        client = server.connect()
+        client.send(*["0/slow,"] * 100)
+        go_on.set()
+        settle()
+        assert [p[:13] for p in client.received()] == ['0/slow,{"sid"']
+        assert len(joined) == 2
+        assert server.dispatcher.total.bytes == client.router.waiting_bytes == 0
+
+    def test_after_the_answer_closes_the_session(self, server: FakeServer) -> None:
+        client = server.connect()
+        client.send("0")
+        assert client.closed == [CloseReason.PARSE_ERROR]
 
 
 class TestJoiningAgain:
@@ -62,6 +130,30 @@ class TestJoiningAgain:
         go_on.set()
         settle()
         assert client.received() == ['4/slow,{"message":"no"}']
+
+    def test_one_that_was_kicked_before_it_was_let_in_gets_one_answer(
+        self, server: FakeServer
+    ) -> None:
+        """It would take the first socket's answer and goodbye for the second one's."""
+        go_on = Event()
+        joined: list[Socket] = []
+
+        def connect(request: object, socket: Socket, context: object) -> None:
+            joined.append(socket)
+            socket.send("welcome")
+            go_on.wait()
+
+        server.registry.on_connect(connect, namespace="/slow")
+        client = server.connect()
+        client.send("0/slow,")
+        joined[0].disconnect()
+        client.send("0/slow,")
+        go_on.set()
+        settle()
+        answer, welcome = client.received()
+        assert joined[1].id in answer
+        assert welcome == '2/slow,["message","welcome"]'
+        assert [socket.connected() for socket in joined] == [False, True]
 
     def test_one_that_left_before_the_old_one_s_end_leaves_nothing_that_waits(
         self, server: FakeServer, gates: dict[str, Event]

@@ -55,15 +55,15 @@ class TestLeaving:
         self, server: FakeServer
     ) -> None:
         decided = Event()
-        server.registry.on_subscribe(lambda *args: decided.wait())
+        server.registry.on_connect(lambda *args: decided.wait() and None, namespace="/slow")
         client = server.connect()
-        client.emit("__subscribe__", "room")
+        client.send("0/slow,")
         gevent.spawn(client.socket.disconnect, close=True).join()
         client.received()
 
         client.send("0/admin,", '2/admin,7["message","still here"]', "51-[", b"x")
         assert client.received() == []
-        assert namespaces(server) == ["/"]  # its last handlers are behind the one that decides
+        assert namespaces(server) == ["/slow"]  # its last handlers are behind the one that decides
 
         decided.set()
         settle()

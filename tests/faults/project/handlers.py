@@ -223,6 +223,29 @@ def vote(request: HttpRequest, socket: Socket, context: Context) -> None:
     TALLY["vote"] += 1
 
 
+@events.on("kick all", namespace=re.compile("/part-[^!]+"))
+def kick_all(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """End the session."""
+    socket.disconnect(close=True)
+
+
+GO_ON = Event()
+"""Set when handlers may decide on the channel ``undecided``."""
+
+
+@events.on_subscribe(channel="^undecided$")
+def decide_when_told(request: HttpRequest, socket: Socket, context: Context, channel: str) -> None:
+    """Let everybody in, when it is time."""
+    TALLY["undecided"] += 1
+    GO_ON.wait()
+
+
+@events.on("go on")
+def go_on(request: HttpRequest, socket: Socket, context: Context) -> None:
+    """Let those handlers decide."""
+    GO_ON.set()
+
+
 JUDGED = Event()
 """Set when it is time to refuse strangers."""
 
