@@ -64,11 +64,6 @@ class Outgoing:
         self._is_shared = False
         self._deflated = None
 
-    @property
-    def is_deflated(self) -> bool:
-        """Whether it was compressed already, or stays plain."""
-        return self._deflated is not None
-
     def stay_plain(self) -> None:
         """Have the message sent as it is to those who accept compressed ones, too."""
         self._deflated = self.frames
@@ -110,8 +105,6 @@ def limit_deflating(messages: Iterable[Outgoing]) -> None:
     """
     size = 0
     for outgoing in messages:
-        if outgoing.is_deflated:
-            continue
         size += len(outgoing.frames)
         if size > LARGE:
             outgoing.stay_plain()
