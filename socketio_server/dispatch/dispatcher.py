@@ -49,6 +49,7 @@ from socketio_server.protocol.names import (
     USER_ROOM_HEAD,
 )
 from socketio_server.protocol.socketio import (
+    Assembly,
     Packet,
     PacketType,
     decode,
@@ -261,6 +262,10 @@ class Dispatcher:
             return 0
         return item.answer.decoded_size() if isinstance(item, Acknowledged) else estimate_size(item)
 
+    def takes_long(self, item: Item) -> bool:
+        """Return whether an item gets a turn of its own (``InboxKeeper``)."""
+        return item.__sizeof__() > LARGE or (isinstance(item, Assembly) and item.work > LARGE)
+
     def start_decoding(self) -> BoundedDecoder:
         """Begin to decode the answers that one caller has waited for (``RouterKeeper``)."""
         timekeeper, patience = self._clients.timekeeper, self.options.stall_timeout
@@ -295,7 +300,7 @@ class Dispatcher:
             elif isinstance(item, SubscriptionRevoked):
                 self._subscriptions.left(member, item.channel)
             else:
-                pause = self._take_turn if item.__sizeof__() > LARGE else None
+                pause = self._take_turn if self.takes_long(item) else None
                 packet = decode_kept(item, pause)
                 if pause is not None:
                     pause()

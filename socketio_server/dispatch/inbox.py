@@ -44,6 +44,9 @@ class InboxKeeper(Protocol):
     def decoded_size(self, item: Any) -> int:
         """Estimate how many bytes an item takes once it is decoded."""
 
+    def takes_long(self, item: Any) -> bool:
+        """Return whether an item, which is no small one, gets a turn of its own."""
+
     def handle(self, inbox: Any, item: Any) -> None:
         """Handle one item, in a worker; must not raise."""
 
@@ -160,11 +163,12 @@ class Inbox(Generic[T]):
             if size > SMALL and not taken:
                 try:
                     needed = keeper.decoded_size(item)
-                    turn = _Turn(self, keeper.pool, is_large=size > LARGE)
+                    is_large = keeper.takes_long(item)
+                    turn = _Turn(self, keeper.pool, is_large=is_large)
                     if not keeper.decoded_memory.take(account, needed, turn.begin):
                         break
                     taken = needed
-                    if size > LARGE:
+                    if is_large:
                         turn.begin(taken)
                         break
                 except BaseException:  # a fault of ours, too

@@ -196,6 +196,11 @@ def check_event(data: Any) -> None:
 # --- Binary packets ---------------------------------------------------------------------------
 
 
+_SEARCH_COST = 4
+"""How many times as long the JSON of a binary packet takes, because it is searched for placeholders
+and its values once more for binary data, if they are sent back."""
+
+
 class Assembly:
     """Collects the attachments of one binary packet (section Packet encoding, binary packets).
 
@@ -235,6 +240,11 @@ class Assembly:
         self._size = size
         self._attachments.append(data)
         return len(self._attachments) == self.head.attachments
+
+    @property
+    def work(self) -> int:
+        """How many bytes a text event would have that takes as long."""
+        return _SEARCH_COST * len(self._text)
 
     def estimate_size(self) -> int:
         """Estimate how many bytes the packet takes once it is decoded, beside its text."""

@@ -43,8 +43,9 @@ class TestLargeMessages:
             [f'2["message","{"x" * LARGE}"]'],
             [f'2["message","{"é" * LARGE}"]'],
             [f'51-["message",{{"_placeholder":true,"num":0}},"{"x" * LARGE}"]', b"x"],
+            [f'51-["message",{{"_placeholder":true,"num":0}},"{"x" * (LARGE // 4)}"]', b"x"],
         ],
-        ids=["ASCII", "other text", "with an attachment"],
+        ids=["ASCII", "other text", "with an attachment", "a quarter as large with one"],
     )
     def test_let_others_be_served_before_their_handlers(
         self, server: Journal, entries: list[str], packets: list[str | bytes]

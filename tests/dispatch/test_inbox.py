@@ -64,6 +64,9 @@ class Box:
     def decoded_size(self, item: str) -> int:
         return DECODED * len(item)
 
+    def takes_long(self, item: str) -> bool:
+        return getsizeof(item) > LARGE
+
     def give_up(self, kind: RefusalKind, why: str) -> None:
         raise AssertionError("nobody waits for long here")
 

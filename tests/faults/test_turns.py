@@ -107,6 +107,20 @@ class TestLargeMessages:
             for client in clients:
                 client.cut()
 
+    def test_with_an_attachment_do_at_a_quarter_of_the_size(
+        self, server: Server, watch: Watch
+    ) -> None:
+        place = '{"_placeholder":true,"num":0}'
+        text = f'451-1["echo",{place},{fill("[" * 10 + "]" * 10, 31_900)}]'
+        count, event = 100, frame(TEXT, text) + frame(BINARY, b"x")
+        with watch(server, "turns", "binary events of 32 kB", inputs=count * 3, most=MOST):
+            clients = crowd(server, count)
+            with all_at_once(server):
+                send_all(clients, event)
+            send_each(clients, [event * 2] * count, answers=6)
+            for client in clients:
+                client.cut()
+
     def test_that_only_inflate_do(self, deflating: Server, watch: Watch) -> None:
         count, bomb = 100, deflated('42["unknown","' + "x" * LARGE + '"]')
         with watch(deflating, "turns", "much to inflate", inputs=count * 4, most=MOST, patience=90):
