@@ -114,7 +114,8 @@ class Engine:
         held_total: HeldTotal | None = None,
         on_unknown_sid: Callable[[str], None] = lambda worker: None,
     ) -> None:
-        self._turns = turns or Turns(loop, options, clock=clock)
+        self.turns = turns or Turns(loop, options, clock=clock)
+        """The turns of work that can't be done at once."""
         self._loop = loop
         self._options = options
         self._on_unknown_sid = on_unknown_sid
@@ -259,7 +260,7 @@ class Engine:
         session = self._new_session(request)
         session.binding = binding
         make = PollingTransport3 if session.revision == REVISION_3 else PollingTransport
-        transport = make(session, self._loop, self._options, self._clock, self.output, self._turns)
+        transport = make(session, self._loop, self._options, self._clock, self.output, self.turns)
         if request.user_agent.startswith(PYTHON_AGENTS):
             transport.packets_per_answer = PACKETS_FOR_PYTHON
         self._start(session, transport, context)
@@ -416,7 +417,7 @@ class Engine:
             self._options,
             self._clock,
             self._closings,
-            self._turns,
+            self.turns,
         )
 
     def _start(self, session: Session, transport: Transport, context: Any) -> None:

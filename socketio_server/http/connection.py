@@ -79,7 +79,6 @@ _HAS_SOMETHING_TO_SEND = frozenset({MOVING, STREAMING, ANSWERING, CLOSING})
 class HttpServer(ExchangeServer, Protocol):
     """The server, as its connections see it."""
 
-    guarded_loop: Loop
     deadlines: "Mapping[State, Deadlines[HttpConnection] | None]"
     """Limits of the time in each state (``make_deadlines``)."""
     write_size: int
@@ -448,7 +447,7 @@ class HttpConnection:
             return
         self._move_to(IDLE)
         if self._buffer:
-            self.server.guarded_loop.run_callback(HttpConnection._read_on, self)
+            self.server.engine.turns.add(HttpConnection._read_on, self)  # there may be very many
 
     def detach(self) -> tuple[Connection, bytes]:
         """Hand over the connection (``Carrier``)."""

@@ -81,7 +81,7 @@ class EchoEngine(Engine):
             raise AssertionError("there are no sessions here")
 
         super().__init__(loop, options, accept, Stats(monotonic), clock=monotonic)
-        self._arguments = loop, options, monotonic, self._closings, self._turns
+        self._arguments = loop, options, monotonic, self._closings, self.turns
 
     def open_websocket(
         self, request: EngineRequest, context: Any, upgraded: UpgradedConnection

@@ -23,7 +23,6 @@ from socketio_server.http.siblings import Siblings
 from socketio_server.net.connection import READ_SIZE, Connection
 from socketio_server.net.deadlines import Deadlines
 from socketio_server.net.handover import Outcome, Waiter
-from socketio_server.net.loop import Loop
 from socketio_server.net.statistics import Stats
 from socketio_server.options import Options
 from tests.fakes.engine import RecordingSessionHandler
@@ -92,7 +91,6 @@ class Site:
 
     def __init__(self, options: Options, *, worker: str = "", folder: Path | None = None) -> None:
         self.loop = FakeLoop()
-        self.guarded_loop: Loop = self.loop
         self.options = options
         self.stats = Stats(self.loop.clock)
         self.engine = Engine(

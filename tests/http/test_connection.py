@@ -70,6 +70,19 @@ class TestBadHeads:
         assert "secret" not in caplog.text
 
 
+class TestRequestsThatComeTogether:
+    def test_leave_turns_to_others(self, site: Site, peer: Peer) -> None:
+        """The loop serves its descriptors between two of them."""
+        peer.sock.sendall(request("OPTIONS", site.open_session()) * 2)
+        site.loop.turn()
+        assert read_available(peer.sock).count(b"204") == 1
+        site.loop.turn()
+        assert not read_available(peer.sock)
+
+        site.run()
+        assert peer.statuses() == [204]
+
+
 class TestTheLastAnswer:
     """The client shall be able to read it, whatever it sends meanwhile (RFC 9112 section 9.6)."""
 
