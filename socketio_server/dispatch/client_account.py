@@ -19,6 +19,11 @@ from socketio_server.options import Options
 LADEN = 16_384
 """Bytes that one client may make the server hold without being counted for the process."""
 
+USUAL_SUBSCRIPTIONS = 131_072
+"""Bytes of subscriptions and pending acknowledgements that a client may have without being charged:
+of 256 channels with usual names.
+"""
+
 _TOO_MANY_WAIT = "too many bytes wait for handlers, or for their rest (SOCKETIO_MAX_PENDING_TOTAL)"
 
 
@@ -109,6 +114,7 @@ class ClientAccount:
         "makes_large_messages",
         "other_bytes",
         "queued",
+        "subscription_bytes",
         "waiting_bytes",
         "weigh_above",
         "weigh_below",
@@ -121,6 +127,8 @@ class ClientAccount:
         """Bytes of packets that wait for handlers (``Account``)."""
         self.other_bytes = 0
         """Bytes of all else that is charged."""
+        self.subscription_bytes = 0
+        """Bytes of the subscriptions and the pending acknowledgements of all its sockets."""
         self.counted = 0
         """The share of this client in the bytes of all (``Laden``)."""
         self.weigh_above = min(LADEN, options.max_pending_bytes - 1)
@@ -137,6 +145,15 @@ class ClientAccount:
         """Charge the client for more bytes, or for fewer if ``change`` is negative."""
         self.other_bytes += change
         self.weigh()
+
+    def charge_subscriptions(self, change: int) -> None:
+        """Note more bytes of subscriptions and pending acknowledgements, or fewer, and charge the
+        client for those beyond what is usual.
+        """
+        before = self.subscription_bytes
+        self.subscription_bytes = after = before + change
+        if before > USUAL_SUBSCRIPTIONS or after > USUAL_SUBSCRIPTIONS:
+            self.charge(max(after, USUAL_SUBSCRIPTIONS) - max(before, USUAL_SUBSCRIPTIONS))
 
     def weigh(self) -> None:
         """Act on the number of bytes, and set ``weigh_above`` and ``weigh_below`` (``Account``).

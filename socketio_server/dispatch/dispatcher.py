@@ -248,9 +248,9 @@ class Dispatcher:
         """Unregister a member that has no items left to handle. Idempotent."""
         delivery = member.delivery
         if delivery.owner is not None:
+            self._clients.discard(delivery)  # returns what its owner was charged
             delivery.owner = None
             self.rights.forget(member)
-            self._clients.discard(delivery)
             member.router.member_finished(member)
             self._live -= 1
             if not self._live:

@@ -62,6 +62,9 @@ class MemberRouter(Account, Protocol):
     def charge(self, change: int) -> None:
         """Charge the client for more bytes, or for fewer if ``change`` is negative."""
 
+    def charge_subscriptions(self, change: int) -> None:
+        """Charge the client for subscriptions and pending acknowledgements, if they are many."""
+
     def answer(self, member: "Member") -> None:
         """Tell the client that it joined the namespace, and under which id."""
 
@@ -193,6 +196,10 @@ class Member(Inbox[Item]):
     def is_handled_by(self, caller: greenlet) -> bool:
         """Return whether a greenlet handles an event of the client (``SocketOwner``)."""
         return self.router.is_handled_by(caller)
+
+    def charge_subscriptions(self, change: int) -> None:
+        """Charge the client for subscriptions and pending acknowledgements (``SocketOwner``)."""
+        self.router.charge_subscriptions(change)
 
     def subscribed(self, channel: str) -> None:
         """Tell the project of a channel that the socket is on now (``SocketOwner``)."""

@@ -13,6 +13,9 @@ from socketio_server.protocol.cluster_requests import decode_value
 MAX_PENDING = 1000
 """Acknowledgements that one client may owe in a namespace; beyond it, the oldest is given up."""
 
+PENDING_SIZE = 600
+"""Bytes that one of them takes, about."""
+
 ack_ids = count(1)
 """Ids for the whole process, because a broadcast with an id must be encoded only once."""
 
@@ -205,21 +208,21 @@ class Ledger:
         self._socket_id = socket_id
         self._pending: dict[int, Pending] = {}
 
+    def __len__(self) -> int:
+        return len(self._pending)
+
     def add(self, ack_id: int, pending: Pending) -> None:
         """Note that the client is asked to acknowledge ``ack_id``."""
         if len(self._pending) >= MAX_PENDING:
             self._pending.pop(next(iter(self._pending))).gone(self._socket_id)
         self._pending[ack_id] = pending
 
-    def discard(self, ack_id: int) -> None:
-        """Ignore the acknowledgement of ``ack_id``, should it still arrive."""
-        self._pending.pop(ack_id, None)
+    def pop(self, ack_id: int) -> Pending | None:
+        """Expect the acknowledgement of ``ack_id`` no more.
 
-    def settle(self, ack_id: int, answer: Answer) -> None:
-        """Pass on an acknowledgement; ignore one that the server did not ask for."""
-        pending = self._pending.pop(ack_id, None)
-        if pending is not None:
-            pending.answered(self._socket_id, answer)
+        :return: who waits for it; ``None`` if the server did not ask for it.
+        """
+        return self._pending.pop(ack_id, None)
 
     def close(self) -> None:
         """Tell all waiting handlers and callbacks that the client has disconnected."""

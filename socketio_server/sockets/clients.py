@@ -23,7 +23,7 @@ from socketio_server.sockets.acknowledgements import (
     ack_ids,
 )
 from socketio_server.sockets.recipient import Recipient
-from socketio_server.sockets.subscriptions import Channels
+from socketio_server.sockets.subscriptions import Channels, subscription_size
 from socketio_server.sockets.transactions import Transactions
 
 
@@ -150,7 +150,9 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         if recipient.channels or recipient.rooms:
             for name in (*recipient.channels, *recipient.rooms):
                 self.channels.discard(recipient, name)
+            size = sum(map(subscription_size, recipient.channels))
             recipient.channels = recipient.rooms = ()
+            recipient.charge_subscriptions(-size)
         if self._recipients.pop(recipient.id, None) is not None:
             members = self._members[recipient.namespace]
             del members[recipient]
@@ -158,7 +160,8 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
                 del self._members[recipient.namespace]
 
     def subscribe(self, recipient: Recipient, *channels: str) -> Collection[str]:
-        """Put a client on channels; the caller has the broker listen to them.
+        """Put a client on channels; the caller has the broker listen to them. May end its session,
+        if all clients hold too much.
 
         :return: those that it was not on.
         """
@@ -167,6 +170,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
         recipient.channels += tuple(added)
         for channel in added:
             self.channels.add(recipient, channel)
+        recipient.charge_subscriptions(sum(map(subscription_size, added)))
         return added
 
     def unsubscribe(self, recipient: Recipient, *channels: str) -> Collection[str]:
@@ -181,6 +185,7 @@ class Clients(Mapping[str, tuple[Any, S, dict[Any, Any]]]):
             self.channels.discard(recipient, channel)
         if removed:
             recipient.channels = tuple(remaining)
+            recipient.charge_subscriptions(-sum(map(subscription_size, removed)))
         return removed
 
     def enter(self, recipient: Recipient, room: str) -> None:

@@ -14,6 +14,7 @@ from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.net.refusals import RefusalKind
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.acknowledgements import (
+    PENDING_SIZE,
     Acknowledged,
     Answer,
     Ledger,
@@ -37,6 +38,11 @@ class SocketOwner(Protocol):
 
     def disconnect(self, *, close: bool) -> None:
         """Take the client out of the namespace; with ``close``, end its whole session."""
+
+    def charge_subscriptions(self, change: int) -> None:
+        """Charge the client for subscriptions and pending acknowledgements, if they are many; may
+        end its session.
+        """
 
     def subscribed(self, channel: str) -> None:
         """The socket is on a channel now."""
@@ -284,6 +290,7 @@ class Delivery:
         self.fastlane = None
         self._session.wake_line()  # messages that wait for room are dropped now
         if self._ledger is not None:
+            self.charge_subscriptions(-PENDING_SIZE * len(self._ledger))
             self._ledger.close()
 
     def drop_held(self) -> None:
@@ -299,6 +306,11 @@ class Delivery:
         self.close_reason = CloseReason.TRANSPORT_CLOSE
         self.fastlane = self.owner = None
         self._session.leave_to_parent()
+
+    def charge_subscriptions(self, change: int) -> None:
+        """Charge the client for subscriptions and pending acknowledgements (``Recipient``)."""
+        if self.owner is not None:
+            self.owner.charge_subscriptions(change)
 
     # --- Acknowledgements ---------------------------------------------------------------------
 
@@ -335,12 +347,15 @@ class Delivery:
             return
         if self._ledger is None:
             self._ledger = Ledger(self.id)
+        before = len(self._ledger)
         self._ledger.add(ack_id, pending)
+        if len(self._ledger) > before:
+            self.charge_subscriptions(PENDING_SIZE)
 
     def forget_acknowledgement(self, ack_id: int) -> None:
         """Ignore the acknowledgement of ``ack_id``, should it still arrive."""
-        if self._ledger is not None:
-            self._ledger.discard(ack_id)
+        if self._ledger is not None and self._ledger.pop(ack_id) is not None:
+            self.charge_subscriptions(-PENDING_SIZE)
 
     def acknowledged(self, ack_id: int, answer: Answer) -> None:
         """Pass on the client's acknowledgement of ``ack_id``.
@@ -348,8 +363,12 @@ class Delivery:
         Ignore one of a client that was not told yet that it is connected: nothing was asked, and
         the id is a guess.
         """
-        if self._ledger is not None and not self.is_joining:
-            self._ledger.settle(ack_id, answer)
+        if self._ledger is None or self.is_joining:
+            return
+        pending = self._ledger.pop(ack_id)
+        if pending is not None:
+            self.charge_subscriptions(-PENDING_SIZE)
+            pending.answered(self.id, answer)
 
     def run_callback(self, callback: Callable[..., Any], answer: Answer) -> None:
         """Run a callback with the values of an acknowledgement, in a later turn of the inbox."""

@@ -49,6 +49,11 @@ class Recipient(Protocol):
         :param channels: as in ``deliver``.
         """
 
+    def charge_subscriptions(self, change: int) -> None:
+        """Charge the client for more bytes of its subscriptions, or for fewer; may end its
+        session.
+        """
+
     def expect(self, ack_id: int, pending: Pending) -> None:
         """Note that the client is asked to acknowledge ``ack_id``."""
 

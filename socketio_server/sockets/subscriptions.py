@@ -12,6 +12,13 @@ from socketio_server.sockets.recipient import Recipient
 
 D = TypeVar("D")
 
+_SUBSCRIPTION_SIZE = 400
+
+
+def subscription_size(channel: str) -> int:
+    """Return about how many bytes a client's subscription takes, if it is the only one."""
+    return _SUBSCRIPTION_SIZE + (len(channel) if channel.isascii() else 4 * len(channel))
+
 
 class Channels(Mapping[str, list[str]]):
     """The subscribers of each channel of each namespace, and the clients in each room of our own.

@@ -12,6 +12,7 @@ from socketio_server.options import Options
 from tests.faults.crowd import (
     OFFER,
     ask,
+    close_all,
     connect,
     crowd,
     deflated,
@@ -21,7 +22,7 @@ from tests.faults.crowd import (
     statuses,
 )
 from tests.faults.project.views import LARGE
-from tests.faults.watch import MOST, Watch, look
+from tests.faults.watch import MIB, MOST, Watch, look, waiting_bytes
 from tests.support.http import Http, Refused
 from tests.support.server import Server
 from tests.support.tools import wait_until
@@ -218,6 +219,29 @@ ODD_NAMES = {
 """What is no channel's name; half a character becomes a whole one, which may be."""
 
 
+class TestQuestions:
+    def test_that_nobody_answers_are_bounded_for_the_whole_process(
+        self, server: Server, watch: Watch
+    ) -> None:
+        parts = [f"/part-{number}" for number in range(MAX_NAMESPACES - 1)]
+        count = 24 * len(parts)
+        with watch(server, "questions", "that nobody answers", inputs=count, most=MOST):
+            before = look(server, "stats")["refusals"].get("pending", 0)
+            for client in crowd(server, 24):
+                with suppress(ConnectionError):  # once it is given up
+                    for part in parts:
+                        client.send_text(f"40{part},")
+                        assert client.receive_text().startswith(f'40{part},{{"sid"')
+                        client.send_text(f'42{part},1["questions",1000]')
+                        while not client.receive_text().startswith(f"43{part},"):
+                            pass
+            wait_until(
+                lambda: look(server, "stats")["refusals"].get("pending", 0) > before, "some to go"
+            )
+            assert waiting_bytes(server) <= 64 * MIB
+            close_all()
+
+
 class TestSubscriptions:
     def test_end_with_as_many_channels_as_one_client_may_hold(
         self, server: Server, watch: Watch
@@ -261,6 +285,41 @@ class TestSubscriptions:
             assert look(server, "stats")["channels"] == len(names) * len(parts)
             for client in clients:
                 client.reset()
+
+    def test_with_long_names_are_bounded_for_the_whole_process(
+        self, server: Server, watch: Watch
+    ) -> None:
+        """Usual names, of however many clients, end nobody."""
+        parts = [f"/part-{number}" for number in range(MAX_NAMESPACES - 1)]
+        count = 48 * len(parts) * MAX_CHANNELS
+        with watch(server, "subscriptions", "long names of all", inputs=count, most=MOST):
+            before = look(server, "stats")["refusals"].get("pending", 0)
+            honest = crowd(server, 20)
+            for client in honest:
+                for number in range(MAX_CHANNELS):
+                    client.send_text(f'42["__subscribe__","prices-of-{number}"]')
+            for number, client in enumerate(crowd(server, 48)):
+                with suppress(ConnectionError):  # once it is given up
+                    for part in parts:
+                        client.send_text(f"40{part},")
+                        names = (
+                            f"{number} {part} {channel}".ljust(MAX_CHANNEL_LENGTH, "😀")
+                            for channel in range(MAX_CHANNELS)
+                        )
+                        client.send(
+                            b"".join(
+                                frame(TEXT, f'42{part},["__subscribe__","{name}"]')
+                                for name in names
+                            )
+                        )
+            wait_until(
+                lambda: look(server, "stats")["refusals"].get("pending", 0) >= before + 20,
+                "some to go",
+            )
+            assert waiting_bytes(server) <= 64 * MIB
+            for client in honest:
+                assert ask(client, '["__subscribe__","prices-of-1"]') == "[false]"
+            close_all()
 
     def test_come_and_go_without_a_trace(self, server: Server, watch: Watch) -> None:
         count = 5_000

@@ -1,5 +1,6 @@
 """Packets that wait for their handlers: how many bytes of one client, and of all."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -13,7 +14,7 @@ from tests.dispatch.router.steps import gate, got, make_server, message, settle_
 from tests.fakes.hub import PATIENCE, settle
 from tests.fakes.loop import FakeLoop
 from tests.fakes.net import queued_output
-from tests.fakes.server import FakeServer, RecordingHooks
+from tests.fakes.server import FakeClient, FakeServer, RecordingHooks
 
 
 class TestWhatWaitsForTheHandlers:
@@ -422,3 +423,71 @@ class TestLargeMessages:
         client.emit("message", "hello", ack_id=1)
 
         assert client.router.makes_large_messages is is_large
+
+
+class TestSubscriptionsAndPendingAcknowledgements:
+    """Clients choose the names of channels, and whether they answer."""
+
+    LONG = tuple(f"{number}".ljust(128, "\U0001f600") for number in range(256))
+
+    def test_are_charged_beyond_what_is_usual(self) -> None:
+        server = make_server()
+        client = server.connect()
+        for number in range(256):
+            client.socket.subscribe(f"prices-of-stock-number-{number}".ljust(100, "-"))
+        assert server.dispatcher.total.bytes == 0
+
+        for channel in self.LONG:
+            client.socket.subscribe(channel)
+        assert server.dispatcher.total.bytes > 256 * 4 * 128
+
+        for channel in self.LONG:
+            client.socket.unsubscribe(channel)
+        assert server.dispatcher.total.bytes == 0
+
+    @pytest.mark.parametrize("answers", [False, True])
+    def test_callbacks_are_charged_until_they_are_answered_or_the_client_goes(
+        self, answers: bool
+    ) -> None:
+        server = make_server(max_packet_burst=10_000)
+        client = server.connect()
+        for _ in range(1_001):  # for the last, the first is given up
+            client.socket.emit("question", callback=lambda *args: None)
+        assert server.dispatcher.total.bytes == 1_000 * 600 - 131_072
+
+        if answers:
+            client.send(*[f"43{packet[2:].split('[')[0]}[]" for packet in client.received()[1:]])
+        else:
+            client.leave()
+        settle_all(server)
+        assert server.dispatcher.total.bytes == 0
+
+    @pytest.mark.parametrize("leave", [FakeClient.leave, lambda client: client.send("41")])
+    def test_are_charged_no_more_once_the_client_has_gone(
+        self, leave: Callable[[FakeClient], None]
+    ) -> None:
+        server = make_server()
+        client = server.connect()
+        for channel in self.LONG:
+            client.socket.subscribe(channel)
+        assert server.dispatcher.total.bytes > 0
+
+        leave(client)
+        settle_all(server)
+        assert server.dispatcher.total.bytes == 0
+        assert client.router.subscription_bytes == 0
+
+    def test_end_the_session_of_who_has_most_if_it_is_too_much_for_the_process(self) -> None:
+        server = make_server(max_pending_total=200_000)
+        first, second = server.connect(), server.connect()
+        for client in (first, second):
+            for channel in self.LONG:
+                client.socket.subscribe(channel)
+        settle()
+        assert [first.closed, second.closed] == [[CloseReason.TRANSPORT_ERROR], []]
+        assert first.router.subscription_bytes == 0
+        assert server.clients.channels.total == 256
+
+        second.leave()
+        settle_all(server)
+        assert server.dispatcher.total.bytes == 0

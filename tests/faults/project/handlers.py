@@ -195,6 +195,13 @@ def decide(request: HttpRequest, socket: Socket, context: Context, channel: str)
     gevent.sleep(2.0)
 
 
+@events.on("questions", namespace=re.compile("/part-[^!]+"))
+def ask_much(request: HttpRequest, socket: Socket, context: Context, count: int) -> None:
+    """Ask the client so many things."""
+    for _ in range(count):
+        socket.emit("question", callback=lambda *args: None)
+
+
 @events.on_connect(namespace="/slow")
 def connected_slowly(request: HttpRequest, socket: Socket, context: Context) -> None:
     """Take a while, and count it."""
