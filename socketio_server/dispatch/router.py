@@ -112,6 +112,7 @@ class NamespaceRouter(ClientAccount):
         "_assembly",
         "_closing",
         "_ending",
+        "_is_over",
         "_keeper",
         "_left_namespaces",
         "_members",
@@ -155,6 +156,7 @@ class NamespaceRouter(ClientAccount):
         # Of a large handshake, and of messages that the transports have yet to hand up.
         self._session_bytes = 0
         self._protocol = socketio4 if self._is_old else socketio
+        self._is_over = False  # whether the session is, and all members have begun to end
         # Once the session is to end: the members whose goodbye is still held.
         self._closing: list[Member] | None = None
 
@@ -227,6 +229,7 @@ class NamespaceRouter(ClientAccount):
         """Run every member's last handlers (``SessionHandler``)."""
         members, self._members = self._members, {}
         with ExitStack() as ends:  # each member ends, whatever raises before
+            ends.callback(self._all_have_begun_to_end)
             for member in reversed(members.values()):
                 ends.callback(self._end, member, reason)
                 if reason is CloseReason.FORCED_SERVER_CLOSE:  # before its end
@@ -236,6 +239,12 @@ class NamespaceRouter(ClientAccount):
                 self.charge_session(-self._session_bytes)
             self._closing = None
             self._keeper.router_closed(self)
+
+    def _all_have_begun_to_end(self) -> None:
+        """Finish the session, now or when the last member has finished."""
+        self._is_over = True
+        if not self._ending:
+            self.session.finish()
 
     def disconnect(
         self, member: Member, reason: CloseReason = CloseReason.SERVER_NAMESPACE_DISCONNECT
@@ -400,6 +409,8 @@ class NamespaceRouter(ClientAccount):
             successor = self._members.get(namespace)
             if successor is not None:
                 successor.start()
+            elif self._is_over and not self._ending:
+                self.session.finish()
 
     def _route(self, head: Head, kept: socketio.Kept) -> None:
         """Route a packet to its member."""

@@ -114,7 +114,7 @@ class Admission:
             self._sessions[client] = self._sessions.get(client, 0) + 1
 
     def session_ended(self, address: str) -> None:
-        """Uncount a session that has ended."""
+        """Uncount a session that has ended, with the last of its client's handlers."""
         client = self._client_at(address)
         if client is not None:
             _uncount(self._sessions, client)

@@ -399,6 +399,14 @@ class Engine:
         if isinstance(last_transport, PollingTransport):
             self._farewells.keep(session, last_transport)
 
+    def session_finished(self, session: Session) -> None:
+        """A client's last handler has run (``SessionKeeper``).
+
+        Until then the session counts for its address: the handlers of clients that have gone are
+        bounded like those of others.
+        """
+        self.admission.session_ended(session.address)
+
     def _new_session(self, request: EngineRequest) -> Session:
         revision = int(request.params["EIO"])  # verify_handshake has checked it
         assert request.site is not None  # it is a handshake
@@ -437,6 +445,7 @@ class Engine:
                 session.callback_raised()
             elif session.sid in self._sessions:
                 self._unregister(session)
+                self.session_finished(session)
             raise
         if self.draining:  # its handshake was under way when the goodbyes were sent
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
@@ -451,7 +460,6 @@ class Engine:
 
     def _unregister(self, session: Session) -> None:
         del self._sessions[session.sid]
-        self.admission.session_ended(session.address)
         self._heartbeat.discard(session)
         self._awaited_pings.discard(session)
 

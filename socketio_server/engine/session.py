@@ -54,7 +54,10 @@ class SessionHandler(Protocol):
         """
 
     def session_closed(self, reason: CloseReason) -> None:
-        """The session is over; called exactly once, after all other methods."""
+        """The session is over; called exactly once, after all other methods.
+
+        After this, call the session's ``finish`` once, when the last handler has run.
+        """
 
 
 class SessionKeeper(Protocol):
@@ -81,6 +84,9 @@ class SessionKeeper(Protocol):
 
     def session_ended(self, session: "Session", last_transport: Transport) -> None:
         """The session is over."""
+
+    def session_finished(self, session: "Session") -> None:
+        """The session is over, and the last of its client's handlers has run."""
 
 
 class ProbeState(Enum):
@@ -178,6 +184,10 @@ class Session:
     def close(self, reason: CloseReason) -> None:
         """End the session, behind all messages that were sent before. Idempotent."""
         self.transport.close(reason)
+
+    def finish(self) -> None:
+        """The session is over, and the last of its client's handlers has run."""
+        self._keeper.session_finished(self)
 
     def leave_to_parent(self) -> None:
         """Send nothing from this process, which was forked from the one that has the client."""

@@ -87,6 +87,9 @@ class LinkKeeper:
         """The session is over."""
         self.heartbeat.clear()
 
+    def session_finished(self, session: Session) -> None:
+        """Do nothing: sessions are not counted."""
+
 
 class Link:
     """One connection of a client: its session's transport (``Transport``).

@@ -178,6 +178,8 @@ class RecordingKeeper:
         self.refusals: list[str] = []
         self.probing = False
         self.ended: list[Transport] = []
+        self.finished = 0
+        """How often the client's last handler was said to have run."""
 
     def pong_received(self, session: Session) -> None:
         self.pongs += 1
@@ -196,6 +198,9 @@ class RecordingKeeper:
 
     def session_ended(self, session: Session, last_transport: Transport) -> None:
         self.ended.append(last_transport)
+
+    def session_finished(self, session: Session) -> None:
+        self.finished += 1
 
 
 def make_session(

@@ -246,6 +246,27 @@ class TestSessionsOfOneAddress:
             http.request("POST", target("polling", sid=sids[0]), "1")
             assert http.get(target("polling")).status == 200
 
+    def test_count_until_their_last_handlers_have_run(
+        self, start_server: StartServer, own_address: str
+    ) -> None:
+        """Else one address could take all handlers, with clients that have gone."""
+        server = start_server(
+            arguments=EVERYWHERE,
+            settings={"SOCKETIO_MAX_CONNECTIONS_PER_ADDRESS": 2, "ALLOWED_HOSTS": ["*"]},
+        )
+        here, there = ("127.0.0.1", server.address[1]), (own_address, server.address[1])
+        for _ in range(4):
+            with Http(there) as http:
+                sid = http.get(target("polling")).text.split('"')[3]
+                busy = '42["message",{"do":"wait","gate":"one"}]'
+                for packet in ("40", busy, "1"):
+                    http.request("POST", target("polling", sid=sid), packet)
+        with Http(there) as http:
+            assert http.get(target("polling")).status == 429
+            with Http(here) as other:
+                assert other.post("/outside/open_gate/", '["one"]').text == "done"
+            wait_until(lambda: http.get(target("polling")).status == 200, "the last handlers")
+
 
 class TestTrustedProxies:
     def test_may_connect_and_shake_hands_without_limit(

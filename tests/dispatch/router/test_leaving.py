@@ -13,7 +13,7 @@ from gevent.event import Event
 from socketio_server.net.deadlines import TICK
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.delivery import Delivery
-from tests.dispatch.router.steps import got, make_server, namespaces
+from tests.dispatch.router.steps import gate, got, make_server, message, namespaces
 from tests.fakes.engine import MOMENT
 from tests.fakes.hub import settle
 from tests.fakes.server import FakeClient, FakeServer
@@ -170,6 +170,51 @@ class TestLeaving:
 
 
 class TestTheEndOfASession:
+    """It counts for the client's address until the last handler has run."""
+
+    def test_without_members_finishes_it(self, server: FakeServer) -> None:
+        client = server.open()
+        assert client.keeper.finished == 0
+        client.leave()
+        assert client.keeper.finished == 1
+
+    def test_finishes_it_when_the_last_handlers_of_all_members_have_run(
+        self, server: FakeServer
+    ) -> None:
+        gates = gate(server, "/", "/admin")
+        client = server.connect()
+        client.send("0/admin,", message(200), message(200, "/admin"))
+        client.leave()
+        gates["/admin"].set()
+        settle()
+        assert client.keeper.finished == 0
+        gates["/"].set()
+        settle()
+        assert client.keeper.finished == 1
+
+    def test_finishes_it_when_the_last_handlers_have_run_of_those_that_left_before(
+        self, server: FakeServer
+    ) -> None:
+        gates = gate(server, "/")
+        client = server.connect()
+        client.send("0/admin,", message(200), "1", "0", "1/admin,")
+        client.leave()
+        assert client.keeper.finished == 0
+        gates["/"].set()
+        settle()
+        assert client.keeper.finished == 1
+
+    def test_finishes_it_when_a_handler_has_refused_the_client(self, server: FakeServer) -> None:
+        go_on = Event()
+        server.registry.on_connect(lambda *args: go_on.wait() and False, namespace="/admin")
+        client = server.open()
+        client.send("0/admin,")
+        client.leave()
+        assert client.keeper.finished == 0
+        go_on.set()
+        settle()
+        assert client.keeper.finished == 1
+
     def test_a_member_whose_end_raises_keeps_no_other_from_ending(
         self, server: FakeServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -192,3 +237,4 @@ class TestTheEndOfASession:
             client.leave()
         settle()
         assert ended == ["/admin"]
+        assert client.keeper.finished == 1
