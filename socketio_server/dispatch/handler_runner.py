@@ -85,7 +85,7 @@ class HandlerRunner:
             return None
         worker = member.delivery.handler
         if getattr(worker, "is_dirty", False):
-            self._hooks.before_event()
+            self._prepare(member, event.name)
         try:
             if self._middleware is None:
                 return self._run(member, event, handlers, args)
@@ -154,6 +154,17 @@ class HandlerRunner:
         values = () if answer is None else answer if isinstance(answer, tuple) else (answer,)
         encoded = self._encoder.ack(ack_id, values, namespace=namespace)
         return Outgoing(engineio.MESSAGE + encoded.text, encoded.attachments)
+
+    def _prepare(self, member: Member, event_name: str) -> None:
+        """Prepare an event; what raises then is an error of its handlers, which run all the same: a
+        client has its last ones only once.
+        """
+        try:
+            self._hooks.before_event()
+        except BaseException as error:  # ends no more than the preparation
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            self._handler_raised(member, event_name, error)
 
     def clean_up(self, member: Member, event_name: str) -> None:
         """Clean up after an event; what can't be saved is an error of its handlers."""

@@ -395,6 +395,32 @@ class TestDirtyWorkers:
             client.emit("message", "in a dirty one")
         assert server.entries == ["handler", "before", "handler", "after"]
 
+    @pytest.mark.parametrize("error", [Boom, gevent.Timeout])
+    def test_what_raises_before_the_handlers_keeps_none_from_running(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        error: type[BaseException],
+    ) -> None:
+        """A broken database connection may raise when it is closed."""
+        hooks = RecordingHooks()
+        server = Journal(hooks=hooks)
+
+        def raise_() -> None:
+            raise error
+
+        server.note("on_error", "on_message", "on_disconnect", "on_finish")
+        client = server.connect()
+        monkeypatch.setattr(hooks, "before_event", raise_)
+        monkeypatch.setattr("socketio_server.net.workers.Worker.is_dirty", True)
+        client.emit("message", "hi")
+        client.leave()
+
+        names = [entry[0] if isinstance(entry, tuple) else entry for entry in server.entries]
+        ran = ["on_message", "on_disconnect", "on_finish"]
+        assert names == [name for event in ran for name in ("on_error", event)]
+        assert "Handler of on_disconnect raised" in caplog.text
+
 
 class TestTheMessageLog:
     def test_what_clients_do_is_logged_with_their_request(self, server: Journal) -> None:
