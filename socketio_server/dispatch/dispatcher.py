@@ -62,6 +62,10 @@ from socketio_server.sockets.clients import Clients
 from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
 
+MUCH = 524_288
+"""Bytes that a packet takes once it is decoded, from which it gets a turn of its own, however few
+characters it has: many small arrays or objects take long."""
+
 SOCKET_ID_BYTES = 13
 """Random bytes of a public id. With its head it has 20 characters, as Node's, and the most that
 django-socketio's users had room for."""
@@ -262,9 +266,13 @@ class Dispatcher:
             return 0
         return item.answer.decoded_size() if isinstance(item, Acknowledged) else estimate_size(item)
 
-    def takes_long(self, item: Item) -> bool:
+    def takes_long(self, item: Item, decoded_size: int = 0) -> bool:
         """Return whether an item gets a turn of its own (``InboxKeeper``)."""
-        return item.__sizeof__() > LARGE or (isinstance(item, Assembly) and item.work > LARGE)
+        return (
+            decoded_size > MUCH
+            or item.__sizeof__() > LARGE
+            or (isinstance(item, Assembly) and item.work > LARGE)
+        )
 
     def start_decoding(self) -> BoundedDecoder:
         """Begin to decode the answers that one caller has waited for (``RouterKeeper``)."""

@@ -44,8 +44,11 @@ class InboxKeeper(Protocol):
     def decoded_size(self, item: Any) -> int:
         """Estimate how many bytes an item takes once it is decoded."""
 
-    def takes_long(self, item: Any) -> bool:
-        """Return whether an item, which is no small one, gets a turn of its own."""
+    def takes_long(self, item: Any, decoded_size: int) -> bool:
+        """Return whether an item, which is no small one, gets a turn of its own.
+
+        :param decoded_size: bytes that it takes once it is decoded.
+        """
 
     def handle(self, inbox: Any, item: Any) -> None:
         """Handle one item, in a worker; must not raise."""
@@ -163,7 +166,7 @@ class Inbox(Generic[T]):
             if size > SMALL and not taken:
                 try:
                     needed = keeper.decoded_size(item)
-                    is_large = keeper.takes_long(item)
+                    is_large = keeper.takes_long(item, needed)
                     turn = _Turn(self, keeper.pool, is_large=is_large)
                     if not keeper.decoded_memory.take(account, needed, turn.begin):
                         break

@@ -10,6 +10,7 @@ from greenlet import getcurrent, greenlet
 
 from socketio_server.dispatch import dispatcher
 from socketio_server.net.turns import LARGE
+from socketio_server.net.workers import Job
 from socketio_server.protocol import socketio
 from socketio_server.protocol.socketio import Kept, Packet, decode_kept
 from socketio_server.sockets.socket import Socket
@@ -55,6 +56,25 @@ class TestLargeMessages:
         wait_for(lambda: len(entries) == 3)
 
         assert entries == ["decoded", "another", "handled"]
+
+    def test_of_many_parts_take_turns_with_others(
+        self, server: Journal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They have fewer bytes than large ones, and take as long."""
+        heavy = []
+        handled = []
+        run_heavy = server.pool.run_heavy
+
+        def note(job: Job) -> None:
+            heavy.append(job)
+            run_heavy(job)
+
+        monkeypatch.setattr(server.pool, "run_heavy", note)
+        server.registry.on_message(lambda *args: handled.append(args[-1]))
+        receive(server.connect().session, f'2["message",[{",".join(["[]"] * (LARGE // 4))}]]')
+        wait_for(lambda: bool(handled))
+
+        assert len(heavy) == 1
 
     def test_let_others_be_served_before_the_callbacks_of_acknowledgements(
         self, server: Journal, entries: list[str]

@@ -64,7 +64,7 @@ class Box:
     def decoded_size(self, item: str) -> int:
         return DECODED * len(item)
 
-    def takes_long(self, item: str) -> bool:
+    def takes_long(self, item: str, decoded_size: int) -> bool:
         return getsizeof(item) > LARGE
 
     def give_up(self, kind: RefusalKind, why: str) -> None:

@@ -19,6 +19,7 @@ from tests.faults.crowd import (
     join_over_polling,
     plain,
     send_all,
+    send_each,
 )
 from tests.faults.watch import MIB, MOST, Memory, Watch, look
 from tests.faults.worst import fill
@@ -110,6 +111,21 @@ class TestEventsBelowALargeOne:
         with watch(server, "crowds", "100 clients, 4 kB of slow numbers", inputs=500, most=MOST):
             clients = crowd(server, 100)
             send_all(clients, event * 5)
+            for client in clients:
+                assert ask(client, '["echo",1]') == "[1]"
+                client.close()
+
+    def test_of_many_arrays_in_several_namespaces_take_turns_of_their_own(
+        self, server: Server, watch: Watch
+    ) -> None:
+        names = [f"/part-{number}" for number in range(4)]
+        joins = b"".join(plain(f"40{name},") for name in names)
+        arrays = fill("[" * 10 + "]" * 10, 31_900)
+        events = b"".join(plain(f'42{name},["unheard",{arrays}]') for name in names)
+        with watch(server, "crowds", "400 events of 32 kB of arrays", inputs=400, most=MOST):
+            clients = crowd(server, 100)
+            send_each(clients, [joins] * len(clients), answers=len(names))
+            send_all(clients, events)
             for client in clients:
                 assert ask(client, '["echo",1]') == "[1]"
                 client.close()
