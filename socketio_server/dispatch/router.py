@@ -5,7 +5,7 @@ encoding is in ``protocol.socketio``, their effect in the dispatcher.
 """
 
 import logging
-from contextlib import ExitStack
+from collections.abc import Iterator
 from contextvars import Context
 from sys import getsizeof
 from typing import Any, Protocol
@@ -228,17 +228,26 @@ class NamespaceRouter(ClientAccount):
     def session_closed(self, reason: CloseReason) -> None:
         """Run every member's last handlers (``SessionHandler``)."""
         members, self._members = self._members, {}
-        with ExitStack() as ends:  # each member ends, whatever raises before
-            ends.callback(self._all_have_begun_to_end)
-            for member in reversed(members.values()):
-                ends.callback(self._end, member, reason)
-                if reason is CloseReason.FORCED_SERVER_CLOSE:  # before its end
-                    ends.callback(member.drop_events)
+        try:
             self._end_assembly()
             if self._session_bytes:
                 self.charge_session(-self._session_bytes)
             self._closing = None
             self._keeper.router_closed(self)
+        finally:  # whatever that raises
+            self._end_all(iter(members.values()), reason)
+
+    def _end_all(self, members: Iterator[Member], reason: CloseReason) -> None:
+        """End members in their order, each whatever the one before raised, and then the session."""
+        for member in members:
+            try:
+                if reason is CloseReason.FORCED_SERVER_CLOSE:
+                    member.drop_events()
+                self._end(member, reason)
+            except BaseException:
+                self._end_all(members, reason)
+                raise
+        self._all_have_begun_to_end()
 
     def _all_have_begun_to_end(self) -> None:
         """Finish the session, now or when the last member has finished."""

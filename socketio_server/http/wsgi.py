@@ -34,8 +34,8 @@ SIZE_KEY = "socketio_server.request_size"
 """The key of the environ with the bytes of a request's target and headers, if they are many."""
 
 END_KEY = "socketio_server.end"
-"""The key of the environ with a function that the application wants called when the exchange is
-over."""
+"""The key of the environ for a function that the application wants called when the exchange of a
+large request is over; the environ of others does not have it."""
 
 
 class Upgrade(NamedTuple):
@@ -178,6 +178,8 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
         size = len(head.target) + head.headers.size
         if size > USUAL_SIZE:
             environ[SIZE_KEY] = size
+        if size + head.headers.content_length > USUAL_SIZE:
+            environ[END_KEY] = None
         if isinstance(host, tuple):
             environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = host[0], str(host[1])
         environ["wsgi.input"] = self.rfile

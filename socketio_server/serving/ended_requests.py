@@ -23,6 +23,8 @@ def watch(application: Application) -> Application:
 
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         response = application(environ, start_response)
+        if END_KEY not in environ:  # the collector is soon enough for a small request
+            return response
         # The one place where a response refers to its request, until it is closed.
         for close in getattr(response, "_resource_closers", ()):
             request = getattr(close, "__self__", None)
