@@ -269,8 +269,9 @@ class Options:
     ``max_payload``; beyond it, reading from the client pauses until half of them are handled."""
 
     max_pending_total: Number = 67_108_864
-    """Bytes of all clients' packets that may wait for handlers, or for their own rest; beyond it,
-    the client with the most is closed."""
+    """Bytes of all clients' packets that may wait for handlers, for their own rest or as answers,
+    with ``auth``, large handshakes, and very many channels and acknowledgements; beyond it, the
+    client with the most is closed."""
 
     max_decoded_total: Number = 50_331_648
     """Bytes, estimated, that packets of all clients may take once they are decoded, until their
@@ -288,10 +289,9 @@ class Options:
 
     max_queued_total: Number = 80_000_000
     """Bytes that may wait for all clients of the process, shared ones counted once; beyond it, the
-    clients are closed whose messages have waited longest. The largest of this,
-    ``max_pending_total`` and ``max_decoded_total`` is a bound for all of it together: usually one
-    of them is much while the others are little, and the sum would take more memory than a process
-    should have."""
+    clients are closed whose going frees most. The largest of this, ``max_pending_total`` and
+    ``max_decoded_total`` is a bound for all of it together: usually one of them is much while the
+    others are little, and the sum would take more memory than a process should have."""
 
     send_buffer: Number = 131_072
     """``SO_SNDBUF`` of each connection, because the kernel would buffer megabytes for a stalled

@@ -21,7 +21,7 @@ LADEN = 16_384
 
 USUAL_SUBSCRIPTIONS = 131_072
 """Bytes of subscriptions and pending acknowledgements that a client may have without being charged:
-of 256 channels with usual names.
+as many as 256 channels with usual names take.
 """
 
 _TOO_MANY_WAIT = "too many bytes wait for handlers, or for their rest (SOCKETIO_MAX_PENDING_TOTAL)"
@@ -86,11 +86,13 @@ class InputTotal:
                 self._laden.discard(client)
                 self._given_up.add(client)
                 self._leaving += client.counted
-                because = (RefusalKind.HELD_TOTAL, TOO_MANY)
-                if own > self._most:
-                    because = (RefusalKind.PENDING, _TOO_MANY_WAIT)
+                kind, why = (
+                    (RefusalKind.PENDING, _TOO_MANY_WAIT)
+                    if own > self._most
+                    else (RefusalKind.HELD_TOTAL, TOO_MANY)
+                )
                 # What raises there is no fault of the client whose bytes are counted just now.
-                self._loop.call(partial(_give_up, *because), client, type(client).callback_raised)
+                self._loop.call(partial(_give_up, kind, why), client, type(client).callback_raised)
         finally:
             self._is_relieving = False
 

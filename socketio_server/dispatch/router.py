@@ -367,7 +367,7 @@ class NamespaceRouter(ClientAccount):
         if has_left or self._members.get(namespace, member) is not member:
             return
         encode = socketio4.encode_connect if self._is_old else socketio.encode_connect
-        packet = encode(member.delivery.id, namespace=member.delivery.namespace)
+        packet = encode(member.delivery.id, namespace=namespace)
         self.session.send(Outgoing(engineio.MESSAGE + packet))
 
     def refuse(self, member: Member, message: str, data: Any) -> None:

@@ -8,18 +8,18 @@ from gevent.event import Event
 from socketio_server.net.queued_output import Backlog, LostBecause, QueuedOutput
 
 
-class Carrier(Protocol):
+class LineTransport(Protocol):
     """The transport of the client."""
 
     def give_up(self, because: LostBecause) -> None:
         """Drop the queued messages, and close soon."""
 
 
-class Served(Protocol):
+class LineSession(Protocol):
     """The session of the client."""
 
     @property
-    def transport(self) -> Carrier:
+    def transport(self) -> LineTransport:
         """Its transport, as of now."""
 
 
@@ -41,10 +41,10 @@ class Line:
     is_excused = True
     """The client's progress is watched where its messages are queued (``Holder``)."""
 
-    def __init__(self, session: Served, output: QueuedOutput | None) -> None:
+    def __init__(self, session: LineSession, output: QueuedOutput | None) -> None:
         self._session = session
         self._messages: dict[Event, bytes] = {}  # by the senders' places
-        # None once the client is given up.
+        # None: nothing is counted, or no more (``close``).
         self._backlog = None if output is None else Backlog(self, output)
 
     @property

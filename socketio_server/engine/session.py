@@ -209,8 +209,8 @@ class Session:
 
     @property
     def key(self) -> int:
-        """What tells this session from others, and is no secret: a hash, which another session has
-        hardly ever, while an object's ``id`` is soon another's after its end.
+        """Tells this session from others, and is no secret: a hash, which two sessions hardly ever
+        share, while an object's ``id`` soon belongs to another.
         """
         return hash(self.sid)
 

@@ -148,7 +148,8 @@ class HttpConnection:
         """Whether the peer has half-closed the connection: it sends no more, but may read."""
         self.exchange: SessionExchange | WsgiExchange | None = None
         """The current exchange; ``None`` between two, and while an answer is under way."""
-        self._underway: _Underway | None = None  # one that closes is kept
+        # The answer that the peer has yet to read; one that ends the connection stays until that.
+        self._underway: _Underway | None = None
 
     def start(self, data: bytes | None = None, head_size: int = 0) -> None:
         """Start reading.
@@ -473,10 +474,10 @@ class HttpConnection:
             rest = memoryview(data)[most:] if len(data) > most else b""
             tcp.write(data[:most])
             if tcp.closed:  # that failed, which the loop reports
-                self._await_reader(_Underway(exchange, data, closes))
+                self._note_underway(_Underway(exchange, data, closes))
                 return
             if tcp.queued:
-                self._await_reader(_Underway(exchange, rest, closes))
+                self._note_underway(_Underway(exchange, rest, closes))
                 if tcp.tell_when_drained() and (rest or not closes):
                     return
             data = rest
@@ -484,7 +485,7 @@ class HttpConnection:
             self._underway = None
         self.end_exchange(closes=closes)
 
-    def _await_reader(self, answer: _Underway) -> None:
+    def _note_underway(self, answer: _Underway) -> None:
         """Note that the peer has yet to read some of an answer, or never will."""
         self.exchange = None
         self._underway = answer

@@ -4,8 +4,8 @@ are too slow.
 A message that a client does not read at once is queued for it, by its connection or its polling
 transport; so is an answer to a poll, by its connection. Each of these queues has a ``Backlog`` here
 while it is not empty. The queue tells it of each message, and of the bytes that the client reads;
-it tells the queue to give up a client that stalls, lags, or has most queued when the process has no
-room.
+it tells the queue to give up a client that stalls, lags, or is one of those whose going frees most
+when the process has no room.
 
 Messages are kept here only if their clients have gone, until they are dropped. Nothing here is
 called while clients read their messages at once, unless kilobytes are queued by a polling transport

@@ -43,10 +43,9 @@ _LONE_SURROGATE = re.compile(
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
 
-
-# msgspec takes very long to round some numbers near the ends of the range, Python does not. A few
-# of them are not worth a search, which looks for exponents of three digits.
-_FEW = 30  # numbers
+# msgspec takes very long to round some numbers near the ends of the range, Python does not.
+# Up to so many numbers are not worth the search for three-digit exponents.
+_FEW = 30
 _EXPONENTS = bytes.maketrans(b"E123456789", b"e000000000")
 
 
@@ -80,7 +79,7 @@ def parse(text: str) -> Any:
     if "\\" in text and ("\\ud" in text or "\\uD" in text):
         text = _replace_lone_surrogates(text)
     try:
-        # To a str with other characters, its bytes would stay attached.
+        # msgspec has a str with other characters encoded, and Python keeps those bytes with it.
         return decode(text if text.isascii() else text.encode())
     except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as exc:
         raise DecodeError("malformed JSON") from exc

@@ -1,4 +1,4 @@
-"""Lets requests be freed when they are over, with their bodies and cookies.
+"""Lets large requests be freed when they are over, with their bodies and cookies.
 
 Django's middleware puts objects into each request that refer to it: its user, its messages. Such a
 request would stay until a full garbage collection, which comes after millions of objects, however
@@ -19,7 +19,7 @@ from socketio_server.serving.around_handshakes.refused_hosts import Application
 
 
 def watch(application: Application) -> Application:
-    """Return Django's WSGI application, whose requests are loosened at their end."""
+    """Return Django's WSGI application, whose large requests are loosened at their end."""
 
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         response = application(environ, start_response)

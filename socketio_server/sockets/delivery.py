@@ -273,9 +273,9 @@ class Delivery:
     def close(self, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
         """Drop all messages after this; the first reason stays.
 
-        :param goodbye: the last packet, behind all earlier messages but for those that a handler
-            may still keep from the client, who must not wait for that; ``None``: the client has
-            left, or was refused.
+        :param goodbye: the last packet, sent behind all earlier messages; those that an
+            ``on_subscribe`` handler has yet to decide on are dropped, because the goodbye must not
+            wait for it. ``None``: the client has left, or was refused.
         """
         if self.close_reason is not None:
             return

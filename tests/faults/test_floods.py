@@ -197,28 +197,6 @@ class TestRequests:
                 connection.close()
 
 
-ODD_NAMES = {
-    "nothing": "",
-    "too long": "x" * (MAX_CHANNEL_LENGTH + 1),
-    "very long": "x" * 900_000,
-    "a line break": "room\n1",
-    "a zero byte": "room\x00",
-    "a bell": "\x07",
-    "DEL": "\x7f",
-    "a line separator": "\u2028",
-    "nothing to see": "\u200b",
-    "right to left": "\u202eroom",
-    "a mark of order": "\ufeffroom",
-    "half a character": "\ud800",
-    "a number": 1,
-    "null": None,
-    "true": True,
-    "an array": ["room-1"],
-    "an object": {"name": "room-1"},
-}
-"""What is no channel's name; half a character becomes a whole one, which may be."""
-
-
 class TestQuestions:
     def test_that_nobody_answers_are_bounded_for_the_whole_process(
         self, server: Server, watch: Watch
@@ -240,6 +218,28 @@ class TestQuestions:
             )
             assert waiting_bytes(server) <= 64 * MIB
             close_all()
+
+
+ODD_NAMES = {
+    "nothing": "",
+    "too long": "x" * (MAX_CHANNEL_LENGTH + 1),
+    "very long": "x" * 900_000,
+    "a line break": "room\n1",
+    "a zero byte": "room\x00",
+    "a bell": "\x07",
+    "DEL": "\x7f",
+    "a line separator": "\u2028",
+    "nothing to see": "\u200b",
+    "right to left": "\u202eroom",
+    "a mark of order": "\ufeffroom",
+    "half a character": "\ud800",
+    "a number": 1,
+    "null": None,
+    "true": True,
+    "an array": ["room-1"],
+    "an object": {"name": "room-1"},
+}
+"""What is no channel's name; half a character becomes a whole one, which may be."""
 
 
 class TestSubscriptions:

@@ -65,7 +65,9 @@ class Outgoing:
         self._deflated = None
 
     def stay_plain(self) -> None:
-        """Have the message sent as it is to those who accept compressed ones, too."""
+        """Have the message sent as it is to those who accept compressed ones, too: to all who have
+        yet to get it.
+        """
         self._deflated = self.frames
 
     @property

@@ -22,7 +22,7 @@ MAX_HOST = 300
 """Characters of a ``Host`` header, which is enough for any name: sessions keep it."""
 
 MAX_CONNECTION = 300
-"""Characters of a ``Connection`` header, which is enough for all that there is to say."""
+"""Characters of a ``Connection`` header, which is enough for all its options."""
 
 MAX_COOKIE_WORK = 2**23
 """Backslashes in a request's cookies times bytes of them, where Python reads cookies slowly."""

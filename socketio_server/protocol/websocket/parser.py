@@ -195,7 +195,7 @@ class Parser:
     @property
     def is_empty(self) -> bool:
         """Whether all received bytes were returned as events, and none was wrong: nothing is left,
-        of a message in fragments neither.
+        nor is a message in fragments under way.
         """
         return not self._buffer and self._message is None and self._failure is None
 

@@ -44,7 +44,6 @@ COLLECTOR_SHARE = 10
 """One part in so many of the time is for full garbage collections, however fast the process grows.
 One takes 10 to 20 ms for each thousand clients, besides what the project itself keeps."""
 
-
 STATM = Path("/proc/self/statm")
 """Tells how much memory the process has (proc(5))."""
 
