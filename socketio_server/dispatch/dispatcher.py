@@ -345,8 +345,8 @@ class Dispatcher:
         self.rights.connecting(member, handlers)
         refusal = self._runner.fire_refusable(member, event, handlers, ())
         if refusal is not None:
+            delivery.close(CloseReason.SERVER_NAMESPACE_DISCONNECT)  # which its owner gets back
             self.forget(member)
-            delivery.close(CloseReason.SERVER_NAMESPACE_DISCONNECT)
             member.router.refuse(member, *refusal)
             member.release_messages(accepted=False)
         else:
@@ -365,8 +365,8 @@ class Dispatcher:
         try:
             decode_auth(member)
         except DecodeError:
-            self.forget(member)
             member.delivery.close(CloseReason.PARSE_ERROR)
+            self.forget(member)
             member.router.leave_out(member)
             member.release_messages(accepted=False)
             raise

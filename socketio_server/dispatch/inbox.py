@@ -219,6 +219,11 @@ class Inbox(Generic[T]):
         self._account.makes_large_messages = False
         self.work()
 
+    @property
+    def makes_large_messages(self) -> bool:
+        """Whether the client's next item gets a turn of its own."""
+        return self._account.makes_large_messages
+
     def made_large_message(self) -> None:
         """Let the client's next item have a turn of its own (``MessagingJob``).
 
@@ -257,7 +262,7 @@ class _Turn:
         :param taken: bytes that the item has taken, decoded.
         """
         self._taken = taken
-        if self._is_large:
+        if self._is_large or self._inbox.makes_large_messages:
             self._pool.run_heavy(self)
         else:
             self._pool.run(self)

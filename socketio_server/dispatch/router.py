@@ -241,9 +241,11 @@ class NamespaceRouter(ClientAccount):
         """End members in their order, each whatever the one before raised, and then the session."""
         for member in members:
             try:
-                if reason is CloseReason.FORCED_SERVER_CLOSE:
-                    member.drop_events()
-                self._end(member, reason)
+                try:
+                    if reason is CloseReason.FORCED_SERVER_CLOSE:
+                        member.drop_events()
+                finally:
+                    self._end(member, reason)
             except BaseException:
                 self._end_all(members, reason)
                 raise

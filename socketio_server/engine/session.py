@@ -362,10 +362,10 @@ class Session:
         self.transport = _CLOSED[last_transport.name]
         self.close_reason = reason
         line, self.line = self.line, None
-        if line is not None:
-            line.wake_all()
-            line.close()
         try:
+            if line is not None:
+                line.wake_all()
+                line.close()
             self._keeper.session_ended(self, last_transport)
             self.abandon_probe()
         finally:  # the last handlers run, whatever that raises

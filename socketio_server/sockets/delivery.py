@@ -265,10 +265,12 @@ class Delivery:
         """Send the held messages, without the doubtful ones unless ``accepted``."""
         hold, self._hold = self._hold, None
         if hold is not None:
-            messages = hold.release(accepted=accepted)
-            limit_deflating(messages[1:])  # the first costs no more than if it had not waited
-            for outgoing in messages:
-                self._session.send(outgoing)
+            self._send_held(hold.release(accepted=accepted))
+
+    def _send_held(self, messages: Sequence[Outgoing]) -> None:
+        limit_deflating(messages[1:])  # the first costs no more than if it had not waited
+        for outgoing in messages:
+            self._session.send(outgoing)
 
     def close(self, reason: CloseReason, goodbye: Outgoing | None = None) -> None:
         """Drop all messages after this; the first reason stays.
@@ -284,8 +286,7 @@ class Delivery:
         elif self._hold is None or self.is_joining:
             self.deliver(goodbye)
         else:
-            for outgoing in (*self._hold.release(accepted=False), goodbye):
-                self._session.send(outgoing)
+            self._send_held((*self._hold.release(accepted=False), goodbye))
         self.close_reason = reason
         self.fastlane = None
         self._session.wake_line()  # messages that wait for room are dropped now

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from socketio_server.engine.transports.polling import PollingTransport
 from socketio_server.http.engine_requests import PATH_KEY, engine_request_of
-from socketio_server.http.wsgi import SIZE_KEY
+from socketio_server.http.wsgi import END_KEY, SIZE_KEY
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
 from tests.fakes.engine import FakeExchange, outgoing
@@ -265,7 +265,7 @@ class TestRequestsOfTheApplication:
         told = []
 
         def note(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-            told.append(environ.get(SIZE_KEY, 0))
+            told.append((environ.get(SIZE_KEY, 0), END_KEY in environ))
             return greet(environ, start)
 
         site.application = note
@@ -273,7 +273,8 @@ class TestRequestsOfTheApplication:
         peer.send(
             head("GET", "/", lines[1]), head("GET", "/" + "x" * 8000), head("GET", "/", *lines)
         )
-        usual, of_target, of_headers = told
+        (usual, _), (of_target, _), (of_headers, _) = told
+        assert [may_be_freed for _, may_be_freed in told] == [False, True, True]
         assert usual == 0
         assert 8000 < of_target < 8100
         assert 61_000 < of_headers < 61_100

@@ -169,6 +169,15 @@ class TestARequestThatIsKept:
         assert user == make_anonymous()
 
 
+class TestASmallRequest:
+    def test_is_left_to_the_collector(self) -> None:
+        view[:] = [ignore]
+        environ = RequestFactory().get("/").environ
+        application = ended_requests.watch(WSGIHandler())
+        application(environ, lambda status, headers: None).close()
+        assert END_KEY not in environ
+
+
 class TestWhatIsNoRequestOfDjango:
     def test_is_left_alone(self) -> None:
         environ: dict[str, Any] = {END_KEY: None}

@@ -169,6 +169,17 @@ class TestMessagesThatWereHeld:
 
         assert [each.deflated_frames == each.frames for each in messages] == [False, False, True]
 
+    def test_nor_are_they_before_a_goodbye(self, client: FakeClient) -> None:
+        delivery = Delivery("id", "/", client.session)
+        messages = [Outgoing(b"4" + b"x" * size) for size in (50_000, 20_000, 20_000)]
+        delivery.hold("room", 1_000_000, None)
+        delivery.deliver(Outgoing(b"4doubtful"), ["room"])
+        for outgoing in messages:
+            delivery.deliver(outgoing)
+        delivery.close(CloseReason.SERVER_NAMESPACE_DISCONNECT, Outgoing(b"41"))
+
+        assert [each.deflated_frames == each.frames for each in messages] == [False, False, True]
+
 
 class TestAQuestion:
     def test_goes_past_what_is_held_until_a_subscription_is_decided(

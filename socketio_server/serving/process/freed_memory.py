@@ -15,6 +15,7 @@ import ctypes
 import gc
 import resource
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import gevent
@@ -123,7 +124,8 @@ class FreedMemory:
     def _run(self) -> None:
         while True:
             gevent.sleep(INTERVAL)
-            self.look()
+            with suppress(OSError):  # no descriptor is left for ``STATM``
+                self.look()
 
     def look(self) -> None:
         """Give memory back if there may be some: at once after growth, or when less is held for
@@ -154,8 +156,9 @@ class FreedMemory:
         self._requests += size
         if self._requests > LOOK_AFTER and self._greenlet is not None:
             self._requests = 0
-            if self._has_grown():
-                self._free_cycles()
+            with suppress(OSError):  # no descriptor is left for ``STATM``
+                if self._has_grown():
+                    self._free_cycles()
 
     def _look_for_cycles(self, unexplained: int) -> None:
         """Free cycles if the process has grown, or is larger than at its start: then ever more
@@ -168,6 +171,7 @@ class FreedMemory:
             self._free_cycles()
             self._rest = INTERVAL  # requests that were under way may leave cycles, too
         elif unexplained > self._floor + GROWTH and self._clock() > self._collected_at + self._rest:
+            self._trim(0)  # what that gives back are no cycles
             self._free_all_cycles()
 
     def _has_grown(self) -> bool:

@@ -7,9 +7,11 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from socketio_server.exceptions import Reject
 from socketio_server.net.turns import LARGE
 from socketio_server.options import Options
 from socketio_server.protocol.close_reasons import CloseReason
+from socketio_server.sockets.socket import Socket
 from tests.dispatch.router.steps import gate, got, make_server, message, settle_all
 from tests.fakes.hub import PATIENCE, settle
 from tests.fakes.loop import FakeLoop
@@ -476,6 +478,19 @@ class TestSubscriptionsAndPendingAcknowledgements:
         settle_all(server)
         assert server.dispatcher.total.bytes == 0
         assert client.router.subscription_bytes == 0
+
+    def test_of_who_is_refused_count_no_more(self, server: FakeServer) -> None:
+        @server.registry.on_connect
+        def refuse(request: object, socket: Socket, context: object) -> None:
+            for _ in range(300):
+                socket.emit("question", callback=lambda *args: None)
+            raise Reject
+
+        client = server.open()
+        client.send("0")
+        settle_all(server)
+        assert client.router.subscription_bytes == 0
+        assert server.dispatcher.total.bytes == 0
 
     def test_end_the_session_of_who_has_most_if_it_is_too_much_for_the_process(self) -> None:
         server = make_server(max_pending_total=200_000)
