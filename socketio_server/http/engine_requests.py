@@ -10,7 +10,7 @@ PATH_KEY = "socketio_server.path"
 """Where the environ has the path as it reached the server, which an application may make another of
 (``SCRIPT_NAME``, middleware)."""
 
-MAX_PARAMETERS = 100
+MAX_PARAMETERS = 200
 """Parameters of a query that are looked at."""
 
 

@@ -116,7 +116,7 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=PATIENCE,
+            timeout=3 * PATIENCE,
         )
         assert done.returncode == 0, done.stdout
         return done.stdout

@@ -333,13 +333,13 @@ class TestWhatIsKept:
     def test_much_auth_of_some_ends_no_others(self, server: Server, watch: Watch) -> None:
         """It is kept until the last handlers have run, also of those that were closed for it."""
         auth = '{"list":[' + "{}," * 5440 + "0]}"
-        with watch(server, "accounts", "auth of all", inputs=60, most=MOST):
+        with watch(server, "accounts", "auth of all", inputs=80, most=MOST):
             before = look(server, "stats")["refusals"].get("pending", 0)
             honest, text = crowd(server, 10), "x" * 30_000
             for client in honest:
                 client.send(frame(TEXT, f'421["echo","{text}', fin=False))
             wait_until(lambda: waiting_bytes(server) > 10 * len(text), "all parts to arrive")
-            for _ in range(60):
+            for _ in range(80):
                 OPEN.append(
                     WebSocket(server.address, target("websocket"), behind=frame(TEXT, f"40{auth}"))
                 )

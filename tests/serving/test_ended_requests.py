@@ -174,7 +174,8 @@ class TestASmallRequest:
         view[:] = [ignore]
         environ = RequestFactory().get("/").environ
         application = ended_requests.watch(WSGIHandler())
-        application(environ, lambda status, headers: None).close()
+        response: Any = application(environ, lambda status, headers: None)
+        response.close()
         assert END_KEY not in environ
 
 
