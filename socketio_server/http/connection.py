@@ -221,7 +221,8 @@ class HttpConnection:
     def eof_received(self) -> bool:
         """The peer half-closed the connection (``ConnectionHandler``); answer its requests."""
         self.peer_ended = True
-        self._read_on()
+        if self._state is IDLE and self._buffer:
+            return True  # its next request waits for its turn
         if self._state is IDLE or self._state is HEAD:
             self._end()
         elif self.exchange is not None and not self.exchange.peer_ended():

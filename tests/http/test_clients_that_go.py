@@ -82,6 +82,18 @@ class TestClientsThatGoAway:
 
         assert peer.is_cut
 
+    def test_requests_that_came_together_are_all_answered_to_whoever_still_listens(
+        self, site: Site, peer: Peer, target: str
+    ) -> None:
+        posts = [request("POST", target, f"4{number}".encode()) for number in range(4)]
+        peer.sock.sendall(b"".join(posts))
+        peer.sock.shutdown(socket_module.SHUT_WR)
+        site.run()
+
+        assert site.handlers[0].messages == ["0", "1", "2", "3"]
+        assert [answer.body for answer in peer.answers()] == [b"ok"] * 4
+        assert peer.is_cut
+
     def test_a_post_that_waits_is_answered_to_whoever_still_listens(
         self, site: Site, peer: Peer, target: str
     ) -> None:
