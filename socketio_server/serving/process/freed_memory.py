@@ -186,9 +186,11 @@ class FreedMemory:
             self._free_all_cycles()
 
     def _free_all_cycles(self) -> None:
-        """Free all cycles, unless that has taken much of the time lately."""
+        """Free all cycles, unless that has taken much of the time lately, or the server holds much
+        for clients: that may be millions of objects, all of which the collector would visit.
+        """
         began = self._clock()
-        if began < self._collected_at + COLLECTOR_SHARE * self._took:
+        if began < self._collected_at + COLLECTOR_SHARE * self._took or self._held() > GROWTH:
             return
         before = self._measure()
         self._collect(2)

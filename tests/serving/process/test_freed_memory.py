@@ -156,6 +156,16 @@ class TestCycles:
             process.look()
         assert process.collections[before:].count(2) < 6
 
+    def test_that_are_old_wait_until_the_server_holds_little(self, process: Process) -> None:
+        process.grow(5 * GROWTH)
+        process.old_cycles = 2 * GROWTH
+        process.held = 2 * GROWTH
+        process.memory.request_ended(LOOK_AFTER + 1)
+        assert process.collections == [1]
+        process.held = 0
+        process.memory.request_ended(LOOK_AFTER + 1)
+        assert process.collections == [1, 1, 2]
+
     def test_are_looked_for_again_once_there_are_descriptors(self, process: Process) -> None:
         process.grow(2 * GROWTH)
         process.has_descriptors = False
