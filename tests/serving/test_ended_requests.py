@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import django
 import pytest
 from django.contrib import messages
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -137,9 +138,14 @@ class TestARequestThatIsKept:
         (request,) = kept
         assert is_of_session(request.user)
         assert request.user == make_anonymous()
-        assert asyncio.run(request.auser()) == make_anonymous()
         messages.info(request, "later")
         assert [str(each) for each in messages.get_messages(request)] == ["later"]
+
+    @pytest.mark.skipif(django.VERSION < (5, 0), reason="Django has request.auser() since 5.0")
+    def test_has_its_user_for_coroutines_as_before(self) -> None:
+        serve(keep)
+        (request,) = kept
+        assert asyncio.run(request.auser()) == make_anonymous()
 
     def test_has_the_user_that_was_read(self) -> None:
         user = someone()
