@@ -267,7 +267,11 @@ class Dispatcher:
         return item.answer.decoded_size() if isinstance(item, Acknowledged) else estimate_size(item)
 
     def takes_long(self, item: Item, decoded_size: int = 0) -> bool:
-        """Return whether an item gets a turn of its own (``InboxKeeper``)."""
+        """Return whether an item gets a turn of its own (``InboxKeeper``).
+
+        :param decoded_size: 0: whether it is to take turns between its parts, for which only its
+            own size counts.
+        """
         return (
             decoded_size > MUCH
             or item.__sizeof__() > LARGE

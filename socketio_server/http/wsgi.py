@@ -153,10 +153,10 @@ class RequestHandler(_Base):  # type: ignore[misc]  # for the same reason
             logger.exception("Internal error while answering a request")
             self.close_connection = True
         self.socket.done(closes=self.close_connection)
-        self._end()
+        self._finish()
 
-    def _end(self) -> None:
-        """Let the application free what the request has kept."""
+    def _finish(self) -> None:
+        """Let the application free what the request has kept, and count the request's bytes."""
         end = None if self.environ is None else self.environ.pop(END_KEY, None)
         if end is not None:
             end()

@@ -9,6 +9,7 @@ from gevent.event import Event
 
 from socketio_server.cluster.broker import Recipients
 from socketio_server.engine.transports.base import Outgoing
+from socketio_server.net.queued_output import QueuedOutput
 from socketio_server.protocol.close_reasons import CloseReason
 from socketio_server.sockets.delivery import Delivery
 from socketio_server.sockets.socket import Socket
@@ -263,13 +264,27 @@ class TestAfterTheEnd:
         assert len(goodbye) <= 1
         assert list(server.clients) == [other.id]
 
+    @pytest.fixture
+    def output(self, server: FakeServer) -> QueuedOutput:
+        """The account of the messages for all clients."""
+        server.clients.output = queued_output(server.loop)
+        return server.clients.output
+
+    @pytest.fixture
+    def decided(self, server: FakeServer) -> Event:
+        """Lets ``on_subscribe`` handlers decide."""
+        event = Event()
+        server.registry.on_subscribe(lambda *args: event.wait(PATIENCE) and None)
+        return event
+
     @pytest.mark.parametrize("end", [leave, end_by_the_engine])
     def test_messages_that_were_held_are_dropped_at_once(
-        self, server: FakeServer, end: Callable[[Socket, FakeClient], None]
+        self,
+        server: FakeServer,
+        output: QueuedOutput,
+        decided: Event,
+        end: Callable[[Socket, FakeClient], None],
     ) -> None:
-        output = server.clients.output = queued_output(server.loop)
-        go_on = Event()
-        server.registry.on_subscribe(lambda *args: go_on.wait(PATIENCE) and None)
         client, other = server.connect(), server.connect()
         client.emit("__subscribe__", "room")
         other.socket.broadcast_channel("x" * 100_000, "room")
@@ -277,17 +292,18 @@ class TestAfterTheEnd:
 
         end(client.socket, client)
         assert output.total == 0
-        go_on.set()
+        decided.set()
         settle()
         assert client.received() == []
 
     @pytest.mark.parametrize("end", [kick, kick_everywhere])
     def test_what_is_doubtful_never_arrives_and_the_goodbye_waits_for_no_handler(
-        self, server: FakeServer, end: Callable[[Socket, FakeClient], None]
+        self,
+        server: FakeServer,
+        output: QueuedOutput,
+        decided: Event,
+        end: Callable[[Socket, FakeClient], None],
     ) -> None:
-        output = server.clients.output = queued_output(server.loop)
-        go_on = Event()
-        server.registry.on_subscribe(lambda *args: go_on.wait(PATIENCE) and None)
         client, other = server.connect(), server.connect()
         client.emit("__subscribe__", "room")
         other.socket.broadcast_channel("to those on it", "room")
@@ -299,12 +315,12 @@ class TestAfterTheEnd:
         assert output.total == 0
         assert client.closed == ([CloseReason.FORCED_SERVER_CLOSE] * (end is kick_everywhere))
         other.socket.broadcast_channel("to those on it", "room")
-        go_on.set()
+        decided.set()
         settle()
         assert client.received() == []
 
     def test_one_that_joins_again_gets_messages_once(
-        self, server: FakeServer, client: FakeClient, go_on: Event
+        self, server: FakeServer, client: FakeClient, decided: Event
     ) -> None:
         """Nothing comes to it through the socket that it had before."""
         old, other = client.socket, server.connect().socket
@@ -316,7 +332,7 @@ class TestAfterTheEnd:
 
         other.broadcast("to all")
         other.broadcast_channel("to those on it", "secret")
-        go_on.set()
+        decided.set()
         settle()
 
         assert client.messages() == ["to all"]
